@@ -1,0 +1,132 @@
+//! The only place that names concrete backends: a feature becomes a type becomes a device.
+
+use crate::{Error, Result};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use std::str::FromStr;
+
+/// What the model needs of a backend: Burn's own operations and this crate's, each with a portable default.
+pub trait SvittBackend: Backend + crate::sparse::SparseOps + crate::tokens::SelectOps {}
+impl<B: Backend + crate::sparse::SparseOps + crate::tokens::SelectOps> SvittBackend for B {}
+
+/// A backend that can train: its gradients are computed on an inner [`SvittBackend`].
+pub trait TrainBackend: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend> {}
+impl<B: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend>> TrainBackend for B {}
+
+/// The backends this program can be built with, fastest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendKind {
+    /// NVIDIA GPUs (feature `cuda`).
+    Cuda,
+    /// Any GPU through Vulkan, Metal, DirectX or WebGPU (feature `wgpu`).
+    Wgpu,
+    /// The fast CPU backend (feature `flex`).
+    Flex,
+    /// The reference CPU backend (feature `ndarray`).
+    NdArray,
+}
+
+impl BackendKind {
+    /// Every backend, fastest first.
+    pub const ALL: [Self; 4] = [Self::Cuda, Self::Wgpu, Self::Flex, Self::NdArray];
+
+    /// The name on command lines and in features.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+            Self::Flex => "flex",
+            Self::NdArray => "ndarray",
+        }
+    }
+
+    /// Whether this build contains it.
+    pub fn compiled(self) -> bool {
+        match self {
+            Self::Cuda => cfg!(feature = "cuda"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Flex => cfg!(feature = "flex"),
+            Self::NdArray => cfg!(feature = "ndarray"),
+        }
+    }
+
+    /// The backend `name` asks for, or the fastest of this build.
+    ///
+    /// # Errors
+    /// An unknown name, or one that this build lacks.
+    pub fn choose(name: Option<&str>) -> Result<Self> {
+        let kind = match name {
+            Some(name) => name.parse()?,
+            None => Self::ALL.into_iter().find(|kind| kind.compiled()).ok_or_else(|| {
+                Error::setting("--features", "no backend was compiled in", "build with ndarray, flex, wgpu or cuda")
+            })?,
+        };
+        if kind.compiled() {
+            return Ok(kind);
+        }
+        let built: Vec<&str> = Self::ALL.into_iter().filter(|k| k.compiled()).map(Self::name).collect();
+        Err(Error::setting(
+            "--backend",
+            format!("`{}` is not compiled in (this build has {})", kind.name(), built.join(", ")),
+            format!("build with `--features {}`", kind.name()),
+        ))
+    }
+}
+
+impl FromStr for BackendKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            Error::setting("--backend", format!("`{name}` is not a backend"), "use cuda, wgpu, flex or ndarray")
+        })
+    }
+}
+
+/// A computation to be run on whichever backend is chosen at run time.
+pub trait Task {
+    /// What it returns.
+    type Output;
+    /// Runs it on `device` of backend `B`.
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output;
+}
+
+/// Runs `task` on the first device of `kind`.
+///
+/// # Errors
+/// `kind` is not compiled in, or its driver or device is missing.
+pub fn dispatch<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
+    match kind {
+        #[cfg(feature = "ndarray")]
+        BackendKind::NdArray => Ok(task.run::<burn::backend::Autodiff<burn_ndarray::NdArray>>(Default::default())),
+        #[cfg(feature = "flex")]
+        BackendKind::Flex => Ok(task.run::<burn::backend::Autodiff<burn_flex::Flex>>(Default::default())),
+        #[cfg(feature = "wgpu")]
+        BackendKind::Wgpu => Ok(task.run::<burn::backend::Autodiff<burn_wgpu::Wgpu>>(Default::default())),
+        #[cfg(feature = "cuda")]
+        BackendKind::Cuda => Ok(task.run::<burn::backend::Autodiff<burn_cuda::Cuda>>(Default::default())),
+        #[allow(unreachable_patterns, reason = "reachable in builds that lack a backend")]
+        missing => {
+            BackendKind::choose(Some(missing.name())).map(|_| unreachable!("choose refuses what is not compiled in"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_strangers_are_refused() {
+        for kind in BackendKind::ALL {
+            assert_eq!(kind.name().parse::<BackendKind>().unwrap(), kind);
+        }
+        assert!(BackendKind::choose(Some("tpu")).unwrap_err().to_string().contains("`tpu` is not a backend"));
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_backend_left_out_names_its_feature() {
+        let message = BackendKind::choose(Some("cuda")).unwrap_err().to_string();
+        assert!(message.contains("--features cuda"), "{message}");
+    }
+}

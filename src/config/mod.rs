@@ -1,0 +1,7 @@
+//! Every size, rate and layer list: what a model is, how sparse it is, how a run grows it.
+
+mod model;
+mod sparsity;
+
+pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
+pub use sparsity::{CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, kept_tokens};

@@ -1,0 +1,241 @@
+//! Edge sparsity (K_l, K_r, G), node sparsity (q, layers) and the order tokens stand in (SPEC §1a-1c).
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Patch queries see the class token, `local` neighbouring blocks and `random` drawn blocks of `block` tokens (§1a).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeSparsity {
+    /// K_l: zero or odd; 1 is the query's own block.
+    pub local: usize,
+    /// K_r: blocks drawn per query block, per layer and forward; 0 is local attention alone.
+    pub random: usize,
+    /// G: tokens in a block.
+    pub block: usize,
+}
+
+/// How a pruning layer ranks its tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// By the attention of the class token (video) or of text position 0 (cross-modal), averaged over heads.
+    #[default]
+    ClassAttention,
+    /// By cross-attention averaged over all text positions (cross-modal only).
+    AverageAttention,
+    /// By uniform noise: the baseline every selection method must beat.
+    Random,
+}
+
+/// After each layer of `layers`, the ceil(`keep_rate` · N) best patch tokens stay, in their order (§1b).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSparsity {
+    /// q_v, in (0, 1]; the same at every pruning layer, so it multiplies.
+    pub keep_rate: f64,
+    /// 0-based layers after which tokens are pruned; the paper's are 3, 6, 9.
+    pub layers: Vec<usize>,
+    /// What ranks the tokens.
+    #[serde(default)]
+    pub selection: Selection,
+}
+
+/// Cross-modal pruning: text position 0 ranks the video tokens for the following fusion layers (SPEC §4).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrossSparsity {
+    /// q_m, in (0, 1].
+    pub keep_rate: f64,
+    /// Absolute 0-based BERT layers after whose cross-attention tokens are pruned; 9 by default.
+    pub layers: Vec<usize>,
+    /// What ranks the tokens.
+    #[serde(default)]
+    pub selection: Selection,
+}
+
+/// The order patch tokens stand in before layer 0; blocks are consecutive positions of it (§1c).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenOrder {
+    /// Frame by frame, row by row.
+    #[default]
+    Raster,
+    /// Along the z-curve (Morton order) of (t, y, x).
+    ZCurve,
+    /// Along the Hilbert curve of (t, y, x).
+    Hilbert,
+}
+
+/// Edge and node sparsity of the video encoder; both absent is the dense model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sparsity {
+    /// Block-sparse attention in every layer, or dense attention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<EdgeSparsity>,
+    /// Token pruning, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeSparsity>,
+}
+
+/// ceil(q · n) in the arithmetic of the official code (f64 product, then ceil), never below 1.
+pub fn kept_tokens(keep_rate: f64, n: usize) -> usize {
+    ((keep_rate * n as f64).ceil() as usize).clamp(1, n)
+}
+
+impl Sparsity {
+    /// The name of the mode: dense, edge, node or hybrid.
+    pub fn mode(&self) -> &'static str {
+        match (&self.edge, &self.node) {
+            (None, None) => "dense",
+            (Some(_), None) => "edge",
+            (None, Some(_)) => "node",
+            (Some(_), Some(_)) => "hybrid",
+        }
+    }
+
+    /// Patch tokens entering each of `layers` layers when `patches` enter the first one.
+    pub fn tokens_per_layer(&self, patches: usize, layers: usize) -> Vec<usize> {
+        let mut alive = patches;
+        (0..layers)
+            .map(|layer| {
+                let entering = alive;
+                alive = self.tokens_after(layer, alive);
+                entering
+            })
+            .collect()
+    }
+
+    /// Patch tokens alive after `layer` when `alive` entered it.
+    pub fn tokens_after(&self, layer: usize, alive: usize) -> usize {
+        match &self.node {
+            Some(node) if node.keep_rate < 1.0 && node.layers.contains(&layer) => kept_tokens(node.keep_rate, alive),
+            _ => alive,
+        }
+    }
+
+    /// Checks every setting for an encoder of `layers` layers and `patches` patch tokens.
+    ///
+    /// # Errors
+    /// K_l even, G zero or larger than the sequence, K_l + K_r larger than the blocks there are at the first
+    /// layer, a keep rate outside (0, 1], or a pruning layer that does not exist.
+    pub fn validate(&self, patches: usize, layers: usize) -> Result<()> {
+        if let Some(edge) = &self.edge {
+            edge.validate(patches)?;
+        }
+        if let Some(node) = &self.node {
+            check_keep_rate("node.keep_rate", node.keep_rate)?;
+            check_layers("node.layers", &node.layers, 0..layers)?;
+            if node.selection == Selection::AverageAttention {
+                return Err(Error::setting(
+                    "node.selection",
+                    "average-attention ranks by text positions, which a video layer does not have",
+                    "use class-attention or random",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl EdgeSparsity {
+    /// Checks K_l, K_r and G against `patches` tokens.
+    ///
+    /// # Errors
+    /// See [`Sparsity::validate`].
+    pub fn validate(&self, patches: usize) -> Result<()> {
+        if self.local != 0 && self.local % 2 == 0 {
+            let problem = format!("K_l is {}, but local blocks lie symmetrically around the query's own", self.local);
+            return Err(Error::setting("edge.local", problem, "use 0 or an odd number"));
+        }
+        if self.local + self.random == 0 {
+            return Err(Error::setting(
+                "edge.random",
+                "K_l and K_r are both 0, so patches would see the class token alone",
+                "set K_l to 1 or K_r above 0",
+            ));
+        }
+        if self.block == 0 || self.block > patches {
+            let problem = format!("blocks of {} tokens do not fit a sequence of {patches}", self.block);
+            return Err(Error::setting("edge.block", problem, format!("use 1 to {patches}")));
+        }
+        let blocks = patches.div_ceil(self.block);
+        if self.local > blocks {
+            let problem =
+                format!("K_l = {} is more than the {blocks} blocks of {} tokens there are", self.local, self.block);
+            return Err(Error::setting("edge.local", problem, format!("use at most {blocks}, or smaller blocks")));
+        }
+        if self.random > blocks {
+            let problem =
+                format!("K_r = {} is more than the {blocks} blocks of {} tokens there are", self.random, self.block);
+            return Err(Error::setting("edge.random", problem, format!("use at most {blocks}, or smaller blocks")));
+        }
+        Ok(())
+    }
+}
+
+impl CrossSparsity {
+    /// Checks the rate and that the layers are fusion layers.
+    ///
+    /// # Errors
+    /// A rate outside (0, 1] or a layer outside `fusion`.
+    pub fn validate(&self, fusion: std::ops::Range<usize>) -> Result<()> {
+        check_keep_rate("cross.keep_rate", self.keep_rate)?;
+        check_layers("cross.layers", &self.layers, fusion)
+    }
+}
+
+fn check_keep_rate(setting: &str, rate: f64) -> Result<()> {
+    if rate > 0.0 && rate <= 1.0 {
+        return Ok(());
+    }
+    Err(Error::setting(
+        setting,
+        format!("a keep rate of {rate} keeps no tokens or invents some"),
+        "use a number above 0, at most 1",
+    ))
+}
+
+fn check_layers(setting: &str, layers: &[usize], range: std::ops::Range<usize>) -> Result<()> {
+    match layers.iter().find(|layer| !range.contains(layer)) {
+        None => Ok(()),
+        Some(layer) => Err(Error::setting(
+            setting,
+            format!("layer {layer} is not one of layers {} to {}", range.start, range.end.saturating_sub(1)),
+            "layers count from 0",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_papers_token_counts() {
+        let node = NodeSparsity { keep_rate: 0.7, layers: vec![3, 6, 9], selection: Selection::ClassAttention };
+        let sparsity = Sparsity { edge: None, node: Some(node) };
+        assert_eq!(sparsity.tokens_per_layer(784, 12), [784, 784, 784, 784, 549, 549, 549, 385, 385, 385, 270, 270]);
+        assert_eq!(sparsity.mode(), "node");
+    }
+
+    #[test]
+    fn impossible_settings_name_themselves() {
+        let bad = |local, random, block| EdgeSparsity { local, random, block }.validate(30).unwrap_err().to_string();
+        assert!(bad(2, 1, 5).contains("edge.local"), "{}", bad(2, 1, 5));
+        assert!(bad(1, 1, 31).contains("edge.block"));
+        assert!(bad(1, 7, 5).contains("edge.random"));
+        assert!(bad(0, 0, 5).contains("edge.random"));
+        assert!(EdgeSparsity { local: 1, random: 3, block: 5 }.validate(30).is_ok());
+    }
+
+    #[test]
+    fn keep_rates_and_layers_are_checked() {
+        let node = |keep_rate, layer| NodeSparsity { keep_rate, layers: vec![layer], selection: Selection::Random };
+        let check = |n| Sparsity { edge: None, node: Some(n) }.validate(30, 4);
+        assert!(check(node(0.0, 1)).is_err() && check(node(1.1, 1)).is_err() && check(node(f64::NAN, 1)).is_err());
+        assert!(check(node(0.5, 4)).unwrap_err().to_string().contains("layer 4"));
+        assert!(check(node(1.0, 3)).is_ok());
+    }
+}

@@ -1,0 +1,7 @@
+//! Records become host batches; knows no model.
+
+mod batch;
+mod record;
+
+pub use batch::{HostBatch, VideoTextBatch};
+pub use record::{Item, ItemResult, Record};

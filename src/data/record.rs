@@ -1,0 +1,53 @@
+//! One line of a manifest, and what becomes of it: an item ready to be batched.
+
+use serde::{Deserialize, Serialize};
+
+/// What a manifest says of one clip, whatever format it came in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Path of the video, relative to the media folder.
+    pub media: String,
+    /// Further videos that fit the same caption (SSv2 templates).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// Seconds into the file where the clip begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<f64>,
+    /// Seconds into the file where the clip ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<f64>,
+    /// Captions that describe the clip.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<String>,
+    /// A question about the clip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// Its answers, one per annotator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<String>,
+    /// Question types to report accuracy by, as the data set names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+    /// The data set's own id of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// A clip and its caption, read and transformed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Normalised pixels `[frames, 3, size, size]`, row-major.
+    pub frames: Vec<f32>,
+    /// The caption, not yet cleaned.
+    pub caption: String,
+    /// Same value, same video (or same caption): positives of each other in the contrastive loss, never negatives.
+    pub identity: u64,
+    /// Position in the data set.
+    pub index: usize,
+    /// The media the item was really read from (another one where an unreadable item was replaced).
+    pub media: String,
+}
+
+/// Why an item could not be read, or the item; a `Dataset` hands out these, so that a bad file can neither end an
+/// epoch early (Burn's loaders stop at `None`) nor vanish unnamed.
+pub type ItemResult = std::result::Result<Item, std::sync::Arc<crate::Error>>;

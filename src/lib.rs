@@ -1,0 +1,44 @@
+//! # svitt: sparse video-text transformers on Burn
+//!
+//! The model of *SViTT: Temporal Learning of Sparse Video-Text Transformers* (Li et al., CVPR 2023),
+//! generic over a Burn [`Backend`](burn::tensor::backend::Backend).
+//!
+//! A video becomes an embedding by walking through the rooms of the crate in this order:
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`video`] | a file becomes `u8` frames: sampling, decoding, resizing; no tensors |
+//! | [`text`] | a caption becomes token ids: cleaning, WordPiece |
+//! | [`data`] | records become host batches: manifests, importers, the `shapes` benchmark, the loader |
+//! | [`model`] | a batch becomes hidden states and features |
+//! | [`sparse`] | the block-sparse attention op every video layer calls; knows no model |
+//! | [`tokens`] | which tokens survive a pruning layer, and where they came from; knows no model |
+//! | [`loss`] | features become losses; functions of tensors only |
+//! | [`train`] | stages of a curriculum, driven by burn-train's learner |
+//! | [`eval`] | protocols, metrics and reports |
+//! | [`weights`] | checkpoints in and out, position tables between clip lengths |
+//! | [`profile`] | edges, FLOPs and memory, counted |
+//! | [`index`] | embeddings on disk, searched |
+//! | [`viz`] | token maps and curves as PNG and HTML |
+//!
+//! [`config`] holds every size, rate and layer list; [`backend`] is the only place that names concrete backends.
+
+pub mod backend;
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod eval;
+pub mod index;
+pub mod loss;
+pub mod model;
+pub mod profile;
+pub mod rng;
+pub mod sparse;
+pub mod text;
+pub mod tokens;
+pub mod train;
+pub mod video;
+pub mod viz;
+pub mod weights;
+
+pub use error::{Error, Result};

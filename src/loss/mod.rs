@@ -1,0 +1,1 @@
+//! Contrastive, matching, masked-language and answer losses: functions of tensors only.

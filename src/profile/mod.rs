@@ -1,0 +1,1 @@
+//! Edges, FLOPs and memory, counted.

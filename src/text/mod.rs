@@ -1,0 +1,1 @@
+//! Captions become token ids: cleaning and WordPiece.

@@ -1,0 +1,1 @@
+//! A curriculum of stages, driven by burn-train's learner.

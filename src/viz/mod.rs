@@ -1,0 +1,1 @@
+//! Token maps and curves as PNG and HTML.

@@ -1,0 +1,1 @@
+//! Checkpoints in and out, under the official key names.
