@@ -1,0 +1,256 @@
+//! Line charts as inline SVG, coloured by the page around them.
+
+use super::html::escape;
+use super::scale::{Scale, label};
+use std::fmt::Write as _;
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 300.0;
+/// Room for marks and names: left, top, right, bottom.
+const MARGIN: [f64; 4] = [56.0, 28.0, 16.0, 44.0];
+/// Okabe and Ito's colours, told apart by colour-blind readers too.
+const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f"];
+/// More points than this in one line are thinned to the extremes of as many spans: a screen has no more columns.
+const MOST_POINTS: usize = 1200;
+
+/// How a series is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Line,
+    Points,
+}
+
+#[derive(Clone, Debug)]
+struct Series {
+    name: String,
+    points: Vec<[f64; 2]>,
+    mark: Mark,
+}
+
+/// A chart of lines, points and horizontal rules over two linear axes.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    title: String,
+    axes: [String; 2],
+    series: Vec<Series>,
+    rules: Vec<(String, f64)>,
+}
+
+impl Chart {
+    /// An empty chart with the names of its axes.
+    pub fn new(title: impl Into<String>, x: impl Into<String>, y: impl Into<String>) -> Self {
+        Self { title: title.into(), axes: [x.into(), y.into()], series: Vec::new(), rules: Vec::new() }
+    }
+
+    /// Adds a line through `[x, y]` points in the order given; a point that is not finite interrupts it.
+    #[must_use]
+    pub fn line(mut self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
+        let points = thinned(points.into_iter().collect());
+        self.series.push(Series { name: name.into(), points, mark: Mark::Line });
+        self
+    }
+
+    /// Adds separate points.
+    #[must_use]
+    pub fn points(mut self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
+        self.series.push(Series { name: name.into(), points: points.into_iter().collect(), mark: Mark::Points });
+        self
+    }
+
+    /// Adds a dashed horizontal rule at height `y`, such as a ceiling.
+    #[must_use]
+    pub fn rule(mut self, name: impl Into<String>, y: f64) -> Self {
+        self.rules.push((name.into(), y));
+        self
+    }
+
+    /// Whether nothing finite was added.
+    pub fn is_empty(&self) -> bool {
+        !self.series.iter().flat_map(|series| &series.points).any(|point| finite(point))
+    }
+
+    /// The chart as an `<svg>` element.
+    pub fn svg(&self) -> String {
+        let points = || self.series.iter().flat_map(|series| &series.points).filter(|point| finite(point));
+        let plot = Plot {
+            x: Scale::over(points().map(|point| point[0])),
+            y: Scale::over(points().map(|p| p[1]).chain(self.rules.iter().map(|rule| rule.1))).rounded(),
+        };
+        let title = escape(&self.title);
+        let mut svg = format!(
+            "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{title}\">\n<text x=\"{}\" \
+             y=\"16\" class=\"title\">{title}</text>\n",
+            HEIGHT + 18.0 * (self.series.len().div_ceil(3)) as f64,
+            MARGIN[0],
+        );
+        plot.axes(&mut svg, &self.axes);
+        for (name, y) in self.rules.iter().filter(|rule| rule.1.is_finite()) {
+            plot.rule(&mut svg, name, *y);
+        }
+        for (place, series) in self.series.iter().enumerate() {
+            plot.series(&mut svg, place, series);
+        }
+        svg + "</svg>\n"
+    }
+}
+
+/// The two axes, and where values lie on the picture.
+struct Plot {
+    x: Scale,
+    y: Scale,
+}
+
+impl Plot {
+    fn at(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let [left, top, right, bottom] = MARGIN;
+        let across = left + self.x.place(x) * (WIDTH - left - right);
+        [across, HEIGHT - bottom - self.y.place(y) * (HEIGHT - top - bottom)]
+    }
+
+    fn axes(&self, svg: &mut String, names: &[String; 2]) {
+        let [left, top, right, bottom] = MARGIN;
+        let floor = HEIGHT - bottom;
+        for tick in self.y.ticks() {
+            let y = self.at([self.x.low, tick])[1];
+            let (end, text) = (WIDTH - right, label(tick));
+            let _ = writeln!(
+                svg,
+                "<path class=\"grid\" d=\"M{left} {y:.1}H{end}\"/><text class=\"tick\" x=\"{}\" y=\"{:.1}\" \
+                 text-anchor=\"end\">{text}</text>",
+                left - 6.0,
+                y + 4.0,
+            );
+        }
+        for tick in self.x.ticks() {
+            let (x, y, text) = (self.at([tick, self.y.low])[0], floor + 16.0, label(tick));
+            let _ = writeln!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{text}</text>");
+        }
+        let [x, y] = names.each_ref().map(|name| escape(name));
+        let _ = writeln!(
+            svg,
+            "<path class=\"axis\" d=\"M{left} {top}V{floor}H{}\"/><text class=\"tick\" x=\"{}\" y=\"{}\" \
+             text-anchor=\"end\">{x}</text><text class=\"tick\" x=\"12\" y=\"{top}\" text-anchor=\"end\" \
+             transform=\"rotate(-90 12 {top})\">{y}</text>",
+            WIDTH - right,
+            WIDTH - right,
+            floor + 32.0,
+        );
+    }
+
+    fn rule(&self, svg: &mut String, name: &str, y: f64) {
+        let ([left, _, right, _], name) = (MARGIN, escape(name));
+        let (height, end) = (self.at([self.x.low, y])[1], WIDTH - right);
+        let _ = writeln!(
+            svg,
+            "<path class=\"rule\" d=\"M{left} {height:.1}H{end}\"/><text class=\"tick\" x=\"{end}\" y=\"{:.1}\" \
+             text-anchor=\"end\">{name}</text>",
+            height - 3.0,
+        );
+    }
+
+    fn series(&self, svg: &mut String, place: usize, series: &Series) {
+        let (colour, name) = (COLOURS[place % COLOURS.len()], escape(&series.name));
+        match series.mark {
+            Mark::Line => {
+                let path = self.path(&series.points);
+                let _ = writeln!(
+                    svg,
+                    "<path class=\"line\" stroke=\"{colour}\" d=\"{path}\"><title>{name}</title></path>"
+                );
+            }
+            Mark::Points => series.points.iter().filter(|point| finite(point)).for_each(|point| {
+                let ([x, y], [across, up]) = (self.at(*point), point.map(label));
+                let _ = writeln!(
+                    svg,
+                    "<circle fill=\"{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{name}: {across}, \
+                     {up}</title></circle>"
+                );
+            }),
+        }
+        let (x, y) = (MARGIN[0] + 190.0 * (place % 3) as f64, HEIGHT + 18.0 * (place / 3) as f64);
+        let _ = writeln!(
+            svg,
+            "<rect fill=\"{colour}\" x=\"{x}\" y=\"{:.1}\" width=\"10\" height=\"10\"/><text class=\"tick\" \
+             x=\"{}\" y=\"{}\">{name}</text>",
+            y - 1.0,
+            x + 16.0,
+            y + 8.0,
+        );
+    }
+
+    /// `M`oves to a point after a gap, draws a `L`ine otherwise; a lone point gets a dot of zero length.
+    fn path(&self, points: &[[f64; 2]]) -> String {
+        let mut path = String::new();
+        let mut drawn = false;
+        for point in points {
+            if !finite(point) {
+                drawn = false;
+                continue;
+            }
+            let [x, y] = self.at(*point);
+            let _ = match drawn {
+                true => write!(path, "L{x:.1} {y:.1}"),
+                false => write!(path, "M{x:.1} {y:.1}h0"),
+            };
+            drawn = true;
+        }
+        path
+    }
+}
+
+fn finite(point: &[f64; 2]) -> bool {
+    point.iter().all(|value| value.is_finite())
+}
+
+/// At most [`MOST_POINTS`] points: of every span of neighbours, the lowest and the highest, in their order.
+fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
+    if points.len() <= MOST_POINTS {
+        return points;
+    }
+    let span = (2 * points.len()).div_ceil(MOST_POINTS);
+    points.chunks(span).flat_map(extremes).collect()
+}
+
+/// The lowest and the highest finite point of `chunk`, or its first point when none is finite.
+fn extremes(chunk: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    let known = || chunk.iter().copied().filter(finite);
+    let low = known().min_by(|a, b| a[1].total_cmp(&b[1]));
+    let high = known().max_by(|a, b| a[1].total_cmp(&b[1]));
+    match (low, high) {
+        (Some(low), Some(high)) if low[0] <= high[0] => vec![low, high],
+        (Some(low), Some(high)) => vec![high, low],
+        _ => chunk.iter().copied().take(1).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_at_gaps_and_names_are_escaped() {
+        let svg = Chart::new("loss <b>", "step", "nats")
+            .line("a & b", [[0.0, 1.0], [1.0, 2.0], [2.0, f64::NAN], [3.0, 0.5], [4.0, 1.5]])
+            .rule("ceiling", 1.25)
+            .svg();
+        assert_eq!(svg.matches('L').count(), 2, "{svg}");
+        assert!(svg.contains("loss &lt;b&gt;") && svg.contains("a &amp; b") && svg.contains("ceiling"));
+        assert!(!svg.contains("NaN"), "{svg}");
+    }
+
+    #[test]
+    fn an_empty_chart_still_draws_its_axes() {
+        let chart = Chart::new("nothing", "x", "y").line("none", [[f64::NAN, 1.0]]);
+        assert!(chart.is_empty());
+        assert!(chart.svg().contains("class=\"axis\"") && !chart.svg().contains("NaN"));
+    }
+
+    #[test]
+    fn long_lines_keep_their_peaks() {
+        let spike = |n: usize| if n == 77_777 { 9.0 } else { (n % 3) as f64 };
+        let points = thinned((0..100_003).map(|n| [n as f64, spike(n)]).collect());
+        assert!(points.len() <= MOST_POINTS, "{}", points.len());
+        assert!(points.contains(&[77_777.0, 9.0]));
+        assert!(points.windows(2).all(|pair| pair[0][0] <= pair[1][0]));
+    }
+}
