@@ -76,13 +76,19 @@ mod tests {
     fn marks_are_round() {
         assert_eq!(Scale { low: 0.0, high: 100.0 }.ticks(), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         let ticks = Scale::over([0.13, f64::NAN, 0.71].into_iter()).rounded().ticks();
-        assert_eq!(ticks.iter().map(|&t| label(t)).collect::<Vec<_>>(), ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8"]);
+        assert_eq!(
+            ticks.iter().map(|&t| label(t)).collect::<Vec<_>>(),
+            ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8"]
+        );
         assert_eq!(Scale::over(std::iter::empty()), Scale { low: 0.0, high: 1.0 });
         assert_eq!(Scale::over([3.0, 3.0].into_iter()), Scale { low: 2.5, high: 3.5 });
     }
 
     #[test]
     fn labels_are_short() {
-        assert_eq!([0.0, 0.0001, 0.25, 1500.0, 20_000.0, 2.5e6].map(label), ["0", "1e-4", "0.25", "1500", "20k", "2.5M"]);
+        assert_eq!(
+            [0.0, 0.0001, 0.25, 1500.0, 20_000.0, 2.5e6].map(label),
+            ["0", "1e-4", "0.25", "1500", "20k", "2.5M"]
+        );
     }
 }

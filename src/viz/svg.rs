@@ -153,10 +153,8 @@ impl Plot {
         match series.mark {
             Mark::Line => {
                 let path = self.path(&series.points);
-                let _ = writeln!(
-                    svg,
-                    "<path class=\"line\" stroke=\"{colour}\" d=\"{path}\"><title>{name}</title></path>"
-                );
+                let _ =
+                    writeln!(svg, "<path class=\"line\" stroke=\"{colour}\" d=\"{path}\"><title>{name}</title></path>");
             }
             Mark::Points => series.points.iter().filter(|point| finite(point)).for_each(|point| {
                 let ([x, y], [across, up]) = (self.at(*point), point.map(label));
