@@ -1,0 +1,76 @@
+//! `data tokenize`: lines of text in, one JSON object a line out.
+
+use super::{Tokenizer, clean};
+use crate::{Error, Result};
+use serde::Serialize;
+use std::io::{BufRead, Write};
+
+#[derive(Serialize)]
+struct Line<'a> {
+    text: &'a str,
+    clean: String,
+    ids: &'a [i64],
+}
+
+/// Cleans and encodes each line of `input`, blank ones too, and writes `{"text", "clean", "ids"}` per line to
+/// `output`; ids are not padded and at most `max_length` long. Gives back the number of lines.
+///
+/// # Errors
+/// A line that is not UTF-8, with its number; a `max_length` of 0; what either stream says.
+pub fn tokenize_lines(
+    tokenizer: &Tokenizer,
+    max_length: usize,
+    mut input: impl BufRead,
+    mut output: impl Write,
+) -> Result<usize> {
+    if max_length == 0 {
+        return Err(Error::setting("--max-length", "is 0", "use 1 or more; the paper's captions use 32 to 64"));
+    }
+    let (mut bytes, mut count) = (Vec::new(), 0);
+    while input.read_until(b'\n', &mut bytes).map_err(|e| Error::io("standard input", &e))? > 0 {
+        count += 1;
+        let line = std::str::from_utf8(&bytes).map_err(|_| {
+            Error::file("standard input", format!("line {count} is not UTF-8 text"), "convert it to UTF-8")
+        })?;
+        let text = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
+        let encoding = tokenizer.encode(text, max_length);
+        let line = Line { text, clean: clean(text), ids: encoding.tokens() };
+        serde_json::to_writer(&mut output, &line)
+            .map_err(std::io::Error::from)
+            .and_then(|()| output.write_all(b"\n"))
+            .map_err(|e| Error::io("standard output", &e))?;
+        bytes.clear();
+    }
+    output.flush().map_err(|e| Error::io("standard output", &e))?;
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Vocabulary;
+
+    #[test]
+    fn every_line_gives_one_even_a_blank_one() {
+        let tokenizer = Tokenizer::new(Vocabulary::from_words(["red", "dog"])).unwrap();
+        let mut out = Vec::new();
+        let count = tokenize_lines(&tokenizer, 3, "Red, dog!\n\nred red red\r\ndog".as_bytes(), &mut out).unwrap();
+        assert_eq!(count, 4);
+        let expected = [
+            r#"{"text":"Red, dog!","clean":"red dog","ids":[2,5,6]}"#,
+            r#"{"text":"","clean":"","ids":[2]}"#,
+            r#"{"text":"red red red","clean":"red red red","ids":[2,5,5]}"#,
+            r#"{"text":"dog","clean":"dog","ids":[2,6]}"#,
+        ];
+        assert_eq!(String::from_utf8(out).unwrap().lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_broken_line_is_named() {
+        let tokenizer = Tokenizer::new(Vocabulary::from_words(["red"])).unwrap();
+        let failed = tokenize_lines(&tokenizer, 3, b"red\n\xff\n".as_slice(), Vec::new());
+        assert!(failed.unwrap_err().to_string().contains("line 2 is not UTF-8"));
+        let zero = tokenize_lines(&tokenizer, 0, b"red\n".as_slice(), Vec::new());
+        assert!(zero.unwrap_err().to_string().contains("--max-length"));
+    }
+}
