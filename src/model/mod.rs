@@ -1,1 +1,4 @@
 //! The three encoders and their heads.
+
+pub mod init;
+pub mod layers;

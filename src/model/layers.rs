@@ -1,0 +1,119 @@
+//! What the layers of all three encoders share: exact GELU, masked softmax and dropout that is asked for.
+
+use burn::tensor::{Distribution, Tensor, activation, backend::Backend};
+
+/// Whether random layers act. Burn's own dropout acts on every autodiff backend, which makes gradients of the
+/// evaluation forward (parity, saliency) impossible; here it is an argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// No dropout, no stochastic depth.
+    #[default]
+    Eval,
+    /// Dropout and stochastic depth act.
+    Train,
+}
+
+/// GELU with the error function, `0.5 x (1 + erf(x / √2))`, any shape.
+///
+/// Built from primitives: Burn 0.21's `gelu` has this forward, but on ndarray and cubecl the derivative of the tanh
+/// approximation, which is off by up to 1e-3.
+pub fn gelu_exact<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    let half = x.clone().mul_scalar(0.5);
+    x.mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0) * half
+}
+
+/// The summand that hides what `mask` marks with 0: `(1 − mask) · −penalty`, any shape.
+///
+/// Finite on purpose: a row of −∞ alone gives NaN in a softmax. SPEC §3: 10 000 for text self-attention, 1e9 for
+/// cross-attention.
+pub fn additive_mask<B: Backend, const D: usize>(mask: Tensor<B, D>, penalty: f64) -> Tensor<B, D> {
+    mask.sub_scalar(1.0).mul_scalar(penalty)
+}
+
+/// Softmax over the last axis of `scores`, to which `additive` (broadcast, see [`additive_mask`]) is added first.
+pub fn masked_softmax<B: Backend, const D: usize>(
+    scores: Tensor<B, D>,
+    additive: Option<Tensor<B, D>>,
+) -> Tensor<B, D> {
+    let scores = match additive {
+        Some(additive) => scores + additive,
+        None => scores,
+    };
+    activation::softmax(scores, D - 1)
+}
+
+/// In [`Mode::Train`], zeroes each element with probability `p` and scales the others by `1 / (1 − p)`, any shape.
+/// Draws come from the backend's generator: seed it (`Backend::seed`) for a repeatable step.
+pub fn dropout<B: Backend, const D: usize>(x: Tensor<B, D>, p: f64, mode: Mode) -> Tensor<B, D> {
+    if mode == Mode::Eval || p == 0.0 {
+        return x;
+    }
+    let keep = x.random_like(Distribution::Bernoulli(1.0 - p));
+    x * keep.mul_scalar(1.0 / (1.0 - p))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::backend::Autodiff;
+    use burn::tensor::Tolerance;
+
+    fn gelu_has_the_exact_derivative<B: Backend>() {
+        let device = Default::default();
+        let x = Tensor::<Autodiff<B>, 1>::from_floats([-2.5, -1.0, 0.0, 0.3, 1.7], &device).require_grad();
+        let y = gelu_exact(x.clone());
+        let gradients = y.clone().backward();
+        // x Φ(x), and Φ(x) + x φ(x), from tables of the normal distribution
+        let value = [-0.015_524, -0.158_655, 0.0, 0.185_373, 1.624_240];
+        let slope = [-0.037_612, -0.083_315, 0.5, 0.732_329, 1.115_319];
+        let close = Tolerance::<f32>::absolute(2e-6);
+        y.into_data().assert_approx_eq(&burn::tensor::TensorData::from(value), close);
+        x.grad(&gradients).unwrap().into_data().assert_approx_eq(&burn::tensor::TensorData::from(slope), close);
+    }
+
+    fn a_fully_masked_row_is_uniform_not_nan<B: Backend>() {
+        let device = Default::default();
+        let scores = Tensor::<B, 2>::from_floats([[1.0, 2.0, 4.0], [0.5, 0.5, 0.5]], &device);
+        let mask = Tensor::<B, 2>::from_floats([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], &device);
+        let found: Vec<f32> = masked_softmax(scores, Some(additive_mask(mask, 1e4))).into_data().to_vec().unwrap();
+        let e = (-3.0f32).exp();
+        let expected = [e / (1.0 + e), 0.0, 1.0 / (1.0 + e), 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+
+    fn dropout_acts_in_training_alone<B: Backend>() {
+        let device = Default::default();
+        let x = Tensor::<B, 2>::ones([57, 91], &device);
+        assert_eq!(dropout(x.clone(), 0.4, Mode::Eval).sum().into_scalar_f32(), 5187.0);
+        let kept = dropout(x, 0.4, Mode::Train);
+        let mean = kept.clone().mean().into_scalar_f32();
+        assert!((mean - 1.0).abs() < 0.06, "{mean}");
+        assert!((kept.max().into_scalar_f32() - 1.0 / 0.6).abs() < 1e-6);
+    }
+
+    trait ScalarF32 {
+        fn into_scalar_f32(self) -> f32;
+    }
+    impl<B: Backend> ScalarF32 for Tensor<B, 1> {
+        fn into_scalar_f32(self) -> f32 {
+            use burn::tensor::ElementConversion;
+            self.into_scalar().elem()
+        }
+    }
+
+    macro_rules! on_cpu_backends {
+        ($($test:ident),+) => {
+            #[cfg(feature = "ndarray")]
+            mod ndarray { $(#[test] fn $test() { super::$test::<burn_ndarray::NdArray>() })+ }
+            #[cfg(feature = "flex")]
+            mod flex { $(#[test] fn $test() { super::$test::<burn_flex::Flex>() })+ }
+        };
+    }
+    on_cpu_backends!(
+        gelu_has_the_exact_derivative,
+        a_fully_masked_row_is_uniform_not_nan,
+        dropout_acts_in_training_alone
+    );
+}
