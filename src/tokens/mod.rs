@@ -1,5 +1,9 @@
-//! Which tokens survive, and where they came from: scores, order-preserving selection, token orders.
+//! Which tokens survive, and where they came from: scores, order-preserving selection, token orders. Knows no model.
 
-/// stub
-pub trait SelectOps: burn::tensor::backend::Backend {}
-impl<B: burn::tensor::backend::Backend> SelectOps for B {}
+mod map;
+mod order;
+mod select;
+
+pub use map::TokenMap;
+pub use order::token_order;
+pub use select::{SelectOps, gather_patches, keep_top};

@@ -1,0 +1,145 @@
+//! Order-preserving selection of the k best tokens (SPEC §1b).
+
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{Int, Tensor, TensorPrimitive};
+
+/// Selection as a backend operation; the default never leaves the device and sorts nothing (Burn 0.21 sorts on the
+/// host).
+pub trait SelectOps: Backend {
+    /// The positions of the `k` largest of `scores` `[batch, tokens]`, ascending, `[batch, k]`; of equal scores the
+    /// lower position wins.
+    fn keep_top(scores: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
+        keep_by_rank(Tensor::<Self, 2>::from_primitive(TensorPrimitive::Float(scores)), k).into_primitive()
+    }
+}
+
+/// The positions of the `k` largest scores of every row, ascending: `[batch, tokens]` to `[batch, k]`.
+/// Deterministic: of equal scores the lower position wins. Carries no gradient.
+///
+/// # Panics
+/// If `k` is 0 or more than there are tokens.
+pub fn keep_top<B: SelectOps>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, Int> {
+    let n = scores.dims()[1];
+    assert!((1..=n).contains(&k), "cannot keep {k} of {n} tokens");
+    Tensor::from_primitive(B::keep_top(scores.into_primitive().tensor(), k))
+}
+
+/// Keeps the class token and the patches at `positions` `[batch, k]` of `x` `[batch, 1 + tokens, d]`:
+/// `[batch, 1 + k, d]`. Differentiable with respect to the kept tokens.
+pub fn gather_patches<B: Backend>(x: Tensor<B, 3>, positions: &Tensor<B, 2, Int>) -> Tensor<B, 3> {
+    let [batch, k] = positions.dims();
+    let d = x.dims()[2];
+    let class = Tensor::zeros([batch, 1], &x.device());
+    let index = Tensor::cat(vec![class, positions.clone() + 1], 1);
+    x.gather(1, index.unsqueeze_dim::<3>(2).expand([batch, k + 1, d]))
+}
+
+/// Ranks by comparison: a token is kept if fewer than `k` others beat it. O(tokens²) comparisons.
+fn keep_by_rank<B: Backend>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, Int> {
+    let [batch, n] = scores.dims();
+    let device = scores.device();
+    let mine = scores.clone().reshape([batch, n, 1]).expand([batch, n, n]);
+    let other = scores.reshape([batch, 1, n]).expand([batch, n, n]);
+    let position = Tensor::<B, 1, Int>::arange(0..n as i64, &device);
+    let earlier = position.clone().reshape([1, n, 1]).greater(position.clone().reshape([1, 1, n])).int();
+    let ahead = other.clone().greater(mine.clone()).int() + other.equal(mine).int() * earlier;
+    let kept = ahead.sum_dim(2).reshape([batch, n]).lower_elem(k as i64);
+    let place = kept.clone().int().cumsum(1) - 1;
+    let place = place.mask_fill(kept.bool_not(), k as i64);
+    let position = position.reshape([1, n]).expand([batch, n]);
+    let places = Tensor::<B, 2, Int>::zeros([batch, k + 1], &device);
+    places.scatter(1, place, position, burn::tensor::IndexingUpdateOp::Add).slice([0..batch, 0..k])
+}
+
+/// The host sibling, for backends whose tensors live there: O(tokens) selection of the k-th score.
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+fn keep_on_host(scores: &[f32], n: usize, k: usize) -> Vec<i64> {
+    let row = |row: &[f32]| {
+        let mut order: Vec<usize> = (0..n).collect();
+        if k < n {
+            order.select_nth_unstable_by(k, |&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
+        }
+        order.truncate(k);
+        order.sort_unstable();
+        order.into_iter().map(|i| i as i64).collect::<Vec<_>>()
+    };
+    scores.chunks(n).flat_map(row).collect()
+}
+
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+fn keep_top_host<B: Backend>(scores: FloatTensor<B>, k: usize) -> IntTensor<B> {
+    let scores = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(scores));
+    let ([batch, n], device) = (scores.dims(), scores.device());
+    let scores: Vec<f32> = scores.into_data().convert::<f32>().to_vec().unwrap_or_default();
+    let kept = burn::tensor::TensorData::new(keep_on_host(&scores, n, k), [batch, k]);
+    Tensor::<B, 2, Int>::from_data(kept, &device).into_primitive()
+}
+
+#[cfg(feature = "ndarray")]
+impl SelectOps for burn_ndarray::NdArray {
+    fn keep_top(scores: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
+        keep_top_host::<Self>(scores, k)
+    }
+}
+
+#[cfg(feature = "flex")]
+impl SelectOps for burn_flex::Flex {
+    fn keep_top(scores: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
+        keep_top_host::<Self>(scores, k)
+    }
+}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+impl<R, F, I, BT> SelectOps for burn_cubecl::CubeBackend<R, F, I, BT>
+where
+    R: burn_cubecl::CubeRuntime,
+    F: burn_cubecl::FloatElement,
+    I: burn_cubecl::IntElement,
+    BT: burn_cubecl::element::BoolElement,
+{
+}
+
+impl<B: SelectOps, C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy> SelectOps for burn::backend::Autodiff<B, C> {
+    fn keep_top(scores: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
+        B::keep_top(scores.primitive, k)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use burn::tensor::TensorData;
+    type Flex = burn_flex::Flex;
+
+    fn scores(batch: usize, n: usize, levels: usize) -> Vec<f32> {
+        let mut rng = Rng::new(11, &[n as u64]);
+        (0..batch * n).map(|_| rng.below(levels) as f32).collect()
+    }
+
+    #[test]
+    fn ties_go_to_the_lower_position_and_order_is_kept() {
+        let scores = Tensor::<Flex, 2>::from_data([[1.0, 3.0, 3.0, 0.0, 3.0], [2.0, 2.0, 2.0, 2.0, 2.0]], &Default::default());
+        let kept: Vec<i64> = keep_top(scores, 2).into_data().convert::<i64>().to_vec().unwrap();
+        assert_eq!(kept, [1, 2, 0, 1]);
+    }
+
+    #[test]
+    fn the_portable_and_the_host_sibling_agree_on_ties() {
+        for (batch, n, k) in [(3, 17, 5), (2, 1, 1), (1, 40, 40), (2, 33, 32)] {
+            let values = scores(batch, n, 6);
+            let tensor = Tensor::<Flex, 2>::from_data(TensorData::new(values.clone(), [batch, n]), &Default::default());
+            let portable: Vec<i64> = keep_by_rank(tensor, k).into_data().convert::<i64>().to_vec().unwrap();
+            assert_eq!(portable, keep_on_host(&values, n, k), "batch {batch}, {k} of {n}");
+        }
+    }
+
+    #[test]
+    fn the_class_token_always_stays() {
+        let x = Tensor::<Flex, 3>::from_data([[[9.0], [1.0], [2.0], [3.0]]], &Default::default());
+        let kept = Tensor::<Flex, 2, Int>::from_data([[0, 2]], &Default::default());
+        let out: Vec<f32> = gather_patches(x, &kept).into_data().to_vec().unwrap();
+        assert_eq!(out, [9.0, 1.0, 3.0]);
+    }
+}
