@@ -27,7 +27,11 @@ pub fn forward<B: Backend>(
 }
 
 /// See [`super::SparseOps::sparse_attention_backward`].
-pub fn backward<B: Backend>(saved: SavedAttention<B>, grad: Tensor<B, 3>, plan: &AttentionPlan) -> (Tensor<B, 3>, Tensor<B, 2>) {
+pub fn backward<B: Backend>(
+    saved: SavedAttention<B>,
+    grad: Tensor<B, 3>,
+    plan: &AttentionPlan,
+) -> (Tensor<B, 3>, Tensor<B, 2>) {
     let parts = Parts::new(float(saved.qkv), float(saved.table), Tensor::from_primitive(saved.coords), plan);
     let out = parts.split_heads(float(saved.out));
     let grad = parts.split_heads(grad);
@@ -77,7 +81,9 @@ impl<'a, B: Backend> Parts<'a, B> {
         let [batch, s, width] = qkv.dims();
         let (c, d) = (width / 3, width / 3 / plan.heads);
         let scale = (d as f64).powf(-0.5);
-        let part = |i: usize| qkv.clone().slice([0..batch, 0..s, i * c..(i + 1) * c]).reshape([batch, s, plan.heads, d]).swap_dims(1, 2);
+        let part = |i: usize| {
+            qkv.clone().slice([0..batch, 0..s, i * c..(i + 1) * c]).reshape([batch, s, plan.heads, d]).swap_dims(1, 2)
+        };
         let (query, key, value) = (part(0).mul_scalar(scale), part(1), part(2));
         let rows = bias_rows(coords, table.dims()[0], plan);
         let mask = padding_mask(plan, &qkv.device());
@@ -102,7 +108,11 @@ impl<'a, B: Backend> Parts<'a, B> {
     fn block(&self, x: Tensor<B, 4>) -> Tensor<B, 5> {
         let [batch, heads, _, width] = x.dims();
         let padding = self.plan.graph.padding();
-        let x = if padding == 0 { x } else { Tensor::cat(vec![x.clone(), Tensor::zeros([batch, heads, padding, width], &x.device())], 2) };
+        let x = if padding == 0 {
+            x
+        } else {
+            Tensor::cat(vec![x.clone(), Tensor::zeros([batch, heads, padding, width], &x.device())], 2)
+        };
         let [blocks, size, _] = self.sizes();
         x.reshape([batch, heads, blocks, size, width])
     }
@@ -206,7 +216,10 @@ impl<'a, B: Backend> Parts<'a, B> {
         let p = (self.patch_rows() - lse).exp();
         let values = self.gather(&self.value, value_list);
         let class_value = Self::class_of(&self.value).unsqueeze_dim::<5>(2);
-        let dp = Tensor::cat(vec![grad.clone().matmul(class_value.swap_dims(3, 4)), grad.clone().matmul(values.swap_dims(3, 4))], 4);
+        let dp = Tensor::cat(
+            vec![grad.clone().matmul(class_value.swap_dims(3, 4)), grad.clone().matmul(values.swap_dims(3, 4))],
+            4,
+        );
         let ds = p.clone() * (dp - delta);
         let (ds_class, ds_patch) = (ds.clone().slice_dim(4, 0..1), ds.clone().slice_dim(4, 1..keys as i64));
         let (p_class, p_patch) = (p.clone().slice_dim(4, 0..1), p.slice_dim(4, 1..keys as i64));
@@ -216,7 +229,12 @@ impl<'a, B: Backend> Parts<'a, B> {
         let dv = self.scatter(p_patch.swap_dims(3, 4).matmul(grad.clone()), value_list);
         let dk_class = (ds_class * query).sum_dim(3).sum_dim(2).squeeze_dim::<4>(2);
         let dv_class = (p_class * grad).sum_dim(3).sum_dim(2).squeeze_dim::<4>(2);
-        Gradients { query: self.unblock(dq), key: Tensor::cat(vec![dk_class, dk], 2), value: Tensor::cat(vec![dv_class, dv], 2), bias: ds }
+        Gradients {
+            query: self.unblock(dq),
+            key: Tensor::cat(vec![dk_class, dk], 2),
+            value: Tensor::cat(vec![dv_class, dv], 2),
+            bias: ds,
+        }
     }
 
     /// `[B, S, 3C]`.
@@ -240,7 +258,10 @@ impl<'a, B: Backend> Parts<'a, B> {
         let special = Tensor::cat(vec![to_patch, to_class, to_self], 0);
         let patch = patch.slice_dim(4, 1..keys as i64 + 1);
         let patch = if samples == 1 { patch.sum_dim(0) } else { patch };
-        let flat = patch.reshape([samples, heads, blocks * size * keys]).swap_dims(1, 2).reshape([samples * blocks * size * keys, heads]);
+        let flat = patch
+            .reshape([samples, heads, blocks * size * keys])
+            .swap_dims(1, 2)
+            .reshape([samples * blocks * size * keys, heads]);
         let index = self.rows.clone().reshape([samples * blocks * size * keys]);
         let mut table = Tensor::zeros([rows, heads], &flat.device());
         table = table.slice_assign([rows - 3..rows, 0..heads], special);
@@ -265,19 +286,23 @@ fn bias_rows<B: Backend>(coords: Tensor<B, 2, Int>, rows: usize, plan: &Attentio
     let [samples, tokens] = coords.dims();
     let (blocks, size, width, padding) = (graph.blocks(), graph.block(), graph.width(), graph.padding());
     let device = coords.device();
-    let coords = if padding == 0 { coords } else { Tensor::cat(vec![coords, Tensor::zeros([samples, padding], &device)], 1) };
+    let coords =
+        if padding == 0 { coords } else { Tensor::cat(vec![coords, Tensor::zeros([samples, padding], &device)], 1) };
     let list: Vec<i64> = graph.value_blocks().iter().map(|&b| i64::from(b)).collect();
     let length = list.len();
     let list = Tensor::from_data(TensorData::new(list, [length]), &device);
-    let keys = coords.clone().reshape([samples, blocks, size]).select(1, list).reshape([samples, blocks, 1, width * size]);
+    let keys =
+        coords.clone().reshape([samples, blocks, size]).select(1, list).reshape([samples, blocks, 1, width * size]);
     let rows_of = coords.reshape([samples, blocks, size, 1]) - keys + plan.centre as i64;
     if padding == 0 {
         return rows_of;
     }
     let padded = padded_keys(plan);
     let query_padded: Vec<bool> = (0..blocks * size).map(|i| i >= tokens).collect();
-    let flags: Vec<bool> = query_padded.iter().enumerate().flat_map(|(i, &q)| padded[i / size].iter().map(move |&k| q || k)).collect();
-    let flags = Tensor::<B, 4, burn::tensor::Bool>::from_data(TensorData::new(flags, [1, blocks, size, width * size]), &device);
+    let flags: Vec<bool> =
+        query_padded.iter().enumerate().flat_map(|(i, &q)| padded[i / size].iter().map(move |&k| q || k)).collect();
+    let flags =
+        Tensor::<B, 4, burn::tensor::Bool>::from_data(TensorData::new(flags, [1, blocks, size, width * size]), &device);
     rows_of.mask_fill(flags.expand([samples, blocks, size, width * size]), rows as i64 - 2)
 }
 
@@ -293,7 +318,8 @@ fn padding_mask<B: Backend>(plan: &AttentionPlan, device: &B::Device) -> Option<
     if graph.padding() == 0 || graph.padding_attended() {
         return None;
     }
-    let mask: Vec<f32> = padded_keys(plan).concat().into_iter().map(|padded| if padded { HIDDEN } else { 0.0 }).collect();
+    let mask: Vec<f32> =
+        padded_keys(plan).concat().into_iter().map(|padded| if padded { HIDDEN } else { 0.0 }).collect();
     let shape = [1, 1, graph.blocks(), 1, graph.width() * graph.block()];
     Some(Tensor::from_data(TensorData::new(mask, shape), device))
 }

@@ -55,7 +55,11 @@ impl BlockGraph {
         let ragged = table.len() != blocks || width == 0 || table.iter().any(|row| row.len() != width);
         if ragged || table.iter().flatten().any(|&b| b >= blocks) {
             let problem = format!("the injected block table does not fit {blocks} blocks of {block} tokens");
-            return Err(Error::setting("attn_idx", problem, format!("give {blocks} rows of equal length with blocks below {blocks}")));
+            return Err(Error::setting(
+                "attn_idx",
+                problem,
+                format!("give {blocks} rows of equal length with blocks below {blocks}"),
+            ));
         }
         let flat: Vec<u32> = table.iter().flatten().map(|&b| b as u32).collect();
         Ok(Self::from_rows(tokens, block, edge.local, compat, blocks, &flat))
@@ -131,7 +135,12 @@ impl BlockGraph {
     /// Query-key pairs that are scored, the class token's included (edges of SPEC §11, padding not counted).
     pub fn edges(&self) -> usize {
         let size = |b: usize| if b + 1 == self.blocks() { self.block - self.padding() } else { self.block };
-        let patch: usize = self.key_blocks.chunks(self.width).enumerate().map(|(m, row)| size(m) * (1 + row.iter().map(|&b| size(b as usize)).sum::<usize>())).sum();
+        let patch: usize = self
+            .key_blocks
+            .chunks(self.width)
+            .enumerate()
+            .map(|(m, row)| size(m) * (1 + row.iter().map(|&b| size(b as usize)).sum::<usize>()))
+            .sum();
         patch + self.tokens + 1
     }
 }
@@ -143,12 +152,17 @@ fn local_blocks(m: usize, blocks: usize, local: usize) -> Vec<u32> {
 
 fn distinct(list: &[u32]) -> Vec<u32> {
     let mut seen = Vec::with_capacity(list.len());
-    list.iter().for_each(|b| if !seen.contains(b) { seen.push(*b) });
+    list.iter().for_each(|b| {
+        if !seen.contains(b) {
+            seen.push(*b)
+        }
+    });
     seen
 }
 
 fn draw_random(local: &[u32], blocks: usize, random: usize, compat: Compat, rng: &mut Rng) -> Vec<u32> {
-    let scores: Vec<f64> = (0..blocks as u32).map(|b| if local.contains(&b) { -rng.uniform() } else { 1.0 + rng.uniform() }).collect();
+    let scores: Vec<f64> =
+        (0..blocks as u32).map(|b| if local.contains(&b) { -rng.uniform() } else { 1.0 + rng.uniform() }).collect();
     let mut ranked: Vec<u32> = (0..blocks as u32).collect();
     ranked.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]));
     if compat == Compat::Corrected {
@@ -218,14 +232,24 @@ mod tests {
         let lists = graph.transposed(graph.key_blocks());
         assert_eq!(lists.iter().map(Vec::len).sum::<usize>(), graph.blocks() * graph.width());
         for (key, pairs) in lists.iter().enumerate() {
-            assert!(pairs.iter().all(|&(m, slot)| graph.key_blocks()[m as usize * graph.width() + slot as usize] == key as u32));
+            assert!(
+                pairs
+                    .iter()
+                    .all(|&(m, slot)| graph.key_blocks()[m as usize * graph.width() + slot as usize] == key as u32)
+            );
         }
     }
 
     #[test]
     fn a_table_of_the_wrong_shape_is_an_error() {
         let e = edge(1, 1, 4);
-        assert!(BlockGraph::from_table(10, &e, Compat::Official, &[vec![0, 1], vec![1, 0]]).is_err(), "3 blocks need 3 rows");
-        assert!(BlockGraph::from_table(8, &e, Compat::Official, &[vec![0, 1], vec![1, 2]]).is_err(), "there is no block 2");
+        assert!(
+            BlockGraph::from_table(10, &e, Compat::Official, &[vec![0, 1], vec![1, 0]]).is_err(),
+            "3 blocks need 3 rows"
+        );
+        assert!(
+            BlockGraph::from_table(8, &e, Compat::Official, &[vec![0, 1], vec![1, 2]]).is_err(),
+            "there is no block 2"
+        );
     }
 }

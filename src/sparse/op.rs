@@ -34,7 +34,11 @@ pub trait SparseOps: Backend {
     }
 
     /// The gradients of `qkv` and `table` for the gradient `grad` `[batch, S, C]` of the output.
-    fn sparse_attention_backward(saved: SavedAttention<Self>, grad: FloatTensor<Self>, plan: &AttentionPlan) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn sparse_attention_backward(
+        saved: SavedAttention<Self>,
+        grad: FloatTensor<Self>,
+        plan: &AttentionPlan,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (qkv, table) = gathered::backward::<Self>(saved, float(grad), plan);
         (qkv.into_primitive().tensor(), table.into_primitive().tensor())
     }
@@ -73,11 +77,16 @@ pub struct AttentionOutput<B: Backend> {
 ///
 /// # Panics
 /// If the shapes contradict each other; the message names the tensor and both sizes.
-pub fn sparse_attention<B: SparseOps>(qkv: Tensor<B, 3>, bias: &RelativeBias<B>, graph: &Arc<BlockGraph>) -> AttentionOutput<B> {
+pub fn sparse_attention<B: SparseOps>(
+    qkv: Tensor<B, 3>,
+    bias: &RelativeBias<B>,
+    graph: &Arc<BlockGraph>,
+) -> AttentionOutput<B> {
     let plan = AttentionPlan { graph: graph.clone(), heads: bias.table.dims()[1], centre: bias.centre };
     check_shapes(qkv.dims(), bias.coords.dims(), &plan);
     let table = bias.table.clone().into_primitive().tensor();
-    let (out, lse) = B::sparse_attention(qkv.into_primitive().tensor(), table, bias.coords.clone().into_primitive(), &plan);
+    let (out, lse) =
+        B::sparse_attention(qkv.into_primitive().tensor(), table, bias.coords.clone().into_primitive(), &plan);
     AttentionOutput { out: float(out), lse: float(lse) }
 }
 
@@ -103,7 +112,11 @@ fn check_shapes(qkv: [usize; 3], coords: [usize; 2], plan: &AttentionPlan) {
     let [batch, s, width] = qkv;
     let tokens = plan.graph.tokens();
     assert!(s == tokens + 1, "qkv holds {s} tokens, the graph {tokens} and the class token");
-    assert!(width % (3 * plan.heads) == 0, "qkv is {width} wide, which {} heads do not divide into queries, keys and values", plan.heads);
+    assert!(
+        width % (3 * plan.heads) == 0,
+        "qkv is {width} wide, which {} heads do not divide into queries, keys and values",
+        plan.heads
+    );
     assert!(coords[1] == tokens, "coords has {} tokens, the graph {tokens}", coords[1]);
     assert!(coords[0] == 1 || coords[0] == batch, "coords has {} samples, qkv {batch}", coords[0]);
 }

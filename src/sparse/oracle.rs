@@ -13,7 +13,9 @@ pub fn attention<B: Backend>(qkv: Tensor<B, 3>, bias: &RelativeBias<B>, graph: &
     let [batch, s, width] = qkv.dims();
     let heads = bias.table.dims()[1];
     let (c, d) = (width / 3, width / 3 / heads);
-    let part = |i: usize| qkv.clone().slice([0..batch, 0..s, i * c..(i + 1) * c]).reshape([batch, s, heads, d]).swap_dims(1, 2);
+    let part = |i: usize| {
+        qkv.clone().slice([0..batch, 0..s, i * c..(i + 1) * c]).reshape([batch, s, heads, d]).swap_dims(1, 2)
+    };
     let pad = |x: Tensor<B, 4>| match graph.padding() {
         0 => x,
         padding => Tensor::cat(vec![x.clone(), Tensor::zeros([batch, heads, padding, d], &x.device())], 2),
@@ -50,7 +52,8 @@ fn dense_bias<B: Backend>(bias: &RelativeBias<B>, graph: &BlockGraph) -> Tensor<
     let full = |value: usize, shape: [usize; 3]| Tensor::<B, 3, Int>::full(shape, value as i64, &device);
     let queries = bias.coords.clone().reshape([samples, n, 1]);
     let between = queries - bias.coords.clone().reshape([samples, 1, n]) + bias.centre as i64;
-    let patch = Tensor::cat(vec![full(rows - 2, [samples, n, 1]), between, full(rows - 2, [samples, n, padding.max(1)])], 2);
+    let patch =
+        Tensor::cat(vec![full(rows - 2, [samples, n, 1]), between, full(rows - 2, [samples, n, padding.max(1)])], 2);
     let patch = patch.slice([0..samples, 0..n, 0..1 + n + padding]);
     let class = Tensor::cat(vec![full(rows - 1, [samples, 1, 1]), full(rows - 3, [samples, 1, n + padding])], 2);
     let index = Tensor::cat(vec![class, patch], 1);

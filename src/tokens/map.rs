@@ -16,7 +16,10 @@ impl<B: Backend> TokenMap<B> {
     /// The tokens `order` of a full grid whose patch p has coordinate `coords[p]`.
     pub fn new(order: &[usize], coords: &[i64], device: &B::Device) -> Self {
         let row = |values: Vec<i64>| Tensor::from_data(TensorData::new(values, [1, order.len()]), device);
-        Self { ids: row(order.iter().map(|&p| p as i64).collect()), coords: row(order.iter().map(|&p| coords[p]).collect()) }
+        Self {
+            ids: row(order.iter().map(|&p| p as i64).collect()),
+            coords: row(order.iter().map(|&p| coords[p]).collect()),
+        }
     }
 
     /// The map of the tokens at `positions` `[batch, k]`.

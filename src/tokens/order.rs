@@ -17,7 +17,9 @@ pub fn token_order(order: TokenOrder, frames: usize, grid: usize) -> Vec<usize> 
 
 /// Interleaves the bits of t, y and x, t least significant.
 fn z_key(at: [u64; 3], bits: u32) -> u64 {
-    (0..bits).flat_map(|j| (0..3).map(move |axis| (j, axis))).fold(0, |key, (j, axis)| key | (at[axis] >> j & 1) << (3 * j + axis as u32))
+    (0..bits)
+        .flat_map(|j| (0..3).map(move |axis| (j, axis)))
+        .fold(0, |key, (j, axis)| key | (at[axis] >> j & 1) << (3 * j + axis as u32))
 }
 
 /// The distance along the Hilbert curve, by Skilling's transpose form.
@@ -47,7 +49,10 @@ fn hilbert_key(mut x: [u64; 3], bits: u32) -> u64 {
         q >>= 1;
     }
     x.iter_mut().for_each(|axis| *axis ^= flip);
-    (0..bits).rev().flat_map(|j| (0..3).map(move |axis| (j, axis))).fold(0, |key, (j, axis)| key << 1 | (x[axis] >> j & 1))
+    (0..bits)
+        .rev()
+        .flat_map(|j| (0..3).map(move |axis| (j, axis)))
+        .fold(0, |key, (j, axis)| key << 1 | (x[axis] >> j & 1))
 }
 
 #[cfg(test)]

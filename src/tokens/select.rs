@@ -100,7 +100,9 @@ where
 {
 }
 
-impl<B: SelectOps, C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy> SelectOps for burn::backend::Autodiff<B, C> {
+impl<B: SelectOps, C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy> SelectOps
+    for burn::backend::Autodiff<B, C>
+{
     fn keep_top(scores: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
         B::keep_top(scores.primitive, k)
     }
@@ -120,7 +122,8 @@ mod tests {
 
     #[test]
     fn ties_go_to_the_lower_position_and_order_is_kept() {
-        let scores = Tensor::<Flex, 2>::from_data([[1.0, 3.0, 3.0, 0.0, 3.0], [2.0, 2.0, 2.0, 2.0, 2.0]], &Default::default());
+        let scores =
+            Tensor::<Flex, 2>::from_data([[1.0, 3.0, 3.0, 0.0, 3.0], [2.0, 2.0, 2.0, 2.0, 2.0]], &Default::default());
         let kept: Vec<i64> = keep_top(scores, 2).into_data().convert::<i64>().to_vec().unwrap();
         assert_eq!(kept, [1, 2, 0, 1]);
     }
