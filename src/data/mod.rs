@@ -2,6 +2,7 @@
 
 mod batch;
 mod record;
+pub mod shapes;
 
 pub use batch::{HostBatch, VideoTextBatch};
 pub use record::{Item, ItemResult, Record};
