@@ -98,10 +98,8 @@ fn ordered_evidence(seen: &[[usize; 2]], grid: usize) -> Vec<u8> {
 /// bring a visited cell to the origin.
 fn unordered_evidence(seen: &[[usize; 2]], grid: usize) -> Vec<u8> {
     let shifted = |&[column, row]: &[usize; 2]| {
-        let mut list: Vec<u8> = seen
-            .iter()
-            .map(|&[x, y]| ((y + grid - row) % grid * grid + (x + grid - column) % grid) as u8)
-            .collect();
+        let mut list: Vec<u8> =
+            seen.iter().map(|&[x, y]| ((y + grid - row) % grid * grid + (x + grid - column) % grid) as u8).collect();
         list.sort_unstable();
         list
     };

@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn every_combination_once_with_its_own_caption() {
-        for (preset, clips, twins) in [(Preset::Tiny, 216, 144), (Preset::Default, 288, 216), (Preset::Long, 288, 288)] {
+        for (preset, clips, twins) in [(Preset::Tiny, 216, 144), (Preset::Default, 288, 216), (Preset::Long, 288, 288)]
+        {
             let gallery = Gallery::new(&ShapesConfig::preset(preset), 4).unwrap();
             assert_eq!(gallery.entries().len(), clips);
             let captions: HashSet<&str> = gallery.entries().iter().map(|entry| entry.caption.as_str()).collect();

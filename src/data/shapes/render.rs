@@ -152,7 +152,8 @@ mod tests {
     fn a_frame_does_not_depend_on_the_others() {
         let config = ShapesConfig::preset(Preset::Default);
         let world = World::draw(&config, 3, 15, &triple(), &[1, 2]);
-        let [whole, middle] = [render(&world, &config, &[0, 1, 2, 3, 4, 5, 6, 7]), render(&world, &config, &[2, 3, 4, 5])];
+        let [whole, middle] =
+            [render(&world, &config, &[0, 1, 2, 3, 4, 5, 6, 7]), render(&world, &config, &[2, 3, 4, 5])];
         assert_eq!(middle.frame(1), whole.frame(3));
         assert_ne!(whole.frame(1), whole.frame(3));
     }

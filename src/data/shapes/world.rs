@@ -201,9 +201,8 @@ mod tests {
 
     #[test]
     fn shapes_cover_what_they_say() {
-        let area = |shape: Shape, side: usize| {
-            (0..side * side).filter(|i| shape.covers(i % side, i / side, side)).count()
-        };
+        let area =
+            |shape: Shape, side: usize| (0..side * side).filter(|i| shape.covers(i % side, i / side, side)).count();
         assert_eq!(Shape::ALL.map(|shape| area(shape, 8)), [64, 32, 32]);
         assert_eq!(Shape::ALL.map(|shape| area(shape, 16)), [256, 172, 128]);
     }
