@@ -1,7 +1,9 @@
 //! Every size, rate and layer list: what a model is, how sparse it is, how a run grows it.
 
+mod curriculum;
 mod model;
 mod sparsity;
 
+pub use curriculum::{Curriculum, Span, Stage};
 pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
 pub use sparsity::{CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, kept_tokens};
