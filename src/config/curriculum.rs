@@ -217,8 +217,12 @@ mod tests {
     #[test]
     fn the_papers_curriculum_obeys_all_three_equations() {
         let sparse = Some((1, 3, 56));
-        let paper =
-            vec![stage("a", 1, None, 1.0), stage("b", 4, sparse, 0.7), stage("c", 8, sparse, 0.6), stage("d", 16, sparse, 0.5)];
+        let paper = vec![
+            stage("a", 1, None, 1.0),
+            stage("b", 4, sparse, 0.7),
+            stage("c", 8, sparse, 0.6),
+            stage("d", 16, sparse, 0.5),
+        ];
         assert_eq!(check(paper.clone()), "fine");
         let curriculum = Curriculum { stages: paper };
         let seen: Vec<usize> =
@@ -250,7 +254,9 @@ mod tests {
         assert!(bad(|s| s.learning_rate = f64::NAN).contains("stages.only.learning_rate"));
         assert!(bad(|s| s.min_multiplier = 1.5).contains("from 0 to 1"));
         assert!(bad(|s| s.length = Span::Epochs(0.0)).contains("stages.only.length"));
-        assert!(bad(|s| s.edge = Some(EdgeSparsity { local: 2, random: 1, block: 56 })).contains("stages.only.edge.local"));
+        assert!(
+            bad(|s| s.edge = Some(EdgeSparsity { local: 2, random: 1, block: 56 })).contains("stages.only.edge.local")
+        );
         let unknown = toml::from_str::<Stage>("name='a'\nframez=4").unwrap_err().to_string();
         assert!(unknown.contains("framez"), "{unknown}");
     }
