@@ -61,7 +61,8 @@ mod tests {
                 for i in 0..paraphrases(&program) {
                     let text = caption(&triple, i);
                     assert!(text.split(' ').all(|word| vocab::id(word).is_some()), "{text}");
-                    assert!(1 + text.split(' ').count() <= longest_caption(program.segments()));
+                    let tokens = 1 + text.split(' ').count();
+                    assert!(tokens <= longest_caption(program.segments()), "{text}");
                     assert!(seen.insert(text));
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::Direction;
 
-/// Every token; its place is its id. Captions, questions and answers use no other word.
+/// Every token; its place is its id (`text::Vocabulary::from_words` keeps the order). Captions, questions and answers use no other word.
 pub const WORDS: [&str; 54] = [
     "[PAD]",
     "[UNK]",

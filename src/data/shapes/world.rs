@@ -7,13 +7,18 @@ use serde::{Deserialize, Serialize};
 /// A target's colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
 pub enum Colour {
+    /// (225, 40, 40).
     Red,
+    /// (40, 205, 40).
     Green,
+    /// (45, 70, 230).
     Blue,
+    /// (225, 215, 40).
     Yellow,
+    /// (40, 210, 215).
     Cyan,
+    /// (215, 45, 215).
     Magenta,
 }
 
@@ -37,10 +42,12 @@ impl Colour {
 /// A target's outline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
 pub enum Shape {
+    /// The whole cell.
     Square,
+    /// The disc inscribed in the cell.
     Circle,
+    /// Upright, standing on the cell's lower edge.
     Triangle,
 }
 

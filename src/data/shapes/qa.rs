@@ -1,0 +1,312 @@
+//! `shapes-qa`: questions whose answers are balanced, so that the question alone is worth chance.
+
+use super::program::Switches;
+use super::question::{NUMBERS, QuestionKind, named};
+use super::world::{draw_steps, stream};
+use super::{Colour, Direction, Mover, Program, Shape, ShapesConfig, Split, World, render};
+use crate::data::Record;
+use crate::rng::Rng;
+use crate::{Error, Result};
+use burn_dataset::Dataset;
+
+/// A clip, a question and its one answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QaItem {
+    /// Normalised pixels `[frames, 3, px, px]`.
+    pub frames: Vec<f32>,
+    /// The question, in words of [`super::vocab`].
+    pub question: String,
+    /// The answer, one word of [`super::answers`].
+    pub answer: String,
+    /// What it is about.
+    pub kind: QuestionKind,
+    /// Position in the set.
+    pub index: usize,
+}
+
+/// Questions about the worlds of one split; item `i` is a function of the seed and `i` alone. The kinds take turns
+/// and so do each kind's answers: a multiple of 96 items is balanced exactly.
+#[derive(Clone, Debug)]
+pub struct QaSet {
+    config: ShapesConfig,
+    split: Split,
+    indices: Vec<usize>,
+    items: usize,
+    seed: u64,
+}
+
+/// What was drawn for an item before anything is rendered.
+struct Draw {
+    question: String,
+    answer: &'static str,
+    targets: Vec<Mover>,
+}
+
+impl QaSet {
+    /// `items` questions of `split` about clips of which the model sees `frames` frames. All questions can be answered
+    /// only if that is the whole clip: then every answer follows from the frames in order.
+    ///
+    /// # Errors
+    /// [`ShapesConfig::validate`]'s, and clips too short for three turns.
+    pub fn new(config: &ShapesConfig, split: Split, frames: usize, items: usize, seed: u64) -> Result<Self> {
+        config.validate(frames)?;
+        if (1..=4).any(|segments| config.switches.lengths(config.frames - 1, segments).is_empty()) {
+            let problem = format!("{} frames are too few for the three turns that questions count", config.frames);
+            return Err(Error::setting("shapes.frames", problem, "use 8 frames"));
+        }
+        let indices = config.view.indices(config.frames, frames);
+        Ok(Self { config: config.clone(), split, indices, items, seed })
+    }
+
+    /// What item `index` asks about.
+    pub fn kind(&self, index: usize) -> QuestionKind {
+        QuestionKind::ALL[index % QuestionKind::ALL.len()]
+    }
+
+    /// Item `index`.
+    pub fn item(&self, index: usize) -> QaItem {
+        let Draw { question, answer, targets } = self.draw(index);
+        let config = &self.config;
+        let world = World::around(config, self.seed, self.number(index), targets, &config.segments);
+        let frames = render(&world, config, &self.indices).normalised();
+        QaItem { frames, question, answer: answer.into(), kind: self.kind(index), index }
+    }
+
+    /// Item `index` as a line of a manifest, without its frames.
+    pub fn record(&self, index: usize) -> Record {
+        let Draw { question, answer, .. } = self.draw(index);
+        let kind = self.kind(index);
+        let needs = if kind.temporal() { "temporal" } else { "static" };
+        Record {
+            media: format!("shapes-qa/{}/{index}", self.split.word()),
+            question: Some(question),
+            answers: vec![answer.into()],
+            types: vec![kind.name().into(), needs.into()],
+            id: Some(index.to_string()),
+            ..Record::default()
+        }
+    }
+
+    /// A namespace of its own: questions never share a world with captions.
+    fn number(&self, index: usize) -> u64 {
+        self.split.worlds().start + (1 << 39) + index as u64
+    }
+
+    fn draw(&self, index: usize) -> Draw {
+        let mut rng = stream(self.seed, self.number(index), "question");
+        let kind = self.kind(index);
+        let turn = index / QuestionKind::ALL.len();
+        let choice = turn % kind.choices();
+        let mut colour = Colour::ALL[rng.below(6)];
+        let mut shape = Shape::ALL[rng.below(3)];
+        match kind {
+            QuestionKind::MovesFirst => return self.draw_pair(choice == 0, &mut rng),
+            QuestionKind::Colour => colour = Colour::ALL[choice],
+            QuestionKind::Shape => shape = Shape::ALL[choice],
+            _ => {}
+        }
+        let (question, answer, program) = ask(kind, turn, [colour.word(), shape.word()], &mut rng);
+        let steps = draw_steps(&self.config, &program, &mut rng);
+        let target = Mover::draw(&self.config, colour.rgb(), shape, steps, &mut rng);
+        Draw { question, answer, targets: vec![target] }
+    }
+
+    /// Two objects that move one after the other; `named_first` says whether the question names the mover first.
+    fn draw_pair(&self, named_first: bool, rng: &mut Rng) -> Draw {
+        let moves = self.config.frames - 1;
+        let lengths = Switches::Balanced.lengths(moves, 2);
+        let turn = lengths[rng.below(lengths.len())][0];
+        let colour = rng.below(6);
+        let colours = [colour, (colour + 1 + rng.below(5)) % 6].map(|c| Colour::ALL[c]);
+        let objects = colours.map(|colour| (colour, Shape::ALL[rng.below(3)]));
+        let movers = [0..turn, turn..moves].map(|span| {
+            let direction = Direction::ALL[rng.below(4)];
+            (0..moves).map(|i| span.contains(&i).then_some(direction)).collect::<Vec<_>>()
+        });
+        let mut targets: Vec<Mover> = objects
+            .iter()
+            .zip(movers)
+            .map(|(&(colour, shape), steps)| Mover::draw(&self.config, colour.rgb(), shape, steps, rng))
+            .collect();
+        let answer = colours[0].word();
+        let [mover, other] = objects.map(|(colour, shape)| named(colour, shape));
+        let [one, two] = if named_first { [mover, other] } else { [other, mover] };
+        // Who is painted over whom where the two meet must not tell who moves first.
+        if rng.below(2) == 0 {
+            targets.reverse();
+        }
+        Draw { question: format!("which moves first the {one} or the {two}"), answer, targets }
+    }
+}
+
+/// The question, its answer and a program that makes it so. Programs are of two or three segments, so that neither
+/// the first nor the last direction is the only one.
+fn ask(
+    kind: QuestionKind,
+    turn: usize,
+    [colour, shape]: [&'static str; 2],
+    rng: &mut Rng,
+) -> (String, &'static str, Program) {
+    let choice = turn % kind.choices();
+    let who = format!("the {colour} {shape}");
+    let wanted = Direction::ALL[choice % 4];
+    let segments = 2 + rng.below(2);
+    match kind {
+        QuestionKind::FirstDirection => {
+            let program = find(segments, rng, |d| d[0] == wanted);
+            (format!("which direction does {who} move first"), wanted.word(), program)
+        }
+        QuestionKind::LastDirection => {
+            let program = find(segments, rng, |d| d[d.len() - 1] == wanted);
+            (format!("which direction does {who} move last"), wanted.word(), program)
+        }
+        QuestionKind::DirectionAfter => {
+            let first = turn / 3 % 4;
+            let [after, wanted] = [first, (first + 1 + choice) % 4].map(|i| Direction::ALL[i]);
+            let program = find(segments, rng, |d| once(d, after) && d.windows(2).any(|pair| pair == [after, wanted]));
+            (format!("which direction does {who} move after moving {}", after.word()), wanted.word(), program)
+        }
+        QuestionKind::Before => {
+            let first = rng.below(4);
+            let [a, b] = [first, (first + 1 + rng.below(3)) % 4].map(|i| Direction::ALL[i]);
+            let [sooner, later] = if choice == 0 { [a, b] } else { [b, a] };
+            let place = |d: &[Direction], wanted| d.iter().position(|&direction| direction == wanted);
+            let program =
+                find(segments, rng, |d| once(d, sooner) && once(d, later) && place(d, sooner) < place(d, later));
+            (format!("does {who} move {} before moving {}", a.word(), b.word()), ["yes", "no"][choice], program)
+        }
+        QuestionKind::Turns => {
+            (format!("how many turns does {who} make"), NUMBERS[choice], find(choice + 1, rng, |_| true))
+        }
+        QuestionKind::Colour => (format!("what color is the {shape}"), colour, find(segments, rng, |_| true)),
+        QuestionKind::Shape | QuestionKind::MovesFirst => {
+            (format!("what shape is the {colour} object"), shape, find(segments, rng, |_| true))
+        }
+    }
+}
+
+/// A uniform program of `segments` segments among those that `fit`; some must.
+fn find(segments: usize, rng: &mut Rng, fit: impl Fn(&[Direction]) -> bool) -> Program {
+    loop {
+        let program = Program::nth(segments, rng.below(Program::count(segments)));
+        if fit(program.directions()) {
+            return program;
+        }
+    }
+}
+
+fn once(directions: &[Direction], wanted: Direction) -> bool {
+    directions.iter().filter(|&&direction| direction == wanted).count() == 1
+}
+
+impl Dataset<QaItem> for QaSet {
+    fn get(&self, index: usize) -> Option<QaItem> {
+        (index < self.items).then(|| self.item(index))
+    }
+
+    fn len(&self) -> usize {
+        self.items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::question::{LONGEST_QUESTION, answers};
+    use super::super::{Preset, vocab};
+    use super::*;
+    use std::collections::{BTreeMap, HashMap};
+
+    fn set(items: usize) -> QaSet {
+        QaSet::new(&ShapesConfig::preset(Preset::Default), Split::Train, 8, items, 4).unwrap()
+    }
+
+    #[test]
+    fn answers_are_balanced_exactly() {
+        let set = set(960);
+        let mut counts: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
+        for index in 0..set.len() {
+            let record = set.record(index);
+            *counts.entry(set.kind(index).name()).or_default().entry(record.answers[0].clone()).or_default() += 1;
+        }
+        for kind in QuestionKind::ALL.into_iter().filter(|&kind| kind != QuestionKind::MovesFirst) {
+            let of = &counts[kind.name()];
+            let distinct = if kind == QuestionKind::DirectionAfter { 4 } else { kind.choices() };
+            assert_eq!(of.len(), distinct, "{kind:?}");
+            assert!(of.values().all(|&n| n == 120 / distinct), "{kind:?}: {of:?}");
+        }
+        assert_eq!(counts["moves_first"].len(), 6);
+    }
+
+    #[test]
+    fn the_question_alone_is_worth_chance() {
+        let set = set(96_000);
+        let mut groups: HashMap<(QuestionKind, String), HashMap<String, usize>> = HashMap::new();
+        for index in 0..set.len() {
+            let record = set.record(index);
+            let (question, kind) = (record.question.unwrap(), set.kind(index));
+            // Which object is named is random; what a guesser could use are the other words, or the place of a colour.
+            let answer = match kind {
+                QuestionKind::MovesFirst => (question.split(' ').nth(4) == Some(&record.answers[0])).to_string(),
+                _ => record.answers[0].clone(),
+            };
+            let words = |word: &&str| Colour::ALL.iter().all(|c| c.word() != *word);
+            let asked: Vec<&str> = question.split(' ').filter(words).collect();
+            *groups.entry((kind, asked.join(" "))).or_default().entry(answer).or_default() += 1;
+        }
+        for kind in QuestionKind::ALL {
+            let of = || groups.iter().filter(|((k, _), _)| *k == kind).map(|(_, answers)| answers);
+            let asked: usize = of().flat_map(|answers| answers.values()).sum();
+            let right: usize = of().filter_map(|answers| answers.values().max()).sum();
+            let accuracy = 100.0 * right as f64 / asked as f64;
+            assert!(accuracy < kind.chance() + 3.0, "{kind:?}: {accuracy} of {}", kind.chance());
+        }
+    }
+
+    #[test]
+    fn answers_are_what_happens() {
+        let set = set(800);
+        for index in 0..800 {
+            let Draw { question, answer, targets } = set.draw(index);
+            let mut walk: Vec<Direction> = targets[0].steps.iter().flatten().copied().collect();
+            walk.dedup();
+            let words: Vec<&str> = question.split(' ').collect();
+            let place = |word: &str| walk.iter().position(|d| d.word() == word);
+            match set.kind(index) {
+                QuestionKind::FirstDirection => assert_eq!(walk[0].word(), answer),
+                QuestionKind::LastDirection => assert_eq!(walk[walk.len() - 1].word(), answer),
+                QuestionKind::DirectionAfter => assert_eq!(walk[place(words[9]).unwrap() + 1].word(), answer),
+                QuestionKind::Before => assert_eq!(answer == "yes", place(words[5]) < place(words[8])),
+                QuestionKind::Turns => assert_eq!((walk.len() - 1).to_string(), answer),
+                QuestionKind::MovesFirst => {
+                    let mover = targets.iter().find(|target| target.steps[0].is_some()).unwrap();
+                    let still = targets.iter().find(|target| target.steps[0].is_none()).unwrap();
+                    assert!((0..7).all(|i| mover.steps[i].is_some() != still.steps[i].is_some()));
+                    assert!(Colour::ALL.iter().any(|c| c.word() == answer && c.rgb() == mover.rgb));
+                }
+                QuestionKind::Colour | QuestionKind::Shape => assert!(!words.contains(&answer)),
+            }
+        }
+    }
+
+    #[test]
+    fn questions_use_known_words() {
+        let set = set(400);
+        for index in 0..400 {
+            let record = set.record(index);
+            let question = record.question.unwrap();
+            assert!(question.split(' ').all(|word| vocab::id(word).is_some()), "{question}");
+            let tokens = 1 + question.split(' ').count();
+            assert!(tokens <= LONGEST_QUESTION, "{question}");
+            assert!(answers().contains(&record.answers[0].as_str()));
+        }
+        assert_eq!(answers().len(), 19);
+        assert!(answers().iter().all(|answer| vocab::id(answer).is_some()));
+        assert_eq!(set.item(5).frames.len(), 8 * 3 * 32 * 32);
+    }
+
+    #[test]
+    fn short_clips_are_refused() {
+        let error = QaSet::new(&ShapesConfig::preset(Preset::Tiny), Split::Val, 4, 8, 0).unwrap_err();
+        assert!(error.to_string().contains("shapes.frames"), "{error}");
+    }
+}
