@@ -16,6 +16,8 @@ mod graph;
 mod kernels;
 mod op;
 pub mod oracle;
+#[cfg(test)]
+mod tests;
 
 pub use bias::RelativeBias;
 pub use graph::BlockGraph;

@@ -1,0 +1,31 @@
+//! What happened inside a forward, recorded on request: no hooks.
+
+use crate::sparse::BlockGraph;
+use burn::tensor::{Int, Tensor, backend::Backend};
+use std::sync::Arc;
+
+/// A pruning layer's decision.
+#[derive(Clone, Debug)]
+pub struct Pruned<B: Backend> {
+    /// The 0-based layer after which tokens were dropped.
+    pub layer: usize,
+    /// What the tokens were ranked by, `[batch, tokens entering]`.
+    pub scores: Tensor<B, 2>,
+    /// Original patch ids of the tokens kept, in sequence order, `[batch, tokens kept]`.
+    pub token_ids: Tensor<B, 2, Int>,
+}
+
+/// Every intermediate of the video encoder.
+#[derive(Clone, Debug, Default)]
+pub struct Trace<B: Backend> {
+    /// Patch embeddings with the class token, `[batch, 1 + tokens, d]`.
+    pub embeddings: Option<Tensor<B, 3>>,
+    /// Output of every layer, after pruning where it prunes, `[batch, 1 + tokens, d]`.
+    pub layers: Vec<Tensor<B, 3>>,
+    /// The block graph of every layer.
+    pub graphs: Vec<Arc<BlockGraph>>,
+    /// The permutation applied to the patch tokens before layer 0.
+    pub token_order: Vec<usize>,
+    /// One entry per pruning layer.
+    pub pruned: Vec<Pruned<B>>,
+}
