@@ -110,12 +110,17 @@ impl<B: Backend> VideoEncoder<B> {
     pub fn check_input(&self, [_, frames, channels, height, width]: [usize; 5]) -> Result<()> {
         let VideoConfig { image_size, frames: expected, .. } = self.config;
         if [channels, height, width] != [3, image_size, image_size] {
-            let problem = format!("the model takes 3 × {image_size} × {image_size} pixels, not {channels} × {height} × {width}");
+            let problem =
+                format!("the model takes 3 × {image_size} × {image_size} pixels, not {channels} × {height} × {width}");
             return Err(Error::setting("image_size", problem, format!("resize the frames to {image_size}")));
         }
         if frames != expected {
             let problem = format!("the model's position tables are for {expected} frames, not {frames}");
-            return Err(Error::setting("frames", problem, format!("read clips of {expected} frames, or convert the tables")));
+            return Err(Error::setting(
+                "frames",
+                problem,
+                format!("read clips of {expected} frames, or convert the tables"),
+            ));
         }
         Ok(())
     }
@@ -130,13 +135,23 @@ impl<B: SvittBackend> VideoEncoder<B> {
     ///
     /// # Errors
     /// The clip has another size or length than the model, or injected graphs do not fit.
-    pub fn forward(&self, video: Tensor<B, 5>, draws: &VideoDraws, mut trace: Option<&mut Trace<B>>) -> Result<VideoOutput<B>> {
+    pub fn forward(
+        &self,
+        video: Tensor<B, 5>,
+        draws: &VideoDraws,
+        mut trace: Option<&mut Trace<B>>,
+    ) -> Result<VideoOutput<B>> {
         self.check_input(video.dims())?;
         let (mut hidden, mut map) = self.embed(video, trace.as_deref_mut());
         for (index, layer) in self.layers.iter().enumerate() {
             let tokens = hidden.dims()[1] - 1;
             let graph = self.graph(index, tokens, &draws.graph)?;
-            let node = self.config.sparsity.node.as_ref().filter(|_| self.config.sparsity.tokens_after(index, tokens) < tokens);
+            let node = self
+                .config
+                .sparsity
+                .node
+                .as_ref()
+                .filter(|_| self.config.sparsity.tokens_after(index, tokens) < tokens);
             let drop_path = draws.drop_path_seed.map(|seed| rng::key(seed, &[index as u64]));
             let by_attention = node.is_some_and(|node| node.selection != Selection::Random);
             let out = layer.forward(hidden, &map, &graph, drop_path, by_attention);
@@ -176,7 +191,9 @@ impl<B: SvittBackend> VideoEncoder<B> {
     fn graph(&self, layer: usize, tokens: usize, source: &GraphSource) -> Result<Arc<BlockGraph>> {
         let Some(edge) = &self.config.sparsity.edge else { return Ok(Arc::new(BlockGraph::dense(tokens))) };
         let graph = match source {
-            GraphSource::Seeded(seed) => BlockGraph::draw(tokens, edge, self.compat, &mut Rng::new(*seed, &[layer as u64])),
+            GraphSource::Seeded(seed) => {
+                BlockGraph::draw(tokens, edge, self.compat, &mut Rng::new(*seed, &[layer as u64]))
+            }
             GraphSource::Injected(tables) => {
                 let table = tables.get(layer).map_or(&[][..], Vec::as_slice);
                 BlockGraph::from_table(tokens, edge, self.compat, table)?

@@ -52,7 +52,8 @@ impl Case {
     fn bias<B: Backend>(&self, table: Tensor<B, 2>) -> RelativeBias<B> {
         let all = RelativeBias::<B>::raster_coords(self.frames, self.grid);
         let coords: Vec<i64> = self.ids.iter().flatten().map(|&p| all[p]).collect();
-        let coords = Tensor::<B, 2, Int>::from_data(TensorData::new(coords, [self.ids.len(), self.tokens()]), &table.device());
+        let coords =
+            Tensor::<B, 2, Int>::from_data(TensorData::new(coords, [self.ids.len(), self.tokens()]), &table.device());
         RelativeBias { table, coords, centre: RelativeBias::<B>::raster_centre(self.frames, self.grid) }
     }
 }
@@ -76,7 +77,15 @@ fn subset(n: usize, keep: usize, sample: u64) -> Vec<usize> {
 /// Odd, pairwise different sizes: divisible blocks, padding under both rules, one block, per-sample ids, dense.
 fn cases() -> Vec<Case> {
     let full = |frames: usize, grid: usize| vec![(0..frames * grid * grid).collect::<Vec<_>>()];
-    let case = |batch, heads, head_dim, ids: Vec<Vec<usize>>, frames, grid, graph| Case { batch, heads, head_dim, ids, frames, grid, graph };
+    let case = |batch, heads, head_dim, ids: Vec<Vec<usize>>, frames, grid, graph| Case {
+        batch,
+        heads,
+        head_dim,
+        ids,
+        frames,
+        grid,
+        graph,
+    };
     vec![
         case(2, 3, 5, full(3, 4), 3, 4, drawn(48, edge(1, 2, 8), Compat::Corrected)),
         case(1, 2, 7, full(2, 5), 2, 5, drawn(50, edge(1, 3, 7), Compat::Corrected)),
@@ -130,7 +139,11 @@ where
 /// The portable backward is what every backend without kernels runs: hold it against Burn's own derivative.
 fn the_portable_backward_is_the_derivative<B: super::SparseOps>() {
     for (i, case) in cases().iter().enumerate() {
-        let plan = super::AttentionPlan { graph: case.graph.clone(), heads: case.heads, centre: case.bias(case.table::<B>()).centre };
+        let plan = super::AttentionPlan {
+            graph: case.graph.clone(),
+            heads: case.heads,
+            centre: case.bias(case.table::<B>()).centre,
+        };
         let bias = case.bias(case.table::<B>());
         let (out, lse) = super::gathered::forward(case.qkv::<B>(), bias.table.clone(), bias.coords.clone(), &plan);
         let saved = super::op::SavedAttention {
@@ -152,7 +165,8 @@ fn the_portable_backward_is_the_derivative<B: super::SparseOps>() {
 fn a_full_graph_is_dense_attention<B: super::SparseOps>() {
     let tokens = 50;
     let ids = vec![(0..tokens).collect()];
-    let dense = Case { batch: 2, heads: 2, head_dim: 5, ids, frames: 2, grid: 5, graph: Arc::new(BlockGraph::dense(tokens)) };
+    let dense =
+        Case { batch: 2, heads: 2, head_dim: 5, ids, frames: 2, grid: 5, graph: Arc::new(BlockGraph::dense(tokens)) };
     let bias = dense.bias(dense.table::<B>());
     let full = drawn(tokens, edge(1, 7, 7), Compat::Corrected);
     assert_eq!(full.width(), full.blocks());
@@ -164,13 +178,25 @@ fn a_full_graph_is_dense_attention<B: super::SparseOps>() {
 
 fn padding_changes_nothing<B: super::SparseOps>() {
     let tokens = 45;
-    let case = Case { batch: 1, heads: 2, head_dim: 3, ids: vec![(0..tokens).collect()], frames: 5, grid: 3, graph: Arc::new(BlockGraph::dense(tokens)) };
+    let case = Case {
+        batch: 1,
+        heads: 2,
+        head_dim: 3,
+        ids: vec![(0..tokens).collect()],
+        frames: 5,
+        grid: 3,
+        graph: Arc::new(BlockGraph::dense(tokens)),
+    };
     let bias = case.bias(case.table::<B>());
     let dense = host(sparse_attention(case.qkv::<B>(), &bias, &case.graph).out);
     for block in [6, 7, 8, 44] {
         let graph = drawn(tokens, edge(1, 20, block), Compat::Corrected);
         assert!(graph.padding() > 0);
-        close(host(sparse_attention(case.qkv::<B>(), &bias, &graph).out), dense.clone(), "padded keys get no attention");
+        close(
+            host(sparse_attention(case.qkv::<B>(), &bias, &graph).out),
+            dense.clone(),
+            "padded keys get no attention",
+        );
         let official = drawn(tokens, edge(1, 0, block), Compat::Official);
         let corrected = drawn(tokens, edge(1, 0, block), Compat::Corrected);
         let [a, b] = [official, corrected].map(|graph| host(sparse_attention(case.qkv::<B>(), &bias, &graph).out));
@@ -192,9 +218,17 @@ fn class_attention_is_the_class_row<B: super::SparseOps>() {
         (0..case.heads).for_each(|h| token[2 * c + h * case.head_dim] = if row % s == 5 { 1.0 } else { 0.0 });
     }
     let shape = [case.batch, s, 3 * c];
-    let out = host(sparse_attention(Tensor::<B, 3>::from_data(TensorData::new(qkv, shape), &Default::default()), &bias, &case.graph).out);
+    let out = host(
+        sparse_attention(
+            Tensor::<B, 3>::from_data(TensorData::new(qkv, shape), &Default::default()),
+            &bias,
+            &case.graph,
+        )
+        .out,
+    );
     for sample in 0..case.batch {
-        let mean: f32 = (0..case.heads).map(|h| out[sample * s * c + h * case.head_dim]).sum::<f32>() / case.heads as f32;
+        let mean: f32 =
+            (0..case.heads).map(|h| out[sample * s * c + h * case.head_dim]).sum::<f32>() / case.heads as f32;
         assert!((mean - scores[sample * case.tokens() + 4]).abs() < 1e-6);
     }
 }
@@ -215,7 +249,9 @@ fn finite_differences<B: super::SparseOps>() {
     let mut rng = Rng::new(4, &[]);
     for _ in 0..12 {
         let (i, j) = (rng.below(q0.len()), rng.below(t0.len()));
-        let nudge = |at: usize, by: f32, x: &[f32]| x.iter().enumerate().map(|(k, v)| if k == at { v + by } else { *v }).collect::<Vec<_>>();
+        let nudge = |at: usize, by: f32, x: &[f32]| {
+            x.iter().enumerate().map(|(k, v)| if k == at { v + by } else { *v }).collect::<Vec<_>>()
+        };
         let slope_q = (value(nudge(i, h, &q0), t0.clone()) - value(nudge(i, -h, &q0), t0.clone())) / f64::from(2.0 * h);
         let slope_t = (value(q0.clone(), nudge(j, h, &t0)) - value(q0.clone(), nudge(j, -h, &t0))) / f64::from(2.0 * h);
         assert!((slope_q - f64::from(dqkv[i])).abs() < 2e-3, "qkv[{i}]: {slope_q} {}", dqkv[i]);
