@@ -33,6 +33,18 @@ pub struct Record {
     pub id: Option<String>,
 }
 
+impl Record {
+    /// Every video of the record: its own and those that fit the same caption.
+    pub fn videos(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.media).chain(&self.also).map(String::as_str)
+    }
+
+    /// Texts of the record: its question, or its captions.
+    pub fn texts(&self) -> usize {
+        if self.question.is_some() { 1 } else { self.captions.len() }
+    }
+}
+
 /// A clip and its caption, read and transformed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {

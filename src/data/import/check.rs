@@ -1,0 +1,191 @@
+//! Checks that every format goes through: what cannot be scored is refused, what is odd is said.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use super::{Imported, Purpose, Split, Task};
+use crate::{Error, Result, data::Record, rng::text_key};
+
+/// Checks the records of `path` against their purpose and the published counts.
+///
+/// # Errors
+/// For [`Purpose::Train`] and [`Purpose::Evaluate`]: no records, empty or missing texts, records for the other task;
+/// for [`Purpose::Evaluate`] also duplicate ids and questions without answers.
+pub fn check(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()> {
+    let mut gate = Gate { path, purpose, warnings: Vec::new() };
+    let records = &imported.records;
+    gate.split(imported.split);
+    gate.refuse(records.is_empty(), || ("holds no records".into(), "obtain the file again"))?;
+    if let Some(benchmark) = imported.benchmark {
+        gate.task(benchmark.task(), records)?;
+    }
+    gate.texts(records)?;
+    gate.duplicates(records)?;
+    gate.equal_names(records);
+    let mut warnings = gate.warnings;
+    warnings.extend(counts(imported));
+    imported.warnings.extend(warnings);
+    Ok(())
+}
+
+struct Gate<'a> {
+    path: &'a Path,
+    purpose: Purpose,
+    warnings: Vec<String>,
+}
+
+impl Gate<'_> {
+    /// Refuses what is `wrong`; where the file is only looked at, warns.
+    fn refuse(&mut self, wrong: bool, say: impl FnOnce() -> (String, &'static str)) -> Result<()> {
+        if !wrong {
+            return Ok(());
+        }
+        let (problem, remedy) = say();
+        match self.purpose {
+            Purpose::Inspect => self.warnings.push(format!("the file {problem}")),
+            Purpose::Train | Purpose::Evaluate => return Err(Error::file(self.path, problem, remedy)),
+        }
+        Ok(())
+    }
+
+    fn split(&mut self, split: Option<Split>) {
+        match (self.purpose, split) {
+            (Purpose::Evaluate, Some(Split::Train)) => {
+                self.warnings.push("by its name this is a training split: scores on it mean little".into());
+            }
+            (Purpose::Train, Some(Split::Test)) => {
+                self.warnings.push("by its name this is a test split: do not report scores on what was learned".into());
+            }
+            _ => {}
+        }
+    }
+
+    fn task(&mut self, task: Task, records: &[Record]) -> Result<()> {
+        let questions = records.iter().filter(|record| record.question.is_some()).count();
+        match task {
+            Task::QuestionAnswering => self.refuse(questions == 0 && !records.is_empty(), || {
+                ("holds no questions, while the benchmark asks them".into(), "give the file of questions and answers")
+            }),
+            Task::Retrieval => self.refuse(questions > 0 && questions == records.len(), || {
+                ("holds questions, while the benchmark retrieves captions".into(), "give the file of captions")
+            }),
+        }
+    }
+
+    fn texts(&mut self, records: &[Record]) -> Result<()> {
+        let blank = |text: &String| text.trim().is_empty();
+        let empty = |record: &Record| match &record.question {
+            Some(question) => blank(question),
+            None => record.captions.is_empty() || record.captions.iter().any(blank),
+        };
+        let mut faulty = records.iter().enumerate().filter(|(_, record)| empty(record));
+        if let Some((number, record)) = faulty.next() {
+            let more = 1 + faulty.count();
+            self.refuse(true, || {
+                let kind = if record.question.is_some() { "question" } else { "caption" };
+                let problem =
+                    format!("has {more} records with an empty or missing {kind}, first {}", name(number, record));
+                (problem, "write the missing texts or remove those records")
+            })?;
+        }
+        let unanswered = |record: &&Record| record.question.is_some() && record.answers.iter().all(blank);
+        let mut faulty = records.iter().filter(unanswered);
+        let Some(first) = faulty.next() else { return Ok(()) };
+        let (first, more) = (label(first), 1 + faulty.count());
+        self.refuse(true, || {
+            let problem = format!("has {more} questions without an answer, first {first}");
+            (problem, "put the file of answers beside it or remove those questions")
+        })
+    }
+
+    fn duplicates(&mut self, records: &[Record]) -> Result<()> {
+        let Duplicates { ids, repeats, first } = duplicates(records);
+        let first = first.unwrap_or_default();
+        if ids > 0 && self.purpose == Purpose::Evaluate {
+            let problem = format!("has {ids} records whose id occurs before, first {first}");
+            return Err(Error::file(self.path, problem, "keep one record per id"));
+        }
+        if ids > 0 {
+            self.warnings.push(format!("{ids} records have an id that occurs before, first {first}"));
+        }
+        if repeats > 0 {
+            self.warnings.push(format!("{repeats} records repeat the same video and text"));
+        }
+        Ok(())
+    }
+
+    fn equal_names(&mut self, records: &[Record]) {
+        let mut folders: HashMap<&str, &str> = HashMap::new();
+        let mut clash: Option<(String, String)> = None;
+        let mut clashes = HashSet::new();
+        for media in records.iter().flat_map(|record| std::iter::once(&record.media).chain(&record.also)) {
+            if media.contains(".tar#") {
+                continue;
+            }
+            let name = media.rsplit('/').next().unwrap_or(media);
+            let other = *folders.entry(name).or_insert(media);
+            if other != media && clashes.insert(name) && clash.is_none() {
+                clash = Some((other.to_owned(), media.clone()));
+            }
+        }
+        if let Some((one, other)) = clash {
+            self.warnings.push(format!(
+                "{} file names occur in several folders, such as {one} and {other}: they are taken for different videos",
+                clashes.len()
+            ));
+        }
+    }
+}
+
+/// Warns where the numbers of videos and texts are not the published ones.
+fn counts(imported: &Imported) -> Option<String> {
+    let expected = imported.expected?;
+    let videos: HashSet<&str> = imported.records.iter().flat_map(Record::videos).collect();
+    let texts: usize = imported.records.iter().map(Record::texts).sum();
+    let texts_differ = texts > 0 && texts != expected.texts;
+    (videos.len() != expected.videos || texts_differ).then(|| {
+        format!(
+            "{} videos and {texts} texts were found, while the published split has {} and {}",
+            videos.len(),
+            expected.videos,
+            expected.texts
+        )
+    })
+}
+
+/// Records that occur twice.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Duplicates {
+    /// Records whose id was seen before.
+    pub ids: usize,
+    /// Records whose video and text were seen before.
+    pub repeats: usize,
+    /// The first repeated id.
+    pub first: Option<String>,
+}
+
+/// Counts repeated ids and repeated pairs of video and text.
+pub fn duplicates(records: &[Record]) -> Duplicates {
+    let (mut ids, mut pairs, mut found) = (HashSet::new(), HashSet::new(), Duplicates::default());
+    for record in records {
+        if record.id.as_ref().is_some_and(|id| !ids.insert(text_key(id))) {
+            found.ids += 1;
+            found.first = found.first.or_else(|| record.id.clone());
+        }
+        let texts = record.captions.join("\n");
+        let pair = format!("{}\n{:?}\n{:?}\n{:?}\n{texts}", record.media, record.start, record.end, record.question);
+        found.repeats += usize::from(!pairs.insert(text_key(&pair)));
+    }
+    found
+}
+
+/// How a record is named in a message: its id or media.
+fn label(record: &Record) -> String {
+    record.id.clone().unwrap_or_else(|| record.media.clone())
+}
+
+fn name(number: usize, record: &Record) -> String {
+    format!("record {} ({})", number + 1, label(record))
+}
