@@ -84,21 +84,7 @@ pub struct ShapesConfig {
 impl ShapesConfig {
     /// The settings of a preset.
     pub fn preset(preset: Preset) -> Self {
-        let default = Self {
-            px: 32,
-            patch: 8,
-            frames: 8,
-            segments: vec![1, 2],
-            gallery_segments: vec![1, 2],
-            gallery_programs: None,
-            switches: Switches::Balanced,
-            view: View::Middle,
-            distractors: 1,
-            clutter: 0,
-            jitter: 0,
-            noise: 24,
-            brightness: 16,
-        };
+        let default = Self::short();
         match preset {
             Preset::Tiny => Self { frames: 4, segments: vec![2], gallery_segments: vec![2], ..default },
             Preset::Default => default,
@@ -124,6 +110,25 @@ impl ShapesConfig {
                 jitter: 4,
                 ..default
             },
+        }
+    }
+
+    /// The default preset, which the others vary.
+    fn short() -> Self {
+        Self {
+            px: 32,
+            patch: 8,
+            frames: 8,
+            segments: vec![1, 2],
+            gallery_segments: vec![1, 2],
+            gallery_programs: None,
+            switches: Switches::Balanced,
+            view: View::Middle,
+            distractors: 1,
+            clutter: 0,
+            jitter: 0,
+            noise: 24,
+            brightness: 16,
         }
     }
 

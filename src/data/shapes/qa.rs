@@ -1,9 +1,9 @@
 //! `shapes-qa`: questions whose answers are balanced, so that the question alone is worth chance.
 
 use super::program::Switches;
-use super::question::{NUMBERS, QuestionKind, named};
+use super::question::{QuestionKind, ask, named};
 use super::world::{draw_steps, stream};
-use super::{Colour, Direction, Mover, Program, Shape, ShapesConfig, Split, World, render};
+use super::{Colour, Direction, Mover, Shape, ShapesConfig, Split, World, render};
 use crate::data::Record;
 use crate::rng::Rng;
 use crate::{Error, Result};
@@ -137,66 +137,6 @@ impl QaSet {
         }
         Draw { question: format!("which moves first the {one} or the {two}"), answer, targets }
     }
-}
-
-/// The question, its answer and a program that makes it so. Programs are of two or three segments, so that neither
-/// the first nor the last direction is the only one.
-fn ask(
-    kind: QuestionKind,
-    turn: usize,
-    [colour, shape]: [&'static str; 2],
-    rng: &mut Rng,
-) -> (String, &'static str, Program) {
-    let choice = turn % kind.choices();
-    let who = format!("the {colour} {shape}");
-    let wanted = Direction::ALL[choice % 4];
-    let segments = 2 + rng.below(2);
-    match kind {
-        QuestionKind::FirstDirection => {
-            let program = find(segments, rng, |d| d[0] == wanted);
-            (format!("which direction does {who} move first"), wanted.word(), program)
-        }
-        QuestionKind::LastDirection => {
-            let program = find(segments, rng, |d| d[d.len() - 1] == wanted);
-            (format!("which direction does {who} move last"), wanted.word(), program)
-        }
-        QuestionKind::DirectionAfter => {
-            let first = turn / 3 % 4;
-            let [after, wanted] = [first, (first + 1 + choice) % 4].map(|i| Direction::ALL[i]);
-            let program = find(segments, rng, |d| once(d, after) && d.windows(2).any(|pair| pair == [after, wanted]));
-            (format!("which direction does {who} move after moving {}", after.word()), wanted.word(), program)
-        }
-        QuestionKind::Before => {
-            let first = rng.below(4);
-            let [a, b] = [first, (first + 1 + rng.below(3)) % 4].map(|i| Direction::ALL[i]);
-            let [sooner, later] = if choice == 0 { [a, b] } else { [b, a] };
-            let place = |d: &[Direction], wanted| d.iter().position(|&direction| direction == wanted);
-            let program =
-                find(segments, rng, |d| once(d, sooner) && once(d, later) && place(d, sooner) < place(d, later));
-            (format!("does {who} move {} before moving {}", a.word(), b.word()), ["yes", "no"][choice], program)
-        }
-        QuestionKind::Turns => {
-            (format!("how many turns does {who} make"), NUMBERS[choice], find(choice + 1, rng, |_| true))
-        }
-        QuestionKind::Colour => (format!("what color is the {shape}"), colour, find(segments, rng, |_| true)),
-        QuestionKind::Shape | QuestionKind::MovesFirst => {
-            (format!("what shape is the {colour} object"), shape, find(segments, rng, |_| true))
-        }
-    }
-}
-
-/// A uniform program of `segments` segments among those that `fit`; some must.
-fn find(segments: usize, rng: &mut Rng, fit: impl Fn(&[Direction]) -> bool) -> Program {
-    loop {
-        let program = Program::nth(segments, rng.below(Program::count(segments)));
-        if fit(program.directions()) {
-            return program;
-        }
-    }
-}
-
-fn once(directions: &[Direction], wanted: Direction) -> bool {
-    directions.iter().filter(|&&direction| direction == wanted).count() == 1
 }
 
 impl Dataset<QaItem> for QaSet {

@@ -1,6 +1,7 @@
 //! The kinds of questions `shapes-qa` asks, and how each is worded.
 
-use super::{Colour, Direction, Shape};
+use super::{Colour, Direction, Program, Shape};
+use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 
 /// What a question is about. The first six need time; the last two can be read off any frame.
@@ -77,7 +78,7 @@ pub fn answers() -> Vec<&'static str> {
 }
 
 /// Answers to [`QuestionKind::Turns`].
-pub(super) const NUMBERS: [&str; 4] = ["0", "1", "2", "3"];
+const NUMBERS: [&str; 4] = ["0", "1", "2", "3"];
 
 /// Tokens of the longest question, `[CLS]` included: "which moves first the red square or the blue circle" and
 /// "which direction does the red square move after moving left".
@@ -86,4 +87,72 @@ pub const LONGEST_QUESTION: usize = 11;
 /// "red square".
 pub(super) fn named(colour: Colour, shape: Shape) -> String {
     format!("{} {}", colour.word(), shape.word())
+}
+
+/// The question of `kind`, its answer and a program that makes it so; `turn` counts the kind's questions and chooses
+/// the answer. Programs are of two or three segments, so that neither the first nor the last direction is the only
+/// one. Questions about two objects are not asked here.
+pub(super) fn ask(
+    kind: QuestionKind,
+    turn: usize,
+    [colour, shape]: [&'static str; 2],
+    rng: &mut Rng,
+) -> (String, &'static str, Program) {
+    let choice = turn % kind.choices();
+    let who = format!("the {colour} {shape}");
+    let wanted = Direction::ALL[choice % 4];
+    let segments = 2 + rng.below(2);
+    let any = |rng: &mut Rng| find(segments, rng, |_| true);
+    match kind {
+        QuestionKind::FirstDirection => {
+            let program = find(segments, rng, |d| d.first() == Some(&wanted));
+            (format!("which direction does {who} move first"), wanted.word(), program)
+        }
+        QuestionKind::LastDirection => {
+            let program = find(segments, rng, |d| d.last() == Some(&wanted));
+            (format!("which direction does {who} move last"), wanted.word(), program)
+        }
+        QuestionKind::DirectionAfter => ask_after(&who, turn, rng),
+        QuestionKind::Before => ask_before(&who, choice == 0, rng),
+        QuestionKind::Turns => {
+            (format!("how many turns does {who} make"), NUMBERS[choice], find(choice + 1, rng, |_| true))
+        }
+        QuestionKind::Colour => (format!("what color is the {shape}"), colour, any(rng)),
+        QuestionKind::Shape | QuestionKind::MovesFirst => {
+            (format!("what shape is the {colour} object"), shape, any(rng))
+        }
+    }
+}
+
+/// All twelve pairs of a direction and the one after it, in turn.
+fn ask_after(who: &str, turn: usize, rng: &mut Rng) -> (String, &'static str, Program) {
+    let first = turn / 3 % 4;
+    let [after, wanted] = [first, (first + 1 + turn % 3) % 4].map(|i| Direction::ALL[i]);
+    let program = find(2 + rng.below(2), rng, |d| once(d, after) && d.windows(2).any(|pair| pair == [after, wanted]));
+    (format!("which direction does {who} move after moving {}", after.word()), wanted.word(), program)
+}
+
+/// Both directions occur once, so that neither answer is a matter of presence.
+fn ask_before(who: &str, yes: bool, rng: &mut Rng) -> (String, &'static str, Program) {
+    let first = rng.below(4);
+    let [a, b] = [first, (first + 1 + rng.below(3)) % 4].map(|i| Direction::ALL[i]);
+    let [sooner, later] = if yes { [a, b] } else { [b, a] };
+    let place = |d: &[Direction], wanted| d.iter().position(|&direction| direction == wanted);
+    let in_order = |d: &[Direction]| once(d, sooner) && once(d, later) && place(d, sooner) < place(d, later);
+    let program = find(2 + rng.below(2), rng, in_order);
+    (format!("does {who} move {} before moving {}", a.word(), b.word()), if yes { "yes" } else { "no" }, program)
+}
+
+/// A uniform program of `segments` segments among those that `fit`; some must.
+fn find(segments: usize, rng: &mut Rng, fit: impl Fn(&[Direction]) -> bool) -> Program {
+    loop {
+        let program = Program::nth(segments, rng.below(Program::count(segments)));
+        if fit(program.directions()) {
+            return program;
+        }
+    }
+}
+
+fn once(directions: &[Direction], wanted: Direction) -> bool {
+    directions.iter().filter(|&&direction| direction == wanted).count() == 1
 }
