@@ -1,1 +1,3 @@
 //! Protocols, metrics and reports.
+
+pub mod metrics;
