@@ -125,11 +125,8 @@ mod tests {
 
     #[test]
     fn table_2_as_computed() {
-        let expected = [
-            (4, [157.0, 140.8, 105.0, 97.3]),
-            (8, [359.1, 281.4, 234.0, 172.5]),
-            (16, [899.4, 562.7, 496.8, 306.6]),
-        ];
+        let expected =
+            [(4, [157.0, 140.8, 105.0, 97.3]), (8, [359.1, 281.4, 234.0, 172.5]), (16, [899.4, 562.7, 496.8, 306.6])];
         for (frames, row) in expected {
             for (mode, gflop) in MODES.into_iter().zip(row) {
                 let ours = gflops(frames, mode, Convention::True);
