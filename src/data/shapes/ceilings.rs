@@ -56,13 +56,13 @@ fn named(
     config: &ShapesConfig,
     programs: &[Program],
     indices: &[usize],
-    evidence: fn(&[[usize; 2]], usize) -> Vec<u8>,
+    evidence: fn(&[[usize; 2]], usize) -> Vec<u16>,
 ) -> f64 {
     let moves = config.frames - 1;
     let timings: HashMap<usize, Vec<Vec<usize>>> =
         programs.iter().map(|p| (p.segments(), config.switches.lengths(moves, p.segments()))).collect();
     let whole = timings.values().fold(1, |multiple, list| lcm(multiple, list.len().max(1) as u64));
-    let mut tallies: HashMap<Vec<u8>, Tally> = HashMap::new();
+    let mut tallies: HashMap<Vec<u16>, Tally> = HashMap::new();
     for (number, program) in programs.iter().enumerate() {
         let timings = &timings[&program.segments()];
         for lengths in timings {
@@ -89,17 +89,17 @@ fn lcm(a: u64, b: u64) -> u64 {
 }
 
 /// The walk from its first cell on: the start is uniform and says nothing.
-fn ordered_evidence(seen: &[[usize; 2]], grid: usize) -> Vec<u8> {
+fn ordered_evidence(seen: &[[usize; 2]], grid: usize) -> Vec<u16> {
     let Some(&[column, row]) = seen.first() else { return Vec::new() };
-    seen.iter().map(|&[x, y]| ((y + grid - row) % grid * grid + (x + grid - column) % grid) as u8).collect()
+    seen.iter().map(|&[x, y]| ((y + grid - row) % grid * grid + (x + grid - column) % grid) as u16).collect()
 }
 
 /// How often each cell is visited, up to a shift of the torus: the smallest sorted list of cells over all shifts that
 /// bring a visited cell to the origin.
-fn unordered_evidence(seen: &[[usize; 2]], grid: usize) -> Vec<u8> {
+fn unordered_evidence(seen: &[[usize; 2]], grid: usize) -> Vec<u16> {
     let shifted = |&[column, row]: &[usize; 2]| {
-        let mut list: Vec<u8> =
-            seen.iter().map(|&[x, y]| ((y + grid - row) % grid * grid + (x + grid - column) % grid) as u8).collect();
+        let mut list: Vec<u16> =
+            seen.iter().map(|&[x, y]| ((y + grid - row) % grid * grid + (x + grid - column) % grid) as u16).collect();
         list.sort_unstable();
         list
     };
@@ -162,13 +162,13 @@ mod tests {
         let config = ShapesConfig::preset(Preset::Default);
         let programs = config.gallery_programs();
         for (frames, evidence, expected) in [
-            (4, unordered_evidence as fn(&[[usize; 2]], usize) -> Vec<u8>, 50.0),
+            (4, unordered_evidence as fn(&[[usize; 2]], usize) -> Vec<u16>, 50.0),
             (8, unordered_evidence, 18.75),
             (4, ordered_evidence, 100.0),
         ] {
             let indices = config.view.indices(8, frames);
             let see = |path: Vec<[usize; 2]>| evidence(&indices.iter().map(|&i| path[i]).collect::<Vec<_>>(), 4);
-            let likelihood = |seen: &Vec<u8>, program: &Program| {
+            let likelihood = |seen: &Vec<u16>, program: &Program| {
                 let lengths = config.switches.lengths(7, program.segments());
                 let fits = lengths.iter().filter(|l| &see(cells([0, 0], &program.steps(l), 4)) == seen).count();
                 fits as f64 / lengths.len() as f64
@@ -177,11 +177,11 @@ mod tests {
             let object = |o: usize| (0..gallery.entries().len()).filter(move |i| i % Triple::OBJECTS == o);
             let mut right = 0.0;
             for o in 0..Triple::OBJECTS {
-                let seen: Vec<Vec<u8>> = object(o)
+                let seen: Vec<Vec<u16>> = object(o)
                     .map(|i| World::target(&gallery.world(i)).map(|t| see(cells(t.start, &t.steps, 4))).unwrap())
                     .collect();
                 for (own, program) in programs.iter().enumerate() {
-                    let posterior = |seen: &Vec<u8>| {
+                    let posterior = |seen: &Vec<u16>| {
                         likelihood(seen, program) / programs.iter().map(|p| likelihood(seen, p)).sum::<f64>()
                     };
                     let scores: Vec<f64> = seen.iter().map(posterior).collect();
