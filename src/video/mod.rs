@@ -1,5 +1,27 @@
-//! Pixels only: sampling, decoding, resizing; no tensors on a device.
+//! Pixels only: which frames, decoded by whom, and how they become the model's input; no tensors on a device.
+//!
+//! A file goes through [`VideoReader`] (frames at the video's own resolution), [`FrameSampling`] (which of them) and
+//! [`Transform`] (crop, resize, flip, normalise). [`read_clip`] does the first two, [`inspect`] shows what they give.
 
+mod clip;
 mod error;
+mod ffmpeg;
+mod frames;
+mod inspect;
+mod native;
+mod reader;
+mod resize;
+mod sampling;
+mod sniff;
+mod transform;
 
+pub use clip::{Clip, ClipRequest, read_clip};
 pub use error::VideoError;
+pub use ffmpeg::ffmpeg_available;
+pub use frames::Frames;
+pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
+pub use reader::{ReaderKind, ReaderOptions, VideoReader};
+pub use resize::{Bicubic, CropBox, Resizer};
+pub use sampling::{FrameSampling, clips, intervals, window};
+pub use sniff::needs_ffmpeg;
+pub use transform::{Transform, View};

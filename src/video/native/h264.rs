@@ -1,0 +1,97 @@
+//! H.264 through `rusty_h264-decoder`: length-prefixed samples in, 4:2:0 pictures out.
+
+use rusty_h264_decoder::Decoder;
+
+use super::picture::Picture;
+use super::sps::Sps;
+use super::track::Codec;
+
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
+const IDR_SLICE: u8 = 5;
+const PARAMETER_SET: u8 = 7;
+
+/// The fields of an `avcC` box (ISO/IEC 14496-15 §5.3.3.1.2).
+pub(super) fn codec_of(avcc: &[u8]) -> Option<Codec> {
+    let length_bytes = usize::from(avcc.get(4)? & 3) + 1;
+    let mut bytes = super::bits::Bytes(avcc.get(5..)?);
+    let mut parameter_sets = Vec::new();
+    for mask in [0x1f, 0xff] {
+        for _ in 0..bytes.u8()? & mask {
+            let size = usize::from(bytes.u16()?);
+            parameter_sets.push(bytes.take(size)?.to_vec());
+        }
+    }
+    Some(Codec::H264 { parameter_sets, length_bytes })
+}
+
+/// The first sequence parameter set among `nals`.
+pub(super) fn find_sps<'a>(mut nals: impl Iterator<Item = &'a [u8]>) -> Option<Sps> {
+    nals.find(|nal| nal.first().is_some_and(|header| header & 31 == PARAMETER_SET)).and_then(Sps::parse)
+}
+
+/// The NAL units of a sample; ends at the first length that overruns it.
+pub(super) fn nals(sample: &[u8], length_bytes: usize) -> impl Iterator<Item = &[u8]> {
+    let mut bytes = super::bits::Bytes(sample);
+    std::iter::from_fn(move || {
+        let size = bytes.number(length_bytes)?;
+        bytes.take(usize::try_from(size).ok()?)
+    })
+}
+
+/// Whether decoding can start at this sample with nothing before it.
+pub(super) fn starts_anew(sample: &[u8], length_bytes: usize) -> bool {
+    nals(sample, length_bytes).any(|nal| nal.first().is_some_and(|header| header & 31 == IDR_SLICE))
+}
+
+/// Whether no other picture refers to this one, so that it need not be decoded unless it is wanted.
+pub(super) fn is_disposable(sample: &[u8], length_bytes: usize) -> bool {
+    let mut slices = nals(sample, length_bytes).filter_map(|nal| nal.first()).filter(|h| matches!(*h & 31, 1..=5));
+    slices.next().is_some_and(|header| header >> 5 & 3 == 0) && slices.all(|header| header >> 5 & 3 == 0)
+}
+
+/// A decoder that has seen the parameter sets.
+pub(super) struct H264 {
+    decoder: Decoder,
+    length_bytes: usize,
+    unit: Vec<u8>,
+}
+
+impl H264 {
+    pub fn new(parameter_sets: &[Vec<u8>], length_bytes: usize) -> Result<Self, String> {
+        let mut decoder = Decoder::new();
+        let unit: Vec<u8> = parameter_sets.iter().flat_map(|set| START_CODE.iter().chain(set)).copied().collect();
+        decoder.decode(&unit).map_err(|error| error.to_string())?;
+        Ok(Self { decoder, length_bytes, unit })
+    }
+
+    /// The picture of one sample.
+    pub fn decode(&mut self, sample: &[u8]) -> Result<Option<Picture>, String> {
+        self.unit.clear();
+        for nal in nals(sample, self.length_bytes) {
+            self.unit.extend_from_slice(&START_CODE);
+            self.unit.extend_from_slice(nal);
+        }
+        let frame = self.decoder.decode(&self.unit).map_err(|error| error.to_string())?;
+        Ok(frame.map(|frame| Picture {
+            width: frame.width,
+            height: frame.height,
+            strides: [frame.width, frame.width / 2, frame.width / 2],
+            planes: [frame.y, frame.u, frame.v],
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_classified_by_their_nal_headers() {
+        let sample = [0, 2, 0x06, 0x01, 0, 3, 0x65, 1, 2, 0, 2, 0x45, 9];
+        assert_eq!(nals(&sample, 2).map(<[u8]>::len).collect::<Vec<_>>(), [2, 3, 2]);
+        assert!(starts_anew(&sample, 2) && !is_disposable(&sample, 2));
+        assert!(is_disposable(&[0, 2, 0x01, 9], 2) && !is_disposable(&[0, 2, 0x41, 9], 2));
+        assert!(!is_disposable(&[0, 2, 0x01, 9, 0, 2, 0x41, 9], 2), "one referenced slice is enough");
+        assert!(!is_disposable(&[0, 200, 0x01], 2), "an overrunning length ends the walk");
+    }
+}
