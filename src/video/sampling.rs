@@ -150,9 +150,8 @@ mod tests {
 
     #[test]
     fn steady_rates_are_the_published_ones() {
-        let at = |rate, max, total, fps| {
-            FrameSampling::Fps { fps: rate, max }.indices(4, total, fps, &mut Rng::new(0, &[]))
-        };
+        let at =
+            |rate, max, total, fps| FrameSampling::Fps { fps: rate, max }.indices(4, total, fps, &mut Rng::new(0, &[]));
         assert_eq!(at(0.5, None, 100, 25.0), [25, 75]);
         assert_eq!(at(1.0, Some(3), 64, 29.97), [15, 45]);
         assert_eq!(at(1.0, Some(1), 64, 29.97), [15]);

@@ -73,8 +73,15 @@ impl NativeVideo {
         if track.shown.is_empty() {
             return Err(VideoError::Empty { path: path.to_path_buf() });
         }
-        let mut video =
-            Self { path: path.to_path_buf(), file, width: 0, height: 0, gains: Gains::unspecified(), track, failed: None };
+        let mut video = Self {
+            path: path.to_path_buf(),
+            file,
+            width: 0,
+            height: 0,
+            gains: Gains::unspecified(),
+            track,
+            failed: None,
+        };
         video.read_format()?;
         Ok(video)
     }
@@ -124,12 +131,14 @@ impl NativeVideo {
 
     fn decode(&mut self, wanted: &[usize]) -> Result<Frames> {
         let (width, height) = self.size();
-        let mut frames = Frames { count: wanted.len(), height, width, data: vec![0; wanted.len() * width * height * 3] };
+        let mut frames =
+            Frames { count: wanted.len(), height, width, data: vec![0; wanted.len() * width * height * 3] };
         let bytes = frames.frame_bytes();
         // In decoding order, so that the pictures of one group follow from one key frame.
         let mut targets = Vec::with_capacity(wanted.len());
         for (place, &index) in wanted.iter().enumerate() {
-            let shown = self.track.shown.get(index).ok_or_else(|| self.corrupt("a frame past the end was asked for"))?;
+            let shown =
+                self.track.shown.get(index).ok_or_else(|| self.corrupt("a frame past the end was asked for"))?;
             targets.push((shown.sample, place));
         }
         targets.sort_unstable();

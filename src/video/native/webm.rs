@@ -51,7 +51,8 @@ struct Header {
 pub(super) fn open(path: &Path, file: &File, length: u64) -> Result<Track> {
     let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
     let mut walker = Walker::new(file.try_clone().map_err(io)?, length).map_err(io)?;
-    let mut scan = Scan { walker: &mut walker, header: None, tracks: false, scale: 1_000_000, blocks: Blocks::default() };
+    let mut scan =
+        Scan { walker: &mut walker, header: None, tracks: false, scale: 1_000_000, blocks: Blocks::default() };
     scan.run();
     let Scan { header, tracks, scale, blocks, .. } = scan;
     let Some(header) = header else {
@@ -255,8 +256,7 @@ impl Scan<'_> {
 impl Blocks {
     fn into_track(self, codec: Codec, header: &Header, scale: u64) -> Track {
         let on_screen = self.samples.iter().zip(&self.shows).enumerate().filter(|(_, (_, shows))| **shows);
-        let mut shown: Vec<Shown> =
-            on_screen.map(|(sample, (block, _))| Shown { sample, time: block.time }).collect();
+        let mut shown: Vec<Shown> = on_screen.map(|(sample, (block, _))| Shown { sample, time: block.time }).collect();
         shown.sort_by_key(|shown| shown.time);
         let span = shown.last().map_or(0, |last| last.time - shown[0].time);
         let mean_gap = span / (shown.len() as i64 - 1).max(1);
