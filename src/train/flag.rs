@@ -2,6 +2,7 @@
 //! Nothing here reads back to the host except [`StepFlag::read`], which is for log lines.
 
 use burn::tensor::{Tensor, backend::Backend};
+use serde::{Deserialize, Serialize};
 
 /// Added to the norm before dividing, as PyTorch's `clip_grad_norm_` does.
 const NORM_EPSILON: f64 = 1e-6;
@@ -20,7 +21,7 @@ pub struct StepFlag<B: Backend> {
 }
 
 /// A tally on the host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// Skipped steps in a row up to now.
     pub streak: usize,

@@ -1,0 +1,305 @@
+//! Step-level checkpoints: written beside the last one, flushed to the disk, then renamed into place, so that a kill
+//! at any moment and a full disk leave the last good one as it was.
+
+use super::snapshot;
+use super::journal::Losses;
+use super::{AdamWState, Skipped, StageReport};
+use crate::{Error, Result};
+use burn::module::Module;
+use burn::tensor::backend::Backend;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+const UNFINISHED: &str = "unfinished";
+
+/// Where a run stands. Every draw is a function of the seed, the stage and the step ([`crate::rng`]), so these numbers
+/// are the whole state of all random sources; the sampler's position is the number of batches taken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// A fingerprint of preset, data and seed: a checkpoint continues only the run it belongs to.
+    pub fingerprint: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// The stage that is being trained, counted from 0; the number of stages when all are done.
+    pub stage: usize,
+    /// Optimizer steps of that stage already taken.
+    pub step: usize,
+    /// Optimizer steps of the whole run already taken.
+    pub global_step: usize,
+    /// Batches of the stage already taken from the loader.
+    pub batches: usize,
+    /// Seconds the stage has trained for.
+    pub seconds: f64,
+    /// Seconds the whole run has taken.
+    pub run_seconds: f64,
+    /// Losses of the last logged step.
+    #[serde(default)]
+    pub losses: Losses,
+    /// Steps that were skipped for a non-finite loss, in this stage.
+    pub skipped: Skipped,
+    /// Reports of the stages that are done.
+    pub finished: Vec<StageReport>,
+}
+
+/// The folder that holds a run's checkpoints.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// The checkpoints of the run in `out`.
+    pub fn of(out: &Path) -> Self {
+        Self { folder: out.join("checkpoint") }
+    }
+
+    /// Saves `model` and, in the middle of a stage, its optimizer, as the newest checkpoint, and only then removes the
+    /// older ones.
+    ///
+    /// # Errors
+    /// The disk is full or the folder cannot be written; the checkpoints that were there are still there.
+    pub fn save<B: Backend, M: Module<B>>(
+        &self,
+        state: &RunState,
+        model: &M,
+        optimizer: Option<&AdamWState<B>>,
+    ) -> Result<()> {
+        let unfinished = self.folder.join(UNFINISHED);
+        let written = self.write(&unfinished, state, model, optimizer);
+        if written.is_err() {
+            // What was half-written takes the very space that is missing; if even this fails, the next save tries again.
+            let _ = fs::remove_dir_all(&unfinished);
+        }
+        written?;
+        for (global_step, old) in self.list() {
+            if global_step < state.global_step || old != self.place(state) {
+                fs::remove_dir_all(&old).map_err(|e| Error::io(&old, &e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write<B: Backend, M: Module<B>>(
+        &self,
+        unfinished: &Path,
+        state: &RunState,
+        model: &M,
+        optimizer: Option<&AdamWState<B>>,
+    ) -> Result<()> {
+        if unfinished.exists() {
+            fs::remove_dir_all(unfinished).map_err(|e| Error::io(unfinished, &e))?;
+        }
+        fs::create_dir_all(unfinished).map_err(|e| Error::io(unfinished, &e))?;
+        snapshot::write(&unfinished.join(MODEL), &snapshot::tensors(model))?;
+        if let Some(optimizer) = optimizer {
+            snapshot::write(&unfinished.join(OPTIMIZER), &snapshot::optimizer_tensors(model, optimizer))?;
+        }
+        write_json(&unfinished.join(STATE), state)?;
+        let place = self.place(state);
+        if place.exists() {
+            fs::remove_dir_all(&place).map_err(|e| Error::io(&place, &e))?;
+        }
+        fs::rename(unfinished, &place).map_err(|e| Error::io(&place, &e))?;
+        sync_folder(&self.folder)
+    }
+
+    /// The newest complete checkpoint, or none.
+    ///
+    /// # Errors
+    /// The newest checkpoint is damaged.
+    pub fn newest(&self) -> Result<Option<(RunState, SavedTensors)>> {
+        let Some((_, folder)) = self.list().into_iter().next_back() else { return Ok(None) };
+        let file = folder.join(STATE);
+        let text = fs::read_to_string(&file).map_err(|e| Error::io(&file, &e))?;
+        let state = serde_json::from_str(&text)
+            .map_err(|e| Error::file(&file, format!("is damaged: {e}"), "start afresh without --resume"))?;
+        Ok(Some((state, SavedTensors { folder })))
+    }
+
+    /// Removes all checkpoints: the run is done and its weights are elsewhere.
+    ///
+    /// # Errors
+    /// The folder cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        match self.folder.exists() {
+            true => fs::remove_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, &e)),
+            false => Ok(()),
+        }
+    }
+
+    /// Stage and step in the name, so that the newest sorts last and a stage's end differs from the next one's start.
+    fn place(&self, state: &RunState) -> PathBuf {
+        self.folder.join(format!("step-{:09}-{:03}", state.global_step, state.stage))
+    }
+
+    fn list(&self) -> Vec<(usize, PathBuf)> {
+        let step = |path: &Path| {
+            let name = path.file_name()?.to_str()?.strip_prefix("step-")?;
+            name.split('-').next()?.parse().ok()
+        };
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut found: Vec<(usize, PathBuf)> = entries.filter_map(|path| Some((step(&path)?, path))).collect();
+        found.sort();
+        found
+    }
+}
+
+/// The tensors of one checkpoint on disk.
+#[derive(Clone, Debug)]
+pub struct SavedTensors {
+    folder: PathBuf,
+}
+
+impl SavedTensors {
+    /// `model` with the saved weights.
+    ///
+    /// # Errors
+    /// The file is damaged or of another model.
+    pub fn model<B: Backend, M: Module<B>>(&self, model: M, device: &B::Device) -> Result<M> {
+        snapshot::restore(model, &self.folder.join(MODEL), device)
+    }
+
+    /// The saved optimizer of `model`, or none where the checkpoint stands between two stages.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn optimizer<B: Backend, M: Module<B>>(
+        &self,
+        model: &M,
+        state: &RunState,
+        device: &B::Device,
+    ) -> Result<Option<AdamWState<B>>> {
+        let file = self.folder.join(OPTIMIZER);
+        if !file.exists() {
+            return Ok(None);
+        }
+        snapshot::read_optimizer(model, &file, (state.step, state.skipped), device).map(Some)
+    }
+}
+
+/// Writes `value` as JSON under a temporary name, flushes it and renames it to `file`.
+///
+/// # Errors
+/// The disk is full or the folder cannot be written; an older `file` is still there.
+pub fn write_json<T: Serialize>(file: &Path, value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(file, e.to_string(), "report this"))?;
+    write_atomically(file, (text + "\n").as_bytes())
+}
+
+/// Writes `bytes` under a temporary name, flushes them and renames the file to `file`.
+///
+/// # Errors
+/// As [`write_json`].
+pub fn write_atomically(file: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let mut name = file.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temporary = file.with_file_name(name);
+    let write = || {
+        let mut out = File::create(&temporary)?;
+        out.write_all(bytes)?;
+        out.sync_all()?;
+        fs::rename(&temporary, file)
+    };
+    write().map_err(|e| {
+        let _ = fs::remove_file(&temporary);
+        Error::io(file, &e)
+    })
+}
+
+/// Makes a rename inside `folder` survive a power failure, where the platform can.
+fn sync_folder(folder: &Path) -> Result<()> {
+    if cfg!(unix) { File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io(folder, &e)) } else { Ok(()) }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::train::{AdamW, AdamWSettings, toy::Toy};
+    use burn::backend::Autodiff;
+    use burn::module::AutodiffModule;
+    use burn::optim::{GradientsParams, Optimizer};
+
+    type B = Autodiff<burn_flex::Flex>;
+
+    fn state(step: usize) -> RunState {
+        RunState { global_step: step, step, batches: 3 * step, seed: 11, ..RunState::default() }
+    }
+
+    fn toy(value: f32) -> Toy<B> {
+        Toy::new(&[value; 20], &Default::default())
+    }
+
+    #[test]
+    fn weights_and_moments_come_back_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of(folder.path());
+        let device = Default::default();
+        let mut optimizer = AdamW::<B>::new(AdamWSettings::default(), &device);
+        let one_step = |optimizer: &mut AdamW<B>, toy: Toy<B>| {
+            let grads = GradientsParams::from_grads(toy.linear_loss(&[0.3; 20]).backward(), &toy);
+            optimizer.step(0.01, toy, grads)
+        };
+        let model = one_step(&mut optimizer, toy(0.7));
+        checkpoints.save(&state(5), &model.valid(), Some(&optimizer.state())).unwrap();
+        let straight = one_step(&mut optimizer, model);
+
+        let (found, saved) = checkpoints.newest().unwrap().unwrap();
+        assert_eq!(found, state(5));
+        let model = saved.model::<B, _>(toy(0.0), &device).unwrap();
+        let moments = saved.optimizer(&model.valid(), &found, &device).unwrap().unwrap();
+        let mut resumed = AdamW::<B>::resume(AdamWSettings::default(), moments);
+        assert_eq!(one_step(&mut resumed, model).weights(), straight.weights());
+        assert_eq!(resumed.state().flag.steps, 6);
+    }
+
+    #[test]
+    fn the_newest_wins_and_older_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of(folder.path());
+        assert!(checkpoints.newest().unwrap().is_none());
+        for step in [9, 10, 100] {
+            checkpoints.save(&state(step), &toy(step as f32).valid(), None).unwrap();
+        }
+        assert_eq!(checkpoints.newest().unwrap().unwrap().0.step, 100);
+        assert_eq!(fs::read_dir(folder.path().join("checkpoint")).unwrap().count(), 1);
+        checkpoints.clear().unwrap();
+        assert!(checkpoints.newest().unwrap().is_none());
+    }
+
+    /// A kill in the middle of a save leaves an unfinished folder; a failing save removes it. Both leave the last one.
+    #[test]
+    fn an_interrupted_or_failing_save_leaves_the_last_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of(folder.path());
+        checkpoints.save(&state(7), &toy(1.0).valid(), None).unwrap();
+        let unfinished = folder.path().join("checkpoint/unfinished");
+        fs::create_dir(&unfinished).unwrap();
+        fs::write(unfinished.join(MODEL), b"half").unwrap();
+        assert_eq!(checkpoints.newest().unwrap().unwrap().0.step, 7);
+
+        // The target of the rename cannot be replaced: a file stands where the folder must go.
+        fs::write(folder.path().join("checkpoint/step-000000008-000"), b"in the way").unwrap();
+        assert!(checkpoints.save(&state(8), &toy(2.0).valid(), None).is_err());
+        fs::remove_file(folder.path().join("checkpoint/step-000000008-000")).unwrap();
+        assert!(!unfinished.exists());
+        let (found, saved) = checkpoints.newest().unwrap().unwrap();
+        assert_eq!(found.step, 7);
+        assert_eq!(saved.model::<B, _>(toy(0.0), &Default::default()).unwrap().weights(), [1.0; 20]);
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_model_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.safetensors");
+        let mut tensors = snapshot::tensors(&toy(1.0));
+        tensors[1].1.shape = [2, 2].into();
+        snapshot::write(&file, &tensors).unwrap();
+        let message = snapshot::restore::<B, _>(toy(1.0), &file, &Default::default()).unwrap_err().to_string();
+        assert!(message.contains("`bias` is [2, 2] there and [4] here"), "{message}");
+    }
+}

@@ -1,0 +1,58 @@
+//! What goes into a training step and what comes out of it.
+
+use super::journal::LogLine;
+use crate::data::VideoTextBatch;
+use crate::rng::{Rng, key};
+use burn::tensor::{Tensor, backend::Backend};
+use burn_train::ItemLazy;
+
+/// Names the draws of one forward pass: all of them are functions of these numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepKey {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Stage, counted from 0.
+    pub stage: usize,
+    /// Batch of the stage, counted from 0.
+    pub batch: usize,
+}
+
+impl StepKey {
+    /// The seed of draw `purpose` of this pass.
+    pub fn seed(&self, purpose: &str) -> u64 {
+        key(self.seed, &[self.stage as u64, self.batch as u64, crate::rng::text_key(purpose)])
+    }
+
+    /// The stream of draw `purpose` of this pass.
+    pub fn rng(&self, purpose: &str) -> Rng {
+        Rng::new(self.seed(purpose), &[])
+    }
+}
+
+/// A batch and the name of its draws.
+#[derive(Clone, Debug)]
+pub struct StepInput<B: Backend> {
+    /// Clips and captions.
+    pub batch: VideoTextBatch<B>,
+    /// Its draws.
+    pub key: StepKey,
+}
+
+/// The losses of one forward pass, still on the device.
+#[derive(Clone, Debug)]
+pub struct StepOutput<B: Backend> {
+    /// vtc, vtm, mlm: `[3]`.
+    pub losses: Tensor<B, 1>,
+    /// What was differentiated: `[1]`.
+    pub total: Tensor<B, 1>,
+    /// The log line, on logged steps.
+    pub line: LogLine,
+}
+
+impl<B: Backend> ItemLazy for StepOutput<B> {
+    type ItemSync = LogLine;
+
+    fn sync(self) -> LogLine {
+        self.line
+    }
+}

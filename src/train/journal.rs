@@ -1,0 +1,165 @@
+//! The log of a run: one line of `metrics.jsonl` per logged step, the same numbers for people to read.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The three pretraining losses, unsmoothed, of one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Losses {
+    /// Video-text contrastive.
+    pub vtc: f64,
+    /// Video-text matching.
+    pub vtm: f64,
+    /// Masked language modelling.
+    pub mlm: f64,
+}
+
+/// One logged step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Stage, counted from 1.
+    pub stage: usize,
+    /// Its name.
+    pub stage_name: String,
+    /// Optimizer steps of the whole run, this one included.
+    pub step: usize,
+    /// Optimizer steps of the stage, this one included.
+    pub stage_step: usize,
+    /// Optimizer steps the stage will have.
+    pub stage_steps: usize,
+    /// Losses of this step.
+    pub losses: Losses,
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// Clips per second since the last logged step.
+    pub clips_per_s: f64,
+    /// Share of that time spent waiting for data, 0 to 1.
+    pub data_wait_share: f64,
+    /// Largest resident memory so far, MB; 0 where the system does not say.
+    pub memory_mb: f64,
+    /// Updates skipped for a non-finite loss or gradient, in this stage.
+    pub skipped_updates: usize,
+    /// Seconds this stage will still take at the present speed.
+    pub eta_s: f64,
+}
+
+impl LogLine {
+    /// The line a person reads.
+    pub fn sentence(&self) -> String {
+        let Losses { vtc, vtm, mlm } = self.losses;
+        format!(
+            "{} {}/{}  vtc {vtc:.3}  vtm {vtm:.3}  mlm {mlm:.3}  lr {:.1e}  {:.0} clips/s  data {:.0} %  {:.0} MB  ETA {}",
+            self.stage_name,
+            self.stage_step,
+            self.stage_steps,
+            self.lr,
+            self.clips_per_s,
+            100.0 * self.data_wait_share,
+            self.memory_mb,
+            clock(self.eta_s),
+        )
+    }
+}
+
+/// Seconds as `1:02:03` or `2:03`.
+pub fn clock(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match s / 3600 {
+        0 => format!("{}:{:02}", s / 60, s % 60),
+        hours => format!("{hours}:{:02}:{:02}", s / 60 % 60, s % 60),
+    }
+}
+
+/// Largest resident memory of this process so far, MB; 0 where the system does not say.
+pub fn peak_memory_mb() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
+}
+
+/// `metrics.jsonl` of one run.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    file: PathBuf,
+}
+
+impl Journal {
+    /// Opens the journal of the run in `out` and cuts every line beyond optimizer step `step` of the run: a resumed
+    /// run writes those again.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn open(out: &Path, step: usize) -> Result<Self> {
+        let journal = Self { file: out.join("metrics.jsonl") };
+        let kept: Vec<LogLine> = journal.lines()?.into_iter().filter(|line| line.step <= step).collect();
+        let text = kept.iter().map(to_line).collect::<Result<String>>()?;
+        super::checkpoint::write_atomically(&journal.file, text.as_bytes())?;
+        Ok(journal)
+    }
+
+    /// Adds one line.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn add(&self, line: &LogLine) -> Result<()> {
+        let text = to_line(line)?;
+        let write = || OpenOptions::new().append(true).create(true).open(&self.file)?.write_all(text.as_bytes());
+        write().map_err(|e| Error::io(&self.file, &e))
+    }
+
+    /// All lines; a last line cut short by a kill is left out.
+    ///
+    /// # Errors
+    /// The file exists and cannot be read.
+    pub fn lines(&self) -> Result<Vec<LogLine>> {
+        match fs::read_to_string(&self.file) {
+            Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(Error::io(&self.file, &e)),
+        }
+    }
+}
+
+fn to_line(line: &LogLine) -> Result<String> {
+    let text = serde_json::to_string(line)
+        .map_err(|e| Error::setting("metrics.jsonl", e.to_string(), "report this as a bug"))?;
+    Ok(text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(step: usize) -> LogLine {
+        LogLine { step, stage_step: step, stage_steps: 40, stage_name: "order".into(), eta_s: 71.6, ..LogLine::default() }
+    }
+
+    #[test]
+    fn lines_beyond_the_checkpoint_are_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path(), 0).unwrap();
+        [1, 10, 20, 30].iter().for_each(|&step| journal.add(&line(step)).unwrap());
+        let half = r#"{"stage":1,"st"#;
+        let file = folder.path().join("metrics.jsonl");
+        fs::write(&file, fs::read_to_string(&file).unwrap() + half).unwrap();
+        let resumed = Journal::open(folder.path(), 20).unwrap();
+        let steps: Vec<usize> = resumed.lines().unwrap().iter().map(|line| line.step).collect();
+        assert_eq!(steps, [1, 10, 20]);
+    }
+
+    #[test]
+    fn people_read_a_line() {
+        let sentence = line(7).sentence();
+        assert!(sentence.starts_with("order 7/40  vtc 0.000") && sentence.ends_with("ETA 1:12"), "{sentence}");
+        assert_eq!(clock(3723.0), "1:02:03");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_known_on_linux() {
+        assert!(peak_memory_mb() > 1.0);
+    }
+}

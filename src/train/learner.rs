@@ -1,0 +1,380 @@
+//! One stage is one launch of burn-train's learner with this strategy: the learner owns model, optimizer and schedule,
+//! the loop is ours, because Burn's steps the schedule per micro-batch, drops the tail of an accumulation, and can
+//! neither checkpoint nor stop in the middle of an epoch.
+
+use super::input::{StepInput, StepKey, StepOutput};
+use super::journal::{Journal, LogLine, Losses, peak_memory_mb};
+use super::progress::{LogMetric, Progress, Sentence};
+use super::{Accumulator, AdamW, Checkpoints, RunState, WarmupCosine};
+use crate::{Error, Result};
+use burn::module::AutodiffModule;
+use burn::tensor::Tensor;
+use burn::tensor::backend::AutodiffBackend;
+use burn_train::{EventProcessorTraining, LearnerEvent, TrainingItem};
+use burn_train::metric::store::{EpochSummary, Split};
+use burn_train::metric::{MetricDefinition, NumericEntry};
+use burn_train::{
+    InferenceStep, Interrupter, Learner, LearningComponentsMarker, SupervisedLearningStrategy, SupervisedTraining,
+    SupervisedTrainingEventProcessor, TrainLoader, TrainStep, TrainingComponents, TrainingStrategy, ValidLoader,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Steps between log lines.
+const LOG_EVERY: usize = 10;
+
+/// Skipped updates in a row after which a run stops: ten log lines' worth of steps, so a single bad batch, or a burst
+/// of them, passes.
+const MAX_STREAK: usize = 100;
+
+/// A model this loop can train.
+pub trait Trainee<B: AutodiffBackend>:
+    AutodiffModule<B, InnerModule: InferenceStep<Input = (), Output = ()>>
+    + TrainStep<Input = StepInput<B>, Output = StepOutput<B::InnerBackend>>
+    + std::fmt::Display
+    + 'static
+{
+}
+
+impl<B: AutodiffBackend, M> Trainee<B> for M where
+    M: AutodiffModule<B, InnerModule: InferenceStep<Input = (), Output = ()>>
+        + TrainStep<Input = StepInput<B>, Output = StepOutput<B::InnerBackend>>
+        + std::fmt::Display
+        + 'static
+{
+}
+
+/// The learner's type parameters for trainee `M`.
+pub type Components<B, M> = LearningComponentsMarker<B, WarmupCosine, M, AdamW<B>>;
+
+/// What the loop must know of its stage.
+#[derive(Clone, Debug)]
+pub struct StagePlan {
+    /// The stage's name.
+    pub name: String,
+    /// Its optimizer steps.
+    pub steps: usize,
+    /// Stop after this many of them (`--max-steps`), at most `steps`.
+    pub stop_at: usize,
+    /// Micro-batches per optimizer step.
+    pub accumulate: usize,
+    /// Micro-batches in one pass over the data: an accumulation never reaches into the next pass.
+    pub batches_per_epoch: usize,
+    /// Learning rates.
+    pub schedule: WarmupCosine,
+    /// Seconds between checkpoints.
+    pub checkpoint_seconds: f64,
+    /// Optimizer steps between checkpoints, or none.
+    pub checkpoint_steps: Option<usize>,
+}
+
+impl StagePlan {
+    /// Micro-batches of the optimizer step that starts at micro-batch `batch` of the stage.
+    pub fn micro_batches(&self, batch: usize) -> usize {
+        let left = self.batches_per_epoch - batch % self.batches_per_epoch;
+        self.accumulate.min(left)
+    }
+}
+
+/// Where a stage writes and whom it obeys.
+#[derive(Clone)]
+pub struct StageDesk {
+    /// `metrics.jsonl`.
+    pub journal: Journal,
+    /// Step-level checkpoints.
+    pub checkpoints: Checkpoints,
+    /// Ctrl-C and SIGTERM.
+    pub interrupter: Interrupter,
+}
+
+/// The end of a stage.
+#[derive(Clone, Debug)]
+pub struct StageOutcome<M> {
+    /// The trained weights, without gradients.
+    pub model: M,
+    /// Where the run stands now.
+    pub state: RunState,
+}
+
+/// Trains one stage from `state` on and returns the model and the state after it.
+///
+/// # Errors
+/// A batch that cannot be read, a full disk, losses that stay non-finite, or an interruption (after saving).
+pub fn train_stage<B: AutodiffBackend, M: Trainee<B>>(
+    plan: StagePlan,
+    desk: StageDesk,
+    state: RunState,
+    model: M,
+    optimizer: AdamW<B>,
+    loader: TrainLoader<Components<B, M>>,
+) -> Result<StageOutcome<M::InnerModule>> {
+    let schedule = WarmupCosine { taken: state.step, ..plan.schedule };
+    let device = model.devices().into_iter().next().unwrap_or_default();
+    let learner = Learner::new(model, optimizer.clone(), schedule);
+    let interrupter = desk.interrupter.clone();
+    let strategy =
+        Arc::new(StageLoop { plan, desk, device, optimizer, state: Mutex::new(state), failure: Mutex::new(None) });
+    let mut training = SupervisedTraining::new(".", loader, Arc::new(NoValidation))
+        .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
+        .with_application_logger(None)
+        .with_metric_logger(NoFiles)
+        .with_interrupter(interrupter)
+        .metric_train(Sentence);
+    for metric in LogMetric::all() {
+        training = training.metric_train_numeric(metric);
+    }
+    if !(cfg!(feature = "tui") && std::io::IsTerminal::is_terminal(&std::io::stdout())) {
+        training = training.renderer(Progress::default());
+    }
+    let result = training.launch(learner);
+    match strategy.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) => Err(error),
+        None => Ok(StageOutcome { model: result.model, state: lock(&strategy.state).clone() }),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct StageLoop<B: AutodiffBackend> {
+    plan: StagePlan,
+    desk: StageDesk,
+    device: B::Device,
+    optimizer: AdamW<B>,
+    state: Mutex<RunState>,
+    failure: Mutex<Option<Error>>,
+}
+
+/// Time and clips since the last logged step.
+struct Window {
+    since: Instant,
+    clips: usize,
+    waited: f64,
+    steps: usize,
+}
+
+impl Window {
+    fn new() -> Self {
+        Self { since: Instant::now(), clips: 0, waited: 0.0, steps: 0 }
+    }
+}
+
+impl<B: AutodiffBackend, M: Trainee<B>> SupervisedLearningStrategy<Components<B, M>> for StageLoop<B> {
+    fn fit(
+        &self,
+        components: TrainingComponents<Components<B, M>>,
+        mut learner: Learner<Components<B, M>>,
+        train: TrainLoader<Components<B, M>>,
+        _valid: ValidLoader<Components<B, M>>,
+        _starting_epoch: usize,
+    ) -> (M, SupervisedTrainingEventProcessor<Components<B, M>>) {
+        let mut events = components.event_processor;
+        if let Err(error) = self.steps(&mut learner, &train, &mut events) {
+            *lock(&self.failure) = Some(error);
+        }
+        (learner.model(), events)
+    }
+}
+
+impl<B: AutodiffBackend> StageLoop<B> {
+    fn steps<M: Trainee<B>>(
+        &self,
+        learner: &mut Learner<Components<B, M>>,
+        loader: &TrainLoader<Components<B, M>>,
+        events: &mut SupervisedTrainingEventProcessor<Components<B, M>>,
+    ) -> Result<()> {
+        let mut batches = loader.iter();
+        let mut state = lock(&self.state);
+        let (started, seconds, run_seconds) = (Instant::now(), state.seconds, state.run_seconds);
+        let (mut window, mut saved) = (Window::new(), Instant::now());
+        while state.step < self.plan.stop_at {
+            let output = self.one_step(learner, &mut state, &mut window, &mut || batches.next())?;
+            state.seconds = seconds + started.elapsed().as_secs_f64();
+            state.run_seconds = run_seconds + started.elapsed().as_secs_f64();
+            if self.is_logged(state.step) {
+                let line = self.log(&mut state, learner.lr_current(), &output, &mut window)?;
+                let item = StepOutput { line, ..output };
+                let progress = burn::data::dataloader::Progress::new(state.step, self.plan.steps);
+                let item = TrainingItem::new(item, progress.clone(), progress, Some(state.step), Some(learner.lr_current()));
+                events.process_train(LearnerEvent::ProcessedItem(item));
+            }
+            let stop = self.desk.interrupter.should_stop();
+            let due = saved.elapsed().as_secs_f64() >= self.plan.checkpoint_seconds
+                || self.plan.checkpoint_steps.is_some_and(|steps| state.step.is_multiple_of(steps));
+            if stop || due || state.step == self.plan.stop_at {
+                self.save(learner, &mut state)?;
+                saved = Instant::now();
+            }
+            if stop {
+                return Err(Error::Interrupted(format!(
+                    "saved after step {} of the run; the same command with --resume goes on from there",
+                    state.global_step
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps 1, every tenth and the last one.
+    fn is_logged(&self, step: usize) -> bool {
+        step == 1 || step.is_multiple_of(LOG_EVERY) || step == self.plan.stop_at
+    }
+
+    fn one_step<M: Trainee<B>>(
+        &self,
+        learner: &mut Learner<Components<B, M>>,
+        state: &mut RunState,
+        window: &mut Window,
+        next: &mut dyn FnMut() -> Option<StepInput<B>>,
+    ) -> Result<StepOutput<B::InnerBackend>> {
+        let mut gradients = Accumulator::default();
+        let mut sum: Option<[Tensor<B::InnerBackend, 1>; 2]> = None;
+        for _ in 0..self.plan.micro_batches(state.batches) {
+            let Some(mut input) = next() else { break };
+            input.key = StepKey { seed: state.seed, stage: state.stage, batch: state.batches };
+            window.clips += input.batch.host.len();
+            window.waited += input.batch.host.wait_seconds;
+            state.batches += 1;
+            // Burn's dropout draws from the backend's own generator: reseeded here, it too depends on the step alone.
+            B::seed(&self.device, input.key.seed("backend"));
+            let output = learner.train_step(input);
+            gradients.add::<B, M>(&learner.model(), output.grads);
+            let StepOutput { losses, total, .. } = output.item;
+            sum = Some(match sum.take() {
+                None => [losses, total],
+                Some([l, t]) => [l + losses, t + total],
+            });
+        }
+        let count = gradients.count().max(1) as f64;
+        let (Some([losses, total]), Some(mean)) = (sum, gradients.mean::<B, M>(&learner.model())) else {
+            return Err(Error::Training {
+                problem: format!("the data ended before step {}", state.step + 1),
+                remedy: "report this as a bug".into(),
+            });
+        };
+        learner.lr_step();
+        self.optimizer.observe_loss(total.clone());
+        learner.optimizer_step(mean);
+        state.step += 1;
+        state.global_step += 1;
+        window.steps += 1;
+        Ok(StepOutput { losses: losses.div_scalar(count), total: total.div_scalar(count), line: LogLine::default() })
+    }
+
+    /// Reads the losses back, writes the line, and looks at the skipped steps.
+    fn log(
+        &self,
+        state: &mut RunState,
+        lr: f64,
+        output: &StepOutput<B::InnerBackend>,
+        window: &mut Window,
+    ) -> Result<LogLine> {
+        let losses = output.losses.to_data().convert::<f64>();
+        let losses = match losses.as_slice::<f64>() {
+            Ok(&[vtc, vtm, mlm]) => Losses { vtc, vtm, mlm },
+            _ => Losses::default(),
+        };
+        let elapsed = window.since.elapsed().as_secs_f64().max(1e-9);
+        let left = (self.plan.steps - state.step) as f64;
+        let line = LogLine {
+            stage: state.stage + 1,
+            stage_name: self.plan.name.clone(),
+            step: state.global_step,
+            stage_step: state.step,
+            stage_steps: self.plan.steps,
+            losses,
+            lr,
+            clips_per_s: window.clips as f64 / elapsed,
+            data_wait_share: (window.waited / elapsed).min(1.0),
+            memory_mb: peak_memory_mb(),
+            skipped_updates: self.check_skipped(state)?,
+            eta_s: left * elapsed / window.steps.max(1) as f64,
+        };
+        *window = Window::new();
+        state.losses = losses;
+        self.desk.journal.add(&line)?;
+        Ok(line)
+    }
+
+    fn check_skipped(&self, state: &mut RunState) -> Result<usize> {
+        let skipped = self.optimizer.state().flag.read();
+        if skipped.total > state.skipped.total {
+            let new = skipped.total - state.skipped.total;
+            eprintln!(
+                "warning: the loss or a gradient was not finite: {new} update(s) skipped, the last at step {} of stage `{}`",
+                skipped.last, self.plan.name
+            );
+        }
+        state.skipped = skipped;
+        if skipped.streak < MAX_STREAK {
+            return Ok(skipped.total);
+        }
+        let first = skipped.last + 1 - skipped.streak;
+        Err(Error::Training {
+            problem: format!(
+                "the loss has not been finite since step {first} of stage `{}` ({} updates skipped in a row)",
+                self.plan.name, skipped.streak
+            ),
+            remedy: "lower `learning_rate`, or set `max_norm`, and continue with --resume".into(),
+        })
+    }
+
+    fn save<M: Trainee<B>>(&self, learner: &Learner<Components<B, M>>, state: &mut RunState) -> Result<()> {
+        let optimizer = self.optimizer.state();
+        state.skipped = optimizer.flag.read();
+        self.desk.checkpoints.save(state, &learner.model().valid(), Some(&optimizer))
+    }
+}
+
+/// Validation is of whole galleries, after the stage; burn-train's per-batch one has nothing to do.
+struct NoValidation;
+
+impl<B: burn::tensor::backend::Backend> burn::data::dataloader::DataLoader<B, ()> for NoValidation {
+    fn iter<'a>(&'a self) -> Box<dyn burn::data::dataloader::DataLoaderIterator<()> + 'a> {
+        Box::new(Nothing)
+    }
+
+    fn num_items(&self) -> usize {
+        0
+    }
+
+    fn to_device(&self, _device: &B::Device) -> Arc<dyn burn::data::dataloader::DataLoader<B, ()>> {
+        Arc::new(Self)
+    }
+
+    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn burn::data::dataloader::DataLoader<B, ()>> {
+        Arc::new(Self)
+    }
+}
+
+struct Nothing;
+
+impl Iterator for Nothing {
+    type Item = ();
+
+    fn next(&mut self) -> Option<()> {
+        None
+    }
+}
+
+impl burn::data::dataloader::DataLoaderIterator<()> for Nothing {
+    fn progress(&self) -> burn::data::dataloader::Progress {
+        burn::data::dataloader::Progress::new(0, 0)
+    }
+}
+
+/// burn-train writes a file per metric and epoch unless a logger is given; `metrics.jsonl` has all of it.
+struct NoFiles;
+
+impl burn_train::logger::MetricLogger for NoFiles {
+    fn log(&mut self, _update: burn_train::metric::store::MetricsUpdate, _epoch: usize, _split: &Split) {}
+
+    fn read_numeric(&mut self, _name: &str, _epoch: usize, _split: &Split) -> std::result::Result<Vec<NumericEntry>, String> {
+        Ok(Vec::new())
+    }
+
+    fn log_metric_definition(&mut self, _definition: MetricDefinition) {}
+
+    fn log_epoch_summary(&mut self, _summary: EpochSummary) {}
+}

@@ -1,0 +1,139 @@
+//! `report.json`: what scripts read of a run (DESIGN §4), and more for people.
+
+use super::journal::Losses;
+use serde::{Deserialize, Serialize};
+
+/// R@1 ceilings of observers that see less than a clip shows, percent. On data of one's own only chance is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReportCeilings {
+    /// A guess.
+    pub chance: f64,
+    /// One frame.
+    #[serde(rename = "static", default, skip_serializing_if = "Option::is_none")]
+    pub static_frame: Option<f64>,
+    /// All frames, order ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unordered: Option<f64>,
+    /// All frames in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<f64>,
+}
+
+/// Text-to-video R@1 on altered clips, percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProbeScore {
+    /// R@1.
+    pub r1: f64,
+}
+
+/// The three frame-order probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Probes {
+    /// Every frame is the first.
+    pub freeze: ProbeScore,
+    /// Frames in a random order.
+    pub shuffle: ProbeScore,
+    /// Frames backwards.
+    pub reverse: ProbeScore,
+}
+
+/// How a model does on the fixed gallery; recalls and accuracies in percent. What a data set cannot measure is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Text-to-video recalls of the dual encoder.
+    pub r1: f64,
+    /// R@5.
+    pub r5: f64,
+    /// R@10.
+    pub r10: f64,
+    /// Recalls after re-ranking the best `rerank_k` videos by the matching head.
+    pub r1_reranked: f64,
+    /// R@5, re-ranked.
+    pub r5_reranked: f64,
+    /// R@10, re-ranked.
+    pub r10_reranked: f64,
+    /// Videos re-ranked per text.
+    pub rerank_k: usize,
+    /// Video-to-text R@1 of the dual encoder.
+    pub v2t_r1: f64,
+    /// R@1 over combinations that training may show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r1_seen: Option<f64>,
+    /// R@1 over combinations that training never shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r1_unseen: Option<f64>,
+    /// Clips nearer to their own caption than to that of their reverse; 50 for whoever ignores order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin_accuracy: Option<f64>,
+    /// Matching head on true pairs and the hardest false ones; chance is 50.
+    pub vtm_accuracy: f64,
+    /// Masked direction words named right; chance is 25.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlm_direction_accuracy: Option<f64>,
+    /// What observers that see less can reach.
+    pub ceilings: ReportCeilings,
+    /// R@1 on altered clips.
+    pub probes: Probes,
+    /// Clips in the gallery.
+    pub gallery: usize,
+}
+
+/// One row of the table of stages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageReport {
+    /// The stage's name.
+    pub name: String,
+    /// T.
+    pub frames: usize,
+    /// dense, edge, node or hybrid.
+    pub mode: String,
+    /// q_v.
+    pub keep_rate: f64,
+    /// Share of the dense model's video attention edges that are gone, 0 to 1.
+    pub edges_removed: f64,
+    /// Patch tokens entering each layer.
+    pub tokens_per_layer: Vec<usize>,
+    /// Optimizer steps taken.
+    pub steps: usize,
+    /// Seconds of training, validation not included.
+    pub seconds: f64,
+    /// Losses of the last step, unsmoothed.
+    pub losses: Losses,
+    /// Updates skipped for a non-finite loss.
+    pub skipped_updates: usize,
+    /// The model on the gallery.
+    #[serde(flatten)]
+    pub scores: Scores,
+}
+
+/// A video that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// Its path in the manifest.
+    pub media: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// `report.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The preset.
+    pub preset: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// cuda, wgpu, flex or ndarray.
+    pub backend: String,
+    /// One entry per stage trained.
+    pub stages: Vec<StageReport>,
+    /// What `--baselines` trained at equal compute.
+    pub baselines: Vec<StageReport>,
+    /// Seconds of the whole run, validation included.
+    pub seconds: f64,
+    /// Largest resident memory, MB.
+    pub peak_memory_mb: f64,
+    /// Losses of the last step of the last stage, unsmoothed.
+    pub final_losses: Losses,
+    /// Videos that could not be read and were replaced.
+    pub unreadable: Vec<Unreadable>,
+}
