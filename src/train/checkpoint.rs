@@ -1,8 +1,8 @@
 //! Step-level checkpoints: written beside the last one, flushed to the disk, then renamed into place, so that a kill
 //! at any moment and a full disk leave the last good one as it was.
 
-use super::snapshot;
 use super::journal::Losses;
+use super::snapshot;
 use super::{AdamWState, Skipped, StageReport};
 use crate::{Error, Result};
 use burn::module::Module;

@@ -134,7 +134,14 @@ mod tests {
     use super::*;
 
     fn line(step: usize) -> LogLine {
-        LogLine { step, stage_step: step, stage_steps: 40, stage_name: "order".into(), eta_s: 71.6, ..LogLine::default() }
+        LogLine {
+            step,
+            stage_step: step,
+            stage_steps: 40,
+            stage_name: "order".into(),
+            eta_s: 71.6,
+            ..LogLine::default()
+        }
     }
 
     #[test]

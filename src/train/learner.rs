@@ -10,9 +10,9 @@ use crate::{Error, Result};
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
-use burn_train::{EventProcessorTraining, LearnerEvent, TrainingItem};
 use burn_train::metric::store::{EpochSummary, Split};
 use burn_train::metric::{MetricDefinition, NumericEntry};
+use burn_train::{EventProcessorTraining, LearnerEvent, TrainingItem};
 use burn_train::{
     InferenceStep, Interrupter, Learner, LearningComponentsMarker, SupervisedLearningStrategy, SupervisedTraining,
     SupervisedTrainingEventProcessor, TrainLoader, TrainStep, TrainingComponents, TrainingStrategy, ValidLoader,
@@ -196,7 +196,8 @@ impl<B: AutodiffBackend> StageLoop<B> {
                 let line = self.log(&mut state, learner.lr_current(), &output, &mut window)?;
                 let item = StepOutput { line, ..output };
                 let progress = burn::data::dataloader::Progress::new(state.step, self.plan.steps);
-                let item = TrainingItem::new(item, progress.clone(), progress, Some(state.step), Some(learner.lr_current()));
+                let item =
+                    TrainingItem::new(item, progress.clone(), progress, Some(state.step), Some(learner.lr_current()));
                 events.process_train(LearnerEvent::ProcessedItem(item));
             }
             let stop = self.desk.interrupter.should_stop();
@@ -370,7 +371,12 @@ struct NoFiles;
 impl burn_train::logger::MetricLogger for NoFiles {
     fn log(&mut self, _update: burn_train::metric::store::MetricsUpdate, _epoch: usize, _split: &Split) {}
 
-    fn read_numeric(&mut self, _name: &str, _epoch: usize, _split: &Split) -> std::result::Result<Vec<NumericEntry>, String> {
+    fn read_numeric(
+        &mut self,
+        _name: &str,
+        _epoch: usize,
+        _split: &Split,
+    ) -> std::result::Result<Vec<NumericEntry>, String> {
         Ok(Vec::new())
     }
 

@@ -106,7 +106,11 @@ impl Progress {
         }
         let mut out = std::io::stdout().lock();
         // A closed pipe must not end a training run.
-        let _ = if self.terminal { write!(out, "\r\x1b[2K{line}").and_then(|()| out.flush()) } else { writeln!(out, "{line}") };
+        let _ = if self.terminal {
+            write!(out, "\r\x1b[2K{line}").and_then(|()| out.flush())
+        } else {
+            writeln!(out, "{line}")
+        };
     }
 }
 
@@ -127,10 +131,7 @@ impl MetricsRendererTraining for Progress {
 
     fn render_valid(&mut self, _item: TrainingProgress, _indicators: Vec<ProgressType>) {}
 
-    fn on_train_end(
-        &mut self,
-        _summary: Option<burn_train::LearnerSummary>,
-    ) -> Result<(), Box<dyn std::error::Error>> {
+    fn on_train_end(&mut self, _summary: Option<burn_train::LearnerSummary>) -> Result<(), Box<dyn std::error::Error>> {
         if self.terminal {
             println!();
         }
