@@ -1,1 +1,40 @@
 //! Checkpoints in and out, under the official key names.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`archive`], [`pickle`], [`object`], [`pth`] | PyTorch files, read without running anything in them |
+//! | [`safetensors`] | safetensors files, read lazily and written atomically |
+//! | [`tensor`] | where a tensor lies in a mapped file, and its values as `f32` |
+//! | [`source`], [`kind`] | the named tensors of any of these files, under the official names |
+//! | [`schema`], [`infer`] | the keys of a model from its sizes, and its sizes from its keys |
+//! | [`spline`], [`position`] | relative position tables between clip lengths and grids (SPEC §2) |
+//! | [`matching`], [`report`] | which tensor goes where, and what became of every key |
+//! | [`checkpoint`], [`import`], [`hash`] | checkpoint folders: reading, writing, taking over |
+
+pub mod archive;
+pub mod checkpoint;
+pub mod hash;
+pub mod import;
+pub mod infer;
+pub mod kind;
+pub mod matching;
+pub mod object;
+pub mod pickle;
+pub mod position;
+pub mod pth;
+pub mod report;
+pub mod safetensors;
+pub mod schema;
+pub mod source;
+pub mod spline;
+pub mod tensor;
+
+pub use checkpoint::{Checkpoint, CheckpointInfo, CurriculumPosition, Vocabulary, write_checkpoint};
+pub use hash::weights_hash;
+pub use import::{ImportOptions, Imported, import};
+pub use kind::SourceKind;
+pub use matching::MatchOptions;
+pub use report::Report;
+pub use schema::Part;
+pub use source::WeightSource;
+pub use tensor::HostTensor;

@@ -1,0 +1,246 @@
+//! Checkpoint folders: `model.safetensors` under the official keys and `config.json` beside it.
+
+use super::safetensors::{self, sync_folder, temporary_beside};
+use super::schema::{Key, Part, file_name};
+use super::source::WeightSource;
+use crate::config::{Compat, ModelConfig};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The weights of a checkpoint folder.
+pub const WEIGHTS: &str = "model.safetensors";
+/// The description of a checkpoint folder.
+pub const CONFIG: &str = "config.json";
+/// What `config.json` says it is.
+const FORMAT: &str = "svitt-checkpoint-1";
+
+/// What is written beside the weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointInfo {
+    /// Sizes, sparsity and rules of the model.
+    pub model: ModelConfig,
+    /// What the weights are of.
+    pub part: Part,
+    /// Beginnings of official keys that the weights leave out, so that they start fresh.
+    pub absent: Vec<String>,
+    /// The vocabulary the text encoder was trained with, if it is known.
+    pub vocabulary: Option<Vocabulary>,
+    /// How far a curriculum had come.
+    pub curriculum: Option<CurriculumPosition>,
+    /// Where the weights came from, in words.
+    pub origin: String,
+}
+
+/// Which vocabulary belongs to the weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vocabulary {
+    /// File name, beside the weights where it was saved there.
+    pub file: String,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+}
+
+/// How far a run had come when it was saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurriculumPosition {
+    /// Stage, counted from 1.
+    pub stage: usize,
+    /// Stages of the whole curriculum.
+    pub stages: usize,
+    /// Optimizer steps done in all stages together.
+    pub step: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: String,
+    part: Part,
+    compat: Compat,
+    origin: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    absent: Vec<String>,
+    vocabulary: Option<Vocabulary>,
+    curriculum: Option<CurriculumPosition>,
+    weights_sha256: String,
+    model: Json,
+}
+
+/// A checkpoint folder, opened.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The folder.
+    pub path: PathBuf,
+    /// Its description.
+    pub info: CheckpointInfo,
+    /// SHA-256 over names, shapes and values of its weights when they were written; see
+    /// [`weights_hash`](super::hash::weights_hash).
+    pub weights_sha256: String,
+    /// Its weights.
+    pub weights: WeightSource,
+}
+
+impl Checkpoint {
+    /// Opens folder `path`.
+    ///
+    /// # Errors
+    /// A folder without weights or description, or one that cannot be read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        let file = path.join(CONFIG);
+        let text = std::fs::read_to_string(&file).map_err(|problem| match problem.kind() {
+            std::io::ErrorKind::NotFound => Error::file(
+                &path,
+                format!("is not a checkpoint folder: it has no {CONFIG}"),
+                "make one with `cargo xtask import` or by training",
+            ),
+            _ => Error::io(&file, &problem),
+        })?;
+        let (info, weights_sha256) = parse(&text).map_err(|problem| {
+            Error::file(&file, format!("is not a checkpoint's description ({problem})"), "restore it or import again")
+        })?;
+        info.model.validate()?;
+        let weights = WeightSource::open(path.join(WEIGHTS))?.trained_with(info.model.video.frames);
+        Ok(Self { path, info, weights_sha256, weights })
+    }
+}
+
+/// Whether `path` is a folder that this crate wrote, by its description.
+pub fn is_checkpoint(path: &Path) -> bool {
+    std::fs::read_to_string(path.join(CONFIG)).is_ok_and(|text| text.contains(FORMAT))
+}
+
+fn parse(text: &str) -> std::result::Result<(CheckpointInfo, String), String> {
+    let stored: Stored = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
+    if stored.format != FORMAT {
+        return Err(format!("its format is `{}`, not `{FORMAT}`", stored.format));
+    }
+    let mut model: ModelConfig = serde_json::from_value(stored.model).map_err(|problem| problem.to_string())?;
+    model.compat = stored.compat;
+    let Stored { part, absent, vocabulary, curriculum, origin, weights_sha256, .. } = stored;
+    Ok((CheckpointInfo { model, part, absent, vocabulary, curriculum, origin }, weights_sha256))
+}
+
+/// The text of `config.json`. The rules stand once, beside the model, where people look for them.
+fn describe(info: &CheckpointInfo, weights_sha256: String) -> std::result::Result<String, serde_json::Error> {
+    let mut model = serde_json::to_value(&info.model)?;
+    if let Json::Object(fields) = &mut model {
+        fields.shift_remove("compat");
+    }
+    let CheckpointInfo { part, absent, vocabulary, curriculum, origin, .. } = info.clone();
+    let compat = info.model.compat;
+    let format = FORMAT.to_string();
+    let stored = Stored { format, part, compat, origin, absent, vocabulary, curriculum, weights_sha256, model };
+    serde_json::to_string_pretty(&stored).map(|text| text + "\n")
+}
+
+/// Writes a checkpoint folder: `keys` in their order, values asked for one tensor at a time under their pretraining
+/// names, copies of tied parameters included. A new folder appears complete or not at all; in an existing one both
+/// files are replaced and others stay. Returns the hash of the weights.
+///
+/// # Errors
+/// What `values` returns, or a failed write; nothing is left behind then.
+pub fn write_checkpoint(
+    folder: &Path,
+    info: &CheckpointInfo,
+    keys: &[Key],
+    values: impl FnMut(&str) -> Result<Vec<f32>>,
+) -> Result<String> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|problem| Error::io(parent, &problem))?;
+    let temporary = temporary_beside(folder);
+    let written = std::fs::create_dir(&temporary)
+        .map_err(|problem| Error::io(&temporary, &problem))
+        .and_then(|()| fill(&temporary, info, keys, values))
+        .and_then(|hash| move_into_place(&temporary, folder).map(|()| hash));
+    std::fs::remove_dir_all(&temporary).ok();
+    written
+}
+
+fn fill(
+    folder: &Path,
+    info: &CheckpointInfo,
+    keys: &[Key],
+    mut values: impl FnMut(&str) -> Result<Vec<f32>>,
+) -> Result<String> {
+    let file = folder.join(WEIGHTS);
+    let sources: BTreeMap<String, &str> = keys
+        .iter()
+        .map(|key| (file_name(info.part, &key.outline.name), key.tied.as_deref().unwrap_or(&key.outline.name)))
+        .collect();
+    let outlines: Vec<_> = keys.iter().map(|key| key.outline.renamed(file_name(info.part, &key.outline.name))).collect();
+    let metadata = BTreeMap::from([
+        ("format".to_string(), "pt".to_string()),
+        ("rebuilt".to_string(), "*.relative_position_index".to_string()),
+    ]);
+    safetensors::write(&file, &outlines, &metadata, |name| values(sources.get(name).copied().unwrap_or(name)))?;
+    let hash = super::hash::weights_hash(&WeightSource::open(&file)?);
+    let text = describe(info, hash.clone()).map_err(|problem| {
+        Error::file(folder, format!("its description cannot be written ({problem})"), "check the numbers of the model")
+    })?;
+    safetensors::atomically(&folder.join(CONFIG), |file| {
+        std::io::Write::write_all(file, text.as_bytes()).map_err(|problem| Error::io(folder, &problem))
+    })?;
+    Ok(hash)
+}
+
+fn move_into_place(from: &Path, to: &Path) -> Result<()> {
+    let io = |problem| Error::io(to, &problem);
+    if !to.exists() {
+        std::fs::rename(from, to).map_err(io)?;
+    } else {
+        for name in [WEIGHTS, CONFIG] {
+            std::fs::rename(from.join(name), to.join(name)).map_err(io)?;
+        }
+    }
+    sync_folder(to);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::keys;
+    use super::*;
+
+    fn info() -> CheckpointInfo {
+        let mut model = ModelConfig::tiny(2);
+        model.compat = Compat::Official;
+        let vocabulary = Some(Vocabulary { file: "vocab.txt".into(), sha256: "ab".into() });
+        let curriculum = Some(CurriculumPosition { stage: 1, stages: 3, step: 40 });
+        CheckpointInfo { model, part: Part::Text, absent: vec![], vocabulary, curriculum, origin: "a test".into() }
+    }
+
+    #[test]
+    fn a_folder_is_read_back_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs/stage-1");
+        let keys = keys(&info().model, Part::Text);
+        let values = |name: &str| {
+            let key = keys.iter().find(|key| key.outline.name == name).unwrap();
+            Ok(vec![name.len() as f32; key.outline.shape.iter().product()])
+        };
+        let hash = write_checkpoint(&path, &info(), &keys, values).unwrap();
+        std::fs::write(path.join("vocab.txt"), "x").unwrap();
+        assert_eq!(write_checkpoint(&path, &info(), &keys, values).unwrap(), hash, "written again, in place");
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        assert_eq!((checkpoint.info, checkpoint.weights_sha256), (info(), hash));
+        assert_eq!(checkpoint.weights.tied().len(), 2);
+        let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
+        assert_eq!(text.matches("official").count(), 1, "{text}");
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary folder stays");
+    }
+
+    #[test]
+    fn a_failed_write_leaves_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let keys = keys(&info().model, Part::Text);
+        let refused = write_checkpoint(&path, &info(), &keys, |_| Err(Error::setting("x", "y", "z")));
+        assert!(refused.is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(Checkpoint::open(&path).unwrap_err().to_string().contains("not a checkpoint folder"));
+    }
+}

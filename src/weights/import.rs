@@ -1,0 +1,184 @@
+//! A checkpoint of another program becomes a checkpoint folder, tensor by tensor.
+
+use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint, write_checkpoint};
+use super::infer::{self, model_config};
+use super::matching::{MatchOptions, Matched};
+use super::report::Report;
+use super::schema::{Key, Part, keys};
+use super::source::WeightSource;
+use super::SourceKind;
+use crate::config::ModelConfig;
+use crate::{Error, Result};
+use serde::Serialize;
+use std::fmt;
+use std::path::Path;
+
+/// What an import should do beyond taking everything over.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// Clip length of the result; the checkpoint's own by default. Position tables are converted to it.
+    pub frames: Option<usize>,
+    /// Keys that may be missing; see [`MatchOptions::allow_missing`].
+    pub allow_missing: Vec<String>,
+    /// Whether a pretrained model becomes one for question answering, its decoder made of the fusion layers.
+    pub question_answering: bool,
+}
+
+/// What was imported.
+#[derive(Clone, Debug, Serialize)]
+pub struct Imported {
+    /// The model the checkpoint is of.
+    pub kind: &'static str,
+    /// What the folder holds.
+    pub part: Part,
+    /// Its sizes and rules.
+    pub model: ModelConfig,
+    /// SHA-256 of the weights.
+    pub weights_sha256: String,
+    /// Classes and functions a PyTorch file named without need; nothing of them was run.
+    pub foreign: Vec<String>,
+    /// What became of every key.
+    pub report: Report,
+}
+
+/// Imports `checkpoint` into the new or existing folder `out`. One tensor is in memory at a time.
+///
+/// # Errors
+/// A file that cannot be read, tensors that are missing without permission or have another shape, or a failed write;
+/// `out` is not touched then.
+pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<Imported> {
+    if out.exists() && !out.is_dir() {
+        return Err(Error::file(out, "exists and is not a folder", "choose another `--out`"));
+    }
+    let (mut source, mut info) = described(checkpoint, options.frames)?;
+    let kind = source.kind();
+    info.part = part(&mut source, &info, options)?;
+    let (model, all) = (info.model.clone(), keys(&info.model, info.part));
+    let allow_missing = options.allow_missing.iter().chain(&info.absent).cloned().collect();
+    let allowed = MatchOptions { allow_missing, convert_tables: options.frames.is_some() };
+    let matched = Matched::new(&source, &all, &model.video, &allowed)?.complete()?;
+    let report = &matched.report;
+    info.absent = report.allowed.iter().chain(&report.fresh).cloned().collect();
+    let present: Vec<Key> = all.into_iter().filter(|key| is_present(key, &info.absent)).collect();
+    let weights_sha256 = write_checkpoint(out, &info, &present, |name| {
+        matched.values(name)?.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))
+    })?;
+    let (foreign, report) = (source.foreign().to_vec(), matched.report);
+    Ok(Imported { kind: kind.name(), part: info.part, model, weights_sha256, foreign, report })
+}
+
+/// The weights of `checkpoint` and what they are: as its own folder says, or inferred.
+fn described(checkpoint: &Path, frames: Option<usize>) -> Result<(WeightSource, CheckpointInfo)> {
+    if is_checkpoint(checkpoint) {
+        let Checkpoint { mut info, weights, .. } = Checkpoint::open(checkpoint)?;
+        info.model.video.frames = frames.unwrap_or(info.model.video.frames);
+        info.model.validate()?;
+        return Ok((weights, info));
+    }
+    let source = WeightSource::open(checkpoint)?;
+    let model = model_config(&source, frames)?;
+    let name = checkpoint.file_name().unwrap_or_default();
+    let origin = format!("imported from {} ({})", name.display(), source.kind().name());
+    let part = infer::part(source.kind());
+    Ok((source, CheckpointInfo { model, part, absent: vec![], vocabulary: None, curriculum: None, origin }))
+}
+
+/// What the folder will hold; a decoder is added to the source where question answering is asked for.
+fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOptions) -> Result<Part> {
+    if !options.question_answering {
+        return Ok(info.part);
+    }
+    if !matches!(source.kind(), SourceKind::Svitt | SourceKind::Singularity | SourceKind::SvittQa) {
+        let problem = format!("{} weights have no fusion layers to make a decoder of", source.kind().name());
+        return Err(Error::file(source.path(), problem, "give a SViTT or Singularity checkpoint"));
+    }
+    source.add_decoder(info.model.text.fusion_layer);
+    Ok(Part::QuestionAnswering)
+}
+
+/// Whether `key` is written: neither it nor what it is a copy of is absent.
+fn is_present(key: &Key, absent: &[String]) -> bool {
+    !absent.contains(&key.outline.name) && key.tied.as_ref().is_none_or(|original| !absent.contains(original))
+}
+
+impl fmt::Display for Imported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (video, text) = (&self.model.video, &self.model.text);
+        writeln!(f, "{} weights, sha256 {}", self.kind, self.weights_sha256)?;
+        writeln!(
+            f,
+            "video            {} frames of {} px, {} layers of {} with {} heads, {}",
+            video.frames, video.image_size, video.layers, video.hidden, video.heads, video.sparsity.mode()
+        )?;
+        writeln!(
+            f,
+            "text             {} layers of {} with {} heads, fusion from layer {}, {} words",
+            text.layers, text.hidden, text.heads, text.fusion_layer, text.vocab_size
+        )?;
+        writeln!(f, "compat           {:?}", self.model.compat)?;
+        if !self.foreign.is_empty() {
+            writeln!(f, "never run        {}", self.foreign.join(", "))?;
+        }
+        self.report.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Compat;
+    use std::path::PathBuf;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity").join(name)
+    }
+
+    #[test]
+    fn an_official_checkpoint_is_taken_over_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("x");
+        let imported = import(&fixture("checkpoint_micro_full.pth"), &out, &ImportOptions::default()).unwrap();
+        assert!(imported.report.is_complete() && imported.report.unused.is_empty(), "{imported}");
+        let checkpoint = Checkpoint::open(&out).unwrap();
+        assert_eq!(checkpoint.info.model.compat, Compat::Official);
+        let read = |path: PathBuf| {
+            let bytes = std::fs::read(path).unwrap();
+            let tensors = super::super::safetensors::read(&bytes).unwrap().tensors;
+            let mut all: Vec<_> = tensors.into_iter().map(|(name, view)| (name, view.read(&bytes))).collect();
+            all.retain(|(name, _)| !name.ends_with("relative_position_index"));
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            all
+        };
+        let (ours, theirs) = (read(out.join("model.safetensors")), read(fixture("checkpoint_micro_model.safetensors")));
+        assert_eq!(ours.len(), theirs.len());
+        for ((name, a), (other, b)) in ours.iter().zip(&theirs) {
+            assert_eq!((name, &a.shape), (other, &b.shape));
+            assert!(a.values.iter().zip(&b.values).all(|(a, b)| a.to_bits() == b.to_bits()), "{name}");
+        }
+        let again = import(&out, &folder.path().join("y"), &ImportOptions::default()).unwrap();
+        assert_eq!((again.weights_sha256, again.model), (imported.weights_sha256, imported.model));
+    }
+
+    #[test]
+    fn clip_lengths_and_tasks_change_on_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("qa8");
+        let options = ImportOptions { frames: Some(8), question_answering: true, ..ImportOptions::default() };
+        let imported = import(&fixture("checkpoint_micro_full.pth"), &out, &options).unwrap();
+        assert_eq!((imported.model.video.frames, imported.report.converted.len()), (8, 2));
+        assert!(imported.report.unused.contains(&"itm_head.weight".to_string()));
+        let weights = Checkpoint::open(&out).unwrap().weights;
+        assert_eq!(weights.kind(), SourceKind::SvittQa);
+        assert!(weights.shape("text_decoder.bert.encoder.layer.0.crossattention.self.query.weight").is_some());
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_bad_import() {
+        let folder = tempfile::tempdir().unwrap();
+        let (bad, out) = (folder.path().join("bad.pth"), folder.path().join("out"));
+        std::fs::write(&bad, &std::fs::read(fixture("checkpoint_micro_full.pth")).unwrap()[..300_000]).unwrap();
+        let message = import(&bad, &out, &ImportOptions::default()).unwrap_err().to_string();
+        assert!(message.contains("bad.pth") && message.contains("truncated"), "{message}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,112 @@
+//! What happened to every key when a checkpoint was taken over.
+
+use serde::Serialize;
+use std::fmt;
+
+/// How many names of a list are printed; the JSON has all.
+const PRINTED: usize = 8;
+
+/// Every key of a checkpoint and of the model it went into, by what became of it. Names are official keys, except in
+/// `unused`, `rebuilt` and `tied`, which have them as the file does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Taken over.
+    pub applied: Vec<String>,
+    /// In the model but not in the checkpoint.
+    pub missing: Vec<String>,
+    /// Missing, and allowed by name.
+    pub allowed: Vec<String>,
+    /// Missing because models of the checkpoint's kind never have it; starts fresh.
+    pub fresh: Vec<String>,
+    /// In the checkpoint but not in the model.
+    pub unused: Vec<String>,
+    /// Of another shape in the checkpoint.
+    pub mismatched: Vec<Mismatch>,
+    /// Position tables that were taken to another clip length or grid.
+    pub converted: Vec<String>,
+    /// int64 index buffers, which follow from the sizes and are not loaded.
+    pub rebuilt: Vec<String>,
+    /// Stored copies of parameters that have another name too.
+    pub tied: Vec<String>,
+}
+
+/// A key whose shape differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mismatch {
+    /// The official key.
+    pub name: String,
+    /// The model's shape.
+    pub expected: Vec<usize>,
+    /// The checkpoint's shape.
+    pub found: Vec<usize>,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} instead of {:?}", self.name, self.found, self.expected)
+    }
+}
+
+impl Report {
+    /// Whether everything the model needs was there, in the right shape.
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.mismatched.is_empty()
+    }
+
+    /// What is wrong, as part of a sentence, if anything is.
+    pub fn problem(&self) -> Option<String> {
+        if !self.mismatched.is_empty() {
+            let (n, all) = (self.mismatched.len(), listed(&self.mismatched));
+            return Some(format!("{n} of its tensors have another shape ({all})"));
+        }
+        (!self.missing.is_empty()).then(|| format!("it lacks {} tensors ({})", self.missing.len(), listed(&self.missing)))
+    }
+}
+
+/// The first few of `items`, and that there are more.
+fn listed<T: fmt::Display>(items: &[T]) -> String {
+    let shown: Vec<String> = items.iter().take(PRINTED).map(T::to_string).collect();
+    let more = if items.len() > PRINTED { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+impl fmt::Display for Report {
+    /// One line per group: how many keys, and which unless they were simply applied.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "applied          {}", self.applied.len())?;
+        let groups = [
+            ("missing", &self.missing),
+            ("missing, allowed", &self.allowed),
+            ("starting fresh", &self.fresh),
+            ("unused", &self.unused),
+            ("tables converted", &self.converted),
+            ("buffers rebuilt", &self.rebuilt),
+            ("tied copies", &self.tied),
+        ];
+        for (title, names) in groups {
+            if names.is_empty() {
+                writeln!(f, "{title:<16} 0")?;
+            } else {
+                writeln!(f, "{title:<16} {}: {}", names.len(), listed(names))?;
+            }
+        }
+        write!(f, "shape mismatched {}", self.mismatched.len())?;
+        if self.mismatched.is_empty() { Ok(()) } else { write!(f, ": {}", listed(&self.mismatched)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_name_the_first_keys() {
+        let names: Vec<String> = (0..9).map(|i| format!("k{i}")).collect();
+        let report = Report { missing: names, ..Report::default() };
+        assert_eq!(report.problem().unwrap(), "it lacks 9 tensors (k0, k1, k2, k3, k4, k5, k6, k7, …)");
+        assert!(report.to_string().contains("missing          9: k0"));
+        let mismatch = Mismatch { name: "t".into(), expected: vec![2], found: vec![3] };
+        let report = Report { mismatched: vec![mismatch], ..Report::default() };
+        assert!(!report.is_complete() && report.problem().unwrap().contains("t [3] instead of [2]"));
+    }
+}
