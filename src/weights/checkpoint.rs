@@ -171,7 +171,8 @@ fn fill(
         .iter()
         .map(|key| (file_name(info.part, &key.outline.name), key.tied.as_deref().unwrap_or(&key.outline.name)))
         .collect();
-    let outlines: Vec<_> = keys.iter().map(|key| key.outline.renamed(file_name(info.part, &key.outline.name))).collect();
+    let outlines: Vec<_> =
+        keys.iter().map(|key| key.outline.renamed(file_name(info.part, &key.outline.name))).collect();
     let metadata = BTreeMap::from([
         ("format".to_string(), "pt".to_string()),
         ("rebuilt".to_string(), "*.relative_position_index".to_string()),

@@ -1,12 +1,12 @@
 //! A checkpoint of another program becomes a checkpoint folder, tensor by tensor.
 
+use super::SourceKind;
 use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint, write_checkpoint};
 use super::infer::{self, model_config};
 use super::matching::{MatchOptions, Matched};
 use super::report::Report;
 use super::schema::{Key, Part, keys};
 use super::source::WeightSource;
-use super::SourceKind;
 use crate::config::ModelConfig;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -108,7 +108,12 @@ impl fmt::Display for Imported {
         writeln!(
             f,
             "video            {} frames of {} px, {} layers of {} with {} heads, {}",
-            video.frames, video.image_size, video.layers, video.hidden, video.heads, video.sparsity.mode()
+            video.frames,
+            video.image_size,
+            video.layers,
+            video.hidden,
+            video.heads,
+            video.sparsity.mode()
         )?;
         writeln!(
             f,

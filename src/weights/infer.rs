@@ -5,12 +5,14 @@ use super::position::TableShape;
 use super::schema::Part;
 use super::source::WeightSource;
 use crate::config::{
-    Compat, CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Selection, Sparsity, TextConfig, TokenOrder, VideoConfig,
+    Compat, CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Selection, Sparsity, TextConfig, TokenOrder,
+    VideoConfig,
 };
 use crate::{Error, Result};
 use serde_json::Value as Json;
 
-const TABLE: &str = "vision_encoder.encoder.layer.0.attention.attention.relative_position_bias.relative_position_bias_table";
+const TABLE: &str =
+    "vision_encoder.encoder.layer.0.attention.attention.relative_position_bias.relative_position_bias_table";
 const REMEDY: &str = "give a complete checkpoint";
 
 /// The part of a model that a source of this kind gives.
@@ -158,7 +160,8 @@ fn layers(source: &WeightSource, prefix: &str) -> usize {
 }
 
 fn shape<const N: usize>(source: &WeightSource, name: &str) -> Result<[usize; N]> {
-    let shape = source.shape(name).ok_or_else(|| Error::file(source.path(), format!("has no tensor `{name}`"), REMEDY))?;
+    let shape =
+        source.shape(name).ok_or_else(|| Error::file(source.path(), format!("has no tensor `{name}`"), REMEDY))?;
     shape.try_into().map_err(|_| {
         Error::file(source.path(), format!("its tensor `{name}` has shape {shape:?}, not {N} sizes"), REMEDY)
     })
@@ -169,7 +172,10 @@ fn setting<'a>(source: &'a WeightSource, pointer: &str) -> Option<&'a Json> {
 }
 
 fn number(source: &WeightSource, pointer: &str) -> Option<usize> {
-    setting(source, pointer)?.as_u64().and_then(|number| usize::try_from(number).ok()).filter(|&number| number < 1 << 20)
+    setting(source, pointer)?
+        .as_u64()
+        .and_then(|number| usize::try_from(number).ok())
+        .filter(|&number| number < 1 << 20)
 }
 
 fn numbers(source: &WeightSource, pointer: &str) -> Option<Vec<usize>> {

@@ -106,14 +106,26 @@ mod tests {
     fn every_dialect_becomes_the_pretraining_keys() {
         let cases = [
             (SourceKind::Svitt, "module.temp", "temp"),
-            (SourceKind::Svitt, "text_encoder.encoder.layer.3.output.dense.bias", "text_encoder.bert.encoder.layer.3.output.dense.bias"),
+            (
+                SourceKind::Svitt,
+                "text_encoder.encoder.layer.3.output.dense.bias",
+                "text_encoder.bert.encoder.layer.3.output.dense.bias",
+            ),
             (SourceKind::Svitt, "text_encoder.cls.predictions.bias", "text_encoder.cls.predictions.bias"),
-            (SourceKind::SvittQa, "text_decoder.bert.encoder.layer.0.output.dense.bias", "text_decoder.bert.encoder.layer.0.output.dense.bias"),
+            (
+                SourceKind::SvittQa,
+                "text_decoder.bert.encoder.layer.0.output.dense.bias",
+                "text_decoder.bert.encoder.layer.0.output.dense.bias",
+            ),
             (SourceKind::Beit, "beit.encoder.layer.0.lambda_1", "vision_encoder.encoder.layer.0.lambda_1"),
             (SourceKind::Beit, "embeddings.cls_token", "vision_encoder.embeddings.cls_token"),
             (SourceKind::Bert, "bert.embeddings.LayerNorm.gamma", "text_encoder.bert.embeddings.LayerNorm.weight"),
             (SourceKind::Bert, "embeddings.LayerNorm.beta", "text_encoder.bert.embeddings.LayerNorm.bias"),
-            (SourceKind::Bert, "cls.predictions.transform.LayerNorm.gamma", "text_encoder.cls.predictions.transform.LayerNorm.weight"),
+            (
+                SourceKind::Bert,
+                "cls.predictions.transform.LayerNorm.gamma",
+                "text_encoder.cls.predictions.transform.LayerNorm.weight",
+            ),
         ];
         for (kind, name, expected) in cases {
             assert_eq!(kind.canonical(name), expected);

@@ -1,11 +1,11 @@
 //! Which tensor of a checkpoint goes into which key of a model, and how.
 
+use super::SourceKind;
 use super::infer::table_shape;
 use super::position::{TableResampler, TableShape};
 use super::report::{Mismatch, Report};
 use super::schema::Key;
 use super::source::WeightSource;
-use super::SourceKind;
 use crate::config::VideoConfig;
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
@@ -145,8 +145,8 @@ fn begins(name: &str, beginning: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::{Part, keys};
     use super::super::infer::model_config;
+    use super::super::schema::{Part, keys};
     use super::*;
 
     fn micro() -> WeightSource {
@@ -198,6 +198,9 @@ mod tests {
         assert!(refused.contains("lacks 5 tensors (text_encoder.cls.predictions.bias"), "{refused}");
         let report = problem(&source, &wanted, &["text_encoder.cls"]).unwrap();
         assert_eq!(report.allowed.len(), 5);
-        assert!(report.unused.iter().any(|name| name.starts_with("text_encoder.bert")), "copies keep their file's name");
+        assert!(
+            report.unused.iter().any(|name| name.starts_with("text_encoder.bert")),
+            "copies keep their file's name"
+        );
     }
 }

@@ -91,7 +91,9 @@ impl Pickle {
     pub fn tensor(&self, id: Id) -> Option<Result<PickledTensor, String>> {
         let (module, name, call) = self.class(id)?;
         match (module, name) {
-            ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Some(self.rebuild(self.items(call.arguments))),
+            ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => {
+                Some(self.rebuild(self.items(call.arguments)))
+            }
             ("torch._utils", "_rebuild_parameter") => {
                 let inner = *self.items(call.arguments).first()?;
                 let (module, name, call) = self.class(inner)?;

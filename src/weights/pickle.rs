@@ -70,7 +70,8 @@ pub struct Pickle {
 /// # Errors
 /// What is wrong with it: cut off, malformed, or of an unsupported protocol.
 pub fn parse(data: &[u8]) -> Result<Pickle, String> {
-    let mut machine = Machine { data, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), values: vec![] };
+    let mut machine =
+        Machine { data, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), values: vec![] };
     loop {
         let opcode = machine.byte()?;
         if opcode == b'.' {
@@ -149,7 +150,8 @@ impl<'a> Machine<'a> {
         let width = if matches!(opcode, b'r' | b'j') { 4 } else { 1 };
         let slot = if opcode == 0x94 { self.memo.len() as u32 } else { self.number(width)? as u32 };
         if matches!(opcode, b'h' | b'j') {
-            let id = *self.memo.get(&slot).ok_or_else(|| format!("its pickle refers to value {slot} before making it"))?;
+            let id =
+                *self.memo.get(&slot).ok_or_else(|| format!("its pickle refers to value {slot} before making it"))?;
             self.stack.push(id);
         } else {
             let id = *self.stack.last().ok_or_else(|| self.malformed())?;

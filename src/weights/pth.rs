@@ -39,7 +39,8 @@ pub fn read(file: &[u8]) -> Result<PthFile, String> {
     } else {
         return Err("it is not a PyTorch checkpoint".to_string());
     };
-    let state = STATE_KEYS.iter().find_map(|key| pickle.get(pickle.root(), key).filter(|&id| !pickle.entries(id).is_empty()));
+    let state =
+        STATE_KEYS.iter().find_map(|key| pickle.get(pickle.root(), key).filter(|&id| !pickle.entries(id).is_empty()));
     let tensors = tensors(&pickle, state.unwrap_or(pickle.root()), &storages)?;
     if tensors.is_empty() {
         return Err("it holds no tensors".to_string());
@@ -128,10 +129,18 @@ mod tests {
         let mut file = STREAM_MAGIC.to_vec();
         file.extend(b"\x80\x02M\xe9\x03.\x80\x02}.");
         let tensor = |offset: u8, shape: &[u8], strides: &[u8]| {
-            let tuple = |items: &[u8]| [&b"("[..], &items.iter().flat_map(|&i| [b'K', i]).collect::<Vec<_>>(), b"t"].concat();
+            let tuple =
+                |items: &[u8]| [&b"("[..], &items.iter().flat_map(|&i| [b'K', i]).collect::<Vec<_>>(), b"t"].concat();
             let storage = b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0sX\x03\0\0\0cpuK\x06NtQK";
-            [&b"ctorch._utils\n_rebuild_tensor_v2\n"[..], storage, &[offset], &tuple(shape), &tuple(strides), b"\x89}tR"]
-                .concat()
+            [
+                &b"ctorch._utils\n_rebuild_tensor_v2\n"[..],
+                storage,
+                &[offset],
+                &tuple(shape),
+                &tuple(strides),
+                b"\x89}tR",
+            ]
+            .concat()
         };
         file.extend(b"\x80\x02}(X\x01\0\0\0w");
         file.extend(tensor(0, &[2, 3], &[1, 2]));

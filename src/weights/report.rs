@@ -59,7 +59,8 @@ impl Report {
             let (n, all) = (self.mismatched.len(), listed(&self.mismatched));
             return Some(format!("{n} of its tensors have another shape ({all})"));
         }
-        (!self.missing.is_empty()).then(|| format!("it lacks {} tensors ({})", self.missing.len(), listed(&self.missing)))
+        (!self.missing.is_empty())
+            .then(|| format!("it lacks {} tensors ({})", self.missing.len(), listed(&self.missing)))
     }
 }
 

@@ -28,8 +28,9 @@ pub fn read(file: &[u8]) -> Result<SafetensorsFile, String> {
     let start = 8 + header;
     let mut tensors: Vec<(String, TensorView)> = Vec::new();
     for (name, info) in metadata.tensors() {
-        let dtype = element_type(info.dtype)
-            .ok_or_else(|| format!("its tensor `{name}` has elements of type {:?}, which is not supported", info.dtype))?;
+        let dtype = element_type(info.dtype).ok_or_else(|| {
+            format!("its tensor `{name}` has elements of type {:?}, which is not supported", info.dtype)
+        })?;
         let range = start + info.data_offsets.0..start + info.data_offsets.1;
         let view = TensorView::contiguous(dtype, info.shape.clone(), range);
         tensors.push((name.clone(), view.map_err(|problem| format!("its tensor `{name}` {problem}"))?));
@@ -109,7 +110,8 @@ pub fn write(
             }
             let values = values(&outline.name)?;
             if values.len() != elements {
-                let problem = format!("tensor `{}` has {} values for shape {:?}", outline.name, values.len(), outline.shape);
+                let problem =
+                    format!("tensor `{}` has {} values for shape {:?}", outline.name, values.len(), outline.shape);
                 return Err(Error::file(path, problem, "report this: the model and its description disagree"));
             }
             values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())).map_err(io)?;
@@ -192,9 +194,16 @@ mod tests {
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.safetensors");
-        let outlines = [outline("ids", &[1, 3], Kind::Counting), outline("a", &[2, 3], Kind::Learned), outline("t", &[], Kind::Learned)];
+        let outlines = [
+            outline("ids", &[1, 3], Kind::Counting),
+            outline("a", &[2, 3], Kind::Learned),
+            outline("t", &[], Kind::Learned),
+        ];
         let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-        write(&path, &outlines, &metadata, |name| Ok(if name == "a" { vec![1.5, -0.0, 3.0, 4.0, 5.0, f32::MIN_POSITIVE] } else { vec![7.0] })).unwrap();
+        write(&path, &outlines, &metadata, |name| {
+            Ok(if name == "a" { vec![1.5, -0.0, 3.0, 4.0, 5.0, f32::MIN_POSITIVE] } else { vec![7.0] })
+        })
+        .unwrap();
         let bytes = std::fs::read(&path).unwrap();
         let file = read(&bytes).unwrap();
         assert_eq!(file.metadata, metadata);

@@ -187,6 +187,8 @@ mod tests {
         ] {
             assert!(names.iter().any(|other| other == name), "{name}");
         }
-        assert!(!names.iter().any(|name| name == "temp" || name.contains("pooler") || name.contains("text_encoder.cls")));
+        assert!(
+            !names.iter().any(|name| name == "temp" || name.contains("pooler") || name.contains("text_encoder.cls"))
+        );
     }
 }

@@ -54,7 +54,8 @@ impl WeightSource {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = weight_file(path)?;
-        let parts = if file.extension().is_some_and(|extension| extension == "json") { shards(&file)? } else { single(&file)? };
+        let parts =
+            if file.extension().is_some_and(|extension| extension == "json") { shards(&file)? } else { single(&file)? };
         let names = || parts.tensors.iter().map(|(name, ..)| name.as_str());
         let kind = SourceKind::of(names()).ok_or_else(|| {
             let example = names().next().unwrap_or_default();
@@ -73,7 +74,8 @@ impl WeightSource {
                 tensors.insert(canonical, Located { name, file, view });
             }
         }
-        let copies: Vec<(String, String)> = tensors.keys().filter_map(|name| Some((name.clone(), tied_to(name)?))).collect();
+        let copies: Vec<(String, String)> =
+            tensors.keys().filter_map(|name| Some((name.clone(), tied_to(name)?))).collect();
         for (copy, original) in copies {
             if let Some(located) = tensors.remove(&copy) {
                 tied.push(located.name.clone());
@@ -200,7 +202,8 @@ fn single(path: &Path) -> Result<Parts> {
 fn shards(path: &Path) -> Result<Parts> {
     let bad = |problem: String| Error::file(path, problem, "download the checkpoint again");
     let text = std::fs::read_to_string(path).map_err(|problem| Error::io(path, &problem))?;
-    let index: Json = serde_json::from_str(&text).map_err(|problem| bad(format!("is not a shard index ({problem})")))?;
+    let index: Json =
+        serde_json::from_str(&text).map_err(|problem| bad(format!("is not a shard index ({problem})")))?;
     let map = index["weight_map"].as_object().ok_or_else(|| bad("has no `weight_map`".to_string()))?;
     let mut names: Vec<&str> = map.values().filter_map(Json::as_str).collect();
     names.sort_unstable();
@@ -264,7 +267,9 @@ mod tests {
     fn unusable_files_get_a_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.pth");
-        for (content, says) in [(&b""[..], "empty"), (b"hello", "not a PyTorch checkpoint"), (b"PK\x03\x04", "truncated")] {
+        for (content, says) in
+            [(&b""[..], "empty"), (b"hello", "not a PyTorch checkpoint"), (b"PK\x03\x04", "truncated")]
+        {
             std::fs::write(&path, content).unwrap();
             let message = WeightSource::open(&path).unwrap_err().to_string();
             assert!(message.contains("x.pth") && message.contains(says), "{message}");

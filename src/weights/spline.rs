@@ -22,8 +22,7 @@ fn weights(x: &[f64], curvature: &[Vec<f64>], target: f64) -> Vec<f64> {
     let (left, h) = (right - 1, x[right] - x[right - 1]);
     let (a, b) = ((x[right] - target) / h, (target - x[left]) / h);
     let (ca, cb) = ((a.powi(3) - a) * h * h / 6.0, (b.powi(3) - b) * h * h / 6.0);
-    let mut weights: Vec<f64> =
-        curvature[left].iter().zip(&curvature[right]).map(|(l, r)| ca * l + cb * r).collect();
+    let mut weights: Vec<f64> = curvature[left].iter().zip(&curvature[right]).map(|(l, r)| ca * l + cb * r).collect();
     weights[left] += a;
     weights[right] += b;
     weights

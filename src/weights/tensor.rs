@@ -74,9 +74,10 @@ impl TensorView {
         }
         let room = storage.len() / dtype.size();
         let elements = shape.iter().try_fold(1usize, |all, &size| all.checked_mul(size));
-        let reach = shape.iter().zip(&strides).try_fold(offset, |reach, (&size, &stride)| {
-            reach.checked_add(size.saturating_sub(1).checked_mul(stride)?)
-        });
+        let reach = shape
+            .iter()
+            .zip(&strides)
+            .try_fold(offset, |reach, (&size, &stride)| reach.checked_add(size.saturating_sub(1).checked_mul(stride)?));
         match (elements, reach) {
             (Some(0), _) => Ok(Self { dtype, shape, strides, start: storage.start }),
             (Some(n), Some(reach)) if n <= room && reach < room => {
@@ -184,7 +185,8 @@ mod tests {
 
     #[test]
     fn half_types_widen() {
-        let bytes: Vec<u8> = [half::f16::from_f32(1.5), half::f16::from_f32(-0.25)].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bytes: Vec<u8> =
+            [half::f16::from_f32(1.5), half::f16::from_f32(-0.25)].iter().flat_map(|v| v.to_le_bytes()).collect();
         let view = TensorView::contiguous(DType::F16, vec![2], 0..4).unwrap();
         assert_eq!(view.read(&bytes).values, [1.5, -0.25]);
         let bytes = half::bf16::from_f32(-3.0).to_le_bytes();
