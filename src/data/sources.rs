@@ -36,80 +36,105 @@ pub struct Located {
     pub media: PathBuf,
 }
 
-const DIDEMO: &str = "annotations: github.com/LisaAnne/LocalizingMoments; lists: the collaborative-experts repository; \
-                      videos: Flickr, by the download scripts of the former";
-const SSV2: &str = "Qualcomm's site, free after registration";
+/// What the rows below leave out.
+const NOTHING: Files = Files {
+    benchmark: Benchmark::Shapes,
+    folder: "shapes",
+    test: &[],
+    validation: &[],
+    train: &[],
+    beside: &[],
+    media: "rendered in process",
+    source: "generated, nothing to obtain",
+};
+
+const MSRVTT: Files = Files {
+    benchmark: Benchmark::Msrvtt,
+    folder: "msrvtt",
+    test: &["MSRVTT_JSFUSION_test.csv", "msrvtt_ret_test1k.json"],
+    train: &["MSRVTT_train.9k.csv", "msrvtt_ret_train9k.json"],
+    beside: &["MSRVTT_data.json"],
+    media: "video<number>.mp4",
+    source: "lists and data file: CLIP4Clip's MSR-VTT package; videos: Microsoft's MSR-VTT release",
+    ..NOTHING
+};
+
+const DIDEMO: Files = Files {
+    benchmark: Benchmark::Didemo,
+    folder: "didemo",
+    test: &["test_data.json", "didemo_ret_test.json"],
+    validation: &["val_data.json", "didemo_ret_val.json"],
+    train: &["train_data.json", "didemo_ret_train.json"],
+    beside: &["ce_test_list.txt", "ce_val_list.txt", "ce_train_list.txt"],
+    media: "<user>@N<number>_<id>_<hash>, any extension",
+    source: "annotations and videos: github.com/LisaAnne/LocalizingMoments; lists: the collaborative-experts repository",
+};
+
+const CHARADES: Files = Files {
+    benchmark: Benchmark::Charades,
+    folder: "charades",
+    test: &["Charades_v1_test.csv", "charades-script_test.json"],
+    train: &["Charades_v1_train.csv", "charades-script_train.json"],
+    media: "<id>.mp4",
+    source: "prior.allenai.org/projects/charades",
+    ..NOTHING
+};
+
+const SSV2: Files = Files {
+    folder: "ssv2",
+    test: &["something-something-v2-validation.json", "validation.json"],
+    train: &["something-something-v2-train.json", "train.json"],
+    beside: &["something-something-v2-labels.json"],
+    media: "<id>.webm",
+    source: "Qualcomm's site for developers, after registration",
+    ..NOTHING
+};
+
+const MSRVTT_QA: Files = Files {
+    benchmark: Benchmark::MsrvttQa,
+    folder: "msrvtt_qa",
+    test: &["test_qa.json", "msrvtt_qa_test.json"],
+    validation: &["val_qa.json", "msrvtt_qa_val.json"],
+    train: &["train_qa.json", "msrvtt_qa_train.json"],
+    beside: &[],
+    media: "video<number>.mp4",
+    source: "github.com/xudejing/video-question-answering; videos: Microsoft's MSR-VTT release",
+};
+
+const ANET_QA: Files = Files {
+    benchmark: Benchmark::AnetQa,
+    folder: "anet_qa",
+    test: &["test_q.json", "anet_qa_test.json"],
+    validation: &["val_q.json", "anet_qa_val.json"],
+    train: &["train_q.json", "anet_qa_train.json"],
+    beside: &["test_a.json", "val_a.json", "train_a.json"],
+    media: "v_<name>.mp4 or .mkv",
+    source: "github.com/MILVLG/activitynet-qa; videos: activity-net.org",
+};
+
+const AGQA: Files = Files {
+    benchmark: Benchmark::Agqa,
+    folder: "agqa",
+    test: &["test_balanced.txt", "test_balanced.json", "agqa_test_balanced.json"],
+    train: &["train_balanced.txt", "train_balanced.json", "agqa_train_balanced.json"],
+    media: "<id>.mp4, those of Charades",
+    source: "cs.stanford.edu/people/ranjaykrishna/agqa, 1.0 or 2.0; videos: prior.allenai.org/projects/charades",
+    ..NOTHING
+};
 
 impl Benchmark {
     /// The files of this benchmark.
     pub const fn files(self) -> Files {
-        let (folder, test, validation, train, beside, media, source): (_, &[_], &[_], &[_], &[_], _, _) = match self {
-            Self::Msrvtt => (
-                "msrvtt",
-                &["MSRVTT_JSFUSION_test.csv", "msrvtt_ret_test1k.json"],
-                &[],
-                &["MSRVTT_train.9k.csv", "msrvtt_ret_train9k.json"],
-                &["MSRVTT_data.json"],
-                "video<number>.mp4",
-                "the lists and data file of CLIP4Clip's MSR-VTT package; videos: Microsoft's MSR-VTT release",
-            ),
-            Self::Didemo => (
-                "didemo",
-                &["test_data.json", "didemo_ret_test.json"],
-                &["val_data.json", "didemo_ret_val.json"],
-                &["train_data.json", "didemo_ret_train.json"],
-                &["ce_test_list.txt", "ce_val_list.txt", "ce_train_list.txt"],
-                "<user>@N<number>_<id>_<hash>, any extension",
-                DIDEMO,
-            ),
-            Self::Charades => (
-                "charades",
-                &["Charades_v1_test.csv", "charades-script_test.json"],
-                &[],
-                &["Charades_v1_train.csv", "charades-script_train.json"],
-                &[],
-                "<id>.mp4",
-                "prior.allenai.org/projects/charades",
-            ),
-            Self::Ssv2Label | Self::Ssv2Template => (
-                "ssv2",
-                &["something-something-v2-validation.json", "validation.json"],
-                &[],
-                &["something-something-v2-train.json", "train.json"],
-                &["something-something-v2-labels.json"],
-                "<id>.webm",
-                SSV2,
-            ),
-            Self::MsrvttQa => (
-                "msrvtt_qa",
-                &["test_qa.json", "msrvtt_qa_test.json"],
-                &["val_qa.json", "msrvtt_qa_val.json"],
-                &["train_qa.json", "msrvtt_qa_train.json"],
-                &[],
-                "video<number>.mp4",
-                "github.com/xudejing/video-question-answering; videos: Microsoft's MSR-VTT release",
-            ),
-            Self::AnetQa => (
-                "anet_qa",
-                &["test_q.json", "anet_qa_test.json"],
-                &["val_q.json", "anet_qa_val.json"],
-                &["train_q.json", "anet_qa_train.json"],
-                &["test_a.json", "val_a.json", "train_a.json"],
-                "v_<name>.mp4 or .mkv",
-                "github.com/MILVLG/activitynet-qa; videos: activity-net.org",
-            ),
-            Self::Agqa => (
-                "agqa",
-                &["test_balanced.txt", "test_balanced.json", "agqa_test_balanced.json"],
-                &[],
-                &["train_balanced.txt", "train_balanced.json", "agqa_train_balanced.json"],
-                &[],
-                "<id>.mp4, the videos of Charades",
-                "cs.stanford.edu/people/ranjaykrishna/agqa (1.0 and 2.0); videos: prior.allenai.org/projects/charades",
-            ),
-            Self::Shapes | Self::ShapesQa => ("shapes", &[], &[], &[], &[], "none", "generated, nothing to obtain"),
-        };
-        Files { benchmark: self, folder, test, validation, train, beside, media, source }
+        match self {
+            Self::Msrvtt => MSRVTT,
+            Self::Didemo => DIDEMO,
+            Self::Charades => CHARADES,
+            Self::Ssv2Label | Self::Ssv2Template => Files { benchmark: self, ..SSV2 },
+            Self::MsrvttQa => MSRVTT_QA,
+            Self::AnetQa => ANET_QA,
+            Self::Agqa => AGQA,
+            Self::Shapes | Self::ShapesQa => Files { benchmark: self, ..NOTHING },
+        }
     }
 }
 
@@ -139,31 +164,40 @@ impl Files {
     /// What to obtain, where to put it and what to run, for a person who has nothing yet.
     pub fn instructions(&self, data: &Path) -> String {
         let (name, folder) = (self.benchmark, data.join(self.folder));
-        if self.benchmark.is_generated() {
+        let Some(test) = self.test.first() else {
             return format!("{name} is generated: run `cargo xtask eval {name} --checkpoint DIR`\n");
-        }
-        let mut text = format!("{name}: nothing was found in {}. To score it, obtain:\n", folder.display());
-        let mut line = |names: &[&str], what: String| {
-            if !names.is_empty() {
-                let _ = writeln!(text, "  {}  {what}", folder.join(names.join(" or ")).display());
-            }
         };
-        line(self.test, format!("to score{}", self.size(Split::Test)));
-        line(self.validation, format!("to choose a checkpoint by{}", self.size(Split::Validation)));
-        line(self.train, format!("to fine-tune{}", self.size(Split::Train)));
-        self.beside.iter().for_each(|name| line(&[name], "read together with the file above of the same split".into()));
-        line(&["videos/"], format!("the videos, named {}", self.media));
-        let _ = writeln!(text, "Source: {}.", self.source);
-        let _ = writeln!(text, "Then run: cargo xtask data inspect {}", folder.join(self.test[0]).display());
-        let _ = writeln!(text, "          cargo xtask eval {name} --checkpoint DIR");
+        let mut rows = Vec::new();
+        for (split, use_) in [
+            (Split::Test, "to score"),
+            (Split::Validation, "to choose a checkpoint by"),
+            (Split::Train, "to fine-tune"),
+        ] {
+            if let [original, others @ ..] = self.of(split) {
+                let also = if others.is_empty() { String::new() } else { format!("; or {}", others.join(", ")) };
+                rows.push((*original, format!("{use_}{}{also}", self.size(split))));
+            }
+        }
+        rows.extend(self.beside.iter().map(|name| (*name, "read together with the files above".to_owned())));
+        rows.push(("videos/", format!("the videos, named {}", self.media)));
+        let mut text = format!("{name}: not all of its files are in {}. Put there:\n", folder.display());
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, what) in rows {
+            let found = if folder.join(name).exists() { " (already there)" } else { "" };
+            let _ = writeln!(text, "  {name:<width$}  {what}{found}");
+        }
+        let _ = writeln!(text, "Where from: {}.", self.source);
+        let _ = writeln!(text, "Then:       cargo xtask data inspect {}", folder.join(test).display());
+        let _ = writeln!(text, "            cargo xtask eval {name} --checkpoint DIR");
         let _ =
-            writeln!(text, "Files elsewhere: cargo xtask eval {name} --annotations FILE --media DIR --checkpoint DIR");
+            writeln!(text, "Or from elsewhere: cargo xtask eval {name} --annotations F --media DIR --checkpoint DIR");
         text
     }
 
     fn size(&self, split: Split) -> String {
-        // Something-Something v2 is scored on its validation split, whose labels are public.
-        let split = if self.folder == "ssv2" && split == Split::Test { Split::Validation } else { split };
+        if self.folder == SSV2.folder && split == Split::Test {
+            return " (24777 clips with public labels, of which 12 per template are drawn)".into();
+        }
         let what = if self.benchmark.task() == Task::Retrieval { "captions" } else { "questions" };
         published(self.benchmark, split)
             .map_or(String::new(), |n| format!(" ({} {what}, {} videos)", n.texts, n.videos))
@@ -185,7 +219,11 @@ mod tests {
             assert!(text.contains(&format!("cargo xtask eval {benchmark}")) && text.contains("videos"), "{text}");
         }
         let text = Benchmark::Msrvtt.files().instructions(Path::new("data"));
-        assert!(text.contains("data/msrvtt/MSRVTT_JSFUSION_test.csv") && text.contains("1000 captions"), "{text}");
+        assert!(
+            text.contains("data/msrvtt/MSRVTT_JSFUSION_test.csv") && text.contains("(1000 captions, 1000 videos)"),
+            "{text}"
+        );
+        assert!(text.contains("cargo xtask data inspect data/msrvtt/"), "{text}");
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub fn import(path: &Path, options: &Options) -> Result<Imported> {
     match format {
         Format::WebvidCsv => webvid::read(path, &mut imported)?,
         Format::MsrvttCsv => msrvtt::read_pairs(path, &mut imported)?,
-        Format::MsrvttList => msrvtt::read_list(path, &mut imported)?,
+        Format::MsrvttList => msrvtt::read_list(path, options.purpose, &mut imported)?,
         Format::MsrvttJson => msrvtt::read_data(path, options.purpose, &mut imported)?,
         Format::DidemoJson => didemo::read(path, &mut imported)?,
         Format::CharadesCsv => charades::read(path, &mut imported)?,

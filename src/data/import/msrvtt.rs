@@ -30,7 +30,7 @@ pub fn read_pairs(path: &Path, imported: &mut Imported) -> Result<()> {
 }
 
 /// `video_id`: the training videos, whose captions are in the data file beside the list.
-pub fn read_list(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read_list(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()> {
     let mut videos = Vec::new();
     Table::open(path)?.each(path, |row| {
         videos.push(row.need(path, "video_id")?.to_owned());
@@ -42,6 +42,9 @@ pub fn read_list(path: &Path, imported: &mut Imported) -> Result<()> {
     imported.expected = (imported.split == Some(Split::Train)).then_some(expected);
     let absent = "the list names videos only, their captions are in that file";
     let Some(sibling) = imported.sibling(path, &["MSRVTT_data.json"], absent) else {
+        if purpose != Purpose::Inspect {
+            return Err(Error::file(path, "is a list of videos without captions", "put MSRVTT_data.json beside it"));
+        }
         imported.records = videos.iter().map(|video| Record { media: file(video), ..Record::default() }).collect();
         return Ok(());
     };
@@ -142,6 +145,17 @@ mod tests {
         assert_eq!(pairs.len(), 4, "two captions of each of two videos");
         assert_eq!(pairs[1], ("video20000.mp4", "somebody paints a boat"));
         assert_eq!(pairs[3], ("video20001.mp4", "people sing in a park"));
+    }
+
+    #[test]
+    fn the_training_list_alone_can_be_looked_at_but_not_learned_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("MSRVTT_train.7k.csv");
+        std::fs::copy(sample("msrvtt/MSRVTT_train.9k.csv"), &path).unwrap();
+        let looked = import(&path, &Options::default()).unwrap();
+        assert_eq!((looked.records.len(), looked.expected), (2, Some(Counts { videos: 7_010, texts: 140_200 })));
+        let learned = import(&path, &Options { purpose: Purpose::Train, ..Options::default() });
+        assert!(learned.unwrap_err().to_string().contains("put MSRVTT_data.json beside it"));
     }
 
     #[test]
