@@ -1,9 +1,11 @@
 //! Every size, rate and layer list: what a model is, how sparse it is, how a run grows it.
 
 mod curriculum;
+mod ensemble;
 mod model;
 mod sparsity;
 
 pub use curriculum::{Curriculum, Span, Stage};
+pub use ensemble::ClipEnsemble;
 pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
 pub use sparsity::{CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, kept_tokens};

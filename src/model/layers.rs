@@ -1,5 +1,6 @@
 //! What the layers of all three encoders share: exact GELU, masked softmax and dropout that is asked for.
 
+use burn::nn::Linear;
 use burn::tensor::{Distribution, Tensor, activation, backend::Backend};
 
 /// Whether random layers act. Burn's own dropout acts on every autodiff backend, which makes gradients of the
@@ -11,6 +12,17 @@ pub enum Mode {
     Eval,
     /// Dropout and stochastic depth act.
     Train,
+}
+
+/// `layer` applied to the last axis of `x` `[batch, tokens, input]`: `[batch, tokens, output]`.
+///
+/// Batch and tokens become one axis first: on three axes Burn 0.21 computes the gradient of the weight once per batch
+/// row and sums the `batch` matrices afterwards.
+pub fn linear<B: Backend>(layer: &Linear<B>, x: Tensor<B, 3>) -> Tensor<B, 3> {
+    let [batch, tokens, width] = x.dims();
+    let y = layer.forward(x.reshape([batch * tokens, width]));
+    let output = y.dims()[1];
+    y.reshape([batch, tokens, output])
 }
 
 /// GELU with the error function, `0.5 x (1 + erf(x / √2))`, any shape.

@@ -1,0 +1,76 @@
+//! Hard negatives for matching, drawn on the device (SPEC §3, ITM).
+
+use super::contrastive::same_identity;
+use crate::rng::Rng;
+use burn::tensor::{Int, Tensor, TensorData, activation::softmax, backend::Backend};
+
+/// Far below every similarity (|sim| ≤ 1 / 0.001) plus Gumbel noise, and finite.
+const EXCLUDED: f64 = -1e9;
+
+/// Which negatives are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NegativeRule {
+    /// By the softmax of the similarity: the more alike, the likelier.
+    #[default]
+    Hard,
+    /// Any other identity, equally likely (`itm_hard_neg: false`).
+    Uniform,
+}
+
+/// Where the draws come from.
+#[derive(Clone, Debug)]
+pub enum NegativeDraws<B: Backend> {
+    /// Gumbel noise `[2, batch, batch]` (see [`gumbel_noise`]): first for the videos, then for the texts.
+    Gumbel(Tensor<B, 3>),
+    /// The negatives themselves.
+    Injected(Negatives<B>),
+}
+
+/// One negative per row and direction.
+#[derive(Clone, Debug)]
+pub struct Negatives<B: Backend> {
+    /// For each text a video of another identity, `[batch]`.
+    pub video: Tensor<B, 1, Int>,
+    /// For each video a text of another identity, `[batch]`.
+    pub text: Tensor<B, 1, Int>,
+}
+
+/// Standard Gumbel noise `[2, batch, batch]` from `rng`, for [`NegativeDraws::Gumbel`].
+pub fn gumbel_noise<B: Backend>(batch: usize, rng: &mut Rng, device: &B::Device) -> Tensor<B, 3> {
+    let noise: Vec<f32> = (0..2 * batch * batch).map(|_| rng.gumbel() as f32).collect();
+    Tensor::from_data(TensorData::new(noise, [2, batch, batch]), device)
+}
+
+/// The weights of the official multinomial draw: softmax of the rows of `similarity` `[batch, batch]` (+ 1e-4, which a
+/// softmax does not see), same identities zeroed afterwards. [`hard_negatives`] draws from them without forming them.
+pub fn negative_weights<B: Backend>(similarity: Tensor<B, 2>, identity: &Tensor<B, 1, Int>) -> Tensor<B, 2> {
+    softmax(similarity.add_scalar(1e-4), 1) * (same_identity(identity) * -1.0 + 1.0)
+}
+
+/// Draws one negative per row and direction from the rows of `similarity` `[batch, batch]` (videos in rows) and of its
+/// transpose. Gumbel-max: the argmax of logit plus noise is a draw from the softmax, and leaving out the same
+/// identities before is zeroing their weights. No gradient, nothing read back.
+///
+/// A batch of one identity has no negatives: row 0 is returned for every row then, and [`super::matching`] gives 0.
+pub fn hard_negatives<B: Backend>(
+    similarity: Tensor<B, 2>,
+    identity: &Tensor<B, 1, Int>,
+    draws: &NegativeDraws<B>,
+    rule: NegativeRule,
+) -> Negatives<B> {
+    let noise = match draws {
+        NegativeDraws::Injected(negatives) => return negatives.clone(),
+        NegativeDraws::Gumbel(noise) => noise,
+    };
+    let batch = identity.dims()[0];
+    let same = same_identity(identity).bool();
+    let logits = match rule {
+        NegativeRule::Hard => similarity.detach(),
+        NegativeRule::Uniform => similarity.detach().zeros_like(),
+    };
+    let draw = |logits: Tensor<B, 2>, direction: usize| {
+        let noise = noise.clone().slice([direction..direction + 1]).reshape([batch, batch]);
+        (logits + noise).mask_fill(same.clone(), EXCLUDED).argmax(1).reshape([batch])
+    };
+    Negatives { video: draw(logits.clone().transpose(), 0), text: draw(logits, 1) }
+}

@@ -1,0 +1,78 @@
+//! Post-norm multi-head attention of BERT, to the text itself or to another encoder's states (SPEC §4).
+
+use super::init::Init;
+use super::layers::{Mode, dropout, linear, masked_softmax};
+use crate::config::TextConfig;
+use burn::module::Module;
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::{Int, Tensor, backend::Backend};
+
+/// Attention, output projection, residual and layer norm.
+#[derive(Module, Debug)]
+pub struct BertAttention<B: Backend> {
+    /// `[hidden, hidden]`.
+    pub query: Linear<B>,
+    /// `[source width, hidden]`.
+    pub key: Linear<B>,
+    /// `[source width, hidden]`.
+    pub value: Linear<B>,
+    /// `[hidden, hidden]`.
+    pub output: Linear<B>,
+    /// Over the sum of the output and the input.
+    pub norm: LayerNorm<B>,
+    heads: usize,
+    dropout: f64,
+}
+
+/// What queries attend to.
+#[derive(Clone, Debug)]
+pub struct Source<B: Backend> {
+    /// `[sources, keys, source width]`; one source alone serves every row of the batch.
+    pub states: Tensor<B, 3>,
+    /// Which source each row of the batch attends to, `[batch]`; none: row i to source i.
+    pub rows: Option<Tensor<B, 1, Int>>,
+    /// Added to the scores, broadcast to `[batch, heads, tokens, keys]`; see [`super::layers::additive_mask`].
+    pub mask: Option<Tensor<B, 4>>,
+}
+
+impl<B: Backend> BertAttention<B> {
+    /// Attention from tokens of `config.hidden` to states of `source_width`.
+    pub fn new(config: &TextConfig, source_width: usize, init: &mut Init<B>) -> Self {
+        let hidden = config.hidden;
+        Self {
+            query: init.linear(hidden, hidden),
+            key: init.linear(source_width, hidden),
+            value: init.linear(source_width, hidden),
+            output: init.linear(hidden, hidden),
+            norm: init.layer_norm(hidden, config.layer_norm_eps),
+            heads: config.heads,
+            dropout: config.dropout,
+        }
+    }
+
+    /// `x` `[batch, tokens, hidden]` after attending to `source`, and the probabilities before dropout
+    /// `[batch, heads, tokens, keys]`.
+    pub fn forward(&self, x: Tensor<B, 3>, source: &Source<B>, mode: Mode) -> (Tensor<B, 3>, Tensor<B, 4>) {
+        let [batch, tokens, hidden] = x.dims();
+        let scale = ((hidden / self.heads) as f64).powf(-0.5);
+        let query = self.split(linear(&self.query, x.clone()).mul_scalar(scale));
+        // Projected before rows are repeated: a video shared by several texts is projected once.
+        let [key, value] = [&self.key, &self.value].map(|layer| {
+            let states = linear(layer, source.states.clone());
+            self.split(match &source.rows {
+                Some(rows) => states.select(0, rows.clone()),
+                None => states,
+            })
+        });
+        let probabilities = masked_softmax(query.matmul(key.swap_dims(2, 3)), source.mask.clone());
+        let seen = dropout(probabilities.clone(), self.dropout, mode).matmul(value);
+        let seen = linear(&self.output, seen.swap_dims(1, 2).reshape([batch, tokens, hidden]));
+        (self.norm.forward(dropout(seen, self.dropout, mode) + x), probabilities)
+    }
+
+    /// `[batch, tokens, hidden]` to `[batch, heads, tokens, head_dim]`.
+    fn split(&self, x: Tensor<B, 3>) -> Tensor<B, 4> {
+        let [batch, tokens, hidden] = x.dims();
+        x.reshape([batch, tokens, self.heads, hidden / self.heads]).swap_dims(1, 2)
+    }
+}

@@ -1,0 +1,45 @@
+//! Heads: words from hidden states, and unit vectors for the shared space.
+
+use super::init::Init;
+use super::layers::{gelu_exact, linear};
+use crate::config::TextConfig;
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::{Tensor, backend::Backend};
+
+/// BERT's masked-language head: dense, GELU, layer norm, then the word embeddings as decoder (SPEC §3).
+#[derive(Module, Debug)]
+pub struct MlmHead<B: Backend> {
+    /// `[hidden, hidden]`.
+    pub dense: Linear<B>,
+    /// Before the decoder.
+    pub norm: LayerNorm<B>,
+    /// One number per word, `[vocab]`.
+    pub bias: Param<Tensor<B, 1>>,
+}
+
+impl<B: Backend> MlmHead<B> {
+    /// The head of `config`.
+    pub fn new(config: &TextConfig, init: &mut Init<B>) -> Self {
+        Self {
+            dense: init.linear(config.hidden, config.hidden),
+            norm: init.layer_norm(config.hidden, config.layer_norm_eps),
+            bias: init.constant([config.vocab_size], 0.0),
+        }
+    }
+
+    /// `hidden` `[batch, tokens, hidden]` and the word embeddings `[vocab, hidden]` to `[batch, tokens, vocab]`.
+    pub fn forward(&self, hidden: Tensor<B, 3>, words: Tensor<B, 2>) -> Tensor<B, 3> {
+        let [batch, tokens, width] = hidden.dims();
+        let vocab = words.dims()[0];
+        let x = self.norm.forward(gelu_exact(linear(&self.dense, hidden)));
+        let scores = x.reshape([batch * tokens, width]).matmul(words.transpose());
+        (scores + self.bias.val().unsqueeze()).reshape([batch, tokens, vocab])
+    }
+}
+
+/// Rows of `x` `[batch, width]` at length 1; the floor of 1e-12 is PyTorch's `normalize`.
+pub fn unit_rows<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
+    let length = x.clone().powi_scalar(2).sum_dim(1).sqrt().clamp_min(1e-12);
+    x / length
+}

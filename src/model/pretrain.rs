@@ -1,0 +1,251 @@
+//! The three pretraining losses of a batch, as a function of model, batch and draws (SPEC §3).
+
+use super::fusion::{FusionRun, VideoTokens};
+use super::layers::Mode;
+use super::svitt::{EncodedVideo, Svitt, first_token};
+use super::video::{GraphSource, VideoDraws};
+use crate::Result;
+use crate::backend::SvittBackend;
+use crate::loss::{
+    MaskRules, NegativeDraws, NegativeRule, Negatives, clamped_temperature, contrastive, gumbel_noise, hard_negatives,
+    mask_tokens, masked_language, matching, similarity,
+};
+use crate::rng::{Rng, key};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+
+/// Videos and their texts.
+#[derive(Clone, Debug)]
+pub struct Pairs<B: Backend> {
+    /// `[batch, frames, 3, size, size]`.
+    pub video: Tensor<B, 5>,
+    /// `[batch, tokens]`.
+    pub token_ids: Tensor<B, 2, Int>,
+    /// `[batch, tokens]`, 1 where a token stands.
+    pub token_mask: Tensor<B, 2>,
+    /// `[batch]`, equal where two pairs are positives of each other.
+    pub identity: Tensor<B, 1, Int>,
+}
+
+/// Texts with words missing, `[batch, tokens]` both.
+#[derive(Clone, Debug)]
+pub struct MaskedText<B: Backend> {
+    /// What the encoder reads.
+    pub ids: Tensor<B, 2, Int>,
+    /// The missing words, negative where nothing is predicted.
+    pub labels: Tensor<B, 2, Int>,
+}
+
+/// Everything random in a training forward.
+#[derive(Clone, Debug)]
+pub struct PretrainDraws<B: Backend> {
+    /// Block graphs and stochastic depth.
+    pub video: VideoDraws,
+    /// Negatives of the matching loss.
+    pub negatives: NegativeDraws<B>,
+    /// Input of the masked-language loss; none: that loss is 0.
+    pub masked: Option<MaskedText<B>>,
+    /// Seed of the backend's generator for dropout; none: no dropout.
+    pub dropout_seed: Option<u64>,
+    /// Seed of random cross-modal selection.
+    pub selection_seed: u64,
+}
+
+/// What is trained, and how much it counts; the paper's pretraining by default.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Objective {
+    /// Weight of the contrastive loss.
+    pub vtc: f64,
+    /// Weight of the matching loss; 0 skips its forward.
+    pub vtm: f64,
+    /// Weight of the masked-language loss; 0 skips its forward. Retrieval fine-tuning has 0.
+    pub mlm: f64,
+    /// Which negatives the matching loss gets.
+    pub negatives: NegativeRule,
+}
+
+/// The losses of a batch, `[1]` each; 0 where skipped.
+#[derive(Clone, Debug)]
+pub struct Losses<B: Backend> {
+    /// Contrastive.
+    pub vtc: Tensor<B, 1>,
+    /// Matching.
+    pub vtm: Tensor<B, 1>,
+    /// Masked language.
+    pub mlm: Tensor<B, 1>,
+    /// The weighted sum, which is differentiated.
+    pub total: Tensor<B, 1>,
+}
+
+/// Losses, and what they were computed from.
+#[derive(Clone, Debug)]
+pub struct PretrainOutput<B: Backend> {
+    /// The losses.
+    pub losses: Losses<B>,
+    /// Cosines over the temperature, videos in rows: `[batch, batch]`.
+    pub similarity: Tensor<B, 2>,
+    /// The matching loss's part.
+    pub matching: Option<MatchingOutput<B>>,
+}
+
+/// What the matching loss was computed from.
+#[derive(Clone, Debug)]
+pub struct MatchingOutput<B: Backend> {
+    /// The drawn negatives.
+    pub negatives: Negatives<B>,
+    /// Fused position 0 of [(t, v), (t, v⁻), (t⁻, v)], `[3 · batch, hidden]`.
+    pub states: Tensor<B, 2>,
+    /// `[3 · batch, 2]`.
+    pub logits: Tensor<B, 2>,
+}
+
+/// Rows for one call of the fusion encoder: texts, their masks, and the video of each.
+struct FusionRows<B: Backend> {
+    text: Vec<Tensor<B, 3>>,
+    mask: Vec<Tensor<B, 2>>,
+    video: Vec<Tensor<B, 1, Int>>,
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self { vtc: 1.0, vtm: 1.0, mlm: 1.0, negatives: NegativeRule::Hard }
+    }
+}
+
+impl<B: Backend> PretrainDraws<B> {
+    /// The draws of one step for texts `ids` `[batch, tokens]`; `seed` is the step's own (run seed, stage and step in
+    /// one key). Words are masked by `rules` if given.
+    pub fn seeded(
+        seed: u64,
+        ids: &[i64],
+        [batch, tokens]: [usize; 2],
+        rules: Option<&MaskRules>,
+        device: &B::Device,
+    ) -> Self {
+        let part = |part: u64| key(seed, &[part]);
+        let int = |values| Tensor::from_data(TensorData::new::<i64, _>(values, [batch, tokens]), device);
+        let masked = rules.map(|rules| mask_tokens(ids, rules, &mut Rng::new(seed, &[4])));
+        Self {
+            video: VideoDraws {
+                graph: GraphSource::Seeded(part(0)),
+                drop_path_seed: Some(part(1)),
+                selection_seed: part(2),
+            },
+            negatives: NegativeDraws::Gumbel(gumbel_noise(batch, &mut Rng::new(seed, &[3]), device)),
+            masked: masked.map(|masked| MaskedText { ids: int(masked.ids), labels: int(masked.labels) }),
+            dropout_seed: Some(part(5)),
+            selection_seed: part(6),
+        }
+    }
+}
+
+impl<B: SvittBackend> Svitt<B> {
+    /// The losses of `pairs`. The temperature counts as clamped (see [`Self::clamp_temperature`]).
+    ///
+    /// # Errors
+    /// Clips of another size or length than the model's, or injected block graphs that do not fit.
+    pub fn losses(
+        &self,
+        pairs: &Pairs<B>,
+        draws: &PretrainDraws<B>,
+        objective: &Objective,
+    ) -> Result<PretrainOutput<B>> {
+        if let Some(seed) = draws.dropout_seed {
+            B::seed(&pairs.video.device(), seed);
+        }
+        let mode = draws.dropout_seed.map_or(Mode::Eval, |_| Mode::Train);
+        let masked = draws.masked.as_ref().filter(|_| objective.mlm != 0.0);
+        let video = self.encode_video(pairs.video.clone(), &draws.video)?;
+        let (text, masked_text) = self.both_texts(pairs, masked, mode);
+        let temp = clamped_temperature(self.temp.val());
+        let similarity = similarity(video.feature.clone(), self.text_feature(text.clone()), temp);
+        let negatives = (objective.vtm != 0.0)
+            .then(|| hard_negatives(similarity.clone(), &pairs.identity, &draws.negatives, objective.negatives));
+        let run = FusionRun { mode, selection_seed: draws.selection_seed };
+        let (matching_states, words) = self.fused(pairs, &video, text, negatives.as_ref(), masked_text, run);
+        let matching_output = matching_states.zip(negatives).map(|(states, negatives)| MatchingOutput {
+            negatives,
+            logits: self.itm_head.forward(states.clone()),
+            states,
+        });
+        let zero = || Tensor::zeros([1], &similarity.device());
+        let vtc = contrastive(similarity.clone(), &pairs.identity);
+        let vtm = matching_output.as_ref().map_or_else(zero, |m| matching(m.logits.clone(), &pairs.identity));
+        let logits = words.and_then(|hidden| self.text.words(hidden));
+        let mlm = logits.zip(masked).map_or_else(zero, |(logits, m)| masked_language(logits, m.labels.clone()));
+        let losses = Losses::weighted(vtc, vtm, mlm, objective);
+        Ok(PretrainOutput { losses, similarity, matching: matching_output })
+    }
+
+    /// Text states of the batch, and of its masked copy, in one call of the encoder.
+    fn both_texts(
+        &self,
+        pairs: &Pairs<B>,
+        masked: Option<&MaskedText<B>>,
+        mode: Mode,
+    ) -> (Tensor<B, 3>, Option<Tensor<B, 3>>) {
+        let (ids, mask) = (pairs.token_ids.clone(), pairs.token_mask.clone());
+        let Some(masked) = masked else {
+            return (self.text.text(ids, mask, mode, None), None);
+        };
+        let ids = Tensor::cat(vec![ids, masked.ids.clone()], 0);
+        let both = self.text.text(ids, Tensor::cat(vec![mask.clone(), mask], 0), mode, None);
+        let mut halves = both.chunk(2, 0).into_iter();
+        match (halves.next(), halves.next()) {
+            (Some(plain), masked) => (plain, masked),
+            (None, _) => unreachable!("two halves were put together"),
+        }
+    }
+
+    /// One call of the fusion encoder for both losses: position 0 of the matching rows `[3 · batch, hidden]`, and all
+    /// positions of the masked texts `[batch, tokens, hidden]`.
+    fn fused(
+        &self,
+        pairs: &Pairs<B>,
+        video: &EncodedVideo<B>,
+        text: Tensor<B, 3>,
+        negatives: Option<&Negatives<B>>,
+        masked_text: Option<Tensor<B, 3>>,
+        run: FusionRun,
+    ) -> (Option<Tensor<B, 2>>, Option<Tensor<B, 3>>) {
+        let batch = pairs.identity.dims()[0];
+        let mut rows = FusionRows { text: Vec::new(), mask: Vec::new(), video: Vec::new() };
+        let own = Tensor::arange(0..batch as i64, &text.device());
+        let mask = &pairs.token_mask;
+        if let Some(negatives) = negatives {
+            rows.push(text.clone(), mask.clone(), own.clone());
+            rows.push(text.clone(), mask.clone(), negatives.video.clone());
+            let other = &negatives.text;
+            rows.push(text.select(0, other.clone()), mask.clone().select(0, other.clone()), own.clone());
+        }
+        let masked = masked_text.is_some();
+        if let Some(text) = masked_text {
+            rows.push(text, mask.clone(), own);
+        }
+        if rows.text.is_empty() {
+            return (None, None);
+        }
+        let tokens = VideoTokens { embeds: video.embeds.clone(), rows: Some(Tensor::cat(rows.video, 0)) };
+        let hidden = self.text.fuse(Tensor::cat(rows.text, 0), Tensor::cat(rows.mask, 0), tokens, run, None).hidden;
+        let total = hidden.dims()[0];
+        let matching = if masked { total - batch } else { total };
+        let states = negatives.map(|_| first_token(hidden.clone().slice([0..matching])));
+        (states, masked.then(|| hidden.slice([matching..total])))
+    }
+}
+
+impl<B: Backend> FusionRows<B> {
+    fn push(&mut self, text: Tensor<B, 3>, mask: Tensor<B, 2>, video: Tensor<B, 1, Int>) {
+        self.text.push(text);
+        self.mask.push(mask);
+        self.video.push(video);
+    }
+}
+
+impl<B: Backend> Losses<B> {
+    fn weighted(vtc: Tensor<B, 1>, vtm: Tensor<B, 1>, mlm: Tensor<B, 1>, objective: &Objective) -> Self {
+        let total = vtc.clone().mul_scalar(objective.vtc)
+            + vtm.clone().mul_scalar(objective.vtm)
+            + mlm.clone().mul_scalar(objective.mlm);
+        Self { vtc, vtm, mlm, total }
+    }
+}

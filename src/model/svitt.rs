@@ -1,0 +1,154 @@
+//! The whole model: video encoder, text and fusion encoder, and the heads between them (SPEC §3).
+
+use super::fusion::{FusionRun, VideoTokens};
+use super::heads::unit_rows;
+use super::init::Init;
+use super::layers::Mode;
+use super::text::Bert;
+use super::trace::Trace;
+use super::video::{VideoDraws, VideoEncoder};
+use crate::backend::SvittBackend;
+use crate::config::ModelConfig;
+use crate::loss::TEMPERATURE_RANGE;
+use crate::Result;
+use burn::module::{Module, Param};
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::{Int, Tensor, backend::Backend};
+
+/// SViTT.
+#[derive(Module, Debug)]
+pub struct Svitt<B: Backend> {
+    /// Clips to tokens.
+    pub video: VideoEncoder<B>,
+    /// Over the video tokens that cross-attention sees.
+    pub video_norm: LayerNorm<B>,
+    /// Texts to tokens, texts and videos to tokens, tokens to words.
+    pub text: Bert<B>,
+    /// Pooled video to the shared space, `[d, e]`.
+    pub video_proj: Linear<B>,
+    /// Text position 0 to the shared space, `[hidden, e]`.
+    pub text_proj: Linear<B>,
+    /// What cosines are divided by, `[1]`.
+    pub temp: Param<Tensor<B, 1>>,
+    /// Fused text position 0 to (no match, match), `[hidden, 2]`.
+    pub itm_head: Linear<B>,
+}
+
+/// Videos as the other parts of the model see them.
+#[derive(Clone, Debug)]
+pub struct EncodedVideo<B: Backend> {
+    /// What cross-attention sees, `[batch, 1 + tokens, d]`.
+    pub embeds: Tensor<B, 3>,
+    /// Unit vectors of the shared space, `[batch, e]`.
+    pub feature: Tensor<B, 2>,
+    /// Original patch ids of the tokens alive, `[batch, tokens]`.
+    pub token_ids: Tensor<B, 2, Int>,
+}
+
+/// Texts as the other parts of the model see them.
+#[derive(Clone, Debug)]
+pub struct EncodedText<B: Backend> {
+    /// Output of the text layers, `[batch, tokens, hidden]`.
+    pub embeds: Tensor<B, 3>,
+    /// Unit vectors of the shared space, `[batch, e]`.
+    pub feature: Tensor<B, 2>,
+}
+
+impl<B: SvittBackend> Svitt<B> {
+    /// Fresh weights for `config`, drawn from `seed`: the same numbers on every backend.
+    ///
+    /// # Errors
+    /// Sizes that do not fit together (see [`ModelConfig::validate`]).
+    pub fn new(config: &ModelConfig, seed: u64, device: &B::Device) -> Result<Self> {
+        config.validate()?;
+        let init = &mut Init::new(seed, device);
+        let (video_width, hidden, shared) = (config.video.hidden, config.text.hidden, config.embed_dim);
+        Ok(Self {
+            video: VideoEncoder::new(&config.video, config.compat, init),
+            video_norm: init.layer_norm(video_width, config.video.layer_norm_eps),
+            text: Bert::new(&config.text, video_width, config.compat, true, init),
+            video_proj: init.linear(video_width, shared),
+            text_proj: init.linear(hidden, shared),
+            temp: init.constant([1], config.temperature),
+            itm_head: init.linear(hidden, 2),
+        })
+    }
+
+    /// Encodes `video` `[batch, frames, 3, size, size]`.
+    ///
+    /// # Errors
+    /// A clip of another size or length than the model's.
+    pub fn encode_video(&self, video: Tensor<B, 5>, draws: &VideoDraws) -> Result<EncodedVideo<B>> {
+        self.encode_video_traced(video, draws, None)
+    }
+
+    /// [`Self::encode_video`], keeping the intermediates.
+    ///
+    /// # Errors
+    /// As [`Self::encode_video`].
+    pub fn encode_video_traced(
+        &self,
+        video: Tensor<B, 5>,
+        draws: &VideoDraws,
+        trace: Option<&mut Trace<B>>,
+    ) -> Result<EncodedVideo<B>> {
+        let output = self.video.forward(video, draws, trace)?;
+        Ok(EncodedVideo {
+            embeds: self.video_norm.forward(output.hidden),
+            feature: unit_rows(self.video_proj.forward(output.pooled)),
+            token_ids: output.token_ids,
+        })
+    }
+
+    /// Encodes texts: `ids` and `mask` `[batch, tokens]`, 1 where a token stands.
+    pub fn encode_text(&self, ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> EncodedText<B> {
+        let embeds = self.text.text(ids, mask, Mode::Eval, None);
+        EncodedText { feature: self.text_feature(embeds.clone()), embeds }
+    }
+
+    /// Whether texts and videos belong together: `text` `[batch, tokens, hidden]` from [`Self::encode_text`] under
+    /// `mask` `[batch, tokens]`, with `video` (as many as texts, or one for all) to logits `[batch, 2]`, class 1: match.
+    pub fn match_logits(
+        &self,
+        text: Tensor<B, 3>,
+        mask: Tensor<B, 2>,
+        video: impl Into<VideoTokens<B>>,
+    ) -> Tensor<B, 2> {
+        let fused = self.text.fuse(text, mask, video.into(), FusionRun::default(), None);
+        self.itm_head.forward(first_token(fused.hidden))
+    }
+
+    /// Scores of every word at every position of masked texts that see `video`: `ids` and `mask` `[batch, tokens]` to
+    /// `[batch, tokens, vocab]`; none for a model without word head.
+    pub fn mlm_logits(
+        &self,
+        ids: Tensor<B, 2, Int>,
+        mask: Tensor<B, 2>,
+        video: impl Into<VideoTokens<B>>,
+    ) -> Option<Tensor<B, 3>> {
+        let text = self.text.text(ids, mask.clone(), Mode::Eval, None);
+        self.text.words(self.text.fuse(text, mask, video.into(), FusionRun::default(), None).hidden)
+    }
+
+    /// Unit vectors `[batch, e]` of the shared space from `embeds` `[batch, tokens, hidden]`.
+    pub(super) fn text_feature(&self, embeds: Tensor<B, 3>) -> Tensor<B, 2> {
+        unit_rows(self.text_proj.forward(first_token(embeds)))
+    }
+
+    /// The model with its temperature put back into [`TEMPERATURE_RANGE`], without gradient; training calls it before
+    /// every forward.
+    pub fn clamp_temperature(mut self) -> Self {
+        let [low, high] = TEMPERATURE_RANGE;
+        self.temp = self.temp.map(|temp| {
+            let tracked = temp.is_require_grad();
+            temp.detach().clamp(low, high).set_require_grad(tracked)
+        });
+        self
+    }
+}
+
+/// Position 0 of `x` `[batch, tokens, width]`: `[batch, width]`.
+pub(super) fn first_token<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 2> {
+    let [batch, _, width] = x.dims();
+    x.slice([0..batch, 0..1, 0..width]).reshape([batch, width])
+}

@@ -1,0 +1,180 @@
+//! BERT: text layers, and from `fusion_layer` on layers that also attend to the video (SPEC §4).
+
+use super::attention::{BertAttention, Source};
+use super::heads::MlmHead;
+use super::init::Init;
+use super::layers::{Mode, additive_mask, dropout, gelu_exact, linear};
+use crate::config::{Compat, CrossSparsity, TextConfig};
+use burn::module::Module;
+use burn::nn::{Embedding, LayerNorm, Linear};
+use burn::tensor::{Int, Tensor, backend::Backend};
+
+/// What hides padding from text self-attention (SPEC §3).
+const TEXT_PENALTY: f64 = 1e4;
+
+/// Word, position and type embeddings.
+#[derive(Module, Debug)]
+pub struct BertEmbeddings<B: Backend> {
+    /// `[vocab, hidden]`; the MLM decoder is tied to it.
+    pub word: Embedding<B>,
+    /// `[max positions, hidden]`.
+    pub position: Embedding<B>,
+    /// `[types, hidden]`; every token has type 0.
+    pub token_type: Embedding<B>,
+    /// Over the sum of the three.
+    pub norm: LayerNorm<B>,
+    dropout: f64,
+}
+
+/// One post-norm layer.
+#[derive(Module, Debug)]
+pub struct BertLayer<B: Backend> {
+    /// Text to text.
+    pub attention: BertAttention<B>,
+    /// Text to video, fusion layers only.
+    pub cross_attention: Option<BertAttention<B>>,
+    /// `[hidden, ffn]`.
+    pub intermediate: Linear<B>,
+    /// `[ffn, hidden]`.
+    pub output: Linear<B>,
+    /// Over the sum of the feed-forward part and its input.
+    pub norm: LayerNorm<B>,
+    dropout: f64,
+}
+
+/// Text encoder, fusion encoder and MLM head.
+#[derive(Module, Debug)]
+pub struct Bert<B: Backend> {
+    /// Ids to vectors.
+    pub embeddings: BertEmbeddings<B>,
+    /// Text layers first, then fusion layers.
+    pub layers: Vec<BertLayer<B>>,
+    /// Present where words are predicted.
+    pub mlm: Option<MlmHead<B>>,
+    pub(super) fusion_layer: usize,
+    #[module(skip)]
+    pub(super) cross: Option<CrossSparsity>,
+    #[module(skip)]
+    pub(super) compat: Compat,
+}
+
+impl<B: Backend> BertEmbeddings<B> {
+    fn new(config: &TextConfig, init: &mut Init<B>) -> Self {
+        Self {
+            word: init.embedding(config.vocab_size, config.hidden),
+            position: init.embedding(config.max_positions, config.hidden),
+            token_type: init.embedding(config.type_vocab_size, config.hidden),
+            norm: init.layer_norm(config.hidden, config.layer_norm_eps),
+            dropout: config.dropout,
+        }
+    }
+
+    /// `ids` `[batch, tokens]` to `[batch, tokens, hidden]`.
+    pub fn forward(&self, ids: Tensor<B, 2, Int>, mode: Mode) -> Tensor<B, 3> {
+        let tokens = ids.dims()[1];
+        let position = self.position.weight.val().slice([0..tokens]).unsqueeze::<3>();
+        let token_type = self.token_type.weight.val().slice([0..1]).unsqueeze::<3>();
+        let sum = self.word.forward(ids) + (position + token_type);
+        dropout(self.norm.forward(sum), self.dropout, mode)
+    }
+}
+
+impl<B: Backend> BertLayer<B> {
+    /// A layer; `source_width` is the width of what its cross-attention sees, none for a text layer.
+    pub fn new(config: &TextConfig, source_width: Option<usize>, init: &mut Init<B>) -> Self {
+        Self {
+            attention: BertAttention::new(config, config.hidden, init),
+            cross_attention: source_width.map(|width| BertAttention::new(config, width, init)),
+            intermediate: init.linear(config.hidden, config.ffn),
+            output: init.linear(config.ffn, config.hidden),
+            norm: init.layer_norm(config.hidden, config.layer_norm_eps),
+            dropout: config.dropout,
+        }
+    }
+
+    /// `x` `[batch, tokens, hidden]` after self-attention under `mask` (added to the scores, broadcast to
+    /// `[batch, heads, tokens, tokens]`), cross-attention to `source` where the layer has one, and the feed-forward
+    /// part; with the probabilities of the cross-attention `[batch, heads, tokens, keys]`.
+    pub fn forward(
+        &self,
+        x: Tensor<B, 3>,
+        mask: &Tensor<B, 4>,
+        source: Option<&Source<B>>,
+        mode: Mode,
+    ) -> (Tensor<B, 3>, Option<Tensor<B, 4>>) {
+        let own = Source { states: x.clone(), rows: None, mask: Some(mask.clone()) };
+        let (x, _) = self.attention.forward(x, &own, mode);
+        let (x, probabilities) = match (&self.cross_attention, source) {
+            (Some(attention), Some(source)) => {
+                let (x, probabilities) = attention.forward(x, source, mode);
+                (x, Some(probabilities))
+            }
+            _ => (x, None),
+        };
+        (self.feed_forward(x, mode), probabilities)
+    }
+
+    fn feed_forward(&self, x: Tensor<B, 3>, mode: Mode) -> Tensor<B, 3> {
+        let y = linear(&self.output, gelu_exact(linear(&self.intermediate, x.clone())));
+        self.norm.forward(dropout(y, self.dropout, mode) + x)
+    }
+}
+
+impl<B: Backend> Bert<B> {
+    /// A BERT of `config` whose fusion layers attend to states of `source_width`; `mlm`: with a head for words.
+    pub fn new(config: &TextConfig, source_width: usize, compat: Compat, mlm: bool, init: &mut Init<B>) -> Self {
+        let width = |layer| (layer >= config.fusion_layer).then_some(source_width);
+        Self {
+            embeddings: BertEmbeddings::new(config, init),
+            layers: (0..config.layers).map(|layer| BertLayer::new(config, width(layer), init)).collect(),
+            mlm: mlm.then(|| MlmHead::new(config, init)),
+            fusion_layer: config.fusion_layer,
+            cross: config.cross.clone(),
+            compat,
+        }
+    }
+
+    /// The text layers: `ids` and `mask` `[batch, tokens]` (1 where a token stands) to `[batch, tokens, hidden]`.
+    /// `trace` receives the embeddings and the output of every layer.
+    pub fn text(
+        &self,
+        ids: Tensor<B, 2, Int>,
+        mask: Tensor<B, 2>,
+        mode: Mode,
+        mut trace: Option<&mut Vec<Tensor<B, 3>>>,
+    ) -> Tensor<B, 3> {
+        let mask = key_mask(mask);
+        let mut x = self.embeddings.forward(ids, mode);
+        remember(&mut trace, &x);
+        for layer in &self.layers[..self.fusion_layer] {
+            (x, _) = layer.forward(x, &mask, None, mode);
+            remember(&mut trace, &x);
+        }
+        x
+    }
+
+    /// Scores of every word for `hidden` `[batch, tokens, hidden]`: `[batch, tokens, vocab]`; none without a head.
+    pub fn words(&self, hidden: Tensor<B, 3>) -> Option<Tensor<B, 3>> {
+        let head = self.mlm.as_ref()?;
+        Some(head.forward(hidden, self.embeddings.word.weight.val()))
+    }
+}
+
+/// `mask` `[batch, tokens]` as a summand of self-attention scores, `[batch, 1, 1, tokens]`.
+pub(super) fn key_mask<B: Backend>(mask: Tensor<B, 2>) -> Tensor<B, 4> {
+    let [batch, tokens] = mask.dims();
+    additive_mask(mask.reshape([batch, 1, 1, tokens]), TEXT_PENALTY)
+}
+
+/// `mask` `[batch, tokens]` and no look ahead, as a summand `[batch, 1, tokens, tokens]` (the answer decoder's).
+pub(super) fn causal_mask<B: Backend>(mask: Tensor<B, 2>) -> Tensor<B, 4> {
+    let [batch, tokens] = mask.dims();
+    let seen = Tensor::<B, 2>::ones([tokens, tokens], &mask.device()).tril(0).reshape([1, 1, tokens, tokens]);
+    additive_mask(seen * mask.reshape([batch, 1, 1, tokens]), TEXT_PENALTY)
+}
+
+pub(super) fn remember<B: Backend>(trace: &mut Option<&mut Vec<Tensor<B, 3>>>, x: &Tensor<B, 3>) {
+    if let Some(trace) = trace {
+        trace.push(x.clone());
+    }
+}
