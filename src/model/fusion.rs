@@ -102,7 +102,8 @@ impl<B: SelectOps> Bert<B> {
             let (hidden, probabilities) = layer.forward(output.hidden, &scores_mask, Some(&source), run.mode);
             output.hidden = hidden;
             remember(&mut trace, &output.hidden);
-            let (Some(probabilities), Some((keep_rate, selection))) = (probabilities, self.pruning(index, prune)) else {
+            let (Some(probabilities), Some((keep_rate, selection))) = (probabilities, self.pruning(index, prune))
+            else {
                 continue;
             };
             let ranking = self.ranking(probabilities.detach(), &mask, selection);
