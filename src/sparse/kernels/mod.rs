@@ -1,12 +1,39 @@
 //! Which backend runs which sibling.
 
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_backward;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod vector;
+
 use super::SparseOps;
 
-#[cfg(feature = "ndarray")]
-impl SparseOps for burn_ndarray::NdArray {}
+macro_rules! on_the_cpu {
+    ($feature:literal, $backend:ty) => {
+        #[cfg(feature = $feature)]
+        impl SparseOps for $backend {
+            fn sparse_attention(
+                qkv: burn::tensor::ops::FloatTensor<Self>,
+                table: burn::tensor::ops::FloatTensor<Self>,
+                coords: burn::tensor::ops::IntTensor<Self>,
+                plan: &super::AttentionPlan,
+            ) -> (burn::tensor::ops::FloatTensor<Self>, burn::tensor::ops::FloatTensor<Self>) {
+                cpu::forward::<Self>(qkv, table, coords, plan)
+            }
 
-#[cfg(feature = "flex")]
-impl SparseOps for burn_flex::Flex {}
+            fn sparse_attention_backward(
+                saved: super::op::SavedAttention<Self>,
+                grad: burn::tensor::ops::FloatTensor<Self>,
+                plan: &super::AttentionPlan,
+            ) -> (burn::tensor::ops::FloatTensor<Self>, burn::tensor::ops::FloatTensor<Self>) {
+                cpu_backward::backward::<Self>(saved, grad, plan)
+            }
+        }
+    };
+}
+on_the_cpu!("ndarray", burn_ndarray::NdArray);
+on_the_cpu!("flex", burn_flex::Flex);
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 impl<R, F, I, BT> SparseOps for burn_cubecl::CubeBackend<R, F, I, BT>

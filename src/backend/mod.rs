@@ -1,5 +1,8 @@
 //! The only place that names concrete backends: a feature becomes a type becomes a device.
 
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+pub mod host;
+
 use crate::{Error, Result};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use std::str::FromStr;

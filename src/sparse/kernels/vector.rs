@@ -1,0 +1,192 @@
+//! Loops over one row, compiled for the machine's widest vectors, and products of strided matrices.
+
+use pulp::Arch;
+
+/// Lanes a loop is unrolled to: one AVX-512 register, two AVX2 registers.
+const LANES: usize = 16;
+
+/// e^x to 2 units in the last place for x in [−87, 88]; below, about 1e-38. Branch-free, so that loops over it
+/// vectorise (std's `exp` does not).
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // 2^23 + 2^22: adding it rounds to an integer in the low mantissa bits
+    const ROUND: f32 = 12_582_912.0;
+    let x = if x < -87.0 { -87.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let p = 1.987_569_1e-4f32;
+    let p = p * r + 1.398_2e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 0.166_666_66;
+    let p = p * r + 0.5;
+    let power = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32 - 127) << 23;
+    ((p * r) * r + r + 1.0) * f32::from_bits(power as u32)
+}
+
+/// The largest value of `row`.
+pub(super) fn max(arch: Arch, row: &[f32]) -> f32 {
+    arch.dispatch(
+        #[inline(always)]
+        || {
+            let mut lanes = [f32::MIN; LANES];
+            let (chunks, rest) = row.as_chunks::<LANES>();
+            for chunk in chunks {
+                for i in 0..LANES {
+                    lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
+                }
+            }
+            lanes.iter().chain(rest).fold(f32::MIN, |m, &x| if x > m { x } else { m })
+        },
+    )
+}
+
+/// Replaces `row` by e^(row − shift) and returns the sum.
+pub(super) fn exp_sum(arch: Arch, row: &mut [f32], shift: f32) -> f32 {
+    arch.dispatch(
+        #[inline(always)]
+        || {
+            let mut lanes = [0f32; LANES];
+            let (chunks, rest) = row.as_chunks_mut::<LANES>();
+            for chunk in chunks {
+                for i in 0..LANES {
+                    chunk[i] = exp(chunk[i] - shift);
+                    lanes[i] += chunk[i];
+                }
+            }
+            let mut sum: f32 = lanes.iter().sum();
+            for x in rest {
+                *x = exp(*x - shift);
+                sum += *x;
+            }
+            sum
+        },
+    )
+}
+
+/// `ds = p ⊙ (dp − delta)`, written over `dp`.
+pub(super) fn score_gradient(arch: Arch, dp: &mut [f32], p: &[f32], delta: f32) {
+    arch.dispatch(
+        #[inline(always)]
+        || {
+            for (dp, p) in dp.iter_mut().zip(p) {
+                *dp = *p * (*dp - delta);
+            }
+        },
+    );
+}
+
+/// `y += a · x`.
+pub(super) fn axpy(y: &mut [f32], a: f32, x: &[f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y += a * x);
+}
+
+/// Σ x·y.
+pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in xs.iter().zip(ys) {
+        for i in 0..LANES {
+            lanes[i] += x[i] * y[i];
+        }
+    }
+    lanes.iter().sum::<f32>() + x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f32>()
+}
+
+/// A matrix inside a slice.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    values: &'a [f32],
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a> View<'a> {
+    /// Rows `stride` apart, columns beside each other.
+    pub(super) fn rows(values: &'a [f32], stride: usize) -> Self {
+        Self { values, row_stride: stride, column_stride: 1 }
+    }
+
+    /// The transpose.
+    pub(super) fn t(self) -> Self {
+        Self { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
+    }
+
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        (rows - 1) * self.row_stride + (columns - 1) * self.column_stride < self.values.len()
+    }
+}
+
+/// `to (+)= scale · a · b` for `a` `[m, k]`, `b` `[k, n]` and `to` `[m, n]` with rows `stride` apart; `add` keeps what
+/// `to` holds.
+pub(super) fn product(to: &mut [f32], stride: usize, [m, n, k]: [usize; 3], a: View, b: View, scale: f32, add: bool) {
+    if m == 0 || n == 0 || k == 0 {
+        return;
+    }
+    assert!(a.holds(m, k) && b.holds(k, n) && (m - 1) * stride + n <= to.len(), "a matrix reaches beyond its slice");
+    // SAFETY: the assertion above bounds every address the strided product reads or writes by its slice.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            to.as_mut_ptr(),
+            1,
+            stride as isize,
+            add,
+            a.values.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.values.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            1.0,
+            scale,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_accurate() {
+        for i in -8700..=2000 {
+            let x = i as f32 / 100.0;
+            let (found, expected) = (f64::from(exp(x)), f64::from(x).exp());
+            assert!((found / expected - 1.0).abs() < 3e-7, "exp({x}) = {found}, not {expected}");
+        }
+        assert!(exp(-1e9) < 2e-38);
+        assert_eq!(exp(0.0), 1.0);
+    }
+
+    #[test]
+    fn rows_of_any_length() {
+        for length in [1, 15, 16, 17, 225] {
+            let row: Vec<f32> = (0..length).map(|i| ((i * 37) % 11) as f32 - 5.0).collect();
+            let arch = Arch::new();
+            let shift = max(arch, &row);
+            assert_eq!(shift, row.iter().copied().fold(f32::MIN, f32::max));
+            let mut powers = row.clone();
+            let sum = exp_sum(arch, &mut powers, shift);
+            let expected: f64 = row.iter().map(|x| f64::from(x - shift).exp()).sum();
+            assert!((f64::from(sum) / expected - 1.0).abs() < 1e-6);
+            assert!((dot(&row, &powers) - row.iter().zip(&powers).map(|(x, y)| x * y).sum::<f32>()).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn strided_products() {
+        let a: Vec<f32> = (0..20).map(|x| x as f32).collect();
+        let mut to = vec![1f32; 12];
+        // rows 0..2, columns 0..3 of a 4 × 5 matrix, times the transpose of its rows 2..4
+        product(&mut to, 6, [2, 2, 3], View::rows(&a, 5), View::rows(&a[10..], 5).t(), 2.0, true);
+        assert_eq!(to, [1. + 2. * 35., 1. + 2. * 50., 1., 1., 1., 1., 1. + 2. * 200., 1. + 2. * 290., 1., 1., 1., 1.]);
+    }
+}
