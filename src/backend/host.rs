@@ -8,7 +8,9 @@ use burn::tensor::{Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimiti
 pub trait HostBackend: Backend {
     /// Calls `read` with the elements of a float tensor in row-major order, without a copy where the backend allows.
     fn read<R>(tensor: &FloatTensor<Self>, read: impl FnOnce(&[f32]) -> R) -> R {
-        let data = Tensor::<Self, 1>::from_primitive(TensorPrimitive::Float(flat::<Self>(tensor.clone()))).into_data().convert::<f32>();
+        let data = Tensor::<Self, 1>::from_primitive(TensorPrimitive::Float(flat::<Self>(tensor.clone())))
+            .into_data()
+            .convert::<f32>();
         read(data.as_slice().unwrap_or_default())
     }
 }
@@ -21,7 +23,11 @@ pub fn integers<B: HostBackend>(tensor: &IntTensor<B>) -> Vec<i32> {
 }
 
 /// A float tensor of `values`, without a copy where the backend allows.
-pub fn write<B: HostBackend, const D: usize>(values: Vec<f32>, shape: [usize; D], device: &B::Device) -> FloatTensor<B> {
+pub fn write<B: HostBackend, const D: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    device: &B::Device,
+) -> FloatTensor<B> {
     Tensor::<B, D>::from_data(TensorData::new(values, shape), device).into_primitive().tensor()
 }
 

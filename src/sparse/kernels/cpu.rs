@@ -4,8 +4,8 @@
 use super::vector::{View, axpy, exp_sum, max, product};
 use crate::backend::host::{HostBackend, integers, write};
 use crate::sparse::{AttentionPlan, BlockGraph};
-use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::TensorMetadata;
+use burn::tensor::ops::{FloatTensor, IntTensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
@@ -53,7 +53,13 @@ pub(super) struct Kernel<'a> {
 }
 
 impl<'a> Kernel<'a> {
-    pub(super) fn new(qkv: &'a [f32], shape: [usize; 3], table: &[f32], coords: &'a [i32], plan: &AttentionPlan) -> Self {
+    pub(super) fn new(
+        qkv: &'a [f32],
+        shape: [usize; 3],
+        table: &[f32],
+        coords: &'a [i32],
+        plan: &AttentionPlan,
+    ) -> Self {
         let [batch, s, width] = shape;
         let heads = plan.heads;
         let table_rows = table.len() / heads;
@@ -159,7 +165,15 @@ impl<'a> Kernel<'a> {
         self.class_scores(b, h, scratch);
         let top = max(self.arch, scratch);
         let sum = exp_sum(self.arch, scratch, top);
-        product(out, self.width(), [1, self.d, self.s], View::rows(scratch, self.s), self.part(2, b, h, 0), 1.0 / sum, false);
+        product(
+            out,
+            self.width(),
+            [1, self.d, self.s],
+            View::rows(scratch, self.s),
+            self.part(2, b, h, 0),
+            1.0 / sum,
+            false,
+        );
         top + sum.ln()
     }
 
@@ -196,7 +210,8 @@ fn entries(graph: &BlockGraph, m: usize) -> Vec<Entry> {
     pairs
         .map(|(&k, &v)| {
             let columns = if graph.padding_attended() { g } else { size(v) };
-            let entry = Entry { from, columns, key: k as usize * g, keys: size(k), value: v as usize * g, values: size(v) };
+            let entry =
+                Entry { from, columns, key: k as usize * g, keys: size(k), value: v as usize * g, values: size(v) };
             from += columns;
             entry
         })
@@ -231,13 +246,15 @@ fn run(kernel: &Kernel) -> (Vec<f32>, Vec<f32>) {
     let Kernel { batch, s, heads, .. } = *kernel;
     let mut out = vec![0f32; batch * s * kernel.width()];
     let tasks = split_rows(kernel, &mut out);
-    let sums: Vec<Vec<f32>> = tasks.into_par_iter().map_init(Vec::new, |scratch, task| task.run(kernel, scratch)).collect();
+    let sums: Vec<Vec<f32>> =
+        tasks.into_par_iter().map_init(Vec::new, |scratch, task| task.run(kernel, scratch)).collect();
     let mut lse = vec![0f32; batch * heads * s];
     let per_sample = kernel.tiles.len() + 1;
     for (task, sums) in sums.iter().enumerate() {
         let (b, first) = (task / per_sample, first_row(kernel, task % per_sample));
         let rows = sums.len() / heads;
-        (0..heads).for_each(|h| lse[(b * heads + h) * s + first..][..rows].copy_from_slice(&sums[h * rows..(h + 1) * rows]));
+        (0..heads)
+            .for_each(|h| lse[(b * heads + h) * s + first..][..rows].copy_from_slice(&sums[h * rows..(h + 1) * rows]));
     }
     (out, lse)
 }

@@ -45,7 +45,8 @@ impl Backward<'_> {
     fn head(&self, b: usize, h: usize) -> Head {
         let Kernel { s, d, table_rows, .. } = self.kernel;
         let zeros = || vec![0f32; s * d];
-        let mut head = Head { query: zeros(), key: zeros(), value: zeros(), table: vec![0.0; table_rows], ..Head::default() };
+        let mut head =
+            Head { query: zeros(), key: zeros(), value: zeros(), table: vec![0.0; table_rows], ..Head::default() };
         self.class_row(b, h, &mut head);
         for &tile in &self.kernel.tiles {
             self.tile(b, h, tile, &mut head);
@@ -177,7 +178,8 @@ pub(super) fn backward<B: HostBackend>(
 fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
     let Kernel { batch, s, heads, d, table_rows, .. } = backward.kernel;
     let width = backward.kernel.width();
-    let all: Vec<Head> = (0..batch * heads).into_par_iter().map(|task| backward.head(task / heads, task % heads)).collect();
+    let all: Vec<Head> =
+        (0..batch * heads).into_par_iter().map(|task| backward.head(task / heads, task % heads)).collect();
     let mut d_qkv = vec![0f32; batch * s * 3 * width];
     d_qkv.par_chunks_mut(3 * width).enumerate().for_each(|(row, to)| {
         let (b, token) = (row / s, row % s);
