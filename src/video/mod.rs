@@ -7,6 +7,8 @@ mod clip;
 mod error;
 mod ffmpeg;
 mod frames;
+#[cfg(test)]
+mod golden;
 mod inspect;
 mod native;
 mod reader;

@@ -64,7 +64,7 @@ impl VideoReader {
         let mut warnings = Vec::new();
         let backend = match options.kind {
             ReaderKind::Native => Backend::Native(NativeVideo::open(path)?),
-            ReaderKind::Ffmpeg => Backend::Ffmpeg(open_ffmpeg(path, "the reader `ffmpeg`", false, options)?),
+            ReaderKind::Ffmpeg => Backend::Ffmpeg(open_ffmpeg(path, "the reader `ffmpeg`", true, options)?),
             ReaderKind::Auto => open_either(path, options)?,
         };
         match &backend {
@@ -200,11 +200,6 @@ impl VideoReader {
 /// The built-in reader, or the `ffmpeg` program after any error of it that another reader may not share.
 fn open_either(path: &Path, options: &ReaderOptions) -> Result<Backend> {
     let error = match NativeVideo::open(path) {
-        // ffmpeg also makes a picture of the sample that the cut went through: with it, frames are counted its way.
-        Ok(video) if video.truncated() => {
-            let other = if ffmpeg_available() { open_ffmpeg(path, "a cut file", false, options).ok() } else { None };
-            return Ok(other.map_or(Backend::Native(video), Backend::Ffmpeg));
-        }
         Ok(video) => return Ok(Backend::Native(video)),
         Err(error) => error,
     };

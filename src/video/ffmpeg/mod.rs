@@ -51,7 +51,7 @@ impl FfmpegVideo {
         if video.index.times.is_empty() {
             return Err(video.why_nothing(&complaint));
         }
-        video.complaint = complaint.lines().next_back().map(str::to_owned);
+        video.complaint = last_line(&complaint);
         Ok(video)
     }
 
@@ -153,9 +153,9 @@ impl FfmpegVideo {
         if complaint.contains("matches no streams") {
             return VideoError::NoVideoStream { path: self.path.clone() };
         }
-        match complaint.lines().next_back() {
+        match last_line(complaint) {
             None => VideoError::Empty { path: self.path.clone() },
-            Some(line) => VideoError::corrupt(&self.path, format!("ffmpeg says: {}", line.trim())),
+            Some(line) => VideoError::corrupt(&self.path, format!("ffmpeg says: {line}")),
         }
     }
 }
@@ -171,6 +171,13 @@ fn any_of(numbers: &[usize]) -> String {
             format!("({}+{})", any_of(left), any_of(right))
         }
     }
+}
+
+/// The last line of a complaint without the `[demuxer @ address] ` before it, which changes from run to run.
+fn last_line(complaint: &str) -> Option<String> {
+    let line = complaint.lines().next_back()?.trim();
+    let words = line.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map_or(line, |(_, words)| words);
+    Some(words.trim().to_owned())
 }
 
 /// A picture in the portable pixmap format.

@@ -253,6 +253,10 @@ impl NativeVideo {
         let Some((width, height, gains)) = convertible.filter(|(width, height, _)| width * height > 0) else {
             return Err(VideoError::unsupported(&self.path, "this profile of its codec (8-bit 4:2:0 frames only)"));
         };
+        // The program spreads chroma differently over an odd number of rows, by up to 160 levels at edges.
+        if height % 2 == 1 {
+            return Err(VideoError::unsupported(&self.path, "pictures with an odd number of rows"));
+        }
         (self.width, self.height, self.gains) = (width, height, gains);
         Ok(())
     }
