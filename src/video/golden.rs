@@ -182,8 +182,7 @@ fn a_part_of_a_video_is_sampled_in_seconds() {
 fn an_inspection_names_frames_times_and_colours() {
     let folder = tempfile::tempdir().unwrap();
     let request = ClipRequest::new(4, FrameSampling::Middle);
-    let shown =
-        inspect(&fixture("rotated.mov"), &request, 0, Some(folder.path()), &options(ReaderKind::Auto)).unwrap();
+    let shown = inspect(&fixture("rotated.mov"), &request, 0, Some(folder.path()), &options(ReaderKind::Auto)).unwrap();
     assert_eq!((shown.decoder.as_str(), shown.frames_total), ("native", 12));
     assert_eq!((shown.width, shown.height, shown.duration_s), (48, 64, 1.0));
     assert_eq!(shown.frames.iter().map(|frame| frame.index).collect::<Vec<_>>(), [1, 4, 7, 10]);
