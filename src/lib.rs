@@ -18,12 +18,14 @@
 //! | [`eval`] | protocols, metrics and reports |
 //! | [`weights`] | checkpoints in and out, position tables between clip lengths |
 //! | [`profile`] | edges, FLOPs and memory, counted |
+//! | [`bench`] | the model, timed |
 //! | [`index`] | embeddings on disk, searched |
 //! | [`viz`] | token maps and curves as PNG and HTML |
 //!
 //! [`config`] holds every size, rate and layer list; [`backend`] is the only place that names concrete backends.
 
 pub mod backend;
+pub mod bench;
 pub mod config;
 pub mod data;
 pub mod error;

@@ -6,10 +6,12 @@ mod edges;
 mod flops;
 mod memory;
 mod parameters;
+mod process;
 pub mod published;
 
 pub use memory::LayerMemory;
 pub use parameters::Parameters;
+pub use process::{peak_memory_mb, reset_peak_memory};
 
 use crate::config::ModelConfig;
 use crate::{Error, Result};

@@ -73,13 +73,6 @@ pub fn clock(seconds: f64) -> String {
     }
 }
 
-/// Largest resident memory of this process so far, MB; 0 where the system does not say.
-pub fn peak_memory_mb() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
-}
-
 /// `metrics.jsonl` of one run.
 #[derive(Clone, Debug)]
 pub struct Journal {
@@ -167,6 +160,6 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn memory_is_known_on_linux() {
-        assert!(peak_memory_mb() > 1.0);
+        assert!(crate::profile::peak_memory_mb() > 1.0);
     }
 }

@@ -3,7 +3,8 @@
 //! neither checkpoint nor stop in the middle of an epoch.
 
 use super::input::{StepInput, StepKey, StepOutput};
-use super::journal::{Journal, LogLine, Losses, peak_memory_mb};
+use super::journal::{Journal, LogLine, Losses};
+use crate::profile::peak_memory_mb;
 use super::progress::{LogMetric, Progress, Sentence};
 use super::{Accumulator, AdamW, Checkpoints, RunState, WarmupCosine};
 use crate::{Error, Result};

@@ -18,7 +18,7 @@ pub use accumulate::Accumulator;
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
 pub use flag::{Skipped, StepFlag};
 pub use input::{StepInput, StepKey, StepOutput};
-pub use journal::{Journal, LogLine, Losses, clock, peak_memory_mb};
+pub use journal::{Journal, LogLine, Losses, clock};
 pub use learner::{StageDesk, StageOutcome, StagePlan, Trainee, train_stage};
 pub use optimizer::{AdamW, AdamWSettings, AdamWState, Moments, decays};
 pub use progress::{LogMetric, Progress, Sentence};

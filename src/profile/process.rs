@@ -1,0 +1,30 @@
+//! Memory of this process.
+
+use std::fs;
+
+/// Largest resident memory of this process since its start or [`reset_peak_memory`], MB; 0 where the system does not
+/// say.
+pub fn peak_memory_mb() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
+}
+
+/// Starts a new peak, where the system allows it (Linux); elsewhere the peak since the start stays.
+pub fn reset_peak_memory() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_peak_sees_an_allocation() {
+        let before = peak_memory_mb();
+        let block = vec![1u8; 64 << 20];
+        assert!(std::hint::black_box(&block).iter().map(|&x| u64::from(x)).sum::<u64>() == 64 << 20);
+        assert!(peak_memory_mb() > 50.0 && peak_memory_mb() >= before);
+    }
+}
