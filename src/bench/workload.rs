@@ -40,7 +40,8 @@ impl<B: TrainBackend> Workload<B> {
         let size = config.video.image_size;
         let shape = [batch, config.video.frames, 3, size, size];
         let video = Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), device);
-        let encoder = || VideoEncoder::<B>::new(&config.video, config.compat, &mut crate::model::init::Init::new(0, device));
+        let encoder =
+            || VideoEncoder::<B>::new(&config.video, config.compat, &mut crate::model::init::Init::new(0, device));
         let kind = match direction {
             Direction::Forward => Kind::Forward(Box::new(encoder().valid())),
             Direction::ForwardBackward => Kind::ForwardBackward(Box::new(encoder())),
@@ -69,7 +70,8 @@ impl<B: TrainBackend> Workload<B> {
             }
             Kind::Train(training) => training.step(&self.video, self.step, &self.device)?,
         }
-        B::sync(&self.device).map_err(|e| crate::Error::backend(B::name(&self.device), e.to_string(), "use a smaller --batch"))
+        B::sync(&self.device)
+            .map_err(|e| crate::Error::backend(B::name(&self.device), e.to_string(), "use a smaller --batch"))
     }
 
     /// Seconds of one [`Self::run`].

@@ -4,9 +4,9 @@
 
 use super::input::{StepInput, StepKey, StepOutput};
 use super::journal::{Journal, LogLine, Losses};
-use crate::profile::peak_memory_mb;
 use super::progress::{LogMetric, Progress, Sentence};
 use super::{Accumulator, AdamW, Checkpoints, RunState, WarmupCosine};
+use crate::profile::peak_memory_mb;
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
