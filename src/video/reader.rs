@@ -183,7 +183,8 @@ impl VideoReader {
         } else if unsupported || !video.cut_before_failure() {
             return Err(error);
         } else {
-            self.warnings.push(damaged(&self.path, &error.to_string(), video.len()));
+            let what = if let VideoError::Corrupt { detail, .. } = error { detail } else { error.to_string() };
+            self.warnings.push(damaged(&self.path, &what, video.len()));
         }
         self.refresh();
         Ok(())

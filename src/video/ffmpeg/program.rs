@@ -28,8 +28,11 @@ pub(super) struct Outcome {
     pub stderr: String,
 }
 
-/// Programs that were asked for their version, by path and search path: asking costs 80 ms.
-static KNOWN: Mutex<Option<HashMap<(OsString, OsString), Option<Program>>>> = Mutex::new(None);
+/// What asking a program for its version gave, by its path and the search path.
+type Answers = HashMap<(OsString, OsString), Option<Program>>;
+
+/// Programs that were asked already: asking costs 80 ms.
+static KNOWN: Mutex<Option<Answers>> = Mutex::new(None);
 
 impl Program {
     /// `$SVITT_FFMPEG` if it is set, else `ffmpeg` on the search path.
@@ -37,7 +40,10 @@ impl Program {
     /// # Errors
     /// Where it was looked for.
     pub fn find() -> Result<Self, String> {
-        let named = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
+        Self::find_named(std::env::var_os(VARIABLE).filter(|value| !value.is_empty()))
+    }
+
+    fn find_named(named: Option<OsString>) -> Result<Self, String> {
         let path = named.clone().unwrap_or_else(|| OsString::from("ffmpeg"));
         let key = (path.clone(), std::env::var_os("PATH").unwrap_or_default());
         let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -161,6 +167,12 @@ mod tests {
         assert_eq!(version("ffmpeg version 4.2.7-0ubuntu0.1 Copyright"), Some((4, 2)));
         assert_eq!(version("ffmpeg version N-109-g0123 Copyright"), Some((u32::MAX, 0)));
         assert_eq!(version("something else"), None);
+    }
+
+    #[test]
+    fn a_named_program_that_does_not_run_is_not_replaced_by_another() {
+        let looked_at = Program::find_named(Some("no-such-folder/ffmpeg".into())).unwrap_err();
+        assert_eq!(looked_at, "$SVITT_FFMPEG (no-such-folder/ffmpeg, which does not run)");
     }
 
     #[cfg(unix)]
