@@ -1,0 +1,208 @@
+//! The loader: seeded order, decoding on persistent worker threads, bounded prefetch, nothing lost silently.
+//!
+//! Burn's own loader cannot be used: an item that fails ends its epoch early, a panic in a worker loses its cause, up
+//! to 100 batches are prefetched as device tensors, and every epoch starts new threads. This one stands behind the
+//! same [`DataLoader`] trait and hands out host batches or errors, both as values.
+
+mod burn_loader;
+mod collate;
+mod ledger;
+mod options;
+mod plan;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+pub use burn_loader::LoaderIterator;
+pub use collate::{Collate, TextCollate};
+pub use ledger::UnreadableLimit;
+pub use options::{LoaderMode, LoaderOptions};
+pub use plan::Cursor;
+
+use super::{EpochDataset, HostBatch, Unreadable};
+use crate::{Error, Result};
+use ledger::Ledger;
+use plan::Plan;
+use pool::{Pool, Slot};
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+/// A batch, or why there is none; the run ends at the first error.
+pub type BatchResult = Result<HostBatch>;
+
+/// Batches of a data set; clones share the position, the threads and the list of unreadable items.
+#[derive(Clone)]
+pub struct Loader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool,
+    plan: Plan,
+    options: LoaderOptions,
+    dataset: Arc<dyn EpochDataset>,
+    collate: Arc<dyn Collate>,
+    flow: Mutex<Flow>,
+    ledger: Mutex<Ledger>,
+}
+
+/// Where the loader stands.
+struct Flow {
+    /// The batch to be handed out next.
+    next: Cursor,
+    /// The batch to be ordered next, at most `prefetch` batches on.
+    ahead: Cursor,
+    /// Tickets of the batches ordered and not handed out, oldest first.
+    tickets: VecDeque<u64>,
+    /// The order of the epoch of `ahead`.
+    order: Option<(u64, Vec<u32>)>,
+    /// Seconds waited for batches since the start.
+    waited: f64,
+    /// An error was handed out: there is nothing after it.
+    failed: bool,
+}
+
+impl Loader {
+    /// A loader over all of `dataset`.
+    ///
+    /// # Errors
+    /// An empty data set, a batch or prefetch of 0, or more items left out at the start than the limit allows.
+    pub fn new(dataset: Arc<dyn EpochDataset>, collate: Arc<dyn Collate>, options: LoaderOptions) -> Result<Self> {
+        let items = 0..dataset.len();
+        Self::over(dataset, collate, options, items)
+    }
+
+    fn over(
+        dataset: Arc<dyn EpochDataset>,
+        collate: Arc<dyn Collate>,
+        options: LoaderOptions,
+        items: Range<usize>,
+    ) -> Result<Self> {
+        options.validate(items.len())?;
+        let plan = Plan::new(items, &options);
+        let ledger = Ledger::new(dataset.left_out());
+        let pool = Pool::start(&dataset, &collate, &options, plan.items());
+        let start = Cursor::default();
+        let flow =
+            Flow { next: start, ahead: start, tickets: VecDeque::new(), order: None, waited: 0.0, failed: false };
+        let (flow, ledger) = (Mutex::new(flow), Mutex::new(ledger));
+        Ok(Self { inner: Arc::new(Inner { pool, plan, options, dataset, collate, flow, ledger }) })
+    }
+
+    /// The same settings over the items `start..end` of this loader's.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub fn subset(&self, start: usize, end: usize) -> Result<Self> {
+        let Inner { plan, dataset, collate, options, .. } = &*self.inner;
+        let all = plan.items();
+        let clamp = |offset: usize| (all.start + offset).min(all.end);
+        Self::over(Arc::clone(dataset), Arc::clone(collate), options.clone(), clamp(start)..clamp(end).max(clamp(start)))
+    }
+
+    /// Batches of an epoch.
+    pub fn batches(&self) -> usize {
+        self.inner.plan.batches()
+    }
+
+    /// Items per batch: the one asked for, or the whole data set where that is smaller.
+    pub fn batch_size(&self) -> usize {
+        self.inner.plan.batch()
+    }
+
+    /// The batch that comes next: what a checkpoint has to remember.
+    pub fn position(&self) -> Cursor {
+        self.flow().next
+    }
+
+    /// Continues at `cursor`, exactly as a run that had come there by itself.
+    ///
+    /// # Errors
+    /// A batch that the epoch does not have.
+    pub fn seek(&self, cursor: Cursor) -> Result<()> {
+        if cursor.batch >= self.batches() {
+            let problem = format!("batch {} of an epoch of {} batches", cursor.batch, self.batches());
+            return Err(Error::setting("position", problem, "resume with the data and batch size the run began with"));
+        }
+        let mut flow = self.flow();
+        self.inner.pool.forget();
+        (flow.next, flow.ahead, flow.failed) = (cursor, cursor, false);
+        flow.tickets.clear();
+        Ok(())
+    }
+
+    /// Videos that could not be used so far, those left out at the start included; each once, by name.
+    pub fn unreadable(&self) -> Vec<Unreadable> {
+        self.ledger().list()
+    }
+
+    /// Adds what a resumed run had found unreadable before.
+    pub fn remember(&self, unreadable: &[Unreadable]) {
+        self.ledger().extend(unreadable);
+    }
+
+    /// Seconds spent waiting for batches since the start.
+    pub fn waited(&self) -> f64 {
+        self.flow().waited
+    }
+
+    /// The next batch; `None` where an epoch holds nothing more (evaluation), or after an error.
+    pub(crate) fn take(&self) -> Option<BatchResult> {
+        let mut flow = self.flow();
+        let start = Instant::now();
+        loop {
+            if flow.failed {
+                return None;
+            }
+            self.fill(&mut flow);
+            let ticket = flow.tickets.pop_front()?;
+            let built = self.inner.pool.wait(ticket);
+            flow.next = self.inner.plan.after(flow.next);
+            self.fill(&mut flow);
+            let verdict = self.ledger().note(built.failures, self.inner.plan.items().len(), &self.inner.options);
+            let seconds = start.elapsed().as_secs_f64();
+            match verdict.and(built.batch) {
+                Ok(None) => continue,
+                Ok(Some(batch)) => {
+                    flow.waited += seconds;
+                    return Some(Ok(HostBatch { wait_seconds: seconds, ..batch }));
+                }
+                Err(error) => {
+                    flow.failed = true;
+                    self.inner.pool.forget();
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Orders batches until `prefetch` are on their way. Training goes on into the next epoch, evaluation stops.
+    fn fill(&self, flow: &mut Flow) {
+        let Inner { plan, options, pool, .. } = &*self.inner;
+        while flow.tickets.len() < options.prefetch {
+            if !options.training() && flow.ahead.epoch > flow.next.epoch {
+                return;
+            }
+            let epoch = flow.ahead.epoch;
+            if flow.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+                flow.order = Some((epoch, plan.order(epoch)));
+            }
+            let order = flow.order.as_ref().map_or(&[][..], |(_, order)| order);
+            let slots = plan.batch_of(order, flow.ahead.batch);
+            flow.tickets.push_back(pool.submit(slots.iter().map(|index| Slot { epoch, index: *index as usize })));
+            flow.ahead = plan.after(flow.ahead);
+        }
+    }
+
+    fn flow(&self) -> MutexGuard<'_, Flow> {
+        self.inner.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.inner.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,70 @@
+//! Settings of the loader.
+
+use super::UnreadableLimit;
+use crate::{Error, Result};
+
+/// What the batches are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoaderMode {
+    /// A new order each epoch, whole batches only, unreadable items replaced by other ones up to a limit.
+    Train,
+    /// File order, the last batch may be smaller, unreadable items left out and listed.
+    Evaluate,
+}
+
+/// Settings of the loader.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoaderOptions {
+    /// Items per batch.
+    pub batch: usize,
+    /// Threads that read items.
+    pub workers: usize,
+    /// Batches being read or waiting to be taken, at most.
+    pub prefetch: usize,
+    /// Seed of the order and of replacements.
+    pub seed: u64,
+    /// Training or evaluation.
+    pub mode: LoaderMode,
+    /// How many unreadable items training accepts.
+    pub limit: UnreadableLimit,
+}
+
+impl LoaderOptions {
+    /// Training batches of `batch` items under `seed`.
+    pub fn train(batch: usize, seed: u64) -> Self {
+        Self { batch, seed, ..Self::evaluate(batch) }.with_mode(LoaderMode::Train)
+    }
+
+    /// Evaluation batches of `batch` items.
+    pub fn evaluate(batch: usize) -> Self {
+        // Half of the cores read, the other half compute; more than 16 readers only fight over the disk.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = (cores / 2).clamp(1, 16);
+        Self { batch, workers, prefetch: 3, seed: 0, mode: LoaderMode::Evaluate, limit: UnreadableLimit::default() }
+    }
+
+    fn with_mode(self, mode: LoaderMode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Whether this is for training.
+    pub fn training(&self) -> bool {
+        self.mode == LoaderMode::Train
+    }
+
+    /// Checks the settings for `items` items.
+    ///
+    /// # Errors
+    /// Names the setting that cannot work.
+    pub fn validate(&self, items: usize) -> Result<()> {
+        let sizes = [("batch", self.batch), ("workers", self.workers), ("prefetch", self.prefetch)];
+        if let Some((setting, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::setting(*setting, "is 0", "use 1 or more"));
+        }
+        if items == 0 || u32::try_from(items).is_err() {
+            let problem = format!("the data set has {items} items");
+            return Err(Error::setting("annotations", problem, "give between one and 4 billion records"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,249 @@
+//! Persistent threads that read items and put batches together.
+
+use super::{Collate, LoaderOptions};
+use crate::{
+    Error, Result,
+    data::{EpochDataset, HostBatch, Item, Unreadable},
+    rng::{Rng, text_key},
+};
+use std::{
+    any::Any,
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+/// Other items tried in place of an unreadable one.
+const REPLACEMENTS: u64 = 8;
+
+/// One item of a batch to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    pub epoch: u64,
+    pub index: usize,
+}
+
+/// A finished batch; none where evaluation could read nothing of it.
+pub struct Built {
+    pub batch: Result<Option<HostBatch>>,
+    pub failures: Vec<Unreadable>,
+}
+
+/// What became of one item.
+struct Outcome {
+    item: Result<Option<Item>>,
+    failures: Vec<Unreadable>,
+}
+
+/// A batch some of whose items are still being read.
+struct Building {
+    outcomes: Vec<Option<Outcome>>,
+    left: usize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<(u64, usize, Slot)>,
+    building: HashMap<u64, Building>,
+    ready: HashMap<u64, Built>,
+    /// Tickets from here on are wanted; older ones were forgotten.
+    wanted: u64,
+    next_ticket: u64,
+    stop: bool,
+}
+
+/// What the threads share.
+struct Shared {
+    dataset: Arc<dyn EpochDataset>,
+    collate: Arc<dyn Collate>,
+    training: bool,
+    seed: u64,
+    items: Range<usize>,
+    state: Mutex<State>,
+    /// There is work, or it is over.
+    work: Condvar,
+    /// A batch is ready.
+    done: Condvar,
+}
+
+/// The threads; they end, each after the item it is reading, when this is dropped.
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+impl Pool {
+    /// Starts the threads.
+    pub fn start(
+        dataset: &Arc<dyn EpochDataset>,
+        collate: &Arc<dyn Collate>,
+        options: &LoaderOptions,
+        items: Range<usize>,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            dataset: Arc::clone(dataset),
+            collate: Arc::clone(collate),
+            training: options.training(),
+            seed: options.seed,
+            items,
+            state: Mutex::new(State::default()),
+            work: Condvar::new(),
+            done: Condvar::new(),
+        });
+        for _ in 0..options.workers {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || shared.run());
+        }
+        Self { shared }
+    }
+
+    /// Orders a batch; the ticket fetches it.
+    pub fn submit(&self, slots: impl ExactSizeIterator<Item = Slot>) -> u64 {
+        let mut state = self.shared.lock();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        let count = slots.len();
+        state.jobs.extend(slots.enumerate().map(|(place, slot)| (ticket, place, slot)));
+        let outcomes = std::iter::repeat_with(|| None).take(count).collect();
+        state.building.insert(ticket, Building { outcomes, left: count });
+        self.shared.work.notify_all();
+        ticket
+    }
+
+    /// Waits for the batch of `ticket`, which must have been ordered and not forgotten.
+    pub fn wait(&self, ticket: u64) -> Built {
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(built) = state.ready.remove(&ticket) {
+                return built;
+            }
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Drops every batch that was ordered.
+    pub fn forget(&self) {
+        let mut state = self.shared.lock();
+        state.jobs.clear();
+        state.building.clear();
+        state.ready.clear();
+        state.wanted = state.next_ticket;
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.forget();
+        self.shared.lock().stop = true;
+        self.shared.work.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life of a thread.
+    fn run(&self) {
+        while let Some((ticket, place, slot)) = self.next_job() {
+            let outcome = self.read(slot);
+            if let Some(building) = self.deliver(ticket, place, outcome) {
+                let built = self.assemble(building);
+                let mut state = self.lock();
+                if ticket >= state.wanted {
+                    state.ready.insert(ticket, built);
+                }
+                self.done.notify_all();
+            }
+        }
+    }
+
+    fn next_job(&self) -> Option<(u64, usize, Slot)> {
+        let mut state = self.lock();
+        loop {
+            if state.stop {
+                return None;
+            }
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Puts the outcome in its place; gives back the batch if it was the last one.
+    fn deliver(&self, ticket: u64, place: usize, outcome: Outcome) -> Option<Building> {
+        let mut state = self.lock();
+        let building = state.building.get_mut(&ticket)?;
+        building.outcomes[place] = Some(outcome);
+        building.left -= 1;
+        if building.left > 0 {
+            return None;
+        }
+        state.building.remove(&ticket)
+    }
+
+    /// Reads an item; in training, another one in its place if need be, drawn from the seed.
+    fn read(&self, slot: Slot) -> Outcome {
+        let mut rng = Rng::new(self.seed, &[text_key("replacement"), slot.epoch, slot.index as u64]);
+        let (mut failures, mut index) = (Vec::new(), slot.index);
+        for _ in 0..=REPLACEMENTS {
+            match self.attempt(slot.epoch, index) {
+                Ok(item) => return Outcome { item: Ok(Some(item)), failures },
+                Err(error) => match configuration_fault(&error) {
+                    Some(fault) if self.training => return Outcome { item: Err(fault), failures },
+                    _ => failures.push(Unreadable { media: self.dataset.media(index), reason: error.to_string() }),
+                },
+            }
+            if !self.training {
+                return Outcome { item: Ok(None), failures };
+            }
+            index = self.items.start + rng.below(self.items.len());
+        }
+        let problem = format!("item {} and {REPLACEMENTS} others in its place could not be read", slot.index);
+        let remedy = "check the videos and the media folder".to_owned();
+        Outcome { item: Err(Error::Training { problem, remedy }), failures }
+    }
+
+    /// One item; a panic becomes an error.
+    fn attempt(&self, epoch: u64, index: usize) -> std::result::Result<Item, Arc<Error>> {
+        catch_unwind(AssertUnwindSafe(|| self.dataset.draw(epoch, index))).unwrap_or_else(|panic| {
+            let problem = format!("the reader failed ({})", panic_text(&*panic));
+            Err(Arc::new(Error::file(self.dataset.media(index), problem, "leave the file out and report it")))
+        })
+    }
+
+    fn assemble(&self, building: Building) -> Built {
+        let (mut items, mut failures, mut fault) = (Vec::new(), Vec::new(), None);
+        for outcome in building.outcomes.into_iter().flatten() {
+            failures.extend(outcome.failures);
+            match outcome.item {
+                Ok(item) => items.extend(item),
+                Err(error) => fault = fault.or(Some(error)),
+            }
+        }
+        let batch = match fault {
+            Some(error) => Err(error),
+            None if items.is_empty() => Ok(None),
+            None => catch_unwind(AssertUnwindSafe(|| self.collate.collate(items))).unwrap_or_else(|panic| {
+                let problem = format!("a batch could not be put together ({})", panic_text(&*panic));
+                Err(Error::Training { problem, remedy: "report this".into() })
+            }).map(Some),
+        };
+        Built { batch, failures }
+    }
+}
+
+/// A fault of the machine rather than of the file: replacing the item would hide it.
+fn configuration_fault(error: &Error) -> Option<Error> {
+    match error {
+        Error::Video(fault) if fault.is_configuration() => Some(Error::Video(fault.clone())),
+        _ => None,
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".into())
+}
