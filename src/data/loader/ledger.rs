@@ -1,10 +1,7 @@
 //! The account of what could not be read, and the limit that ends a run.
 
 use super::LoaderOptions;
-use crate::{
-    Error, Result,
-    data::Unreadable,
-};
+use crate::{Error, Result, data::Unreadable};
 use std::collections::BTreeMap;
 
 /// How many videos may turn out unreadable before training stops: the larger of two bounds, so that a small data set

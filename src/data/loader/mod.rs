@@ -70,7 +70,7 @@ impl Loader {
     /// A loader over all of `dataset`.
     ///
     /// # Errors
-    /// An empty data set, a batch or prefetch of 0, or more items left out at the start than the limit allows.
+    /// An empty data set, or a batch, prefetch or number of workers of 0.
     pub fn new(dataset: Arc<dyn EpochDataset>, collate: Arc<dyn Collate>, options: LoaderOptions) -> Result<Self> {
         let items = 0..dataset.len();
         Self::over(dataset, collate, options, items)
@@ -101,7 +101,12 @@ impl Loader {
         let Inner { plan, dataset, collate, options, .. } = &*self.inner;
         let all = plan.items();
         let clamp = |offset: usize| (all.start + offset).min(all.end);
-        Self::over(Arc::clone(dataset), Arc::clone(collate), options.clone(), clamp(start)..clamp(end).max(clamp(start)))
+        Self::over(
+            Arc::clone(dataset),
+            Arc::clone(collate),
+            options.clone(),
+            clamp(start)..clamp(end).max(clamp(start)),
+        )
     }
 
     /// Batches of an epoch.
@@ -117,6 +122,17 @@ impl Loader {
     /// The batch that comes next: what a checkpoint has to remember.
     pub fn position(&self) -> Cursor {
         self.flow().next
+    }
+
+    /// The place after `taken` batches from the start.
+    pub fn cursor_after(&self, taken: usize) -> Cursor {
+        Cursor { epoch: (taken / self.batches()) as u64, batch: taken % self.batches() }
+    }
+
+    /// Batches from where the loader stands, epoch after epoch in training, until an error.
+    pub fn endless(&self) -> impl Iterator<Item = BatchResult> {
+        let loader = self.clone();
+        std::iter::from_fn(move || loader.take())
     }
 
     /// Continues at `cursor`, exactly as a run that had come there by itself.
@@ -184,7 +200,7 @@ impl Loader {
     fn fill(&self, flow: &mut Flow) {
         let Inner { plan, options, pool, .. } = &*self.inner;
         while flow.tickets.len() < options.prefetch {
-            if !options.training() && flow.ahead.epoch > flow.next.epoch {
+            if !options.training() && flow.ahead.epoch > 0 {
                 return;
             }
             let epoch = flow.ahead.epoch;

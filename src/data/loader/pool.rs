@@ -226,10 +226,12 @@ impl Shared {
         let batch = match fault {
             Some(error) => Err(error),
             None if items.is_empty() => Ok(None),
-            None => catch_unwind(AssertUnwindSafe(|| self.collate.collate(items))).unwrap_or_else(|panic| {
-                let problem = format!("a batch could not be put together ({})", panic_text(&*panic));
-                Err(Error::Training { problem, remedy: "report this".into() })
-            }).map(Some),
+            None => catch_unwind(AssertUnwindSafe(|| self.collate.collate(items)))
+                .unwrap_or_else(|panic| {
+                    let problem = format!("a batch could not be put together ({})", panic_text(&*panic));
+                    Err(Error::Training { problem, remedy: "report this".into() })
+                })
+                .map(Some),
         };
         Built { batch, failures }
     }

@@ -109,11 +109,15 @@ fn a_resumed_loader_continues_the_exact_sequence() {
         let position = first.position();
         assert_eq!(position, Cursor { epoch: (stop / 4) as u64, batch: stop % 4 });
         let second = loader(numbers(23), train(5, 3));
+        assert_eq!(second.cursor_after(stop), position);
         second.seek(position).unwrap();
         let rest = sequence(&second, 3 - stop / 4);
         assert_eq!(rest, whole[stop..]);
         assert_eq!(sequence(&first, 3 - stop / 4), rest, "a dropped iterator is continued as well");
     }
+    let endless = loader(numbers(23), train(5, 1));
+    let indices: Vec<Vec<usize>> = endless.endless().take(12).map(|batch| batch.unwrap().indices).collect();
+    assert!(indices.iter().zip(&whole).all(|(batch, pairs)| batch.iter().eq(pairs.iter().map(|pair| &pair.0))));
     assert!(loader(numbers(23), train(5, 1)).seek(Cursor { epoch: 0, batch: 4 }).is_err());
 }
 
@@ -218,12 +222,12 @@ fn a_batch_lies_in_memory_as_it_says() {
 
 #[test]
 fn burns_trait_sees_whole_epochs_and_slices() {
-    fn indices(loader: &dyn DataLoader<crate::backend::Ndarray, BatchResult>) -> Vec<usize> {
+    fn indices(loader: &dyn DataLoader<burn_ndarray::NdArray, BatchResult>) -> Vec<usize> {
         loader.iter().flat_map(|batch| batch.unwrap().indices).collect()
     }
     let loader = loader(numbers(11), LoaderOptions { workers: 1, ..LoaderOptions::evaluate(4) });
     assert_eq!(indices(&loader), (0..11).collect::<Vec<_>>());
-    let slice = DataLoader::<crate::backend::Ndarray, BatchResult>::slice(&loader, 3, 9);
+    let slice = DataLoader::<burn_ndarray::NdArray, BatchResult>::slice(&loader, 3, 9);
     assert_eq!((slice.num_items(), indices(&*slice)), (6, (3..9).collect()));
     let mut iter = slice.iter();
     iter.next();

@@ -6,9 +6,29 @@ use serde_json::{Map, Value};
 /// Keys with a meaning; the last line of them is accepted and ignored: what Singularity's own files and common
 /// corpora carry besides.
 pub const KEYS: [&str; 23] = [
-    "video", "image", "caption", "start", "end", "question", "question_id", "answer", "type", "id", "video_id",
-    "image_id", "dataset", "split", "category", "category_id", "duration", "fps", "url", "width", "height",
-    "answer_type", "question_type",
+    "video",
+    "image",
+    "caption",
+    "start",
+    "end",
+    "question",
+    "question_id",
+    "answer",
+    "type",
+    "id",
+    "video_id",
+    "image_id",
+    "dataset",
+    "split",
+    "category",
+    "category_id",
+    "duration",
+    "fps",
+    "url",
+    "width",
+    "height",
+    "answer_type",
+    "question_type",
 ];
 
 /// What is wrong with a record, and the remedy.
@@ -134,10 +154,14 @@ mod tests {
     fn singularitys_records_are_understood() {
         let template = record(json!({"video": ["1.webm", "2.webm"], "caption": "Moving [something] up"})).unwrap();
         assert_eq!((template.media.as_str(), template.also), ("1.webm", vec!["2.webm".to_owned()]));
-        let question = json!({"video": "v", "question": "what?", "question_id": 7, "answer": ["a", "b", "a"], "type": 3});
+        let question =
+            json!({"video": "v", "question": "what?", "question_id": 7, "answer": ["a", "b", "a"], "type": 3});
         let question = record(question).unwrap();
         assert_eq!((question.question.as_deref(), question.id.as_deref()), (Some("what?"), Some("7")));
-        assert_eq!((question.answers, question.types), (vec!["a".into(), "b".into(), "a".into()], vec!["3".to_owned()]));
+        assert_eq!(
+            (question.answers, question.types),
+            (vec!["a".into(), "b".into(), "a".into()], vec!["3".to_owned()])
+        );
         let choice = record(json!({"image": "i.jpg", "caption": ["a", "b"], "answer": 1})).unwrap();
         assert_eq!((choice.media.as_str(), choice.captions.len(), choice.answers), ("i.jpg", 2, vec!["1".to_owned()]));
     }

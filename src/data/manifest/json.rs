@@ -89,7 +89,10 @@ fn read_line(bytes: &[u8], path: &Path, line: usize) -> Result<Record> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ManifestOptions, tests::{read_as, sentence}};
+    use super::super::{
+        ManifestOptions,
+        tests::{read_as, sentence},
+    };
 
     #[test]
     fn blank_lines_and_windows_ends_are_passed_over() {

@@ -1,5 +1,5 @@
 //! Manifests: which clip goes with which text. JSON lists, JSON lines and tables with named columns become
-//! [`Record`]s; the data sets' original formats are the importers' business.
+//! [`Record`]s here; the data sets' original formats do so in [`import`].
 
 mod check;
 mod fields;
@@ -8,7 +8,10 @@ mod table;
 
 pub use check::too_long;
 
-use super::Record;
+use super::{
+    Record,
+    import::{self, Format, Purpose},
+};
 use crate::{Error, Result, text::clean};
 use std::{
     fs::File,
@@ -41,6 +44,8 @@ pub enum ManifestFormat {
         /// What parts the columns.
         separator: char,
     },
+    /// The original format of a data set, read by its importer.
+    Original(Format),
 }
 
 impl std::fmt::Display for ManifestFormat {
@@ -50,6 +55,7 @@ impl std::fmt::Display for ManifestFormat {
             Self::JsonLines => f.write_str("json lines"),
             Self::Table { separator: '\t' } => f.write_str("tsv"),
             Self::Table { separator: ',' } => f.write_str("csv"),
+            Self::Original(format) => format.fmt(f),
             Self::Table { separator } => write!(f, "table separated by {separator:?}"),
         }
     }
@@ -69,6 +75,26 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Reads whatever there is to learn from at `path`: a data set's original file or shards, else a manifest as
+    /// [`Manifest::read`] does. Columns or a separator named by the person mean a table.
+    ///
+    /// # Errors
+    /// As [`Manifest::read`] and [`import::import`].
+    pub fn read_any(path: &Path, options: &ManifestOptions) -> Result<Self> {
+        let named = options.video_key.is_some() || options.caption_key.is_some() || options.separator.is_some();
+        let format = if named { None } else { import::detect(path).ok() };
+        let Some(format) = format.filter(|f| f.benchmarks().is_some() || *f == Format::Webdataset) else {
+            return Self::read(path, options);
+        };
+        let imported = import::import(path, &import::Options { purpose: Purpose::Train, ..Default::default() })?;
+        let (format, warnings) = (ManifestFormat::Original(format), imported.warnings);
+        let mut records = imported.records;
+        if options.paragraphs {
+            records.iter_mut().for_each(join_paragraph);
+        }
+        Ok(Self { path: path.to_path_buf(), format, records, warnings })
+    }
+
     /// Reads the manifest at `path`, whose format is told by its content: `[` opens a JSON list, `{` JSON lines,
     /// anything else a table.
     ///
@@ -172,6 +198,22 @@ pub(super) mod tests {
             let expected = Record { media: "a.mp4".into(), captions: vec!["x".into()], ..Record::default() };
             assert_eq!(manifest.records, [expected]);
         }
+    }
+
+    #[test]
+    fn original_files_go_through_their_importer_unless_columns_are_named() {
+        let content = b"videoid,name,page_idx,page_dir,duration,contentUrl\n7,a red dog,1,p/q,PT00H00M17S,u\n";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("webvid.csv");
+        std::fs::write(&path, content).unwrap();
+        let original = Manifest::read_any(&path, &ManifestOptions::default()).unwrap();
+        assert_eq!(original.format, ManifestFormat::Original(Format::WebvidCsv));
+        assert_eq!(original.records[0].media, "p/q/7.mp4");
+        let key = |name: &str| Some(name.to_owned());
+        let named = ManifestOptions { video_key: key("videoid"), caption_key: key("name"), ..Default::default() };
+        assert_eq!(Manifest::read_any(&path, &named).unwrap().records[0].media, "7");
+        std::fs::write(&path, b"{\"video\": \"a\", \"captoin\": \"x\"}").unwrap();
+        assert!(Manifest::read_any(&path, &ManifestOptions::default()).unwrap_err().to_string().contains("captoin"));
     }
 
     #[test]

@@ -15,7 +15,11 @@ const SEPARATORS: [u8; 4] = [b'\t', b',', b';', b'|'];
 pub fn read(mut reader: impl BufRead, path: &Path, options: &ManifestOptions) -> Result<(ManifestFormat, Vec<Record>)> {
     let separator = match options.separator {
         Some(c) => u8::try_from(c).ok().filter(u8::is_ascii).ok_or_else(|| {
-            Error::setting("--sep", format!("{c:?} is not a single ASCII character"), "use a comma, a semicolon or a tab")
+            Error::setting(
+                "--sep",
+                format!("{c:?} is not a single ASCII character"),
+                "use a comma, a semicolon or a tab",
+            )
         })?,
         None => detect(reader.fill_buf().map_err(|e| Error::io(path, &e))?),
     };

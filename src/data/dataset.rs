@@ -1,0 +1,360 @@
+//! Records and a folder of videos as a data set of clips.
+
+use super::{
+    EpochDataset, Found, Item, ItemResult, MediaFolder, Record, Unreadable, UnreadableLimit, media::ambiguous,
+};
+use crate::{
+    Error, Result,
+    rng::{Rng, text_key},
+    video::{ClipRequest, FrameSampling, ReaderOptions, Transform, ffmpeg_available, needs_ffmpeg, read_clip},
+};
+use burn_dataset::Dataset;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// How clips are made of videos.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClipSettings {
+    /// Frames of a clip.
+    pub frames: usize,
+    /// Random frames, crops, flips and captions, and unusable files left out; else middle frames, the whole picture,
+    /// the first caption, and unusable files kept as errors.
+    pub training: bool,
+    /// Crop, resize, flip and normalisation.
+    pub transform: Transform,
+    /// Several videos answer to one caption (SSv2 templates): the caption is the identity, not the video.
+    pub identity_by_caption: bool,
+    /// Seed of all draws.
+    pub seed: u64,
+    /// Missing files that are accepted in training.
+    pub limit: UnreadableLimit,
+    /// How videos are read.
+    pub reader: ReaderOptions,
+}
+
+impl ClipSettings {
+    /// Training clips of `frames` frames of `size` × `size` pixels; mirrored half the time unless `flip` says no.
+    pub fn train(frames: usize, size: usize, flip: bool, seed: u64) -> Self {
+        let mut transform = Transform::new(size);
+        transform.flip = if flip { 0.5 } else { 0.0 };
+        Self { training: true, transform, seed, ..Self::evaluate(frames, size) }
+    }
+
+    /// Evaluation clips of `frames` frames of `size` × `size` pixels.
+    pub fn evaluate(frames: usize, size: usize) -> Self {
+        Self {
+            frames,
+            training: false,
+            transform: Transform::new(size),
+            identity_by_caption: false,
+            seed: 0,
+            limit: UnreadableLimit::default(),
+            reader: ReaderOptions::default(),
+        }
+    }
+}
+
+/// Clips of real videos.
+#[derive(Clone, Debug)]
+pub struct VideoDataset {
+    records: Vec<Record>,
+    folder: Arc<MediaFolder>,
+    settings: ClipSettings,
+    left_out: Vec<Unreadable>,
+}
+
+impl VideoDataset {
+    /// The clips of `records`, whose videos lie below `media`.
+    ///
+    /// In training, records without any usable video are left out now: the file is missing, or only the `ffmpeg`
+    /// program reads it and there is none; [`EpochDataset::left_out`] lists them.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, a video name that means several files, nothing usable, or more missing files
+    /// than the limit.
+    pub fn new(records: Vec<Record>, media: &Path, settings: ClipSettings) -> Result<Self> {
+        let folder = Arc::new(MediaFolder::open(media)?);
+        let mut dataset = Self { records, folder, settings, left_out: Vec::new() };
+        if dataset.settings.training {
+            dataset.leave_out(media)?;
+        }
+        Ok(dataset)
+    }
+
+    /// Record `index`.
+    pub fn record(&self, index: usize) -> Option<&Record> {
+        self.records.get(index)
+    }
+
+    /// All records, in order.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    fn leave_out(&mut self, media: &Path) -> Result<()> {
+        let (asked, ffmpeg) = (self.records.len(), ffmpeg_available());
+        let mut faults: HashMap<String, Option<Fault>> = HashMap::new();
+        for video in self.records.iter().flat_map(Record::videos) {
+            if !faults.contains_key(video) {
+                faults.insert(video.to_owned(), fault(&self.folder, video, ffmpeg)?);
+            }
+        }
+        let usable = |video: &str| faults.get(video).is_none_or(Option::is_none);
+        self.records.iter_mut().for_each(|record| keep_usable(record, &usable));
+        self.records.retain(|record| usable(&record.media));
+        let (missing, left_out) = account(faults);
+        self.left_out = left_out;
+        let allowed = self.settings.limit.allowed(asked);
+        match self.left_out.first() {
+            Some(first) if self.records.is_empty() || missing > allowed => {
+                let count = self.left_out.len();
+                let problem = format!(
+                    "{count} videos of {asked} records cannot be used, such as `{}`: {}",
+                    first.media, first.reason
+                );
+                Err(Error::file(media, problem, "check --media and the names in the annotations"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One of the record's videos and captions; drawn in training, the first in evaluation.
+    fn choose<'a>(&self, record: &'a Record, epoch: u64, index: usize) -> (&'a str, &'a str) {
+        let mut rng = self.rng("text", epoch, index);
+        let mut pick = |count: usize| if self.settings.training && count > 1 { rng.below(count) } else { 0 };
+        let video = record.videos().nth(pick(1 + record.also.len())).unwrap_or(&record.media);
+        let texts =
+            record.captions.iter().chain(record.captions.is_empty().then_some(&record.question).into_iter().flatten());
+        let caption = texts.map(String::as_str).nth(pick(record.captions.len())).unwrap_or_default();
+        (video, caption)
+    }
+
+    fn rng(&self, purpose: &str, epoch: u64, index: usize) -> Rng {
+        Rng::new(self.settings.seed, &[text_key(purpose), epoch, index as u64])
+    }
+
+    fn read(&self, video: &str, record: &Record, epoch: u64, index: usize) -> Result<Vec<f32>> {
+        let ClipSettings { frames, training, transform, reader, .. } = &self.settings;
+        let sampling = if *training { FrameSampling::Rand } else { FrameSampling::Middle };
+        let request = ClipRequest { start: record.start, end: record.end, ..ClipRequest::new(*frames, sampling) };
+        let file = VideoFile::find(&self.folder, video)?;
+        let clip = read_clip(file.path(), &request, &self.rng("frames", epoch, index), reader)?;
+        let view = match training {
+            true => transform.draw(&clip.frames, &mut self.rng("view", epoch, index)),
+            false => transform.whole(&clip.frames),
+        };
+        Ok(transform.apply(&clip.frames, &view))
+    }
+}
+
+impl Dataset<ItemResult> for VideoDataset {
+    fn get(&self, index: usize) -> Option<ItemResult> {
+        (index < self.records.len()).then(|| self.draw(0, index))
+    }
+
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+}
+
+impl EpochDataset for VideoDataset {
+    fn draw(&self, epoch: u64, index: usize) -> ItemResult {
+        let Some(record) = self.records.get(index) else {
+            let problem = format!("there is no record {index} among {}", self.records.len());
+            return Err(Arc::new(Error::Training { problem, remedy: "check the annotations".into() }));
+        };
+        let (video, caption) = self.choose(record, epoch, index);
+        let frames = self.read(video, record, epoch, index).map_err(Arc::new)?;
+        let identity = match self.settings.identity_by_caption {
+            true => text_key(caption),
+            false => identity(video, record),
+        };
+        Ok(Item { frames, caption: caption.to_owned(), identity, index, media: video.to_owned() })
+    }
+
+    fn media(&self, index: usize) -> String {
+        self.records.get(index).map_or_else(|| format!("record {index}"), |record| record.media.clone())
+    }
+
+    fn left_out(&self) -> &[Unreadable] {
+        &self.left_out
+    }
+}
+
+/// The key of a clip: its path below the media folder, and its span where it is a part of the file. The file name
+/// alone would make positives of different videos in different folders.
+fn identity(video: &str, record: &Record) -> u64 {
+    match (record.start, record.end) {
+        (None, None) => text_key(video),
+        (start, end) => text_key(&format!("{video}\n{start:?}\n{end:?}")),
+    }
+}
+
+/// Why a video cannot be used.
+struct Fault {
+    /// The file is not there, in contrast to the program that reads it.
+    missing: bool,
+    reason: String,
+}
+
+/// What is wrong with `video`, as far as its name and headers tell.
+fn fault(folder: &MediaFolder, video: &str, ffmpeg: bool) -> Result<Option<Fault>> {
+    let path = match folder.find(video) {
+        Found::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
+        Found::Missing => return Ok(Some(Fault { missing: true, reason: "there is no such file".into() })),
+        Found::File(path) if !ffmpeg => path,
+        Found::File(_) | Found::Member(_) => return Ok(None),
+    };
+    Ok(match needs_ffmpeg(&path) {
+        Ok(None) => None,
+        Ok(Some(format)) => {
+            let reason = format!("{format} needs the `ffmpeg` program, which was not found; install it");
+            Some(Fault { missing: false, reason })
+        }
+        Err(error) => Some(Fault { missing: true, reason: error.to_string() }),
+    })
+}
+
+/// Drops the unusable videos of a record that has usable ones besides.
+fn keep_usable(record: &mut Record, usable: &impl Fn(&str) -> bool) {
+    record.also.retain(|video| usable(video));
+    if !usable(&record.media) && !record.also.is_empty() {
+        record.media = record.also.remove(0);
+    }
+}
+
+/// The number of missing files, and all faults in the order of their names.
+fn account(faults: HashMap<String, Option<Fault>>) -> (usize, Vec<Unreadable>) {
+    let missing = faults.values().flatten().filter(|fault| fault.missing).count();
+    let named = faults.into_iter().filter_map(|(media, fault)| Some(Unreadable { media, reason: fault?.reason }));
+    let mut named: Vec<Unreadable> = named.collect();
+    named.sort_by(|a, b| a.media.cmp(&b.media));
+    (missing, named)
+}
+
+/// A video as a file: one of the folder, or a shard's member copied out for as long as this lives.
+struct VideoFile {
+    path: PathBuf,
+    copied: bool,
+}
+
+impl VideoFile {
+    fn find(folder: &MediaFolder, video: &str) -> Result<Self> {
+        static COPIES: AtomicU64 = AtomicU64::new(0);
+        let member = match folder.find(video) {
+            Found::File(path) => return Ok(Self { path, copied: false }),
+            Found::Missing => {
+                return Err(Error::file(video, "there is no such file", "check --media and the annotations"));
+            }
+            Found::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
+            Found::Member(member) => member,
+        };
+        let name = format!("svitt-{}-{}", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
+        let file = Self { path: std::env::temp_dir().join(name), copied: true };
+        std::fs::write(&file.path, member.read()?).map_err(|e| Error::io(&file.path, &e))?;
+        Ok(file)
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for VideoFile {
+    fn drop(&mut self) {
+        if self.copied {
+            // Nothing can be done about a copy that will not go; the system clears its temporary folder.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(media: &str, captions: &[&str]) -> Record {
+        let captions = captions.iter().map(|caption| (*caption).to_owned()).collect();
+        Record { media: media.into(), captions, ..Record::default() }
+    }
+
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "no video at all").unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn missing_files_are_left_out_in_training_and_reported_in_evaluation() {
+        let dir = folder(&["a b.mp4", "c'\".mp4", "-d.mp4"]);
+        let records = ["a b.mp4", "gone.mp4", "c'\".mp4", "-d.mp4"].map(|name| record(name, &["x"])).to_vec();
+        let training = VideoDataset::new(records.clone(), dir.path(), ClipSettings::train(3, 8, true, 0)).unwrap();
+        assert_eq!((training.len(), training.left_out()[0].media.as_str()), (3, "gone.mp4"));
+        assert_eq!(training.media(1), "c'\".mp4");
+        let scoring = VideoDataset::new(records, dir.path(), ClipSettings::evaluate(3, 8)).unwrap();
+        assert_eq!((scoring.len(), scoring.left_out().len()), (4, 0));
+        let message = scoring.get(1).unwrap().unwrap_err().to_string();
+        assert!(message.contains("gone.mp4: there is no such file"), "{message}");
+        assert!(scoring.get(4).is_none());
+    }
+
+    #[test]
+    fn a_wrong_media_folder_is_an_error() {
+        let dir = folder(&["a.mp4"]);
+        let settings = || ClipSettings::train(3, 8, true, 0);
+        let all = [record("x.mp4", &["x"]), record("y.mp4", &["y"])].to_vec();
+        let message = VideoDataset::new(all, dir.path(), settings()).unwrap_err().to_string();
+        assert!(message.contains("2 videos of 2 records") && message.contains("`x.mp4`"), "{message}");
+        let most: Vec<Record> =
+            (0..9).map(|i| record(&format!("{i}.mp4"), &["x"])).chain([record("a.mp4", &["a"])]).collect();
+        assert!(VideoDataset::new(most, dir.path(), settings()).is_err(), "9 of 10 missing is past the limit of 5");
+        let none = VideoDataset::new(vec![record("a.mp4", &["a"])], &dir.path().join("no"), settings());
+        assert!(none.is_err());
+    }
+
+    #[test]
+    fn draws_depend_on_epoch_and_index_and_cover_all_choices() {
+        let dir = folder(&["a.webm", "b.webm", "c.webm"]);
+        let mut many = record("a.webm", &["one", "two", "three"]);
+        many.also = vec!["b.webm".into(), "c.webm".into(), "gone.webm".into()];
+        let records = vec![many.clone(); 2];
+        let data = VideoDataset::new(records.clone(), dir.path(), ClipSettings::train(3, 8, false, 5)).unwrap();
+        let kept = data.record(0).unwrap();
+        assert_eq!(kept.also, ["b.webm", "c.webm"], "one of four videos is missing");
+        let drawn: Vec<_> = (0..200).map(|epoch| data.choose(kept, epoch, 0)).collect();
+        assert_eq!(drawn, (0..200).map(|epoch| data.choose(kept, epoch, 0)).collect::<Vec<_>>());
+        let distinct: std::collections::BTreeSet<_> = drawn.iter().collect();
+        assert_eq!(distinct.len(), 9, "3 videos × 3 captions");
+        assert_ne!(drawn, (0..200).map(|epoch| data.choose(kept, epoch, 1)).collect::<Vec<_>>());
+        let scoring = VideoDataset::new(records, dir.path(), ClipSettings::evaluate(3, 8)).unwrap();
+        assert_eq!(scoring.choose(&many, 9, 1), ("a.webm", "one"));
+    }
+
+    #[test]
+    fn identity_is_path_and_span() {
+        let span = |media: &str, start| Record { start, ..record(media, &["x"]) };
+        let of = |record: &Record| identity(&record.media, record);
+        assert_eq!(of(&span("x/a.mp4", None)), of(&span("x/a.mp4", None)));
+        assert_ne!(of(&span("x/a.mp4", None)), of(&span("y/a.mp4", None)));
+        assert_ne!(of(&span("x/a.mp4", Some(1.0))), of(&span("x/a.mp4", Some(2.0))));
+    }
+
+    #[test]
+    fn a_question_stands_in_for_a_caption() {
+        let dir = folder(&["a.mp4"]);
+        let mut asked = record("a.mp4", &[]);
+        asked.question = Some("what?".into());
+        let data = VideoDataset::new(vec![asked.clone()], dir.path(), ClipSettings::evaluate(3, 8)).unwrap();
+        assert_eq!(data.choose(&asked, 0, 0).1, "what?");
+    }
+}
