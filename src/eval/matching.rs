@@ -79,18 +79,12 @@ impl TextBank {
             mask[row * tokens..][..source.len() / self.hidden].fill(1.0);
         }
         let states = TensorData::new(states, [texts.len(), tokens, self.hidden]);
-        (
-            Tensor::from_data(states, device),
-            Tensor::from_data(TensorData::new(mask, [texts.len(), tokens]), device),
-        )
+        (Tensor::from_data(states, device), Tensor::from_data(TensorData::new(mask, [texts.len(), tokens]), device))
     }
 }
 
 /// `texts` as ids and mask `[texts, tokens]`, padded to the longest, whose length comes third.
-pub(super) fn padded<B: Backend>(
-    texts: &[Vec<i64>],
-    device: &B::Device,
-) -> (Tensor<B, 2, Int>, Tensor<B, 2>, usize) {
+pub(super) fn padded<B: Backend>(texts: &[Vec<i64>], device: &B::Device) -> (Tensor<B, 2, Int>, Tensor<B, 2>, usize) {
     let tokens = texts.iter().map(Vec::len).max().unwrap_or(0);
     let (mut ids, mut mask) = (Vec::new(), Vec::new());
     for text in texts {
@@ -149,8 +143,9 @@ impl<B: SvittBackend, S: ClipSource> MatchScorer<'_, B, S> {
         let width = self.model.video_norm.gamma.dims()[0];
         let tokens = states.len() / (self.clips * width).max(1);
         let clips = states.chunks_exact((tokens * width).max(1));
-        let clips: Vec<Tensor<B, 3>> =
-            clips.map(|clip| Tensor::from_data(TensorData::new(clip.to_vec(), [1, tokens, width]), self.device)).collect();
+        let clips: Vec<Tensor<B, 3>> = clips
+            .map(|clip| Tensor::from_data(TensorData::new(clip.to_vec(), [1, tokens, width]), self.device))
+            .collect();
         let mut scores = Vec::with_capacity(texts.len());
         for chunk in texts.chunks(self.batch.max(1)) {
             let (text, mask) = self.texts.batch::<B>(chunk, self.device);
