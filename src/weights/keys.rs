@@ -1,0 +1,192 @@
+//! Paths of this crate's modules ↔ official keys, written once for both directions.
+//!
+//! PyTorch stores a linear map as `[out, in]`, Burn as `[in, out]`; the video layers keep query, key and value in one
+//! matrix; the patch embedding is a convolution there and a linear map here.
+
+/// How a parameter lies in an official checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// In the same order; only the listed sizes may differ (`[1]` for a scalar).
+    Same(String),
+    /// As the transposed matrix, its input axis perhaps in several dimensions.
+    Transposed(String),
+    /// As several transposed matrices, side by side here.
+    Columns(Vec<String>),
+}
+
+impl Layout {
+    /// The official keys the parameter is made of.
+    pub fn keys(&self) -> &[String] {
+        match self {
+            Self::Same(key) | Self::Transposed(key) => std::slice::from_ref(key),
+            Self::Columns(keys) => keys,
+        }
+    }
+}
+
+/// Beginnings of module paths and what they are called officially.
+const ROOTS: [(&str, &str); 15] = [
+    ("video.embeddings.projection.", "vision_encoder.embeddings.patch_embeddings.projection."),
+    ("video.embeddings.", "vision_encoder.embeddings."),
+    ("video.layers.", "vision_encoder.encoder.layer."),
+    ("video.pool_norm.", "vision_encoder.pooler.layernorm."),
+    ("video_norm.", "vision_layernorm."),
+    ("text.embeddings.", "text_encoder.bert.embeddings."),
+    ("text.layers.", "text_encoder.bert.encoder.layer."),
+    ("text.mlm.", "text_encoder.cls.predictions."),
+    ("decoder.embeddings.", "text_decoder.bert.embeddings."),
+    ("decoder.layers.", "text_decoder.bert.encoder.layer."),
+    ("decoder.mlm.", "text_decoder.cls.predictions."),
+    ("video_proj.", "vision_proj."),
+    ("text_proj.", "text_proj."),
+    ("itm_head.", "itm_head."),
+    ("temp", "temp"),
+];
+
+/// Parts of a video layer.
+const VIDEO_LAYER: [(&str, &str); 9] = [
+    ("norm_before.", "layernorm_before."),
+    ("norm_after.", "layernorm_after."),
+    ("query_bias", "attention.attention.query.bias"),
+    ("value_bias", "attention.attention.value.bias"),
+    ("position_table", "attention.attention.relative_position_bias.relative_position_bias_table"),
+    ("attention_out.", "attention.output.dense."),
+    ("up.", "intermediate.dense."),
+    ("down.", "output.dense."),
+    ("lambda_", "lambda_"),
+];
+
+/// Parts of a BERT layer.
+const BERT_LAYER: [(&str, &str); 13] = [
+    ("attention.query.", "attention.self.query."),
+    ("attention.key.", "attention.self.key."),
+    ("attention.value.", "attention.self.value."),
+    ("attention.output.", "attention.output.dense."),
+    ("attention.norm.", "attention.output.LayerNorm."),
+    ("cross_attention.query.", "crossattention.self.query."),
+    ("cross_attention.key.", "crossattention.self.key."),
+    ("cross_attention.value.", "crossattention.self.value."),
+    ("cross_attention.output.", "crossattention.output.dense."),
+    ("cross_attention.norm.", "crossattention.output.LayerNorm."),
+    ("intermediate.", "intermediate.dense."),
+    ("output.", "output.dense."),
+    ("norm.", "output.LayerNorm."),
+];
+
+/// Parts of BERT's embeddings and of its language head.
+const BERT_REST: [(&str, &str); 6] = [
+    ("word.", "word_embeddings."),
+    ("position.", "position_embeddings."),
+    ("token_type.", "token_type_embeddings."),
+    ("dense.", "transform.dense."),
+    ("norm.", "LayerNorm."),
+    ("bias", "bias"),
+];
+
+/// The official keys of the parameter at `path` (fields and indices, joined by dots); none if it has none.
+pub fn layout(path: &str) -> Option<Layout> {
+    let (root, rest) = ROOTS.iter().find_map(|(ours, theirs)| Some((*theirs, path.strip_prefix(ours)?)))?;
+    if root.ends_with(".layer.") {
+        let (index, rest) = rest.split_once('.')?;
+        return layer_part(&format!("{root}{index}."), rest);
+    }
+    if root.starts_with("text_") && (root.contains(".bert.") || root.contains(".cls.")) {
+        let head_norm = root.ends_with(".predictions.").then(|| rest.strip_prefix("norm.")).flatten();
+        return match head_norm {
+            Some(leaf) => leaf_of(&format!("{root}transform.LayerNorm."), leaf),
+            None => translated(root, rest, &BERT_REST),
+        };
+    }
+    leaf_of(root, rest)
+}
+
+fn layer_part(root: &str, rest: &str) -> Option<Layout> {
+    if !root.starts_with("vision_encoder.") {
+        return translated(root, rest, &BERT_LAYER);
+    }
+    if rest == "qkv" {
+        let key = |name| format!("{root}attention.attention.{name}.weight");
+        return Some(Layout::Columns(["query", "key", "value"].map(key).to_vec()));
+    }
+    translated(root, rest, &VIDEO_LAYER)
+}
+
+fn translated(root: &str, rest: &str, parts: &[(&str, &str)]) -> Option<Layout> {
+    let (part, leaf) = parts.iter().find_map(|(ours, theirs)| Some((*theirs, rest.strip_prefix(ours)?)))?;
+    leaf_of(&format!("{root}{part}"), leaf)
+}
+
+/// `stem` plus the name of a field of one of Burn's own modules; of ours, the field is empty or named alike.
+fn leaf_of(stem: &str, leaf: &str) -> Option<Layout> {
+    Some(match leaf {
+        "weight" if stem.ends_with("_embeddings.") && !stem.contains("patch") => Layout::Same(format!("{stem}weight")),
+        "weight" => Layout::Transposed(format!("{stem}weight")),
+        "gamma" => Layout::Same(format!("{stem}weight")),
+        "beta" => Layout::Same(format!("{stem}bias")),
+        _ => Layout::Same(format!("{stem}{leaf}")),
+    })
+}
+
+/// `matrix` `[rows, columns]`, row-major, as `[columns, rows]`.
+pub fn transpose(matrix: &[f32], rows: usize) -> Vec<f32> {
+    let columns = matrix.len().checked_div(rows).unwrap_or(0);
+    let mut result = Vec::with_capacity(matrix.len());
+    for column in 0..columns {
+        result.extend((0..rows).map(|row| matrix[row * columns + column]));
+    }
+    result
+}
+
+/// The columns of `matrix` `[rows, parts · width]` that belong to part `part` of `parts`, as `[rows, width]`.
+pub fn columns(matrix: &[f32], rows: usize, part: usize, parts: usize) -> Vec<f32> {
+    let width = matrix.len() / (rows * parts).max(1);
+    matrix.chunks(width * parts).flat_map(|row| &row[part * width..(part + 1) * width]).copied().collect()
+}
+
+/// Matrices of `rows` rows each, side by side.
+pub fn side_by_side(matrices: &[Vec<f32>], rows: usize) -> Vec<f32> {
+    let mut result = Vec::with_capacity(matrices.iter().map(Vec::len).sum());
+    for row in 0..rows {
+        for matrix in matrices {
+            let width = matrix.len() / rows;
+            result.extend_from_slice(&matrix[row * width..(row + 1) * width]);
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_the_official_keys() {
+        let same = |key: &str| Some(Layout::Same(key.to_string()));
+        let transposed = |key: &str| Some(Layout::Transposed(key.to_string()));
+        assert_eq!(layout("temp"), same("temp"));
+        assert_eq!(layout("video.embeddings.cls_token"), same("vision_encoder.embeddings.cls_token"));
+        let patch = "vision_encoder.embeddings.patch_embeddings.projection.weight";
+        assert_eq!(layout("video.embeddings.projection.weight"), transposed(patch));
+        assert_eq!(layout("video.layers.7.lambda_2"), same("vision_encoder.encoder.layer.7.lambda_2"));
+        assert_eq!(layout("video.layers.0.up.weight"), transposed("vision_encoder.encoder.layer.0.intermediate.dense.weight"));
+        assert_eq!(layout("video.pool_norm.gamma"), same("vision_encoder.pooler.layernorm.weight"));
+        assert_eq!(layout("text.embeddings.word.weight"), same("text_encoder.bert.embeddings.word_embeddings.weight"));
+        assert_eq!(layout("text.embeddings.norm.beta"), same("text_encoder.bert.embeddings.LayerNorm.bias"));
+        assert_eq!(layout("text.mlm.norm.gamma"), same("text_encoder.cls.predictions.transform.LayerNorm.weight"));
+        assert_eq!(layout("text.mlm.bias"), same("text_encoder.cls.predictions.bias"));
+        let cross = "text_decoder.bert.encoder.layer.2.crossattention.self.key.weight";
+        assert_eq!(layout("decoder.layers.2.cross_attention.key.weight"), transposed(cross));
+        assert_eq!(layout("itm_head.bias"), same("itm_head.bias"));
+        assert_eq!(layout("video.layers.3.qkv").unwrap().keys().len(), 3);
+        assert_eq!(layout("unknown.weight"), None);
+    }
+
+    #[test]
+    fn matrices_are_cut_and_joined() {
+        let matrix = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        assert_eq!(transpose(&matrix, 2), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        let parts: Vec<Vec<f32>> = (0..3).map(|part| columns(&matrix, 2, part, 3)).collect();
+        assert_eq!(parts[1], [2.0, 5.0]);
+        assert_eq!(side_by_side(&parts, 2), matrix);
+    }
+}
