@@ -164,6 +164,23 @@ mod tests {
         assert_eq!((again.weights_sha256, again.model), (imported.weights_sha256, imported.model));
     }
 
+    /// Skipped, and saying so, where Python has no PyTorch.
+    #[test]
+    fn pytorch_loads_an_import_strictly() {
+        let python = std::env::var("PYTHON").unwrap_or("python3".to_string());
+        let has_torch = std::process::Command::new(&python).args(["-c", "import torch"]).output();
+        if !has_torch.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: {python} has no PyTorch");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("x");
+        import(&fixture("checkpoint_micro_full.pth"), &out, &ImportOptions::default()).unwrap();
+        let files = [fixture("../strict_load.py"), fixture("checkpoint_micro_model.safetensors"), out.join("model.safetensors")];
+        let output = std::process::Command::new(&python).args(files).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     #[test]
     fn clip_lengths_and_tasks_change_on_request() {
         let folder = tempfile::tempdir().unwrap();

@@ -168,7 +168,10 @@ mod tests {
         let patch = "vision_encoder.embeddings.patch_embeddings.projection.weight";
         assert_eq!(layout("video.embeddings.projection.weight"), transposed(patch));
         assert_eq!(layout("video.layers.7.lambda_2"), same("vision_encoder.encoder.layer.7.lambda_2"));
-        assert_eq!(layout("video.layers.0.up.weight"), transposed("vision_encoder.encoder.layer.0.intermediate.dense.weight"));
+        assert_eq!(
+            layout("video.layers.0.up.weight"),
+            transposed("vision_encoder.encoder.layer.0.intermediate.dense.weight")
+        );
         assert_eq!(layout("video.pool_norm.gamma"), same("vision_encoder.pooler.layernorm.weight"));
         assert_eq!(layout("text.embeddings.word.weight"), same("text_encoder.bert.embeddings.word_embeddings.weight"));
         assert_eq!(layout("text.embeddings.norm.beta"), same("text_encoder.bert.embeddings.LayerNorm.bias"));

@@ -10,6 +10,7 @@
 //! | [`spline`], [`position`] | relative position tables between clip lengths and grids (SPEC §2) |
 //! | [`matching`], [`report`] | which tensor goes where, and what became of every key |
 //! | [`checkpoint`], [`import`], [`hash`] | checkpoint folders: reading, writing, taking over |
+//! | [`keys`], [`load`], [`save`], [`open`] | module parameters under the official keys, in and out |
 
 pub mod archive;
 pub mod checkpoint;
@@ -21,6 +22,7 @@ pub mod kind;
 pub mod load;
 pub mod matching;
 pub mod object;
+pub mod open;
 pub mod pickle;
 pub mod position;
 pub mod pth;
@@ -38,6 +40,7 @@ pub use import::{ImportOptions, Imported, import};
 pub use kind::SourceKind;
 pub use load::load;
 pub use matching::MatchOptions;
+pub use open::{Opened, open_svitt};
 pub use report::Report;
 pub use save::{ExportedTensors, model_hash, save};
 pub use schema::Part;

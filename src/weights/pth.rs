@@ -184,7 +184,7 @@ mod tests {
     /// Every mutation must come back, with a value or a sentence; `SVITT_FUZZ` sets how many are tried.
     #[test]
     fn mutated_files_never_panic() {
-        let rounds = std::env::var("SVITT_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+        let rounds = std::env::var("SVITT_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
         let seeds = [MICRO.to_vec(), stream_file()];
         for round in 0..rounds {
             let mut rng = Rng::new(round, &[7]);

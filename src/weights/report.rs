@@ -64,6 +64,23 @@ impl Report {
     }
 }
 
+/// `names` with the numbers of layers written `*`, and how many there are of each if several.
+fn collapsed(names: &[String]) -> Vec<String> {
+    let pattern = |name: &String| {
+        let parts = name.split('.').map(|part| if part.bytes().all(|b| b.is_ascii_digit()) { "*" } else { part });
+        parts.collect::<Vec<_>>().join(".")
+    };
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for pattern in names.iter().map(pattern) {
+        match counts.iter_mut().find(|(other, _)| *other == pattern) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((pattern, 1)),
+        }
+    }
+    let several = |(name, count)| if count > 1 { format!("{name} ({count})") } else { name };
+    counts.into_iter().map(several).collect()
+}
+
 /// The first few of `items`, and that there are more.
 fn listed<T: fmt::Display>(items: &[T]) -> String {
     let shown: Vec<String> = items.iter().take(PRINTED).map(T::to_string).collect();
@@ -88,7 +105,7 @@ impl fmt::Display for Report {
             if names.is_empty() {
                 writeln!(f, "{title:<16} 0")?;
             } else {
-                writeln!(f, "{title:<16} {}: {}", names.len(), listed(names))?;
+                writeln!(f, "{title:<16} {}: {}", names.len(), listed(&collapsed(names)))?;
             }
         }
         write!(f, "shape mismatched {}", self.mismatched.len())?;
@@ -103,7 +120,9 @@ mod tests {
     #[test]
     fn problems_name_the_first_keys() {
         let names: Vec<String> = (0..9).map(|i| format!("k{i}")).collect();
-        let report = Report { missing: names, ..Report::default() };
+        let rebuilt = vec!["layer.0.index".to_string(), "ids".to_string(), "layer.11.index".to_string()];
+        let report = Report { missing: names, rebuilt, ..Report::default() };
+        assert!(report.to_string().contains("buffers rebuilt  3: layer.*.index (2), ids\n"));
         assert_eq!(report.problem().unwrap(), "it lacks 9 tensors (k0, k1, k2, k3, k4, k5, k6, k7, …)");
         assert!(report.to_string().contains("missing          9: k0"));
         let mismatch = Mismatch { name: "t".into(), expected: vec![2], found: vec![3] };

@@ -110,3 +110,84 @@ fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
     let data = tensor.try_into_data().map_err(|error| problem(&error))?;
     data.convert::<f32>().into_vec().map_err(|error| problem(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::infer::model_config;
+    use super::super::{Checkpoint, MatchOptions, Part, WeightSource, load, weights_hash};
+    use super::*;
+    use crate::backend::SvittBackend;
+    use crate::config::ModelConfig;
+    use crate::model::Svitt;
+
+    fn micro() -> (WeightSource, ModelConfig) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity/checkpoint_micro_full.pth");
+        let source = WeightSource::open(path).unwrap();
+        let config = model_config(&source, None).unwrap();
+        (source, config)
+    }
+
+    fn described(model: ModelConfig, part: Part) -> CheckpointInfo {
+        CheckpointInfo { model, part, absent: vec![], vocabulary: None, curriculum: None, origin: "a test".into() }
+    }
+
+    /// An official checkpoint goes into a model and out again without a changed bit.
+    fn round_trip<B: SvittBackend>() {
+        let (device, folder) = (B::Device::default(), tempfile::tempdir().unwrap());
+        let (source, config) = micro();
+        let fresh = Svitt::<B>::new(&config, 1, &device).unwrap();
+        let before = (fresh.temp.id, fresh.video.layers[1].qkv.id);
+        let (model, report) = load(fresh, &source, &config, Part::Pretraining, &MatchOptions::default()).unwrap();
+        assert!(report.is_complete() && report.unused.is_empty());
+        assert_eq!((model.temp.id, model.video.layers[1].qkv.id), before);
+        let exported = ExportedTensors::of(&model);
+        assert!(exported.names().eq(source.names()), "every key has a parameter and the other way round");
+        for name in exported.names() {
+            let (ours, theirs) = (exported.read(name).unwrap(), source.read(name).unwrap().values);
+            assert!(ours.iter().map(|v| v.to_bits()).eq(theirs.iter().map(|v| v.to_bits())), "{name}");
+        }
+        let info = described(config.clone(), Part::Pretraining);
+        let hash = save(&model, folder.path(), &info).unwrap();
+        assert_eq!((&hash, &hash), (&weights_hash(&source), &model_hash(&model, &info).unwrap()));
+        let saved = Checkpoint::open(folder.path()).unwrap();
+        let other = Svitt::<B>::new(&saved.info.model, 2, &device).unwrap();
+        let (other, _) = saved.load(other, &saved.info.model, &MatchOptions::default()).unwrap();
+        assert_eq!(model_hash(&other, &info).unwrap(), hash);
+    }
+
+    #[test]
+    #[cfg(feature = "ndarray")]
+    fn weights_survive_a_round_trip_on_ndarray() {
+        round_trip::<burn_ndarray::NdArray>();
+    }
+
+    #[test]
+    #[cfg(feature = "flex")]
+    fn weights_survive_a_round_trip_on_flex() {
+        round_trip::<burn_flex::Flex>();
+    }
+
+    #[test]
+    #[cfg(feature = "ndarray")]
+    fn one_encoder_can_be_saved_and_put_into_a_longer_model() {
+        type B = burn::backend::Autodiff<burn_ndarray::NdArray>;
+        let (device, folder) = (Default::default(), tempfile::tempdir().unwrap());
+        let (source, mut config) = micro();
+        let model = Svitt::<B>::new(&config, 1, &device).unwrap();
+        let (model, _) = load(model, &source, &config, Part::Pretraining, &MatchOptions::default()).unwrap();
+        save(&model, folder.path(), &described(config.clone(), Part::Video)).unwrap();
+        config.video.frames = 7;
+        let fresh = Svitt::<B>::new(&config, 5, &device).unwrap();
+        let text = fresh.text.embeddings.word.weight.val().into_data();
+        let saved = Checkpoint::open(folder.path()).unwrap();
+        let options = MatchOptions { convert_tables: true, ..MatchOptions::default() };
+        let (longer, report) = saved.load(fresh, &config, &options).unwrap();
+        assert_eq!(report.converted.len(), 2);
+        assert!(
+            longer.video.layers[0].qkv.is_require_grad() && longer.video.layers[0].position_table.is_require_grad()
+        );
+        assert_eq!(longer.text.embeddings.word.weight.val().into_data(), text, "the other encoder is as it was");
+        let (ours, theirs) = (&longer.video.layers[1].lambda_2, &model.video.layers[1].lambda_2);
+        assert_eq!(ours.val().into_data(), theirs.val().into_data());
+    }
+}

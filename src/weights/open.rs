@@ -1,0 +1,91 @@
+//! A checkpoint folder becomes a model, ready to run.
+
+use super::checkpoint::{Checkpoint, CheckpointInfo};
+use super::matching::MatchOptions;
+use super::report::Report;
+use super::schema::Part;
+use crate::backend::SvittBackend;
+use crate::config::ModelConfig;
+use crate::model::Svitt;
+use crate::{Error, Result};
+use std::path::Path;
+
+/// A model and where it came from.
+#[derive(Debug)]
+pub struct Opened<M> {
+    /// The model with its weights.
+    pub model: M,
+    /// Its configuration: the checkpoint's, with other frames where they were asked for.
+    pub config: ModelConfig,
+    /// The checkpoint's description.
+    pub info: CheckpointInfo,
+    /// The hash of the checkpoint's weights.
+    pub weights_sha256: String,
+    /// What became of every key.
+    pub report: Report,
+}
+
+/// Opens the pretraining and retrieval model in `folder`, for clips of `frames` frames or the checkpoint's own. Other
+/// frames mean converted position tables.
+///
+/// # Errors
+/// A folder that cannot be read or holds another kind of model, or frames that do not fit its sparsity.
+pub fn open_svitt<B: SvittBackend>(
+    folder: impl AsRef<Path>,
+    frames: Option<usize>,
+    device: &B::Device,
+) -> Result<Opened<Svitt<B>>> {
+    let checkpoint = Checkpoint::open(folder)?;
+    if checkpoint.info.part != Part::Pretraining {
+        return Err(wrong_part(&checkpoint, "retrieval"));
+    }
+    let (config, options) = wanted(&checkpoint, frames);
+    let (model, report) = checkpoint.load(Svitt::new(&config, 0, device)?, &config, &options)?;
+    Ok(opened(checkpoint, model, config, report))
+}
+
+fn wanted(checkpoint: &Checkpoint, frames: Option<usize>) -> (ModelConfig, MatchOptions) {
+    let mut config = checkpoint.info.model.clone();
+    config.video.frames = frames.unwrap_or(config.video.frames);
+    (config, MatchOptions { convert_tables: frames.is_some(), ..MatchOptions::default() })
+}
+
+fn opened<M>(checkpoint: Checkpoint, model: M, config: ModelConfig, report: Report) -> Opened<M> {
+    let Checkpoint { info, weights_sha256, .. } = checkpoint;
+    Opened { model, config, info, weights_sha256, report }
+}
+
+fn wrong_part(checkpoint: &Checkpoint, task: &str) -> Error {
+    let holds = match checkpoint.info.part {
+        Part::Pretraining => "a pretrained model",
+        Part::QuestionAnswering => "a model for question answering",
+        Part::Video => "a video encoder alone",
+        Part::Text => "a text encoder alone",
+    };
+    Error::file(&checkpoint.path, format!("it holds {holds}, which cannot do {task}"), format!("give a {task} checkpoint"))
+}
+
+#[cfg(test)]
+#[cfg(feature = "ndarray")]
+mod tests {
+    use super::super::{ImportOptions, import, model_hash};
+    use super::*;
+
+    type B = burn_ndarray::NdArray;
+
+    #[test]
+    fn a_pretrained_folder_opens_at_any_clip_length() {
+        let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity/checkpoint_micro_full.pth");
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("x");
+        import(fixture.as_ref(), &out, &ImportOptions::default()).unwrap();
+        let retrieval = open_svitt::<B>(&out, None, &Default::default()).unwrap();
+        assert_eq!(model_hash(&retrieval.model, &retrieval.info).unwrap(), retrieval.weights_sha256);
+        let longer = open_svitt::<B>(&out, Some(6), &Default::default()).unwrap();
+        assert_eq!((longer.config.video.frames, longer.report.converted.len()), (6, 2));
+        let qa_folder = folder.path().join("qa");
+        import(&out, &qa_folder, &ImportOptions { question_answering: true, ..ImportOptions::default() }).unwrap();
+        let refused = open_svitt::<B>(&qa_folder, None, &Default::default()).unwrap_err().to_string();
+        assert!(refused.contains("question answering, which cannot do retrieval"), "{refused}");
+    }
+}
