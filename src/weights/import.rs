@@ -176,7 +176,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("x");
         import(&fixture("checkpoint_micro_full.pth"), &out, &ImportOptions::default()).unwrap();
-        let files = [fixture("../strict_load.py"), fixture("checkpoint_micro_model.safetensors"), out.join("model.safetensors")];
+        let files = [
+            fixture("../strict_load.py"),
+            fixture("checkpoint_micro_model.safetensors"),
+            out.join("model.safetensors"),
+        ];
         let output = std::process::Command::new(&python).args(files).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }

@@ -62,7 +62,11 @@ fn wrong_part(checkpoint: &Checkpoint, task: &str) -> Error {
         Part::Video => "a video encoder alone",
         Part::Text => "a text encoder alone",
     };
-    Error::file(&checkpoint.path, format!("it holds {holds}, which cannot do {task}"), format!("give a {task} checkpoint"))
+    Error::file(
+        &checkpoint.path,
+        format!("it holds {holds}, which cannot do {task}"),
+        format!("give a {task} checkpoint"),
+    )
 }
 
 #[cfg(test)]
