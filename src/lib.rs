@@ -13,6 +13,7 @@
 //! | [`model`] | a batch becomes hidden states and features |
 //! | [`sparse`] | the block-sparse attention op every video layer calls; knows no model |
 //! | [`tokens`] | which tokens survive a pruning layer, and where they came from; knows no model |
+//! | [`fused`] | layer norm, GELU and residual in one pass each; knows no model |
 //! | [`loss`] | features become losses; functions of tensors only |
 //! | [`train`] | stages of a curriculum, driven by burn-train's learner |
 //! | [`eval`] | protocols, metrics and reports |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod eval;
+pub mod fused;
 pub mod index;
 pub mod loss;
 pub mod model;

@@ -1,10 +1,11 @@
 //! One layer of the video encoder (SPEC §1.2): pre-norm attention and feed-forward, layer scale, stochastic depth.
 
 use super::init::Init;
-use super::layers::gelu_exact;
+use crate::backend::SvittBackend;
 use crate::config::VideoConfig;
+use crate::fused::{layer_norm, linear_gelu, linear_scaled_residual};
 use crate::rng::Rng;
-use crate::sparse::{BlockGraph, RelativeBias, SparseOps, class_attention, sparse_attention};
+use crate::sparse::{BlockGraph, RelativeBias, class_attention, sparse_attention};
 use crate::tokens::TokenMap;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
@@ -37,6 +38,7 @@ pub struct VideoLayer<B: Backend> {
     /// Layer scale of the feed-forward part, `[d]`.
     pub lambda_2: Param<Tensor<B, 1>>,
     drop_path: f64,
+    epsilon: f64,
     centre: usize,
 }
 
@@ -65,6 +67,7 @@ impl<B: Backend> VideoLayer<B> {
             lambda_1: init.constant([d], config.layer_scale),
             lambda_2: init.constant([d], config.layer_scale),
             drop_path: config.drop_path * layer as f64 / (config.layers.max(2) - 1) as f64,
+            epsilon: config.layer_norm_eps,
             centre: RelativeBias::<B>::raster_centre(config.frames, config.grid()),
         }
     }
@@ -77,22 +80,23 @@ impl<B: Backend> VideoLayer<B> {
     fn qkv(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let no_key_bias = self.query_bias.val().zeros_like();
         let bias = Tensor::cat(vec![self.query_bias.val(), no_key_bias, self.value_bias.val()], 0);
-        burn::tensor::module::linear(x, self.qkv.val(), Some(bias))
+        let [batch, s, d] = x.dims();
+        let rows = x.reshape([batch * s, d]).matmul(self.qkv.val()) + bias.unsqueeze();
+        rows.reshape([batch, s, 3 * d])
     }
 
-    /// Zeroes whole samples with the layer's probability and scales the others up; `path` tells the two uses apart.
-    fn drop_path(&self, x: Tensor<B, 3>, seed: Option<u64>, path: u64) -> Tensor<B, 3> {
-        let Some(seed) = seed.filter(|_| self.drop_path > 0.0) else { return x };
+    /// What every sample's branch is multiplied with, `[batch, 1, 1]`: 0 with the layer's probability, else what keeps
+    /// the mean; none where nothing is dropped. `path` tells the two branches apart.
+    fn drop_path(&self, batch: usize, seed: Option<u64>, path: u64) -> Option<Tensor<B, 3>> {
+        let seed = seed.filter(|_| self.drop_path > 0.0)?;
         let mut rng = Rng::new(seed, &[path]);
         let scale = (1.0 / (1.0 - self.drop_path)) as f32;
-        let batch = x.dims()[0];
         let kept: Vec<f32> = (0..batch).map(|_| if rng.chance(self.drop_path) { 0.0 } else { scale }).collect();
-        let device = x.device();
-        x * Tensor::<B, 3>::from_data(TensorData::new(kept, [batch, 1, 1]), &device)
+        Some(Tensor::from_data(TensorData::new(kept, [batch, 1, 1]), &self.lambda_1.device()))
     }
 }
 
-impl<B: SparseOps> VideoLayer<B> {
+impl<B: SvittBackend> VideoLayer<B> {
     /// `hidden` `[batch, 1 + tokens, d]` through the layer; `drop_path_seed` is the layer's own, `None` in evaluation.
     pub(super) fn forward(
         &self,
@@ -103,13 +107,28 @@ impl<B: SparseOps> VideoLayer<B> {
         want_class_attention: bool,
     ) -> LayerOutput<B> {
         let bias = self.bias(map);
-        let qkv = self.qkv(self.norm_before.forward(hidden.clone()));
+        let qkv = self.qkv(layer_norm(hidden.clone(), &self.norm_before, self.epsilon));
         let class_attention = want_class_attention.then(|| class_attention(&qkv, &bias));
-        let attended = self.attention_out.forward(sparse_attention(qkv, &bias, graph).out);
-        let attended = attended * self.lambda_1.val().unsqueeze::<3>();
-        let hidden = hidden + self.drop_path(attended, drop_path_seed, 0);
-        let inner = gelu_exact(self.up.forward(self.norm_after.forward(hidden.clone())));
-        let fed = self.down.forward(inner) * self.lambda_2.val().unsqueeze::<3>();
-        LayerOutput { hidden: hidden + self.drop_path(fed, drop_path_seed, 1), class_attention }
+        let attended = sparse_attention(qkv, &bias, graph).out;
+        let hidden = self.join(hidden, attended, &self.attention_out, &self.lambda_1, drop_path_seed, 0);
+        let inner = linear_gelu(layer_norm(hidden.clone(), &self.norm_after, self.epsilon), &self.up);
+        let hidden = self.join(hidden, inner, &self.down, &self.lambda_2, drop_path_seed, 1);
+        LayerOutput { hidden, class_attention }
+    }
+
+    /// hidden + drop path(λ ⊙ linear(branch)).
+    fn join(
+        &self,
+        hidden: Tensor<B, 3>,
+        branch: Tensor<B, 3>,
+        linear: &Linear<B>,
+        lambda: &Param<Tensor<B, 1>>,
+        drop_path_seed: Option<u64>,
+        path: u64,
+    ) -> Tensor<B, 3> {
+        match self.drop_path(hidden.dims()[0], drop_path_seed, path) {
+            None => linear_scaled_residual(hidden, branch, linear, lambda.val()),
+            Some(kept) => hidden.clone() + linear_scaled_residual(hidden.zeros_like(), branch, linear, lambda.val()) * kept,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The CPU kernel: one task per sample and tile of queries; a tile's scores live in a scratch row buffer and
 //! are gone when its output is written. The bias is looked up from the table, never materialised.
 
-use super::vector::{View, axpy, exp_sum, max, product};
+use crate::backend::vector::{View, axpy, exp_sum, max, product};
 use crate::backend::host::{HostBackend, integers, write};
 use crate::sparse::{AttentionPlan, BlockGraph};
 use burn::tensor::TensorMetadata;

@@ -4,8 +4,6 @@
 mod cpu;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_backward;
-#[cfg(any(feature = "ndarray", feature = "flex"))]
-mod vector;
 
 use super::SparseOps;
 
