@@ -68,7 +68,8 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         beta: FloatTensor<Self>,
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let (y, stats) = <B as FusedOps>::layer_norm(x.primitive.clone(), gamma.primitive.clone(), beta.primitive.clone(), epsilon);
+        let (y, stats) =
+            <B as FusedOps>::layer_norm(x.primitive.clone(), gamma.primitive.clone(), beta.primitive.clone(), epsilon);
         let constant = <Self as AutodiffBackend>::from_inner(stats.clone());
         let nodes = [x.node.clone(), gamma.node.clone(), beta.node.clone()];
         let y = match LayerNormBackward.prepare::<C>(nodes).compute_bound().stateful() {

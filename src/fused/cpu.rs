@@ -57,18 +57,26 @@ fn lane_sum(row: &[f32], map: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest.iter().map(|&x| map(x)).sum::<f32>()
 }
 
-fn norm<B: HostBackend>(x: FloatTensor<B>, gamma: FloatTensor<B>, beta: FloatTensor<B>, epsilon: f32) -> (FloatTensor<B>, FloatTensor<B>) {
+fn norm<B: HostBackend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    epsilon: f32,
+) -> (FloatTensor<B>, FloatTensor<B>) {
     let ([rows, d], device, arch) = (shape::<B>(&x), B::float_device(&x), Arch::new());
     let (mut y, mut stats) = (vec![0f32; rows * d], vec![0f32; rows * 2]);
     B::read(&x, |x| {
         B::read(&gamma, |gamma| {
             B::read(&beta, |beta| {
-                let chunks = y.par_chunks_mut(CHUNK * d).zip(stats.par_chunks_mut(CHUNK * 2)).zip(x.par_chunks(CHUNK * d));
+                let chunks =
+                    y.par_chunks_mut(CHUNK * d).zip(stats.par_chunks_mut(CHUNK * 2)).zip(x.par_chunks(CHUNK * d));
                 chunks.for_each(|((y, stats), x)| {
                     arch.dispatch(
                         #[inline(always)]
                         || {
-                            for ((y, stats), x) in y.chunks_exact_mut(d).zip(stats.chunks_exact_mut(2)).zip(x.chunks_exact(d)) {
+                            for ((y, stats), x) in
+                                y.chunks_exact_mut(d).zip(stats.chunks_exact_mut(2)).zip(x.chunks_exact(d))
+                            {
                                 let [mean, inverse] = statistics(x, epsilon);
                                 stats.copy_from_slice(&[mean, inverse]);
                                 for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
@@ -85,7 +93,14 @@ fn norm<B: HostBackend>(x: FloatTensor<B>, gamma: FloatTensor<B>, beta: FloatTen
 }
 
 #[inline(always)]
-fn norm_backward_row(dx: &mut [f32], x: &[f32], grad: &[f32], gamma: &[f32], [mean, inverse]: [f32; 2], sums: &mut [f32]) {
+fn norm_backward_row(
+    dx: &mut [f32],
+    x: &[f32],
+    grad: &[f32],
+    gamma: &[f32],
+    [mean, inverse]: [f32; 2],
+    sums: &mut [f32],
+) {
     let d = x.len();
     let (dgamma, dbeta) = sums.split_at_mut(d);
     let (dgamma, dbeta) = (&mut dgamma[..d], &mut dbeta[..d]);
@@ -107,7 +122,12 @@ fn norm_backward_row(dx: &mut [f32], x: &[f32], grad: &[f32], gamma: &[f32], [me
     }
 }
 
-fn norm_backward<B: HostBackend>(x: FloatTensor<B>, gamma: FloatTensor<B>, stats: FloatTensor<B>, grad: FloatTensor<B>) -> [FloatTensor<B>; 3] {
+fn norm_backward<B: HostBackend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    stats: FloatTensor<B>,
+    grad: FloatTensor<B>,
+) -> [FloatTensor<B>; 3] {
     let ([rows, d], device, arch) = (shape::<B>(&x), B::float_device(&x), Arch::new());
     let mut dx = vec![0f32; rows * d];
     let sums = B::read(&x, |x| {
@@ -132,7 +152,11 @@ fn norm_backward<B: HostBackend>(x: FloatTensor<B>, gamma: FloatTensor<B>, stats
         })
     });
     let (dgamma, dbeta) = sums.split_at(d);
-    [write::<B, 2>(dx, [rows, d], &device), write::<B, 1>(dgamma.to_vec(), [d], &device), write::<B, 1>(dbeta.to_vec(), [d], &device)]
+    [
+        write::<B, 2>(dx, [rows, d], &device),
+        write::<B, 1>(dgamma.to_vec(), [d], &device),
+        write::<B, 1>(dbeta.to_vec(), [d], &device),
+    ]
 }
 
 fn gelu<B: HostBackend>(x: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
@@ -188,25 +212,35 @@ fn gelu_backward<B: HostBackend>(x: FloatTensor<B>, bias: FloatTensor<B>, grad: 
     [write::<B, 2>(dx, [rows, d], &device), write::<B, 1>(dbias, [d], &device)]
 }
 
-fn residual<B: HostBackend>(x: FloatTensor<B>, y: FloatTensor<B>, bias: FloatTensor<B>, scale: FloatTensor<B>) -> FloatTensor<B> {
+fn residual<B: HostBackend>(
+    x: FloatTensor<B>,
+    y: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    scale: FloatTensor<B>,
+) -> FloatTensor<B> {
     let ([rows, d], device, arch) = (shape::<B>(&x), B::float_device(&x), Arch::new());
     let mut out = vec![0f32; rows * d];
     B::read(&x, |x| {
         B::read(&y, |y| {
             B::read(&bias, |bias| {
                 B::read(&scale, |scale| {
-                    out.par_chunks_mut(CHUNK * d).zip(x.par_chunks(CHUNK * d)).zip(y.par_chunks(CHUNK * d)).for_each(|((out, x), y)| {
-                        arch.dispatch(
-                            #[inline(always)]
-                            || {
-                                for ((out, x), y) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(y.chunks_exact(d)) {
-                                    for ((((out, x), y), b), s) in out.iter_mut().zip(x).zip(y).zip(bias).zip(scale) {
-                                        *out = x + (y + b) * s;
+                    out.par_chunks_mut(CHUNK * d).zip(x.par_chunks(CHUNK * d)).zip(y.par_chunks(CHUNK * d)).for_each(
+                        |((out, x), y)| {
+                            arch.dispatch(
+                                #[inline(always)]
+                                || {
+                                    for ((out, x), y) in
+                                        out.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(y.chunks_exact(d))
+                                    {
+                                        for ((((out, x), y), b), s) in out.iter_mut().zip(x).zip(y).zip(bias).zip(scale)
+                                        {
+                                            *out = x + (y + b) * s;
+                                        }
                                     }
-                                }
-                            },
-                        );
-                    });
+                                },
+                            );
+                        },
+                    );
                 });
             });
         });
@@ -214,7 +248,12 @@ fn residual<B: HostBackend>(x: FloatTensor<B>, y: FloatTensor<B>, bias: FloatTen
     write::<B, 2>(out, [rows, d], &device)
 }
 
-fn residual_backward<B: HostBackend>(y: FloatTensor<B>, bias: FloatTensor<B>, scale: FloatTensor<B>, grad: FloatTensor<B>) -> [FloatTensor<B>; 3] {
+fn residual_backward<B: HostBackend>(
+    y: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    scale: FloatTensor<B>,
+    grad: FloatTensor<B>,
+) -> [FloatTensor<B>; 3] {
     let ([rows, d], device, arch) = (shape::<B>(&y), B::float_device(&y), Arch::new());
     let mut dy = vec![0f32; rows * d];
     let sums = B::read(&y, |y| {
@@ -244,7 +283,11 @@ fn residual_backward<B: HostBackend>(y: FloatTensor<B>, bias: FloatTensor<B>, sc
         })
     });
     let (dbias, dscale) = sums.split_at(d);
-    [write::<B, 2>(dy, [rows, d], &device), write::<B, 1>(dbias.to_vec(), [d], &device), write::<B, 1>(dscale.to_vec(), [d], &device)]
+    [
+        write::<B, 2>(dy, [rows, d], &device),
+        write::<B, 1>(dbias.to_vec(), [d], &device),
+        write::<B, 1>(dscale.to_vec(), [d], &device),
+    ]
 }
 
 macro_rules! on_the_cpu {
@@ -273,7 +316,11 @@ macro_rules! on_the_cpu {
                 gelu::<Self>(x, bias)
             }
 
-            fn bias_gelu_backward(x: FloatTensor<Self>, bias: FloatTensor<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 2] {
+            fn bias_gelu_backward(
+                x: FloatTensor<Self>,
+                bias: FloatTensor<Self>,
+                grad: FloatTensor<Self>,
+            ) -> [FloatTensor<Self>; 2] {
                 gelu_backward::<Self>(x, bias, grad)
             }
 

@@ -27,7 +27,8 @@ pub trait FusedOps: Backend {
         stats: FloatTensor<Self>,
         grad: FloatTensor<Self>,
     ) -> [FloatTensor<Self>; 3] {
-        let (dx, dgamma, dbeta) = portable::layer_norm_backward::<Self>(float(x), float(gamma), float(stats), float(grad));
+        let (dx, dgamma, dbeta) =
+            portable::layer_norm_backward::<Self>(float(x), float(gamma), float(stats), float(grad));
         [raw(dx), raw(dgamma), raw(dbeta)]
     }
 
@@ -37,7 +38,11 @@ pub trait FusedOps: Backend {
     }
 
     /// Gradients of x and bias.
-    fn bias_gelu_backward(x: FloatTensor<Self>, bias: FloatTensor<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 2] {
+    fn bias_gelu_backward(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2] {
         let (dx, dbias) = portable::bias_gelu_backward::<Self>(float(x), float(bias), float(grad));
         [raw(dx), raw(dbias)]
     }
@@ -59,7 +64,8 @@ pub trait FusedOps: Backend {
         scale: FloatTensor<Self>,
         grad: FloatTensor<Self>,
     ) -> [FloatTensor<Self>; 3] {
-        let (dy, dbias, dscale) = portable::scaled_residual_backward::<Self>(float(y), float(bias), float(scale), float(grad));
+        let (dy, dbias, dscale) =
+            portable::scaled_residual_backward::<Self>(float(y), float(bias), float(scale), float(grad));
         [raw(dy), raw(dbias), raw(dscale)]
     }
 }

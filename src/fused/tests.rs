@@ -65,7 +65,10 @@ fn norm_of<B: Backend>(gamma: &Tensor<B, 2>, beta: &Tensor<B, 2>) -> LayerNorm<B
 }
 
 fn linear_of<B: Backend>(weight: &Tensor<B, 2>, bias: &Tensor<B, 2>) -> Linear<B> {
-    Linear { weight: Param::initialized(Default::default(), weight.clone()), bias: Some(Param::initialized(Default::default(), vector(bias))) }
+    Linear {
+        weight: Param::initialized(Default::default(), weight.clone()),
+        bias: Some(Param::initialized(Default::default(), vector(bias))),
+    }
 }
 
 fn layer_norm_agrees<B: FusedOps>() {
@@ -85,8 +88,16 @@ fn linear_gelu_agrees<B: FusedOps>() {
 }
 
 fn scaled_residual_agrees<B: FusedOps>() {
-    let inputs = [random(7, [141, 19], 1.0), random(8, [141, 7], 1.0), random(9, [7, 19], 1.0), random(10, [1, 19], 1.0), random(11, [1, 19], 0.3)];
-    let fused = |[r, x, w, b, s]: &[Tensor<A<B>, 2>; 5]| linear_scaled_residual(r.clone(), x.clone(), &linear_of(w, b), vector(s));
+    let inputs = [
+        random(7, [141, 19], 1.0),
+        random(8, [141, 7], 1.0),
+        random(9, [7, 19], 1.0),
+        random(10, [1, 19], 1.0),
+        random(11, [1, 19], 0.3),
+    ];
+    let fused = |[r, x, w, b, s]: &[Tensor<A<B>, 2>; 5]| {
+        linear_scaled_residual(r.clone(), x.clone(), &linear_of(w, b), vector(s))
+    };
     agree::<B, 5>(&inputs, "residual", fused, |[r, x, w, b, s]| {
         portable::scaled_residual(r.clone(), x.clone().matmul(w.clone()), vector(b), vector(s))
     });
@@ -98,8 +109,12 @@ fn the_portable_backwards_agree<B: FusedOps>() {
     let (gamma, beta): (Tensor<B, 1>, Tensor<B, 1>) = (random(14, [13], 1.0), random(15, [13], 1.0));
     let raw = |x: Tensor<B, 2>| x.into_primitive().tensor();
     let raw1 = |x: Tensor<B, 1>| x.into_primitive().tensor();
-    let back = |x: burn::tensor::ops::FloatTensor<B>| host(Tensor::<B, 2>::from_primitive(burn::tensor::TensorPrimitive::Float(x)));
-    let back1 = |x: burn::tensor::ops::FloatTensor<B>| host(Tensor::<B, 1>::from_primitive(burn::tensor::TensorPrimitive::Float(x)));
+    let back = |x: burn::tensor::ops::FloatTensor<B>| {
+        host(Tensor::<B, 2>::from_primitive(burn::tensor::TensorPrimitive::Float(x)))
+    };
+    let back1 = |x: burn::tensor::ops::FloatTensor<B>| {
+        host(Tensor::<B, 1>::from_primitive(burn::tensor::TensorPrimitive::Float(x)))
+    };
     let stats = portable::layer_norm(x.clone(), gamma.clone(), beta.clone(), 1e-12).1;
     let (dx, dg, db) = portable::layer_norm_backward(x.clone(), gamma.clone(), stats.clone(), grad.clone());
     let [kx, kg, kb] = B::layer_norm_backward(raw(x.clone()), raw1(gamma.clone()), raw(stats), raw(grad.clone()));

@@ -128,7 +128,9 @@ impl<B: SvittBackend> VideoLayer<B> {
     ) -> Tensor<B, 3> {
         match self.drop_path(hidden.dims()[0], drop_path_seed, path) {
             None => linear_scaled_residual(hidden, branch, linear, lambda.val()),
-            Some(kept) => hidden.clone() + linear_scaled_residual(hidden.zeros_like(), branch, linear, lambda.val()) * kept,
+            Some(kept) => {
+                hidden.clone() + linear_scaled_residual(hidden.zeros_like(), branch, linear, lambda.val()) * kept
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The CPU kernel: one task per sample and tile of queries; a tile's scores live in a scratch row buffer and
 //! are gone when its output is written. The bias is looked up from the table, never materialised.
 
-use crate::backend::vector::{View, axpy, exp_sum, max, product};
 use crate::backend::host::{HostBackend, integers, write};
+use crate::backend::vector::{View, axpy, exp_sum, max, product};
 use crate::sparse::{AttentionPlan, BlockGraph};
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};

@@ -1,8 +1,8 @@
 //! The backward of the CPU kernel: one task per sample and head; probabilities are recomputed tile by tile.
 
 use super::cpu::{Kernel, Tile};
-use crate::backend::vector::{View, axpy, dot, exp_sum, product, score_gradient};
 use crate::backend::host::{HostBackend, integers, write};
+use crate::backend::vector::{View, axpy, dot, exp_sum, product, score_gradient};
 use crate::sparse::AttentionPlan;
 use crate::sparse::op::SavedAttention;
 use burn::tensor::TensorMetadata;
