@@ -1,22 +1,16 @@
 //! Records and a folder of videos as a data set of clips.
 
 use super::{
-    EpochDataset, Found, Item, ItemResult, MediaFolder, Record, Unreadable, UnreadableLimit, media::ambiguous,
+    EpochDataset, Item, ItemResult, MediaFolder, Record, Unreadable, UnreadableLimit,
+    usable::{Fault, VideoFile, account, fault, keep_usable},
 };
 use crate::{
     Error, Result,
     rng::{Rng, text_key},
-    video::{ClipRequest, FrameSampling, ReaderOptions, Transform, ffmpeg_available, needs_ffmpeg, read_clip},
+    video::{ClipRequest, FrameSampling, ReaderOptions, Transform, ffmpeg_available, read_clip},
 };
 use burn_dataset::Dataset;
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// How clips are made of videos.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,85 +187,6 @@ fn identity(video: &str, record: &Record) -> u64 {
     match (record.start, record.end) {
         (None, None) => text_key(video),
         (start, end) => text_key(&format!("{video}\n{start:?}\n{end:?}")),
-    }
-}
-
-/// Why a video cannot be used.
-struct Fault {
-    /// The file is not there, in contrast to the program that reads it.
-    missing: bool,
-    reason: String,
-}
-
-/// What is wrong with `video`, as far as its name and headers tell.
-fn fault(folder: &MediaFolder, video: &str, ffmpeg: bool) -> Result<Option<Fault>> {
-    let path = match folder.find(video) {
-        Found::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
-        Found::Missing => return Ok(Some(Fault { missing: true, reason: "there is no such file".into() })),
-        Found::File(path) if !ffmpeg => path,
-        Found::File(_) | Found::Member(_) => return Ok(None),
-    };
-    Ok(match needs_ffmpeg(&path) {
-        Ok(None) => None,
-        Ok(Some(format)) => {
-            let reason = format!("{format} needs the `ffmpeg` program, which was not found; install it");
-            Some(Fault { missing: false, reason })
-        }
-        Err(error) => Some(Fault { missing: true, reason: error.to_string() }),
-    })
-}
-
-/// Drops the unusable videos of a record that has usable ones besides.
-fn keep_usable(record: &mut Record, usable: &impl Fn(&str) -> bool) {
-    record.also.retain(|video| usable(video));
-    if !usable(&record.media) && !record.also.is_empty() {
-        record.media = record.also.remove(0);
-    }
-}
-
-/// The number of missing files, and all faults in the order of their names.
-fn account(faults: HashMap<String, Option<Fault>>) -> (usize, Vec<Unreadable>) {
-    let missing = faults.values().flatten().filter(|fault| fault.missing).count();
-    let named = faults.into_iter().filter_map(|(media, fault)| Some(Unreadable { media, reason: fault?.reason }));
-    let mut named: Vec<Unreadable> = named.collect();
-    named.sort_by(|a, b| a.media.cmp(&b.media));
-    (missing, named)
-}
-
-/// A video as a file: one of the folder, or a shard's member copied out for as long as this lives.
-struct VideoFile {
-    path: PathBuf,
-    copied: bool,
-}
-
-impl VideoFile {
-    fn find(folder: &MediaFolder, video: &str) -> Result<Self> {
-        static COPIES: AtomicU64 = AtomicU64::new(0);
-        let member = match folder.find(video) {
-            Found::File(path) => return Ok(Self { path, copied: false }),
-            Found::Missing => {
-                return Err(Error::file(video, "there is no such file", "check --media and the annotations"));
-            }
-            Found::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
-            Found::Member(member) => member,
-        };
-        let name = format!("svitt-{}-{}", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
-        let file = Self { path: std::env::temp_dir().join(name), copied: true };
-        std::fs::write(&file.path, member.read()?).map_err(|e| Error::io(&file.path, &e))?;
-        Ok(file)
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for VideoFile {
-    fn drop(&mut self) {
-        if self.copied {
-            // Nothing can be done about a copy that will not go; the system clears its temporary folder.
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }
 

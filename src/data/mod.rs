@@ -14,6 +14,7 @@ mod record;
 pub mod shapes;
 mod sources;
 mod split;
+mod usable;
 pub mod webdataset;
 
 pub use answers::{AnswerRule, read_answers, write_answers};
