@@ -1,0 +1,89 @@
+//! What an index knows of a file.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+/// The model whose embeddings an index holds; vectors of two models cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelId {
+    /// Its name or preset, for people.
+    pub model: String,
+    /// Hash of its weights; what decides.
+    pub weights: String,
+    /// Width of an embedding.
+    pub dim: usize,
+}
+
+impl ModelId {
+    /// Checks that `wanted` is the model of the index in `dir`.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub(super) fn require(&self, dir: &Path, wanted: &Self) -> Result<()> {
+        if (&self.weights, self.dim) == (&wanted.weights, wanted.dim) {
+            return Ok(());
+        }
+        let show = |id: &Self| format!("{} (weights {:.12}, {} numbers)", id.model, id.weights, id.dim);
+        let problem = format!("this index was made by {}, not by {}", show(self), show(wanted));
+        Err(Error::file(dir, problem, "use that checkpoint, or index into another directory"))
+    }
+}
+
+/// What tells whether a file must be embedded again. Times are only compared for equality, so a clock that goes
+/// backwards does no harm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes of the file.
+    pub size: u64,
+    /// Time of last modification, nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// How it was cut into clips: length, overlap, frames.
+    pub clipping: String,
+}
+
+impl Stamp {
+    /// The stamp of the file at `path`, to be cut as `clipping` says.
+    ///
+    /// # Errors
+    /// The file cannot be seen.
+    pub fn of(path: impl AsRef<Path>, clipping: impl Into<String>) -> Result<Self> {
+        let metadata = std::fs::metadata(&path).map_err(|e| Error::io(&path, &e))?;
+        let modified_ns = match metadata.modified().map(|time| time.duration_since(UNIX_EPOCH)) {
+            Ok(Ok(after)) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+            Ok(Err(before)) => -i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX),
+            Err(_) => 0,
+        };
+        Ok(Self { size: metadata.len(), modified_ns, clipping: clipping.into() })
+    }
+}
+
+/// One clip of a file and its embedding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClipEmbedding {
+    /// Start in seconds.
+    pub start: f64,
+    /// End in seconds.
+    pub end: f64,
+    /// The embedding `[dim]`, of length 1 once it is in an index.
+    pub vector: Vec<f32>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Content {
+    Clips(Vec<ClipEmbedding>),
+    Broken(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct FileEntry {
+    pub stamp: Stamp,
+    pub content: Content,
+}
+
+/// `vector` scaled to length 1, or none if it is not finite or has no direction.
+pub(super) fn normalised(vector: &[f32]) -> Option<Vec<f32>> {
+    let norm = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+    (norm.is_finite() && norm > 0.0).then(|| vector.iter().map(|x| (f64::from(*x) / norm) as f32).collect())
+}

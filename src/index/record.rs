@@ -1,0 +1,170 @@
+//! A record as bytes: little-endian, every length checked against what is there before anything is allocated.
+
+use super::entry::{ClipEmbedding, Content, FileEntry, Stamp};
+use std::path::{Path, PathBuf};
+
+const CLIPS: u8 = 1;
+const BROKEN: u8 = 2;
+const REMOVED: u8 = 3;
+
+/// One event in the life of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Record {
+    File(PathBuf, FileEntry),
+    Removed(PathBuf),
+}
+
+impl Record {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self {
+            Self::Removed(path) => {
+                bytes.push(REMOVED);
+                put_bytes(&mut bytes, &path_bytes(path));
+            }
+            Self::File(path, entry) => {
+                bytes.push(if matches!(entry.content, Content::Clips(_)) { CLIPS } else { BROKEN });
+                put_bytes(&mut bytes, &path_bytes(path));
+                bytes.extend(entry.stamp.size.to_le_bytes());
+                bytes.extend(entry.stamp.modified_ns.to_le_bytes());
+                put_bytes(&mut bytes, entry.stamp.clipping.as_bytes());
+                put_content(&mut bytes, &entry.content);
+            }
+        }
+        bytes
+    }
+
+    /// The record of `payload` with embeddings of `dim` numbers, or none if it is not one.
+    pub fn decode(payload: &[u8], dim: usize) -> Option<Self> {
+        let mut rest = payload;
+        let [kind] = take(&mut rest)?;
+        let path = path_of(take_bytes(&mut rest)?)?;
+        if kind == REMOVED {
+            return Some(Self::Removed(path));
+        }
+        let (size, modified_ns) = (u64::from_le_bytes(take(&mut rest)?), i64::from_le_bytes(take(&mut rest)?));
+        let stamp = Stamp { size, modified_ns, clipping: take_text(&mut rest)? };
+        let content = match kind {
+            CLIPS => Content::Clips(take_clips(rest, dim)?),
+            BROKEN => Content::Broken(take_text(&mut rest)?),
+            _ => return None,
+        };
+        Some(Self::File(path, FileEntry { stamp, content }))
+    }
+}
+
+fn put_content(bytes: &mut Vec<u8>, content: &Content) {
+    match content {
+        Content::Broken(reason) => put_bytes(bytes, reason.as_bytes()),
+        Content::Clips(clips) => clips.iter().for_each(|clip| {
+            bytes.extend(clip.start.to_le_bytes());
+            bytes.extend(clip.end.to_le_bytes());
+            clip.vector.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+        }),
+    }
+}
+
+/// Clips fill the record to its end; a remainder means it was written for another width.
+fn take_clips(rest: &[u8], dim: usize) -> Option<Vec<ClipEmbedding>> {
+    let clips = rest.chunks_exact(16 + 4 * dim);
+    if !clips.remainder().is_empty() {
+        return None;
+    }
+    clips
+        .map(|mut clip| {
+            let (start, end) = (f64::from_le_bytes(take(&mut clip)?), f64::from_le_bytes(take(&mut clip)?));
+            let vector: Vec<f32> = clip.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect();
+            vector.iter().all(|x| x.is_finite()).then_some(ClipEmbedding { start, end, vector })
+        })
+        .collect()
+}
+
+fn put_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
+    to.extend((bytes.len() as u32).to_le_bytes());
+    to.extend(bytes);
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk()?;
+    *rest = tail;
+    Some(*head)
+}
+
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = u32::from_le_bytes(take(rest)?) as usize;
+    let (head, tail) = rest.split_at_checked(length)?;
+    *rest = tail;
+    Some(head)
+}
+
+fn take_text(rest: &mut &[u8]) -> Option<String> {
+    String::from_utf8(take_bytes(rest)?.to_vec()).ok()
+}
+
+/// File names are bytes on Unix and need not be text.
+#[cfg(unix)]
+fn path_bytes(path: &Path) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes().to_vec()
+}
+
+#[cfg(unix)]
+fn path_of(bytes: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+#[cfg(not(unix))]
+fn path_bytes(path: &Path) -> Vec<u8> {
+    path.to_string_lossy().into_owned().into_bytes()
+}
+
+#[cfg(not(unix))]
+fn path_of(bytes: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    fn record() -> Record {
+        let clip = |start: f64| ClipEmbedding { start, end: start + 2.5, vector: vec![0.6, -0.8, 0.0] };
+        let stamp = Stamp { size: 77, modified_ns: -5, clipping: "4 frames".into() };
+        let content = Content::Clips(vec![clip(0.0), clip(1.25)]);
+        Record::File("a \"b\"\n.mp4".into(), FileEntry { stamp, content })
+    }
+
+    #[test]
+    fn records_read_back() {
+        let bytes = record().encode();
+        assert_eq!(Record::decode(&bytes, 3), Some(record()));
+        assert_eq!(Record::decode(&bytes, 4), None, "another width");
+        let removed = Record::Removed("x".into());
+        assert_eq!(Record::decode(&removed.encode(), 3), Some(removed));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn names_that_are_not_text_survive() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = PathBuf::from(std::ffi::OsStr::from_bytes(b"\xff\xfe-\x80.webm"));
+        let record = Record::Removed(name);
+        assert_eq!(Record::decode(&record.encode(), 3), Some(record));
+    }
+
+    #[test]
+    fn mutated_records_are_refused_or_read_but_never_panic() {
+        let mut rng = Rng::new(4, &[]);
+        for _ in 0..10_000 {
+            let mut bytes = record().encode();
+            for _ in 0..1 + rng.below(4) {
+                let at = rng.below(bytes.len());
+                bytes[at] = rng.bits() as u8;
+            }
+            bytes.truncate(rng.below(bytes.len() + 1));
+            let _ = Record::decode(&bytes, 3);
+        }
+    }
+}
