@@ -3,6 +3,7 @@
 mod answers;
 mod batch;
 mod benchmark;
+mod compress;
 mod dataset;
 mod epoch;
 pub mod import;
@@ -20,6 +21,7 @@ pub mod webdataset;
 pub use answers::{AnswerRule, read_answers, write_answers};
 pub use batch::{HostBatch, VideoTextBatch};
 pub use benchmark::{Benchmark, Protocol, Task};
+pub use compress::{CompressReport, Failed, Progress, compress_folder};
 pub use dataset::{ClipSettings, VideoDataset};
 pub use epoch::{EpochDataset, Unreadable};
 pub use inspect::{InspectOptions, InspectReport, inspect};

@@ -121,7 +121,14 @@ mod tests {
         bytes[8 + 17 + 13] ^= 1;
         std::fs::write(&path, bytes).unwrap();
         let mut seen = Vec::new();
-        assert_eq!(read(&path, |payload| { seen.push(payload.to_vec()); true }).unwrap(), 18);
+        assert_eq!(
+            read(&path, |payload| {
+                seen.push(payload.to_vec());
+                true
+            })
+            .unwrap(),
+            18
+        );
         assert_eq!(seen, [b"first"]);
     }
 }

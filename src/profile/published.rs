@@ -34,12 +34,14 @@ pub fn keep_rate(mode: &str, frames: usize) -> f64 {
     }
 }
 
-/// Edge sparsity (K_l, K_r, G), q_v after layers 3, 6 and 9, and q_m after BERT layer 9, put into `config`.
+/// Edge sparsity (K_l, K_r, G), q_v after layers 3, 6 and 9 of 12 (in proportion where there are fewer or more), and
+/// q_m after the first fusion layer, put into `config`.
 #[must_use]
 pub fn sparse(mut config: ModelConfig, edge: Option<(usize, usize, usize)>, keep: f64, keep_cross: f64) -> ModelConfig {
     let edge = edge.map(|(local, random, block)| EdgeSparsity { local, random, block });
     let prune = |keep_rate, layers| (keep_rate, layers, Selection::ClassAttention);
-    let node = (keep < 1.0).then(|| prune(keep, vec![3, 6, 9]));
+    let layers = [3, 6, 9].map(|layer| layer * config.video.layers / 12).to_vec();
+    let node = (keep < 1.0).then(|| prune(keep, layers));
     let cross = (keep_cross < 1.0).then(|| prune(keep_cross, vec![config.text.fusion_layer]));
     let node = node.map(|(keep_rate, layers, selection)| NodeSparsity { keep_rate, layers, selection });
     config.text.cross = cross.map(|(keep_rate, layers, selection)| CrossSparsity { keep_rate, layers, selection });

@@ -4,8 +4,10 @@
 //! [`Transform`] (crop, resize, flip, normalise). [`read_clip`] does the first two, [`inspect`] shows what they give.
 
 mod clip;
+pub mod encode;
 mod error;
 mod ffmpeg;
+mod folder;
 mod frames;
 #[cfg(test)]
 mod golden;
@@ -20,6 +22,7 @@ mod transform;
 pub use clip::{Clip, ClipRequest, read_clip};
 pub use error::VideoError;
 pub use ffmpeg::ffmpeg_available;
+pub use folder::videos_below;
 pub use frames::Frames;
 pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
 pub use reader::{ReaderKind, ReaderOptions, VideoReader};

@@ -1,2 +1,97 @@
-//! x
-fn main() {}
+//! `cargo xtask COMMAND …`: builds the `svitt` program in release with the right features and runs it.
+//!
+//! Standard output, standard error and the exit code are the program's. It runs where the caller stands, so paths are
+//! relative to the caller's directory.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// The commands of `svitt`, told apart here so that a typing error costs no build.
+const COMMANDS: [&str; 8] = ["eval", "finetune", "parity", "profile", "bench", "import", "data", "visualize"];
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    match run(&args) {
+        Ok(code) => ExitCode::from(code),
+        Err(sentence) => {
+            eprintln!("error: {sentence}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &[OsString]) -> Result<u8, String> {
+    let list = COMMANDS.join(", ");
+    match args.first().and_then(|first| first.to_str()) {
+        None => return Err(format!("a command is missing; use one of {list}")),
+        Some("-h" | "--help" | "help") => {
+            println!(
+                "cargo xtask COMMAND [OPTIONS]\n\ncommands: {list}\n\n`cargo xtask COMMAND --help` tells the rest."
+            );
+            return Ok(0);
+        }
+        Some(command) if COMMANDS.contains(&command) => {}
+        Some(other) => return Err(format!("`{other}` is not a command; use one of {list}")),
+    }
+    let status =
+        cargo(args).status().map_err(|e| format!("cargo does not start ({e}); install Rust from rustup.rs"))?;
+    // A program ended by a signal has no code; 1 is what cargo says then.
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// `cargo run --release` for this workspace. Cargo keeps the working directory, and says nothing but errors.
+fn cargo(args: &[OsString]) -> Command {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["run", "--release", "--quiet", "--package", "svitt", "--bin", "svitt", "--manifest-path"]);
+    cargo.arg(manifest);
+    if let Some(feature) = backend(args).filter(|name| ["wgpu", "cuda"].contains(name)) {
+        cargo.args(["--features", feature]);
+    }
+    cargo.arg("--").args(args);
+    // Cargo sets these for xtask itself; the inner cargo would rebuild what reads them.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
+/// The value of `--backend`, in either spelling.
+fn backend(args: &[OsString]) -> Option<&str> {
+    let options = args.iter().take_while(|arg| *arg != "--").enumerate();
+    let value = options.filter_map(|(place, arg)| match arg.to_str()? {
+        "--backend" => args.get(place + 1).map(OsString::as_os_str).and_then(OsStr::to_str),
+        joined => joined.strip_prefix("--backend="),
+    });
+    value.last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_backend_chooses_the_feature() {
+        let features = |line: &str| {
+            let args: Vec<_> = cargo(&words(line)).get_args().map(OsStr::to_os_string).collect();
+            args.iter().position(|arg| arg == "--features").map(|place| args[place + 1].clone())
+        };
+        assert_eq!(features("parity ../shared/parity --backend wgpu"), Some("wgpu".into()));
+        assert_eq!(features("bench --backend=cuda --batch 4"), Some("cuda".into()));
+        assert_eq!(features("bench --backend flex"), None);
+        assert_eq!(features("data frames x --backend"), None);
+    }
+
+    #[test]
+    fn strangers_are_refused_with_the_list() {
+        let message = run(&words("evaluate msrvtt")).unwrap_err();
+        assert!(message.contains("`evaluate`") && message.contains("eval, finetune"), "{message}");
+        assert!(run(&[]).is_err());
+    }
+}

@@ -87,7 +87,8 @@ fn many_small_runs_are_merged() {
         indexer.add(Path::new(&format!("{}.mp4", n % 3)), stamp(n), vec![clip(0.0, &unit(n as usize % 5))]).unwrap();
         indexer.finish().unwrap();
     }
-    let segments = std::fs::read_dir(dir.path()).unwrap().flatten().filter(|e| e.path().extension() == Some("seg".as_ref()));
+    let segments =
+        std::fs::read_dir(dir.path()).unwrap().flatten().filter(|e| e.path().extension() == Some("seg".as_ref()));
     assert!(segments.count() <= MOST_SEGMENTS);
     let index = Index::open(dir.path()).unwrap();
     assert_eq!(index.clips(), 3);

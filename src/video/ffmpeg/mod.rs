@@ -8,8 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use self::index::Index;
+use self::program::Outcome;
 pub use self::program::ffmpeg_available;
-use self::program::{Outcome, Program, input, run};
+pub(super) use self::program::{Program, input, run};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
 

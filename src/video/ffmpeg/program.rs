@@ -22,7 +22,9 @@ pub(crate) struct Program {
 }
 
 /// What a run left behind.
-pub(super) struct Outcome {
+pub(in crate::video) struct Outcome {
+    /// Whether the program said that it succeeded.
+    pub success: bool,
     pub stdout: Vec<u8>,
     /// The last 2 KB.
     pub stderr: String,
@@ -63,7 +65,7 @@ impl Program {
     }
 
     /// A command that reads `inputs` (options before each, then the path) and then obeys `rest`.
-    pub(super) fn command(&self) -> Command {
+    pub(in crate::video) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(["-v", "error", "-nostdin", "-threads", "1"]);
         command
@@ -86,7 +88,7 @@ pub fn ffmpeg_available() -> bool {
 }
 
 /// The path as one argument that cannot be taken for an option or a protocol.
-pub(super) fn input(path: &std::path::Path) -> OsString {
+pub(in crate::video) fn input(path: &std::path::Path) -> OsString {
     let mut argument = OsString::from("file:");
     argument.push::<&OsStr>(path.as_ref());
     argument
@@ -105,15 +107,17 @@ fn version(text: &str) -> Option<(u32, u32)> {
 /// Runs `command` to its end. `Ok(None)`: it took longer than `limit` and was stopped.
 ///
 /// Both pipes are drained on threads of their own, so that neither side can wait for the other.
-pub(super) fn run(mut command: Command, limit: Duration) -> std::io::Result<Option<Outcome>> {
+pub(in crate::video) fn run(mut command: Command, limit: Duration) -> std::io::Result<Option<Outcome>> {
     let deadline = Instant::now() + limit;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdout, stderr) = (drain(child.stdout.take(), usize::MAX), drain(child.stderr.take(), STDERR_BYTES));
     let left = || deadline.saturating_duration_since(Instant::now());
     let output = stdout.recv_timeout(left()).and_then(|out| Ok((out, stderr.recv_timeout(left())?)));
-    match output {
-        Ok((stdout, stderr)) if finished(&mut child, deadline) => {
-            Ok(Some(Outcome { stdout, stderr: String::from_utf8_lossy(&stderr).trim().to_owned() }))
+    let status = output.is_ok().then(|| finished(&mut child, deadline)).flatten();
+    match (output, status) {
+        (Ok((stdout, stderr)), Some(success)) => {
+            let stderr = String::from_utf8_lossy(&stderr).trim().to_owned();
+            Ok(Some(Outcome { success, stdout, stderr }))
         }
         _ => {
             // It may have ended in between; either way nothing of it may stay behind.
@@ -124,13 +128,13 @@ pub(super) fn run(mut command: Command, limit: Duration) -> std::io::Result<Opti
     }
 }
 
-/// Waits for a child whose pipes are closed already.
-fn finished(child: &mut Child, deadline: Instant) -> bool {
+/// Waits for a child whose pipes are closed already, and says whether it succeeded.
+fn finished(child: &mut Child, deadline: Instant) -> Option<bool> {
     loop {
         match child.try_wait() {
-            Ok(Some(_)) => return true,
+            Ok(Some(status)) => return Some(status.success()),
             Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-            _ => return false,
+            _ => return None,
         }
     }
 }

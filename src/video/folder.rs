@@ -1,0 +1,69 @@
+//! The video files below a folder.
+
+use crate::{Error, Result};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// Extensions that are taken for videos, in any case.
+const EXTENSIONS: [&str; 17] = [
+    "mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "wmv", "flv", "3gp", "3g2", "ts", "mts", "m2ts", "ogv",
+    "gif",
+];
+
+/// Every video file below `root` (or `root` itself, if it is a file), in order of path, as `root` joined with what lies
+/// below it. Hidden files, folders without permission and links back to a folder that was seen are passed over; names
+/// need not be text.
+///
+/// # Errors
+/// `root` cannot be read.
+pub fn videos_below(root: &Path) -> Result<Vec<PathBuf>> {
+    let facts = std::fs::metadata(root).map_err(|e| Error::io(root, &e))?;
+    if facts.is_file() {
+        return Ok(vec![root.to_path_buf()]);
+    }
+    std::fs::read_dir(root).map_err(|e| Error::io(root, &e))?;
+    let (mut videos, mut seen, mut folders) = (Vec::new(), HashSet::new(), vec![root.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        let new = std::fs::canonicalize(&folder).is_ok_and(|real| seen.insert(real));
+        let entries = if new { std::fs::read_dir(&folder).ok() } else { None };
+        for entry in entries.into_iter().flatten().flatten() {
+            let path = entry.path();
+            match std::fs::metadata(&path) {
+                _ if entry.file_name().as_encoded_bytes().starts_with(b".") => {}
+                Ok(facts) if facts.is_dir() => folders.push(path),
+                Ok(facts) if facts.is_file() && is_video(&path) => videos.push(path),
+                _ => {}
+            }
+        }
+    }
+    videos.sort_unstable();
+    Ok(videos)
+}
+
+fn is_video(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn odd_names_are_found_and_loops_end() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        let odd = std::ffi::OsStr::from_bytes(b"\xff -x'\n.MP4");
+        std::fs::create_dir(dir.path().join("deep")).unwrap();
+        for name in ["b.webm".as_ref(), "notes.txt".as_ref(), ".hidden.mp4".as_ref(), odd] {
+            std::fs::write(dir.path().join("deep").join(name), b"x").unwrap();
+        }
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("deep/loop")).unwrap();
+        std::os::unix::fs::symlink("nowhere.mp4", dir.path().join("broken.mp4")).unwrap();
+        let found = videos_below(dir.path()).unwrap();
+        assert_eq!(found, [dir.path().join("deep/b.webm"), dir.path().join("deep").join(odd)]);
+        assert_eq!(videos_below(&found[0]).unwrap(), found[..1]);
+        assert!(videos_below(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+}
