@@ -1,0 +1,244 @@
+//! Videos through the encoder: frames are decoded on threads of their own while the model works.
+
+use super::probes::rearranged;
+use super::{ClipSampling, Encoded, FeatureStore, FrameOrder, Ticker, VideoSet};
+use crate::data::Unreadable;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
+
+/// Which frames of a video make which clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClipPlan {
+    /// T: frames per clip.
+    pub frames: usize,
+    /// K: clips per video.
+    pub clips: usize,
+    /// How the T · K frames are dealt out.
+    pub sampling: ClipSampling,
+    /// The probe, if any; applied to all T · K frames before they are dealt out.
+    pub order: FrameOrder,
+}
+
+impl ClipPlan {
+    /// T_test: frames read of a video.
+    pub fn test_frames(&self) -> usize {
+        self.frames * self.clips
+    }
+
+    /// Clips `[clips, frames, …]` of video number `video` from its `pixels` `[clips · frames, …]`.
+    pub fn cut(&self, pixels: &[f32], video: usize) -> Vec<f32> {
+        let order = self.order.indices(self.test_frames(), video);
+        let places = self.sampling.clips(self.test_frames(), self.clips).concat();
+        rearranged(pixels, self.test_frames(), places.into_iter().map(|place| order[place]))
+    }
+}
+
+/// How encoding runs; none of it changes a score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeOptions {
+    /// Go on without videos that cannot be read.
+    pub allow_missing: bool,
+    /// Videos per forward.
+    pub batch: usize,
+    /// Decoding threads.
+    pub threads: usize,
+}
+
+impl Default for EncodeOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { allow_missing: false, batch: 4, threads }
+    }
+}
+
+/// What became of the videos.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Coverage {
+    /// Videos that could not be read, with the reason.
+    pub missing: Vec<Unreadable>,
+    /// Videos encoded now.
+    pub encoded: usize,
+    /// Videos whose features an earlier run had kept.
+    pub recalled: usize,
+    /// Seconds from the first video to the last.
+    pub seconds: f64,
+    /// Seconds of these that the model waited for frames.
+    pub wait_seconds: f64,
+}
+
+/// A decoded video.
+type Decoded = (usize, Result<Vec<f32>>);
+
+/// Encodes every video that `store` does not hold yet: `encode` gets the clips `[videos · clips, frames, 3, size, size]`
+/// of several videos and returns one [`Encoded`] each.
+///
+/// # Errors
+/// A video that cannot be read, unless that is allowed; what `encode` or the store returns.
+pub fn encode_videos(
+    videos: &dyn VideoSet,
+    plan: &ClipPlan,
+    options: &EncodeOptions,
+    store: &mut FeatureStore,
+    encode: &mut dyn FnMut(Vec<f32>, usize) -> Result<Vec<Encoded>>,
+) -> Result<Coverage> {
+    let stamps: Vec<Option<String>> = (0..videos.len()).map(|video| videos.stamp(video)).collect();
+    let known = |(video, stamp): (usize, &Option<String>)| stamp.as_ref().is_some_and(|s| store.recall(video, s));
+    let recalled: Vec<bool> = stamps.iter().enumerate().map(known).collect();
+    let wanted: Vec<usize> = (0..videos.len()).filter(|&video| !recalled[video]).collect();
+    let mut coverage = Coverage { recalled: videos.len() - wanted.len(), ..Coverage::default() };
+    let started = Instant::now();
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let result = std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel::<Decoded>(2 * options.batch.max(options.threads));
+        for _ in 0..options.threads.clamp(1, wanted.len().max(1)) {
+            let (sender, wanted, next, stop) = (sender.clone(), &wanted, &next, &stop);
+            scope.spawn(move || {
+                while let Some(&video) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let clips = videos.pixels(video).map(|pixels| plan.cut(&pixels, video));
+                    if stop.load(Ordering::Relaxed) || sender.send((video, clips)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut desk = Desk { videos, options, stamps: &stamps, store, coverage: &mut coverage };
+        let result = desk.work(receiver, wanted.len(), encode);
+        stop.store(true, Ordering::Relaxed);
+        result
+    });
+    coverage.seconds = started.elapsed().as_secs_f64();
+    coverage.missing.sort_by(|a, b| a.media.cmp(&b.media));
+    result.map(|()| coverage)
+}
+
+/// The consuming side.
+struct Desk<'a> {
+    videos: &'a dyn VideoSet,
+    options: &'a EncodeOptions,
+    stamps: &'a [Option<String>],
+    store: &'a mut FeatureStore,
+    coverage: &'a mut Coverage,
+}
+
+impl Desk<'_> {
+    fn work(
+        &mut self,
+        receiver: Receiver<Decoded>,
+        count: usize,
+        encode: &mut dyn FnMut(Vec<f32>, usize) -> Result<Vec<Encoded>>,
+    ) -> Result<()> {
+        let mut ticker = Ticker::new("encoding videos", count);
+        loop {
+            let (mut numbers, mut pixels, mut ended) = (Vec::new(), Vec::new(), false);
+            while numbers.len() < self.options.batch.max(1) && !ended {
+                let waiting = Instant::now();
+                let received = receiver.recv();
+                self.coverage.wait_seconds += waiting.elapsed().as_secs_f64();
+                match received {
+                    Ok((video, Ok(clips))) => {
+                        numbers.push(video);
+                        pixels.extend(clips);
+                    }
+                    Ok((video, Err(error))) => self.unreadable(video, error)?,
+                    Err(_) => ended = true,
+                }
+            }
+            if !numbers.is_empty() {
+                let encoded = encode(pixels, numbers.len())?;
+                for (&video, encoded) in numbers.iter().zip(encoded) {
+                    self.store.keep(video, self.stamps[video].as_deref(), encoded)?;
+                }
+                self.coverage.encoded += numbers.len();
+                ticker.tick(numbers.len());
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    fn unreadable(&mut self, video: usize, error: Error) -> Result<()> {
+        if !self.options.allow_missing {
+            return Err(match error {
+                Error::File { path, problem, remedy } => {
+                    Error::File { path, problem, remedy: format!("{remedy}, or count it as a miss with --allow-missing") }
+                }
+                Error::Video(error) if !error.is_configuration() => {
+                    let remedy = "obtain it again, or count it as a miss with --allow-missing";
+                    Error::file(self.videos.name(video), error.to_string(), remedy)
+                }
+                other => other,
+            });
+        }
+        let media = self.videos.name(video);
+        eprintln!("warning: {media}: {error}; counted as a miss");
+        self.coverage.missing.push(Unreadable { media, reason: error.to_string() });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::ClipSource;
+
+    struct Numbers;
+
+    impl VideoSet for Numbers {
+        fn len(&self) -> usize {
+            7
+        }
+
+        fn name(&self, index: usize) -> String {
+            format!("{index}.mp4")
+        }
+
+        fn stamp(&self, index: usize) -> Option<String> {
+            Some(format!("{index}"))
+        }
+
+        fn pixels(&self, index: usize) -> Result<Vec<f32>> {
+            let gone = || Error::file(self.name(index), "there is no such file", "check --media");
+            if index == 4 { Err(gone()) } else { Ok((0..4).map(|t| (10 * index + t) as f32).collect()) }
+        }
+    }
+
+    fn plan(sampling: ClipSampling, order: FrameOrder) -> ClipPlan {
+        ClipPlan { frames: 2, clips: 2, sampling, order }
+    }
+
+    fn encode(pixels: Vec<f32>, videos: usize) -> Result<Vec<Encoded>> {
+        assert_eq!(pixels.len(), 4 * videos);
+        Ok(pixels.chunks(4).map(|clips| Encoded { features: vec![clips[0]], states: clips.to_vec() }).collect())
+    }
+
+    #[test]
+    fn clips_are_dealt_out_after_the_probe() {
+        let pixels = [0.0, 1.0, 2.0, 3.0];
+        assert_eq!(plan(ClipSampling::Contiguous, FrameOrder::Reverse).cut(&pixels, 0), [3.0, 2.0, 1.0, 0.0]);
+        assert_eq!(plan(ClipSampling::Strided, FrameOrder::None).cut(&pixels, 0), [0.0, 2.0, 1.0, 3.0]);
+        assert_eq!(plan(ClipSampling::Strided, FrameOrder::Freeze).cut(&pixels, 0), [0.0; 4]);
+    }
+
+    #[test]
+    fn an_unreadable_video_stops_unless_it_may_be_missed_and_a_second_run_decodes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let plan = plan(ClipSampling::Strided, FrameOrder::None);
+        let mut store = FeatureStore::in_folder(root.path(), &serde_json::json!({}), 7).unwrap();
+        let strict = EncodeOptions { batch: 3, threads: 2, ..EncodeOptions::default() };
+        let message = encode_videos(&Numbers, &plan, &strict, &mut store, &mut encode).unwrap_err().to_string();
+        assert!(message.contains("4.mp4") && message.contains("--allow-missing"), "{message}");
+        let lenient = EncodeOptions { allow_missing: true, ..strict };
+        let coverage = encode_videos(&Numbers, &plan, &lenient, &mut store, &mut encode).unwrap();
+        assert_eq!((coverage.encoded + coverage.recalled, coverage.missing.len()), (6, 1));
+        assert_eq!(coverage.missing[0].media, "4.mp4");
+        assert_eq!(store.states(3).unwrap(), [30.0, 32.0, 31.0, 33.0]);
+        let mut none = |_: Vec<f32>, _: usize| -> Result<Vec<Encoded>> { panic!("nothing is left to encode") };
+        let again = encode_videos(&Numbers, &plan, &lenient, &mut store, &mut none).unwrap();
+        assert_eq!((again.encoded, again.recalled, again.missing.len()), (0, 6, 1));
+    }
+}

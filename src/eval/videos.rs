@@ -1,0 +1,114 @@
+//! The videos of a benchmark, by number: files on disk, or clips rendered in process.
+
+use crate::data::{ClipSettings, EpochDataset, Found, MediaFolder, Record, VideoDataset};
+use crate::{Error, Result};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+/// Videos that several threads may read at once.
+pub trait VideoSet: Sync {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What video `index` is called in reports.
+    fn name(&self, index: usize) -> String;
+
+    /// What changes when the content of video `index` does; none for a video that is not worth caching.
+    fn stamp(&self, _index: usize) -> Option<String> {
+        None
+    }
+
+    /// The frames of video `index`, normalised, `[frames, 3, size, size]`.
+    ///
+    /// # Errors
+    /// The video is missing or cannot be read.
+    fn pixels(&self, index: usize) -> Result<Vec<f32>>;
+}
+
+/// Video files.
+pub struct FileVideos {
+    dataset: VideoDataset,
+    folder: MediaFolder,
+}
+
+impl FileVideos {
+    /// The videos of `records` (one each, with its span) below `media`, `frames` middle frames of `size` × `size`
+    /// pixels per video.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn new(records: Vec<Record>, media: &Path, frames: usize, size: usize) -> Result<Self> {
+        let dataset = VideoDataset::new(records, media, ClipSettings::evaluate(frames, size))?;
+        Ok(Self { dataset, folder: MediaFolder::open(media)? })
+    }
+
+    /// Names of videos that are not on disk.
+    ///
+    /// # Errors
+    /// A video has several files of its name in different folders.
+    pub fn missing(&self) -> Result<Vec<&str>> {
+        self.folder.missing(self.dataset.records())
+    }
+}
+
+impl VideoSet for FileVideos {
+    fn len(&self) -> usize {
+        self.dataset.records().len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.dataset.record(index).map(|record| record.media.clone()).unwrap_or_default()
+    }
+
+    /// Path, span, size and time of the last change.
+    fn stamp(&self, index: usize) -> Option<String> {
+        let record = self.dataset.record(index)?;
+        let path = match self.folder.find(&record.media) {
+            Found::File(path) => path,
+            Found::Member(member) => member.shard,
+            Found::Missing | Found::Ambiguous(_) => return None,
+        };
+        let facts = std::fs::metadata(&path).ok()?;
+        let changed = facts.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let span = (record.start, record.end);
+        Some(format!("{}\n{}\n{span:?}\n{}\n{changed}", path.display(), record.media, facts.len()))
+    }
+
+    fn pixels(&self, index: usize) -> Result<Vec<f32>> {
+        self.dataset.draw(0, index).map(|item| item.frames).map_err(|error| {
+            let sentence = error.to_string();
+            Arc::into_inner(error).unwrap_or_else(|| Error::file(self.name(index), sentence, "obtain it again"))
+        })
+    }
+}
+
+/// Clips that are rendered when they are asked for.
+pub struct RenderedVideos {
+    /// How many there are.
+    pub count: usize,
+    /// What each is called: this and its number.
+    pub prefix: &'static str,
+    /// The normalised frames of clip `index`, `[frames, 3, size, size]`.
+    pub render: Box<dyn Fn(usize) -> Vec<f32> + Send + Sync>,
+}
+
+impl VideoSet for RenderedVideos {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{}/{index}", self.prefix)
+    }
+
+    fn pixels(&self, index: usize) -> Result<Vec<f32>> {
+        Ok((self.render)(index))
+    }
+}
