@@ -25,6 +25,9 @@
 //!
 //! [`config`] holds every size, rate and layer list; [`backend`] is the only place that names concrete backends.
 
+#[cfg(test)]
+mod testing;
+
 pub mod backend;
 pub mod bench;
 pub mod config;

@@ -74,3 +74,74 @@ pub fn hard_negatives<B: Backend>(
     };
     Negatives { video: draw(logits.clone().transpose(), 0), text: draw(logits, 1) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{host, on_cpu_backends};
+
+    fn ints<B: Backend>(x: Tensor<B, 1, Int>) -> Vec<i64> {
+        x.into_data().convert::<i64>().into_vec().unwrap()
+    }
+
+    fn identity<B: Backend>() -> Tensor<B, 1, Int> {
+        Tensor::from_data([7, 3, 3, 5], &Default::default())
+    }
+
+    fn similarity<B: Backend>() -> Tensor<B, 2> {
+        let rows = [[9.0, 0.5, -1.0, 1.2], [0.0, 8.0, 3.0, 1.0], [-0.5, 0.25, 9.5, 0.0], [1.0, 0.0, 0.5, 2.0]];
+        Tensor::from_data(rows, &Default::default())
+    }
+
+    fn draws<B: Backend>(rule: NegativeRule) -> [[[f64; 4]; 4]; 2] {
+        const DRAWS: usize = 3000;
+        let mut shares = [[[0.0; 4]; 4]; 2];
+        let mut rng = Rng::new(9, &[]);
+        for _ in 0..DRAWS {
+            let noise = NegativeDraws::Gumbel(gumbel_noise::<B>(4, &mut rng, &Default::default()));
+            let drawn = hard_negatives(similarity(), &identity(), &noise, rule);
+            for (direction, drawn) in [drawn.video, drawn.text].into_iter().enumerate() {
+                ints(drawn).iter().enumerate().for_each(|(row, &j)| shares[direction][row][j as usize] += 1.0);
+            }
+        }
+        shares.map(|rows| rows.map(|row| row.map(|count: f64| count / DRAWS as f64)))
+    }
+
+    fn hard_negatives_follow_the_official_weights<B: Backend>() {
+        let shares = draws::<B>(NegativeRule::Hard);
+        let weights = [similarity::<B>().transpose(), similarity()].map(|s| host(negative_weights(s, &identity())));
+        for (shares, weights) in shares.iter().zip(weights) {
+            for (row, weights) in shares.iter().zip(weights.chunks(4)) {
+                let sum: f32 = weights.iter().sum();
+                for (share, weight) in row.iter().zip(weights) {
+                    assert!((share - f64::from(weight / sum)).abs() < 0.035, "{row:?} {weights:?}");
+                    assert!(*weight > 0.0 || *share == 0.0, "a positive was drawn");
+                }
+            }
+        }
+    }
+
+    fn uniform_negatives_do_not_look_at_the_similarity<B: Backend>() {
+        let shares = draws::<B>(NegativeRule::Uniform);
+        for (found, expected) in shares[1][0].iter().zip([0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]) {
+            assert!((found - expected).abs() < 0.035, "{:?}", shares[1][0]);
+        }
+        assert_eq!((shares[0][1][1], shares[0][1][2], shares[0][2][1]), (0.0, 0.0, 0.0));
+    }
+
+    fn injected_negatives_pass_through<B: Backend>() {
+        let given = Negatives {
+            video: Tensor::<B, 1, Int>::from_data([3, 0, 0, 1], &Default::default()),
+            text: Tensor::from_data([1, 3, 0, 2], &Default::default()),
+        };
+        let found =
+            hard_negatives(similarity(), &identity(), &NegativeDraws::Injected(given), NegativeRule::Hard);
+        assert_eq!((ints(found.video), ints(found.text)), (vec![3, 0, 0, 1], vec![1, 3, 0, 2]));
+    }
+
+    on_cpu_backends!(
+        hard_negatives_follow_the_official_weights,
+        uniform_negatives_do_not_look_at_the_similarity,
+        injected_negatives_pass_through,
+    );
+}

@@ -150,3 +150,102 @@ fn choose<B: SelectOps>(ranking: &Tensor<B, 2>, rate: f64, selection: Selection,
     };
     keep_top(scores, kept_tokens(rate, keys - 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CrossSparsity;
+    use crate::model::init::Init;
+    use crate::testing::{assert_close, noise, on_cpu_backends, shaken, small_config};
+
+    const LAYERS: [usize; 2] = [2, 3];
+
+    fn bert<B: Backend>(compat: Compat, cross: Option<(f64, Selection)>) -> Bert<B> {
+        let mut config = small_config(compat).text;
+        config.cross =
+            cross.map(|(keep_rate, selection)| CrossSparsity { keep_rate, layers: LAYERS.to_vec(), selection });
+        shaken(Bert::new(&config, 15, compat, false, &mut Init::new(1, &Default::default())), 2)
+    }
+
+    fn inputs<B: Backend>() -> (Tensor<B, 3>, Tensor<B, 2>, Tensor<B, 3>) {
+        let mask = Tensor::from_data([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]], &Default::default());
+        (noise(3, [2, 4, 20]), mask, noise(4, [2, 10, 15]))
+    }
+
+    fn fuse<B: SelectOps>(bert: &Bert<B>, video: impl Into<VideoTokens<B>>) -> FusionOutput<B> {
+        let (text, mask, _) = inputs();
+        bert.fuse(text, mask, video.into(), FusionRun::default(), None)
+    }
+
+    /// Layer by layer on tokens gathered by hand: what is pruned has no effect on the layers behind, what stays is
+    /// the raw embedding.
+    fn layers_behind_see_the_kept_tokens_alone<B: SelectOps>() {
+        let bert = bert::<B>(Compat::Corrected, Some((0.4, Selection::ClassAttention)));
+        let (text, mask, video) = inputs::<B>();
+        let found = fuse(&bert, video.clone());
+        assert_eq!(found.kept.iter().map(|k| k.dims()).collect::<Vec<_>>(), [[2, 4], [2, 2]]);
+        let mask = key_mask(mask);
+        let twice = gather_patches(gather_patches(video.clone(), &found.kept[0]), &found.kept[1]);
+        let seen = [video.clone(), gather_patches(video, &found.kept[0]), twice];
+        let mut hidden = text;
+        for (layer, states) in bert.layers[2..].iter().zip(seen) {
+            let source = Source { states, rows: None, mask: None };
+            hidden = layer.forward(hidden, &mask, Some(&source), Mode::Eval).0;
+        }
+        assert_close(found.hidden, hidden, 1e-5);
+    }
+
+    fn one_video_serves_all_texts<B: SelectOps>() {
+        let bert = bert::<B>(Compat::Corrected, Some((0.4, Selection::ClassAttention)));
+        let (_, _, video) = inputs::<B>();
+        let one = video.clone().slice([1..2]);
+        let shared = fuse(&bert, one.clone()).hidden;
+        assert_close(shared.clone(), fuse(&bert, one.repeat_dim(0, 2)).hidden, 1e-5);
+        let rows = Tensor::from_data([1, 1], &Default::default());
+        assert_close(shared, fuse(&bert, VideoTokens { embeds: video, rows: Some(rows) }).hidden, 1e-5);
+    }
+
+    fn the_official_encoder_does_not_prune_in_multi_modal_mode<B: SelectOps>() {
+        let device = Default::default();
+        let ids = || Tensor::<B, 2, Int>::from_data([[1, 9, 30, 4], [1, 17, 0, 0]], &device);
+        let run = |compat, cross| {
+            let (_, mask, video) = inputs::<B>();
+            bert::<B>(compat, cross).multi_modal(ids(), mask, video.into(), FusionRun::default(), None)
+        };
+        let pruning = Some((0.4, Selection::ClassAttention));
+        let [official, corrected] = [Compat::Official, Compat::Corrected].map(|compat| run(compat, pruning));
+        assert_eq!((official.kept.len(), corrected.kept.len()), (0, 2));
+        assert_close(official.hidden, run(Compat::Official, None).hidden, 0.0);
+    }
+
+    fn averages_leave_padding_out<B: SelectOps>() {
+        let device = Default::default();
+        let attention = Tensor::<B, 4>::from_data([[[[0.1, 0.7, 0.2], [0.3, 0.3, 0.4], [0.8, 0.1, 0.1]]]], &device);
+        let mask = Tensor::<B, 2>::from_data([[1.0, 1.0, 0.0]], &device);
+        let rank = |compat, selection| bert::<B>(compat, None).ranking(attention.clone(), &mask, selection);
+        let expect = |values: [f32; 3]| Tensor::<B, 2>::from_data([values], &device);
+        let average = Selection::AverageAttention;
+        assert_close(rank(Compat::Corrected, average), expect([0.2, 0.5, 0.3]), 1e-6);
+        assert_close(rank(Compat::Official, average), expect([0.4, 1.1 / 3.0, 0.7 / 3.0]), 1e-6);
+        assert_close(rank(Compat::Corrected, Selection::ClassAttention), expect([0.1, 0.7, 0.2]), 1e-6);
+    }
+
+    fn random_selection_repeats_under_a_seed<B: SelectOps>() {
+        let bert = bert::<B>(Compat::Corrected, Some((0.4, Selection::Random)));
+        let kept = |selection_seed| {
+            let (text, mask, video) = inputs::<B>();
+            let run = FusionRun { selection_seed, ..FusionRun::default() };
+            bert.fuse(text, mask, video.into(), run, None).kept[0].clone().into_data()
+        };
+        assert_eq!(kept(1), kept(1));
+        assert_ne!(kept(1), kept(2));
+    }
+
+    on_cpu_backends!(
+        layers_behind_see_the_kept_tokens_alone,
+        one_video_serves_all_texts,
+        the_official_encoder_does_not_prune_in_multi_modal_mode,
+        averages_leave_padding_out,
+        random_selection_repeats_under_a_seed,
+    );
+}

@@ -67,6 +67,7 @@ pub fn dropout<B: Backend, const D: usize>(x: Tensor<B, D>, p: f64, mode: Mode) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::on_cpu_backends;
     use burn::backend::Autodiff;
     use burn::tensor::Tolerance;
 
@@ -115,14 +116,6 @@ mod tests {
         }
     }
 
-    macro_rules! on_cpu_backends {
-        ($($test:ident),+) => {
-            #[cfg(feature = "ndarray")]
-            mod ndarray { $(#[test] fn $test() { super::$test::<burn_ndarray::NdArray>() })+ }
-            #[cfg(feature = "flex")]
-            mod flex { $(#[test] fn $test() { super::$test::<burn_flex::Flex>() })+ }
-        };
-    }
     on_cpu_backends!(
         gelu_has_the_exact_derivative,
         a_fully_masked_row_is_uniform_not_nan,

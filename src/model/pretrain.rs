@@ -249,3 +249,119 @@ impl<B: Backend> Losses<B> {
         Self { vtc, vtm, mlm, total }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Compat, CrossSparsity, Selection};
+    use crate::testing::{host, noise, on_cpu_backends, shaken, small_sparse_config};
+    use burn::backend::Autodiff;
+    use burn::tensor::backend::AutodiffBackend;
+
+    const IDS: [[i64; 5]; 3] = [[1, 9, 30, 4, 0], [1, 17, 5, 0, 0], [1, 3, 8, 40, 12]];
+
+    fn model<B: SvittBackend>() -> Svitt<B> {
+        let mut config = small_sparse_config(Compat::Corrected);
+        config.text.cross =
+            Some(CrossSparsity { keep_rate: 0.5, layers: vec![3], selection: Selection::ClassAttention });
+        shaken(Svitt::new(&config, 1, &Default::default()).unwrap(), 2)
+    }
+
+    fn pairs<B: Backend>(identity: [i64; 3]) -> Pairs<B> {
+        let device = Default::default();
+        let ids = Tensor::<B, 2, Int>::from_data(IDS, &device);
+        Pairs {
+            video: noise(3, [3, 3, 3, 12, 12]),
+            token_mask: ids.clone().not_equal_elem(0).float(),
+            token_ids: ids,
+            identity: Tensor::from_data(identity, &device),
+        }
+    }
+
+    fn draws<B: Backend>() -> PretrainDraws<B> {
+        let rules =
+            MaskRules { probability: 0.5, vocab_size: 41, mask_id: 2, never: vec![0, 1], always: Vec::new() };
+        let draws = PretrainDraws::seeded(11, &IDS.concat(), [3, 5], Some(&rules), &Default::default());
+        PretrainDraws { dropout_seed: None, ..draws }
+    }
+
+    fn values<B: Backend>(losses: &Losses<B>) -> [f32; 4] {
+        [&losses.vtc, &losses.vtm, &losses.mlm, &losses.total].map(|loss| host(loss.clone())[0])
+    }
+
+    fn pairs_may_come_in_any_order<B: SvittBackend>() {
+        let (model, pairs, mut draws) = (model::<B>(), pairs::<B>([7, 3, 5]), draws::<B>());
+        let int = |values: [i64; 3]| Tensor::<B, 1, Int>::from_data(values, &Default::default());
+        draws.negatives = NegativeDraws::Injected(Negatives { video: int([1, 2, 0]), text: int([2, 0, 1]) });
+        let before = values(&model.losses(&pairs, &draws, &Objective::default()).unwrap().losses);
+        let order = int([2, 0, 1]);
+        let permuted = Pairs {
+            video: pairs.video.select(0, order.clone()),
+            token_ids: pairs.token_ids.select(0, order.clone()),
+            token_mask: pairs.token_mask.select(0, order.clone()),
+            identity: pairs.identity.select(0, order.clone()),
+        };
+        let masked = draws.masked.take().unwrap();
+        draws.masked = Some(MaskedText {
+            ids: masked.ids.select(0, order.clone()),
+            labels: masked.labels.select(0, order),
+        });
+        // Pair i moved to place 1, 2, 0 for i = 0, 1, 2, and its negatives with it.
+        draws.negatives = NegativeDraws::Injected(Negatives { video: int([1, 2, 0]), text: int([2, 0, 1]) });
+        let after = values(&model.losses(&permuted, &draws, &Objective::default()).unwrap().losses);
+        for (a, b) in before.iter().zip(after) {
+            assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "{before:?} {after:?}");
+        }
+        assert!((before[0] + before[1] + before[2] - before[3]).abs() < 1e-4, "{before:?}");
+    }
+
+    fn skipped_losses_are_zero_and_change_no_other<B: SvittBackend>() {
+        let (model, pairs, draws) = (model::<B>(), pairs::<B>([7, 3, 3]), draws::<B>());
+        let of = |objective: Objective| values(&model.losses(&pairs, &draws, &objective).unwrap().losses);
+        let all = of(Objective::default());
+        let no_words = of(Objective { mlm: 0.0, ..Objective::default() });
+        let vtc_alone = of(Objective { mlm: 0.0, vtm: 0.0, ..Objective::default() });
+        assert!((no_words[1] - all[1]).abs() < 1e-5 && no_words[2] == 0.0, "{all:?} {no_words:?}");
+        assert!((vtc_alone[0] - all[0]).abs() < 1e-5 && vtc_alone[1..3] == [0.0, 0.0], "{all:?} {vtc_alone:?}");
+    }
+
+    fn one_video_alone_trains_without_nan<B: SvittBackend>()
+    where
+        Autodiff<B>: SvittBackend + AutodiffBackend<InnerBackend = B>,
+    {
+        let model = model::<Autodiff<B>>();
+        let out = model.losses(&pairs([4, 4, 4]), &draws(), &Objective::default()).unwrap();
+        let gradients = out.losses.total.clone().backward();
+        let found = values(&out.losses);
+        assert!(found.iter().all(|loss| loss.is_finite()) && found[1] == 0.0, "{found:?}");
+        let gradient = host(model.video.layers[0].qkv.val().grad(&gradients).unwrap());
+        assert!(gradient.iter().all(|g| g.is_finite()) && gradient.iter().any(|g| *g != 0.0));
+    }
+
+    fn every_weight_learns<B: SvittBackend>()
+    where
+        Autodiff<B>: SvittBackend + AutodiffBackend<InnerBackend = B>,
+    {
+        struct Idle<'a, B: AutodiffBackend>(&'a B::Gradients, Vec<usize>);
+        impl<B: AutodiffBackend> burn::module::ModuleVisitor<B> for Idle<'_, B> {
+            fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<B, D>>) {
+                let value = param.val();
+                let idle = value.grad(self.0).is_none_or(|g| host(g).iter().all(|g| *g == 0.0));
+                self.1.extend(idle.then(|| value.shape().num_elements()));
+            }
+        }
+        let model = model::<Autodiff<B>>();
+        let out = model.losses(&pairs([7, 3, 5]), &draws(), &Objective::default()).unwrap();
+        let gradients = out.losses.total.backward();
+        let mut idle = Idle::<Autodiff<B>>(&gradients, Vec::new());
+        burn::module::Module::visit(&model, &mut idle);
+        assert_eq!(idle.1, [] as [usize; 0], "sizes of the weights without gradient");
+    }
+
+    on_cpu_backends!(
+        pairs_may_come_in_any_order,
+        skipped_losses_are_zero_and_change_no_other,
+        one_video_alone_trains_without_nan,
+        every_weight_learns,
+    );
+}

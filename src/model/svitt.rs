@@ -152,3 +152,47 @@ pub(super) fn first_token<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 2> {
     let [batch, _, width] = x.dims();
     x.slice([0..batch, 0..1, 0..width]).reshape([batch, width])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Compat;
+    use crate::testing::{assert_close, host, noise, on_cpu_backends, shaken, small_config};
+
+    fn features_are_unit_vectors_and_logits_have_their_shapes<B: SvittBackend>() {
+        let device = Default::default();
+        let model = shaken(Svitt::<B>::new(&small_config(Compat::Corrected), 1, &device).unwrap(), 2);
+        let video = model.encode_video(noise(3, [2, 3, 3, 12, 12]), &VideoDraws::evaluation(0)).unwrap();
+        let ids = Tensor::from_data([[1, 9, 30, 4], [1, 17, 5, 0]], &device);
+        let mask = Tensor::from_data([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0]], &device);
+        let text = model.encode_text(ids.clone(), mask.clone());
+        for feature in [video.feature, text.feature] {
+            assert_eq!(feature.dims(), [2, 7]);
+            assert_close(feature.powi_scalar(2).sum_dim(1), Tensor::ones([2, 1], &device), 1e-5);
+        }
+        assert_eq!(video.embeds.dims(), [2, 28, 15]);
+        assert_eq!(model.match_logits(text.embeds, mask.clone(), video.embeds.clone()).dims(), [2, 2]);
+        assert_eq!(model.mlm_logits(ids, mask, video.embeds).unwrap().dims(), [2, 4, 41]);
+    }
+
+    fn the_temperature_is_put_back<B: SvittBackend>() {
+        let mut model = Svitt::<B>::new(&small_config(Compat::Corrected), 1, &Default::default()).unwrap();
+        let id = model.temp.id;
+        model.temp = model.temp.map(|temp| temp.add_scalar(3.0));
+        let model = model.clamp_temperature();
+        assert_eq!((host(model.temp.val()), model.temp.id), (vec![0.5], id));
+    }
+
+    on_cpu_backends!(features_are_unit_vectors_and_logits_have_their_shapes, the_temperature_is_put_back);
+
+    #[test]
+    #[cfg(all(feature = "ndarray", feature = "flex"))]
+    fn fresh_weights_are_the_same_on_every_backend() {
+        let config = small_config(Compat::Corrected);
+        let a = Svitt::<burn_ndarray::NdArray>::new(&config, 5, &Default::default()).unwrap();
+        let b = Svitt::<burn_flex::Flex>::new(&config, 5, &Default::default()).unwrap();
+        assert_eq!(host(a.text.embeddings.word.weight.val()), host(b.text.embeddings.word.weight.val()));
+        assert_eq!(host(a.itm_head.weight.val()), host(b.itm_head.weight.val()));
+        assert_eq!(host(a.video.layers[1].qkv.val()), host(b.video.layers[1].qkv.val()));
+    }
+}

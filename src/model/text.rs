@@ -178,3 +178,47 @@ pub(super) fn remember<B: Backend>(trace: &mut Option<&mut Vec<Tensor<B, 3>>>, x
         trace.push(x.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, on_cpu_backends, shaken, small_config};
+
+    fn bert<B: Backend>() -> Bert<B> {
+        let config = small_config(Compat::Corrected).text;
+        shaken(Bert::new(&config, 15, Compat::Corrected, true, &mut Init::new(1, &Default::default())), 2)
+    }
+
+    fn text<B: Backend>(ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> Tensor<B, 3> {
+        bert::<B>().text(ids, mask, Mode::Eval, None)
+    }
+
+    fn padding_changes_nothing<B: Backend>() {
+        let device = Default::default();
+        let short = text::<B>(Tensor::from_data([[1, 9, 30], [1, 17, 4]], &device), Tensor::ones([2, 3], &device));
+        let ids = Tensor::from_data([[1, 9, 30, 0, 25], [1, 17, 4, 11, 0]], &device);
+        let mask = Tensor::from_data([[1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0, 0.0]], &device);
+        assert_close(text::<B>(ids, mask).slice([0..2, 0..3]), short, 1e-5);
+    }
+
+    fn texts_do_not_see_each_other<B: Backend>() {
+        let device = Default::default();
+        let ids = Tensor::<B, 2, Int>::from_data([[1, 9, 30], [1, 17, 4], [1, 2, 40]], &device);
+        let mask = Tensor::<B, 2>::from_data([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], &device);
+        let order = Tensor::<B, 1, Int>::from_data([2, 0, 1], &device);
+        let permuted = text(ids.clone().select(0, order.clone()), mask.clone().select(0, order.clone()));
+        assert_close(permuted, text(ids, mask).select(0, order), 1e-6);
+    }
+
+    fn the_word_head_is_tied_to_the_embeddings<B: Backend>() {
+        let mut bert = bert::<B>();
+        let hidden = crate::testing::noise::<B, 3>(3, [2, 3, 20]);
+        let before = bert.words(hidden.clone()).unwrap();
+        assert_eq!(before.dims(), [2, 3, 41]);
+        bert.embeddings.word.weight = bert.embeddings.word.weight.map(|w| w.mul_scalar(2.0));
+        let bias = bert.mlm.as_ref().unwrap().bias.val().reshape([1, 1, 41]);
+        assert_close(bert.words(hidden).unwrap() - bias.clone(), (before - bias).mul_scalar(2.0), 1e-4);
+    }
+
+    on_cpu_backends!(padding_changes_nothing, texts_do_not_see_each_other, the_word_head_is_tied_to_the_embeddings);
+}
