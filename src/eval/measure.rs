@@ -1,7 +1,7 @@
 //! A retrieval model measured: encode, rank by two encoders, re-rank by the matching head.
 
 use super::{
-    ClipPlan, Coverage, Directions, EncodeOptions, FeatureStore, MatchScorer, RetrievalSubject, TextBank, Ticker,
+    ClipPlan, Coverage, Directions, EncodeOptions, FeatureStore, MatchScorer, Reranked, RetrievalSubject, TextBank, Ticker,
     VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
 };
 use crate::Result;
@@ -58,6 +58,8 @@ pub struct RetrievalOutcome {
     pub dual: [RankCounter; 2],
     /// After re-ranking; none with k = 0.
     pub reranked: Option<[RankCounter; 2]>,
+    /// The scores that did it.
+    pub scores: Reranked,
     /// Numbers of the videos that were ranked.
     pub present: Vec<usize>,
     /// Their features, means over clips, `[present, e]`.
@@ -118,10 +120,10 @@ pub fn measure_retrieval<B: SvittBackend>(
         ensemble: score.ensemble,
         batch: score.batch,
     };
-    let mut reranked = None;
+    let (mut reranked, mut scores) = (None, Reranked::default());
     if score.k > 0 {
         let mut ticker = Ticker::new("re-ranking videos", present.len());
-        let scores = rerank(&features, &bank.features, width, score.k, |video, texts| {
+        scores = rerank(&features, &bank.features, width, score.k, |video, texts| {
             ticker.tick(1);
             scorer.scores(present[video], texts)
         })?;
@@ -131,5 +133,6 @@ pub fn measure_retrieval<B: SvittBackend>(
         dual[1].push_miss();
         reranked.iter_mut().for_each(|ranks| ranks[1].push_miss());
     }
-    Ok(RetrievalOutcome { dual, reranked, present, video_features: features, text_features: bank.features, coverage })
+    let text_features = bank.features;
+    Ok(RetrievalOutcome { dual, reranked, scores, present, video_features: features, text_features, coverage })
 }

@@ -40,7 +40,7 @@ pub use import::{ImportOptions, Imported, import};
 pub use kind::SourceKind;
 pub use load::load;
 pub use matching::MatchOptions;
-pub use open::{Opened, open_svitt};
+pub use open::{Opened, open_qa, open_svitt};
 pub use report::Report;
 pub use save::{ExportedTensors, model_hash, save};
 pub use schema::Part;

@@ -6,7 +6,7 @@ use super::report::Report;
 use super::schema::Part;
 use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
-use crate::model::Svitt;
+use crate::model::{Svitt, SvittQa};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -41,6 +41,26 @@ pub fn open_svitt<B: SvittBackend>(
     }
     let (config, options) = wanted(&checkpoint, frames);
     let (model, report) = checkpoint.load(Svitt::new(&config, 0, device)?, &config, &options)?;
+    Ok(opened(checkpoint, model, config, report))
+}
+
+/// Opens the question answering model in `folder`, or makes one of the pretrained model there; see [`open_svitt`].
+///
+/// # Errors
+/// A folder that cannot be read or holds one encoder alone, or frames that do not fit its sparsity.
+pub fn open_qa<B: SvittBackend>(
+    folder: impl AsRef<Path>,
+    frames: Option<usize>,
+    device: &B::Device,
+) -> Result<Opened<SvittQa<B>>> {
+    let mut checkpoint = Checkpoint::open(folder)?;
+    if !matches!(checkpoint.info.part, Part::Pretraining | Part::QuestionAnswering) {
+        return Err(wrong_part(&checkpoint, "question answering"));
+    }
+    let (config, options) = wanted(&checkpoint, frames);
+    checkpoint.weights.add_decoder(config.text.fusion_layer);
+    checkpoint.info.part = Part::QuestionAnswering;
+    let (model, report) = checkpoint.load(SvittQa::new(&config, 0, device)?, &config, &options)?;
     Ok(opened(checkpoint, model, config, report))
 }
 

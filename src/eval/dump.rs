@@ -1,0 +1,73 @@
+//! A line per query, for people who want to see which ones went wrong.
+
+use super::metrics::top_k;
+use super::dual_scores;
+use super::vqa::{Candidates, QuestionOutcome};
+use super::{QuestionSubject, RetrievalOutcome, RetrievalSubject};
+use serde_json::{Value, json};
+
+/// Candidates that are named per query.
+const NAMED: usize = 10;
+
+/// Both directions of a retrieval; ranks count from 1, none for a miss.
+pub fn retrieval(ranked: &RetrievalSubject, outcome: &RetrievalOutcome) -> Vec<Value> {
+    let names: Vec<&str> = outcome.present.iter().map(|&video| ranked.videos[video].media.as_str()).collect();
+    let (truths, _) = ranked.truths(|video| outcome.present.binary_search(&video).is_ok());
+    let width = outcome.text_features.len() / ranked.texts.len().max(1);
+    let rows = |features: &'_ [f32], i: usize| features[i * width..(i + 1) * width].to_vec();
+    let is_reranked = outcome.reranked.is_some();
+    let texts = ranked.texts.iter().enumerate().map(|(text, caption)| {
+        let scores = match is_reranked {
+            true => outcome.scores.text_row(text),
+            false => dual_scores(&rows(&outcome.text_features, text), &outcome.video_features, width),
+        };
+        let right: Vec<&str> = truths.videos_of_text[text].iter().map(|&video| names[video]).collect();
+        line("t2v", caption, right, &best(&scores, &names), ranks(outcome, 0, text))
+    });
+    let captions: Vec<&str> = ranked.texts.iter().map(String::as_str).collect();
+    let videos = names.iter().enumerate().map(|(video, name)| {
+        let scores = match is_reranked {
+            true => outcome.scores.video_row(video),
+            false => dual_scores(&rows(&outcome.video_features, video), &outcome.text_features, width),
+        };
+        let right: Vec<&str> = truths.texts_of_video[video].iter().map(|&text| captions[text]).collect();
+        line("v2t", name, right, &best(&scores, &captions), ranks(outcome, 1, video))
+    });
+    texts.chain(videos).collect()
+}
+
+/// Rank after re-ranking (or by the two encoders) and rank by the two encoders.
+fn ranks(outcome: &RetrievalOutcome, direction: usize, query: usize) -> [Option<usize>; 2] {
+    let place = |ranks: &[super::metrics::RankCounter; 2]| {
+        ranks[direction].places().get(query).copied().flatten().map(|place| place + 1)
+    };
+    [place(outcome.reranked.as_ref().unwrap_or(&outcome.dual)), place(&outcome.dual)]
+}
+
+fn best(scores: &[f32], names: &[&str]) -> Vec<Value> {
+    top_k(scores, NAMED).into_iter().map(|i| json!({"candidate": names[i], "score": scores[i]})).collect()
+}
+
+fn line(direction: &str, query: &str, right: Vec<&str>, top: &[Value], [rank, dual]: [Option<usize>; 2]) -> Value {
+    json!({"direction": direction, "query": query, "right": right, "rank": rank, "rank_dual": dual, "top": top})
+}
+
+/// One line per question.
+pub fn answers(asked: &QuestionSubject, candidates: &Candidates, outcome: &QuestionOutcome) -> Vec<Value> {
+    let line = |(question, given): (&super::Question, &super::vqa::Given)| {
+        let named = given.ranked.answers.iter().zip(&given.ranked.probabilities).take(NAMED);
+        let top: Vec<Value> =
+            named.map(|(&answer, p)| json!({"answer": candidates.texts[answer], "probability": p})).collect();
+        json!({
+            "id": question.id,
+            "video": asked.videos[question.video].media,
+            "question": question.text,
+            "types": question.types,
+            "answers": question.answers,
+            "prediction": given.ranked.answers.first().map(|&answer| &candidates.texts[answer]),
+            "correct": given.correct,
+            "top": top,
+        })
+    };
+    asked.questions.iter().zip(&outcome.given).map(line).collect()
+}

@@ -1,0 +1,168 @@
+//! What is to be evaluated and how: flags and the benchmark's protocol, checked against each other and the checkpoint.
+
+use super::{ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
+use crate::config::{ClipEnsemble, ModelConfig};
+use crate::data::Benchmark;
+use crate::{Error, Result};
+use std::path::PathBuf;
+
+/// What the person asked for; none takes the benchmark's protocol.
+#[derive(Clone, Debug)]
+pub struct EvalOptions {
+    /// Of the seven, or a generated one.
+    pub benchmark: Benchmark,
+    /// A checkpoint folder.
+    pub checkpoint: PathBuf,
+    /// Annotations and videos; none: what lies in `data/`.
+    pub annotations: Option<PathBuf>,
+    /// The folder of videos.
+    pub media: Option<PathBuf>,
+    /// A vocabulary; none: the one beside the weights.
+    pub vocab: Option<PathBuf>,
+    /// The list that answers are chosen from.
+    pub answers: Option<PathBuf>,
+    /// Frames per clip or per video; see [`EvalOptions::plan`].
+    pub frames: Option<usize>,
+    /// K: clips per video.
+    pub clips: Option<usize>,
+    /// How frames are dealt out to clips.
+    pub sampling: ClipSampling,
+    /// Frame order probe.
+    pub order: FrameOrder,
+    /// Whether the other frame orders are measured as well.
+    pub probes: bool,
+    /// Candidates that are re-ranked, or answers scored in full.
+    pub k: Option<usize>,
+    /// What joins clips.
+    pub ensemble: Option<ClipEnsemble>,
+    /// Texts or questions that are asked, the first ones.
+    pub limit: Option<usize>,
+    /// Go on without videos that cannot be read.
+    pub allow_missing: bool,
+    /// Seed of the block graphs and of drawn samples.
+    pub seed: u64,
+    /// Pairs, texts or questions per forward.
+    pub batch: Option<usize>,
+    /// Folder of cached features; none: they are kept in memory.
+    pub features: Option<PathBuf>,
+    /// Name of the backend, for the report.
+    pub backend: String,
+}
+
+impl EvalOptions {
+    /// An evaluation of `checkpoint` on `benchmark` by its protocol.
+    pub fn new(benchmark: Benchmark, checkpoint: PathBuf) -> Self {
+        Self {
+            benchmark,
+            checkpoint,
+            annotations: None,
+            media: None,
+            vocab: None,
+            answers: None,
+            frames: None,
+            clips: None,
+            sampling: ClipSampling::Contiguous,
+            order: FrameOrder::None,
+            probes: benchmark.is_generated(),
+            k: None,
+            ensemble: None,
+            limit: None,
+            allow_missing: false,
+            seed: 0,
+            batch: None,
+            features: None,
+            backend: String::new(),
+        }
+    }
+
+    /// Which frames make which clip, for a model of `model`'s clip length T. `--frames` may be given per clip (T) or
+    /// per video (T · K): a model takes clips of one length, so the two cannot be confused.
+    ///
+    /// # Errors
+    /// Frames that do not make whole clips of T.
+    pub fn plan(&self, model: &ModelConfig) -> Result<ClipPlan> {
+        let (frames, published) = (model.video.frames, self.benchmark.protocol().clips());
+        let clips = match (self.frames, self.clips) {
+            (None, clips) => clips.unwrap_or(published),
+            (Some(asked), Some(clips)) if asked == frames || asked == frames * clips => clips,
+            (Some(asked), None) if asked > 0 && asked % frames == 0 => asked / frames,
+            (Some(asked), clips) => {
+                let clips = clips.map_or(String::new(), |clips| format!(" --clips {clips}"));
+                let problem = format!("{asked}{clips} does not fit a model whose clips have {frames} frames");
+                let remedy = format!("give --frames {} --clips {published}, or a checkpoint for other clips", frames * published);
+                return Err(Error::setting("--frames", problem, remedy));
+            }
+        };
+        if clips == 0 {
+            return Err(Error::setting("--clips", "is 0", "use 1 or more"));
+        }
+        Ok(ClipPlan { frames, clips, sampling: self.sampling, order: self.order })
+    }
+
+    /// How pairs or answers are scored.
+    pub fn score(&self) -> Result<ScoreOptions> {
+        let protocol = self.benchmark.protocol();
+        let ensemble = match (self.ensemble, protocol.ensemble.as_str()) {
+            (Some(ensemble), _) => ensemble,
+            (None, "mean") => ClipEnsemble::Mean,
+            (None, "max") => ClipEnsemble::Max,
+            (None, _) => ClipEnsemble::Lse,
+        };
+        if self.batch == Some(0) {
+            return Err(Error::setting("--batch", "is 0", "use 1 or more"));
+        }
+        let batch = self.batch.unwrap_or(if self.benchmark.is_generated() { 96 } else { 32 });
+        Ok(ScoreOptions { k: self.k.unwrap_or(protocol.k_test), ensemble, seed: self.seed, batch })
+    }
+
+    /// How videos are read.
+    pub fn encoding(&self) -> EncodeOptions {
+        let batch = if self.benchmark.is_generated() { 32 } else { 4 };
+        EncodeOptions { allow_missing: self.allow_missing, batch, ..EncodeOptions::default() }
+    }
+
+    /// Whether everything that decides a score is as published.
+    pub fn is_published_protocol(&self) -> bool {
+        let (published, asked) = (Self::new(self.benchmark, PathBuf::new()), self);
+        let same = |a: Option<usize>, b: usize| a.is_none_or(|a| a == b);
+        asked.order == FrameOrder::None
+            && asked.limit.is_none()
+            && asked.sampling == published.sampling
+            && same(asked.k, asked.benchmark.protocol().k_test)
+            && same(asked.clips, asked.benchmark.protocol().clips())
+            && asked.ensemble.is_none_or(|ensemble| ensemble.name() == asked.benchmark.protocol().ensemble)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(frames: Option<usize>, clips: Option<usize>) -> Result<ClipPlan> {
+        let options = EvalOptions { frames, clips, ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
+        options.plan(&ModelConfig::small(4))
+    }
+
+    #[test]
+    fn frames_are_per_clip_or_per_video() {
+        let counts = |frames, clips| plan(frames, clips).map(|plan| [plan.frames, plan.clips]).unwrap();
+        assert_eq!(counts(None, None), [4, 3]);
+        assert_eq!(counts(Some(12), None), [4, 3]);
+        assert_eq!(counts(Some(4), None), [4, 1]);
+        assert_eq!(counts(Some(4), Some(2)), [4, 2]);
+        assert_eq!(counts(Some(8), Some(2)), [4, 2]);
+        assert_eq!(counts(None, Some(5)), [4, 5]);
+        let message = plan(Some(6), Some(2)).unwrap_err().to_string();
+        assert!(message.contains("6 --clips 2") && message.contains("--frames 12 --clips 3"), "{message}");
+        assert!(plan(None, Some(0)).is_err() && plan(Some(0), None).is_err());
+    }
+
+    #[test]
+    fn any_other_setting_is_not_the_published_one() {
+        let published = EvalOptions::new(Benchmark::Didemo, "x".into());
+        assert!(published.is_published_protocol());
+        assert!(EvalOptions { k: Some(128), clips: Some(3), ..published.clone() }.is_published_protocol());
+        assert!(!EvalOptions { k: Some(64), ..published.clone() }.is_published_protocol());
+        assert!(!EvalOptions { order: FrameOrder::Freeze, ..published }.is_published_protocol());
+    }
+}

@@ -1,0 +1,130 @@
+//! The protocol of an evaluation, spelled out: most questions that users of such numbers ask are about these.
+
+use super::material::Material;
+use super::{ClipPlan, EvalOptions, ScoreOptions};
+use crate::config::ModelConfig;
+use crate::weights::CheckpointInfo;
+use serde_json::{Map, Value, json};
+
+/// What every protocol states.
+pub struct Stated<'a> {
+    /// Flags.
+    pub options: &'a EvalOptions,
+    /// Records.
+    pub material: &'a Material,
+    /// Frames.
+    pub plan: &'a ClipPlan,
+    /// Scores.
+    pub score: &'a ScoreOptions,
+    /// The model as it ran.
+    pub config: &'a ModelConfig,
+    /// The checkpoint's description.
+    pub info: &'a CheckpointInfo,
+    /// The checkpoint's hash.
+    pub weights: &'a str,
+    /// Of the vocabulary.
+    pub vocabulary: String,
+    /// Videos and texts or questions.
+    pub counts: [usize; 2],
+    /// Videos that were missing.
+    pub missing: usize,
+}
+
+impl Stated<'_> {
+    /// The protocol with the fields in `more`.
+    pub fn json(&self, more: Value) -> Value {
+        let Stated { options, material, plan, score, config, info, .. } = self;
+        let [videos, texts] = self.counts;
+        let mut fields = Map::new();
+        let mut state = |name: &str, value: Value| fields.insert(name.into(), value);
+        state("summary", json!(self.summary()));
+        state("split", json!(material.split));
+        state("version", json!(material.version));
+        state("annotations", json!(material.annotations.as_ref().map(|path| path.display().to_string())));
+        state("videos", json!(videos));
+        state("texts", json!(texts));
+        state("frames", json!(plan.test_frames()));
+        state("frames_per_clip", json!(plan.frames));
+        state("clips", json!(plan.clips));
+        state("sampling", json!(sampling(material, plan)));
+        state("clip_sampling", json!(plan.sampling.name()));
+        state("frame_order", json!(plan.order.name()));
+        state("image", json!(image(material, config)));
+        state("ensemble", json!(score.ensemble.name()));
+        state("text_cleaning", json!("lower case; , . ' ! ? \" ( ) * # : ; ~ deleted; - and / to spaces"));
+        state("text_framing", json!("[CLS] text, no [SEP]"));
+        state("max_text_tokens", json!(options.benchmark.protocol().max_text.min(config.text.max_positions)));
+        state("seed", json!(score.seed));
+        state("seed_note", json!("of the random edges: one draw per layer, the same for every video"));
+        state("checkpoint", json!(options.checkpoint.display().to_string()));
+        state("weights_sha256", json!(self.weights));
+        state("weights_origin", json!(info.origin));
+        state("vocabulary_sha256", json!(self.vocabulary));
+        state("compat", json!(config.compat));
+        state("mode", json!(config.video.sparsity.mode()));
+        state("sparsity", json!(config.video.sparsity));
+        state("cross_sparsity", json!(config.text.cross));
+        state("allow_missing", json!(options.allow_missing));
+        state("missing_videos", json!(self.missing));
+        state("limit", json!(options.limit));
+        state("backend", json!(options.backend));
+        state("precision", json!("f32"));
+        if let Value::Object(more) = more {
+            fields.extend(more);
+        }
+        Value::Object(fields)
+    }
+
+    fn summary(&self) -> String {
+        let [videos, texts] = self.counts;
+        let ClipPlan { frames, clips, .. } = self.plan;
+        let unit = if self.options.benchmark.protocol().max_answer > 0 { "questions" } else { "texts" };
+        format!("{} split, {texts} {unit}, {videos} videos, {clips} clips of {frames} frames", self.material.split)
+    }
+}
+
+fn sampling(material: &Material, plan: &ClipPlan) -> String {
+    match &material.shapes {
+        Some(config) => format!("{} middle frames of {}", plan.test_frames(), config.frames),
+        None => format!("the middle frames of {} equal intervals", plan.test_frames()),
+    }
+}
+
+fn image(material: &Material, config: &ModelConfig) -> String {
+    let size = config.video.image_size;
+    match &material.shapes {
+        Some(_) => format!("rendered at {size} × {size}"),
+        None => format!("whole frames to {size} × {size} whatever their aspect ratio, bicubic without antialiasing, 8 bits"),
+    }
+}
+
+/// What only retrieval states.
+pub fn retrieval(k: [usize; 2], captions: [usize; 2], paragraph: bool) -> Value {
+    let [least, most] = captions;
+    let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    let captions = if paragraph { "1 (all sentences of a video joined by a space)".into() } else { count };
+    json!({
+        "captions_per_video": captions,
+        "rerank_k": k[0].max(k[1]),
+        "reranked_texts_per_video": k[0],
+        "reranked_videos_per_text": k[1],
+        "rerank_score": "the matching head's logit of class 1, joined over clips; all others -100; not added to the cosine",
+        "dual_score": "mean over clips of the cosine",
+        "dual_softmax": false,
+        "several_truths": "the best rank of any right candidate counts",
+        "tie_rule": "of equal scores the higher index stands first; queries where it decided are counted as tied_queries",
+    })
+}
+
+/// What only question answering states.
+pub fn answers(k: usize, list: usize, source: &str, max_answer: usize) -> Value {
+    json!({
+        "answer_k": k,
+        "answer_list": source,
+        "answers": list,
+        "max_answer_tokens": max_answer,
+        "answer_score": "log p(first word) + log p(all words): the first word counts twice, as published",
+        "correct": "exact string match with an annotator's answer; unanswerable and unpredicted questions are wrong",
+        "tie_rule": "of equal scores the earlier answer of the list is taken",
+    })
+}
