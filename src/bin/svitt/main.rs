@@ -3,6 +3,7 @@
 //! A command is a module with `Args` and `run`; it joins by its `mod` line and its line in `commands!`.
 
 mod data;
+mod eval;
 mod output;
 mod profile;
 
@@ -42,6 +43,7 @@ macro_rules! commands {
 commands! {
     profile => Profile,
     data => Data,
+    eval => Eval,
 }
 
 /// 0 only on success; 2 and one sentence on standard error otherwise.
