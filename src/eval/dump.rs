@@ -1,7 +1,7 @@
 //! A line per query, for people who want to see which ones went wrong.
 
-use super::metrics::top_k;
 use super::dual_scores;
+use super::metrics::top_k;
 use super::vqa::{Candidates, QuestionOutcome};
 use super::{QuestionSubject, RetrievalOutcome, RetrievalSubject};
 use serde_json::{Value, json};

@@ -164,9 +164,11 @@ impl Desk<'_> {
     fn unreadable(&mut self, video: usize, error: Error) -> Result<()> {
         if !self.options.allow_missing {
             return Err(match error {
-                Error::File { path, problem, remedy } => {
-                    Error::File { path, problem, remedy: format!("{remedy}, or count it as a miss with --allow-missing") }
-                }
+                Error::File { path, problem, remedy } => Error::File {
+                    path,
+                    problem,
+                    remedy: format!("{remedy}, or count it as a miss with --allow-missing"),
+                },
                 Error::Video(error) if !error.is_configuration() => {
                     let remedy = "obtain it again, or count it as a miss with --allow-missing";
                     Error::file(self.videos.name(video), error.to_string(), remedy)

@@ -6,13 +6,15 @@ use super::paper::{Setting, paper_row};
 use super::protocol::{self, Stated};
 use super::report::{EvalReport, Metrics, ProbeFigures, percents};
 use super::vqa::{Candidates, QuestionExam, QuestionOutcome, measure_answers};
-use super::{ClipPlan, EvalOptions, FeatureStore, FrameOrder, QuestionSubject, RetrievalSubject, ScoreOptions, VideoSet};
+use super::{
+    ClipPlan, EvalOptions, FeatureStore, FrameOrder, QuestionSubject, RetrievalSubject, ScoreOptions, VideoSet,
+};
 use super::{dump, shapes};
 use crate::Result;
 use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
-use crate::data::{Record, Task};
 use crate::data::shapes::QuestionKind;
+use crate::data::{Record, Task};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, CheckpointInfo, open_qa, open_svitt};
 use serde_json::{Value, json};
@@ -63,8 +65,7 @@ impl<'a> Job<'a> {
         material.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
-        let tokenizer =
-            tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;
+        let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;
         let Checkpoint { info, weights_sha256: weights, .. } = checkpoint;
         Ok(Self { options, config, info, weights, plan, score, material, tokenizer })
     }

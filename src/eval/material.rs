@@ -179,11 +179,17 @@ fn located(options: &EvalOptions, split: Split) -> Result<(PathBuf, PathBuf)> {
         (Some(annotations), None, _) if annotations.to_string_lossy().contains(".tar") => {
             Ok((annotations.clone(), annotations.parent().unwrap_or(Path::new("")).to_path_buf()))
         }
-        (Some(_), None, _) => Err(Error::setting("--media", "is missing", "give the folder of the annotations' videos")),
+        (Some(_), None, _) => {
+            Err(Error::setting("--media", "is missing", "give the folder of the annotations' videos"))
+        }
         (None, media, Some(found)) => Ok((found.annotations, media.clone().unwrap_or(found.media))),
         (None, ..) => {
             let folder = Path::new(DATA).join(options.benchmark.files().folder);
-            Err(Error::file(folder, "the benchmark's files are not there", "give --annotations and --media, or obtain them"))
+            Err(Error::file(
+                folder,
+                "the benchmark's files are not there",
+                "give --annotations and --media, or obtain them",
+            ))
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A retrieval model measured: encode, rank by two encoders, re-rank by the matching head.
 
 use super::{
-    ClipPlan, Coverage, Directions, EncodeOptions, FeatureStore, MatchScorer, Reranked, RetrievalSubject, TextBank, Ticker,
-    VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
+    ClipPlan, Coverage, Directions, EncodeOptions, FeatureStore, MatchScorer, Reranked, RetrievalSubject, TextBank,
+    Ticker, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
 };
 use crate::Result;
 use crate::backend::SvittBackend;

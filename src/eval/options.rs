@@ -89,7 +89,10 @@ impl EvalOptions {
             (Some(asked), clips) => {
                 let clips = clips.map_or(String::new(), |clips| format!(" --clips {clips}"));
                 let problem = format!("{asked}{clips} does not fit a model whose clips have {frames} frames");
-                let remedy = format!("give --frames {} --clips {published}, or a checkpoint for other clips", frames * published);
+                let remedy = format!(
+                    "give --frames {} --clips {published}, or a checkpoint for other clips",
+                    frames * published
+                );
                 return Err(Error::setting("--frames", problem, remedy));
             }
         };

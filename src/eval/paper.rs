@@ -57,7 +57,8 @@ fn label(mode: &str, frames: usize) -> String {
 /// The paper's name for the sparsity of `model`, if model and sparsity are the paper's (SPEC §11).
 fn published_mode(model: &ModelConfig) -> Option<&'static str> {
     let VideoConfig { image_size, patch_size, hidden, layers, frames, sparsity, .. } = &model.video;
-    if [*image_size, *patch_size, *hidden, *layers, model.text.hidden, model.text.layers] != [224, 16, 768, 12, 768, 12] {
+    if [*image_size, *patch_size, *hidden, *layers, model.text.hidden, model.text.layers] != [224, 16, 768, 12, 768, 12]
+    {
         return None;
     }
     let edge = sparsity.edge.map(|edge| [edge.local, edge.random, edge.block]);

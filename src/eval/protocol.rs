@@ -94,7 +94,9 @@ fn image(material: &Material, config: &ModelConfig) -> String {
     let size = config.video.image_size;
     match &material.shapes {
         Some(_) => format!("rendered at {size} × {size}"),
-        None => format!("whole frames to {size} × {size} whatever their aspect ratio, bicubic without antialiasing, 8 bits"),
+        None => {
+            format!("whole frames to {size} × {size} whatever their aspect ratio, bicubic without antialiasing, 8 bits")
+        }
     }
 }
 

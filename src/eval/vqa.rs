@@ -140,7 +140,8 @@ impl<B: SvittBackend> Asker<'_, B> {
         let questions = &self.exam.asked.questions;
         let mut videos: Vec<usize> = numbers.iter().map(|&number| questions[number].video).collect();
         videos.dedup();
-        let row = |number: &usize| videos.iter().position(|&video| video == questions[*number].video).unwrap_or(0) as i64;
+        let row =
+            |number: &usize| videos.iter().position(|&video| video == questions[*number].video).unwrap_or(0) as i64;
         let rows: Vec<i64> = numbers.iter().map(row).collect();
         let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [numbers.len()]), device);
         let texts: Vec<Vec<i64>> = numbers.iter().map(|&number| self.exam.texts[number].clone()).collect();
@@ -151,7 +152,8 @@ impl<B: SvittBackend> Asker<'_, B> {
         let per_clip: Vec<_> = (0..clips)
             .map(|clip| {
                 let size = tokens * width;
-                let values: Vec<f32> = states.iter().flat_map(|s| &s[clip * size..(clip + 1) * size]).copied().collect();
+                let values: Vec<f32> =
+                    states.iter().flat_map(|s| &s[clip * size..(clip + 1) * size]).copied().collect();
                 let embeds = Tensor::from_data(TensorData::new(values, [videos.len(), tokens, width]), device);
                 let video = VideoTokens { embeds, rows: Some(rows.clone()) };
                 model.ask(Tokens { ids: ids.clone(), mask: mask.clone() }, video, FusionRun::default())

@@ -61,8 +61,7 @@ mod tests {
         let lse = |v: [f64; 3]| v.iter().map(|x| x.exp()).sum::<f64>().ln();
         let target = |i: usize, v: [f64; 3]| if i == 0 { v[0] } else { (v[1] + v[2]) / 2.0 };
         let column = |j: usize| [rows[0][j], rows[1][j], rows[2][j]];
-        let both: f64 =
-            (0..3).map(|i| lse(rows[i]) - target(i, rows[i]) + lse(column(i)) - target(i, column(i))).sum();
+        let both: f64 = (0..3).map(|i| lse(rows[i]) - target(i, rows[i]) + lse(column(i)) - target(i, column(i))).sum();
         let found = host(contrastive(similarity, &identity()))[0];
         assert!((f64::from(found) - both / 6.0).abs() < 1e-6, "{found} {}", both / 6.0);
     }
@@ -76,8 +75,7 @@ mod tests {
 
     fn the_temperature_is_held_with_an_identity_gradient<B: Backend>() {
         for (raw, held) in [(0.9, 0.5), (-1.0, 0.001), (0.07, 0.07)] {
-            let temp =
-                Tensor::<burn::backend::Autodiff<B>, 1>::from_floats([raw], &Default::default()).require_grad();
+            let temp = Tensor::<burn::backend::Autodiff<B>, 1>::from_floats([raw], &Default::default()).require_grad();
             let out = clamped_temperature(temp.clone());
             assert!((host(out.clone())[0] - held).abs() < 1e-7);
             assert_eq!(host(temp.grad(&out.mul_scalar(3.0).backward()).unwrap()), [3.0]);

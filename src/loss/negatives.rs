@@ -134,8 +134,7 @@ mod tests {
             video: Tensor::<B, 1, Int>::from_data([3, 0, 0, 1], &Default::default()),
             text: Tensor::from_data([1, 3, 0, 2], &Default::default()),
         };
-        let found =
-            hard_negatives(similarity(), &identity(), &NegativeDraws::Injected(given), NegativeRule::Hard);
+        let found = hard_negatives(similarity(), &identity(), &NegativeDraws::Injected(given), NegativeRule::Hard);
         assert_eq!((ints(found.video), ints(found.text)), (vec![3, 0, 0, 1], vec![1, 3, 0, 2]));
     }
 

@@ -279,8 +279,7 @@ mod tests {
     }
 
     fn draws<B: Backend>() -> PretrainDraws<B> {
-        let rules =
-            MaskRules { probability: 0.5, vocab_size: 41, mask_id: 2, never: vec![0, 1], always: Vec::new() };
+        let rules = MaskRules { probability: 0.5, vocab_size: 41, mask_id: 2, never: vec![0, 1], always: Vec::new() };
         let draws = PretrainDraws::seeded(11, &IDS.concat(), [3, 5], Some(&rules), &Default::default());
         PretrainDraws { dropout_seed: None, ..draws }
     }
@@ -302,10 +301,8 @@ mod tests {
             identity: pairs.identity.select(0, order.clone()),
         };
         let masked = draws.masked.take().unwrap();
-        draws.masked = Some(MaskedText {
-            ids: masked.ids.select(0, order.clone()),
-            labels: masked.labels.select(0, order),
-        });
+        draws.masked =
+            Some(MaskedText { ids: masked.ids.select(0, order.clone()), labels: masked.labels.select(0, order) });
         // Pair i moved to place 1, 2, 0 for i = 0, 1, 2, and its negatives with it.
         draws.negatives = NegativeDraws::Injected(Negatives { video: int([1, 2, 0]), text: int([2, 0, 1]) });
         let after = values(&model.losses(&permuted, &draws, &Objective::default()).unwrap().losses);

@@ -96,10 +96,8 @@ impl<B: SvittBackend> SvittQa<B> {
     /// Probability of every word behind [CLS], `[questions, vocab]`.
     fn first_word(&self, clip: &QuestionStates<B>, start: i64) -> Tensor<B, 2> {
         let (questions, device) = (clip.mask.dims()[0], clip.mask.device());
-        let tokens = Tokens {
-            ids: Tensor::full([questions, 1], start, &device),
-            mask: Tensor::ones([questions, 1], &device),
-        };
+        let tokens =
+            Tokens { ids: Tensor::full([questions, 1], start, &device), mask: Tensor::ones([questions, 1], &device) };
         let logits = self.answer_logits(tokens, clip, None, Mode::Eval);
         let vocab = logits.dims()[2];
         softmax(logits.reshape([questions, vocab]), 1)
@@ -184,7 +182,11 @@ mod tests {
     }
 
     /// The formula of SPEC §5 on one question at a time, all answers, no selection.
-    fn brute_force<B: SvittBackend>(model: &SvittQa<B>, clip: &QuestionStates<B>, list: &AnswerList<B>) -> Vec<Vec<f32>> {
+    fn brute_force<B: SvittBackend>(
+        model: &SvittQa<B>,
+        clip: &QuestionStates<B>,
+        list: &AnswerList<B>,
+    ) -> Vec<Vec<f32>> {
         let words = host(model.first_word(clip, 1));
         let all: Vec<Vec<usize>> = vec![(0..5).collect(); 2];
         let scores = model.answer_scores(clip, list, &all);

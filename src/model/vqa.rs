@@ -136,7 +136,8 @@ impl<B: SvittBackend> SvittQa<B> {
         let source = Source { states: questions.states.clone(), rows: question, mask: Some(mask) };
         let own = causal_mask(answers.mask);
         let embedded = self.decoder.embeddings.forward(answers.ids, mode);
-        let hidden = self.decoder.layers.iter().fold(embedded, |x, layer| layer.forward(x, &own, Some(&source), mode).0);
+        let hidden =
+            self.decoder.layers.iter().fold(embedded, |x, layer| layer.forward(x, &own, Some(&source), mode).0);
         self.decoder.words(hidden.clone()).unwrap_or(hidden)
     }
 
@@ -266,7 +267,8 @@ mod tests {
             weight: Tensor::ones([1], &Default::default()),
         };
         let gradients = model.loss(&questions(&model), &answers, 1, Mode::Eval).0.backward();
-        let [own, text] = [copied, &model.text.layers[3].output.weight].map(|w| host(w.val().grad(&gradients).unwrap()));
+        let [own, text] =
+            [copied, &model.text.layers[3].output.weight].map(|w| host(w.val().grad(&gradients).unwrap()));
         assert!(own != text && own.iter().chain(&text).all(|g| g.is_finite()));
     }
 

@@ -145,9 +145,9 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
 
 fn sampling(name: &str) -> Result<ClipSampling> {
     let all = [ClipSampling::Contiguous, ClipSampling::Strided];
-    all.into_iter().find(|sampling| sampling.name() == name).ok_or_else(|| {
-        Error::setting("--clip-sampling", format!("`{name}` is not known"), "use contiguous or strided")
-    })
+    all.into_iter()
+        .find(|sampling| sampling.name() == name)
+        .ok_or_else(|| Error::setting("--clip-sampling", format!("`{name}` is not known"), "use contiguous or strided"))
 }
 
 fn ensemble(name: &str) -> Result<ClipEnsemble> {
