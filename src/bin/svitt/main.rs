@@ -2,6 +2,7 @@
 //!
 //! A command is a module with `Args` and `run`; it joins by its `mod` line and its line in `commands!`.
 
+mod bench;
 mod data;
 mod eval;
 mod output;
@@ -41,6 +42,7 @@ macro_rules! commands {
 }
 
 commands! {
+    bench => Bench,
     profile => Profile,
     data => Data,
     eval => Eval,
