@@ -96,7 +96,7 @@ pub fn shaken<B: Backend, M: burn::module::Module<B>>(module: M, seed: u64) -> M
                 let noise: Vec<f32> = (0..value.shape().num_elements()).map(|_| 0.3 * self.0.normal() as f32).collect();
                 let tracked = value.is_require_grad();
                 let noise = Tensor::from_data(TensorData::new(noise, shape), &device);
-                (value.detach() + noise).set_require_grad(tracked)
+                (value.detach().set_require_grad(false) + noise).set_require_grad(tracked)
             })
         }
     }
