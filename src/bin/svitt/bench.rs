@@ -58,7 +58,9 @@ fn check(args: &Args) -> Result<()> {
         return setting("--modes", format!("`{mode}` is not a mode"), "use dense, edge, node or hybrid");
     }
     match () {
-        () if args.frames.contains(&0) => setting("--frames", "a clip of 0 frames shows nothing".into(), "use 1 or more"),
+        () if args.frames.contains(&0) => {
+            setting("--frames", "a clip of 0 frames shows nothing".into(), "use 1 or more")
+        }
         () if args.batch == 0 => setting("--batch", "a batch of 0 clips takes no time".into(), "use 1 or more"),
         () => Ok(()),
     }
@@ -75,7 +77,9 @@ fn name(direction: Direction) -> &'static str {
 fn line(row: &Row) -> String {
     let Row { mode, frames, direction, median_s, min_s, max_s, clips_per_s, gflops, .. } = row;
     let direction = name(*direction);
-    format!("{mode}, {frames}, {direction}: {median_s:.3} s ({min_s:.3} to {max_s:.3}), {clips_per_s:.2}, {gflops:.0}\n")
+    format!(
+        "{mode}, {frames}, {direction}: {median_s:.3} s ({min_s:.3} to {max_s:.3}), {clips_per_s:.2}, {gflops:.0}\n"
+    )
 }
 
 fn table(report: &Report) -> String {
