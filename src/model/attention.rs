@@ -3,6 +3,7 @@
 use super::init::Init;
 use super::layers::{Mode, dropout, linear, masked_softmax};
 use crate::config::TextConfig;
+use crate::fused::{FusedOps, layer_norm};
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Int, Tensor, backend::Backend};
@@ -22,6 +23,7 @@ pub struct BertAttention<B: Backend> {
     pub norm: LayerNorm<B>,
     heads: usize,
     dropout: f64,
+    epsilon: f64,
 }
 
 /// What queries attend to.
@@ -35,7 +37,7 @@ pub struct Source<B: Backend> {
     pub mask: Option<Tensor<B, 4>>,
 }
 
-impl<B: Backend> BertAttention<B> {
+impl<B: FusedOps> BertAttention<B> {
     /// Attention from tokens of `config.hidden` to states of `source_width`.
     pub fn new(config: &TextConfig, source_width: usize, init: &mut Init<B>) -> Self {
         let hidden = config.hidden;
@@ -47,6 +49,7 @@ impl<B: Backend> BertAttention<B> {
             norm: init.layer_norm(hidden, config.layer_norm_eps),
             heads: config.heads,
             dropout: config.dropout,
+            epsilon: config.layer_norm_eps,
         }
     }
 
@@ -67,7 +70,7 @@ impl<B: Backend> BertAttention<B> {
         let probabilities = masked_softmax(query.matmul(key.swap_dims(2, 3)), source.mask.clone());
         let seen = dropout(probabilities.clone(), self.dropout, mode).matmul(value);
         let seen = linear(&self.output, seen.swap_dims(1, 2).reshape([batch, tokens, hidden]));
-        (self.norm.forward(dropout(seen, self.dropout, mode) + x), probabilities)
+        (layer_norm(dropout(seen, self.dropout, mode) + x, &self.norm, self.epsilon), probabilities)
     }
 
     /// `[batch, tokens, hidden]` to `[batch, heads, tokens, head_dim]`.

@@ -3,9 +3,10 @@
 use super::attention::Source;
 use super::layers::Mode;
 use super::text::{Bert, key_mask, remember};
+use crate::backend::SvittBackend;
 use crate::config::{Compat, Selection, kept_tokens};
 use crate::rng::Rng;
-use crate::tokens::{SelectOps, gather_patches, keep_top};
+use crate::tokens::{gather_patches, keep_top};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 /// The video tokens texts are fused with.
@@ -57,7 +58,7 @@ impl<B: Backend> VideoTokens<B> {
     }
 }
 
-impl<B: SelectOps> Bert<B> {
+impl<B: SvittBackend> Bert<B> {
     /// The fusion layers: `text` `[batch, tokens, hidden]` under `mask` `[batch, tokens]` with `video`. Video tokens
     /// are pruned after the cross-attention of every configured layer; what goes on is the raw video embedding.
     /// `trace` receives the output of every layer.
@@ -139,7 +140,7 @@ impl<B: SelectOps> Bert<B> {
 }
 
 /// The patches that stay, `[batch, kept]`, by `ranking` `[batch, 1 + patches]` or by noise.
-fn choose<B: SelectOps>(ranking: &Tensor<B, 2>, rate: f64, selection: Selection, mut rng: Rng) -> Tensor<B, 2, Int> {
+fn choose<B: SvittBackend>(ranking: &Tensor<B, 2>, rate: f64, selection: Selection, mut rng: Rng) -> Tensor<B, 2, Int> {
     let [batch, keys] = ranking.dims();
     let scores = match selection {
         Selection::Random => {
@@ -160,26 +161,26 @@ mod tests {
 
     const LAYERS: [usize; 2] = [2, 3];
 
-    fn bert<B: Backend>(compat: Compat, cross: Option<(f64, Selection)>) -> Bert<B> {
+    fn bert<B: crate::backend::SvittBackend>(compat: Compat, cross: Option<(f64, Selection)>) -> Bert<B> {
         let mut config = small_config(compat).text;
         config.cross =
             cross.map(|(keep_rate, selection)| CrossSparsity { keep_rate, layers: LAYERS.to_vec(), selection });
         shaken(Bert::new(&config, 15, compat, false, &mut Init::new(1, &Default::default())), 2)
     }
 
-    fn inputs<B: Backend>() -> (Tensor<B, 3>, Tensor<B, 2>, Tensor<B, 3>) {
+    fn inputs<B: crate::backend::SvittBackend>() -> (Tensor<B, 3>, Tensor<B, 2>, Tensor<B, 3>) {
         let mask = Tensor::from_data([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]], &Default::default());
         (noise(3, [2, 4, 20]), mask, noise(4, [2, 10, 15]))
     }
 
-    fn fuse<B: SelectOps>(bert: &Bert<B>, video: impl Into<VideoTokens<B>>) -> FusionOutput<B> {
+    fn fuse<B: SvittBackend>(bert: &Bert<B>, video: impl Into<VideoTokens<B>>) -> FusionOutput<B> {
         let (text, mask, _) = inputs();
         bert.fuse(text, mask, video.into(), FusionRun::default(), None)
     }
 
     /// Layer by layer on tokens gathered by hand: what is pruned has no effect on the layers behind, what stays is
     /// the raw embedding.
-    fn layers_behind_see_the_kept_tokens_alone<B: SelectOps>() {
+    fn layers_behind_see_the_kept_tokens_alone<B: SvittBackend>() {
         let bert = bert::<B>(Compat::Corrected, Some((0.4, Selection::ClassAttention)));
         let (text, mask, video) = inputs::<B>();
         let found = fuse(&bert, video.clone());
@@ -195,7 +196,7 @@ mod tests {
         assert_close(found.hidden, hidden, 1e-5);
     }
 
-    fn one_video_serves_all_texts<B: SelectOps>() {
+    fn one_video_serves_all_texts<B: SvittBackend>() {
         let bert = bert::<B>(Compat::Corrected, Some((0.4, Selection::ClassAttention)));
         let (_, _, video) = inputs::<B>();
         let one = video.clone().slice([1..2]);
@@ -205,7 +206,7 @@ mod tests {
         assert_close(shared, fuse(&bert, VideoTokens { embeds: video, rows: Some(rows) }).hidden, 1e-5);
     }
 
-    fn the_official_encoder_does_not_prune_in_multi_modal_mode<B: SelectOps>() {
+    fn the_official_encoder_does_not_prune_in_multi_modal_mode<B: SvittBackend>() {
         let device = Default::default();
         let ids = || Tensor::<B, 2, Int>::from_data([[1, 9, 30, 4], [1, 17, 0, 0]], &device);
         let run = |compat, cross| {
@@ -218,7 +219,7 @@ mod tests {
         assert_close(official.hidden, run(Compat::Official, None).hidden, 0.0);
     }
 
-    fn averages_leave_padding_out<B: SelectOps>() {
+    fn averages_leave_padding_out<B: SvittBackend>() {
         let device = Default::default();
         let attention = Tensor::<B, 4>::from_data([[[[0.1, 0.7, 0.2], [0.3, 0.3, 0.4], [0.8, 0.1, 0.1]]]], &device);
         let mask = Tensor::<B, 2>::from_data([[1.0, 1.0, 0.0]], &device);
@@ -230,7 +231,7 @@ mod tests {
         assert_close(rank(Compat::Corrected, Selection::ClassAttention), expect([0.1, 0.7, 0.2]), 1e-6);
     }
 
-    fn random_selection_repeats_under_a_seed<B: SelectOps>() {
+    fn random_selection_repeats_under_a_seed<B: SvittBackend>() {
         let bert = bert::<B>(Compat::Corrected, Some((0.4, Selection::Random)));
         let kept = |selection_seed| {
             let (text, mask, video) = inputs::<B>();

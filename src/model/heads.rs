@@ -1,8 +1,8 @@
 //! Heads: words from hidden states, and unit vectors for the shared space.
 
 use super::init::Init;
-use super::layers::{gelu_exact, linear};
 use crate::config::TextConfig;
+use crate::fused::{FusedOps, layer_norm, linear_gelu};
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, backend::Backend};
@@ -16,15 +16,17 @@ pub struct MlmHead<B: Backend> {
     pub norm: LayerNorm<B>,
     /// One number per word, `[vocab]`.
     pub bias: Param<Tensor<B, 1>>,
+    epsilon: f64,
 }
 
-impl<B: Backend> MlmHead<B> {
+impl<B: FusedOps> MlmHead<B> {
     /// The head of `config`.
     pub fn new(config: &TextConfig, init: &mut Init<B>) -> Self {
         Self {
             dense: init.linear(config.hidden, config.hidden),
             norm: init.layer_norm(config.hidden, config.layer_norm_eps),
             bias: init.constant([config.vocab_size], 0.0),
+            epsilon: config.layer_norm_eps,
         }
     }
 
@@ -32,7 +34,7 @@ impl<B: Backend> MlmHead<B> {
     pub fn forward(&self, hidden: Tensor<B, 3>, words: Tensor<B, 2>) -> Tensor<B, 3> {
         let [batch, tokens, width] = hidden.dims();
         let vocab = words.dims()[0];
-        let x = self.norm.forward(gelu_exact(linear(&self.dense, hidden)));
+        let x = layer_norm(linear_gelu(hidden, &self.dense), &self.norm, self.epsilon);
         let scores = x.reshape([batch * tokens, width]).matmul(words.transpose());
         (scores + self.bias.val().unsqueeze()).reshape([batch, tokens, vocab])
     }

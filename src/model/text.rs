@@ -3,8 +3,9 @@
 use super::attention::{BertAttention, Source};
 use super::heads::MlmHead;
 use super::init::Init;
-use super::layers::{Mode, additive_mask, dropout, gelu_exact, linear};
+use super::layers::{Mode, additive_mask, dropout, linear};
 use crate::config::{Compat, CrossSparsity, TextConfig};
+use crate::fused::{FusedOps, layer_norm, linear_gelu};
 use burn::module::Module;
 use burn::nn::{Embedding, LayerNorm, Linear};
 use burn::tensor::{Int, Tensor, backend::Backend};
@@ -24,6 +25,7 @@ pub struct BertEmbeddings<B: Backend> {
     /// Over the sum of the three.
     pub norm: LayerNorm<B>,
     dropout: f64,
+    epsilon: f64,
 }
 
 /// One post-norm layer.
@@ -40,6 +42,7 @@ pub struct BertLayer<B: Backend> {
     /// Over the sum of the feed-forward part and its input.
     pub norm: LayerNorm<B>,
     dropout: f64,
+    epsilon: f64,
 }
 
 /// Text encoder, fusion encoder and MLM head.
@@ -58,7 +61,7 @@ pub struct Bert<B: Backend> {
     pub(super) compat: Compat,
 }
 
-impl<B: Backend> BertEmbeddings<B> {
+impl<B: FusedOps> BertEmbeddings<B> {
     fn new(config: &TextConfig, init: &mut Init<B>) -> Self {
         Self {
             word: init.embedding(config.vocab_size, config.hidden),
@@ -66,6 +69,7 @@ impl<B: Backend> BertEmbeddings<B> {
             token_type: init.embedding(config.type_vocab_size, config.hidden),
             norm: init.layer_norm(config.hidden, config.layer_norm_eps),
             dropout: config.dropout,
+            epsilon: config.layer_norm_eps,
         }
     }
 
@@ -75,11 +79,11 @@ impl<B: Backend> BertEmbeddings<B> {
         let position = self.position.weight.val().slice([0..tokens]).unsqueeze::<3>();
         let token_type = self.token_type.weight.val().slice([0..1]).unsqueeze::<3>();
         let sum = self.word.forward(ids) + (position + token_type);
-        dropout(self.norm.forward(sum), self.dropout, mode)
+        dropout(layer_norm(sum, &self.norm, self.epsilon), self.dropout, mode)
     }
 }
 
-impl<B: Backend> BertLayer<B> {
+impl<B: FusedOps> BertLayer<B> {
     /// A layer; `source_width` is the width of what its cross-attention sees, none for a text layer.
     pub fn new(config: &TextConfig, source_width: Option<usize>, init: &mut Init<B>) -> Self {
         Self {
@@ -89,6 +93,7 @@ impl<B: Backend> BertLayer<B> {
             output: init.linear(config.ffn, config.hidden),
             norm: init.layer_norm(config.hidden, config.layer_norm_eps),
             dropout: config.dropout,
+            epsilon: config.layer_norm_eps,
         }
     }
 
@@ -115,12 +120,12 @@ impl<B: Backend> BertLayer<B> {
     }
 
     fn feed_forward(&self, x: Tensor<B, 3>, mode: Mode) -> Tensor<B, 3> {
-        let y = linear(&self.output, gelu_exact(linear(&self.intermediate, x.clone())));
-        self.norm.forward(dropout(y, self.dropout, mode) + x)
+        let y = linear(&self.output, linear_gelu(x.clone(), &self.intermediate));
+        layer_norm(dropout(y, self.dropout, mode) + x, &self.norm, self.epsilon)
     }
 }
 
-impl<B: Backend> Bert<B> {
+impl<B: FusedOps> Bert<B> {
     /// A BERT of `config` whose fusion layers attend to states of `source_width`; `mlm`: with a head for words.
     pub fn new(config: &TextConfig, source_width: usize, compat: Compat, mlm: bool, init: &mut Init<B>) -> Self {
         let width = |layer| (layer >= config.fusion_layer).then_some(source_width);
@@ -184,16 +189,16 @@ mod tests {
     use super::*;
     use crate::testing::{assert_close, on_cpu_backends, shaken, small_config};
 
-    fn bert<B: Backend>() -> Bert<B> {
+    fn bert<B: crate::backend::SvittBackend>() -> Bert<B> {
         let config = small_config(Compat::Corrected).text;
         shaken(Bert::new(&config, 15, Compat::Corrected, true, &mut Init::new(1, &Default::default())), 2)
     }
 
-    fn text<B: Backend>(ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> Tensor<B, 3> {
+    fn text<B: crate::backend::SvittBackend>(ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> Tensor<B, 3> {
         bert::<B>().text(ids, mask, Mode::Eval, None)
     }
 
-    fn padding_changes_nothing<B: Backend>() {
+    fn padding_changes_nothing<B: crate::backend::SvittBackend>() {
         let device = Default::default();
         let short = text::<B>(Tensor::from_data([[1, 9, 30], [1, 17, 4]], &device), Tensor::ones([2, 3], &device));
         let ids = Tensor::from_data([[1, 9, 30, 0, 25], [1, 17, 4, 11, 0]], &device);
@@ -201,7 +206,7 @@ mod tests {
         assert_close(text::<B>(ids, mask).slice([0..2, 0..3]), short, 1e-5);
     }
 
-    fn texts_do_not_see_each_other<B: Backend>() {
+    fn texts_do_not_see_each_other<B: crate::backend::SvittBackend>() {
         let device = Default::default();
         let ids = Tensor::<B, 2, Int>::from_data([[1, 9, 30], [1, 17, 4], [1, 2, 40]], &device);
         let mask = Tensor::<B, 2>::from_data([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], &device);
@@ -210,7 +215,7 @@ mod tests {
         assert_close(permuted, text(ids, mask).select(0, order), 1e-6);
     }
 
-    fn the_word_head_is_tied_to_the_embeddings<B: Backend>() {
+    fn the_word_head_is_tied_to_the_embeddings<B: crate::backend::SvittBackend>() {
         let mut bert = bert::<B>();
         let hidden = crate::testing::noise::<B, 3>(3, [2, 3, 20]);
         let before = bert.words(hidden.clone()).unwrap();
