@@ -3,9 +3,11 @@
 mod curriculum;
 mod ensemble;
 mod model;
+mod presets;
 mod sparsity;
 
 pub use curriculum::{Curriculum, Span, Stage};
 pub use ensemble::ClipEnsemble;
 pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
+pub use presets::{Expected, ModelChoice, ModelSize, Preset};
 pub use sparsity::{CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, kept_tokens};

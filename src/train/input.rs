@@ -2,9 +2,12 @@
 
 use super::journal::LogLine;
 use crate::data::VideoTextBatch;
+use crate::loss::MaskRules;
+use crate::model::Objective;
 use crate::rng::{Rng, key};
 use burn::tensor::{Tensor, backend::Backend};
 use burn_train::ItemLazy;
+use std::sync::Arc;
 
 /// Names the draws of one forward pass: all of them are functions of these numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,15 @@ impl StepKey {
     }
 }
 
+/// What every step of a run has in common.
+#[derive(Clone, Debug, Default)]
+pub struct Recipe {
+    /// Which losses count how much.
+    pub objective: Objective,
+    /// How words are masked; none: no masked-language loss.
+    pub masking: Option<MaskRules>,
+}
+
 /// A batch and the name of its draws.
 #[derive(Clone, Debug)]
 pub struct StepInput<B: Backend> {
@@ -36,6 +48,8 @@ pub struct StepInput<B: Backend> {
     pub batch: VideoTextBatch<B>,
     /// Its draws.
     pub key: StepKey,
+    /// The run's losses and masking.
+    pub recipe: Arc<Recipe>,
 }
 
 /// The losses of one forward pass, still on the device.

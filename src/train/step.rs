@@ -1,0 +1,52 @@
+//! A training step of the whole model: forward, three losses, backward.
+
+use super::input::{StepInput, StepOutput};
+use crate::backend::{SvittBackend, TrainBackend};
+use crate::model::{Pairs, PretrainDraws, Svitt};
+use burn::module::AutodiffModule;
+use burn::optim::{GradientsParams, Optimizer};
+use burn::tensor::{Tensor, backend::AutodiffBackend};
+use burn_train::{InferenceStep, TrainOutput, TrainStep};
+
+impl<B: TrainBackend> TrainStep for Svitt<B> {
+    type Input = StepInput<B>;
+    type Output = StepOutput<B::InnerBackend>;
+
+    fn step(&self, StepInput { batch, key, recipe }: StepInput<B>) -> TrainOutput<Self::Output> {
+        let shape = [batch.host.len(), batch.host.tokens];
+        let device = batch.video.device();
+        let draws = PretrainDraws::seeded(key.seed("step"), &batch.host.token_ids, shape, recipe.masking.as_ref(), &device);
+        let pairs = Pairs {
+            video: batch.video,
+            token_ids: batch.token_ids,
+            token_mask: batch.token_mask,
+            identity: batch.identity,
+        };
+        let losses = match self.losses(&pairs, &draws, &recipe.objective) {
+            Ok(output) => output.losses,
+            // The loader was built for this model's clips and the stage was validated: nothing a person can cause.
+            Err(error) => unreachable!("a validated stage met a clip of another size: {error}"),
+        };
+        let each = Tensor::cat(vec![losses.vtc, losses.vtm, losses.mlm], 0).inner();
+        let output = StepOutput { losses: each, total: losses.total.clone().inner(), line: Default::default() };
+        TrainOutput::new(self, losses.total.backward(), output)
+    }
+
+    /// An optimizer step, after which the temperature is put back into its range (SPEC §3 does so before each forward).
+    fn optimize<A, O>(self, optim: &mut O, lr: f64, grads: GradientsParams) -> Self
+    where
+        A: AutodiffBackend,
+        O: Optimizer<Self, A>,
+        Self: AutodiffModule<A>,
+    {
+        optim.step(lr, self, grads).clamp_temperature()
+    }
+}
+
+/// Validation is of whole galleries ([`super::validate`]); burn-train's per-batch hook has nothing to do.
+impl<B: SvittBackend> InferenceStep for Svitt<B> {
+    type Input = ();
+    type Output = ();
+
+    fn step(&self, (): ()) {}
+}

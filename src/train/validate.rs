@@ -1,0 +1,296 @@
+//! A model on the gallery: recall of the dual encoder and after re-ranking, twins, heads, frame-order probes.
+
+use super::gallery::ValidationSet;
+use super::report::{ProbeScore, Probes, Scores};
+use crate::backend::SvittBackend;
+use crate::data::Item;
+use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k, twin_scores};
+use crate::model::{EncodedText, Svitt, VideoDraws, VideoTokens};
+use crate::rng::Rng;
+use crate::text::Tokenizer;
+use crate::Result;
+use burn::tensor::{Int, Tensor, TensorData};
+
+/// Seed of block graphs and shuffles in validation: the same in every stage and run.
+const SEED: u64 = 2023;
+
+/// Clips or texts per forward pass.
+const BATCH: usize = 48;
+
+/// Text-video pairs per forward pass of the fusion encoder.
+const PAIRS: usize = 1024;
+
+/// What the frames of a clip are turned into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameOrder {
+    /// As they are.
+    Forward,
+    /// Backwards.
+    Reverse,
+    /// In an order drawn per clip, never the right one.
+    Shuffle,
+    /// The first one over and over.
+    Freeze,
+}
+
+impl FrameOrder {
+    /// Which frame of clip `clip` stands at each of `frames` places.
+    pub fn indices(self, frames: usize, clip: usize) -> Vec<usize> {
+        let forward: Vec<usize> = (0..frames).collect();
+        match self {
+            Self::Forward => forward,
+            Self::Reverse => forward.into_iter().rev().collect(),
+            Self::Freeze => vec![0; frames],
+            Self::Shuffle => {
+                let mut rng = Rng::new(SEED, &[clip as u64]);
+                let mut order = forward.clone();
+                while order == forward && frames > 1 {
+                    rng.shuffle(&mut order);
+                }
+                order
+            }
+        }
+    }
+
+    fn apply(self, item: &Item, frames: usize) -> Vec<f32> {
+        let frame = item.frames.len() / frames.max(1);
+        self.indices(frames, item.index).into_iter().flat_map(|t| &item.frames[t * frame..(t + 1) * frame]).copied().collect()
+    }
+}
+
+/// A model about to be measured.
+pub struct Validator<'a, B: SvittBackend> {
+    /// The model, without gradients.
+    pub model: &'a Svitt<B>,
+    /// What it is measured on.
+    pub set: &'a ValidationSet,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// Tokens of a text.
+    pub text_tokens: usize,
+    /// Side of a frame, pixels.
+    pub size: usize,
+    /// Videos re-ranked per text.
+    pub rerank_k: usize,
+}
+
+/// Encoded texts and their ids, on the device.
+struct Texts<B: SvittBackend> {
+    ids: Vec<i64>,
+    mask: Tensor<B, 2>,
+    encoded: EncodedText<B>,
+}
+
+impl<B: SvittBackend> Validator<'_, B> {
+    /// All scores of the model.
+    ///
+    /// # Errors
+    /// Clips of another size or length than the model's.
+    pub fn scores(&self) -> Result<Scores> {
+        let (set, truths) = (self.set, self.set.truths());
+        let captions: Vec<&str> = set.items.iter().map(|item| item.caption.as_str()).collect();
+        let texts = self.texts(&captions);
+        let (clips, embeds) = self.clips(FrameOrder::Forward, true)?;
+        let words = host(texts.encoded.feature.clone());
+        let width = texts.encoded.feature.dims()[1];
+        let forward = rank_features(&words, &clips, width, &truths);
+        let metrics = forward.metrics();
+        let mut scores = Scores {
+            r1: metrics.r1,
+            r5: metrics.r5,
+            r10: metrics.r10,
+            v2t_r1: rank_features(&clips, &words, width, &truths).metrics().r1,
+            rerank_k: self.rerank_k.min(set.items.len()),
+            ceilings: set.ceilings,
+            gallery: set.items.len(),
+            ..Scores::default()
+        };
+        [scores.r1_seen, scores.r1_unseen] = [true, false].map(|seen| self.recall_where(&forward, seen));
+        let reversed = self.clips(FrameOrder::Reverse, false)?.0;
+        scores.twin_accuracy = self.twins(&clips, &reversed, &words, width);
+        let r1 = |clips: &[f32]| ProbeScore { r1: rank_features(&words, clips, width, &truths).metrics().r1 };
+        scores.probes = Probes {
+            freeze: r1(&self.clips(FrameOrder::Freeze, false)?.0),
+            shuffle: r1(&self.clips(FrameOrder::Shuffle, false)?.0),
+            reverse: r1(&reversed),
+        };
+        let embeds = Tensor::cat(embeds, 0);
+        self.rerank(&mut scores, &texts, &embeds, [&words, &clips], width, &truths);
+        scores.mlm_direction_accuracy = self.keyword_accuracy(&texts, &embeds);
+        Ok(scores)
+    }
+
+    fn device(&self) -> B::Device {
+        self.model.temp.val().device()
+    }
+
+    fn texts(&self, captions: &[&str]) -> Texts<B> {
+        let device = self.device();
+        let encodings: Vec<_> = captions.iter().map(|text| self.tokenizer.encode(text, self.text_tokens)).collect();
+        let ids: Vec<i64> = encodings.iter().flat_map(|e| e.ids.iter().copied()).collect();
+        let mask: Vec<f32> = encodings.iter().flat_map(|e| e.mask.iter().copied()).collect();
+        let shape = [captions.len(), self.text_tokens];
+        let mask = Tensor::<B, 2>::from_data(TensorData::new(mask, shape), &device);
+        let tensor = Tensor::<B, 2, Int>::from_data(TensorData::new(ids.clone(), shape), &device);
+        Texts { ids, encoded: self.model.encode_text(tensor, mask.clone()), mask }
+    }
+
+    /// Features `[clips · e]` of all clips in `order`, and what cross-attention sees of them if asked for.
+    fn clips(&self, order: FrameOrder, keep_embeds: bool) -> Result<(Vec<f32>, Vec<Tensor<B, 3>>)> {
+        let (mut features, mut embeds) = (Vec::new(), Vec::new());
+        for items in self.set.items.chunks(BATCH) {
+            let pixels: Vec<f32> = items.iter().flat_map(|item| order.apply(item, self.set.frames)).collect();
+            let shape = [items.len(), self.set.frames, 3, self.size, self.size];
+            let video = Tensor::<B, 5>::from_data(TensorData::new(pixels, shape), &self.device());
+            let encoded = self.model.encode_video(video, &VideoDraws::evaluation(SEED))?;
+            features.extend(host(encoded.feature));
+            if keep_embeds {
+                embeds.push(encoded.embeds);
+            }
+        }
+        Ok((features, embeds))
+    }
+
+    fn recall_where(&self, ranks: &RankCounter, seen: bool) -> Option<f64> {
+        let of = ranks.places().iter().zip(&self.set.seen).filter(|(_, s)| **s == seen).map(|(place, _)| *place);
+        let places: Vec<Option<usize>> = of.collect();
+        let hits = places.iter().filter(|place| **place == Some(0)).count();
+        (!places.is_empty()).then(|| 100.0 * hits as f64 / places.len() as f64)
+    }
+
+    fn twins(&self, clips: &[f32], reversed: &[f32], words: &[f32], width: usize) -> Option<f64> {
+        let captions: Vec<&str> = self.set.twins.iter().map(|twin| twin.reversed_caption.as_str()).collect();
+        if captions.is_empty() {
+            return None;
+        }
+        let other = host(self.texts(&captions).encoded.feature);
+        let row = |features: &[f32], index: usize| features[index * width..(index + 1) * width].to_vec();
+        let pairs = self.set.twins.iter().enumerate().map(|(index, twin)| {
+            let (own, turned) = (row(words, twin.entry), row(&other, index));
+            [row(clips, twin.entry), row(reversed, twin.entry)].map(|clip| [dot(&clip, &own), dot(&clip, &turned)])
+        });
+        Some(twin_scores(pairs).pair)
+    }
+
+    /// Re-ranks each text's best videos by the matching head, and asks it about the true and the hardest false video.
+    fn rerank(
+        &self,
+        scores: &mut Scores,
+        texts: &Texts<B>,
+        embeds: &Tensor<B, 3>,
+        [words, clips]: [&[f32]; 2],
+        width: usize,
+        truths: &[Vec<usize>],
+    ) {
+        let dual = |text: usize| -> Vec<f32> {
+            let word = &words[text * width..(text + 1) * width];
+            clips.chunks(width).map(|clip| dot(clip, word)).collect()
+        };
+        let mut asked: Vec<[usize; 2]> = Vec::new();
+        let mut candidates = Vec::new();
+        for (text, truth) in truths.iter().enumerate() {
+            let ranked = top_k(&dual(text), self.set.items.len());
+            let best: Vec<usize> = ranked.iter().copied().take(scores.rerank_k).collect();
+            asked.extend(best.iter().map(|&video| [text, video]));
+            let false_one = ranked.iter().copied().find(|video| !truth.contains(video));
+            asked.extend([Some(truth[0]), false_one].into_iter().flatten().map(|video| [text, video]));
+            candidates.push((best, false_one));
+        }
+        let logits = self.match_logits(texts, embeds, &asked);
+        let mut answers = logits.iter();
+        let (mut ranks, mut right, mut questions) = (RankCounter::new(), 0usize, 0usize);
+        for ((best, false_one), truth) in candidates.iter().zip(truths) {
+            let mut row = vec![f32::NEG_INFINITY; self.set.items.len()];
+            best.iter().zip(answers.by_ref()).for_each(|(&video, [_, yes])| row[video] = *yes);
+            match rank_of_best(&row, truth).place < best.len() {
+                true => ranks.push(&row, truth),
+                false => ranks.push_miss(),
+            }
+            let verdicts = answers.by_ref().take(1 + usize::from(false_one.is_some()));
+            for (place, [no, yes]) in verdicts.enumerate() {
+                questions += 1;
+                right += usize::from((yes > no) == (place == 0));
+            }
+        }
+        let metrics = ranks.metrics();
+        [scores.r1_reranked, scores.r5_reranked, scores.r10_reranked] = [metrics.r1, metrics.r5, metrics.r10];
+        scores.vtm_accuracy = 100.0 * right as f64 / questions.max(1) as f64;
+    }
+
+    /// Logits (no match, match) of (text, video) pairs.
+    fn match_logits(&self, texts: &Texts<B>, embeds: &Tensor<B, 3>, pairs: &[[usize; 2]]) -> Vec<[f32; 2]> {
+        let device = self.device();
+        let index = |pairs: &[[usize; 2]], side: usize| {
+            let values: Vec<i64> = pairs.iter().map(|pair| pair[side] as i64).collect();
+            Tensor::<B, 1, Int>::from_data(TensorData::new(values, [pairs.len()]), &device)
+        };
+        let mut logits = Vec::with_capacity(pairs.len());
+        for pairs in pairs.chunks(PAIRS) {
+            let rows = index(pairs, 0);
+            let video = VideoTokens { embeds: embeds.clone(), rows: Some(index(pairs, 1)) };
+            let (text, mask) = (texts.encoded.embeds.clone().select(0, rows.clone()), texts.mask.clone().select(0, rows));
+            let flat = host(self.model.match_logits(text, mask, video));
+            logits.extend(flat.chunks_exact(2).map(|pair| [pair[0], pair[1]]));
+        }
+        logits
+    }
+
+    /// How many of the words that only the clip tells are named right when they are masked, percent.
+    fn keyword_accuracy(&self, texts: &Texts<B>, embeds: &Tensor<B, 3>) -> Option<f64> {
+        let (tokens, clips) = (self.text_tokens, self.set.items.len());
+        let (mask_id, keywords) = (self.tokenizer.special().mask, &self.set.keywords);
+        if keywords.is_empty() {
+            return None;
+        }
+        let masked: Vec<i64> = texts.ids.iter().map(|id| if keywords.contains(id) { mask_id } else { *id }).collect();
+        let ids = Tensor::<B, 2, Int>::from_data(TensorData::new(masked, [clips, tokens]), &self.device());
+        let (mut right, mut all) = (0usize, 0usize);
+        for start in (0..clips).step_by(BATCH) {
+            let end = (start + BATCH).min(clips);
+            let rows = |ids: Tensor<B, 2, Int>| ids.slice([start..end]);
+            let mask = texts.mask.clone().slice([start..end]);
+            let logits = self.model.mlm_logits(rows(ids.clone()), mask, embeds.clone().slice([start..end]))?;
+            let vocab = logits.dims()[2];
+            let values: Vec<f32> = logits.into_data().convert::<f32>().to_vec().unwrap_or_default();
+            for (place, word) in values.chunks_exact(vocab).enumerate() {
+                let truth = texts.ids[start * tokens + place];
+                if keywords.contains(&truth) {
+                    all += 1;
+                    right += usize::from(top_k(word, 1) == [truth as usize]);
+                }
+            }
+        }
+        Some(100.0 * right as f64 / all.max(1) as f64)
+    }
+}
+
+fn host<B: SvittBackend>(tensor: Tensor<B, 2>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().to_vec().unwrap_or_default()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_orders_are_what_they_say() {
+        assert_eq!(FrameOrder::Reverse.indices(5, 0), [4, 3, 2, 1, 0]);
+        assert_eq!(FrameOrder::Freeze.indices(3, 9), [0, 0, 0]);
+        for clip in 0..40 {
+            let mut order = FrameOrder::Shuffle.indices(4, clip);
+            assert_ne!(order, [0, 1, 2, 3]);
+            order.sort_unstable();
+            assert_eq!(order, [0, 1, 2, 3]);
+        }
+        let item = Item { frames: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], ..item() };
+        assert_eq!(FrameOrder::Reverse.apply(&item, 3), [5.0, 6.0, 3.0, 4.0, 1.0, 2.0]);
+    }
+
+    fn item() -> Item {
+        Item { frames: vec![], caption: String::new(), identity: 0, index: 0, media: String::new() }
+    }
+}
