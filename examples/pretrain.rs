@@ -1,2 +1,122 @@
-//! x
-fn main() {}
+//! Pretrains SViTT through a curriculum of stages: on the built-in `shapes` benchmark, or on your own videos.
+
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
+use svitt::config::Preset;
+use svitt::train::{Report, RunOptions, Source, StopSignal, fresh_weights, place, pretrain, table};
+use svitt::{Error, Result};
+
+/// glibc's allocator returns large tensors to the kernel after every operation, and page faults then dominate.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Train a sparse video-text transformer, clip lengths growing stage by stage.
+#[derive(Parser)]
+#[command(name = "pretrain")]
+struct Arguments {
+    /// A preset by name, or a .toml file; shapes-default, or tiny-video with --annotations
+    #[arg(long)]
+    preset: Option<String>,
+    /// Captions of your own videos: JSON list, JSON lines, CSV, TSV, or a benchmark's original file
+    #[arg(long, requires = "media")]
+    annotations: Option<PathBuf>,
+    /// The folder the annotations' videos lie in
+    #[arg(long)]
+    media: Option<PathBuf>,
+    /// vocab.txt or tokenizer.json; without it, a word list is made of the captions
+    #[arg(long)]
+    vocab: Option<PathBuf>,
+    /// A checkpoint folder to start from
+    #[arg(long)]
+    init: Option<PathBuf>,
+    /// BEiT weights for the video encoder
+    #[arg(long)]
+    init_video: Option<PathBuf>,
+    /// BERT weights for the text encoder
+    #[arg(long)]
+    init_text: Option<PathBuf>,
+    /// Where to write; runs/pretrain, or a numbered sibling if that exists
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Go on with the run in --out
+    #[arg(long)]
+    resume: bool,
+    /// Optimizer steps of the whole run, at most
+    #[arg(long)]
+    max_steps: Option<usize>,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    #[arg(long)]
+    backend: Option<String>,
+    /// Optimizer steps between checkpoints, besides one a minute
+    #[arg(long)]
+    checkpoint_every: Option<usize>,
+}
+
+struct Pretrain(RunOptions);
+
+impl Task for Pretrain {
+    type Output = Result<Report>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Result<Report> {
+        let options = &self.0;
+        pretrain::<B>(options, &device, &|config| {
+            fresh_weights::<B>(&options.preset, config, options.seed, &device)
+        })
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let backend = BackendKind::choose(arguments.backend.as_deref())?;
+    let default = if arguments.annotations.is_some() { "tiny-video" } else { "shapes-default" };
+    let preset = Preset::load(arguments.preset.as_deref().unwrap_or(default))?;
+    let source = match (&arguments.annotations, &arguments.media) {
+        (Some(annotations), Some(media)) => {
+            Source::videos(&preset, annotations, media, arguments.vocab.as_deref(), arguments.seed)?
+        }
+        _ if preset.is_shapes() => Source::shapes(&preset, arguments.seed)?,
+        _ => {
+            let problem = format!("preset `{}` trains on videos of your own", preset.name);
+            return Err(Error::setting("--annotations", problem, "give --annotations FILE and --media DIR"));
+        }
+    };
+    let paths = [&arguments.annotations, &arguments.media, &arguments.init, &arguments.init_video, &arguments.init_text];
+    let inputs = paths.iter().map(|path| format!("{path:?}")).collect();
+    let out = place(arguments.out.as_deref(), arguments.resume)?;
+    println!("{}: {}\nwriting to {}", preset.name, preset.description, out.display());
+    let options = RunOptions {
+        preset,
+        source,
+        inputs,
+        out: out.clone(),
+        resume: arguments.resume,
+        max_steps: arguments.max_steps,
+        seed: arguments.seed,
+        backend: backend.name().to_string(),
+        checkpoint_seconds: 60.0,
+        checkpoint_steps: arguments.checkpoint_every,
+        stop: StopSignal::listen()?,
+    };
+    let report = dispatch(backend, Pretrain(options))??;
+    println!("{}", table(&report.stages));
+    println!("{:.0} s, {:.0} MB at most; see {}", report.seconds, report.peak_memory_mb, out.join("report.html").display());
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ Error::Interrupted(_)) => {
+            eprintln!("{error}");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

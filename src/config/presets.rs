@@ -53,6 +53,16 @@ pub struct ModelChoice {
     /// The first of them with cross-attention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion_layer: Option<usize>,
+    /// What fresh weight matrices are multiplied with: the published deviation of .02 is meant for a width of 768.
+    #[serde(default = "unchanged")]
+    pub init_gain: f64,
+    /// Standard deviation of fresh position tables; 0 as published.
+    #[serde(default)]
+    pub position_std: f64,
+}
+
+fn unchanged() -> f64 {
+    1.0
 }
 
 impl ModelChoice {
@@ -109,6 +119,10 @@ pub struct Preset {
     /// Mirror half of the training clips; never done to `shapes`, whose captions speak of left and right.
     #[serde(default = "yes")]
     pub flip: bool,
+    /// Share of words the masked-language loss asks for; .5 as published. Words that only a clip tells (the
+    /// directions of `shapes`) are always asked for.
+    #[serde(default = "half")]
+    pub mask_probability: f64,
     /// The model.
     pub model: ModelChoice,
     /// The stages.
@@ -117,6 +131,10 @@ pub struct Preset {
 
 fn yes() -> bool {
     true
+}
+
+fn half() -> f64 {
+    0.5
 }
 
 impl Preset {

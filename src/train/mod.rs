@@ -2,25 +2,42 @@
 
 mod accumulate;
 mod checkpoint;
+mod expand;
+mod feed;
 mod flag;
+mod gallery;
 mod input;
 mod journal;
 mod learner;
 mod optimizer;
+mod out;
+mod page;
 mod progress;
 mod report;
+mod run;
 mod schedule;
 mod snapshot;
+mod source;
+mod step;
 #[cfg(test)]
 mod toy;
+mod validate;
 
 pub use accumulate::Accumulator;
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
+pub use expand::{FreshStart, expand, fresh_start};
+pub use feed::Feed;
 pub use flag::{Skipped, StepFlag};
-pub use input::{StepInput, StepKey, StepOutput};
+pub use gallery::{ReversedTwin, ValidationSet};
+pub use input::{Recipe, StepInput, StepKey, StepOutput};
 pub use journal::{Journal, LogLine, Losses, clock};
 pub use learner::{StageDesk, StageOutcome, StagePlan, Trainee, train_stage};
 pub use optimizer::{AdamW, AdamWSettings, AdamWState, Moments, decays};
+pub use out::{place, StopSignal};
 pub use progress::{LogMetric, Progress, Sentence};
-pub use report::{ProbeScore, Probes, Report, ReportCeilings, Scores, StageReport, Unreadable};
+pub use report::{ProbeScore, Probes, Report, ReportCeilings, Scores, StageReport};
+pub use page::table;
+pub use run::{RunOptions, fresh_weights, pretrain};
 pub use schedule::WarmupCosine;
+pub use source::Source;
+pub use validate::{FrameOrder, Validator};

@@ -1,6 +1,7 @@
 //! `report.json`: what scripts read of a run (DESIGN §4), and more for people.
 
 use super::journal::Losses;
+use crate::data::Unreadable;
 use serde::{Deserialize, Serialize};
 
 /// R@1 ceilings of observers that see less than a clip shows, percent. On data of one's own only chance is known.
@@ -104,15 +105,6 @@ pub struct StageReport {
     /// The model on the gallery.
     #[serde(flatten)]
     pub scores: Scores,
-}
-
-/// A video that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unreadable {
-    /// Its path in the manifest.
-    pub media: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// `report.json`.

@@ -1,0 +1,138 @@
+//! Where a run's clips come from: the `shapes` benchmark, or annotations and a folder of videos.
+
+use super::gallery::ValidationSet;
+use crate::config::{ModelConfig, Preset, Span, Stage};
+use crate::data::loader::{Loader, LoaderOptions, TextCollate};
+use crate::data::shapes::{Preset as ShapesPreset, ShapesConfig, ShapesDataset, Split, vocab};
+use crate::data::{ClipSettings, EpochDataset, Manifest, ManifestOptions, Record, VideoDataset};
+use crate::rng::key;
+use crate::text::{Tokenizer, Vocabulary};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Items that count as one pass over the endless `shapes` data.
+const SHAPES_EPOCH: usize = 9_600;
+
+/// Most entries of a vocabulary that is built from captions.
+const WORDS: usize = 30_522;
+
+/// The data of a run and the tokenizer that fits it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Captions to ids.
+    pub tokenizer: Arc<Tokenizer>,
+    kind: Kind,
+    text_tokens: usize,
+    flip: bool,
+    seed: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Shapes(Box<ShapesConfig>),
+    Videos { records: Vec<Record>, media: PathBuf },
+}
+
+impl Source {
+    /// The `shapes` benchmark for `preset`, whose last stage sees whole clips.
+    ///
+    /// # Errors
+    /// Stages that name no program lengths, or a model whose patches are not the benchmark's cells.
+    pub fn shapes(preset: &Preset, seed: u64) -> Result<Self> {
+        let mut config = ShapesConfig::preset(ShapesPreset::Default);
+        let model = preset.model.model(1, 64);
+        (config.px, config.patch) = (model.video.image_size, model.video.patch_size);
+        config.frames = preset.stages.iter().map(|stage| stage.frames).max().unwrap_or(config.frames);
+        let mut segments: Vec<usize> = preset.stages.iter().flat_map(|stage| stage.segments.iter().copied()).collect();
+        segments.sort_unstable();
+        segments.dedup();
+        config.gallery_segments = segments;
+        if let Some(stage) = preset.stages.iter().find(|stage| stage.segments.is_empty()) {
+            let setting = format!("stages.{}.segments", stage.name);
+            return Err(Error::setting(setting, "is missing", "name the program lengths, or give --annotations"));
+        }
+        let tokenizer = Arc::new(Tokenizer::new(Vocabulary::from_tokens(words(), Path::new("shapes"))?)?);
+        let kind = Kind::Shapes(Box::new(config));
+        Ok(Self { tokenizer, kind, text_tokens: preset.text_tokens, flip: false, seed })
+    }
+
+    /// The clips that `annotations` lists below `media`; without `vocab`, a word list is made of the captions.
+    ///
+    /// # Errors
+    /// Annotations or a vocabulary that cannot be read.
+    pub fn videos(preset: &Preset, annotations: &Path, media: &Path, vocab: Option<&Path>, seed: u64) -> Result<Self> {
+        let manifest = Manifest::read_any(annotations, &ManifestOptions::default())?;
+        manifest.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        let records = manifest.records;
+        let tokenizer = match vocab {
+            Some(path) => Tokenizer::read(path)?,
+            None => Tokenizer::new(Vocabulary::from_captions(records.iter().flat_map(|r| &r.captions), WORDS))?,
+        };
+        let kind = Kind::Videos { records, media: media.to_path_buf() };
+        Ok(Self { tokenizer: Arc::new(tokenizer), kind, text_tokens: preset.text_tokens, flip: preset.flip, seed })
+    }
+
+    /// Whether this is the `shapes` benchmark.
+    pub fn is_shapes(&self) -> bool {
+        matches!(self.kind, Kind::Shapes(_))
+    }
+
+    /// Tokens of a text.
+    pub fn text_tokens(&self) -> usize {
+        self.text_tokens
+    }
+
+    /// The words that only a clip tells: always masked on `shapes`, where they are the direct lesson in time.
+    pub fn keywords(&self) -> Vec<i64> {
+        match self.kind {
+            Kind::Shapes(_) => vocab::direction_ids().map(|id| id as i64).to_vec(),
+            Kind::Videos { .. } => Vec::new(),
+        }
+    }
+
+    /// The training batches of stage number `stage`.
+    ///
+    /// # Errors
+    /// Clips that cannot be used at all, or settings that do not fit together.
+    pub fn loader(&self, stage: usize, settings: &Stage, model: &ModelConfig) -> Result<Loader> {
+        let (frames, size) = (settings.frames, model.video.image_size);
+        let seed = key(self.seed, &[stage as u64]);
+        let dataset: Arc<dyn EpochDataset> = match &self.kind {
+            Kind::Shapes(config) => {
+                let items = match settings.length {
+                    Span::Steps(steps) => steps * settings.batch * settings.accumulate,
+                    Span::Epochs(_) => SHAPES_EPOCH,
+                };
+                let config = ShapesConfig { segments: settings.segments.clone(), ..(**config).clone() };
+                Arc::new(ShapesDataset::new(&config, Split::Train, frames, items, seed)?)
+            }
+            Kind::Videos { records, media } => {
+                let clips = ClipSettings::train(frames, size, self.flip, seed);
+                Arc::new(VideoDataset::new(records.clone(), media, clips)?)
+            }
+        };
+        dataset.left_out().iter().for_each(|left| eprintln!("warning: {}: {}; left out", left.media, left.reason));
+        let collate = TextCollate::new(self.tokenizer.clone(), self.text_tokens, frames, size);
+        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(settings.batch, seed))
+    }
+
+    /// What stages of `frames` frames are measured on.
+    ///
+    /// # Errors
+    /// As [`Source::loader`].
+    pub fn validation(&self, frames: usize, size: usize) -> Result<ValidationSet> {
+        match &self.kind {
+            Kind::Shapes(config) => ValidationSet::shapes(config, frames),
+            Kind::Videos { records, media } => {
+                let clips = VideoDataset::new(records.clone(), media, ClipSettings::evaluate(frames, size))?;
+                Ok(ValidationSet::videos(&clips, frames, size))
+            }
+        }
+    }
+}
+
+/// The fixed words of the benchmark, by id.
+fn words() -> Vec<String> {
+    vocab::vocab_txt().lines().map(str::to_owned).collect()
+}
