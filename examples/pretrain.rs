@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::config::Preset;
-use svitt::train::{Report, RunOptions, Source, StopSignal, fresh_weights, place, pretrain, table};
+use svitt::train::{FirstWeights, Report, RunOptions, Source, StopSignal, place, pretrain, table};
 use svitt::{Error, Result};
 
 /// glibc's allocator returns large tensors to the kernel after every operation, and page faults then dominate.
@@ -46,6 +46,9 @@ struct Arguments {
     /// Optimizer steps of the whole run, at most
     #[arg(long)]
     max_steps: Option<usize>,
+    /// Also train, at equal compute, the models this one is compared with
+    #[arg(long)]
+    baselines: bool,
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -57,16 +60,15 @@ struct Arguments {
     checkpoint_every: Option<usize>,
 }
 
-struct Pretrain(RunOptions);
+struct Pretrain(RunOptions, FirstWeights);
 
 impl Task for Pretrain {
     type Output = Result<Report>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Result<Report> {
-        let options = &self.0;
-        pretrain::<B>(options, &device, &|config| {
-            fresh_weights::<B>(&options.preset, config, options.seed, &device)
-        })
+        let Self(options, first) = &self;
+        let choice = &options.preset.model;
+        pretrain::<B>(options, &device, &|config| first.model(config, choice, options.seed, &device))
     }
 }
 
@@ -84,8 +86,8 @@ fn run(arguments: Arguments) -> Result<()> {
             return Err(Error::setting("--annotations", problem, "give --annotations FILE and --media DIR"));
         }
     };
-    let paths = [&arguments.annotations, &arguments.media, &arguments.init, &arguments.init_video, &arguments.init_text];
-    let inputs = paths.iter().map(|path| format!("{path:?}")).collect();
+    let first = FirstWeights { checkpoint: arguments.init, video: arguments.init_video, text: arguments.init_text };
+    let inputs = vec![format!("{:?} {:?} {first:?}", arguments.annotations, arguments.media)];
     let out = place(arguments.out.as_deref(), arguments.resume)?;
     println!("{}: {}\nwriting to {}", preset.name, preset.description, out.display());
     let options = RunOptions {
@@ -97,11 +99,12 @@ fn run(arguments: Arguments) -> Result<()> {
         max_steps: arguments.max_steps,
         seed: arguments.seed,
         backend: backend.name().to_string(),
+        baselines: arguments.baselines,
         checkpoint_seconds: 60.0,
         checkpoint_steps: arguments.checkpoint_every,
         stop: StopSignal::listen()?,
     };
-    let report = dispatch(backend, Pretrain(options))??;
+    let report = dispatch(backend, Pretrain(options, first))??;
     println!("{}", table(&report.stages));
     println!("{:.0} s, {:.0} MB at most; see {}", report.seconds, report.peak_memory_mb, out.join("report.html").display());
     Ok(())

@@ -179,6 +179,11 @@ impl Tokenizer {
         Err(Error::setting("vocab", problem, "give the vocab.txt or tokenizer.json saved beside the model"))
     }
 
+    /// The name of the file that [`Tokenizer::save`] writes.
+    pub fn file_name(&self) -> &'static str {
+        if self.json.is_some() { "tokenizer.json" } else { "vocab.txt" }
+    }
+
     /// Writes `vocab.txt`, or the `tokenizer.json` it was read from, into `folder`; [`Tokenizer::read`] finds it there.
     ///
     /// # Errors

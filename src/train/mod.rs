@@ -1,10 +1,12 @@
 //! A curriculum of stages, driven by burn-train's learner.
 
 mod accumulate;
+mod baselines;
 mod checkpoint;
 mod expand;
 mod feed;
 mod flag;
+mod frame_mean;
 mod gallery;
 mod input;
 mod journal;
@@ -18,6 +20,7 @@ mod run;
 mod schedule;
 mod snapshot;
 mod source;
+mod start;
 mod step;
 #[cfg(test)]
 mod toy;
@@ -28,6 +31,7 @@ pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, writ
 pub use expand::{FreshStart, expand, fresh_start};
 pub use feed::Feed;
 pub use flag::{Skipped, StepFlag};
+pub use frame_mean::FrameMean;
 pub use gallery::{ReversedTwin, ValidationSet};
 pub use input::{Recipe, StepInput, StepKey, StepOutput};
 pub use journal::{Journal, LogLine, Losses, clock};
@@ -37,7 +41,8 @@ pub use out::{place, StopSignal};
 pub use progress::{LogMetric, Progress, Sentence};
 pub use report::{ProbeScore, Probes, Report, ReportCeilings, Scores, StageReport};
 pub use page::table;
-pub use run::{RunOptions, fresh_weights, pretrain};
+pub use run::{RunOptions, pretrain};
+pub use start::FirstWeights;
 pub use schedule::WarmupCosine;
 pub use source::Source;
-pub use validate::{FrameOrder, Validator};
+pub use validate::{Encodes, FrameOrder, Validator};

@@ -1,18 +1,20 @@
 //! A whole run: stage after stage, validation after each, everything written where it can be resumed.
 
-use super::gallery::ValidationSet;
+use super::baselines;
 use super::journal::Journal;
 use super::report::{Report, StageReport};
+use super::validate::Encodes;
 use super::{
-    AdamW, AdamWSettings, AdamWState, Checkpoints, Feed, FreshStart, Recipe, RunState, Source, StageDesk, StagePlan,
-    StopSignal, Validator, WarmupCosine, expand, fresh_start, page, train_stage, write_json,
+    AdamW, AdamWSettings, AdamWState, Checkpoints, Feed, Recipe, RunState, Source, StageDesk, StagePlan,
+    StopSignal, Validator, WarmupCosine, expand, page, train_stage, write_json,
 };
-use crate::backend::TrainBackend;
+use crate::backend::{SvittBackend, TrainBackend};
 use crate::config::{ModelConfig, Preset, Stage};
 use crate::data::Loader;
 use crate::loss::MaskRules;
 use crate::model::{Objective, Svitt};
 use crate::profile::{Convention, Profile, peak_memory_mb};
+use crate::weights::{self, CheckpointInfo, CurriculumPosition, Part, Vocabulary};
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
@@ -39,6 +41,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// The backend's name, for the report.
     pub backend: String,
+    /// Train the models this one is compared with, too.
+    pub baselines: bool,
     /// Seconds between checkpoints.
     pub checkpoint_seconds: f64,
     /// Optimizer steps between checkpoints, or none.
@@ -75,21 +79,11 @@ pub fn pretrain<B: TrainBackend>(
     options.preset.curriculum().validate(&base)?;
     let (mut run, model) = Run::<B>::begin(options, base, device, first)?;
     run.stages(model)?;
-    run.report()
-}
-
-/// Fresh weights for the first stage of `preset`.
-///
-/// # Errors
-/// Sizes that do not fit together.
-pub fn fresh_weights<B: TrainBackend>(
-    preset: &Preset,
-    config: &ModelConfig,
-    seed: u64,
-    device: &B::Device,
-) -> Result<Svitt<B::InnerBackend>> {
-    let start = FreshStart { gain: preset.model.init_gain, position_std: preset.model.position_std };
-    Ok(fresh_start(Svitt::new(config, seed, device)?, start, seed))
+    let mut report = run.report(Vec::new())?;
+    if options.baselines && run.partial.is_none() {
+        report = run.report(baselines::train::<B>(options, &run.base, device)?)?;
+    }
+    Ok(report)
 }
 
 /// A run on its way.
@@ -105,6 +99,8 @@ struct Run<'a, B: TrainBackend> {
     /// The stage that `--max-steps` ended early.
     partial: Option<StageReport>,
     unreadable: Vec<crate::data::Unreadable>,
+    /// Seconds of the runs this one resumes.
+    before: f64,
     since: Instant,
 }
 
@@ -137,8 +133,10 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             }
         };
         let journal = Journal::open(&options.out, state.global_step)?;
-        let (unreadable, since) = (Vec::new(), Instant::now());
-        let run = Self { options, base, device, journal, checkpoints, state, optimizer, partial: None, unreadable, since };
+        let (unreadable, since, before) = (Vec::new(), Instant::now(), state.run_seconds);
+        let partial = None;
+        let run =
+            Self { options, base, device, journal, checkpoints, state, optimizer, partial, unreadable, before, since };
         Ok((run, model))
     }
 
@@ -151,7 +149,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             let stage = &all[self.state.stage];
             let config = stage.model(&self.base);
             let (trained, plan) = self.train(stage, &config, model)?;
-            let report = self.measure(stage, &config, &trained)?;
+            let report = measure(self.options, stage, &config, &trained, &self.state)?;
             self.save_stage(&config, &trained)?;
             println!("{}\n", page::table(std::slice::from_ref(&report)));
             model = trained;
@@ -182,7 +180,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             Some(state) => AdamW::<B>::resume(settings, state),
             None => AdamW::<B>::new(settings, self.device),
         };
-        let feed = Feed::<B>::new(loader.clone(), self.state.batches, self.recipe(), self.device)?;
+        let feed = Feed::<B>::new(loader.clone(), self.state.batches, recipe(self.options), self.device)?;
         let desk = StageDesk {
             journal: self.journal.clone(),
             checkpoints: self.checkpoints.clone(),
@@ -221,51 +219,21 @@ impl<'a, B: TrainBackend> Run<'a, B> {
         }
     }
 
-    fn recipe(&self) -> Recipe {
-        let (tokenizer, preset) = (&self.options.source.tokenizer, &self.options.preset);
-        let special = tokenizer.special();
-        let masking = MaskRules {
-            probability: preset.mask_probability,
-            vocab_size: tokenizer.vocab_size(),
-            mask_id: special.mask,
-            never: vec![special.pad, special.cls],
-            always: self.options.source.keywords(),
-        };
-        Recipe { objective: Objective::default(), masking: Some(masking) }
-    }
-
-    fn measure(&self, stage: &Stage, config: &ModelConfig, model: &Svitt<B::InnerBackend>) -> Result<StageReport> {
-        let source = &self.options.source;
-        let set: ValidationSet = source.validation(stage.frames, config.video.image_size)?;
-        let validator = Validator {
-            model,
-            set: &set,
-            tokenizer: &source.tokenizer,
-            text_tokens: source.text_tokens(),
-            size: config.video.image_size,
-            rerank_k: self.options.preset.rerank_k,
-        };
-        Ok(StageReport {
-            name: stage.name.clone(),
-            frames: stage.frames,
-            mode: config.video.sparsity.mode().to_string(),
-            keep_rate: stage.keep_rate(),
-            edges_removed: edges_removed(config)?,
-            tokens_per_layer: config.video.sparsity.tokens_per_layer(config.video.patches(), config.video.layers),
-            steps: self.state.step,
-            seconds: self.state.seconds,
-            losses: self.state.losses,
-            skipped_updates: self.state.skipped.total,
-            scores: validator.scores()?,
-        })
-    }
-
     fn save_stage(&self, config: &ModelConfig, model: &Svitt<B::InnerBackend>) -> Result<()> {
         let folder = self.options.out.join(format!("stage-{}", self.state.stage + 1));
-        std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
-        self.options.source.tokenizer.save(&folder)?;
-        super::snapshot::write(&folder.join("model.safetensors"), &super::snapshot::tensors(model))?;
-        write_json(&folder.join("config.json"), config)
+        let tokenizer = &self.options.source.tokenizer;
+        let stages = self.options.preset.stages.len();
+        let position = CurriculumPosition { stage: self.state.stage + 1, stages, step: self.state.global_step };
+        let info = CheckpointInfo {
+            model: config.clone(),
+            part: Part::Pretraining,
+            absent: Vec::new(),
+            vocabulary: Some(Vocabulary { file: tokenizer.file_name().into(), sha256: tokenizer.sha256() }),
+            curriculum: Some(position),
+            origin: format!("preset {}, seed {}", self.options.preset.name, self.options.seed),
+        };
+        weights::save(model, &folder, &info)?;
+        tokenizer.save(&folder).map(drop)
     }
 
     fn next_stage(&mut self, report: StageReport, model: &Svitt<B::InnerBackend>) -> Result<()> {
@@ -276,7 +244,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             seed: self.state.seed,
             stage: self.state.stage + 1,
             global_step: self.state.global_step,
-            run_seconds: self.since.elapsed().as_secs_f64(),
+            run_seconds: self.before + self.since.elapsed().as_secs_f64(),
             losses: self.state.losses,
             finished,
             ..RunState::default()
@@ -285,7 +253,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
     }
 
     /// Writes both reports.
-    fn report(&self) -> Result<Report> {
+    fn report(&self, baselines: Vec<StageReport>) -> Result<Report> {
         let mut stages = self.state.finished.clone();
         stages.extend(self.partial.clone());
         let report = Report {
@@ -293,8 +261,8 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             seed: self.options.seed,
             backend: self.options.backend.clone(),
             stages,
-            baselines: Vec::new(),
-            seconds: self.since.elapsed().as_secs_f64(),
+            baselines,
+            seconds: self.before + self.since.elapsed().as_secs_f64(),
             peak_memory_mb: peak_memory_mb(),
             final_losses: self.state.losses,
             unreadable: self.unreadable.clone(),
@@ -303,6 +271,48 @@ impl<'a, B: TrainBackend> Run<'a, B> {
         page::write(&self.options.out.join("report.html"), &report, &self.journal.lines()?)?;
         Ok(report)
     }
+}
+
+/// Losses and masking of a run.
+pub(super) fn recipe(options: &RunOptions) -> Recipe {
+    let (tokenizer, preset) = (&options.source.tokenizer, &options.preset);
+    let special = tokenizer.special();
+    let masking = MaskRules {
+        probability: preset.mask_probability,
+        vocab_size: tokenizer.vocab_size(),
+        mask_id: special.mask,
+        never: vec![special.pad, special.cls],
+        always: options.source.keywords(),
+    };
+    Recipe { objective: Objective::default(), masking: Some(masking) }
+}
+
+/// The row of the report for `model`, trained as `stage` says up to `state`.
+pub(super) fn measure<B: SvittBackend>(
+    options: &RunOptions,
+    stage: &Stage,
+    config: &ModelConfig,
+    model: &dyn Encodes<B>,
+    state: &RunState,
+) -> Result<StageReport> {
+    let source = &options.source;
+    let size = config.video.image_size;
+    let set = source.validation(stage.frames, size)?;
+    let (text_tokens, rerank_k) = (source.text_tokens(), options.preset.rerank_k);
+    let validator = Validator { model, set: &set, tokenizer: &source.tokenizer, text_tokens, size, rerank_k };
+    Ok(StageReport {
+        name: stage.name.clone(),
+        frames: stage.frames,
+        mode: config.video.sparsity.mode().to_string(),
+        keep_rate: stage.keep_rate(),
+        edges_removed: edges_removed(config)?,
+        tokens_per_layer: config.video.sparsity.tokens_per_layer(config.video.patches(), config.video.layers),
+        steps: state.step,
+        seconds: state.seconds,
+        losses: state.losses,
+        skipped_updates: state.skipped.total,
+        scores: validator.scores()?,
+    })
 }
 
 fn check_fingerprint(state: &RunState, fingerprint: &str, options: &RunOptions) -> Result<()> {

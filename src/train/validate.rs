@@ -58,10 +58,33 @@ impl FrameOrder {
     }
 }
 
+/// What validation needs of a model.
+pub trait Encodes<B: SvittBackend> {
+    /// Its text side and heads.
+    fn svitt(&self) -> &Svitt<B>;
+
+    /// Clips `[batch, frames, 3, size, size]` to unit features `[batch, e]` and what cross-attention sees of them,
+    /// `[batch, tokens, d]`.
+    ///
+    /// # Errors
+    /// Clips of another size or length than the model's.
+    fn encode(&self, video: Tensor<B, 5>, draws: &VideoDraws) -> Result<(Tensor<B, 2>, Tensor<B, 3>)>;
+}
+
+impl<B: SvittBackend> Encodes<B> for Svitt<B> {
+    fn svitt(&self) -> &Svitt<B> {
+        self
+    }
+
+    fn encode(&self, video: Tensor<B, 5>, draws: &VideoDraws) -> Result<(Tensor<B, 2>, Tensor<B, 3>)> {
+        self.encode_video(video, draws).map(|encoded| (encoded.feature, encoded.embeds))
+    }
+}
+
 /// A model about to be measured.
 pub struct Validator<'a, B: SvittBackend> {
     /// The model, without gradients.
-    pub model: &'a Svitt<B>,
+    pub model: &'a dyn Encodes<B>,
     /// What it is measured on.
     pub set: &'a ValidationSet,
     /// Its tokenizer.
@@ -121,7 +144,7 @@ impl<B: SvittBackend> Validator<'_, B> {
     }
 
     fn device(&self) -> B::Device {
-        self.model.temp.val().device()
+        self.model.svitt().temp.val().device()
     }
 
     fn texts(&self, captions: &[&str]) -> Texts<B> {
@@ -132,7 +155,7 @@ impl<B: SvittBackend> Validator<'_, B> {
         let shape = [captions.len(), self.text_tokens];
         let mask = Tensor::<B, 2>::from_data(TensorData::new(mask, shape), &device);
         let tensor = Tensor::<B, 2, Int>::from_data(TensorData::new(ids.clone(), shape), &device);
-        Texts { ids, encoded: self.model.encode_text(tensor, mask.clone()), mask }
+        Texts { ids, encoded: self.model.svitt().encode_text(tensor, mask.clone()), mask }
     }
 
     /// Features `[clips · e]` of all clips in `order`, and what cross-attention sees of them if asked for.
@@ -142,10 +165,10 @@ impl<B: SvittBackend> Validator<'_, B> {
             let pixels: Vec<f32> = items.iter().flat_map(|item| order.apply(item, self.set.frames)).collect();
             let shape = [items.len(), self.set.frames, 3, self.size, self.size];
             let video = Tensor::<B, 5>::from_data(TensorData::new(pixels, shape), &self.device());
-            let encoded = self.model.encode_video(video, &VideoDraws::evaluation(SEED))?;
-            features.extend(host(encoded.feature));
+            let (feature, seen) = self.model.encode(video, &VideoDraws::evaluation(SEED))?;
+            features.extend(host(feature));
             if keep_embeds {
-                embeds.push(encoded.embeds);
+                embeds.push(seen);
             }
         }
         Ok((features, embeds))
@@ -229,7 +252,7 @@ impl<B: SvittBackend> Validator<'_, B> {
             let rows = index(pairs, 0);
             let video = VideoTokens { embeds: embeds.clone(), rows: Some(index(pairs, 1)) };
             let (text, mask) = (texts.encoded.embeds.clone().select(0, rows.clone()), texts.mask.clone().select(0, rows));
-            let flat = host(self.model.match_logits(text, mask, video));
+            let flat = host(self.model.svitt().match_logits(text, mask, video));
             logits.extend(flat.chunks_exact(2).map(|pair| [pair[0], pair[1]]));
         }
         logits
@@ -249,7 +272,7 @@ impl<B: SvittBackend> Validator<'_, B> {
             let end = (start + BATCH).min(clips);
             let rows = |ids: Tensor<B, 2, Int>| ids.slice([start..end]);
             let mask = texts.mask.clone().slice([start..end]);
-            let logits = self.model.mlm_logits(rows(ids.clone()), mask, embeds.clone().slice([start..end]))?;
+            let logits = self.model.svitt().mlm_logits(rows(ids.clone()), mask, embeds.clone().slice([start..end]))?;
             let vocab = logits.dims()[2];
             let values: Vec<f32> = logits.into_data().convert::<f32>().to_vec().unwrap_or_default();
             for (place, word) in values.chunks_exact(vocab).enumerate() {

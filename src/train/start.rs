@@ -1,0 +1,63 @@
+//! The weights a run begins with: drawn, taken from a checkpoint folder, or put together from BEiT and BERT.
+
+use super::expand::{FreshStart, fresh_start};
+use crate::backend::SvittBackend;
+use crate::config::{ModelChoice, ModelConfig};
+use crate::model::Svitt;
+use crate::weights::{Checkpoint, MatchOptions, Part, WeightSource, load};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Where first weights come from; all absent: drawn from the seed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstWeights {
+    /// A checkpoint folder of this crate (`--init`).
+    pub checkpoint: Option<PathBuf>,
+    /// BEiT or any checkpoint with a video encoder (`--init-video`).
+    pub video: Option<PathBuf>,
+    /// BERT or any checkpoint with a text encoder (`--init-text`).
+    pub text: Option<PathBuf>,
+}
+
+impl FirstWeights {
+    /// The model `config` of the first stage. What no file gives is drawn from `seed`; position tables are taken to
+    /// the stage's clip length.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds a model of other sizes, or settings that exclude each other.
+    pub fn model<B: SvittBackend>(
+        &self,
+        config: &ModelConfig,
+        choice: &ModelChoice,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<Svitt<B>> {
+        let start = FreshStart { gain: choice.init_gain, position_std: choice.position_std };
+        let mut model = fresh_start(Svitt::<B>::new(config, seed, device)?, start, seed);
+        if let Some(folder) = &self.checkpoint {
+            if self.video.is_some() || self.text.is_some() {
+                let problem = "already gives all weights";
+                return Err(Error::setting("--init", problem, "leave out --init-video and --init-text"));
+            }
+            let checkpoint = Checkpoint::open(folder)?;
+            (model, _) = checkpoint.load(model, config, &converted())?;
+        }
+        for (file, part) in [(&self.video, Part::Video), (&self.text, Part::Text)] {
+            if let Some(file) = file {
+                model = part_of(model, file, config, part)?;
+            }
+        }
+        Ok(model)
+    }
+}
+
+fn converted() -> MatchOptions {
+    MatchOptions { convert_tables: true, ..MatchOptions::default() }
+}
+
+fn part_of<B: SvittBackend>(model: Svitt<B>, file: &Path, config: &ModelConfig, part: Part) -> Result<Svitt<B>> {
+    let source = WeightSource::open(file)?;
+    let (model, report) = load(model, &source, config, part, &converted())?;
+    eprintln!("{}: {} tensors taken over", file.display(), report.applied.len());
+    Ok(model)
+}
