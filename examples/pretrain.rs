@@ -106,7 +106,12 @@ fn run(arguments: Arguments) -> Result<()> {
     };
     let report = dispatch(backend, Pretrain(options, first))??;
     println!("{}", table(&report.stages));
-    println!("{:.0} s, {:.0} MB at most; see {}", report.seconds, report.peak_memory_mb, out.join("report.html").display());
+    println!(
+        "{:.0} s, {:.0} MB at most; see {}",
+        report.seconds,
+        report.peak_memory_mb,
+        out.join("report.html").display()
+    );
     Ok(())
 }
 

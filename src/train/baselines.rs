@@ -23,7 +23,11 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// As [`super::pretrain`].
-pub fn train<B: TrainBackend>(options: &RunOptions, base: &ModelConfig, device: &B::Device) -> Result<Vec<StageReport>> {
+pub fn train<B: TrainBackend>(
+    options: &RunOptions,
+    base: &ModelConfig,
+    device: &B::Device,
+) -> Result<Vec<StageReport>> {
     let Some(last) = options.preset.stages.last() else { return Ok(Vec::new()) };
     let compute = options.preset.stages.iter().map(|stage| flops(&stage.model(base), stage)).sum::<Result<f64>>()?;
     let stage = |name: &str, sparse: bool| {

@@ -62,7 +62,8 @@ struct Place<'a, B: Backend> {
 impl<B: Backend> Place<'_, B> {
     fn value(&mut self, shape: Vec<usize>) -> Result<TensorData> {
         let name = self.path.join(".");
-        let problem = |what: &str| Error::setting("stages", format!("`{name}` {what}"), "keep all sizes but the frames");
+        let problem =
+            |what: &str| Error::setting("stages", format!("`{name}` {what}"), "keep all sizes but the frames");
         let data = self.tensors.remove(&name).ok_or_else(|| problem("is new in this stage"))?;
         let data = match (name.ends_with(TABLE), data.shape.as_slice()) {
             (true, &[_, heads]) => {

@@ -50,7 +50,10 @@ impl<B: SvittBackend> FrameMean<B> {
         let scores = similarity(feature, text.feature, model.temp.val());
         let negatives = hard_negatives(scores.clone(), &batch.identity, &draws.negatives, NegativeRule::Hard);
         let own = Tensor::<B, 1, Int>::arange(0..shape[0] as i64, &device);
-        let states = Tensor::cat(vec![text.embeds.clone(), text.embeds.clone(), text.embeds.select(0, negatives.text.clone())], 0);
+        let states = Tensor::cat(
+            vec![text.embeds.clone(), text.embeds.clone(), text.embeds.select(0, negatives.text.clone())],
+            0,
+        );
         let masks = Tensor::cat(vec![mask.clone(), mask.clone(), mask.clone().select(0, negatives.text)], 0);
         let rows = Some(Tensor::cat(vec![own.clone(), negatives.video, own], 0));
         let logits = model.match_logits(states, masks, VideoTokens { embeds: embeds.clone(), rows });
@@ -73,7 +76,11 @@ impl<B: TrainBackend> TrainStep for FrameMean<B> {
             // As in the model's own step: the loader was built for this model's clips.
             Err(error) => unreachable!("a validated stage met a clip of another size: {error}"),
         };
-        let total = losses.iter().cloned().reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &input.batch.video.device()));
+        let total = losses
+            .iter()
+            .cloned()
+            .reduce(|a, b| a + b)
+            .unwrap_or_else(|| Tensor::zeros([1], &input.batch.video.device()));
         let each = Tensor::cat(losses.to_vec(), 0).inner();
         let output = StepOutput { losses: each, total: total.clone().inner(), line: Default::default() };
         TrainOutput::new(self, total.backward(), output)

@@ -67,8 +67,7 @@ impl ValidationSet {
     pub fn videos(dataset: &dyn EpochDataset, frames: usize, size: usize) -> Self {
         let clip_bytes = frames * 3 * size * size * size_of::<f32>();
         let limit = LIMIT.min(MEMORY / clip_bytes.max(1)).max(2);
-        let items: Vec<Item> =
-            (0..dataset.len()).filter_map(|index| dataset.get(index)?.ok()).take(limit).collect();
+        let items: Vec<Item> = (0..dataset.len()).filter_map(|index| dataset.get(index)?.ok()).take(limit).collect();
         let ceilings = ReportCeilings { chance: 100.0 / items.len().max(1) as f64, ..ReportCeilings::default() };
         Self { items, frames, ceilings, ..Self::default() }
     }

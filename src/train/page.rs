@@ -8,8 +8,21 @@ use std::path::Path;
 
 /// The columns of the table of stages.
 const HEAD: [&str; 15] = [
-    "stage", "frames", "mode", "R@1", "R@5", "R@10", "re-ranked", "seen", "unseen", "twins", "match", "word", "freeze",
-    "shuffle", "reverse",
+    "stage",
+    "frames",
+    "mode",
+    "R@1",
+    "R@5",
+    "R@10",
+    "re-ranked",
+    "seen",
+    "unseen",
+    "twins",
+    "match",
+    "word",
+    "freeze",
+    "shuffle",
+    "reverse",
 ];
 
 fn number(value: f64) -> String {

@@ -5,8 +5,8 @@ use super::journal::Journal;
 use super::report::{Report, StageReport};
 use super::validate::Encodes;
 use super::{
-    AdamW, AdamWSettings, AdamWState, Checkpoints, Feed, Recipe, RunState, Source, StageDesk, StagePlan,
-    StopSignal, Validator, WarmupCosine, expand, page, train_stage, write_json,
+    AdamW, AdamWSettings, AdamWState, Checkpoints, Feed, Recipe, RunState, Source, StageDesk, StagePlan, StopSignal,
+    Validator, WarmupCosine, expand, page, train_stage, write_json,
 };
 use crate::backend::{SvittBackend, TrainBackend};
 use crate::config::{ModelConfig, Preset, Stage};
@@ -121,7 +121,8 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             Some((state, saved)) => {
                 check_fingerprint(&state, &fingerprint, options)?;
                 eprintln!("resuming after step {} of the run", state.global_step);
-                let model: Svitt<B::InnerBackend> = saved.model(Svitt::new(&config(state.stage), 0, device)?, device)?;
+                let model: Svitt<B::InnerBackend> =
+                    saved.model(Svitt::new(&config(state.stage), 0, device)?, device)?;
                 let optimizer = saved.optimizer(&model, &state, device)?;
                 (state, model, optimizer)
             }

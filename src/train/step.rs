@@ -15,7 +15,8 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
     fn step(&self, StepInput { batch, key, recipe }: StepInput<B>) -> TrainOutput<Self::Output> {
         let shape = [batch.host.len(), batch.host.tokens];
         let device = batch.video.device();
-        let draws = PretrainDraws::seeded(key.seed("step"), &batch.host.token_ids, shape, recipe.masking.as_ref(), &device);
+        let draws =
+            PretrainDraws::seeded(key.seed("step"), &batch.host.token_ids, shape, recipe.masking.as_ref(), &device);
         let pairs = Pairs {
             video: batch.video,
             token_ids: batch.token_ids,

@@ -2,13 +2,13 @@
 
 use super::gallery::ValidationSet;
 use super::report::{ProbeScore, Probes, Scores};
+use crate::Result;
 use crate::backend::SvittBackend;
 use crate::data::Item;
 use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k, twin_scores};
 use crate::model::{EncodedText, Svitt, VideoDraws, VideoTokens};
 use crate::rng::Rng;
 use crate::text::Tokenizer;
-use crate::Result;
 use burn::tensor::{Int, Tensor, TensorData};
 
 /// Seed of block graphs and shuffles in validation: the same in every stage and run.
@@ -54,7 +54,11 @@ impl FrameOrder {
 
     fn apply(self, item: &Item, frames: usize) -> Vec<f32> {
         let frame = item.frames.len() / frames.max(1);
-        self.indices(frames, item.index).into_iter().flat_map(|t| &item.frames[t * frame..(t + 1) * frame]).copied().collect()
+        self.indices(frames, item.index)
+            .into_iter()
+            .flat_map(|t| &item.frames[t * frame..(t + 1) * frame])
+            .copied()
+            .collect()
     }
 }
 
@@ -251,7 +255,8 @@ impl<B: SvittBackend> Validator<'_, B> {
         for pairs in pairs.chunks(PAIRS) {
             let rows = index(pairs, 0);
             let video = VideoTokens { embeds: embeds.clone(), rows: Some(index(pairs, 1)) };
-            let (text, mask) = (texts.encoded.embeds.clone().select(0, rows.clone()), texts.mask.clone().select(0, rows));
+            let (text, mask) =
+                (texts.encoded.embeds.clone().select(0, rows.clone()), texts.mask.clone().select(0, rows));
             let flat = host(self.model.svitt().match_logits(text, mask, video));
             logits.extend(flat.chunks_exact(2).map(|pair| [pair[0], pair[1]]));
         }
