@@ -75,9 +75,7 @@ impl Material {
     /// # Errors
     /// A model whose clips or patches the generator cannot make.
     pub fn generated(benchmark: Benchmark, model: &ModelConfig, frames: usize) -> Result<Self> {
-        let mut config = ShapesConfig::preset(Preset::Default);
-        (config.px, config.patch) = (model.video.image_size, model.video.patch_size);
-        config.frames = config.frames.max(frames);
+        let config = shapes_config(model, frames);
         let records = match benchmark.task() {
             Task::Retrieval => Gallery::new(&config, frames)?.records("rendered"),
             Task::QuestionAnswering => {
@@ -144,6 +142,15 @@ impl Material {
         let most = rule.max_answers.map_or(String::new(), |most| format!(", the {most} most frequent"));
         Ok((list, format!("{} (answers given {} times or more{most})", train.display(), rule.min_count)))
     }
+}
+
+/// The generator's default settings for a model of `model` that sees `frames` frames per clip: its patches are the
+/// generator's cells.
+pub fn shapes_config(model: &ModelConfig, frames: usize) -> ShapesConfig {
+    let mut config = ShapesConfig::preset(Preset::Default);
+    (config.px, config.patch) = (model.video.image_size, model.video.patch_size);
+    config.frames = config.frames.max(frames);
+    config
 }
 
 /// The answer list that is saved beside weights.

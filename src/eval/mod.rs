@@ -26,7 +26,7 @@ pub use ensemble::{ClipSampling, Encoded, mean_features};
 pub use evaluate::{Evaluation, FINE_TUNED, evaluate};
 pub use features::FeatureStore;
 pub use matching::{ClipSource, MatchScorer, TextBank, VideoBank, encode_clips};
-pub use material::{ANSWERS, DATA, Material, shapes_tokenizer, tokenizer};
+pub use material::{ANSWERS, DATA, Material, shapes_config, shapes_tokenizer, tokenizer};
 pub use measure::{Examinee, RetrievalExam, RetrievalOutcome, ScoreOptions, measure_retrieval};
 pub use options::EvalOptions;
 pub use paper::{Setting, paper_row};

@@ -24,6 +24,10 @@ pub struct EvalReport {
     pub seconds: f64,
     /// Share of these that the model waited for frames.
     pub data_wait_share: f64,
+    /// Videos that were decoded and encoded.
+    pub videos_encoded: usize,
+    /// Videos whose features an earlier run had kept.
+    pub videos_recalled: usize,
     /// Videos that could not be read; each counted as a miss.
     pub missing: Vec<Unreadable>,
     /// Sentences for the person.

@@ -1,0 +1,304 @@
+//! What a fine-tuning learns from and what it is validated on.
+
+use super::answers::AnswerBook;
+use super::preset::FinetunePreset;
+use super::trial::{Question, Trial};
+use crate::config::{ModelConfig, Span};
+use crate::data::import::Purpose;
+use crate::data::shapes::{QaSet, ShapesDataset, Split as ShapesSplit};
+use crate::data::{Benchmark, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, Task, VideoDataset, hold_out};
+use crate::eval::{Candidates, EvalOptions, Material, QuestionSubject, RenderedVideos, RetrievalSubject, shapes_config};
+use crate::loss::NegativeRule;
+use crate::model::Objective;
+use crate::rng::key;
+use crate::text::Tokenizer;
+use crate::train::{Recipe, StopSignal};
+use crate::{Error, Result};
+use burn_dataset::Dataset;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Seed of the validation questions and clips of the generated benchmarks.
+const VALIDATION_SEED: u64 = 2024;
+
+/// What the command line says of a fine-tuning.
+#[derive(Clone)]
+pub struct FinetuneOptions {
+    /// What is learned.
+    pub benchmark: Benchmark,
+    /// The checkpoint it starts from.
+    pub checkpoint: PathBuf,
+    /// The settings.
+    pub preset: FinetunePreset,
+    /// Training annotations; none: those in `data/`.
+    pub annotations: Option<PathBuf>,
+    /// The folder of videos.
+    pub media: Option<PathBuf>,
+    /// Validation annotations; none: the validation split beside the training file, or a part held out.
+    pub validation: Option<PathBuf>,
+    /// A vocabulary; none: the one beside the weights.
+    pub vocab: Option<PathBuf>,
+    /// The list that answers are chosen from; none: derived from the training answers.
+    pub answers: Option<PathBuf>,
+    /// Where everything is written.
+    pub out: PathBuf,
+    /// Continue what is there.
+    pub resume: bool,
+    /// Optimizer steps, at most.
+    pub max_steps: Option<usize>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The backend's name, for the report.
+    pub backend: String,
+    /// How the run is told to stop.
+    pub stop: StopSignal,
+}
+
+/// Data, losses and validation of a run.
+pub struct Lesson {
+    /// Training clips.
+    pub dataset: Arc<dyn EpochDataset>,
+    /// Losses and answers.
+    pub recipe: Recipe,
+    /// Texts to ids.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Tokens of a text.
+    pub text_tokens: usize,
+    /// The list that answers are chosen from; empty for retrieval.
+    pub answers: Vec<String>,
+    /// The validation.
+    pub trial: Trial,
+    /// Sentences for the person.
+    pub warnings: Vec<String>,
+}
+
+impl Lesson {
+    /// The data of `options` for a model of `config`.
+    ///
+    /// # Errors
+    /// Files that are not there or cannot be learned from, a test split given for validation.
+    pub fn gather(options: &FinetuneOptions, config: &ModelConfig, tokenizer: Arc<Tokenizer>) -> Result<Self> {
+        let desk = Desk { options, config, tokenizer };
+        match options.benchmark {
+            Benchmark::Shapes => desk.shapes(),
+            Benchmark::ShapesQa => desk.shapes_qa(),
+            _ => desk.files(),
+        }
+    }
+}
+
+struct Desk<'a> {
+    options: &'a FinetuneOptions,
+    config: &'a ModelConfig,
+    tokenizer: Arc<Tokenizer>,
+}
+
+impl Desk<'_> {
+    fn frames(&self) -> usize {
+        self.config.video.frames
+    }
+
+    fn text_tokens(&self) -> usize {
+        self.options.benchmark.protocol().max_text.min(self.config.text.max_positions)
+    }
+
+    fn ids<'t>(&self, texts: impl Iterator<Item = &'t String>) -> Vec<Vec<i64>> {
+        texts.map(|text| self.tokenizer.encode(text, self.text_tokens()).tokens().to_vec()).collect()
+    }
+
+    /// Items of one pass over endless generated data.
+    fn items(&self) -> usize {
+        let stage = &self.options.preset.stage;
+        let passes = match stage.length {
+            Span::Steps(steps) => steps,
+            Span::Epochs(_) => 100,
+        };
+        passes * stage.batch * stage.accumulate
+    }
+
+    fn shapes(self) -> Result<Lesson> {
+        let config = shapes_config(self.config, self.frames());
+        let frames = self.frames();
+        let dataset = ShapesDataset::new(&config, ShapesSplit::Train, frames, self.items(), self.options.seed)?;
+        let count = self.options.preset.validation_limit.unwrap_or(192);
+        let held = ShapesDataset::new(&config, ShapesSplit::Val, frames, count, VALIDATION_SEED)?;
+        let items: Vec<(String, u64)> =
+            (0..count).map(|i| (held.clip(i).1, held.triple(i).0.identity())).collect();
+        let pairs = (0..count).flat_map(|text| (0..count).map(move |video| (text, video)));
+        let ranked = RetrievalSubject {
+            videos: (0..count).map(|i| Record { media: format!("shapes/val/{i}"), ..Record::default() }).collect(),
+            texts: items.iter().map(|(caption, _)| caption.clone()).collect(),
+            pairs: pairs.filter(|&(text, video)| items[text].1 == items[video].1).collect(),
+        };
+        let render = Box::new(move |index| held.clip(index).0.normalised());
+        let trial = Trial {
+            texts: self.ids(ranked.texts.iter()),
+            asked: Question::Retrieval(ranked),
+            videos: Box::new(RenderedVideos { count, prefix: "shapes/val", render }),
+            frames,
+            k: self.options.preset.rerank_k,
+            source: "the generator's validation worlds".into(),
+        };
+        Ok(self.lesson(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, Vec::new()))
+    }
+
+    fn shapes_qa(self) -> Result<Lesson> {
+        let config = shapes_config(self.config, self.frames());
+        let frames = self.frames();
+        let training = QaSet::new(&config, ShapesSplit::Train, frames, self.items(), self.options.seed)?;
+        let count = self.options.preset.validation_limit.unwrap_or(480);
+        let held = QaSet::new(&config, ShapesSplit::Val, frames, count, VALIDATION_SEED)?;
+        let records: Vec<Record> = (0..count).map(|index| held.record(index)).collect();
+        let answers: Vec<String> = crate::data::shapes::answers().into_iter().map(str::to_owned).collect();
+        let all: Vec<Record> = (0..training.len()).map(|index| training.record(index)).collect();
+        let recipe = self.question_recipe(&all);
+        let render = Box::new(move |index| held.item(index).frames);
+        let videos = Box::new(RenderedVideos { count, prefix: "shapes-qa/val", render });
+        let trial = self.question_trial(&records, videos, answers.clone(), "the generator's validation worlds".into());
+        Ok(self.lesson(Arc::new(Questions(training)), recipe, answers, trial, Vec::new()))
+    }
+
+    fn files(self) -> Result<Lesson> {
+        let options = self.options;
+        let train = Material::files(&self.eval_options(options.annotations.clone()), Split::Train, Purpose::Train)?;
+        let mut warnings = train.warnings.clone();
+        let media = train.media.clone().unwrap_or_default();
+        let (mut records, validation, source) = self.validation(train)?;
+        let size = self.config.video.image_size;
+        let protocol = options.benchmark.protocol();
+        if protocol.task == Task::Retrieval {
+            records = records.iter().flat_map(|record| one_per_caption(record, protocol.paragraph)).collect();
+        }
+        let mut clips = ClipSettings::train(self.frames(), size, options.preset.flip, key(options.seed, &[0]));
+        clips.identity_by_caption = protocol.identity_by_caption;
+        let dataset = VideoDataset::new(records, &media, clips)?;
+        warnings.extend(dataset.left_out().iter().map(|left| format!("{}: {}; left out", left.media, left.reason)));
+        let material = Material { media: Some(media), records: validation, ..Material::default() };
+        let limit = options.preset.validation_limit;
+        let videos = |records: &[Record]| material.videos(options.benchmark, records, self.frames(), size, true);
+        if protocol.task == Task::Retrieval {
+            let ranked = RetrievalSubject::new(&material.records, protocol.paragraph, limit);
+            let trial = Trial {
+                texts: self.ids(ranked.texts.iter()),
+                videos: videos(&ranked.videos)?,
+                asked: Question::Retrieval(ranked),
+                frames: self.frames(),
+                k: options.preset.rerank_k,
+                source,
+            };
+            return Ok(self.lesson(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, warnings));
+        }
+        let answers = match &options.answers {
+            Some(path) => crate::data::read_answers(path)?,
+            None => crate::data::AnswerRule::of(options.benchmark).derive(dataset.records()),
+        };
+        let recipe = self.question_recipe(dataset.records());
+        let asked = QuestionSubject::new(&material.records, limit);
+        let videos = videos(&asked.videos)?;
+        let trial = self.question_trial(&material.records, videos, answers.clone(), source);
+        Ok(self.lesson(Arc::new(dataset), recipe, answers, trial, warnings))
+    }
+
+    /// What is learned and what chooses: the file given, the validation split beside the training file, or a part of
+    /// the training videos.
+    fn validation(&self, train: Material) -> Result<(Vec<Record>, Vec<Record>, String)> {
+        let (options, preset) = (self.options, &self.options.preset);
+        let folder = train.annotations.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let names = options.benchmark.files().validation;
+        let beside = || names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+        let Some(path) = options.validation.clone().or_else(beside) else {
+            let share = if preset.hold_out > 0.0 { preset.hold_out } else { 0.05 };
+            let (learned, held) = hold_out(train.records, share, options.seed);
+            if held.is_empty() {
+                let problem = "is missing, and the training file is too small to hold a part of it out";
+                return Err(Error::setting("--validation", problem, "give the file of the validation split"));
+            }
+            let source = format!("{:.0} % of the training videos, held out with seed {}", 100.0 * share, options.seed);
+            return Ok((learned, held, source));
+        };
+        if Split::from_name(&path) == Some(Split::Test) {
+            let problem = "is a test split by its name, and choosing weights on it would spoil the score";
+            return Err(Error::file(path, problem, "give the validation split, or leave --validation out"));
+        }
+        let held = EvalOptions { media: train.media.clone(), ..self.eval_options(Some(path.clone())) };
+        let held = Material::files(&held, Split::Validation, Purpose::Evaluate)?;
+        Ok((train.records, held.records, path.display().to_string()))
+    }
+
+    fn eval_options(&self, annotations: Option<PathBuf>) -> EvalOptions {
+        EvalOptions {
+            annotations,
+            media: self.options.media.clone(),
+            seed: self.options.seed,
+            ..EvalOptions::new(self.options.benchmark, self.options.checkpoint.clone())
+        }
+    }
+
+    fn question_recipe(&self, records: &[Record]) -> Recipe {
+        let book = AnswerBook::new(records, &self.tokenizer, self.options.benchmark.protocol().max_answer);
+        Recipe { answers: Arc::new(book), ..Recipe::default() }
+    }
+
+    fn question_trial(
+        &self,
+        records: &[Record],
+        videos: Box<dyn crate::eval::VideoSet>,
+        answers: Vec<String>,
+        source: String,
+    ) -> Trial {
+        let asked = QuestionSubject::new(records, self.options.preset.validation_limit);
+        let candidates = Candidates::new(answers, &self.tokenizer, self.options.benchmark.protocol().max_answer);
+        Trial {
+            texts: self.ids(asked.questions.iter().map(|question| &question.text)),
+            asked: Question::Answers(asked, candidates),
+            videos,
+            frames: self.frames(),
+            k: self.options.preset.rerank_k,
+            source,
+        }
+    }
+
+    fn lesson(
+        self,
+        dataset: Arc<dyn EpochDataset>,
+        recipe: Recipe,
+        answers: Vec<String>,
+        trial: Trial,
+        warnings: Vec<String>,
+    ) -> Lesson {
+        let text_tokens = self.text_tokens();
+        Lesson { dataset, recipe, tokenizer: self.tokenizer, text_tokens, answers, trial, warnings }
+    }
+}
+
+/// Contrastive and matching loss, no masked words (SPEC §3).
+fn retrieval_recipe() -> Recipe {
+    let objective = Objective { vtc: 1.0, vtm: 1.0, mlm: 0.0, negatives: NegativeRule::Hard };
+    Recipe { objective, ..Recipe::default() }
+}
+
+/// A record per caption, so that an epoch sees every caption; or one with all of them as a paragraph.
+fn one_per_caption(record: &Record, paragraph: bool) -> Vec<Record> {
+    let with = |captions: Vec<String>| Record { captions, ..record.clone() };
+    match paragraph {
+        true => vec![with(vec![record.captions.join(" ")])],
+        false => record.captions.iter().map(|caption| with(vec![caption.clone()])).collect(),
+    }
+}
+
+/// Generated questions as training items: the caption is the question.
+struct Questions(QaSet);
+
+impl Dataset<ItemResult> for Questions {
+    fn get(&self, index: usize) -> Option<ItemResult> {
+        let item = self.0.get(index)?;
+        let media = format!("shapes-qa/{index}");
+        Some(Ok(Item { frames: item.frames, caption: item.question, identity: index as u64, index, media }))
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl EpochDataset for Questions {}

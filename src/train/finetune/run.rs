@@ -1,0 +1,311 @@
+//! The run: train, validate, keep the best, again until the schedule ends.
+
+use super::lesson::{FinetuneOptions, Lesson};
+use super::report::{FinetuneReport, StageFacts, TrialReport};
+use super::trial::TrialScore;
+use crate::backend::TrainBackend;
+use crate::config::ModelConfig;
+use crate::data::{Loader, LoaderOptions, Task, TextCollate, write_answers};
+use crate::eval::{ANSWERS, FINE_TUNED, tokenizer};
+use crate::model::{Svitt, SvittQa};
+use crate::profile::peak_memory_mb;
+use crate::train::{
+    AdamW, AdamWSettings, Checkpoints, Feed, Journal, RunState, StageDesk, StagePlan, Trainee, WarmupCosine,
+    train_stage, write_json,
+};
+use crate::weights::{Checkpoint, CheckpointInfo, MatchOptions, Part, Vocabulary, save};
+use crate::{Error, Result};
+use burn::module::AutodiffModule;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Seconds between step-level checkpoints.
+const CHECKPOINT_SECONDS: f64 = 60.0;
+
+/// Validations so far, beside the run's other files.
+const VALIDATIONS: &str = "validations.json";
+
+/// Fine-tunes as `options` say; everything, the report too, is on disk in the end.
+///
+/// # Errors
+/// A checkpoint or data that cannot be used, a full disk, losses that stay non-finite, an interruption (after saving).
+pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) -> Result<FinetuneReport> {
+    let mut checkpoint = Checkpoint::open(&options.checkpoint)?;
+    let (config, note) = options.preset.model(&checkpoint.info.model);
+    let vocabulary = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
+    let (size, vocab) = (config.text.vocab_size, options.vocab.as_deref());
+    let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, size, vocabulary)?;
+    let lesson = Lesson::gather(options, &config, Arc::new(tokenizer))?;
+    let part = match options.benchmark.task() {
+        Task::Retrieval => Part::Pretraining,
+        Task::QuestionAnswering => Part::QuestionAnswering,
+    };
+    prepare(&mut checkpoint, part, &config)?;
+    let tuning = Tuning::<B>::new(options, &checkpoint, config, lesson, note, device)?;
+    let (config, matching) = (&tuning.config, tuning.matching(&checkpoint));
+    match part {
+        Part::QuestionAnswering => {
+            let (model, _) = checkpoint.load(SvittQa::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
+            let validate = |model: &SvittQa<_>| tuning.lesson.trial.answers(model, config, device);
+            tuning.run::<SvittQa<B>>(model, &validate)
+        }
+        _ => {
+            let (model, _) = checkpoint.load(Svitt::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
+            let validate = |model: &Svitt<_>| tuning.lesson.trial.retrieval(model, config, device);
+            tuning.run::<Svitt<B>>(model, &validate)
+        }
+    }
+}
+
+/// Makes the checkpoint one of `part`, if it can become that.
+fn prepare(checkpoint: &mut Checkpoint, part: Part, config: &ModelConfig) -> Result<()> {
+    let possible = [Part::Pretraining, part].contains(&checkpoint.info.part);
+    if !possible {
+        let problem = "holds weights of another kind than this benchmark needs";
+        return Err(Error::file(&checkpoint.path, problem, "give a pretrained checkpoint"));
+    }
+    if part == Part::QuestionAnswering {
+        checkpoint.weights.add_decoder(config.text.fusion_layer);
+        checkpoint.info.part = part;
+    }
+    Ok(())
+}
+
+/// A run on its way.
+struct Tuning<'a, B: TrainBackend> {
+    options: &'a FinetuneOptions,
+    config: ModelConfig,
+    info: CheckpointInfo,
+    source_sha256: String,
+    lesson: Lesson,
+    loader: Loader,
+    plan: StagePlan,
+    validate_every: usize,
+    warnings: Vec<String>,
+    checkpoints: Checkpoints,
+    device: &'a B::Device,
+    since: Instant,
+}
+
+impl<'a, B: TrainBackend> Tuning<'a, B> {
+    fn new(
+        options: &'a FinetuneOptions,
+        checkpoint: &Checkpoint,
+        config: ModelConfig,
+        lesson: Lesson,
+        note: Option<String>,
+        device: &'a B::Device,
+    ) -> Result<Self> {
+        let (stage, frames, size) = (&options.preset.stage, config.video.frames, config.video.image_size);
+        let mut warnings = lesson.warnings.clone();
+        warnings.extend(note);
+        warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        let collate = TextCollate::new(lesson.tokenizer.clone(), lesson.text_tokens, frames, size);
+        let loader =
+            Loader::new(lesson.dataset.clone(), Arc::new(collate), LoaderOptions::train(stage.batch, options.seed))?;
+        let per_epoch = loader.batches().max(1).div_ceil(stage.accumulate);
+        let steps = (stage.length.steps(per_epoch).round() as usize).max(1);
+        let plan = StagePlan {
+            name: stage.name.clone(),
+            steps,
+            stop_at: steps.min(options.max_steps.unwrap_or(usize::MAX)),
+            accumulate: stage.accumulate,
+            batches_per_epoch: loader.batches().max(1),
+            schedule: WarmupCosine {
+                peak: stage.learning_rate,
+                total: steps as f64,
+                warmup: stage.warmup.steps(per_epoch),
+                minimum: stage.min_multiplier,
+                taken: 0,
+            },
+            checkpoint_seconds: CHECKPOINT_SECONDS,
+            checkpoint_steps: None,
+        };
+        let sha256 = lesson.tokenizer.sha256();
+        let saved = lesson.tokenizer.save(&options.out)?;
+        let file = saved.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let info = CheckpointInfo {
+            model: config.clone(),
+            vocabulary: Some(Vocabulary { file, sha256 }),
+            curriculum: None,
+            origin: format!("{FINE_TUNED}{} from {}", options.benchmark, options.checkpoint.display()),
+            ..checkpoint.info.clone()
+        };
+        Ok(Self {
+            validate_every: (options.preset.validate_every.steps(per_epoch).round() as usize).max(1),
+            source_sha256: checkpoint.weights_sha256.clone(),
+            checkpoints: Checkpoints::of(&options.out),
+            since: Instant::now(),
+            options,
+            config,
+            info,
+            lesson,
+            loader,
+            plan,
+            warnings,
+            device,
+        })
+    }
+
+    fn matching(&self, checkpoint: &Checkpoint) -> MatchOptions {
+        let convert_tables = checkpoint.info.model.video.frames != self.config.video.frames;
+        MatchOptions { convert_tables, ..MatchOptions::default() }
+    }
+
+    /// Trains and validates by turns.
+    fn run<M: Trainee<B>>(
+        &self,
+        fresh: M::InnerModule,
+        validate: &dyn Fn(&M::InnerModule) -> Result<TrialScore>,
+    ) -> Result<FinetuneReport> {
+        let stage = &self.options.preset.stage;
+        let settings =
+            AdamWSettings { weight_decay: stage.weight_decay, max_norm: stage.max_norm, ..AdamWSettings::default() };
+        let (mut state, mut model, moments) = self.begin::<M>(fresh)?;
+        let optimizer = match moments {
+            Some(moments) => AdamW::<B>::resume(settings, moments),
+            None => AdamW::<B>::new(settings, self.device),
+        };
+        let journal = Journal::open(&self.options.out, state.global_step)?;
+        let mut trials = self.trials(state.step)?;
+        while state.step < self.plan.stop_at {
+            let next = (state.step / self.validate_every + 1) * self.validate_every;
+            let plan = StagePlan { stop_at: next.min(self.plan.stop_at), ..self.plan.clone() };
+            let desk = StageDesk {
+                journal: journal.clone(),
+                checkpoints: self.checkpoints.clone(),
+                interrupter: self.options.stop.interrupter.clone(),
+            };
+            let recipe = self.lesson.recipe.clone();
+            let feed = Feed::<B>::new(self.loader.clone(), state.batches, recipe, self.device)?;
+            let tuned = M::from_inner(model);
+            let outcome =
+                train_stage::<B, M>(plan, desk, state, tuned, optimizer.clone(), Arc::new(feed.clone()));
+            if let Some(error) = feed.take_failure() {
+                return Err(error);
+            }
+            (model, state) = outcome.map(|outcome| (outcome.model, outcome.state))?;
+            self.judge(&mut trials, &state, &model, validate(&model)?)?;
+        }
+        self.report(&state, trials)
+    }
+
+    /// Takes up the newest step-level checkpoint, or begins.
+    #[allow(clippy::type_complexity, reason = "the three parts of a checkpoint")]
+    fn begin<M: Trainee<B>>(
+        &self,
+        fresh: M::InnerModule,
+    ) -> Result<(RunState, M::InnerModule, Option<crate::train::AdamWState<B::InnerBackend>>)> {
+        let fingerprint = self.fingerprint();
+        let found = if self.options.resume { self.checkpoints.newest()? } else { None };
+        let Some((state, saved)) = found else {
+            if self.options.resume {
+                eprintln!("nothing was saved in {}: starting afresh", self.options.out.display());
+            }
+            return Ok((RunState { fingerprint, seed: self.options.seed, ..RunState::default() }, fresh, None));
+        };
+        if state.fingerprint != fingerprint {
+            let problem = format!("the run in {} had other settings, data or weights", self.options.out.display());
+            return Err(Error::setting("--resume", problem, "repeat the command it was started with, or another --out"));
+        }
+        eprintln!("resuming after step {}", state.step);
+        let model = saved.model(fresh, self.device)?;
+        let moments = saved.optimizer(&model, &state, self.device)?;
+        Ok((state, model, moments))
+    }
+
+    fn fingerprint(&self) -> String {
+        let options = self.options;
+        let preset = serde_json::to_string(&options.preset).unwrap_or_default();
+        let inputs = format!("{:?} {:?} {:?}", options.annotations, options.media, options.validation);
+        let vocabulary = self.lesson.tokenizer.sha256();
+        let text = [preset, inputs, vocabulary, self.source_sha256.clone(), options.seed.to_string()].join("\n");
+        Sha256::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Validations of the run that is resumed, up to `step`.
+    fn trials(&self, step: usize) -> Result<Vec<TrialReport>> {
+        let file = self.options.out.join(VALIDATIONS);
+        if step == 0 || !file.exists() {
+            return Ok(Vec::new());
+        }
+        let text = std::fs::read_to_string(&file).map_err(|e| Error::io(&file, &e))?;
+        let trials: Vec<TrialReport> = serde_json::from_str(&text)
+            .map_err(|e| Error::file(&file, format!("is damaged: {e}"), "start afresh without --resume"))?;
+        Ok(trials.into_iter().filter(|trial| trial.step <= step).collect())
+    }
+
+    /// Keeps the weights if they are the best so far; of equal ones the earlier.
+    fn judge<I: burn::module::Module<B::InnerBackend>>(
+        &self,
+        trials: &mut Vec<TrialReport>,
+        state: &RunState,
+        model: &I,
+        outcome: TrialScore,
+    ) -> Result<()> {
+        let best = trials.iter().map(|trial| trial.score).fold(f64::NEG_INFINITY, f64::max);
+        let kept = outcome.score > best;
+        let epoch = state.batches as f64 / self.plan.batches_per_epoch as f64;
+        println!(
+            "step {} of {}: validation {:.2}{}",
+            state.step,
+            self.plan.steps,
+            outcome.score,
+            if kept { ", the best so far" } else { "" }
+        );
+        if kept {
+            let folder = self.options.out.join(STAGE);
+            save(model, &folder, &self.info)?;
+            self.lesson.tokenizer.save(&folder)?;
+            if !self.lesson.answers.is_empty() {
+                write_answers(&folder.join(ANSWERS), &self.lesson.answers)?;
+            }
+        }
+        trials.push(TrialReport { step: state.step, epoch, score: outcome.score, figures: outcome.figures, kept });
+        write_json(&self.options.out.join(VALIDATIONS), trials)
+    }
+
+    fn report(&self, state: &RunState, trials: Vec<TrialReport>) -> Result<FinetuneReport> {
+        let (options, stage) = (self.options, &self.options.preset.stage);
+        let report = FinetuneReport {
+            benchmark: options.benchmark.name().into(),
+            preset: serde_json::to_value(&options.preset).unwrap_or_default(),
+            checkpoint: options.checkpoint.display().to_string(),
+            checkpoint_sha256: self.source_sha256.clone(),
+            best_checkpoint: options.out.join(STAGE).display().to_string(),
+            best: trials.iter().rfind(|trial| trial.kept).cloned().unwrap_or_default(),
+            criterion: self.lesson.trial.criterion().into(),
+            validation: self.lesson.trial.source.clone(),
+            validation_counts: self.lesson.trial.counts(),
+            stages: vec![StageFacts {
+                name: stage.name.clone(),
+                frames: self.config.video.frames,
+                mode: self.config.video.sparsity.mode().into(),
+                keep_rate: self.config.video.sparsity.node.as_ref().map_or(1.0, |node| node.keep_rate),
+                steps: state.step,
+                seconds: state.seconds,
+            }],
+            flips: flips(options.preset.flip).into(),
+            answers: self.lesson.answers.len(),
+            seed: options.seed,
+            backend: options.backend.clone(),
+            seconds: self.since.elapsed().as_secs_f64(),
+            peak_memory_mb: peak_memory_mb(),
+            final_losses: state.losses,
+            unreadable: self.loader.unreadable(),
+            warnings: self.warnings.clone(),
+            validations: trials,
+        };
+        write_json(&options.out.join("report.json"), &report)?;
+        Ok(report)
+    }
+}
+
+/// Where the best weights are, as a pretraining's first stage would be.
+const STAGE: &str = "stage-1";
+
+/// What is said of mirroring.
+pub fn flips(flip: bool) -> &'static str {
+    if flip { "half of the training clips are mirrored" } else { "none: the texts speak of left and right" }
+}

@@ -1,0 +1,43 @@
+//! A training step of question answering: forward, weighted next-word loss of the answers, backward (SPEC §5).
+
+use crate::backend::{SvittBackend, TrainBackend};
+use crate::model::layers::Mode;
+use crate::model::{FusionRun, GraphSource, SvittQa, Tokens, VideoDraws};
+use crate::train::{StepInput, StepOutput};
+use burn::tensor::Tensor;
+use burn_train::{InferenceStep, TrainOutput, TrainStep};
+
+impl<B: TrainBackend> TrainStep for SvittQa<B> {
+    type Input = StepInput<B>;
+    type Output = StepOutput<B::InnerBackend>;
+
+    fn step(&self, StepInput { batch, key, recipe }: StepInput<B>) -> TrainOutput<Self::Output> {
+        let (device, videos) = (batch.video.device(), batch.host.len());
+        let draws = VideoDraws {
+            graph: GraphSource::Seeded(key.seed("graph")),
+            drop_path_seed: Some(key.seed("drop path")),
+            selection_seed: key.seed("selection"),
+        };
+        let video = match self.encode_video(batch.video, &draws) {
+            Ok(video) => video,
+            // The loader was built for this model's clips: nothing a person can cause.
+            Err(error) => unreachable!("the loader gave a clip of another size: {error}"),
+        };
+        let run = FusionRun { mode: Mode::Train, selection_seed: key.seed("cross selection") };
+        let questions = self.ask(Tokens { ids: batch.token_ids, mask: batch.token_mask }, video, run);
+        let answers = recipe.answers.batch::<B>(&batch.host.indices, &device);
+        let (loss, _) = self.loss(&questions, &answers, videos, Mode::Train);
+        let total = loss.clone().inner();
+        let none = Tensor::zeros([2], &total.device());
+        let output = StepOutput { losses: Tensor::cat(vec![none, total.clone()], 0), total, line: Default::default() };
+        TrainOutput::new(self, loss.backward(), output)
+    }
+}
+
+/// Validation is of whole splits ([`super::Trial`]); burn-train's per-batch hook has nothing to do.
+impl<B: SvittBackend> InferenceStep for SvittQa<B> {
+    type Input = ();
+    type Output = ();
+
+    fn step(&self, (): ()) {}
+}

@@ -1,0 +1,130 @@
+//! The validation that chooses the weights that are kept.
+
+use crate::Result;
+use crate::backend::SvittBackend;
+use crate::config::{ClipEnsemble, ModelConfig};
+use crate::eval::{
+    Candidates, ClipPlan, ClipSampling, EncodeOptions, Examinee, FeatureStore, FrameOrder, Metrics, QuestionExam,
+    QuestionSubject, RetrievalExam, RetrievalSubject, ScoreOptions, VideoSet, measure_answers, measure_retrieval,
+};
+use crate::model::{Svitt, SvittQa};
+use serde_json::Value;
+
+/// Seed of the block graphs in validation: the same in every run.
+const SEED: u64 = 2023;
+
+/// What a validation asks, of either kind.
+pub enum Question {
+    /// Captions and videos.
+    Retrieval(RetrievalSubject),
+    /// Questions and the answers to choose from.
+    Answers(QuestionSubject, Candidates),
+}
+
+/// A validation split, ready to be asked.
+pub struct Trial {
+    /// Who belongs to whom.
+    pub asked: Question,
+    /// Its texts as ids, without padding.
+    pub texts: Vec<Vec<i64>>,
+    /// Its videos.
+    pub videos: Box<dyn VideoSet>,
+    /// T.
+    pub frames: usize,
+    /// Candidates re-ranked, or answers scored in full.
+    pub k: usize,
+    /// Where its records came from, in words.
+    pub source: String,
+}
+
+/// The outcome of a validation.
+#[derive(Clone, Debug, Default)]
+pub struct TrialScore {
+    /// What decides: the mean of R@1, 5 and 10 over both directions, or accuracy.
+    pub score: f64,
+    /// All figures.
+    pub figures: Value,
+}
+
+impl Trial {
+    /// One clip per video, whatever the test will use: validation only compares checkpoints with each other.
+    fn plan(&self) -> ClipPlan {
+        ClipPlan { frames: self.frames, clips: 1, sampling: ClipSampling::Contiguous, order: FrameOrder::None }
+    }
+
+    fn options(&self) -> (EncodeOptions, ScoreOptions) {
+        let encoding = EncodeOptions { allow_missing: true, batch: 16, ..EncodeOptions::default() };
+        (encoding, ScoreOptions { k: self.k, ensemble: ClipEnsemble::Lse, seed: SEED, batch: 96 })
+    }
+
+    /// What is compared, for reports.
+    pub fn criterion(&self) -> &'static str {
+        match self.asked {
+            Question::Retrieval(_) => "mean of R@1, R@5 and R@10 over both directions, re-ranked",
+            Question::Answers(..) => "accuracy",
+        }
+    }
+
+    /// Texts and videos that are asked about.
+    pub fn counts(&self) -> [usize; 2] {
+        [self.texts.len(), self.videos.len()]
+    }
+
+    /// Asks a retrieval model.
+    ///
+    /// # Errors
+    /// Clips of another size than the model's.
+    pub fn retrieval<B: SvittBackend>(
+        &self,
+        model: &Svitt<B>,
+        config: &ModelConfig,
+        device: &B::Device,
+    ) -> Result<TrialScore> {
+        let Question::Retrieval(ranked) = &self.asked else { return Ok(TrialScore::default()) };
+        let (plan, (encoding, score)) = (self.plan(), self.options());
+        let exam = RetrievalExam {
+            ranked,
+            texts: &self.texts,
+            videos: &*self.videos,
+            plan: &plan,
+            encoding: &encoding,
+            score: &score,
+        };
+        let mut store = FeatureStore::in_memory(self.videos.len());
+        let outcome = measure_retrieval(&Examinee { model, config, device }, &exam, &mut store)?;
+        let (headline, dual) = (outcome.metrics(), outcome.dual_metrics());
+        let score = (headline.t2v.mean + headline.v2t.mean) / 2.0;
+        Ok(TrialScore { score, figures: value(&Metrics::retrieval(headline, dual)) })
+    }
+
+    /// Asks a question answering model.
+    ///
+    /// # Errors
+    /// As [`Trial::retrieval`].
+    pub fn answers<B: SvittBackend>(
+        &self,
+        model: &SvittQa<B>,
+        config: &ModelConfig,
+        device: &B::Device,
+    ) -> Result<TrialScore> {
+        let Question::Answers(asked, answers) = &self.asked else { return Ok(TrialScore::default()) };
+        let (plan, (encoding, score)) = (self.plan(), self.options());
+        let exam = QuestionExam {
+            asked,
+            texts: &self.texts,
+            videos: &*self.videos,
+            answers,
+            plan: &plan,
+            encoding: &encoding,
+            score: &score,
+        };
+        let mut store = FeatureStore::in_memory(self.videos.len());
+        let outcome = measure_answers(&Examinee { model, config, device }, &exam, &mut store)?;
+        let score = outcome.accuracy.overall().percent;
+        Ok(TrialScore { score, figures: value(&Metrics::answers(&outcome)) })
+    }
+}
+
+fn value(metrics: &Metrics) -> Value {
+    serde_json::to_value(metrics).unwrap_or_default()
+}
