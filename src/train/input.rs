@@ -1,5 +1,6 @@
 //! What goes into a training step and what comes out of it.
 
+use super::finetune::AnswerBook;
 use super::journal::LogLine;
 use crate::data::VideoTextBatch;
 use crate::loss::MaskRules;
@@ -39,6 +40,8 @@ pub struct Recipe {
     pub objective: Objective,
     /// How words are masked; none: no masked-language loss.
     pub masking: Option<MaskRules>,
+    /// What questions are answered with; empty outside question answering.
+    pub answers: Arc<AnswerBook>,
 }
 
 /// A batch and the name of its draws.
@@ -55,7 +58,7 @@ pub struct StepInput<B: Backend> {
 /// The losses of one forward pass, still on the device.
 #[derive(Clone, Debug)]
 pub struct StepOutput<B: Backend> {
-    /// vtc, vtm, mlm: `[3]`.
+    /// vtc, vtm, mlm: `[3]`; in question answering the answers' alone: `[1]`.
     pub losses: Tensor<B, 1>,
     /// What was differentiated: `[1]`.
     pub total: Tensor<B, 1>,

@@ -6,7 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The three pretraining losses, unsmoothed, of one step.
+/// The losses of one step, unsmoothed: three of pretraining, or the one of question answering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
     /// Video-text contrastive.
@@ -15,6 +15,9 @@ pub struct Losses {
     pub vtm: f64,
     /// Masked language modelling.
     pub mlm: f64,
+    /// Words of answers, in question answering.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<f64>,
 }
 
 /// One logged step.
@@ -49,9 +52,13 @@ pub struct LogLine {
 impl LogLine {
     /// The line a person reads.
     pub fn sentence(&self) -> String {
-        let Losses { vtc, vtm, mlm } = self.losses;
+        let Losses { vtc, vtm, mlm, answer } = self.losses;
+        let losses = match answer {
+            Some(answer) => format!("answer {answer:.3}"),
+            None => format!("vtc {vtc:.3}  vtm {vtm:.3}  mlm {mlm:.3}"),
+        };
         format!(
-            "{} {}/{}  vtc {vtc:.3}  vtm {vtm:.3}  mlm {mlm:.3}  lr {:.1e}  {:.0} clips/s  data {:.0} %  {:.0} MB  ETA {}",
+            "{} {}/{}  {losses}  lr {:.1e}  {:.0} clips/s  data {:.0} %  {:.0} MB  ETA {}",
             self.stage_name,
             self.stage_step,
             self.stage_steps,

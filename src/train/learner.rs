@@ -274,7 +274,8 @@ impl<B: AutodiffBackend> StageLoop<B> {
     ) -> Result<LogLine> {
         let losses = output.losses.to_data().convert::<f64>();
         let losses = match losses.as_slice::<f64>() {
-            Ok(&[vtc, vtm, mlm]) => Losses { vtc, vtm, mlm },
+            Ok(&[vtc, vtm, mlm]) => Losses { vtc, vtm, mlm, answer: None },
+            Ok(&[answer]) => Losses { answer: Some(answer), ..Losses::default() },
             _ => Losses::default(),
         };
         let elapsed = window.since.elapsed().as_secs_f64().max(1e-9);

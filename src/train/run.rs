@@ -285,7 +285,7 @@ pub(super) fn recipe(options: &RunOptions) -> Recipe {
         never: vec![special.pad, special.cls],
         always: options.source.keywords(),
     };
-    Recipe { objective: Objective::default(), masking: Some(masking) }
+    Recipe { objective: Objective::default(), masking: Some(masking), ..Recipe::default() }
 }
 
 /// The row of the report for `model`, trained as `stage` says up to `state`.

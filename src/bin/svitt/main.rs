@@ -5,6 +5,7 @@
 mod bench;
 mod data;
 mod eval;
+mod finetune;
 mod output;
 mod profile;
 
@@ -46,6 +47,7 @@ commands! {
     profile => Profile,
     data => Data,
     eval => Eval,
+    finetune => Finetune,
 }
 
 /// 0 only on success; 2 and one sentence on standard error otherwise.

@@ -57,7 +57,7 @@ pub struct FinetuneReport {
     pub seconds: f64,
     /// Largest resident memory, MB.
     pub peak_memory_mb: f64,
-    /// Losses of the last step. Question answering has one loss, under `mlm`: words of answers.
+    /// Losses of the last step.
     pub final_losses: Losses,
     /// Videos that could not be used.
     pub unreadable: Vec<Unreadable>,

@@ -15,7 +15,6 @@ use crate::train::{
 };
 use crate::weights::{Checkpoint, CheckpointInfo, MatchOptions, Part, Vocabulary, save};
 use crate::{Error, Result};
-use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;

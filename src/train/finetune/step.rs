@@ -4,7 +4,6 @@ use crate::backend::{SvittBackend, TrainBackend};
 use crate::model::layers::Mode;
 use crate::model::{FusionRun, GraphSource, SvittQa, Tokens, VideoDraws};
 use crate::train::{StepInput, StepOutput};
-use burn::tensor::Tensor;
 use burn_train::{InferenceStep, TrainOutput, TrainStep};
 
 impl<B: TrainBackend> TrainStep for SvittQa<B> {
@@ -28,8 +27,7 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
         let answers = recipe.answers.batch::<B>(&batch.host.indices, &device);
         let (loss, _) = self.loss(&questions, &answers, videos, Mode::Train);
         let total = loss.clone().inner();
-        let none = Tensor::zeros([2], &total.device());
-        let output = StepOutput { losses: Tensor::cat(vec![none, total.clone()], 0), total, line: Default::default() };
+        let output = StepOutput { losses: total.clone(), total, line: Default::default() };
         TrainOutput::new(self, loss.backward(), output)
     }
 }
