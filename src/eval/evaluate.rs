@@ -320,13 +320,17 @@ mod tests {
     #[test]
     fn questions_rank_the_whole_list_and_say_that_k_was_lowered() {
         let folder = tempfile::tempdir().unwrap();
-        let options = EvalOptions { benchmark: Benchmark::ShapesQa, limit: Some(16), probes: false, ..checkpoint(folder.path()) };
+        let options =
+            EvalOptions { benchmark: Benchmark::ShapesQa, limit: Some(16), probes: false, ..checkpoint(folder.path()) };
         let (report, queries) = run(&options).unwrap();
         assert_eq!((&report["protocol"]["answer_k"], &report["protocol"]["answers"]), (&json!(19), &json!(19)));
         assert!(report["warnings"][0].as_str().unwrap().contains("19 answers: k is lowered from 128"));
         let metrics = &report["metrics"];
         assert_eq!((&metrics["questions"], &metrics["unanswerable"]), (&json!(16), &json!(0)));
-        assert_eq!((&metrics["chance_by_type"]["turns"], metrics["by_type"].as_object().unwrap().len()), (&json!(25.0), 10));
+        assert_eq!(
+            (&metrics["chance_by_type"]["turns"], metrics["by_type"].as_object().unwrap().len()),
+            (&json!(25.0), 10)
+        );
         let right = queries.iter().filter(|query| query["correct"] == json!(true)).count();
         assert_eq!(metrics["accuracy"].as_f64().unwrap(), right as f64 * 6.25);
         let sum: f64 = queries[3]["top"].as_array().unwrap().iter().map(|t| t["probability"].as_f64().unwrap()).sum();
@@ -351,7 +355,8 @@ mod tests {
         let (first, _) = run(&options).unwrap();
         assert_eq!((&first["videos_encoded"], &first["videos_recalled"]), (&json!(3), &json!(0)));
         assert_eq!(first["protocol"]["frames"], json!(16));
-        let (second, _) = run(&EvalOptions { k: Some(2), ensemble: Some(ClipEnsemble::Max), ..options.clone() }).unwrap();
+        let (second, _) =
+            run(&EvalOptions { k: Some(2), ensemble: Some(ClipEnsemble::Max), ..options.clone() }).unwrap();
         assert_eq!((&second["videos_encoded"], &second["videos_recalled"]), (&json!(0), &json!(3)));
         assert_eq!(second["metrics"]["dual"], first["metrics"]["dual"]);
         let reversed = EvalOptions { order: FrameOrder::Reverse, ..options };
@@ -362,8 +367,11 @@ mod tests {
     fn a_missing_video_stops_the_evaluation_or_is_a_miss() {
         let folder = tempfile::tempdir().unwrap();
         let annotations = folder.path().join("clips_test.json");
-        std::fs::write(&annotations, r#"[{"video":"a.mp4","caption":"a red square"},{"video":"b.mp4","caption":"the circle"}]"#)
-            .unwrap();
+        std::fs::write(
+            &annotations,
+            r#"[{"video":"a.mp4","caption":"a red square"},{"video":"b.mp4","caption":"the circle"}]"#,
+        )
+        .unwrap();
         let options = EvalOptions {
             benchmark: Benchmark::Msrvtt,
             annotations: Some(annotations),
@@ -375,6 +383,9 @@ mod tests {
         assert!(message.contains("2 of 2 videos") && message.contains("a.mp4") && message.contains("--allow-missing"));
         let (report, _) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
         assert_eq!((&report["metrics"]["t2v"]["r10"], &report["protocol"]["missing_videos"]), (&json!(0.0), &json!(2)));
-        assert_eq!((&report["missing"][1]["media"], &report["metrics"]["v2t"]["queries"]), (&json!("b.mp4"), &json!(2)));
+        assert_eq!(
+            (&report["missing"][1]["media"], &report["metrics"]["v2t"]["queries"]),
+            (&json!("b.mp4"), &json!(2))
+        );
     }
 }

@@ -31,9 +31,7 @@ pub use accumulate::Accumulator;
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
 pub use expand::{FreshStart, expand, fresh_start};
 pub use feed::Feed;
-pub use finetune::{
-    AnswerBook, FinetuneOptions, FinetunePreset, FinetuneReport, Lesson, Trial, TrialReport, finetune,
-};
+pub use finetune::{AnswerBook, FinetuneOptions, FinetunePreset, FinetuneReport, Lesson, Trial, TrialReport, finetune};
 pub use flag::{Skipped, StepFlag};
 pub use frame_mean::FrameMean;
 pub use gallery::{ReversedTwin, ValidationSet};

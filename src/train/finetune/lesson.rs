@@ -6,8 +6,12 @@ use super::trial::{Question, Trial};
 use crate::config::{ModelConfig, Span};
 use crate::data::import::Purpose;
 use crate::data::shapes::{QaSet, ShapesDataset, Split as ShapesSplit};
-use crate::data::{Benchmark, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, Task, VideoDataset, hold_out};
-use crate::eval::{Candidates, EvalOptions, Material, QuestionSubject, RenderedVideos, RetrievalSubject, shapes_config};
+use crate::data::{
+    Benchmark, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, Task, VideoDataset, hold_out,
+};
+use crate::eval::{
+    Candidates, EvalOptions, Material, QuestionSubject, RenderedVideos, RetrievalSubject, shapes_config,
+};
 use crate::loss::NegativeRule;
 use crate::model::Objective;
 use crate::rng::key;
@@ -122,8 +126,7 @@ impl Desk<'_> {
         let dataset = ShapesDataset::new(&config, ShapesSplit::Train, frames, self.items(), self.options.seed)?;
         let count = self.options.preset.validation_limit.unwrap_or(192);
         let held = ShapesDataset::new(&config, ShapesSplit::Val, frames, count, VALIDATION_SEED)?;
-        let items: Vec<(String, u64)> =
-            (0..count).map(|i| (held.clip(i).1, held.triple(i).0.identity())).collect();
+        let items: Vec<(String, u64)> = (0..count).map(|i| (held.clip(i).1, held.triple(i).0.identity())).collect();
         let pairs = (0..count).flat_map(|text| (0..count).map(move |video| (text, video)));
         let ranked = RetrievalSubject {
             videos: (0..count).map(|i| Record { media: format!("shapes/val/{i}"), ..Record::default() }).collect(),

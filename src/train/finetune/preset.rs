@@ -81,7 +81,8 @@ impl FinetunePreset {
         match wanted.validate() {
             Ok(()) => (wanted, None),
             Err(error) => {
-                let note = format!("the preset's frames and sparsity do not fit this model ({error}); its own are kept");
+                let note =
+                    format!("the preset's frames and sparsity do not fit this model ({error}); its own are kept");
                 (model.clone(), Some(note))
             }
         }

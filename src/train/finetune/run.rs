@@ -45,12 +45,14 @@ pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) 
     let (config, matching) = (&tuning.config, tuning.matching(&checkpoint));
     match part {
         Part::QuestionAnswering => {
-            let (model, _) = checkpoint.load(SvittQa::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
+            let (model, _) =
+                checkpoint.load(SvittQa::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
             let validate = |model: &SvittQa<_>| tuning.lesson.trial.answers(model, config, device);
             tuning.run::<SvittQa<B>>(model, &validate)
         }
         _ => {
-            let (model, _) = checkpoint.load(Svitt::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
+            let (model, _) =
+                checkpoint.load(Svitt::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
             let validate = |model: &Svitt<_>| tuning.lesson.trial.retrieval(model, config, device);
             tuning.run::<Svitt<B>>(model, &validate)
         }
@@ -179,8 +181,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             let recipe = self.lesson.recipe.clone();
             let feed = Feed::<B>::new(self.loader.clone(), state.batches, recipe, self.device)?;
             let tuned = M::from_inner(model);
-            let outcome =
-                train_stage::<B, M>(plan, desk, state, tuned, optimizer.clone(), Arc::new(feed.clone()));
+            let outcome = train_stage::<B, M>(plan, desk, state, tuned, optimizer.clone(), Arc::new(feed.clone()));
             if let Some(error) = feed.take_failure() {
                 return Err(error);
             }
@@ -206,7 +207,11 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         };
         if state.fingerprint != fingerprint {
             let problem = format!("the run in {} had other settings, data or weights", self.options.out.display());
-            return Err(Error::setting("--resume", problem, "repeat the command it was started with, or another --out"));
+            return Err(Error::setting(
+                "--resume",
+                problem,
+                "repeat the command it was started with, or another --out",
+            ));
         }
         eprintln!("resuming after step {}", state.step);
         let model = saved.model(fresh, self.device)?;
