@@ -116,6 +116,9 @@ pub struct Preset {
     pub text_tokens: usize,
     /// Videos that validation re-ranks per text.
     pub rerank_k: usize,
+    /// Programs in the gallery of `shapes`, at most; all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gallery_programs: Option<usize>,
     /// Mirror half of the training clips; never done to `shapes`, whose captions speak of left and right.
     #[serde(default = "yes")]
     pub flip: bool,

@@ -6,8 +6,9 @@ use crate::model::Svitt;
 use crate::rng::{Rng, text_key};
 use crate::weights::position::{TableResampler, TableShape};
 use crate::{Error, Result};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Tensor, TensorData};
 use std::collections::HashMap;
 
 /// The field that holds a layer's relative position table.
@@ -95,6 +96,21 @@ impl<B: Backend> ModuleMapper<B> for Place<'_, B> {
             }
         };
         Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+/// `module` with every parameter a leaf that gradients are computed for. Weights that were mapped on a backend without
+/// gradients, as loaded, converted and scaled ones are, have lost that mark.
+pub fn trainable<B: AutodiffBackend, M: AutodiffModule<B>>(module: M) -> M {
+    module.map(&mut Leaves)
+}
+
+struct Leaves;
+
+impl<B: AutodiffBackend> ModuleMapper<B> for Leaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let (id, tensor, mapper) = param.consume();
+        Param::from_mapped_value(id, Tensor::from_inner(tensor.inner()).require_grad(), mapper)
     }
 }
 

@@ -2,6 +2,7 @@
 //! the loop is ours, because Burn's steps the schedule per micro-batch, drops the tail of an accumulation, and can
 //! neither checkpoint nor stop in the middle of an epoch.
 
+use super::expand::trainable;
 use super::input::{StepInput, StepKey, StepOutput};
 use super::journal::{Journal, LogLine, Losses};
 use super::progress::{LogMetric, Progress, Sentence};
@@ -111,7 +112,7 @@ pub fn train_stage<B: AutodiffBackend, M: Trainee<B>>(
 ) -> Result<StageOutcome<M::InnerModule>> {
     let schedule = WarmupCosine { taken: state.step, ..plan.schedule };
     let device = model.devices().into_iter().next().unwrap_or_default();
-    let learner = Learner::new(model, optimizer.clone(), schedule);
+    let learner = Learner::new(trainable(model), optimizer.clone(), schedule);
     let interrupter = desk.interrupter.clone();
     let strategy =
         Arc::new(StageLoop { plan, desk, device, optimizer, state: Mutex::new(state), failure: Mutex::new(None) });

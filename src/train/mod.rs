@@ -29,7 +29,7 @@ mod validate;
 
 pub use accumulate::Accumulator;
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
-pub use expand::{FreshStart, expand, fresh_start};
+pub use expand::{FreshStart, expand, fresh_start, trainable};
 pub use feed::Feed;
 pub use finetune::{AnswerBook, FinetuneOptions, FinetunePreset, FinetuneReport, Lesson, Trial, TrialReport, finetune};
 pub use flag::{Skipped, StepFlag};

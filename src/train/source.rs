@@ -48,6 +48,7 @@ impl Source {
         segments.sort_unstable();
         segments.dedup();
         config.gallery_segments = segments;
+        config.gallery_programs = preset.gallery_programs;
         if let Some(stage) = preset.stages.iter().find(|stage| stage.segments.is_empty()) {
             let setting = format!("stages.{}.segments", stage.name);
             return Err(Error::setting(setting, "is missing", "name the program lengths, or give --annotations"));

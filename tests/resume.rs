@@ -1,0 +1,142 @@
+//! A run that is killed anywhere and resumed ends like one that never was.
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Two stages of six steps, the second sparse and accumulating with a tail; dropout and stochastic depth are off in the
+/// tiny model, negatives, masks and block graphs are drawn at every step.
+const PRESET: &str = r#"
+description = "test"
+command = "test"
+text_tokens = 11
+rerank_k = 3
+gallery_programs = 2
+
+[model]
+size = "tiny"
+hidden = 32
+video_layers = 2
+text_layers = 2
+fusion_layer = 1
+
+[[stages]]
+name = "first"
+frames = 3
+segments = [1]
+length = { steps = 6 }
+warmup = { steps = 2 }
+learning_rate = 2e-3
+batch = 5
+
+[[stages]]
+name = "second"
+frames = 5
+segments = [1, 2]
+edge = { local = 1, random = 1, block = 16 }
+node = { keep_rate = 0.7, layers = [0] }
+length = { steps = 6 }
+learning_rate = 1e-3
+batch = 4
+accumulate = 2
+max_norm = 1.0
+"#;
+
+fn example() -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.join("examples").join(format!("pretrain{}", std::env::consts::EXE_SUFFIX))
+}
+
+fn command(preset: &Path, out: &Path) -> Command {
+    let mut command = Command::new(example());
+    command.arg("--preset").arg(preset).arg("--out").arg(out).args(["--checkpoint-every", "2", "--seed", "7"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn report(out: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(out.join("report.json")).unwrap()).unwrap()
+}
+
+/// Kills the run as soon as `moment` has come; false if it ended before.
+fn kill_when(mut child: Child, moment: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(300) {
+        if moment() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return true;
+        }
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    panic!("the run neither ended nor came to the moment it was to be killed at");
+}
+
+fn assert_same_end(straight: &Value, resumed: &Value, moment: &str) {
+    for loss in ["vtc", "vtm", "mlm"] {
+        let [a, b] = [straight, resumed].map(|report| report["final_losses"][loss].as_f64().unwrap());
+        assert!(a > 0.0 && (a - b).abs() < 1e-6, "{moment}: {loss} is {b}, not {a}");
+    }
+    for stage in 0..2 {
+        let [a, b] = [straight, resumed].map(|report| report["stages"][stage]["r1"].clone());
+        assert_eq!(a, b, "{moment}: stage {stage}");
+    }
+}
+
+fn logged_steps(out: &Path) -> Vec<u64> {
+    let text = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn killed_and_resumed_runs_end_like_an_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let preset = folder.path().join("test.toml");
+    fs::write(&preset, PRESET).unwrap();
+    let straight = folder.path().join("straight");
+    assert!(command(&preset, &straight).status().unwrap().success());
+    let end = report(&straight);
+    let checkpoint = |out: &Path, name: &str| out.join("checkpoint").join(name).exists();
+    type Moment<'a> = Box<dyn Fn(&Path) -> bool + 'a>;
+    let moments: [(&str, Moment); 4] = [
+        ("in the first stage", Box::new(|out: &Path| checkpoint(out, "step-000000004-000"))),
+        ("while a checkpoint is written", Box::new(|out: &Path| checkpoint(out, "unfinished/model.safetensors"))),
+        ("between the stages", Box::new(|out: &Path| checkpoint(out, "step-000000006-001"))),
+        ("in the second stage", Box::new(|out: &Path| checkpoint(out, "step-000000010-001"))),
+    ];
+    for (index, (moment, come)) in moments.iter().enumerate() {
+        let out = folder.path().join(format!("killed-{index}"));
+        let child = command(&preset, &out).spawn().unwrap();
+        assert!(kill_when(child, || come(&out)), "the run ended before {moment}");
+        assert!(command(&preset, &out).arg("--resume").status().unwrap().success(), "{moment}");
+        assert_same_end(&end, &report(&out), moment);
+        assert_eq!(logged_steps(&out), logged_steps(&straight), "{moment}");
+    }
+    let finished = command(&preset, &straight).arg("--resume").status().unwrap();
+    assert!(finished.success(), "resuming a finished run is no error");
+    assert_eq!(report(&straight)["final_losses"], end["final_losses"]);
+}
+
+/// `--max-steps` stops inside a stage, reports, and leaves a run that goes on.
+#[test]
+fn a_run_of_few_steps_reports_and_can_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let preset = folder.path().join("test.toml");
+    fs::write(&preset, PRESET).unwrap();
+    let out = folder.path().join("run");
+    assert!(command(&preset, &out).args(["--max-steps", "3"]).status().unwrap().success());
+    let short = report(&out);
+    assert_eq!((short["stages"].as_array().unwrap().len(), short["stages"][0]["steps"].as_u64()), (1, Some(3)));
+    assert!(out.join("report.html").exists() && out.join("stage-1/config.json").exists());
+    assert!(command(&preset, &out).args(["--max-steps", "8", "--resume"]).status().unwrap().success());
+    assert_eq!(report(&out)["stages"][1]["steps"].as_u64(), Some(2));
+    assert_eq!(logged_steps(&out), [1, 3, 6, 7, 8]);
+}
