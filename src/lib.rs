@@ -19,11 +19,14 @@
 //! | [`eval`] | protocols, metrics and reports |
 //! | [`weights`] | checkpoints in and out, position tables between clip lengths |
 //! | [`profile`] | edges, FLOPs and memory, counted |
-//! | [`bench`] | the model, timed |
+//! | [`mod@bench`] | the model, timed |
 //! | [`index`] | embeddings on disk, searched |
 //! | [`viz`] | token maps and curves as PNG and HTML |
 //!
 //! [`config`] holds every size, rate and layer list; [`backend`] is the only place that names concrete backends.
+
+// Burn's `slice([a..b])` takes an array of ranges; the lint takes it for a mistyped `(a..b).collect()`.
+#![allow(clippy::single_range_in_vec_init)]
 
 #[cfg(test)]
 mod testing;

@@ -236,7 +236,7 @@ fn check_positive(sizes: &[(&str, usize)]) -> Result<()> {
 }
 
 fn check_heads(setting: &str, hidden: usize, heads: usize) -> Result<()> {
-    if heads > 0 && hidden > 0 && hidden % heads == 0 {
+    if heads > 0 && hidden > 0 && hidden.is_multiple_of(heads) {
         return Ok(());
     }
     Err(Error::setting(setting, format!("{heads} heads do not divide a width of {hidden}"), "use a divisor"))

@@ -145,7 +145,7 @@ impl EdgeSparsity {
     /// # Errors
     /// See [`Sparsity::validate`].
     pub fn validate(&self, patches: usize) -> Result<()> {
-        if self.local != 0 && self.local % 2 == 0 {
+        if self.local != 0 && self.local.is_multiple_of(2) {
             let problem = format!("K_l is {}, but local blocks lie symmetrically around the query's own", self.local);
             return Err(Error::setting("edge.local", problem, "use 0 or an odd number"));
         }

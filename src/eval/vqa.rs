@@ -37,7 +37,7 @@ pub struct QuestionExam<'a> {
 pub struct Candidates {
     /// The answers.
     pub texts: Vec<String>,
-    /// Their ids `[answers, tokens]`, closed by [SEP] and padded.
+    /// Their ids `[answers, tokens]`, closed by `[SEP]` and padded.
     pub ids: Vec<i64>,
     /// `[answers, tokens]`, 1 where a token stands.
     pub mask: Vec<f32>,

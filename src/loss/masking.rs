@@ -12,11 +12,11 @@ pub struct MaskRules {
     pub probability: f64,
     /// Entries of the vocabulary, from which random replacements come.
     pub vocab_size: usize,
-    /// The id of [MASK].
+    /// The id of `[MASK]`.
     pub mask_id: i64,
-    /// Ids that are never predicted: [PAD] and [CLS].
+    /// Ids that are never predicted: `[PAD]` and `[CLS]`.
     pub never: Vec<i64>,
-    /// Ids that are always predicted and always replaced by [MASK], such as direction words: what can only be read
+    /// Ids that are always predicted and always replaced by `[MASK]`, such as direction words: what can only be read
     /// off the video.
     pub always: Vec<i64>,
 }
@@ -30,7 +30,7 @@ pub struct MaskedTokens {
     pub labels: Vec<i64>,
 }
 
-/// Masks `ids`: of the predicted tokens 80 % become [MASK], 10 % a random id, 10 % stay.
+/// Masks `ids`: of the predicted tokens 80 % become `[MASK]`, 10 % a random id, 10 % stay.
 pub fn mask_tokens(ids: &[i64], rules: &MaskRules, rng: &mut Rng) -> MaskedTokens {
     let (ids, labels) = ids.iter().map(|&id| mask_token(id, rules, rng)).unzip();
     MaskedTokens { ids, labels }

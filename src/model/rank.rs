@@ -27,7 +27,7 @@ pub struct RankedAnswers {
 }
 
 impl<B: Backend> AnswerList<B> {
-    /// A list of `ids` and `mask` `[answers, tokens]`, row-major, all starting with [CLS] and closed by [SEP].
+    /// A list of `ids` and `mask` `[answers, tokens]`, row-major, all starting with `[CLS]` and closed by `[SEP]`.
     pub fn new(ids: &[i64], mask: &[f32], tokens: usize, device: &B::Device) -> Self {
         let shape = [ids.len() / tokens.max(1), tokens];
         Self {

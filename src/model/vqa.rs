@@ -52,7 +52,7 @@ pub struct Tokens<B: Backend> {
 /// Answers to train on: every distinct answer of every question.
 #[derive(Clone, Debug)]
 pub struct WeightedAnswers<B: Backend> {
-    /// `[answers, tokens]`, closed by [SEP].
+    /// `[answers, tokens]`, closed by `[SEP]`.
     pub tokens: Tokens<B>,
     /// The question each answers, `[answers]`.
     pub question: Tensor<B, 1, Int>,

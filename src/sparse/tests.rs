@@ -109,13 +109,14 @@ fn host<B: Backend, const D: usize>(x: Tensor<B, D>) -> Vec<f32> {
     x.into_data().convert::<f32>().to_vec().unwrap()
 }
 
-fn the_siblings_agree<B: Backend>()
-where
-    B: super::SparseOps,
-{
-    type A<B> = Autodiff<B>;
+type A<B> = Autodiff<B>;
+
+/// One of the siblings.
+type Attend<'a, B> = dyn Fn(Tensor<A<B>, 3>, &RelativeBias<A<B>>) -> Tensor<A<B>, 3> + 'a;
+
+fn the_siblings_agree<B: super::SparseOps>() {
     for (i, case) in cases().iter().enumerate() {
-        let gradients = |attend: &dyn Fn(Tensor<A<B>, 3>, &RelativeBias<A<B>>) -> Tensor<A<B>, 3>| {
+        let gradients = |attend: &Attend<B>| {
             let (qkv, table) = (case.qkv::<A<B>>().require_grad(), case.table::<A<B>>().require_grad());
             let out = attend(qkv.clone(), &case.bias(table.clone()));
             let grads = (out.clone() * case.probe()).sum().backward();

@@ -44,7 +44,7 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
     }
 }
 
-/// Validation is of whole galleries ([`super::validate`]); burn-train's per-batch hook has nothing to do.
+/// Validation is of whole galleries (`super::validate`); burn-train's per-batch hook has nothing to do.
 impl<B: SvittBackend> InferenceStep for Svitt<B> {
     type Input = ();
     type Output = ();

@@ -66,7 +66,7 @@ impl Chart {
 
     /// Whether nothing finite was added.
     pub fn is_empty(&self) -> bool {
-        !self.series.iter().flat_map(|series| &series.points).any(|point| finite(point))
+        !self.series.iter().flat_map(|series| &series.points).any(finite)
     }
 
     /// The chart as an `<svg>` element.

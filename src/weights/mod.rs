@@ -9,8 +9,8 @@
 //! | [`schema`], [`infer`] | the keys of a model from its sizes, and its sizes from its keys |
 //! | [`spline`], [`position`] | relative position tables between clip lengths and grids (SPEC §2) |
 //! | [`matching`], [`report`] | which tensor goes where, and what became of every key |
-//! | [`checkpoint`], [`import`], [`hash`] | checkpoint folders: reading, writing, taking over |
-//! | [`keys`], [`load`], [`save`], [`open`] | module parameters under the official keys, in and out |
+//! | [`checkpoint`], [`mod@import`], [`hash`] | checkpoint folders: reading, writing, taking over |
+//! | [`keys`], [`mod@load`], [`mod@save`], [`open`] | module parameters under the official keys, in and out |
 
 pub mod archive;
 pub mod checkpoint;

@@ -2,7 +2,7 @@
 //!
 //! Burn's own loader cannot be used: an item that fails ends its epoch early, a panic in a worker loses its cause, up
 //! to 100 batches are prefetched as device tensors, and every epoch starts new threads. This one stands behind the
-//! same [`DataLoader`] trait and hands out host batches or errors, both as values.
+//! same `DataLoader` trait and hands out host batches or errors, both as values.
 
 mod burn_loader;
 mod collate;
