@@ -16,8 +16,7 @@ use crate::model::{Objective, Svitt};
 use crate::profile::{Convention, Profile, peak_memory_mb};
 use crate::weights::{self, CheckpointInfo, CurriculumPosition, Part, Vocabulary};
 use crate::{Error, Result};
-use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
-use burn::tensor::Tensor;
+use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,18 +63,6 @@ impl RunOptions {
         hash.update(self.source.tokenizer.sha256());
         Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
     }
-}
-
-/// `model` with gradients for every parameter. Weights made or loaded on the inner backend come without: Burn carries
-/// "requires gradients" over from there, where it is never set.
-fn trainable<B: TrainBackend>(model: Svitt<B>) -> Svitt<B> {
-    struct Track;
-    impl<B: TrainBackend> ModuleMapper<B> for Track {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-            param.map(Tensor::require_grad)
-        }
-    }
-    model.map(&mut Track)
 }
 
 /// Runs all stages of `options` and returns the report, which is also on disk. `first` makes the weights of the first
@@ -200,7 +187,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             checkpoints: self.checkpoints.clone(),
             interrupter: self.options.stop.interrupter.clone(),
         };
-        let model = trainable(Svitt::<B>::from_inner(model));
+        let model = Svitt::<B>::from_inner(model);
         let outcome = train_stage(plan.clone(), desk, self.state.clone(), model, optimizer, Arc::new(feed.clone()));
         self.unreadable = loader.unreadable();
         if let Some(error) = feed.take_failure() {
