@@ -59,7 +59,7 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     let matched = Matched::new(&source, &all, &model.video, &allowed)?.complete()?;
     let report = &matched.report;
     info.absent = report.allowed.iter().chain(&report.fresh).cloned().collect();
-    let present: Vec<Key> = all.into_iter().filter(|key| is_present(key, &info.absent)).collect();
+    let present: Vec<Key> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
     let weights_sha256 = write_checkpoint(out, &info, &present, |name| {
         matched.values(name)?.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))
     })?;
@@ -94,11 +94,6 @@ fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOption
     }
     source.add_decoder(info.model.text.fusion_layer);
     Ok(Part::QuestionAnswering)
-}
-
-/// Whether `key` is written: neither it nor what it is a copy of is absent.
-fn is_present(key: &Key, absent: &[String]) -> bool {
-    !absent.contains(&key.outline.name) && key.tied.as_ref().is_none_or(|original| !absent.contains(original))
 }
 
 impl fmt::Display for Imported {
