@@ -141,7 +141,8 @@ mod tests {
         let fusion = pretrained.read("text_encoder.bert.encoder.layer.2.crossattention.self.value.weight").unwrap();
         assert_eq!(decoder, fusion);
         let qa_folder = folder.path().join("qa");
-        let imported = import(&out, &qa_folder, &ImportOptions { question_answering: true, ..ImportOptions::default() });
+        let imported =
+            import(&out, &qa_folder, &ImportOptions { question_answering: true, ..ImportOptions::default() });
         assert_eq!(model_hash(&qa.model, &qa.info).unwrap(), imported.unwrap().weights_sha256);
         super::super::save(&qa.model, &qa_folder, &qa.info).unwrap();
         let again = open_qa::<B>(&qa_folder, None, &Default::default()).unwrap();
