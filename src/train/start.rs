@@ -4,7 +4,7 @@ use super::expand::{FreshStart, fresh_start};
 use crate::backend::SvittBackend;
 use crate::config::{ModelChoice, ModelConfig};
 use crate::model::Svitt;
-use crate::weights::{Checkpoint, MatchOptions, Part, WeightSource, load};
+use crate::weights::{Checkpoint, MatchOptions, Part, initialise};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -56,8 +56,7 @@ fn converted() -> MatchOptions {
 }
 
 fn part_of<B: SvittBackend>(model: Svitt<B>, file: &Path, config: &ModelConfig, part: Part) -> Result<Svitt<B>> {
-    let source = WeightSource::open(file)?;
-    let (model, report) = load(model, &source, config, part, &converted())?;
+    let (model, report) = initialise(model, config, file, part)?;
     eprintln!("{}: {} tensors taken over", file.display(), report.applied.len());
     Ok(model)
 }

@@ -90,22 +90,30 @@ impl Checkpoint {
     /// A folder without weights or description, or one that cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        let file = path.join(CONFIG);
-        let text = std::fs::read_to_string(&file).map_err(|problem| match problem.kind() {
-            std::io::ErrorKind::NotFound => Error::file(
-                &path,
-                format!("is not a checkpoint folder: it has no {CONFIG}"),
-                "make one with `cargo xtask import` or by training",
-            ),
-            _ => Error::io(&file, &problem),
-        })?;
-        let (info, weights_sha256) = parse(&text).map_err(|problem| {
-            Error::file(&file, format!("is not a checkpoint's description ({problem})"), "restore it or import again")
-        })?;
-        info.model.validate()?;
+        let (info, weights_sha256) = read_info(&path.join(CONFIG))?;
         let weights = WeightSource::open(path.join(WEIGHTS))?.trained_with(info.model.video.frames);
         Ok(Self { path, info, weights_sha256, weights })
     }
+}
+
+/// Reads the description `file` of a checkpoint folder, and the hash of the weights beside it.
+///
+/// # Errors
+/// A missing file, or one that is no description of a checkpoint.
+pub fn read_info(file: &Path) -> Result<(CheckpointInfo, String)> {
+    let text = std::fs::read_to_string(file).map_err(|problem| match problem.kind() {
+        std::io::ErrorKind::NotFound => {
+            let folder = file.parent().unwrap_or(file);
+            let problem = format!("is not a checkpoint folder: it has no {CONFIG}");
+            Error::file(folder, problem, "make one with `cargo xtask import` or by training")
+        }
+        _ => Error::io(file, &problem),
+    })?;
+    let (info, weights_sha256) = parse(&text).map_err(|problem| {
+        Error::file(file, format!("is not a checkpoint's description ({problem})"), "restore it or import again")
+    })?;
+    info.model.validate()?;
+    Ok((info, weights_sha256))
 }
 
 /// Whether `path` is a folder that this crate wrote, by its description.

@@ -59,7 +59,7 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     let matched = Matched::new(&source, &all, &model.video, &allowed)?.complete()?;
     let report = &matched.report;
     info.absent = report.allowed.iter().chain(&report.fresh).cloned().collect();
-    let present: Vec<Key> = all.into_iter().filter(|key| is_present(key, &info.absent)).collect();
+    let present: Vec<Key> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
     let weights_sha256 = write_checkpoint(out, &info, &present, |name| {
         matched.values(name)?.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))
     })?;
@@ -96,11 +96,6 @@ fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOption
     Ok(Part::QuestionAnswering)
 }
 
-/// Whether `key` is written: neither it nor what it is a copy of is absent.
-fn is_present(key: &Key, absent: &[String]) -> bool {
-    !absent.contains(&key.outline.name) && key.tied.as_ref().is_none_or(|original| !absent.contains(original))
-}
-
 impl fmt::Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (video, text) = (&self.model.video, &self.model.text);
@@ -130,6 +125,7 @@ impl fmt::Display for Imported {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dialects;
     use super::*;
     use crate::config::Compat;
     use std::path::PathBuf;
@@ -196,6 +192,40 @@ mod tests {
         let weights = Checkpoint::open(&out).unwrap().weights;
         assert_eq!(weights.kind(), SourceKind::SvittQa);
         assert!(weights.shape("text_decoder.bert.encoder.layer.0.crossattention.self.query.weight").is_some());
+    }
+
+    #[test]
+    fn encoders_of_the_transformers_library_are_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("video");
+        let options = ImportOptions { frames: Some(3), ..ImportOptions::default() };
+        let video = import(&dialects::beit(folder.path()), &out, &options).unwrap();
+        assert_eq!((video.part, video.model.compat, video.report.converted.len()), (Part::Video, Compat::Corrected, 2));
+        assert_eq!(video.report.unused, ["classifier.bias"]);
+        let out = folder.path().join("text");
+        let text = import(&dialects::bert(folder.path()), &out, &ImportOptions::default()).unwrap();
+        assert_eq!((text.part, text.model.text.layers, text.report.fresh.len()), (Part::Text, 3, 10));
+        assert_eq!(text.report.unused, ["bert.pooler.dense.bias", "cls.seq_relationship.bias"]);
+        assert_eq!(Checkpoint::open(&out).unwrap().info.absent.len(), 10);
+    }
+
+    #[test]
+    fn singularity_is_inflated_and_what_it_lacks_must_be_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, out) = (dialects::singularity(folder.path()), folder.path().join("out"));
+        let mut options = ImportOptions { frames: Some(5), ..ImportOptions::default() };
+        let refused = import(&file, &out, &options).unwrap_err().to_string();
+        assert!(refused.contains("lacks 5 tensors (text_encoder.cls.predictions.bias"), "{refused}");
+        assert!(!out.exists());
+        options.allow_missing.push("text_encoder.cls".to_string());
+        let imported = import(&file, &out, &options).unwrap();
+        assert_eq!(imported.report.unused, ["temporal_embeddings", "temporal_vision_encoder.x"]);
+        assert_eq!(
+            (imported.kind, imported.report.converted.len(), imported.report.allowed.len()),
+            ("Singularity", 2, 5)
+        );
+        let weights = Checkpoint::open(&out).unwrap().weights;
+        assert_eq!(weights.tied().len(), 0, "no copy of a head that is not there");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::SourceKind;
 use super::infer::table_shape;
 use super::position::{TableResampler, TableShape};
 use super::report::{Mismatch, Report};
-use super::schema::Key;
+use super::schema::{Key, begins};
 use super::source::WeightSource;
 use crate::config::VideoConfig;
 use crate::{Error, Result};
@@ -136,11 +136,6 @@ fn other_clips(source: &WeightSource, from: TableShape, target: TableShape) -> E
 
 fn is_table(name: &str) -> bool {
     name.ends_with(".relative_position_bias_table")
-}
-
-/// Whether `name` is `beginning` or continues it after a dot.
-fn begins(name: &str, beginning: &str) -> bool {
-    name.strip_prefix(beginning.trim_end_matches('.')).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[cfg(test)]

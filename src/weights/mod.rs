@@ -2,7 +2,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`archive`], [`pickle`], [`object`], [`pth`] | PyTorch files, read without running anything in them |
+//! | [`archive`], [`pickle`], [`value`], [`object`], [`pth`] | PyTorch files, read without running anything in them |
 //! | [`safetensors`] | safetensors files, read lazily and written atomically |
 //! | [`tensor`] | where a tensor lies in a mapped file, and its values as `f32` |
 //! | [`source`], [`kind`] | the named tensors of any of these files, under the official names |
@@ -14,6 +14,8 @@
 
 pub mod archive;
 pub mod checkpoint;
+#[cfg(test)]
+mod dialects;
 pub mod hash;
 pub mod import;
 pub mod infer;
@@ -33,14 +35,15 @@ pub mod schema;
 pub mod source;
 pub mod spline;
 pub mod tensor;
+pub mod value;
 
-pub use checkpoint::{Checkpoint, CheckpointInfo, CurriculumPosition, Vocabulary, write_checkpoint};
+pub use checkpoint::{Checkpoint, CheckpointInfo, CurriculumPosition, Vocabulary, read_info, write_checkpoint};
 pub use hash::weights_hash;
 pub use import::{ImportOptions, Imported, import};
 pub use kind::SourceKind;
 pub use load::load;
 pub use matching::MatchOptions;
-pub use open::{Opened, open_qa, open_svitt};
+pub use open::{Opened, initialise, open_qa, open_svitt};
 pub use report::Report;
 pub use save::{ExportedTensors, model_hash, save};
 pub use schema::Part;

@@ -1,7 +1,7 @@
 //! What the values of a pickle mean: dictionaries, tensors and configurations.
 
-use super::pickle::{Call, Id, Pickle, Value};
 use super::tensor::DType;
+use super::value::{Call, Id, Pickle, Value};
 use serde_json::{Map, Value as Json};
 
 /// Configurations nest a handful of levels; a pickle may be cyclic.

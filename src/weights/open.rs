@@ -1,13 +1,17 @@
 //! A checkpoint folder becomes a model, ready to run.
 
-use super::checkpoint::{Checkpoint, CheckpointInfo};
+use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint};
+use super::load::load;
 use super::matching::MatchOptions;
 use super::report::Report;
 use super::schema::Part;
+use super::source::WeightSource;
 use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
 use crate::model::{Svitt, SvittQa};
 use crate::{Error, Result};
+use burn::module::Module;
+use burn::tensor::backend::Backend;
 use std::path::Path;
 
 /// A model and where it came from.
@@ -64,6 +68,30 @@ pub fn open_qa<B: SvittBackend>(
     Ok(opened(checkpoint, model, config, report))
 }
 
+/// Starts `part` of `model`, whose sizes are `config`, from the checkpoint file or folder `path`: BEiT for the video
+/// encoder, BERT for the text encoder, or any SViTT. Position tables are converted; what the checkpoint's kind never
+/// has stays fresh.
+///
+/// # Errors
+/// A checkpoint that cannot be read, lacks something else or has other sizes.
+pub fn initialise<B: Backend, M: Module<B>>(
+    model: M,
+    config: &ModelConfig,
+    path: impl AsRef<Path>,
+    part: Part,
+) -> Result<(M, Report)> {
+    let path = path.as_ref();
+    let mut options = MatchOptions { convert_tables: true, ..MatchOptions::default() };
+    let weights = if is_checkpoint(path) {
+        let checkpoint = Checkpoint::open(path)?;
+        options.allow_missing = checkpoint.info.absent;
+        checkpoint.weights
+    } else {
+        WeightSource::open(path)?
+    };
+    load(model, &weights, config, part, &options)
+}
+
 fn wanted(checkpoint: &Checkpoint, frames: Option<usize>) -> (ModelConfig, MatchOptions) {
     let mut config = checkpoint.info.model.clone();
     config.video.frames = frames.unwrap_or(config.video.frames);
@@ -92,13 +120,13 @@ fn wrong_part(checkpoint: &Checkpoint, task: &str) -> Error {
 #[cfg(test)]
 #[cfg(feature = "ndarray")]
 mod tests {
-    use super::super::{ImportOptions, import, model_hash};
+    use super::super::{ExportedTensors, ImportOptions, dialects, import, model_hash};
     use super::*;
 
     type B = burn_ndarray::NdArray;
 
     #[test]
-    fn a_pretrained_folder_opens_at_any_clip_length() {
+    fn a_pretrained_folder_opens_for_both_tasks_and_any_clip_length() {
         let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity/checkpoint_micro_full.pth");
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("x");
@@ -107,9 +135,39 @@ mod tests {
         assert_eq!(model_hash(&retrieval.model, &retrieval.info).unwrap(), retrieval.weights_sha256);
         let longer = open_svitt::<B>(&out, Some(6), &Default::default()).unwrap();
         assert_eq!((longer.config.video.frames, longer.report.converted.len()), (6, 2));
+        let qa = open_qa::<B>(&out, None, &Default::default()).unwrap();
+        let (pretrained, answering) = (ExportedTensors::of(&retrieval.model), ExportedTensors::of(&qa.model));
+        let decoder = answering.read("text_decoder.bert.encoder.layer.0.crossattention.self.value.weight").unwrap();
+        let fusion = pretrained.read("text_encoder.bert.encoder.layer.2.crossattention.self.value.weight").unwrap();
+        assert_eq!(decoder, fusion);
         let qa_folder = folder.path().join("qa");
-        import(&out, &qa_folder, &ImportOptions { question_answering: true, ..ImportOptions::default() }).unwrap();
+        let imported =
+            import(&out, &qa_folder, &ImportOptions { question_answering: true, ..ImportOptions::default() });
+        assert_eq!(model_hash(&qa.model, &qa.info).unwrap(), imported.unwrap().weights_sha256);
+        super::super::save(&qa.model, &qa_folder, &qa.info).unwrap();
+        let again = open_qa::<B>(&qa_folder, None, &Default::default()).unwrap();
+        assert_eq!(model_hash(&again.model, &again.info).unwrap(), model_hash(&qa.model, &qa.info).unwrap());
         let refused = open_svitt::<B>(&qa_folder, None, &Default::default()).unwrap_err().to_string();
         assert!(refused.contains("question answering, which cannot do retrieval"), "{refused}");
+    }
+
+    #[test]
+    fn a_model_starts_from_two_encoders() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity/checkpoint_micro_full.pth");
+        let mut config = super::super::infer::model_config(&WeightSource::open(fixture).unwrap(), None).unwrap();
+        config.video.frames = 3;
+        let fresh = Svitt::<B>::new(&config, 0, &Default::default()).unwrap();
+        let before = ExportedTensors::of(&fresh);
+        let (model, _) = initialise(fresh.clone(), &config, dialects::beit(folder.path()), Part::Video).unwrap();
+        let (model, report) = initialise(model, &config, dialects::bert(folder.path()), Part::Text).unwrap();
+        assert_eq!((report.fresh.len(), report.missing.len()), (10, 0));
+        let (after, source) = (ExportedTensors::of(&model), WeightSource::open(fixture).unwrap());
+        for name in source.names().filter(|name| !name.ends_with("bias_table")) {
+            let taken = name.starts_with("text_encoder.") && !name.contains("crossattention")
+                || name.starts_with("vision_encoder.");
+            let expected = if taken { source.read(name).unwrap().values } else { before.read(name).unwrap() };
+            assert_eq!(after.read(name).unwrap(), expected, "{name}");
+        }
     }
 }

@@ -4,66 +4,13 @@
 //! value. All values live in one arena and refer to each other by index: cycles, deep nesting and sharing cost no
 //! recursion, and every opcode adds at most one value, so memory stays within a small multiple of the input.
 
+use super::value::{Call, Id, Pickle, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Index of a value in its [`Pickle`].
-pub type Id = u32;
 
 /// More values than any checkpoint has (the base model with its optimizer state: 20 thousand) are an attack or an
 /// accident; the limit keeps the arena below 100 MB.
 const MAX_VALUES: usize = 1 << 20;
-
-/// A Python value as data.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// `None`.
-    None,
-    /// `True` or `False`.
-    Bool(bool),
-    /// An integer of up to 64 bits.
-    Int(i64),
-    /// A floating-point number.
-    Float(f64),
-    /// A string.
-    Text(Arc<str>),
-    /// Bytes, or an integer of more than 64 bits: nothing here needs their contents.
-    Opaque,
-    /// A tuple, list or set.
-    Items(Vec<Id>),
-    /// A dictionary's entries in their order.
-    Dict(Vec<(Id, Id)>),
-    /// A class or function by name.
-    Global(Arc<str>, Arc<str>),
-    /// A reference outside the pickle; PyTorch's storages.
-    Persistent(Id),
-    /// An object: the call that would have made it.
-    Object(Box<Call>),
-}
-
-/// A call that was recorded instead of being made, with everything later put into its result.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Call {
-    /// What would have been called: normally a [`Value::Global`].
-    pub callee: Id,
-    /// Its arguments: normally [`Value::Items`].
-    pub arguments: Id,
-    /// The state that would have been set on the result.
-    pub state: Option<Id>,
-    /// Entries that would have been set, where the result is a dictionary.
-    pub entries: Vec<(Id, Id)>,
-    /// Items that would have been appended, where it is a list.
-    pub items: Vec<Id>,
-}
-
-/// The values of one pickle.
-#[derive(Debug)]
-pub struct Pickle {
-    pub(super) values: Vec<Value>,
-    pub(super) root: Id,
-    /// Bytes of the input it took.
-    pub length: usize,
-}
 
 /// Reads the pickle at the beginning of `data`.
 ///

@@ -5,8 +5,9 @@
 
 use super::archive;
 use super::object::PickledTensor;
-use super::pickle::{self, Id, Pickle};
+use super::pickle;
 use super::tensor::{DType, TensorView};
+use super::value::{Id, Pickle};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::ops::Range;

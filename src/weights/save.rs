@@ -18,8 +18,7 @@ use std::path::Path;
 /// A parameter that `info` says the model has is not there, or a failed write; nothing is left behind then.
 pub fn save<B: Backend, M: Module<B>>(model: &M, folder: &Path, info: &CheckpointInfo) -> Result<String> {
     let mut keys = keys(&info.model, info.part);
-    let absent = |name: &str| info.absent.iter().any(|absent| absent == name);
-    keys.retain(|key| !absent(&key.outline.name) && !key.tied.as_deref().is_some_and(absent));
+    keys.retain(|key| key.is_present(&info.absent));
     let exported = ExportedTensors::of(model);
     write_checkpoint(folder, info, &keys, |name| exported.read(name))
 }
@@ -31,7 +30,7 @@ pub fn save<B: Backend, M: Module<B>>(model: &M, folder: &Path, info: &Checkpoin
 pub fn model_hash<B: Backend, M: Module<B>>(model: &M, info: &CheckpointInfo) -> Result<String> {
     let exported = ExportedTensors::of(model);
     let mut keys: Vec<Key> = keys(&info.model, info.part).into_iter().filter(Key::is_learned).collect();
-    keys.retain(|key| !info.absent.contains(&key.outline.name));
+    keys.retain(|key| key.is_present(&info.absent));
     keys.sort_by(|a, b| a.outline.name.cmp(&b.outline.name));
     let mut hash = WeightsHasher::default();
     for key in keys {

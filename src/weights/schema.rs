@@ -37,6 +37,20 @@ impl Key {
     pub fn is_learned(&self) -> bool {
         self.tied.is_none() && self.outline.kind == Kind::Learned
     }
+
+    /// Whether it is written where `absent` are beginnings of keys that are left out: a copy goes with what it is a
+    /// copy of and with the head it belongs to.
+    pub fn is_present(&self, absent: &[String]) -> bool {
+        let out = |name: &str| absent.iter().any(|absent| begins(name, absent));
+        let name = &self.outline.name;
+        let head = name.split_once(".decoder.").map(|(head, _)| format!("{head}.bias"));
+        !out(name) && !self.tied.as_deref().is_some_and(out) && !head.as_deref().is_some_and(out)
+    }
+}
+
+/// Whether `name` is `beginning` or continues it after a dot.
+pub(super) fn begins(name: &str, beginning: &str) -> bool {
+    name.strip_prefix(beginning.trim_end_matches('.')).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The keys of `part` of a model of sizes `config`, under pretraining names.

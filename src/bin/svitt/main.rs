@@ -6,6 +6,7 @@ mod bench;
 mod data;
 mod eval;
 mod finetune;
+mod import;
 mod output;
 mod profile;
 
@@ -48,6 +49,7 @@ commands! {
     data => Data,
     eval => Eval,
     finetune => Finetune,
+    import => Import,
 }
 
 /// 0 only on success; 2 and one sentence on standard error otherwise.
