@@ -190,10 +190,10 @@ impl Cases {
 }
 
 impl Case {
-    /// The dense model as the checkpoint has it.
-    pub fn plain() -> Self {
+    /// The dense model for clips of `frames` frames, the checkpoint's own by default.
+    pub fn plain(frames: Option<usize>) -> Self {
         Self {
-            frames: None,
+            frames,
             edge: None,
             keep_rate: 1.0,
             prune_layers: Vec::new(),

@@ -130,7 +130,7 @@ fn micro_sizes<B: TrainBackend>(
 /// The file or the checkpoint cannot be read.
 pub fn check_sizes<B: TrainBackend>(context: &Context<B>, file: &str, check: &mut FileCheck) -> Result<()> {
     let stated: Map<String, Json> = read_json(&context.folder.join(file))?;
-    context.model(&Case::plain())?;
+    context.model(&Case::plain(None))?;
     let ModelConfig { video, text, .. } = model_config(&context.source()?, None)?;
     let shown: &[(&str, usize)] = match file {
         BEIT => &[

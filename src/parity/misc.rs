@@ -138,7 +138,7 @@ fn margins<B: TrainBackend>(context: &Context<B>, all: &BTreeMap<String, f64>, c
 /// Which parameters decay, under their official names.
 fn weight_decay<B: TrainBackend>(context: &Context<B>, groups: &Groups, check: &mut FileCheck) -> Result<()> {
     let mut ours = Decay { path: Vec::new(), groups: [Vec::new(), Vec::new()] };
-    context.model(&Case::plain())?.visit(&mut ours);
+    context.model(&Case::plain(None))?.visit(&mut ours);
     let [decay, no_decay] = &ours.groups;
     check.names("param_groups.decay", decay, &groups.decay);
     check.names("param_groups.no_decay", no_decay, &groups.no_decay);

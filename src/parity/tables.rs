@@ -1,5 +1,6 @@
 //! `interp`: position tables between grids and clip lengths, and the index buffer that addresses them.
 
+use super::cases::Case;
 use super::context::Context;
 use super::fixture::Fixture;
 use super::report::FileCheck;
@@ -52,8 +53,7 @@ fn checkpoint<B: TrainBackend>(
     name: &str,
     check: &mut FileCheck,
 ) -> Result<()> {
-    let case = super::cases::Case { frames: Some(frames), ..super::cases::Case::plain() };
-    let model = context.model(&case)?.valid();
+    let model = context.model(&Case::plain(Some(frames)))?.valid();
     if let Some(layer) = model.video.layers.get(layer) {
         context.fixture("interp")?.check(name, Kind::Table, layer.position_table.val(), check);
     }

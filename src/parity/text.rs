@@ -17,7 +17,7 @@ use burn::tensor::{Tensor, backend::Backend};
 /// # Errors
 /// Inputs are missing.
 pub fn check_text<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
-    let model = context.model(&Case::plain())?.valid();
+    let model = context.model(&Case::plain(None))?.valid();
     let (fixture, inputs) = (context.fixture("text")?, context.fixture("inputs")?);
     let (ids, mask) =
         (inputs.int("input_ids", &context.device)?, inputs.float("attention_mask", &context.device)?);
@@ -73,7 +73,7 @@ pub fn check_fusion<B: TrainBackend>(
 /// Inputs are missing.
 pub fn check_fusion_inputs<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
     let (fixture, inputs, device) = (context.fixture("fusion_inputs")?, context.fixture("inputs")?, &context.device);
-    let model = context.model(&Case::plain())?.valid();
+    let model = context.model(&Case::plain(None))?.valid();
     let (ids, mask) = (inputs.int("input_ids", device)?, inputs.float::<_, 2>("attention_mask", device)?);
     fixture.check("attention_mask", Kind::Exact, mask.clone(), check);
     fixture.check("text_embeds", Kind::Hidden, model.encode_text(ids, mask).embeds, check);

@@ -189,7 +189,7 @@ pub fn check_meta<B: TrainBackend>(
     for (names, spelled) in texts {
         check_ids(context, "vqa", names, &spelled, tensors)?;
     }
-    let case = context.cases.case("vqa", Some(MAIN))?.unwrap_or_else(Case::plain);
+    let case = context.cases.case("vqa", Some(MAIN))?.unwrap_or_else(|| Case::plain(None));
     let (_, report) = context.question_model(&case)?;
     let buffer = |name: &&String| name.ends_with(".relative_position_index");
     let missing = report.missing.iter().chain(report.rebuilt.iter().filter(buffer));
