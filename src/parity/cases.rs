@@ -3,7 +3,7 @@
 use super::fixture::bad;
 use crate::config::{
     Compat, CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Selection, Sparsity, TextConfig, TokenOrder,
-    VideoConfig, kept_tokens,
+    VideoConfig,
 };
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -151,6 +151,16 @@ impl Cases {
         cases.find(|case| case.is_plain() && case.frames == Some(self.num_frames_of_checkpoint))
     }
 
+    /// Every q_m below 1 of the fusion cases. The margins of `misc.json` were taken at one of them for all cases.
+    pub fn cross_rates(&self) -> Vec<f64> {
+        let cases = self.cases.iter().filter(|(name, _)| name.starts_with("fusion_"));
+        let rates = cases.filter_map(|(_, case)| case.get("cross_keep").and_then(Json::as_f64));
+        let mut rates: Vec<f64> = rates.filter(|rate| *rate < 1.0).collect();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        rates
+    }
+
     /// The sizes of the main model.
     ///
     /// # Errors
@@ -235,11 +245,6 @@ impl Case {
         let mut layers = self.cross_layers.clone();
         layers.sort_unstable();
         layers
-    }
-
-    /// How many of `patches` video tokens a layer that prunes by text keeps.
-    pub fn cross_kept(&self, patches: usize) -> usize {
-        kept_tokens(self.cross_keep, patches)
     }
 
     /// Whether it is the dense model on tokens in their natural order.

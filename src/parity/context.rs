@@ -21,8 +21,8 @@ pub struct Context<B: TrainBackend> {
     pub cases: Cases,
     /// Where models run.
     pub device: B::Device,
-    /// Relative distances of the last token kept to the first one dropped, by the names of `misc.json`.
-    pub margins: RefCell<BTreeMap<String, Margin>>,
+    /// How clearly pruning layers decided, by the names of `misc.json`; one per keep rate that is in question.
+    pub margins: RefCell<BTreeMap<String, Vec<Margin>>>,
     fixtures: BTreeMap<String, Fixture>,
     config: OnceCell<ModelConfig>,
     models: RefCell<BTreeMap<usize, Svitt<B>>>,
@@ -145,7 +145,7 @@ impl<B: TrainBackend> Context<B> {
     }
 
     /// Remembers how clearly the `kept` best of each row of `scores` `[samples, tokens]` were told from the rest.
-    pub fn note_margin(&self, name: String, scores: &[f32], tokens: usize, kept: usize) {
+    pub fn note_margin(&self, name: &str, scores: &[f32], tokens: usize, kept: usize) {
         let rows = scores.chunks(tokens.max(1)).filter_map(|row| {
             let mut row = row.to_vec();
             row.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -153,7 +153,7 @@ impl<B: TrainBackend> Context<B> {
             Some(Margin { value: (last - first) / last, score: last })
         });
         if let Some(margin) = rows.min_by(|a, b| a.value.total_cmp(&b.value)) {
-            self.margins.borrow_mut().insert(name, margin);
+            self.margins.borrow_mut().entry(name.to_string()).or_default().push(margin);
         }
     }
 }

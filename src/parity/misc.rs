@@ -1,7 +1,7 @@
 //! `misc`: frame indices, learning-rate multipliers, weight-decay groups and how clear the pruning decisions were.
 
 use super::cases::{Case, read_json};
-use super::context::Context;
+use super::context::{Context, Margin};
 use super::report::FileCheck;
 use super::tokenization::numbers;
 use super::tolerance::Kind;
@@ -123,7 +123,11 @@ fn margins<B: TrainBackend>(context: &Context<B>, all: &BTreeMap<String, f64>, c
     let known = context.margins.borrow();
     for (name, reference) in all {
         let file = name.split('/').next().unwrap_or_default();
-        match known.get(name) {
+        let nearest = |margins: &Vec<Margin>| {
+            let distance = |margin: &Margin| (margin.value - reference).abs();
+            margins.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)))
+        };
+        match known.get(name).and_then(nearest) {
             Some(margin) => {
                 let tolerance = 2e-5 / margin.score.abs();
                 let name = format!("topk_relative_margins.{name}");

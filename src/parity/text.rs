@@ -7,6 +7,7 @@ use super::report::FileCheck;
 use super::tolerance::Kind;
 use crate::Result;
 use crate::backend::TrainBackend;
+use crate::config::kept_tokens;
 use crate::model::layers::Mode;
 use crate::model::{FusionOutput, FusionRun, VideoTokens};
 use burn::module::AutodiffModule;
@@ -114,7 +115,9 @@ fn pruning<B: TrainBackend>(
         fixture.check(&name, Kind::Probability, ranking.clone(), check);
         let [texts, keys] = ranking.dims();
         let patches = host(ranking.clone().slice([0..texts, 1..keys]));
-        context.note_margin(format!("{stem}/{name}"), &patches, keys - 1, case.cross_kept(keys - 1));
+        for rate in context.cases.cross_rates() {
+            context.note_margin(&format!("{stem}/{name}"), &patches, keys - 1, kept_tokens(rate, keys - 1));
+        }
         let name = format!("token_idx_drop{place}");
         if let (Some(kept), Some(reference)) = (output.kept.get(place), fixture.find(&name)) {
             check.compare(name, Kind::Exact, &host_int(kept.clone()), &reference.values);

@@ -72,7 +72,7 @@ fn pruning<B: TrainBackend>(
         }
         let ([_, tokens], [_, kept]) = (pruned.scores.dims(), pruned.token_ids.dims());
         let case = stem.trim_start_matches("video_");
-        context.note_margin(format!("{case}/layer{layer}"), &host(pruned.scores.clone()), tokens, kept);
+        context.note_margin(&format!("{case}/layer{layer}"), &host(pruned.scores.clone()), tokens, kept);
     }
 }
 

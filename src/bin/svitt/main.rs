@@ -7,6 +7,7 @@ mod data;
 mod eval;
 mod finetune;
 mod output;
+mod parity;
 mod profile;
 
 use clap::{Parser, error::ErrorKind};
@@ -48,6 +49,7 @@ commands! {
     data => Data,
     eval => Eval,
     finetune => Finetune,
+    parity => Parity,
 }
 
 /// 0 only on success; 2 and one sentence on standard error otherwise.
