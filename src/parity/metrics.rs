@@ -3,16 +3,36 @@
 use super::cases::read_json;
 use super::context::Context;
 use super::report::FileCheck;
-use super::retrieval::Matrices;
 use super::tokenization::{Spelled, check_ids};
 use super::tolerance::Kind;
 use crate::Result;
 use crate::backend::TrainBackend;
-use crate::eval::ensemble::transposed;
-use crate::eval::metrics::{RankCounter, RetrievalMetrics};
+use crate::eval::metrics::RankCounter;
+use crate::eval::{Reranked, Truths, rank_dual};
 use crate::text::Tokenizer;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+
+/// The name of the file.
+pub const FILE: &str = "retrieval_metrics.json";
+
+/// Scores under one ensemble and length of the short list.
+pub struct Scored {
+    /// After re-ranking.
+    pub reranked: Reranked,
+    /// By the two encoders, `[videos, texts]`.
+    pub dual: Vec<f32>,
+    /// Features of the videos, means over clips, `[videos, width]`.
+    pub means: Vec<f32>,
+    /// Features of the texts, `[texts, width]`.
+    pub features: Vec<f32>,
+    /// Width of the shared space.
+    pub width: usize,
+    /// Videos.
+    pub videos: usize,
+    /// Texts.
+    pub texts: usize,
+}
 
 /// `retrieval_metrics.json`.
 #[derive(Deserialize)]
@@ -20,7 +40,7 @@ struct Figures {
     /// The texts of every video.
     img2txt: BTreeMap<usize, Vec<usize>>,
     /// The video of every text, or its videos.
-    txt2img: BTreeMap<usize, Truths>,
+    txt2img: BTreeMap<usize, Right>,
     /// The texts themselves.
     #[serde(default)]
     texts: Vec<String>,
@@ -30,21 +50,35 @@ struct Figures {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Truths {
+enum Right {
     One(usize),
     Several(Vec<usize>),
 }
 
-/// The name of the file.
-pub const FILE: &str = "retrieval_metrics.json";
+impl Scored {
+    /// Re-ranked scores, `[videos, texts]`.
+    pub fn video_rows(&self) -> Vec<f32> {
+        (0..self.videos).flat_map(|video| self.reranked.video_row(video)).collect()
+    }
 
-/// Compares the figures of `all` matrices, and the token ids in `scores` to the texts.
+    /// Re-ranked scores, `[texts, videos]`.
+    pub fn text_rows(&self) -> Vec<f32> {
+        (0..self.texts).flat_map(|text| self.reranked.text_row(text)).collect()
+    }
+
+    /// Scores of the two encoders, `[videos, texts]`.
+    pub fn dual_rows(&self) -> Vec<f32> {
+        self.dual.clone()
+    }
+}
+
+/// Compares the figures of `all` settings, and the token ids in `scores` to the texts.
 ///
 /// # Errors
 /// The file cannot be understood.
 pub fn check_metrics<B: TrainBackend>(
     context: &Context<B>,
-    all: &BTreeMap<String, Matrices>,
+    all: &BTreeMap<String, Scored>,
     scores: &mut FileCheck,
     check: &mut FileCheck,
 ) -> Result<()> {
@@ -53,15 +87,18 @@ pub fn check_metrics<B: TrainBackend>(
     let texts = Spelled { texts: &figures.texts, length, encode: Tokenizer::encode };
     check_ids(context, "retrieval", ["input_ids", "attention_mask"], &texts, scores)?;
     for (name, expected) in &figures.metrics {
-        let matrices = name.rsplit_once('.').and_then(|(setting, which)| Some((all.get(setting)?, which)));
-        let ours = match matrices {
-            Some((m, "x")) => figures.of(&m.video_to_text, &m.text_to_video, m.texts),
-            Some((m, "emb")) => figures.of(&m.dual, &transposed(&m.dual, m.texts), m.texts),
+        let scored = name.rsplit_once('.').and_then(|(setting, which)| Some((all.get(setting)?, which)));
+        let ranks = match scored {
+            Some((scored, "x")) => scored.reranked.ranks(&figures.truths(scored)),
+            Some((scored, "emb")) => {
+                rank_dual(&scored.means, &scored.features, scored.width, &figures.truths(scored))
+            }
             _ => {
                 check.uncovered(name);
                 continue;
             }
         };
+        let ours = official_figures(&ranks);
         for (figure, value) in expected {
             match ours.get(figure.as_str()) {
                 Some(ours) => check.compare(format!("{name}.{figure}"), Kind::Exact, &[*ours], &[*value]),
@@ -73,39 +110,35 @@ pub fn check_metrics<B: TrainBackend>(
 }
 
 impl Figures {
-    /// The official figures of two matrices: `txt_*` for the texts of a video, `img_*` for the video of a text.
-    fn of(&self, videos: &[f32], texts: &[f32], columns: usize) -> BTreeMap<&'static str, f64> {
-        let truths = |text: &Truths| match text {
-            Truths::One(video) => vec![*video],
-            Truths::Several(videos) => videos.clone(),
-        };
-        let none = Vec::new();
-        let of_video = |video: usize| self.img2txt.get(&video).unwrap_or(&none).clone();
-        let of_text = |text: usize| self.txt2img.get(&text).map(truths).unwrap_or_default();
-        let rows = texts.len() / columns.max(1);
-        let (text, image) = (count(videos, columns, of_video), count(texts, rows, of_text));
-        let both = round((text.mean + image.mean) / 2.0);
-        let (text, image) = (text.rounded(), image.rounded());
-        BTreeMap::from([
-            ("txt_r1", text.r1),
-            ("txt_r5", text.r5),
-            ("txt_r10", text.r10),
-            ("txt_r_mean", text.mean),
-            ("img_r1", image.r1),
-            ("img_r5", image.r5),
-            ("img_r10", image.r10),
-            ("img_r_mean", image.mean),
-            ("r_mean", both),
-        ])
+    /// The right videos of every text and the right texts of every video, as the file has them.
+    fn truths(&self, scored: &Scored) -> Truths {
+        let mut truths = Truths { videos_of_text: vec![Vec::new(); scored.texts], texts_of_video: Vec::new() };
+        for (text, right) in self.txt2img.iter().filter(|(text, _)| **text < scored.texts) {
+            truths.videos_of_text[*text] = match right {
+                Right::One(video) => vec![*video],
+                Right::Several(videos) => videos.clone(),
+            };
+        }
+        let of_video = |video: usize| self.img2txt.get(&video).cloned().unwrap_or_default();
+        truths.texts_of_video = (0..scored.videos).map(of_video).collect();
+        truths
     }
 }
 
-fn count(matrix: &[f32], columns: usize, truths: impl Fn(usize) -> Vec<usize>) -> RetrievalMetrics {
-    let mut counter = RankCounter::new();
-    matrix.chunks(columns.max(1)).enumerate().for_each(|(query, row)| counter.push(row, &truths(query)));
-    counter.metrics()
-}
-
-fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+/// The official figures of ranks text to video (`img_*`) and video to text (`txt_*`).
+fn official_figures([image, text]: &[RankCounter; 2]) -> BTreeMap<&'static str, f64> {
+    let (image, text) = (image.metrics(), text.metrics());
+    let both = ((text.mean + image.mean) * 50.0).round() / 100.0;
+    let (image, text) = (image.rounded(), text.rounded());
+    BTreeMap::from([
+        ("txt_r1", text.r1),
+        ("txt_r5", text.r5),
+        ("txt_r10", text.r10),
+        ("txt_r_mean", text.mean),
+        ("img_r1", image.r1),
+        ("img_r5", image.r5),
+        ("img_r10", image.r10),
+        ("img_r_mean", image.mean),
+        ("r_mean", both),
+    ])
 }

@@ -61,9 +61,9 @@ pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Re
     let sections: Map<String, Json> = read_json(&path)?;
     for (name, section) in sections {
         let understood = match name.as_str() {
-            "frame_indices" => parsed(section).map(|all| frame_indices(&all, check)),
-            "frame_indices_fps" => parsed(section).map(|all| indices_at_rate(&all, check)),
-            "schedule" => parsed(section).map(|all| schedules(&all, check)),
+            "frame_indices" => parsed(section).map(|all: Vec<Sampled>| frame_indices(&all, check)),
+            "frame_indices_fps" => parsed(section).map(|all: Vec<SampledAtRate>| indices_at_rate(&all, check)),
+            "schedule" => parsed(section).map(|all: Vec<Schedule>| schedules(&all, check)),
             "topk_relative_margins" => parsed(section).map(|all| margins(context, &all, check)),
             "param_groups" => match parsed::<Groups>(section) {
                 Some(groups) => Some(weight_decay(context, &groups, check)?),

@@ -1,39 +1,31 @@
-//! `retrieval` and `retrieval_metrics`: score matrices of the dual encoder and after re-ranking, and their figures.
+//! `retrieval` and `retrieval_metrics`: score matrices of the dual encoder and after re-ranking, and their figures,
+//! by the code that evaluates benchmarks.
 
 use super::context::{Context, pixels};
-use super::fixture::{Fixture, host};
-use super::metrics::check_metrics;
+use super::fixture::Fixture;
+use super::metrics::{Scored, check_metrics};
 use super::report::FileCheck;
 use super::tolerance::Kind;
+use crate::Result;
 use crate::backend::{SvittBackend, TrainBackend};
 use crate::config::ClipEnsemble;
-use crate::eval::ensemble::{clip_ensemble, rerank_scores, transposed};
-use crate::model::{EncodedText, Svitt, VideoDraws};
-use crate::{Error, Result};
+use crate::eval::{MatchScorer, TextBank, VideoBank, dual_scores, encode_clips, mean_features, rerank};
+use crate::model::{Svitt, VideoDraws};
 use burn::module::AutodiffModule;
 use burn::tensor::{Tensor, backend::Backend};
 use std::collections::BTreeMap;
 
-/// Scores of all pairs of one model.
-struct Pairs {
-    videos: usize,
-    texts: usize,
-    /// Cosines, mean over clips, `[videos, texts]`.
-    dual: Vec<f32>,
-    /// Matching scores per clip, `[videos, texts]` each.
-    joint: Vec<Vec<f32>>,
-}
+/// Texts encoded or matched at a time; the test sets are smaller or larger than it, so that batches have tails.
+const BATCH: usize = 4;
 
-/// Score matrices under one ensemble and length of the short list.
-pub struct Matrices {
-    /// Re-ranked, `[videos, texts]`.
-    pub video_to_text: Vec<f32>,
-    /// Re-ranked, `[texts, videos]`.
-    pub text_to_video: Vec<f32>,
-    /// Dual encoder, `[videos, texts]`.
-    pub dual: Vec<f32>,
-    /// Texts.
-    pub texts: usize,
+/// Everything encoded by one model.
+struct Bank<B: SvittBackend> {
+    model: Svitt<B>,
+    videos: VideoBank,
+    texts: TextBank,
+    /// Means over clips, `[videos, width]`.
+    means: Vec<f32>,
+    clips: usize,
 }
 
 /// Compares every matrix of `retrieval.safetensors`, and the figures of `retrieval_metrics.json` where it is there.
@@ -46,30 +38,24 @@ pub fn check<B: TrainBackend>(
     metrics: Option<&mut FileCheck>,
 ) -> Result<()> {
     let fixture = context.fixture("retrieval")?;
-    let mut pairs = BTreeMap::new();
-    let mut all = BTreeMap::new();
+    let (mut banks, mut all) = (BTreeMap::new(), BTreeMap::new());
     for setting in settings(fixture) {
-        let [name, ensemble, k] = split(&setting);
+        let Some((name, ensemble, k)) = parse(&setting) else { continue };
         let Some(case) = context.cases.case("retrieval", Some(name))? else { continue };
-        if !pairs.contains_key(name) {
+        if !banks.contains_key(name) {
             let model = context.model(&case)?.valid();
-            pairs.insert(name.to_string(), score(context, &model, fixture, model.video.config().frames)?);
+            banks.insert(name.to_string(), Bank::new(model, fixture, &context.device)?);
         }
-        let (Some(ensemble), Some(k)) = (named(ensemble), k.strip_prefix('k').and_then(|k| k.parse().ok())) else {
-            continue;
-        };
-        let matrices = pairs[name].matrices(ensemble, k)?;
-        for (part, ours) in [
-            ("i2t_x", &matrices.video_to_text),
-            ("t2i_x", &matrices.text_to_video),
-            ("i2t", &matrices.dual),
-        ] {
+        let scored = banks[name].score(ensemble, k, &context.device)?;
+        let matrices =
+            [("i2t_x", scored.video_rows()), ("t2i_x", scored.text_rows()), ("i2t", scored.dual_rows())];
+        for (part, ours) in matrices {
             let name = format!("{setting}.{part}");
             if let Some(reference) = fixture.find(&name) {
-                check.compare(name, Kind::Hidden, ours, &reference.values);
+                check.compare(name, Kind::Hidden, &ours, &reference.values);
             }
         }
-        all.insert(setting, matrices);
+        all.insert(setting, scored);
     }
     metrics.map_or(Ok(()), |metrics| check_metrics(context, &all, check, metrics))
 }
@@ -77,17 +63,16 @@ pub fn check<B: TrainBackend>(
 /// `<model>.<ensemble>.k<k>` of every matrix.
 fn settings(fixture: &Fixture) -> Vec<String> {
     let names = fixture.names();
-    let mut settings: Vec<String> =
-        names.iter().filter_map(|name| name.rsplit_once('.').map(|(setting, _)| setting.to_string())).collect();
-    settings.sort();
+    let setting = |name: &String| name.rsplit_once('.').map(|(setting, _)| setting.to_string());
+    let mut settings: Vec<String> = names.iter().filter_map(setting).collect();
     settings.dedup();
     settings
 }
 
-fn split(setting: &str) -> [&str; 3] {
-    let (rest, k) = setting.rsplit_once('.').unwrap_or((setting, ""));
-    let (model, ensemble) = rest.rsplit_once('.').unwrap_or((rest, ""));
-    [model, ensemble, k]
+fn parse(setting: &str) -> Option<(&str, ClipEnsemble, usize)> {
+    let (rest, k) = setting.rsplit_once(".k")?;
+    let (model, ensemble) = rest.rsplit_once('.')?;
+    Some((model, named(ensemble)?, k.parse().ok()?))
 }
 
 /// The ensemble called `name`.
@@ -95,58 +80,53 @@ pub fn named(name: &str) -> Option<ClipEnsemble> {
     [ClipEnsemble::Lse, ClipEnsemble::Mean, ClipEnsemble::Max].into_iter().find(|ensemble| ensemble.name() == name)
 }
 
-/// The clips of `frames` frames that `video` `[videos, all frames, 3, size, size]` consists of.
-pub fn clips<B: Backend>(video: Tensor<B, 5>, frames: usize) -> Vec<Tensor<B, 5>> {
-    let [videos, all, ..] = video.dims();
-    (0..all / frames.max(1)).map(|i| video.clone().slice([0..videos, i * frames..(i + 1) * frames])).collect()
-}
-
-fn score<B: TrainBackend>(
-    context: &Context<B>,
-    model: &Svitt<B::InnerBackend>,
-    fixture: &Fixture,
-    frames: usize,
-) -> Result<Pairs> {
-    let device = &context.device;
-    let mask: Tensor<B::InnerBackend, 2> = fixture.float("attention_mask", device)?;
-    let text = model.encode_text(fixture.int("input_ids", device)?, mask.clone());
-    let video = pixels(fixture, "video_u8", None, device)?;
-    let (videos, texts) = (video.dims()[0], mask.dims()[0]);
-    let (mut cosines, mut joint) = (Vec::new(), Vec::new());
-    for clip in clips(video, frames) {
-        let clip = model.encode_video(clip, &VideoDraws::evaluation(0))?;
-        cosines.push(host(clip.feature.matmul(text.feature.clone().transpose())));
-        let of_video = |video: usize| matching(model, &text, &mask, clip.embeds.clone().slice([video..video + 1]));
-        joint.push((0..videos).flat_map(of_video).collect());
+/// The clips of `frames` frames that `video` `[videos, all frames, 3, size, size]` consists of, those of one video
+/// behind each other: `[videos · clips, frames, 3, size, size]`; and how many each has.
+///
+/// # Errors
+/// There is not one clip.
+pub fn clips<B: Backend>(video: Tensor<B, 5>, frames: usize, fixture: &Fixture) -> Result<(Tensor<B, 5>, usize)> {
+    let [videos, all, channels, height, width] = video.dims();
+    let clips = all / frames.max(1);
+    if clips == 0 {
+        return Err(fixture.bad(format!("its videos of {all} frames have no clip of {frames}")));
     }
-    if joint.is_empty() {
-        return Err(fixture.bad(format!("`video_u8` has no clip of {frames} frames")));
+    let video = video.slice([0..videos, 0..clips * frames]);
+    Ok((video.reshape([videos * clips, frames, channels, height, width]), clips))
+}
+
+impl<B: SvittBackend> Bank<B> {
+    fn new(model: Svitt<B>, fixture: &Fixture, device: &B::Device) -> Result<Self> {
+        let video = pixels(fixture, "video_u8", None, device)?;
+        let (pixels, clips) = clips(video, model.video.config().frames, fixture)?;
+        let videos = VideoBank { videos: encode_clips(&model, pixels, clips, &VideoDraws::evaluation(0))? };
+        let [_, tokens] = fixture.shape::<2>("input_ids")?;
+        let (ids, mask) = (fixture.integers("input_ids")?, fixture.integers("attention_mask")?);
+        let unpadded = |(ids, mask): (&[i64], &[i64])| {
+            ids.iter().zip(mask).filter(|(_, mask)| **mask != 0).map(|(id, _)| *id).collect::<Vec<i64>>()
+        };
+        let texts: Vec<Vec<i64>> = ids.chunks(tokens.max(1)).zip(mask.chunks(tokens.max(1))).map(unpadded).collect();
+        let texts = TextBank::encode(&model, &texts, BATCH, device);
+        let features: Vec<f32> = videos.videos.iter().flat_map(|video| video.features.clone()).collect();
+        let width = texts.features.len() / texts.len().max(1);
+        Ok(Self { means: mean_features(&features, clips, width), model, videos, texts, clips })
     }
-    Ok(Pairs { videos, texts, dual: clip_ensemble(&cosines, ClipEnsemble::Mean), joint })
-}
 
-/// Matching scores of all texts with one video `[1, tokens, d]`.
-fn matching<B: SvittBackend>(
-    model: &Svitt<B>,
-    text: &EncodedText<B>,
-    mask: &Tensor<B, 2>,
-    video: Tensor<B, 3>,
-) -> Vec<f32> {
-    let logits = model.match_logits(text.embeds.clone(), mask.clone(), video);
-    let texts = logits.dims()[0];
-    host(logits.slice([0..texts, 1..2]))
-}
-
-impl Pairs {
-    fn matrices(&self, ensemble: ClipEnsemble, k: usize) -> Result<Matrices> {
-        let joint = clip_ensemble(&self.joint, ensemble);
-        let (videos, texts) = (self.videos, self.texts);
-        let video_to_text = rerank_scores(&self.dual, texts, k, |video, list| {
-            Ok::<_, Error>(list.iter().map(|text| joint[video * texts + text]).collect())
-        })?;
-        let text_to_video = rerank_scores(&transposed(&self.dual, texts), videos, k, |text, list| {
-            Ok::<_, Error>(list.iter().map(|video| joint[video * texts + text]).collect())
-        })?;
-        Ok(Matrices { video_to_text, text_to_video, dual: self.dual.clone(), texts })
+    fn score(&self, ensemble: ClipEnsemble, k: usize, device: &B::Device) -> Result<Scored> {
+        let scorer = MatchScorer {
+            model: &self.model,
+            device,
+            videos: &self.videos,
+            texts: &self.texts,
+            clips: self.clips,
+            ensemble,
+            batch: BATCH,
+        };
+        let (means, features) = (&self.means, &self.texts.features);
+        let width = features.len() / self.texts.len().max(1);
+        let reranked = rerank(means, features, width, k, |video, texts| scorer.scores(video, texts))?;
+        let (videos, texts) = (self.videos.videos.len(), self.texts.len());
+        let (means, features) = (means.clone(), features.clone());
+        Ok(Scored { reranked, dual: dual_scores(&means, &features, width), means, features, width, videos, texts })
     }
 }

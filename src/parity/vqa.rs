@@ -84,15 +84,16 @@ fn asked<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
     let videos = 0..questions.ids.dims()[0];
     let (source, frames) = (context.fixture("retrieval")?, model.video.config().frames);
     let name = case.input().map(|(name, _)| name).filter(|name| source.names().iter().any(|known| known == name));
-    let ask = |clip| {
-        let seen = model.encode_video(clip, &VideoDraws::evaluation(0))?;
-        Ok(model.ask(questions.clone(), seen, FusionRun::default()))
+    let pixels = pixels(source, name.unwrap_or("video_u8"), Some(videos.clone()), device)?;
+    let (clips, count) = clips(pixels, frames, source)?;
+    let seen = model.encode_video(clips, &VideoDraws::evaluation(0))?;
+    let [_, tokens, width] = seen.dims();
+    let seen = seen.reshape([videos.len(), count, tokens, width]);
+    let of_clip = |clip| {
+        let states = seen.clone().slice([videos.clone(), clip..clip + 1]).reshape([videos.len(), tokens, width]);
+        model.ask(questions.clone(), states, FusionRun::default())
     };
-    let all = clips(pixels(source, name.unwrap_or("video_u8"), Some(videos), device)?, frames);
-    if all.is_empty() {
-        return Err(source.bad(format!("`video_u8` has no clip of {frames} frames")));
-    }
-    all.into_iter().map(ask).collect()
+    Ok((0..count).map(of_clip).collect())
 }
 
 /// The training answers with the questions they belong to: `k` of them for each question.
