@@ -192,8 +192,7 @@ impl Cases {
             layer_norm_eps: bert.layer_norm_eps,
             ..TextConfig::base(bert.vocab_size)
         };
-        let config =
-            ModelConfig { video, text, embed_dim: self.embed_dim, compat: Compat::Official, ..base };
+        let config = ModelConfig { video, text, embed_dim: self.embed_dim, compat: Compat::Official, ..base };
         config.validate()?;
         Ok(config)
     }

@@ -3,9 +3,9 @@
 use super::fixture::Fixture;
 use super::report::FileCheck;
 use super::tolerance::Kind;
+use crate::Result;
 use crate::backend::TrainBackend;
 use crate::weights::{ExportedTensors, SourceKind};
-use crate::Result;
 use burn::module::{AutodiffModule, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, backend::AutodiffBackend};

@@ -3,10 +3,10 @@
 use super::cases::Case;
 use super::context::Context;
 use super::fixture::Fixture;
+use super::gradients;
 use super::graphs::recorded_draws;
 use super::report::FileCheck;
 use super::tolerance::Kind;
-use super::gradients;
 use crate::Result;
 use crate::backend::TrainBackend;
 use crate::loss::{IGNORED, NegativeDraws, Negatives, negative_weights};

@@ -90,9 +90,7 @@ pub fn check_metrics<B: TrainBackend>(
         let scored = name.rsplit_once('.').and_then(|(setting, which)| Some((all.get(setting)?, which)));
         let ranks = match scored {
             Some((scored, "x")) => scored.reranked.ranks(&figures.truths(scored)),
-            Some((scored, "emb")) => {
-                rank_dual(&scored.means, &scored.features, scored.width, &figures.truths(scored))
-            }
+            Some((scored, "emb")) => rank_dual(&scored.means, &scored.features, scored.width, &figures.truths(scored)),
             _ => {
                 check.uncovered(name);
                 continue;

@@ -110,8 +110,7 @@ fn indices_at_rate(all: &[SampledAtRate], check: &mut FileCheck) {
 
 fn schedules(all: &[Schedule], check: &mut FileCheck) {
     for Schedule { total, warmup, min_lr_multi, multipliers } in all {
-        let schedule =
-            WarmupCosine { peak: 1.0, total: *total, warmup: *warmup, minimum: *min_lr_multi, taken: 0 };
+        let schedule = WarmupCosine { peak: 1.0, total: *total, warmup: *warmup, minimum: *min_lr_multi, taken: 0 };
         let ours: Vec<f64> = (0..multipliers.len()).map(|step| schedule.multiplier(step)).collect();
         check.compare(format!("schedule.{total}_{warmup}_{min_lr_multi}"), Kind::Step, &ours, multipliers);
     }

@@ -111,11 +111,7 @@ fn rank(file: &str) -> u8 {
 }
 
 /// Compares `file`, and adds to the checks of files that belong to it.
-fn run_file<B: TrainBackend>(
-    context: &Context<B>,
-    file: &str,
-    checks: &mut BTreeMap<String, FileCheck>,
-) -> Result<()> {
+fn run_file<B: TrainBackend>(context: &Context<B>, file: &str, checks: &mut BTreeMap<String, FileCheck>) -> Result<()> {
     let Some(mut check) = checks.remove(file) else { return Ok(()) };
     let result = compare(context, file, &mut check, checks);
     checks.insert(file.to_string(), check);

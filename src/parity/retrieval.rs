@@ -47,8 +47,7 @@ pub fn check<B: TrainBackend>(
             banks.insert(name.to_string(), Bank::new(model, fixture, &context.device)?);
         }
         let scored = banks[name].score(ensemble, k, &context.device)?;
-        let matrices =
-            [("i2t_x", scored.video_rows()), ("t2i_x", scored.text_rows()), ("i2t", scored.dual_rows())];
+        let matrices = [("i2t_x", scored.video_rows()), ("t2i_x", scored.text_rows()), ("i2t", scored.dual_rows())];
         for (part, ours) in matrices {
             let name = format!("{setting}.{part}");
             if let Some(reference) = fixture.find(&name) {

@@ -20,8 +20,7 @@ use burn::tensor::{Tensor, backend::Backend};
 pub fn check_text<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
     let model = context.model(&Case::plain(None))?.valid();
     let (fixture, inputs) = (context.fixture("text")?, context.fixture("inputs")?);
-    let (ids, mask) =
-        (inputs.int("input_ids", &context.device)?, inputs.float("attention_mask", &context.device)?);
+    let (ids, mask) = (inputs.int("input_ids", &context.device)?, inputs.float("attention_mask", &context.device)?);
     let mut trace = Vec::new();
     model.text.text(Tensor::clone(&ids), Tensor::clone(&mask), Mode::Eval, Some(&mut trace));
     let encoded = model.encode_text(ids, mask);
@@ -87,13 +86,7 @@ pub fn check_fusion_inputs<B: TrainBackend>(context: &Context<B>, check: &mut Fi
 }
 
 /// Outputs of layers: `trace[0]` is called `first` where that has a name, the next ones are layers from `from` on.
-fn layers<B: Backend>(
-    fixture: &Fixture,
-    trace: &[Tensor<B, 3>],
-    first: &str,
-    from: usize,
-    check: &mut FileCheck,
-) {
+fn layers<B: Backend>(fixture: &Fixture, trace: &[Tensor<B, 3>], first: &str, from: usize, check: &mut FileCheck) {
     let named = usize::from(!first.is_empty());
     trace.iter().take(named).for_each(|x| fixture.check(first, Kind::Hidden, x.clone(), check));
     for (layer, hidden) in trace.iter().skip(named).enumerate() {

@@ -76,12 +76,7 @@ fn pruning<B: TrainBackend>(
     }
 }
 
-fn heads<B: SvittBackend>(
-    model: &Svitt<B>,
-    output: VideoOutput<B>,
-    fixture: &Fixture,
-    check: &mut FileCheck,
-) {
+fn heads<B: SvittBackend>(model: &Svitt<B>, output: VideoOutput<B>, fixture: &Fixture, check: &mut FileCheck) {
     let VideoOutput { hidden, pooled, .. } = output;
     fixture.check("last_hidden", Kind::Hidden, hidden.clone(), check);
     fixture.check("pooler_output", Kind::Hidden, pooled.clone(), check);

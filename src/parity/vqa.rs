@@ -122,7 +122,8 @@ fn rankings<B: TrainBackend>(
     let mask = &fixture.get("answer_list_mask")?.values;
     let list = AnswerList::new(&fixture.integers("answer_list_ids")?, mask, length, &context.device);
     for name in fixture.names() {
-        let Some((ensemble, k)) = name.strip_prefix("rank_").and_then(|rest| ranking(rest.strip_suffix("_ids")?)) else {
+        let Some((ensemble, k)) = name.strip_prefix("rank_").and_then(|rest| ranking(rest.strip_suffix("_ids")?))
+        else {
             continue;
         };
         let ranked = match ensemble {
@@ -175,11 +176,7 @@ struct Messages {
 ///
 /// # Errors
 /// The file or the weights cannot be read.
-pub fn check_meta<B: TrainBackend>(
-    context: &Context<B>,
-    tensors: &mut FileCheck,
-    check: &mut FileCheck,
-) -> Result<()> {
+pub fn check_meta<B: TrainBackend>(context: &Context<B>, tensors: &mut FileCheck, check: &mut FileCheck) -> Result<()> {
     let meta: Meta = read_json(&context.folder.join(FILE))?;
     let (questions, answers) = (context.cases.question_length, context.cases.answer_length);
     let texts: [([&str; 2], Spelled<'_>); 3] = [
