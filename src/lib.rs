@@ -18,6 +18,7 @@
 //! | [`train`] | stages of a curriculum, driven by burn-train's learner |
 //! | [`eval`] | protocols, metrics and reports |
 //! | [`weights`] | checkpoints in and out, position tables between clip lengths |
+//! | [`parity`] | the numbers of the official implementation, compared file by file |
 //! | [`profile`] | edges, FLOPs and memory, counted |
 //! | [`mod@bench`] | the model, timed |
 //! | [`index`] | embeddings on disk, searched |
@@ -41,6 +42,7 @@ pub mod fused;
 pub mod index;
 pub mod loss;
 pub mod model;
+pub mod parity;
 pub mod profile;
 pub mod rng;
 pub mod sparse;

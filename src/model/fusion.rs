@@ -25,7 +25,8 @@ pub struct FusionOutput<B: Backend> {
     pub hidden: Tensor<B, 3>,
     /// Per pruning layer, the patches that stayed, as positions among those that entered the layer: `[batch, kept]`.
     pub kept: Vec<Tensor<B, 2, Int>>,
-    /// Per pruning layer, the attention that ranked them, class token included: `[batch, 1 + patches]`.
+    /// Per layer that is configured to prune, the attention that ranks patches, class token included:
+    /// `[batch, 1 + patches]`. Where the official encoder ignores the configuration, there are rankings but no `kept`.
     pub probabilities: Vec<Tensor<B, 2>>,
 }
 
@@ -103,22 +104,23 @@ impl<B: SvittBackend> Bert<B> {
             let (hidden, probabilities) = layer.forward(output.hidden, &scores_mask, Some(&source), run.mode);
             output.hidden = hidden;
             remember(&mut trace, &output.hidden);
-            let (Some(probabilities), Some((keep_rate, selection))) = (probabilities, self.pruning(index, prune))
-            else {
+            let (Some(probabilities), Some((keep_rate, selection))) = (probabilities, self.pruning(index)) else {
                 continue;
             };
             let ranking = self.ranking(probabilities.detach(), &mask, selection);
-            let kept = choose(&ranking, keep_rate, selection, Rng::new(run.selection_seed, &[index as u64]));
-            video = video.prune(&kept);
-            output.kept.push(kept);
+            if prune {
+                let kept = choose(&ranking, keep_rate, selection, Rng::new(run.selection_seed, &[index as u64]));
+                video = video.prune(&kept);
+                output.kept.push(kept);
+            }
             output.probabilities.push(ranking);
         }
         output
     }
 
-    /// The keep rate and selection of `layer` if it prunes.
-    fn pruning(&self, layer: usize, prune: bool) -> Option<(f64, Selection)> {
-        let cross = self.cross.as_ref().filter(|cross| prune && cross.keep_rate < 1.0)?;
+    /// The keep rate and selection of `layer` if it is configured to prune.
+    fn pruning(&self, layer: usize) -> Option<(f64, Selection)> {
+        let cross = self.cross.as_ref().filter(|cross| cross.keep_rate < 1.0)?;
         cross.layers.contains(&layer).then_some((cross.keep_rate, cross.selection))
     }
 

@@ -4,6 +4,7 @@ use super::attention::{BertAttention, Source};
 use super::heads::MlmHead;
 use super::init::Init;
 use super::layers::{Mode, additive_mask, dropout, linear};
+use crate::Result;
 use crate::config::{Compat, CrossSparsity, TextConfig};
 use crate::fused::{FusedOps, layer_norm, linear_gelu};
 use burn::module::Module;
@@ -137,6 +138,18 @@ impl<B: FusedOps> Bert<B> {
             cross: config.cross.clone(),
             compat,
         }
+    }
+
+    /// The same weights under other cross-modal pruning.
+    ///
+    /// # Errors
+    /// A keep rate outside (0, 1], or a layer that is no fusion layer.
+    pub fn with_cross(mut self, cross: Option<CrossSparsity>) -> Result<Self> {
+        if let Some(cross) = &cross {
+            cross.validate(self.fusion_layer..self.layers.len())?;
+        }
+        self.cross = cross;
+        Ok(self)
     }
 
     /// The text layers: `ids` and `mask` `[batch, tokens]` (1 where a token stands) to `[batch, tokens, hidden]`.

@@ -30,7 +30,7 @@ impl BlockGraph {
     /// are seen once. [`Compat::Official`]: one uniform score per pair of blocks, local pairs scored 0, the K_r best
     /// per row, so that local blocks are drawn again where others run out (SPEC §1a).
     pub fn draw(tokens: usize, edge: &EdgeSparsity, compat: Compat, rng: &mut Rng) -> Self {
-        let block = edge.block.min(tokens);
+        let block = block_length(tokens, edge, compat);
         let blocks = tokens.div_ceil(block);
         let rows: Vec<Vec<u32>> = (0..blocks)
             .map(|m| {
@@ -49,7 +49,7 @@ impl BlockGraph {
     /// # Errors
     /// The table is empty, ragged, or names a block that does not exist.
     pub fn from_table(tokens: usize, edge: &EdgeSparsity, compat: Compat, table: &[Vec<usize>]) -> Result<Self> {
-        let block = edge.block.min(tokens);
+        let block = block_length(tokens, edge, compat);
         let blocks = tokens.div_ceil(block);
         let width = table.first().map_or(0, Vec::len);
         let ragged = table.len() != blocks || width == 0 || table.iter().any(|row| row.len() != width);
@@ -143,6 +143,12 @@ impl BlockGraph {
             .sum();
         patch + self.tokens + 1
     }
+}
+
+/// G, or the whole sequence where it is shorter; the official code pads it to G even then, and the padding takes part
+/// in the softmax.
+fn block_length(tokens: usize, edge: &EdgeSparsity, compat: Compat) -> usize {
+    if compat == Compat::Official { edge.block } else { edge.block.min(tokens) }
 }
 
 /// Blocks m−⌊K_l/2⌋ … m+⌊K_l/2⌋ on a circle.

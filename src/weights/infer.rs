@@ -94,18 +94,19 @@ fn text(source: &WeightSource, video: &VideoConfig) -> Result<TextConfig> {
     };
     let fusion_layer = (0..layers).find(crossing).unwrap_or(layers * 3 / 4);
     let like_video = (hidden == video.hidden).then_some(video.heads);
-    let heads = heads_beside(source).or(like_video).unwrap_or((hidden / 64).max(1));
+    let heads = heads_beside(source, hidden).or(like_video).unwrap_or((hidden / 64).max(1));
     let cross = cross(source, fusion_layer);
     let base = TextConfig::base(vocab_size);
     Ok(TextConfig { hidden, layers, fusion_layer, heads, ffn, max_positions, type_vocab_size, cross, ..base })
 }
 
-/// BERT's head count, which no shape shows, from `config_bert.json` or `config.json` beside the weights.
-fn heads_beside(source: &WeightSource) -> Option<usize> {
+/// BERT's head count, which no shape shows, from `config_bert.json` or `config.json` beside the weights; of a BERT of
+/// another width they say nothing.
+fn heads_beside(source: &WeightSource, hidden: usize) -> Option<usize> {
     ["config_bert.json", "config.json"].iter().find_map(|name| {
         let text = std::fs::read_to_string(source.path().with_file_name(name)).ok()?;
         let json: Json = serde_json::from_str(&text).ok()?;
-        let bert = json["model_type"] == "bert";
+        let bert = json["model_type"] == "bert" && json["hidden_size"].as_u64() == Some(hidden as u64);
         bert.then(|| json["num_attention_heads"].as_u64()).flatten().and_then(|heads| usize::try_from(heads).ok())
     })
 }

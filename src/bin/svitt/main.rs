@@ -8,6 +8,7 @@ mod eval;
 mod finetune;
 mod import;
 mod output;
+mod parity;
 mod profile;
 
 use clap::{Parser, error::ErrorKind};
@@ -50,6 +51,7 @@ commands! {
     eval => Eval,
     finetune => Finetune,
     import => Import,
+    parity => Parity,
 }
 
 /// 0 only on success; 2 and one sentence on standard error otherwise.

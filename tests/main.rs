@@ -1,0 +1,3 @@
+//! Tests that need the whole crate, in one binary: every test binary costs a minute of linking and code generation.
+
+mod parity;
