@@ -74,6 +74,19 @@ pub fn write_rgb(target: &Path, rgb: &[u8], [width, height]: [usize; 2], fps: f6
     part.complete(target)
 }
 
+/// Checks that there is a program to write with, before anything is begun.
+///
+/// # Errors
+/// There is none; the sentence says where it was looked for.
+pub fn require_ffmpeg() -> crate::Result<()> {
+    let missing = |looked_at: String| {
+        let problem = format!("this program is needed to write videos and was not found (looked at {looked_at})");
+        let remedy = "install it (apt-get install ffmpeg, brew install ffmpeg) or set SVITT_FFMPEG to its path";
+        crate::Error::file("ffmpeg", problem, remedy)
+    };
+    Program::find().map(|_| ()).map_err(missing)
+}
+
 fn find(path: &Path, format: &str) -> Result<Program> {
     Program::find().map_err(|looked_at| VideoError::MissingTool {
         path: path.to_path_buf(),
