@@ -1,6 +1,6 @@
 //! Re-encodes a folder of videos for training, as Singularity did; what is already there is not done again.
 
-use crate::video::encode::{Compression, compress};
+use crate::video::encode::{Compression, compress, require_ffmpeg};
 use crate::video::videos_below;
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -56,6 +56,7 @@ pub fn compress_folder(
         return Err(Error::setting("--size", problem, "use an even number from 2 to 8192"));
     }
     let jobs = plan(source, target)?;
+    require_ffmpeg()?;
     let (waiting, done): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, to)| !to.is_file());
     let count = AtomicUsize::new(done.len());
     let all = waiting.len() + done.len();
@@ -75,8 +76,6 @@ pub fn compress_folder(
                 report.bytes_in += size(from);
                 report.bytes_out += size(to);
             }
-            // Without the program every video fails for the same reason, which is the person's to mend.
-            Err(Error::Video(e)) if e.is_configuration() => return Err(e.into()),
             Err(e) => report.failed.push(Failed { media: from.display().to_string(), reason: e.to_string() }),
         }
     }

@@ -61,6 +61,9 @@ fn main() -> ExitCode {
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             output::print(&help.to_string()).map_err(|e| e.to_string())
         }
+        Err(usage) if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err("a command is missing; --help lists them".to_owned())
+        }
         Err(usage) => Err(sentence(&usage.to_string())),
     };
     match result {

@@ -2,7 +2,7 @@
 
 use super::{Gallery, ShapesConfig, ShapesDataset, Split};
 use crate::data::Record;
-use crate::video::encode::write_rgb;
+use crate::video::encode::{require_ffmpeg, write_rgb};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -40,6 +40,7 @@ pub fn export(out: &Path, config: &ShapesConfig, options: ExportOptions) -> Resu
     }
     let gallery = Gallery::new(config, config.frames)?;
     let training = ShapesDataset::new(config, Split::Train, config.frames, train, seed)?;
+    require_ffmpeg()?;
     for folder in ["test", "train"].map(|name| out.join(name)) {
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
     }
