@@ -24,6 +24,18 @@ impl Span {
     }
 }
 
+/// How position tables are taken to a stage's clip length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableGrowth {
+    /// As published (SPEC §2): time offsets are rescaled, for more frames out of the same seconds.
+    #[default]
+    Rescale,
+    /// Offsets keep their meaning, new ones take the outermost known one's values: for more seconds at the same rate,
+    /// as in `shapes`, whose target moves one cell per frame at every clip length.
+    Extend,
+}
+
 /// One stage: a clip length, a sparsity, and an optimizer schedule of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +74,9 @@ pub struct Stage {
     /// AdamW's decay of tensors with two dimensions or more.
     #[serde(default = "default_weight_decay")]
     pub weight_decay: f64,
+    /// How position tables come from the stage before.
+    #[serde(default)]
+    pub tables: TableGrowth,
     /// Program lengths drawn from the `shapes` benchmark; ignored with `--annotations`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<usize>,

@@ -6,7 +6,7 @@ mod model;
 mod presets;
 mod sparsity;
 
-pub use curriculum::{Curriculum, Span, Stage};
+pub use curriculum::{Curriculum, Span, Stage, TableGrowth};
 pub use ensemble::ClipEnsemble;
 pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
 pub use presets::{Expected, ModelChoice, ModelSize, Preset};

@@ -56,9 +56,11 @@ pub struct ModelChoice {
     /// What fresh weight matrices are multiplied with: the published deviation of .02 is meant for a width of 768.
     #[serde(default = "unchanged")]
     pub init_gain: f64,
-    /// Standard deviation of fresh position tables; 0 as published.
+    /// How sharply fresh position tables let each head look at one neighbouring patch of the next or last frame; 0 as
+    /// published. Published models start from BEiT, whose tables are local already; a small model from scratch spends
+    /// most of its steps on becoming so.
     #[serde(default)]
-    pub position_std: f64,
+    pub local_positions: f64,
 }
 
 fn unchanged() -> f64 {

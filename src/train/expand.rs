@@ -1,9 +1,8 @@
 //! Weights on their way: scaled for a small model trained from scratch, and taken to the next clip length.
 
 use crate::backend::SvittBackend;
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, TableGrowth};
 use crate::model::Svitt;
-use crate::rng::{Rng, text_key};
 use crate::weights::position::{TableResampler, TableShape};
 use crate::{Error, Result};
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
@@ -14,23 +13,66 @@ use std::collections::HashMap;
 /// The field that holds a layer's relative position table.
 const TABLE: &str = "position_table";
 
+/// Rows of a table that belong to the class token; they stand last.
+const CLASS_ROWS: usize = 3;
+
+/// Biases are never below minus this: far patches stay in reach of learning.
+const FAR: f64 = 8.0;
+
 /// The model of `to` with the weights of `from`, whose configuration was `before`; position tables are resampled
 /// (SPEC §2).
 ///
 /// # Errors
 /// `to` differs from `before` in more than frames and sparsity.
-pub fn expand<B: SvittBackend>(from: &Svitt<B>, before: &ModelConfig, to: &ModelConfig) -> Result<Svitt<B>> {
+pub fn expand<B: SvittBackend>(
+    from: &Svitt<B>,
+    before: &ModelConfig,
+    to: &ModelConfig,
+    growth: TableGrowth,
+) -> Result<Svitt<B>> {
     let device = from.devices().into_iter().next().unwrap_or_default();
     let shape = |config: &ModelConfig| TableShape { frames: config.video.frames, grid: config.video.grid() };
-    let resampler = TableResampler::new(shape(before), shape(to))?;
+    let tables = match growth {
+        TableGrowth::Rescale => Tables::Rescale(TableResampler::new(shape(before), shape(to))?),
+        TableGrowth::Extend => Tables::Extend([before.video.frames, to.video.frames]),
+    };
     let mut collect = Collect { path: Vec::new(), tensors: HashMap::new() };
     from.visit(&mut collect);
-    let mut place = Place { path: Vec::new(), tensors: collect.tensors, resampler, device: &device, wrong: None };
+    let mut place = Place { path: Vec::new(), tensors: collect.tensors, tables, device: &device, wrong: None };
     let model = Svitt::new(to, 0, &device)?.map(&mut place);
     match place.wrong {
         None => Ok(model),
         Some(error) => Err(error),
     }
+}
+
+/// How tables are converted.
+enum Tables {
+    Rescale(TableResampler),
+    /// Frames before and after.
+    Extend([usize; 2]),
+}
+
+impl Tables {
+    fn converted(&self, table: &[f32], heads: usize) -> Result<Vec<f32>> {
+        match self {
+            Self::Rescale(resampler) => resampler.resample(table, heads),
+            Self::Extend(frames) => Ok(extended(table, heads, *frames)),
+        }
+    }
+}
+
+/// `table` `[(2·before − 1)·area + 3, heads]` for clips of `after` frames: every known time offset keeps its rows.
+fn extended(table: &[f32], heads: usize, [before, after]: [usize; 2]) -> Vec<f32> {
+    let class = table.len() - CLASS_ROWS * heads;
+    let area = class / (2 * before - 1);
+    let reach = before as i64 - 1;
+    let offsets = (1 - after as i64)..(after as i64);
+    let rows = offsets.flat_map(|dt| {
+        let source = (dt.clamp(-reach, reach) + reach) as usize;
+        &table[source * area..(source + 1) * area]
+    });
+    rows.chain(&table[class..]).copied().collect()
 }
 
 struct Collect {
@@ -55,7 +97,7 @@ impl<B: Backend> ModuleVisitor<B> for Collect {
 struct Place<'a, B: Backend> {
     path: Vec<String>,
     tensors: HashMap<String, TensorData>,
-    resampler: TableResampler,
+    tables: Tables,
     device: &'a B::Device,
     wrong: Option<Error>,
 }
@@ -69,7 +111,7 @@ impl<B: Backend> Place<'_, B> {
         let data = match (name.ends_with(TABLE), data.shape.as_slice()) {
             (true, &[_, heads]) => {
                 let table = data.convert::<f32>().to_vec::<f32>().map_err(|_| problem("is not f32"))?;
-                TensorData::new(self.resampler.resample(&table, heads)?, shape.clone())
+                TensorData::new(self.tables.converted(&table, heads)?, shape.clone())
             }
             _ => data,
         };
@@ -120,19 +162,39 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Leaves {
 pub struct FreshStart {
     /// What every weight matrix is multiplied with.
     pub gain: f64,
-    /// Standard deviation of the position tables.
-    pub position_std: f64,
+    /// How fast a head's bias falls with the squared distance from the neighbour it looks at; 0: all tables are 0.
+    pub sharpness: f64,
 }
 
-/// Applies `start` to fresh weights; the tables are drawn under `seed`.
-pub fn fresh_start<B: SvittBackend>(model: Svitt<B>, start: FreshStart, seed: u64) -> Svitt<B> {
-    model.map(&mut Fresh { path: Vec::new(), start, seed })
+/// Applies `start` to the fresh weights of a model of sizes `config`.
+pub fn fresh_start<B: SvittBackend>(model: Svitt<B>, start: FreshStart, config: &ModelConfig) -> Svitt<B> {
+    model.map(&mut Fresh { path: Vec::new(), start, frames: config.video.frames, grid: config.video.grid() })
+}
+
+/// A table `[rows, heads]` by which head h of layer l attends to one spatial neighbour in the next frame (even layers)
+/// or the last one (odd layers): attention starts as a convolution does, and motion is in sight from the first step.
+fn local_table(layer: usize, heads: usize, frames: usize, grid: usize, sharpness: f64) -> Vec<f32> {
+    const NEIGHBOURS: [[f64; 2]; 4] = [[0.0, 1.0], [0.0, -1.0], [1.0, 0.0], [-1.0, 0.0]];
+    let (side, depth) = (2 * grid - 1, 2 * frames - 1);
+    let centre = [frames, grid, grid].map(|size| size as f64 - 1.0);
+    let next = if layer.is_multiple_of(2) { 1.0 } else { -1.0 };
+    let bias = |row: usize, head: usize| {
+        let at = [row / (side * side), row / side % side, row % side];
+        let [t, y, x] = [0, 1, 2].map(|axis| centre[axis] - at[axis] as f64);
+        let [dy, dx] = NEIGHBOURS[head % NEIGHBOURS.len()];
+        let distance = (t - next).powi(2) + (y - dy).powi(2) + (x - dx).powi(2);
+        -(sharpness * distance).min(FAR)
+    };
+    let patches = (0..depth * side * side).flat_map(|row| (0..heads).map(move |head| (row, head)));
+    let class = [0.0, -2.0 * sharpness, 0.0].into_iter().flat_map(|value| vec![value; heads]);
+    patches.map(|(row, head)| bias(row, head)).chain(class).map(|value| value as f32).collect()
 }
 
 struct Fresh {
     path: Vec<String>,
     start: FreshStart,
-    seed: u64,
+    frames: usize,
+    grid: usize,
 }
 
 impl<B: Backend> ModuleMapper<B> for Fresh {
@@ -147,15 +209,45 @@ impl<B: Backend> ModuleMapper<B> for Fresh {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let (id, tensor, mapper) = param.consume();
         let (start, device, shape) = (self.start, tensor.device(), tensor.dims());
-        let tensor = if self.path.last().is_some_and(|name| name == TABLE) {
-            let mut rng = Rng::new(self.seed, &[text_key(&self.path.join("."))]);
-            let values = (0..shape.iter().product()).map(|_| (start.position_std * rng.normal()) as f32);
-            Tensor::from_data(TensorData::new(values.collect::<Vec<f32>>(), shape), &device)
+        let is_table = self.path.last().is_some_and(|name| name == TABLE);
+        let tensor = if is_table && start.sharpness > 0.0 {
+            let layer = self.path.iter().rev().find_map(|name| name.parse().ok()).unwrap_or(0);
+            let values = local_table(layer, shape[D - 1], self.frames, self.grid, start.sharpness);
+            Tensor::from_data(TensorData::new(values, shape), &device)
         } else if D > 1 {
             tensor.mul_scalar(start.gain)
         } else {
             tensor
         };
         Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extended_tables_keep_the_meaning_of_offsets() {
+        // two frames, area 3, one head: offsets -1, 0, 1, then the class rows
+        let table = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0];
+        let long = extended(&table, 1, [2, 3]);
+        let expected = [1., 2., 3., 1., 2., 3., 4., 5., 6., 7., 8., 9., 7., 8., 9., 10., 11., 12.];
+        assert_eq!(long, expected);
+        assert_eq!(extended(&table, 1, [2, 2]), table);
+    }
+
+    /// Row of (query − key) offsets: the key a head prefers lies one frame on and one patch beside the query.
+    #[test]
+    fn a_local_head_prefers_its_neighbour() {
+        let (frames, grid, heads) = (3, 4, 4);
+        let table = local_table(0, heads, frames, grid, 1.5);
+        assert_eq!(table.len(), (5 * 49 + CLASS_ROWS) * heads);
+        let row = |dt: i64, dy: i64, dx: i64| (((dt + 2) * 7 + dy + 3) * 7 + dx + 3) as usize;
+        for (head, [dy, dx]) in [[0, 1], [0, -1], [1, 0], [-1, 0]].into_iter().enumerate() {
+            let key = row(-1, -dy, -dx);
+            assert_eq!(table[key * heads + head], 0.0, "query minus key is minus the neighbour's direction");
+            assert_eq!(table[row(0, 0, 0) * heads + head], -3.0);
+        }
     }
 }

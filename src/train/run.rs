@@ -159,7 +159,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
                 continue;
             }
             if let Some(next) = all.get(self.state.stage + 1) {
-                model = expand(&model, &config, &next.model(&self.base))?;
+                model = expand(&model, &config, &next.model(&self.base), next.tables)?;
             }
             self.next_stage(report, &model)?;
         }

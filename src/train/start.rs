@@ -32,8 +32,8 @@ impl FirstWeights {
         seed: u64,
         device: &B::Device,
     ) -> Result<Svitt<B>> {
-        let start = FreshStart { gain: choice.init_gain, position_std: choice.position_std };
-        let mut model = fresh_start(Svitt::<B>::new(config, seed, device)?, start, seed);
+        let start = FreshStart { gain: choice.init_gain, sharpness: choice.local_positions };
+        let mut model = fresh_start(Svitt::<B>::new(config, seed, device)?, start, config);
         if let Some(folder) = &self.checkpoint {
             if self.video.is_some() || self.text.is_some() {
                 let problem = "already gives all weights";
