@@ -74,6 +74,10 @@ pub struct Stage {
     /// AdamW's decay of tensors with two dimensions or more.
     #[serde(default = "default_weight_decay")]
     pub weight_decay: f64,
+    /// AdamW's decay of the second moment. A short run wants it below the published .999: the large gradients of the
+    /// first hundred steps otherwise hold back all later ones.
+    #[serde(default = "default_beta2")]
+    pub beta2: f64,
     /// How position tables come from the stage before.
     #[serde(default)]
     pub tables: TableGrowth,
@@ -92,6 +96,10 @@ fn default_min_multiplier() -> f64 {
 
 fn default_weight_decay() -> f64 {
     0.02
+}
+
+fn default_beta2() -> f64 {
+    0.999
 }
 
 fn one() -> usize {
@@ -127,6 +135,7 @@ impl Stage {
         let in_range = [
             ("learning_rate", self.learning_rate, 0.0, f64::MAX),
             ("min_multiplier", self.min_multiplier, 0.0, 1.0),
+            ("beta2", self.beta2, 0.0, 1.0),
             ("weight_decay", self.weight_decay, 0.0, f64::MAX),
             ("length", self.length.steps(1), f64::MIN_POSITIVE, f64::MAX),
             ("warmup", self.warmup.steps(1), 0.0, f64::MAX),

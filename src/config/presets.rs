@@ -53,18 +53,15 @@ pub struct ModelChoice {
     /// The first of them with cross-attention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion_layer: Option<usize>,
-    /// What fresh weight matrices are multiplied with: the published deviation of .02 is meant for a width of 768.
-    #[serde(default = "unchanged")]
-    pub init_gain: f64,
+    /// Fresh weight matrices have a deviation of `init_gain` over the root of their inputs; absent: .02 as published,
+    /// which is meant for a width of 768.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_gain: Option<f64>,
     /// How sharply fresh position tables let each head look at one neighbouring patch of the next or last frame; 0 as
     /// published. Published models start from BEiT, whose tables are local already; a small model from scratch spends
     /// most of its steps on becoming so.
     #[serde(default)]
     pub local_positions: f64,
-}
-
-fn unchanged() -> f64 {
-    1.0
 }
 
 impl ModelChoice {

@@ -94,8 +94,7 @@ fn one<B: TrainBackend, M: Trainee<B, InnerModule: Encodes<B::InnerBackend>>>(
     data.video.frames = stage.frames;
     let loader = options.source.loader(options.preset.stages.len() - 1, stage, &data)?;
     let plan = plan(options, stage, loader.batches());
-    let settings =
-        AdamWSettings { weight_decay: stage.weight_decay, max_norm: stage.max_norm, ..AdamWSettings::default() };
+    let settings = AdamWSettings::of(stage);
     let feed = Feed::<B>::new(loader, 0, recipe(options), device)?;
     let desk = StageDesk {
         journal: Journal::open(&out, 0)?,

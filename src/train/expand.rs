@@ -16,6 +16,9 @@ const TABLE: &str = "position_table";
 /// Rows of a table that belong to the class token; they stand last.
 const CLASS_ROWS: usize = 3;
 
+/// Deviation of the published initial weights: .02, cut at two deviations.
+const DEVIATION: f64 = 0.0176;
+
 /// Biases are never below minus this: far patches stay in reach of learning.
 const FAR: f64 = 8.0;
 
@@ -160,8 +163,8 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Leaves {
 /// encoders.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FreshStart {
-    /// What every weight matrix is multiplied with.
-    pub gain: f64,
+    /// Deviation of weight matrices times the root of their inputs; none: as published.
+    pub gain: Option<f64>,
     /// How fast a head's bias falls with the squared distance from the neighbour it looks at; 0: all tables are 0.
     pub sharpness: f64,
 }
@@ -214,12 +217,21 @@ impl<B: Backend> ModuleMapper<B> for Fresh {
             let layer = self.path.iter().rev().find_map(|name| name.parse().ok()).unwrap_or(0);
             let values = local_table(layer, shape[D - 1], self.frames, self.grid, start.sharpness);
             Tensor::from_data(TensorData::new(values, shape), &device)
-        } else if D > 1 {
-            tensor.mul_scalar(start.gain)
+        } else if D == 2 && self.is_matrix() {
+            let gain = start.gain.map_or(1.0, |gain| gain / (DEVIATION * (shape[0] as f64).sqrt()));
+            tensor.mul_scalar(gain)
         } else {
             tensor
         };
         Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+impl Fresh {
+    /// Weights that multiply features, in contrast to tables of embeddings.
+    fn is_matrix(&self) -> bool {
+        let within = |name: &str| self.path.iter().any(|part| part == name);
+        !within("embeddings") || within("projection")
     }
 }
 

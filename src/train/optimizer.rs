@@ -2,6 +2,7 @@
 //! a device flag that turns a step with a non-finite loss or gradient into no step at all.
 
 use super::flag::StepFlag;
+use crate::config::Stage;
 use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, LearningRate, MultiGradientsParams, Optimizer};
 use burn::tensor::{
@@ -29,6 +30,14 @@ impl Default for AdamWSettings {
     /// The published settings (SPEC §8): (.9, .999), 1e-8, .02, no clipping.
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.02, max_norm: None }
+    }
+}
+
+impl AdamWSettings {
+    /// What `stage` asks for.
+    pub fn of(stage: &Stage) -> Self {
+        let Stage { weight_decay, max_norm, beta2, .. } = *stage;
+        Self { weight_decay, max_norm, beta2, ..Self::default() }
     }
 }
 

@@ -175,8 +175,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
     ) -> Result<(Svitt<B::InnerBackend>, StagePlan)> {
         let loader = self.options.source.loader(self.state.stage, stage, config)?;
         let plan = self.plan(stage, &loader);
-        let settings =
-            AdamWSettings { weight_decay: stage.weight_decay, max_norm: stage.max_norm, ..AdamWSettings::default() };
+        let settings = AdamWSettings::of(stage);
         let optimizer = match self.optimizer.take() {
             Some(state) => AdamW::<B>::resume(settings, state),
             None => AdamW::<B>::new(settings, self.device),
