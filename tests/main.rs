@@ -1,3 +1,4 @@
 //! Tests that need the whole crate, in one binary: every test binary costs a minute of linking and code generation.
 
 mod parity;
+mod resume;
