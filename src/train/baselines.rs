@@ -17,7 +17,6 @@ use crate::profile::{Convention, Profile};
 use crate::{Error, Result};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Trains and measures every baseline of `options`; one whose report is already on disk is read instead.
 ///
@@ -92,7 +91,7 @@ fn one<B: TrainBackend, M: Trainee<B, InnerModule: Encodes<B::InnerBackend>>>(
     }
     let mut data = config.clone();
     data.video.frames = stage.frames;
-    let loader = options.source.loader(options.preset.stages.len() - 1, stage, &data)?;
+    let loader = options.source.loader(options.preset.stages.len() - 1, stage, &data, 1)?;
     let plan = plan(options, stage, loader.batches());
     let settings = AdamWSettings::of(stage);
     let feed = Feed::<B>::new(loader, 0, recipe(options), device)?;
@@ -103,10 +102,7 @@ fn one<B: TrainBackend, M: Trainee<B, InnerModule: Encodes<B::InnerBackend>>>(
     };
     let state = RunState { seed: options.seed, stage: options.preset.stages.len() - 1, ..RunState::default() };
     let optimizer = AdamW::<B>::new(settings, device);
-    let outcome = train_stage(plan, desk, state, model, optimizer, Arc::new(feed.clone()));
-    if let Some(error) = feed.take_failure() {
-        return Err(error);
-    }
+    let outcome = train_stage(plan, desk, state, model, optimizer, vec![feed]);
     let outcome = outcome?;
     let report = measure(options, stage, config, &outcome.model, &outcome.state)?;
     write_json(&file, &report)?;
@@ -127,6 +123,7 @@ fn plan(options: &RunOptions, stage: &Stage, batches: usize) -> StagePlan {
         stop_at: steps,
         accumulate: stage.accumulate,
         batches_per_epoch: batches.max(1),
+        global_negatives: false,
         schedule: WarmupCosine {
             peak: stage.learning_rate,
             total: steps as f64,
