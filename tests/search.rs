@@ -180,6 +180,33 @@ fn killed_indexers_go_on_where_they_were() {
     }
 }
 
+/// Files come, go and are written over while an indexer runs; the next run puts everything right.
+#[test]
+fn a_folder_may_change_while_it_is_indexed() {
+    let dir = tempfile::tempdir().unwrap();
+    let videos = dir.path().join("videos");
+    fs::create_dir(&videos).unwrap();
+    let whole = fs::read(fixture("fragmented.mp4")).unwrap();
+    (0..24).for_each(|n| fs::write(videos.join(format!("{n}.mp4")), &whole).unwrap());
+    let arguments = ["index", "videos", "--batch", "1", "--clip-seconds", "0.5"];
+    let mut indexer = command(dir.path(), &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    for n in 0..8 {
+        std::thread::sleep(Duration::from_millis(20));
+        fs::remove_file(videos.join(format!("{n}.mp4"))).unwrap();
+        fs::write(videos.join(format!("{}.mp4", n + 8)), &whole[..whole.len() / 2]).unwrap();
+        fs::copy(fixture("vp9.webm"), videos.join(format!("{n}.webm"))).unwrap();
+    }
+    assert!(indexer.wait().unwrap().success());
+    stdout(&search(dir.path(), &arguments));
+    stdout(&search(dir.path(), &[&arguments[..], &["--index", "straight"]].concat()));
+    let [straight, lively] = ["straight", "svitt-index"].map(|name| Index::open(dir.path().join(name)).unwrap());
+    assert_eq!(lively.files().collect::<Vec<_>>(), straight.files().collect::<Vec<_>>());
+    assert_eq!(lively.files().count(), 24);
+    for file in straight.files() {
+        assert_eq!(lively.clips_of(file), straight.clips_of(file), "{}", file.display());
+    }
+}
+
 #[test]
 fn ten_thousand_clips_are_searched_in_time() {
     let dir = tempfile::tempdir().unwrap();

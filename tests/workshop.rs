@@ -23,10 +23,10 @@ fusion_layer = 2
 name = "first"
 frames = 4
 segments = [1]
-length = { steps = 25 }
+length = { steps = 11 }
 warmup = { steps = 2 }
 learning_rate = 2e-3
-batch = 8
+batch = 4
 
 [[stages]]
 name = "second"
@@ -34,7 +34,7 @@ frames = 8
 segments = [1, 2]
 edge = { local = 1, random = 1, block = 16 }
 node = { keep_rate = 0.7, layers = [1, 2] }
-length = { steps = 5 }
+length = { steps = 3 }
 learning_rate = 1e-3
 batch = 4
 "#;

@@ -130,7 +130,7 @@ impl<B: SvittBackend> Embedder<B> {
     }
 
     /// How well `text` fits each clip of `pixels` `[clips, frames, 3, size, size]` in the eyes of the fusion encoder:
-    /// the probability of a match, 0 to 1.
+    /// the log-odds of a match.
     ///
     /// # Errors
     /// A text without words; the model refuses the clips.
@@ -140,6 +140,6 @@ impl<B: SvittBackend> Embedder<B> {
         let clips = video.dims()[0];
         let states = self.model.encode_text(ids, mask.clone()).embeds.repeat_dim(0, clips);
         let logits = host(self.model.match_logits(states, mask.repeat_dim(0, clips), video));
-        Ok(logits.chunks_exact(2).map(|pair| 1.0 / (1.0 + (pair[0] - pair[1]).exp())).collect())
+        Ok(logits.chunks_exact(2).map(|pair| pair[1] - pair[0]).collect())
     }
 }

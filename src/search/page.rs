@@ -75,6 +75,7 @@ mod tests {
             score: 0.75,
             cosine: 0.5,
             matched: Some(0.75),
+            log_odds: None,
             file: printable(Path::new(name)),
             start: 3601.25,
             end: 3661.0,

@@ -72,17 +72,15 @@ impl<B: SvittBackend> Embedder<B> {
                 }
             }
             if !seen.is_empty() {
-                for (clip, matched) in seen.into_iter().zip(self.match_text(text, pixels)?) {
-                    (clip.matched, clip.score) = (Some(matched), matched);
+                for (clip, odds) in seen.into_iter().zip(self.match_text(text, pixels)?) {
+                    clip.score = 1.0 / (1.0 + (-odds).exp());
+                    (clip.matched, clip.log_odds) = (Some(clip.score), Some(odds));
                 }
             }
         }
-        // Probabilities of good matches differ in the seventh digit or not at all: then the cosine decides.
-        let key = |clip: &Found| (clip.matched.unwrap_or(-1.0), clip.cosine);
-        found.sort_by(|a, b| {
-            let ((a_match, a_cosine), (b_match, b_cosine)) = (key(a), key(b));
-            b_match.total_cmp(&a_match).then(b_cosine.total_cmp(&a_cosine))
-        });
+        // By the odds and not the probability: those of good matches round to 1 long before they are equal.
+        let odds = |clip: &Found| clip.log_odds.unwrap_or(f32::NEG_INFINITY);
+        found.sort_by(|a, b| odds(b).total_cmp(&odds(a)).then(b.cosine.total_cmp(&a.cosine)));
         Ok(())
     }
 }

@@ -17,6 +17,9 @@ pub struct Found {
     /// The fusion encoder's probability that text and clip belong together.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
     pub matched: Option<f32>,
+    /// The log-odds of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_odds: Option<f32>,
     /// The file, as [`printable`] shows it.
     pub file: String,
     /// Start of the clip, seconds.
@@ -35,6 +38,7 @@ impl Found {
             score: hit.score,
             cosine: hit.score,
             matched: None,
+            log_odds: None,
             file: printable(hit.path),
             start: hit.clip.start,
             end: hit.clip.end,

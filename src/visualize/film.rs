@@ -11,6 +11,8 @@ const GAP: usize = 4;
 const PAPER: Rgb = [255; 3];
 /// What a patch that is not there fades into.
 const GHOST: Rgb = [226, 226, 230];
+/// Times the mean attention that is drawn brightest.
+const HOTTEST: f32 = 8.0;
 const LOCAL: Rgb = [30, 120, 255];
 const RANDOM: Rgb = [255, 140, 0];
 const CHOSEN: Rgb = [220, 0, 60];
@@ -60,28 +62,36 @@ impl Film {
         })
     }
 
-    /// The attention each patch gets, as a heat over the greyed frame, the largest value brightest.
+    /// The attention each patch gets, as a heat over the grey frame. Orange is the mean of the patches alive, yellow
+    /// [`HOTTEST`] times as much, black as much less: so an undecided model looks undecided.
     pub fn heat(&self, attention: &[Option<f32>]) -> Canvas {
-        let most = attention.iter().flatten().copied().fold(f32::MIN_POSITIVE, f32::max);
-        self.painted(|frame, patch, at| match attention[patch] {
-            // The root shows the smaller values too: attention falls off over orders of magnitude.
-            Some(value) => frame.shade(at, [self.patch; 2], flame((value / most).max(0.0).sqrt()), 0.72),
+        let (count, sum) = attention.iter().flatten().fold((0.0f32, 0.0f32), |(n, sum), value| (n + 1.0, sum + value));
+        let mean = (sum / count.max(1.0)).max(f32::MIN_POSITIVE);
+        self.grey().painted(|frame, patch, at| match attention[patch] {
+            Some(value) => {
+                let times = (value / mean).max(f32::MIN_POSITIVE).log2() / HOTTEST.log2();
+                frame.shade(at, [self.patch; 2], flame(0.5 + 0.5 * times), 0.75);
+            }
             None => self.fade(frame, at),
         })
     }
 
     /// What patch `chosen` attends to.
     pub fn graph(&self, chosen: usize, seen: &[Seen]) -> Canvas {
-        self.painted(|frame, patch, at| {
+        self.grey().painted(|frame, patch, at| {
             match seen[patch] {
                 Seen::No => self.fade(frame, at),
-                Seen::Local => frame.shade(at, [self.patch; 2], LOCAL, 0.45),
-                Seen::Random => frame.shade(at, [self.patch; 2], RANDOM, 0.45),
+                Seen::Local => frame.shade(at, [self.patch; 2], LOCAL, 0.5),
+                Seen::Random => frame.shade(at, [self.patch; 2], RANDOM, 0.5),
             }
             if patch == chosen {
                 frame.shade(at, [self.patch; 2], CHOSEN, 0.85);
             }
         })
+    }
+
+    fn grey(&self) -> Self {
+        Self { frames: self.frames.iter().map(Canvas::grey).collect(), ..*self }
     }
 
     /// `canvas`, made by this film, with a border around the patches of `target`.
@@ -139,9 +149,14 @@ fn picture(frame: &[f32], size: usize, grid: usize) -> Canvas {
     }
 }
 
-/// Black through red and yellow to white.
+/// Black through purple, red and orange to yellow; never as pale as a patch that is not there.
 fn flame(heat: f32) -> Rgb {
-    [0.0, 1.0, 2.0].map(|start| ((3.0 * heat - start).clamp(0.0, 1.0) * 255.0).round() as u8)
+    const STOPS: [[f32; 3]; 5] =
+        [[0.0, 0.0, 4.0], [87.0, 16.0, 110.0], [188.0, 55.0, 84.0], [249.0, 142.0, 9.0], [250.0, 235.0, 80.0]];
+    let place = heat.clamp(0.0, 1.0) * (STOPS.len() - 1) as f32;
+    let below = (place as usize).min(STOPS.len() - 2);
+    let share = place - below as f32;
+    [0, 1, 2].map(|c| (STOPS[below][c] * (1.0 - share) + STOPS[below + 1][c] * share).round() as u8)
 }
 
 #[cfg(test)]
@@ -161,8 +176,16 @@ mod tests {
         assert_ne!(strip.get(2 * 40 + 5, 164 + 40 + 5), Some([0; 3]));
         assert_eq!(strip.get(40 + 5, 164 + 40 + 5), Some([0; 3]));
         assert_eq!(strip.get(164 + 40, 0), Some(TARGET), "patch 1 of frame 1");
-        let heat = film.heat(&(0..80).map(|patch| Some(if patch == 3 { 0.9 } else { 0.0 })).collect::<Vec<_>>());
-        assert!(heat.get(3 * 40 + 1, 1).unwrap()[0] > 150 && heat.get(1, 1) == Some([0; 3]));
+        let heat = |hot: f32| film.heat(&(0..80).map(|p| Some(if p == 3 { hot } else { 0.01 })).collect::<Vec<_>>());
+        // Three quarters of the middle and of the top of the scale over black.
+        let [even, peak] = [0.01, 0.8].map(|hot| heat(hot).get(3 * 40 + 1, 1).unwrap());
+        assert_eq!((even, peak), ([141, 41, 63], [188, 176, 60]));
+    }
+
+    #[test]
+    fn the_flame_rises() {
+        let light = |heat: f32| flame(heat).iter().map(|&c| u32::from(c)).sum::<u32>();
+        assert!((0..20).all(|n| light(n as f32 / 20.0) < light((n + 1) as f32 / 20.0)));
     }
 
     #[test]

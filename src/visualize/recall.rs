@@ -120,7 +120,9 @@ pub fn recall_page(title: &str, report: &RecallReport, examples: &[(String, Film
     };
     let chart = Chart::new("Target patches alive", "pruning layers passed", "percent")
         .line("chosen by the model", line(|stage| stage.recall))
-        .line("drawn by lot", line(|stage| stage.random));
+        .line("drawn by lot", line(|stage| stage.random))
+        .from_zero()
+        .whole();
     page.charts(&[chart]);
     for (caption, film, look, target) in examples {
         page.heading(caption);

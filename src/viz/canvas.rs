@@ -70,6 +70,15 @@ impl Canvas {
         }
     }
 
+    /// The picture without colour.
+    pub fn grey(&self) -> Self {
+        let luma = |pixel: &[u8]| {
+            let [r, g, b] = [0, 1, 2].map(|c| u32::from(pixel[c]));
+            [((299 * r + 587 * g + 114 * b + 500) / 1000) as u8; 3]
+        };
+        Self { pixels: self.pixels.chunks_exact(3).flat_map(luma).collect(), ..*self }
+    }
+
     /// Draws the one-pixel border of a rectangle, inside it.
     pub fn outline(&mut self, [x, y]: [usize; 2], [width, height]: [usize; 2], colour: Rgb) {
         if width == 0 || height == 0 {
@@ -215,6 +224,14 @@ mod tests {
         assert_eq!((odd.width(), odd.height(), odd.get(2, 1)), (5, 3, Some([30, 0, 90])));
         let large = canvas.fitted(20, 11);
         assert_eq!((large.width(), large.height(), large.get(5, 7)), (12, 8, Some([30, 0, 90])));
+    }
+
+    #[test]
+    fn grey_keeps_the_brightness() {
+        let mut canvas = Canvas::new(2, 1, [7; 3]);
+        canvas.set(1, 0, [200, 100, 50]);
+        let grey = canvas.grey();
+        assert_eq!((grey.get(0, 0), grey.get(1, 0)), (Some([7; 3]), Some([124; 3])));
     }
 
     #[test]

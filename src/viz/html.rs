@@ -15,7 +15,7 @@ body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);max-width:1000px;margin
 th,td{border-bottom:1px solid var(--faint);padding:.25em .55em;text-align:right;white-space:nowrap}\
 th{font-size:.87em}\
 th:first-child,td:first-child{text-align:left}caption{text-align:left;font-weight:600}\
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:1.5em 1em}\
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(440px,100%),1fr));gap:1.5em 1em}\
 .chart text{fill:var(--ink);font-size:13px}.chart .title{font-weight:600;font-size:15px}\
 .chart .unit{font-weight:400;font-size:13px;opacity:.7}.chart .note{opacity:.7}\
 .chart .grid{stroke:var(--faint);fill:none}.chart .axis{stroke:var(--ink);fill:none}\
@@ -26,7 +26,7 @@ img{max-width:100%;image-rendering:pixelated}figure{margin:1em 0}figcaption{opac
 .card{border:1px solid var(--faint);border-radius:8px;padding:.8em 1em;margin:1em 0}\
 .card h3{margin:0;overflow-wrap:anywhere}.card p{margin:.2em 0 .6em;opacity:.8;overflow-wrap:anywhere}\
 .card meter{width:100%;height:.5em}\
-.wide{max-width:1400px}.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:0 1.5em}\
+.wide{max-width:1400px}.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(560px,100%),1fr));gap:0 1.5em}\
 .strip{display:flex;flex-wrap:wrap;gap:6px}.strip img{border-radius:4px}";
 
 /// `text` with the five characters that mean something in HTML replaced; control characters become U+FFFD.

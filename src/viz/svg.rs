@@ -127,7 +127,7 @@ impl Chart {
         let mut svg = format!(
             "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{title}\">\n<text x=\"{}\" \
              y=\"16\" class=\"title\">{title}<tspan class=\"unit\" dx=\"8\">{y}</tspan></text>\n",
-            HEIGHT + 18.0 * legend as f64,
+            HEIGHT + 18.0 * legend as f64 + 4.0,
             MARGIN[0],
         );
         plot.axes(&mut svg, &x, self.whole);
