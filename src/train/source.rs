@@ -107,7 +107,8 @@ impl Source {
                     Span::Epochs(_) => SHAPES_EPOCH,
                 };
                 let config = ShapesConfig { segments: settings.segments.clone(), ..(**config).clone() };
-                Arc::new(ShapesDataset::new(&config, Split::Train, frames, items, seed)?)
+                let data = ShapesDataset::new(&config, Split::Train, frames, items, seed)?;
+                Arc::new(data.with_clips_per_object(settings.clips_per_object))
             }
             Kind::Videos { records, media } => {
                 let clips = ClipSettings::train(frames, size, self.flip, seed);
@@ -123,7 +124,8 @@ impl Source {
             return Err(Error::setting("--devices", problem, format!("use --devices {clips}")));
         }
         let each = settings.batch.min((clips / workers).max(1));
-        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(each * workers, seed))
+        let row = if self.is_shapes() { settings.clips_per_object } else { 1 };
+        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(each * workers, seed).with_rows(row))
     }
 
     /// What stages of `frames` frames are measured on.
