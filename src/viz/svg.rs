@@ -13,6 +13,11 @@ const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00
 /// More points than this in one line are thinned to the extremes of as many spans: a screen has no more columns.
 const MOST_POINTS: usize = 1200;
 
+/// What a page's style sheet says of charts, for a file without a page.
+const STYLE: &str = "text{fill:#1b1b1b;font:12px system-ui,sans-serif}.title{font-weight:600;font-size:14px}\
+.grid{stroke:#8884;fill:none}.axis{stroke:#1b1b1b;fill:none}.rule{stroke:#1b1b1b;stroke-dasharray:4 4;fill:none}\
+.line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}";
+
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
@@ -67,6 +72,14 @@ impl Chart {
     /// Whether nothing finite was added.
     pub fn is_empty(&self) -> bool {
         !self.series.iter().flat_map(|series| &series.points).any(finite)
+    }
+
+    /// The chart as a file of its own, with the size and the colours that a page would give it.
+    pub fn file(&self) -> String {
+        let styled = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" class=\"chart\"");
+        let svg = self.svg().replacen("<svg class=\"chart\"", &styled, 1);
+        let (head, rest) = svg.split_once('\n').unwrap_or((&svg, ""));
+        format!("{head}\n<style>{STYLE}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{rest}")
     }
 
     /// The chart as an `<svg>` element.

@@ -1,6 +1,6 @@
 //! `svitt eval`: a checkpoint on a benchmark.
 
-use crate::output;
+use crate::{ablations, output};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
@@ -13,7 +13,8 @@ use svitt::{Error, Result};
 /// Evaluate a checkpoint on a benchmark, stating the full protocol
 #[derive(clap::Args)]
 pub struct Args {
-    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes or shapes-qa
+    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes, shapes-qa, or ablations:
+    /// the paper's ablations on shapes
     benchmark: String,
     /// Checkpoint folder; the newest under ./runs by default
     #[arg(long)]
@@ -78,6 +79,8 @@ pub struct Args {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    grid: ablations::Args,
 }
 
 struct Evaluate(EvalOptions);
@@ -92,6 +95,10 @@ impl Task for Evaluate {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
+    if args.benchmark == ablations::NAME {
+        return ablations::run(args.grid, args.backend.as_deref(), args.json);
+    }
+    args.grid.refuse(&args.benchmark)?;
     let benchmark: Benchmark = args.benchmark.parse()?;
     refuse_without_files(benchmark, args.annotations.as_deref())?;
     let backend = BackendKind::choose(args.backend.as_deref())?;
