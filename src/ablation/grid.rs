@@ -130,7 +130,8 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
     }
 
     fn training(&self, id: &str) -> Result<&Training> {
-        of(&self.trainings, id).ok_or_else(|| Error::setting("ablations", format!("no training `{id}`"), "report a bug"))
+        of(&self.trainings, id)
+            .ok_or_else(|| Error::setting("ablations", format!("no training `{id}`"), "report a bug"))
     }
 
     /// The weights of `training`, from its folder or trained now; then its own cell is written, too.

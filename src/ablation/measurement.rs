@@ -54,7 +54,8 @@ pub fn chain<'a>(all: &'a [Training], training: &'a Training) -> Result<Vec<&'a 
     let mut chain = vec![training];
     while let Some(parent) = chain.last().and_then(|last| last.parent.as_deref()) {
         let found = super::training::of(all, parent);
-        chain.push(found.ok_or_else(|| Error::setting("ablations", format!("no training `{parent}`"), "report a bug"))?);
+        chain
+            .push(found.ok_or_else(|| Error::setting("ablations", format!("no training `{parent}`"), "report a bug"))?);
     }
     chain.reverse();
     Ok(chain)

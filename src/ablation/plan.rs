@@ -28,7 +28,7 @@ pub struct Plan {
     pub cross: CrossSparsity,
     /// Block sizes G of Figure 4b.
     pub blocks: Vec<usize>,
-    /// Model and stages: one frame, then three clip lengths, all given without sparsity.
+    /// Model and stages: a dense start, then three clip lengths, all given without sparsity.
     pub preset: Preset,
 }
 
@@ -78,9 +78,10 @@ impl Plan {
 
     fn validate(&self) -> Result<()> {
         let frames: Vec<usize> = self.preset.stages.iter().map(|stage| stage.frames).collect();
-        if frames.len() != 4 || frames[0] != 1 || frames.windows(2).any(|pair| pair[0] >= pair[1]) {
+        // The start may be as long as the first length: it differs from it in what its clips show.
+        if frames.len() != 4 || frames[0] > frames[1] || frames[1..].windows(2).any(|pair| pair[0] >= pair[1]) {
             let problem = format!("stages have {frames:?} frames");
-            return Err(Error::setting("preset.stages", problem, "give one of 1 frame, then three growing lengths"));
+            return Err(Error::setting("preset.stages", problem, "give a start and three growing lengths"));
         }
         if self.seeds == 0 {
             return Err(Error::setting("seeds", "is 0", "use 1 or more"));
@@ -122,7 +123,7 @@ mod tests {
             std::fs::write(&file, EMBEDDED.replacen(from, to, 1)).unwrap();
             Plan::load(Some(&file)).unwrap_err().to_string()
         };
-        assert!(refused("frames = 1\n", "frames = 3\n").contains("preset.stages"));
+        assert!(refused("frames = 8\n", "frames = 5\n").contains("preset.stages"));
         assert!(refused("seeds = 3", "seeds = 0").contains("seeds"));
         assert!(refused("seeds = 3", "seedz = 3").contains("seedz"));
         assert!(refused("prune_layers = [", "prune_layers = [77, ").contains("77"));

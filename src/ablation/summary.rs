@@ -59,7 +59,8 @@ impl Spread {
     /// Of `values`, at least one.
     pub fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
         let count = values.clone().count().max(1) as f64;
-        let (min, max) = (values.clone().fold(f64::INFINITY, f64::min), values.clone().fold(f64::NEG_INFINITY, f64::max));
+        let (min, max) =
+            (values.clone().fold(f64::INFINITY, f64::min), values.clone().fold(f64::NEG_INFINITY, f64::max));
         Self { mean: values.sum::<f64>() / count, min, max }
     }
 
@@ -130,8 +131,7 @@ impl Summary {
 
 fn line(row: &Entry) -> String {
     let first = row.measurements.first();
-    let [mflops, removed] =
-        [first.map_or(0.0, |m| m.mflops), first.map_or(0.0, |m| 100.0 * m.report.edges_removed)];
+    let [mflops, removed] = [first.map_or(0.0, |m| m.mflops), first.map_or(0.0, |m| 100.0 * m.report.edges_removed)];
     let figures = [&row.r1, &row.r1_reranked, &row.mean_recall, &row.twin_accuracy].map(Spread::text).join(" | ");
     format!("| {} | {mflops:.1} | {removed:.0} % | {figures} | {} |", row.label, row.seeds.len())
 }

@@ -24,8 +24,8 @@ pub struct Training {
 /// What Table 2 compares.
 pub const MODES: [&str; 4] = ["dense", "edge", "node", "hybrid"];
 
-/// The first stage of every expansion: single frames.
-pub const FRAME: &str = "frame";
+/// The dense first stage of every expansion.
+pub const START: &str = "start";
 
 impl Training {
     /// The model it trains.
@@ -52,11 +52,10 @@ impl Plan {
     pub fn trainings(&self, base: &ModelConfig) -> Result<Vec<Training>> {
         let stages = &self.preset.stages;
         let first = Stage { cross: None, ..stages[0].clone() };
-        let mut all =
-            vec![Training { id: FRAME.into(), parent: None, stage: first, number: 0, order_blind: false }];
+        let mut all = vec![Training { id: START.into(), parent: None, stage: first, number: 0, order_blind: false }];
         for mode in MODES {
             for number in 1..stages.len() {
-                let parent = if number == 1 { FRAME.into() } else { name(mode, &stages[number - 1]) };
+                let parent = if number == 1 { START.into() } else { name(mode, &stages[number - 1]) };
                 all.push(self.expanded(mode, number, parent));
             }
         }
@@ -71,9 +70,9 @@ impl Plan {
             all.push(single);
         }
         all.push(self.random_selection());
-        let mut late = self.expanded("dense", 3, FRAME.into());
-        (late.id, late.order_blind) = (name("late-fusion", &late.stage), true);
-        let steps = steps_for(&late.stage, &late.model(base), spent - all[0].flops(base)?, late.stage.frames)?;
+        let mut late = self.expanded("dense", 3, String::new());
+        (late.id, late.parent, late.order_blind) = (name("late-fusion", &late.stage), None, true);
+        let steps = steps_for(&late.stage, &late.model(base), spent, late.stage.frames)?;
         late.stage.length = Span::Steps(steps);
         all.push(late);
         Ok(all)
@@ -117,13 +116,13 @@ mod tests {
         assert_eq!(all.len(), 1 + 12 + 3 + 2);
         let flops = |id: &str| of(&all, id).unwrap().flops(&base).unwrap();
         let lengths = plan.lengths();
-        let mut chain = flops(FRAME);
+        let mut chain = flops(START);
         for frames in lengths {
             chain += flops(&format!("hybrid-{frames}"));
             let single = flops(&format!("single-{frames}"));
             assert!((single / chain - 1.0).abs() < 0.02, "{frames}: {single:e} against {chain:e}");
         }
-        let late = flops(FRAME) + flops(&format!("late-fusion-{}", lengths[2]));
+        let late = flops(&format!("late-fusion-{}", lengths[2]));
         assert!((late / chain - 1.0).abs() < 0.02, "{late:e} against {chain:e}");
     }
 

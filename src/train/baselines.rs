@@ -25,7 +25,8 @@ pub fn train<B: TrainBackend>(
     device: &B::Device,
 ) -> Result<Vec<StageReport>> {
     let Some(last) = options.preset.stages.last() else { return Ok(Vec::new()) };
-    let compute = options.preset.stages.iter().map(|stage| training_flops(&stage.model(base), stage)).sum::<Result<f64>>()?;
+    let compute =
+        options.preset.stages.iter().map(|stage| training_flops(&stage.model(base), stage)).sum::<Result<f64>>()?;
     let stage = |name: &str, sparse: bool| {
         let mut stage = Stage { name: name.into(), ..last.clone() };
         (stage.edge, stage.node) = if sparse { (stage.edge, stage.node) } else { (None, None) };

@@ -1,7 +1,6 @@
 //! `svitt eval`: a checkpoint on a benchmark.
 
 use crate::{ablations, output};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::config::ClipEnsemble;
@@ -103,15 +102,13 @@ pub fn run(args: Args) -> Result<()> {
     refuse_without_files(benchmark, args.annotations.as_deref())?;
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let (dump, json) = (args.dump.clone(), args.json.clone());
+    [&dump, &json].into_iter().flatten().try_for_each(|path| output::check_folder(path))?;
     let options = options(benchmark, backend, args)?;
     eprintln!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend);
     let Evaluation { report, queries } = dispatch(backend, Evaluate(options))??;
     output::print(&report.to_string())?;
     if let Some(path) = dump {
-        let lines: String = queries.iter().map(|query| format!("{query}\n")).collect();
-        std::fs::File::create(&path)
-            .and_then(|mut file| file.write_all(lines.as_bytes()))
-            .map_err(|e| Error::io(&path, &e))?;
+        output::write_whole(&path, &queries.iter().map(|query| format!("{query}\n")).collect::<String>())?;
     }
     output::write_json(json.as_deref(), &report)
 }
