@@ -305,7 +305,10 @@ pub(super) fn recipe(options: &RunOptions) -> Recipe {
 }
 
 /// The row of the report for `model`, trained as `stage` says up to `state`.
-pub(super) fn measure<B: SvittBackend>(
+///
+/// # Errors
+/// Clips of another size or length than the model's.
+pub fn measure<B: SvittBackend>(
     options: &RunOptions,
     stage: &Stage,
     config: &ModelConfig,

@@ -2,6 +2,7 @@
 //!
 //! A command is a module with `Args` and `run`; it joins by its `mod` line and its line in `commands!`.
 
+mod ablations;
 mod bench;
 mod data;
 mod eval;
