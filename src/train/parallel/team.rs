@@ -83,9 +83,13 @@ impl Team {
         Ok(state)
     }
 
-    /// All workers' parcels, by rank.
+    /// All workers' parcels, by rank. A meeting that has come about is one for all, whatever happens afterwards: who
+    /// goes on into a collective must not be left alone there.
     fn meet(&self, rank: usize, parcel: Parcel) -> Result<Vec<Parcel>, Gone> {
         let mut state = self.wait(self.lock(), |state| state.to_leave == 0)?;
+        if state.gone {
+            return Err(Gone);
+        }
         let meeting = state.meetings;
         state.brought[rank] = Some(parcel);
         if state.brought.iter().all(Option::is_some) {

@@ -36,7 +36,7 @@ impl Window {
     }
 }
 
-/// Losses of some micro-batches, summed, and the pass over the model that they belong to.
+/// Each loss, and what was differentiated, summed over micro-batches.
 type Sum<B> = Option<[Tensor<B, 1>; 2]>;
 
 /// One worker.
