@@ -97,7 +97,7 @@ pub fn run(args: Args) -> Result<()> {
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let (dump, json) = (args.dump.clone(), args.json.clone());
     let options = options(benchmark, backend, args)?;
-    eprintln!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend);
+    svitt::terminal::note(format!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend));
     let Evaluation { report, queries } = dispatch(backend, Evaluate(options))??;
     output::print(&report.to_string())?;
     if let Some(path) = dump {

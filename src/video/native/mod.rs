@@ -19,7 +19,6 @@ mod webm;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use self::picture::{Gains, Picture};
@@ -27,6 +26,7 @@ use self::track::{Codec, Sample, Track};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
 use super::sniff::Container;
+use crate::guard::caught;
 
 /// Largest sample that is read: a raw 4K picture has 12 MB.
 const MOST_SAMPLE_BYTES: usize = 64 << 20;
@@ -117,7 +117,7 @@ impl NativeVideo {
     /// Decodes the frames `wanted`, ascending and distinct, to RGB.
     pub fn frames(&mut self, wanted: &[usize]) -> Result<Frames> {
         // A decoder is a parser of untrusted bytes; whatever it does, one bad video must not end a run.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(wanted)));
+        let outcome = caught(|| self.decode(wanted));
         outcome.unwrap_or_else(|_| Err(VideoError::corrupt(&self.path, "the decoder gave up on the video stream")))
     }
 
