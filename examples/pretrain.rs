@@ -1,12 +1,12 @@
 //! Pretrains SViTT through a curriculum of stages: on the built-in `shapes` benchmark, or on your own videos.
 
 use clap::Parser;
-use svitt::program::positive;
-use svitt::terminal::say;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::config::Preset;
+use svitt::program::positive;
+use svitt::terminal::say;
 use svitt::train::{FirstWeights, Report, RunOptions, Source, StopSignal, place, pretrain, table};
 use svitt::{Error, Result};
 
