@@ -89,7 +89,11 @@ impl Source {
     pub fn digest(&self) -> Vec<u8> {
         match &self.kind {
             Kind::Shapes(_) => Vec::new(),
-            Kind::Videos { records, .. } => Sha256::digest(format!("{records:?}")).to_vec(),
+            Kind::Videos { records, .. } => {
+                let mut hash = Sha256::new();
+                records.iter().for_each(|record| hash.update(format!("{record:?}")));
+                hash.finalize().to_vec()
+            }
         }
     }
 
