@@ -31,6 +31,9 @@ use crate::guard::caught;
 /// Largest sample that is read: a raw 4K picture has 12 MB.
 const MOST_SAMPLE_BYTES: usize = 64 << 20;
 
+/// Largest picture that is decoded: the largest of any H.264 level.
+const MOST_PIXELS: usize = 139_264 * 256;
+
 /// Words of decoder messages that mean a coding tool it lacks; its other refusals mean damage.
 const LACKING: [&str; 5] = ["interlace", "explicit B", "FMO", "SP/SI", "4:2:0"];
 
@@ -250,9 +253,12 @@ impl NativeVideo {
             }
         };
         let convertible = format.and_then(|(width, height, colour)| Some((width, height, Gains::new(colour)?)));
-        let Some((width, height, gains)) = convertible.filter(|(width, height, _)| width * height > 0) else {
+        let Some((width, height, gains)) = convertible.filter(|(width, height, _)| *width > 0 && *height > 0) else {
             return Err(VideoError::unsupported(&self.path, "this profile of its codec (8-bit 4:2:0 frames only)"));
         };
+        if width.saturating_mul(height) > MOST_PIXELS {
+            return Err(VideoError::unsupported(&self.path, format!("pictures of {width} x {height}")));
+        }
         // The program spreads chroma differently over an odd number of rows, by up to 160 levels at edges.
         if height % 2 == 1 {
             return Err(VideoError::unsupported(&self.path, "pictures with an odd number of rows"));
