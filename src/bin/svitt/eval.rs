@@ -104,7 +104,7 @@ pub fn run(args: Args) -> Result<()> {
     let (dump, json) = (args.dump.clone(), args.json.clone());
     [&dump, &json].into_iter().flatten().try_for_each(|path| output::check_folder(path))?;
     let options = options(benchmark, backend, args)?;
-    eprintln!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend);
+    svitt::terminal::note(format!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend));
     let Evaluation { report, queries } = dispatch(backend, Evaluate(options))??;
     output::print(&report.to_string())?;
     if let Some(path) = dump {

@@ -5,6 +5,7 @@ use super::reduce::{Reduce, reducer};
 use super::team::Member;
 use super::{gradients, replica};
 use crate::backend::TrainBackend;
+use crate::guard::caught;
 use crate::model::reseed_dropout;
 use crate::train::expand::trainable;
 use crate::train::learner::{Components, StagePlan, Trainee};
@@ -13,7 +14,6 @@ use crate::{Error, Result};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn_train::Learner;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -156,12 +156,11 @@ pub fn help<B: TrainBackend, M: Trainee<B>>(
     devices: &[B::Device],
     start: Helper<B, M>,
 ) {
-    let life = catch_unwind(AssertUnwindSafe(|| steps(plan, member, devices, start)));
-    let failure = match life {
+    let failure = match caught(|| steps(plan, member, devices, start)) {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
-        Err(panic) => Error::Training {
-            problem: format!("worker {} broke down: {}", member.rank(), message(&*panic)),
+        Err(said) => Error::Training {
+            problem: format!("worker {} broke down: {said}", member.rank()),
             remedy: "report this as a bug".into(),
         },
     };
@@ -187,10 +186,4 @@ fn steps<B: TrainBackend, M: Trainee<B>>(
         worker.step(plan, &mut learner, &mut state, &mut window, &mut || feed.next())?;
     }
     Ok(())
-}
-
-/// What a panic said.
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
 }
