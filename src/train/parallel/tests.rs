@@ -131,7 +131,9 @@ fn who_waits_for_a_worker_that_failed_goes_too_and_the_first_error_stays() {
         let failure = |problem: &str| Some(Error::Training { problem: problem.into(), remedy: "none".into() });
         team.dissolve(failure("the first"));
         team.dissolve(failure("the second"));
-        waiting.map(|worker| assert_eq!(worker.join().unwrap().unwrap_err(), Gone));
+        for worker in waiting {
+            assert_eq!(worker.join().unwrap().unwrap_err(), Gone);
+        }
     });
     assert_eq!(team.member(1).exchange(1).unwrap_err(), Gone);
     assert!(team.take_failure().unwrap().to_string().contains("the first"));
