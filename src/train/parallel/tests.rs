@@ -101,7 +101,7 @@ where
     assert!((first - loss).abs() < 1e-6 * loss && first == second, "{first} {second} {loss}");
     let [all, worst] = relative(&mean, &expected);
     println!("two workers against the double batch: {all:.1e}, {worst:.1e} in the worst parameter");
-    assert!(all < 1e-6 && worst < 1e-5, "off by {all}, {worst}");
+    assert!(all < 1e-6 && worst < 2e-6, "off by {all}, {worst}");
     assert_eq!(mean, other);
 }
 
