@@ -8,9 +8,8 @@ use svitt::config::Preset;
 use svitt::train::{FirstWeights, Report, RunOptions, Source, StopSignal, place, pretrain, table};
 use svitt::{Error, Result};
 
-/// glibc's allocator returns large tensors to the kernel after every operation, and page faults then dominate.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/bin/svitt/allocator.rs"]
+mod allocator;
 
 /// Train a sparse video-text transformer, clip lengths growing stage by stage.
 #[derive(Parser)]
@@ -116,6 +115,7 @@ fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn main() -> ExitCode {
+    allocator::keep_pages();
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ Error::Interrupted(_)) => {

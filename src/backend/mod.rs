@@ -3,15 +3,20 @@
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub mod host;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
+pub(crate) mod product;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
 pub(crate) mod vector;
 
+use crate::fused::{AdamWOps, LayerOps};
+use crate::sparse::SparseOps;
+use crate::tokens::SelectOps;
 use crate::{Error, Result};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use std::str::FromStr;
 
 /// What the model needs of a backend: Burn's own operations and this crate's, each with a portable default.
-pub trait SvittBackend: Backend + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps {}
-impl<B: Backend + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps> SvittBackend for B {}
+pub trait SvittBackend: Backend + LayerOps + AdamWOps + SparseOps + SelectOps {}
+impl<B: Backend + LayerOps + AdamWOps + SparseOps + SelectOps> SvittBackend for B {}
 
 /// A backend that can train: its gradients are computed on an inner [`SvittBackend`].
 pub trait TrainBackend: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend> {}

@@ -85,31 +85,18 @@ pub fn linear_gelu<B: FusedOps, const D: usize>(x: Tensor<B, D>, linear: &Linear
     widen(float(B::bias_gelu(raw(y), raw(bias))), shape)
 }
 
-/// residual + scale ⊙ (x · W + b): a branch of a pre-norm layer, joined. `x` `[.., input]`, `residual` and the output
-/// `[.., output]`, `scale` `[output]`.
-pub fn linear_scaled_residual<B: FusedOps, const D: usize>(
-    residual: Tensor<B, D>,
-    x: Tensor<B, D>,
-    linear: &Linear<B>,
-    scale: Tensor<B, 1>,
-) -> Tensor<B, D> {
-    let (shape, bias) = (x.dims(), bias(linear));
-    let y = rows(x).matmul(linear.weight.val());
-    widen(float(B::scaled_residual(raw(rows(residual)), raw(y), raw(bias), raw(scale))), shape)
-}
-
-fn bias<B: Backend>(linear: &Linear<B>) -> Tensor<B, 1> {
+pub(super) fn bias<B: Backend>(linear: &Linear<B>) -> Tensor<B, 1> {
     let output = linear.weight.dims()[1];
     linear.bias.as_ref().map_or_else(|| Tensor::zeros([output], &linear.weight.device()), |bias| bias.val())
 }
 
-fn rows<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 2> {
+pub(super) fn rows<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 2> {
     let width = x.dims()[D - 1];
     let rows = x.shape().num_elements() / width.max(1);
     x.reshape([rows, width])
 }
 
-fn widen<B: Backend, const D: usize>(rows: Tensor<B, 2>, mut shape: [usize; D]) -> Tensor<B, D> {
+pub(super) fn widen<B: Backend, const D: usize>(rows: Tensor<B, 2>, mut shape: [usize; D]) -> Tensor<B, D> {
     shape[D - 1] = rows.dims()[1];
     rows.reshape(shape)
 }

@@ -1,6 +1,9 @@
 //! Kernels, portable siblings and Burn's own derivative against each other, on odd sizes.
 
-use super::{FusedOps, layer_norm, linear_gelu, linear_scaled_residual, portable};
+use super::{
+    FeedForwardWeights, FusedOps, Join, LayerOps, LinearWeights, NormWeights, feed_forward, layer_norm, layer_portable,
+    linear_gelu, linear_residual, norm_linear, portable,
+};
 use crate::rng::Rng;
 use burn::backend::Autodiff;
 use burn::module::Param;
@@ -87,7 +90,33 @@ fn linear_gelu_agrees<B: FusedOps>() {
     agree::<B, 3>(&inputs, "gelu", fused, |[x, w, b]| portable::bias_gelu(x.clone().matmul(w.clone()), vector(b)));
 }
 
-fn scaled_residual_agrees<B: FusedOps>() {
+fn norm_linear_agrees<B: LayerOps>() {
+    let inputs = [
+        random(16, [141, 11], 1.5),
+        random(17, [1, 11], 1.0),
+        random(18, [1, 11], 1.0),
+        random(19, [11, 19], 0.6),
+        random(20, [1, 19], 1.0),
+    ];
+    let fused = |[x, g, b, w, c]: &[Tensor<A<B>, 2>; 5]| {
+        norm_linear(x.clone(), &norm_of(g, b), 1e-12, w.clone(), vector(c))
+    };
+    agree::<B, 5>(&inputs, "norm and linear", fused, |[x, g, b, w, c]| {
+        portable::layer_norm(x.clone(), vector(g), vector(b), 1e-12).0.matmul(w.clone()) + c.clone()
+    });
+}
+
+/// 141 rows as three samples of 47, without and with stochastic depth, one sample dropped.
+fn keeps<B: Backend>() -> [Option<Tensor<B, 1>>; 2] {
+    [None, Some(Tensor::from_data([1.25, 0.0, 1.25], &Default::default()))]
+}
+
+fn factors<B: Backend>(keep: &Option<Tensor<B, 1>>) -> Tensor<B, 2> {
+    let keep = keep.clone().unwrap_or_else(|| Tensor::ones([3], &Default::default()));
+    keep.reshape([3, 1]).expand([3, 47]).reshape([141, 1])
+}
+
+fn linear_residual_agrees<B: LayerOps>() {
     let inputs = [
         random(7, [141, 19], 1.0),
         random(8, [141, 7], 1.0),
@@ -95,12 +124,83 @@ fn scaled_residual_agrees<B: FusedOps>() {
         random(10, [1, 19], 1.0),
         random(11, [1, 19], 0.3),
     ];
-    let fused = |[r, x, w, b, s]: &[Tensor<A<B>, 2>; 5]| {
-        linear_scaled_residual(r.clone(), x.clone(), &linear_of(w, b), vector(s))
-    };
-    agree::<B, 5>(&inputs, "residual", fused, |[r, x, w, b, s]| {
-        portable::scaled_residual(r.clone(), x.clone().matmul(w.clone()), vector(b), vector(s))
-    });
+    for keep in keeps::<A<B>>() {
+        let fused = |[r, x, w, b, s]: &[Tensor<A<B>, 2>; 5]| {
+            linear_residual(r.clone(), x.clone(), &linear_of(w, b), vector(s), keep.clone())
+        };
+        agree::<B, 5>(&inputs, "residual", fused, |[r, x, w, b, s]| {
+            r.clone() + (x.clone().matmul(w.clone()) + b.clone()) * s.clone() * factors(&keep)
+        });
+    }
+}
+
+/// x, γ, β, W1, b1, W2, b2, λ.
+fn feed_forward_inputs<B: Backend>() -> [Tensor<B, 2>; 8] {
+    [
+        random(21, [141, 13], 1.5),
+        random(22, [1, 13], 1.0),
+        random(23, [1, 13], 1.0),
+        random(24, [13, 29], 0.5),
+        random(25, [1, 29], 0.5),
+        random(26, [29, 13], 0.4),
+        random(27, [1, 13], 1.0),
+        random(28, [1, 13], 0.3),
+    ]
+}
+
+fn feed_forward_agrees<B: LayerOps>() {
+    for keep in keeps::<A<B>>() {
+        let fused = |[x, g, b, w1, b1, w2, b2, s]: &[Tensor<A<B>, 2>; 8]| {
+            let (up, down) = (linear_of(w1, b1), linear_of(w2, b2));
+            feed_forward(x.clone(), (&norm_of(g, b), 1e-12), [&up, &down], vector(s), keep.clone())
+        };
+        agree::<B, 8>(&feed_forward_inputs(), "feed-forward", fused, |[x, g, b, w1, b1, w2, b2, s]| {
+            let normed = portable::layer_norm(x.clone(), vector(g), vector(b), 1e-12).0;
+            let hidden = portable::bias_gelu(normed.matmul(w1.clone()), vector(b1));
+            x.clone() + (hidden.matmul(w2.clone()) + b2.clone()) * s.clone() * factors(&keep)
+        });
+    }
+}
+
+fn flat<B: Backend>(x: burn::tensor::ops::FloatTensor<B>) -> Vec<f32> {
+    let length = burn::tensor::TensorMetadata::shape(&x).num_elements();
+    let x = B::float_reshape(x, burn::tensor::Shape::from([length]));
+    host(Tensor::<B, 1>::from_primitive(burn::tensor::TensorPrimitive::Float(x)))
+}
+
+/// The portable layer operations run on GPUs; hold them against the kernels.
+fn the_portable_layers_agree<B: LayerOps>() {
+    let vector = |x: &Tensor<B, 2>| vector(x).into_primitive().tensor();
+    let matrix = |x: &Tensor<B, 2>| x.clone().into_primitive().tensor();
+    let [x, g, b, w1, b1, w2, b2, s] = feed_forward_inputs::<B>();
+    let grad = random::<B, 2>(29, [141, 13], 1.0);
+    for keep in keeps::<B>() {
+        let weights = || FeedForwardWeights {
+            norm: NormWeights { gamma: vector(&g), beta: vector(&b), epsilon: 1e-12 },
+            up: LinearWeights { weight: matrix(&w1), bias: vector(&b1) },
+            down: LinearWeights { weight: matrix(&w2), bias: vector(&b2) },
+            join: Join { scale: vector(&s), keep: keep.clone().map(|keep| keep.into_primitive().tensor()) },
+        };
+        let (y, saved) = B::feed_forward(matrix(&x), weights(), true);
+        let (expected, portable_saved) = layer_portable::feed_forward::<B>(matrix(&x), weights(), true);
+        close(&flat::<B>(y), &flat::<B>(expected), "feed-forward");
+        let found = B::feed_forward_backward(matrix(&x), weights(), saved.unwrap(), matrix(&grad));
+        let saved = portable_saved.unwrap();
+        let expected = layer_portable::feed_forward_backward::<B>(matrix(&x), weights(), saved, matrix(&grad));
+        for (i, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+            close(&flat::<B>(found), &flat::<B>(expected), &format!("feed-forward gradient {i}"));
+        }
+        let (down, join) = (|| weights().down, || weights().join);
+        let hidden = random::<B, 2>(30, [141, 29], 1.0);
+        let found = B::linear_residual(matrix(&x), matrix(&hidden), down(), join());
+        let expected = layer_portable::linear_residual::<B>(matrix(&x), matrix(&hidden), down(), join());
+        close(&flat::<B>(found), &flat::<B>(expected), "residual");
+        let found = B::linear_residual_backward(matrix(&hidden), down(), join(), matrix(&grad));
+        let expected = layer_portable::linear_residual_backward::<B>(matrix(&hidden), down(), join(), matrix(&grad));
+        for (i, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+            close(&flat::<B>(found), &flat::<B>(expected), &format!("residual gradient {i}"));
+        }
+    }
 }
 
 /// The portable backwards run where a backend has no kernels; hold them against the kernels' results.
@@ -140,4 +240,12 @@ macro_rules! on_cpu_backends {
         mod flex { $(#[test] fn $test() { super::$test::<burn_flex::Flex>() })+ }
     };
 }
-on_cpu_backends!(layer_norm_agrees, linear_gelu_agrees, scaled_residual_agrees, the_portable_backwards_agree);
+on_cpu_backends!(
+    layer_norm_agrees,
+    linear_gelu_agrees,
+    norm_linear_agrees,
+    linear_residual_agrees,
+    feed_forward_agrees,
+    the_portable_backwards_agree,
+    the_portable_layers_agree,
+);

@@ -3,7 +3,7 @@
 use super::init::Init;
 use crate::backend::SvittBackend;
 use crate::config::VideoConfig;
-use crate::fused::{layer_norm, linear_gelu, linear_scaled_residual};
+use crate::fused::{feed_forward, linear_residual, norm_linear};
 use crate::rng::Rng;
 use crate::sparse::{BlockGraph, RelativeBias, class_attention, sparse_attention};
 use crate::tokens::TokenMap;
@@ -77,22 +77,20 @@ impl<B: Backend> VideoLayer<B> {
         RelativeBias { table: self.position_table.val(), coords: map.coords.clone(), centre: self.centre }
     }
 
-    fn qkv(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let no_key_bias = self.query_bias.val().zeros_like();
-        let bias = Tensor::cat(vec![self.query_bias.val(), no_key_bias, self.value_bias.val()], 0);
-        let [batch, s, d] = x.dims();
-        let rows = x.reshape([batch * s, d]).matmul(self.qkv.val()) + bias.unsqueeze();
-        rows.reshape([batch, s, 3 * d])
+    /// Queries and values have a bias, keys have none: `[3d]`.
+    fn qkv_bias(&self) -> Tensor<B, 1> {
+        let query = self.query_bias.val();
+        Tensor::cat(vec![query.clone(), query.zeros_like(), self.value_bias.val()], 0)
     }
 
-    /// What every sample's branch is multiplied with, `[batch, 1, 1]`: 0 with the layer's probability, else what keeps
+    /// What every sample's branch is multiplied with, `[batch]`: 0 with the layer's probability, else what keeps
     /// the mean; none where nothing is dropped. `path` tells the two branches apart.
-    fn drop_path(&self, batch: usize, seed: Option<u64>, path: u64) -> Option<Tensor<B, 3>> {
+    fn drop_path(&self, batch: usize, seed: Option<u64>, path: u64) -> Option<Tensor<B, 1>> {
         let seed = seed.filter(|_| self.drop_path > 0.0)?;
         let mut rng = Rng::new(seed, &[path]);
         let scale = (1.0 / (1.0 - self.drop_path)) as f32;
         let kept: Vec<f32> = (0..batch).map(|_| if rng.chance(self.drop_path) { 0.0 } else { scale }).collect();
-        Some(Tensor::from_data(TensorData::new(kept, [batch, 1, 1]), &self.lambda_1.device()))
+        Some(Tensor::from_data(TensorData::new(kept, [batch]), &self.lambda_1.device()))
     }
 }
 
@@ -107,30 +105,16 @@ impl<B: SvittBackend> VideoLayer<B> {
         want_class_attention: bool,
     ) -> LayerOutput<B> {
         let bias = self.bias(map);
-        let qkv = self.qkv(layer_norm(hidden.clone(), &self.norm_before, self.epsilon));
+        let keep = |path| self.drop_path(hidden.dims()[0], drop_path_seed, path);
+        let (keep_attention, keep_feed_forward) = (keep(0), keep(1));
+        let (qkv, qkv_bias) = (self.qkv.val(), self.qkv_bias());
+        let qkv = norm_linear(hidden.clone(), &self.norm_before, self.epsilon, qkv, qkv_bias);
         let class_attention = want_class_attention.then(|| class_attention(&qkv, &bias));
         let attended = sparse_attention(qkv, &bias, graph).out;
-        let hidden = self.join(hidden, attended, &self.attention_out, &self.lambda_1, drop_path_seed, 0);
-        let inner = linear_gelu(layer_norm(hidden.clone(), &self.norm_after, self.epsilon), &self.up);
-        let hidden = self.join(hidden, inner, &self.down, &self.lambda_2, drop_path_seed, 1);
+        let lambda = self.lambda_1.val();
+        let hidden = linear_residual(hidden, attended, &self.attention_out, lambda, keep_attention);
+        let norm = (&self.norm_after, self.epsilon);
+        let hidden = feed_forward(hidden, norm, [&self.up, &self.down], self.lambda_2.val(), keep_feed_forward);
         LayerOutput { hidden, class_attention }
-    }
-
-    /// hidden + drop path(λ ⊙ linear(branch)).
-    fn join(
-        &self,
-        hidden: Tensor<B, 3>,
-        branch: Tensor<B, 3>,
-        linear: &Linear<B>,
-        lambda: &Param<Tensor<B, 1>>,
-        drop_path_seed: Option<u64>,
-        path: u64,
-    ) -> Tensor<B, 3> {
-        match self.drop_path(hidden.dims()[0], drop_path_seed, path) {
-            None => linear_scaled_residual(hidden, branch, linear, lambda.val()),
-            Some(kept) => {
-                hidden.clone() + linear_scaled_residual(hidden.zeros_like(), branch, linear, lambda.val()) * kept
-            }
-        }
     }
 }

@@ -2,8 +2,10 @@
 
 mod map;
 mod order;
+mod rows;
 mod select;
 
 pub use map::TokenMap;
 pub use order::token_order;
+pub use rows::RowOps;
 pub use select::{SelectOps, gather_patches, keep_top};

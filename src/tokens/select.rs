@@ -1,12 +1,13 @@
 //! Order-preserving selection of the k best tokens (SPEC §1b).
 
+use super::rows::{RowOps, take_rows};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Int, Tensor, TensorPrimitive};
 
 /// Selection as a backend operation; the default never leaves the device and sorts nothing (Burn 0.21 sorts on the
 /// host).
-pub trait SelectOps: Backend {
+pub trait SelectOps: Backend + RowOps {
     /// The positions of the `k` largest of `scores` `[batch, tokens]`, ascending, `[batch, k]`; of equal scores the
     /// lower position wins.
     fn keep_top(scores: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
@@ -27,12 +28,9 @@ pub fn keep_top<B: SelectOps>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, In
 
 /// Keeps the class token and the patches at `positions` `[batch, k]` of `x` `[batch, 1 + tokens, d]`:
 /// `[batch, 1 + k, d]`. Differentiable with respect to the kept tokens.
-pub fn gather_patches<B: Backend>(x: Tensor<B, 3>, positions: &Tensor<B, 2, Int>) -> Tensor<B, 3> {
-    let [batch, k] = positions.dims();
-    let d = x.dims()[2];
-    let class = Tensor::zeros([batch, 1], &x.device());
-    let index = Tensor::cat(vec![class, positions.clone() + 1], 1);
-    x.gather(1, index.unsqueeze_dim::<3>(2).expand([batch, k + 1, d]))
+pub fn gather_patches<B: RowOps>(x: Tensor<B, 3>, positions: &Tensor<B, 2, Int>) -> Tensor<B, 3> {
+    let class = Tensor::zeros([positions.dims()[0], 1], &x.device());
+    take_rows(x, Tensor::cat(vec![class, positions.clone() + 1], 1))
 }
 
 /// Ranks by comparison: a token is kept if fewer than `k` others beat it. O(tokens²) comparisons.

@@ -7,6 +7,7 @@ use super::input::{StepInput, StepKey, StepOutput};
 use super::journal::{Journal, LogLine, Losses};
 use super::progress::{LogMetric, Progress, Sentence};
 use super::{Accumulator, AdamW, Checkpoints, RunState, WarmupCosine};
+use crate::backend::TrainBackend;
 use crate::profile::peak_memory_mb;
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
@@ -102,7 +103,7 @@ pub struct StageOutcome<M> {
 ///
 /// # Errors
 /// A batch that cannot be read, a full disk, losses that stay non-finite, or an interruption (after saving).
-pub fn train_stage<B: AutodiffBackend, M: Trainee<B>>(
+pub fn train_stage<B: TrainBackend, M: Trainee<B>>(
     plan: StagePlan,
     desk: StageDesk,
     state: RunState,
@@ -162,7 +163,7 @@ impl Window {
     }
 }
 
-impl<B: AutodiffBackend, M: Trainee<B>> SupervisedLearningStrategy<Components<B, M>> for StageLoop<B> {
+impl<B: TrainBackend, M: Trainee<B>> SupervisedLearningStrategy<Components<B, M>> for StageLoop<B> {
     fn fit(
         &self,
         components: TrainingComponents<Components<B, M>>,
@@ -179,7 +180,7 @@ impl<B: AutodiffBackend, M: Trainee<B>> SupervisedLearningStrategy<Components<B,
     }
 }
 
-impl<B: AutodiffBackend> StageLoop<B> {
+impl<B: TrainBackend> StageLoop<B> {
     fn steps<M: Trainee<B>>(
         &self,
         learner: &mut Learner<Components<B, M>>,

@@ -2,6 +2,7 @@
 //!
 //! A command is a module with `Args` and `run`; it joins by its `mod` line and its line in `commands!`.
 
+mod allocator;
 mod bench;
 mod data;
 mod eval;
@@ -14,10 +15,6 @@ mod profile;
 use clap::{Parser, error::ErrorKind};
 use std::process::ExitCode;
 use svitt::Result;
-
-/// glibc hands large tensors back to the kernel after every step; the page faults cost a quarter of the time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Sparse video-text transformers: evaluate, convert, measure.
 #[derive(Parser)]
@@ -56,6 +53,7 @@ commands! {
 
 /// 0 only on success; 2 and one sentence on standard error otherwise.
 fn main() -> ExitCode {
+    allocator::keep_pages();
     let result = match Cli::try_parse() {
         Ok(cli) => cli.command.run().map_err(|e| e.to_string()),
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
