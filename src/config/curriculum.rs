@@ -84,6 +84,10 @@ pub struct Stage {
     /// Program lengths drawn from the `shapes` benchmark; ignored with `--annotations`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<usize>,
+    /// How many clips of a `shapes` batch show the same object, with different programs: above 1, the batch holds the
+    /// negatives that only time tells apart. Ignored with `--annotations`.
+    #[serde(default = "one")]
+    pub clips_per_object: usize,
 }
 
 fn no_warmup() -> Span {
@@ -128,7 +132,8 @@ impl Stage {
 
     fn validate(&self, model: &ModelConfig) -> Result<()> {
         let setting = |key: &str| format!("stages.{}.{key}", self.name);
-        let positive = [("frames", self.frames), ("batch", self.batch), ("accumulate", self.accumulate)];
+        let positive = [("frames", self.frames), ("batch", self.batch), ("accumulate", self.accumulate),
+            ("clips_per_object", self.clips_per_object)];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::setting(setting(key), "is 0", "use 1 or more"));
         }

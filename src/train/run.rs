@@ -9,7 +9,7 @@ use super::{
     Validator, WarmupCosine, expand, page, train_stage, write_json,
 };
 use crate::backend::{SvittBackend, TrainBackend};
-use crate::config::{ModelConfig, Preset, Stage};
+use crate::config::{LossWeights, ModelConfig, Preset, Stage};
 use crate::data::Loader;
 use crate::loss::MaskRules;
 use crate::model::{Objective, Svitt};
@@ -284,7 +284,9 @@ pub(super) fn recipe(options: &RunOptions) -> Recipe {
         never: vec![special.pad, special.cls],
         always: options.source.keywords(),
     };
-    Recipe { objective: Objective::default(), masking: Some(masking), ..Recipe::default() }
+    let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
+    let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
+    Recipe { objective, masking: Some(masking), ..Recipe::default() }
 }
 
 /// The row of the report for `model`, trained as `stage` says up to `state`.

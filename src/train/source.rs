@@ -106,7 +106,8 @@ impl Source {
                     Span::Epochs(_) => SHAPES_EPOCH,
                 };
                 let config = ShapesConfig { segments: settings.segments.clone(), ..(**config).clone() };
-                Arc::new(ShapesDataset::new(&config, Split::Train, frames, items, seed)?)
+                let data = ShapesDataset::new(&config, Split::Train, frames, items, seed)?;
+                Arc::new(data.with_clips_per_object(settings.clips_per_object))
             }
             Kind::Videos { records, media } => {
                 let clips = ClipSettings::train(frames, size, self.flip, seed);
@@ -115,7 +116,8 @@ impl Source {
         };
         dataset.left_out().iter().for_each(|left| eprintln!("warning: {}: {}; left out", left.media, left.reason));
         let collate = TextCollate::new(self.tokenizer.clone(), self.text_tokens, frames, size);
-        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(settings.batch, seed))
+        let row = if self.is_shapes() { settings.clips_per_object } else { 1 };
+        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(settings.batch, seed).with_rows(row))
     }
 
     /// What stages of `frames` frames are measured on.

@@ -7,7 +7,7 @@ use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::config::ClipEnsemble;
 use svitt::data::{Benchmark, Split};
 use svitt::eval::{ClipSampling, DATA, EvalOptions, Evaluation, FrameOrder, evaluate};
-use svitt::weights::checkpoint::is_checkpoint;
+use svitt::weights::given_or_newest;
 use svitt::{Error, Result};
 
 /// Evaluate a checkpoint on a benchmark, stating the full protocol
@@ -139,7 +139,7 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
         batch: args.batch,
         features: (!args.no_cache).then_some(args.features),
         backend: backend.name().into(),
-        ..EvalOptions::new(benchmark, checkpoint(args.checkpoint)?)
+        ..EvalOptions::new(benchmark, given_or_newest(args.checkpoint)?)
     })
 }
 
@@ -155,24 +155,4 @@ fn ensemble(name: &str) -> Result<ClipEnsemble> {
     all.into_iter()
         .find(|ensemble| ensemble.name() == name)
         .ok_or_else(|| Error::setting("--ensemble", format!("`{name}` is not known"), "use lse, mean or max"))
-}
-
-/// The folder given, or the newest one under `runs`.
-pub fn checkpoint(given: Option<PathBuf>) -> Result<PathBuf> {
-    if let Some(folder) = given {
-        return Ok(folder);
-    }
-    newest(Path::new("runs"), 3).map(|(_, folder)| folder).ok_or_else(|| {
-        let remedy = "give --checkpoint DIR, or make one with `cargo run --release --example pretrain`";
-        Error::setting("--checkpoint", "is missing, and there is no checkpoint under ./runs", remedy)
-    })
-}
-
-fn newest(folder: &Path, depth: usize) -> Option<(std::time::SystemTime, PathBuf)> {
-    if is_checkpoint(folder) {
-        let changed = std::fs::metadata(folder).and_then(|facts| facts.modified()).ok()?;
-        return Some((changed, folder.to_path_buf()));
-    }
-    let entries = std::fs::read_dir(folder).ok().filter(|_| depth > 0)?;
-    entries.flatten().filter(|entry| entry.path().is_dir()).filter_map(|entry| newest(&entry.path(), depth - 1)).max()
 }

@@ -11,6 +11,7 @@ mod import;
 mod output;
 mod parity;
 mod profile;
+mod visualize;
 
 use clap::{Parser, error::ErrorKind};
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ commands! {
     finetune => Finetune,
     import => Import,
     parity => Parity,
+    visualize => Visualize,
 }
 
 /// 0 only on success; 2 and one sentence on standard error otherwise.
