@@ -132,8 +132,12 @@ impl Stage {
 
     fn validate(&self, model: &ModelConfig) -> Result<()> {
         let setting = |key: &str| format!("stages.{}.{key}", self.name);
-        let positive = [("frames", self.frames), ("batch", self.batch), ("accumulate", self.accumulate),
-            ("clips_per_object", self.clips_per_object)];
+        let positive = [
+            ("frames", self.frames),
+            ("batch", self.batch),
+            ("accumulate", self.accumulate),
+            ("clips_per_object", self.clips_per_object),
+        ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::setting(setting(key), "is 0", "use 1 or more"));
         }

@@ -5,9 +5,9 @@
 use super::layer_portable as portable;
 use super::op::{FusedOps, bias, float, raw, rows, widen};
 use burn::nn::{LayerNorm, Linear};
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::Tensor;
 
 /// γ and β `[d]`, and what is added to the variance.
 #[derive(Clone, Debug)]

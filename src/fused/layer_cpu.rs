@@ -124,8 +124,7 @@ fn kept_gradient(mut grad: Vec<f32>, d: usize, kept: &Kept) -> Vec<f32> {
 
 fn norm_linear<B: HostBackend>(x: T<B>, norm: NormWeights<T<B>>, linear: LinearWeights<T<B>>) -> (T<B>, T<B>) {
     let ([rows, d], [_, output], device) = (dims::<B>(&x), dims::<B>(&linear.weight), B::float_device(&x));
-    let [x, gamma, beta, weight, bias] =
-        [&x, &norm.gamma, &norm.beta, &linear.weight, &linear.bias].map(B::values);
+    let [x, gamma, beta, weight, bias] = [&x, &norm.gamma, &norm.beta, &linear.weight, &linear.bias].map(B::values);
     let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
     let y = affine(&rows::normed(&x, &gamma, &beta, &stats), [rows, d, output], &weight, &bias);
     (write::<B, 2>(y, [rows, output], &device), write::<B, 2>(stats, [rows, 2], &device))
@@ -165,16 +164,10 @@ fn norm_linear_backward<B: HostBackend>(
     [write::<B, 2>(dx, [rows, d], &device), dgamma, dbeta, dweight, write::<B, 1>(dbias, [output], &device)]
 }
 
-fn linear_residual<B: HostBackend>(
-    residual: T<B>,
-    x: T<B>,
-    linear: LinearWeights<T<B>>,
-    join: Join<T<B>>,
-) -> T<B> {
+fn linear_residual<B: HostBackend>(residual: T<B>, x: T<B>, linear: LinearWeights<T<B>>, join: Join<T<B>>) -> T<B> {
     let ([rows, input], [_, d], device) = (dims::<B>(&x), dims::<B>(&linear.weight), B::float_device(&x));
     let keep = join.keep.as_ref().map(B::values);
-    let [residual, x, weight, bias, scale] =
-        [&residual, &x, &linear.weight, &linear.bias, &join.scale].map(B::values);
+    let [residual, x, weight, bias, scale] = [&residual, &x, &linear.weight, &linear.bias, &join.scale].map(B::values);
     let kept = Kept::new(keep.as_deref(), rows);
     let out = branch(&residual, &x, [rows, input, d], [&weight, &bias, &scale], &kept);
     write::<B, 2>(out, [rows, d], &device)
@@ -190,8 +183,7 @@ fn linear_residual_backward<B: HostBackend>(
     let keep = join.keep.as_ref().map(B::values);
     let [x, weight, bias, scale] = [&x, &linear.weight, &linear.bias, &join.scale].map(B::values);
     let mut grad = kept_gradient(take::<B>(grad), d, &Kept::new(keep.as_deref(), rows));
-    let [dweight, dbias, dscale] =
-        branch_gradients(&x, [rows, input, d], [&weight, &bias, &scale], &mut grad);
+    let [dweight, dbias, dscale] = branch_gradients(&x, [rows, input, d], [&weight, &bias, &scale], &mut grad);
     let dx = parallel_product([rows, input, d], View::rows(&grad, d), View::rows(&weight, d).t(), None);
     let [dbias, dscale] = [dbias, dscale].map(|sums| write::<B, 1>(sums, [d], &device));
     let dweight = write::<B, 2>(dweight, [input, d], &device);

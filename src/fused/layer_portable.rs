@@ -48,8 +48,7 @@ pub(super) fn linear_residual_backward<B: FusedOps>(
 ) -> [FloatTensor<B>; 4] {
     let grad = kept::<B>(float(grad), join.keep);
     let (scale, weight) = (float::<B, 1>(join.scale), float::<B, 2>(linear.weight));
-    let (dweight, dbias, dscale) =
-        joined_backward::<B>(float(x), &weight, float(linear.bias), &scale, grad.clone());
+    let (dweight, dbias, dscale) = joined_backward::<B>(float(x), &weight, float(linear.bias), &scale, grad.clone());
     let dx = (grad * scale.unsqueeze()).matmul(weight.transpose());
     [raw(dx), raw(dweight), raw(dbias), raw(dscale)]
 }

@@ -94,9 +94,7 @@ pub(super) fn normed(x: &[f32], gamma: &[f32], beta: &[f32], stats: &[f32]) -> V
                 arch.dispatch(
                     #[inline(always)]
                     || {
-                        for ((y, x), stats) in
-                            y.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(stats.chunks_exact(2))
-                        {
+                        for ((y, x), stats) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(stats.chunks_exact(2)) {
                             for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
                                 y.write((x - stats[0]) * stats[1] * g + b);
                             }
@@ -215,8 +213,7 @@ pub(super) fn joined(x: &[f32], y: &[f32], bias: &[f32], scale: &[f32]) -> Vec<f
                     arch.dispatch(
                         #[inline(always)]
                         || {
-                            for ((out, x), y) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(y.chunks_exact(d))
-                            {
+                            for ((out, x), y) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(y.chunks_exact(d)) {
                                 for ((((out, x), y), b), s) in out.iter_mut().zip(x).zip(y).zip(bias).zip(scale) {
                                     out.write(x + (y + b) * s);
                                 }

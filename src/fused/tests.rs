@@ -98,9 +98,8 @@ fn norm_linear_agrees<B: LayerOps>() {
         random(19, [11, 19], 0.6),
         random(20, [1, 19], 1.0),
     ];
-    let fused = |[x, g, b, w, c]: &[Tensor<A<B>, 2>; 5]| {
-        norm_linear(x.clone(), &norm_of(g, b), 1e-12, w.clone(), vector(c))
-    };
+    let fused =
+        |[x, g, b, w, c]: &[Tensor<A<B>, 2>; 5]| norm_linear(x.clone(), &norm_of(g, b), 1e-12, w.clone(), vector(c));
     agree::<B, 5>(&inputs, "norm and linear", fused, |[x, g, b, w, c]| {
         portable::layer_norm(x.clone(), vector(g), vector(b), 1e-12).0.matmul(w.clone()) + c.clone()
     });

@@ -42,7 +42,15 @@ impl LoaderOptions {
         // Half of the cores read, the other half compute; more than 16 readers only fight over the disk.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = (cores / 2).clamp(1, 16);
-        Self { batch, workers, prefetch: 3, seed: 0, mode: LoaderMode::Evaluate, row: 1, limit: UnreadableLimit::default() }
+        Self {
+            batch,
+            workers,
+            prefetch: 3,
+            seed: 0,
+            mode: LoaderMode::Evaluate,
+            row: 1,
+            limit: UnreadableLimit::default(),
+        }
     }
 
     /// The same, rows of `row` items kept together.
