@@ -105,8 +105,12 @@ pub trait Task {
 /// Runs `task` on the first device of `kind`.
 ///
 /// # Errors
-/// `kind` is not compiled in, or its driver or device is missing.
+/// `kind` is not compiled in, its driver or device is missing, its memory is exhausted, or the task panics.
 pub fn dispatch<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
+    crate::guard::guarded(kind.name(), || run(kind, task))?
+}
+
+fn run<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
     match kind {
         #[cfg(feature = "ndarray")]
         BackendKind::NdArray => Ok(task.run::<burn::backend::Autodiff<burn_ndarray::NdArray>>(Default::default())),

@@ -1,7 +1,6 @@
 //! `svitt eval`: a checkpoint on a benchmark.
 
-use crate::output;
-use std::io::Write;
+use crate::{ablations, output};
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::config::ClipEnsemble;
@@ -13,7 +12,8 @@ use svitt::{Error, Result};
 /// Evaluate a checkpoint on a benchmark, stating the full protocol
 #[derive(clap::Args)]
 pub struct Args {
-    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes or shapes-qa
+    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes, shapes-qa, or ablations:
+    /// the paper's ablations on shapes
     benchmark: String,
     /// Checkpoint folder; the newest under ./runs by default
     #[arg(long)]
@@ -78,6 +78,8 @@ pub struct Args {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    grid: ablations::Args,
 }
 
 struct Evaluate(EvalOptions);
@@ -92,19 +94,21 @@ impl Task for Evaluate {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
+    if args.benchmark == ablations::NAME {
+        return ablations::run(args.grid, args.backend.as_deref(), args.json);
+    }
+    args.grid.refuse(&args.benchmark)?;
     let benchmark: Benchmark = args.benchmark.parse()?;
     refuse_without_files(benchmark, args.annotations.as_deref())?;
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let (dump, json) = (args.dump.clone(), args.json.clone());
+    [&dump, &json].into_iter().flatten().try_for_each(|path| output::check_folder(path))?;
     let options = options(benchmark, backend, args)?;
-    eprintln!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend);
+    svitt::terminal::note(format!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend));
     let Evaluation { report, queries } = dispatch(backend, Evaluate(options))??;
     output::print(&report.to_string())?;
     if let Some(path) = dump {
-        let lines: String = queries.iter().map(|query| format!("{query}\n")).collect();
-        std::fs::File::create(&path)
-            .and_then(|mut file| file.write_all(lines.as_bytes()))
-            .map_err(|e| Error::io(&path, &e))?;
+        output::write_whole(&path, &queries.iter().map(|query| format!("{query}\n")).collect::<String>())?;
     }
     output::write_json(json.as_deref(), &report)
 }
