@@ -190,7 +190,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             Some(state) => AdamW::<B>::resume(settings, state),
             None => AdamW::<B>::new(settings, self.device),
         };
-        let feed = Feed::<B>::new(loader.clone(), self.state.batches, recipe(self.options), self.device)?;
+        let feed = Feed::<B>::new(loader.clone(), self.state.batches, recipe(self.options, stage), self.device)?;
         let desk = StageDesk {
             journal: self.journal.clone(),
             checkpoints: self.checkpoints.clone(),
@@ -289,7 +289,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
 }
 
 /// Losses and masking of a run.
-pub(super) fn recipe(options: &RunOptions) -> Recipe {
+pub(super) fn recipe(options: &RunOptions, stage: &Stage) -> Recipe {
     let (tokenizer, preset) = (&options.source.tokenizer, &options.preset);
     let special = tokenizer.special();
     let masking = MaskRules {
@@ -301,7 +301,7 @@ pub(super) fn recipe(options: &RunOptions) -> Recipe {
     };
     let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
     let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
-    Recipe { objective, masking: Some(masking), ..Recipe::default() }
+    Recipe { objective, keep_range: stage.keep_range, masking: Some(masking), ..Recipe::default() }
 }
 
 /// The row of the report for `model`, trained as `stage` says up to `state`.
