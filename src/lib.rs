@@ -23,7 +23,14 @@
 //! | [`profile`] | edges, FLOPs and memory, counted |
 //! | [`mod@bench`] | the model, timed |
 //! | [`index`] | embeddings on disk, searched |
+//! | [`search`] | a folder becomes an index, a sentence a ranking of clips |
+//! | [`visualize`] | what the model keeps of a clip, drawn and counted |
 //! | [`viz`] | token maps and curves as PNG and HTML |
+//!
+//! # Quick start
+#![doc = concat!("```\n", include_str!("../examples/quickstart.rs"), "```")]
+//!
+//! [`sparse`] and [`tokens`] work in any Burn model: `examples/vit.rs` puts them into a plain vision transformer.
 //!
 //! [`config`] holds every size, rate and layer list; [`backend`] is the only place that names concrete backends.
 
@@ -41,17 +48,23 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod fused;
+pub mod fuzz;
+pub mod guard;
 pub mod index;
 pub mod loss;
 pub mod model;
 pub mod parity;
 pub mod profile;
+pub mod program;
 pub mod rng;
+pub mod search;
 pub mod sparse;
+pub mod terminal;
 pub mod text;
 pub mod tokens;
 pub mod train;
 pub mod video;
+pub mod visualize;
 pub mod viz;
 pub mod weights;
 

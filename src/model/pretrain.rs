@@ -13,6 +13,10 @@ use crate::loss::{
 use crate::rng::{Rng, key};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
+/// Distance of the keep rates that training draws: a GPU tunes its kernels once per number of tokens, and between .4
+/// and 1 these are 13.
+pub const KEEP_STEP: f64 = 0.05;
+
 /// Videos and their texts.
 #[derive(Clone, Debug)]
 pub struct Pairs<B: Backend> {
@@ -129,12 +133,23 @@ impl<B: Backend> PretrainDraws<B> {
                 graph: GraphSource::Seeded(part(0)),
                 drop_path_seed: Some(part(1)),
                 selection_seed: part(2),
+                keep_rate: None,
             },
             negatives: NegativeDraws::Gumbel(gumbel_noise(batch, &mut Rng::new(seed, &[3]), device)),
             masked: masked.map(|masked| MaskedText { ids: int(masked.ids), labels: int(masked.labels) }),
             dropout_seed: Some(part(5)),
             selection_seed: part(6),
         }
+    }
+
+    /// The same with this step's keep rate drawn from `range`, in steps of [`KEEP_STEP`].
+    #[must_use]
+    pub fn with_keep_range(mut self, range: Option<[f64; 2]>, seed: u64) -> Self {
+        self.video.keep_rate = range.map(|[low, high]| {
+            let steps = ((high - low) / KEEP_STEP).round() as usize + 1;
+            (low + KEEP_STEP * Rng::new(seed, &[7]).below(steps) as f64).min(high)
+        });
+        self
     }
 }
 

@@ -48,12 +48,15 @@ pub struct VideoDraws {
     pub drop_path_seed: Option<u64>,
     /// Seed of random token selection (the baseline); unused by attention-based selection.
     pub selection_seed: u64,
+    /// q_v of this forward in place of the configured one, at the same layers: how one set of weights serves many
+    /// budgets. Without configured layers it has no effect.
+    pub keep_rate: Option<f64>,
 }
 
 impl VideoDraws {
     /// The draws of an evaluation under `seed`: fixed graphs, nothing dropped.
     pub fn evaluation(seed: u64) -> Self {
-        Self { graph: GraphSource::Seeded(seed), drop_path_seed: None, selection_seed: seed }
+        Self { graph: GraphSource::Seeded(seed), drop_path_seed: None, selection_seed: seed, keep_rate: None }
     }
 }
 
@@ -143,21 +146,22 @@ impl<B: SvittBackend> VideoEncoder<B> {
     ) -> Result<VideoOutput<B>> {
         self.check_input(video.dims())?;
         let (mut hidden, mut map) = self.embed(video, trace.as_deref_mut());
+        let sparsity = self.config.sparsity.at_keep_rate(draws.keep_rate);
         for (index, layer) in self.layers.iter().enumerate() {
             let tokens = hidden.dims()[1] - 1;
             let graph = self.graph(index, tokens, &draws.graph)?;
-            let node = self
-                .config
-                .sparsity
-                .node
-                .as_ref()
-                .filter(|_| self.config.sparsity.tokens_after(index, tokens) < tokens);
+            let node = sparsity.node.as_ref().filter(|_| sparsity.tokens_after(index, tokens) < tokens);
             let drop_path = draws.drop_path_seed.map(|seed| rng::key(seed, &[index as u64]));
             let by_attention = node.is_some_and(|node| node.selection != Selection::Random);
-            let out = layer.forward(hidden, &map, &graph, drop_path, by_attention);
+            let out = layer.forward(hidden, &map, &graph, drop_path, by_attention || trace.is_some());
             hidden = out.hidden;
+            if let (Some(trace), Some(attention)) = (trace.as_deref_mut(), &out.class_attention) {
+                trace.class_attention.push(attention.clone());
+                trace.token_ids.push(map.ids.clone());
+            }
             if let Some(node) = node {
-                let scores = out.class_attention.unwrap_or_else(|| self.noise(&hidden, draws.selection_seed, index));
+                let attention = out.class_attention.filter(|_| by_attention);
+                let scores = attention.unwrap_or_else(|| self.noise(&hidden, draws.selection_seed, index));
                 (hidden, map) = self.prune(hidden, &map, scores, node, index, trace.as_deref_mut());
             }
             if let Some(trace) = trace.as_deref_mut() {

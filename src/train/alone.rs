@@ -30,7 +30,7 @@ pub fn train_alone<B: TrainBackend, M: Trainee<B>>(
     data.video.frames = stage.frames;
     let loader = options.source.loader(number, stage, &data)?;
     let plan = plan(options, stage, loader.batches());
-    let feed = Feed::<B>::new(loader, 0, recipe(options), device)?;
+    let feed = Feed::<B>::new(loader, 0, recipe(options, stage), device)?;
     let desk = StageDesk {
         journal: Journal::open(out, 0)?,
         checkpoints: Checkpoints::of(out),

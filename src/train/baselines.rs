@@ -33,17 +33,34 @@ pub fn train<B: TrainBackend>(
         stage
     };
     let mut reports = Vec::new();
-    for stage in [stage("single-stage", true), stage("dense", false)] {
+    let [single, dense, blind] = NAMES;
+    for stage in [stage(single, true), stage(dense, false)] {
         let stage = at_equal_compute(stage, base, compute, 1)?;
         let config = stage.model(base);
         let model = fresh::<B>(options, &config, device)?;
         reports.push(one::<B, Svitt<B>>(options, &stage, &config, model, device)?);
     }
-    let blind = at_equal_compute(stage("order-blind", false), base, compute, last.frames)?;
+    let blind = at_equal_compute(stage(blind, false), base, compute, last.frames)?;
     let config = Stage { frames: 1, ..blind.clone() }.model(base);
     let model = FrameMean { model: fresh::<B>(options, &config, device)? };
     reports.push(one::<B, FrameMean<B>>(options, &blind, &config, model, device)?);
     Ok(reports)
+}
+
+/// The baselines' names, in the order they are trained.
+const NAMES: [&str; 3] = ["single-stage", "dense", "order-blind"];
+
+/// What earlier calls have trained and measured in `out`.
+pub fn earlier(out: &Path) -> Vec<StageReport> {
+    NAMES.iter().filter_map(|name| finished(&out.join("baselines").join(name).join("report.json"))).collect()
+}
+
+/// Whether baselines can be trained at equal compute at all.
+///
+/// # Errors
+/// A stage that lasts epochs.
+pub fn check(options: &RunOptions, base: &ModelConfig) -> Result<()> {
+    options.preset.stages.iter().try_for_each(|stage| training_flops(&stage.model(base), stage).map(drop))
 }
 
 fn fresh<B: TrainBackend>(options: &RunOptions, config: &ModelConfig, device: &B::Device) -> Result<Svitt<B>> {

@@ -38,6 +38,8 @@ impl StepKey {
 pub struct Recipe {
     /// Which losses count how much.
     pub objective: Objective,
+    /// Where each step's q_v is drawn from; none: the configured one.
+    pub keep_range: Option<[f64; 2]>,
     /// How words are masked; none: no masked-language loss.
     pub masking: Option<MaskRules>,
     /// What questions are answered with; empty outside question answering.

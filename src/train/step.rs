@@ -16,7 +16,8 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
         let shape = [batch.host.len(), batch.host.tokens];
         let device = batch.video.device();
         let draws =
-            PretrainDraws::seeded(key.seed("step"), &batch.host.token_ids, shape, recipe.masking.as_ref(), &device);
+            PretrainDraws::seeded(key.seed("step"), &batch.host.token_ids, shape, recipe.masking.as_ref(), &device)
+                .with_keep_range(recipe.keep_range, key.seed("keep rate"));
         let pairs = Pairs {
             video: batch.video,
             token_ids: batch.token_ids,

@@ -6,7 +6,7 @@ use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::config::ClipEnsemble;
 use svitt::data::{Benchmark, Split};
 use svitt::eval::{ClipSampling, DATA, EvalOptions, Evaluation, FrameOrder, evaluate};
-use svitt::weights::checkpoint::is_checkpoint;
+use svitt::weights::given_or_newest;
 use svitt::{Error, Result};
 
 /// Evaluate a checkpoint on a benchmark, stating the full protocol
@@ -104,7 +104,7 @@ pub fn run(args: Args) -> Result<()> {
     let (dump, json) = (args.dump.clone(), args.json.clone());
     [&dump, &json].into_iter().flatten().try_for_each(|path| output::check_folder(path))?;
     let options = options(benchmark, backend, args)?;
-    eprintln!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend);
+    svitt::terminal::note(format!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend));
     let Evaluation { report, queries } = dispatch(backend, Evaluate(options))??;
     output::print(&report.to_string())?;
     if let Some(path) = dump {
@@ -143,7 +143,7 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
         batch: args.batch,
         features: (!args.no_cache).then_some(args.features),
         backend: backend.name().into(),
-        ..EvalOptions::new(benchmark, checkpoint(args.checkpoint)?)
+        ..EvalOptions::new(benchmark, given_or_newest(args.checkpoint)?)
     })
 }
 
@@ -159,24 +159,4 @@ fn ensemble(name: &str) -> Result<ClipEnsemble> {
     all.into_iter()
         .find(|ensemble| ensemble.name() == name)
         .ok_or_else(|| Error::setting("--ensemble", format!("`{name}` is not known"), "use lse, mean or max"))
-}
-
-/// The folder given, or the newest one under `runs`.
-pub fn checkpoint(given: Option<PathBuf>) -> Result<PathBuf> {
-    if let Some(folder) = given {
-        return Ok(folder);
-    }
-    newest(Path::new("runs"), 3).map(|(_, folder)| folder).ok_or_else(|| {
-        let remedy = "give --checkpoint DIR, or make one with `cargo run --release --example pretrain`";
-        Error::setting("--checkpoint", "is missing, and there is no checkpoint under ./runs", remedy)
-    })
-}
-
-fn newest(folder: &Path, depth: usize) -> Option<(std::time::SystemTime, PathBuf)> {
-    if is_checkpoint(folder) {
-        let changed = std::fs::metadata(folder).and_then(|facts| facts.modified()).ok()?;
-        return Some((changed, folder.to_path_buf()));
-    }
-    let entries = std::fs::read_dir(folder).ok().filter(|_| depth > 0)?;
-    entries.flatten().filter(|entry| entry.path().is_dir()).filter_map(|entry| newest(&entry.path(), depth - 1)).max()
 }

@@ -23,7 +23,7 @@ pub fn run(args: Args) -> Result<()> {
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let report = parity::check(&args.directory, backend, |file| {
         let result = if file.pass { "ok" } else { "FAIL" };
-        eprintln!("{result:<4} {}", file.file);
+        svitt::terminal::note(format!("{result:<4} {}", file.file));
     })?;
     output::print(&report.to_string())?;
     output::write_json(args.json.as_deref(), &report)?;

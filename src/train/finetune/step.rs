@@ -16,6 +16,7 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
             graph: GraphSource::Seeded(key.seed("graph")),
             drop_path_seed: Some(key.seed("drop path")),
             selection_seed: key.seed("selection"),
+            keep_rate: None,
         };
         let video = match self.encode_video(batch.video, &draws) {
             Ok(video) => video,
