@@ -17,6 +17,13 @@ impl<B: Backend + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tok
 pub trait TrainBackend: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend> {}
 impl<B: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend>> TrainBackend for B {}
 
+/// The fastest CPU backend of this build, for whoever wants one type and no choice at run time.
+#[cfg(feature = "flex")]
+pub type Cpu = burn_flex::Flex;
+/// The fastest CPU backend of this build, for whoever wants one type and no choice at run time.
+#[cfg(all(feature = "ndarray", not(feature = "flex")))]
+pub type Cpu = burn_ndarray::NdArray;
+
 /// The backends this program can be built with, fastest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendKind {

@@ -47,6 +47,9 @@ pub struct ModelChoice {
     /// Layers of the video encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video_layers: Option<usize>,
+    /// Attention heads of the video encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video_heads: Option<usize>,
     /// Layers of the text and fusion encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_layers: Option<usize>,
@@ -81,9 +84,28 @@ impl ModelChoice {
             (model.text.hidden, model.text.ffn) = (hidden, 4 * hidden);
         }
         set(&mut model.video.layers, self.video_layers);
+        set(&mut model.video.heads, self.video_heads);
         set(&mut model.text.layers, self.text_layers);
         set(&mut model.text.fusion_layer, self.fusion_layer);
         model
+    }
+}
+
+/// How much each loss counts in the sum that is differentiated; 1 each as published (SPEC §3).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossWeights {
+    /// Contrastive.
+    pub vtc: f64,
+    /// Matching; 0 skips its forward.
+    pub vtm: f64,
+    /// Masked language; 0 skips its forward.
+    pub mlm: f64,
+}
+
+impl Default for LossWeights {
+    fn default() -> Self {
+        Self { vtc: 1.0, vtm: 1.0, mlm: 1.0 }
     }
 }
 
@@ -125,6 +147,9 @@ pub struct Preset {
     /// directions of `shapes`) are always asked for.
     #[serde(default = "half")]
     pub mask_probability: f64,
+    /// Weights of the three losses.
+    #[serde(default)]
+    pub loss_weights: LossWeights,
     /// The model.
     pub model: ModelChoice,
     /// The stages.

@@ -381,7 +381,9 @@ mod tests {
         };
         let message = run(&options).unwrap_err().to_string();
         assert!(message.contains("2 of 2 videos") && message.contains("a.mp4") && message.contains("--allow-missing"));
-        let (report, _) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
+        let (report, queries) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
+        assert_eq!((queries.len(), &queries[3]["query"], &queries[3]["rank"]), (4, &json!("b.mp4"), &Value::Null));
+        assert_eq!(queries[0]["right"], json!(["a.mp4"]));
         assert_eq!((&report["metrics"]["t2v"]["r10"], &report["protocol"]["missing_videos"]), (&json!(0.0), &json!(2)));
         assert_eq!(
             (&report["missing"][1]["media"], &report["metrics"]["v2t"]["queries"]),

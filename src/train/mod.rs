@@ -1,6 +1,7 @@
 //! A curriculum of stages, driven by burn-train's learner.
 
 mod accumulate;
+mod alone;
 mod baselines;
 mod checkpoint;
 mod expand;
@@ -29,6 +30,7 @@ mod toy;
 mod validate;
 
 pub use accumulate::Accumulator;
+pub use alone::{steps_for, train_alone, training_flops};
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
 pub use expand::{FreshStart, expand, fresh_start, trainable};
 pub use feed::Feed;
@@ -44,7 +46,7 @@ pub use out::{StopSignal, place};
 pub use page::table;
 pub use progress::{LogMetric, Progress, Sentence};
 pub use report::{ProbeScore, Probes, Report, ReportCeilings, Scores, StageReport};
-pub use run::{RunOptions, pretrain};
+pub use run::{RunOptions, measure, pretrain};
 pub use schedule::WarmupCosine;
 pub use source::Source;
 pub use start::FirstWeights;

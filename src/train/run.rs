@@ -10,7 +10,7 @@ use super::{
     Validator, WarmupCosine, expand, page, train_stage, write_json,
 };
 use crate::backend::{SvittBackend, TrainBackend};
-use crate::config::{ModelConfig, Preset, Stage};
+use crate::config::{LossWeights, ModelConfig, Preset, Stage};
 use crate::data::Loader;
 use crate::guard::within_memory;
 use crate::loss::MaskRules;
@@ -299,11 +299,16 @@ pub(super) fn recipe(options: &RunOptions) -> Recipe {
         never: vec![special.pad, special.cls],
         always: options.source.keywords(),
     };
-    Recipe { objective: Objective::default(), masking: Some(masking), ..Recipe::default() }
+    let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
+    let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
+    Recipe { objective, masking: Some(masking), ..Recipe::default() }
 }
 
 /// The row of the report for `model`, trained as `stage` says up to `state`.
-pub(super) fn measure<B: SvittBackend>(
+///
+/// # Errors
+/// Clips of another size or length than the model's.
+pub fn measure<B: SvittBackend>(
     options: &RunOptions,
     stage: &Stage,
     config: &ModelConfig,

@@ -1,6 +1,5 @@
 //! `svitt finetune`: a pretrained checkpoint learns a benchmark.
 
-use crate::eval::checkpoint;
 use crate::output;
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
@@ -8,6 +7,7 @@ use svitt::data::{Benchmark, Split};
 use svitt::eval::DATA;
 use svitt::program::positive;
 use svitt::train::{FinetuneOptions, FinetunePreset, FinetuneReport, StopSignal, finetune, place};
+use svitt::weights::given_or_newest;
 use svitt::{Error, Result};
 
 /// Fine-tune a pretrained checkpoint for retrieval or question answering
@@ -76,7 +76,7 @@ pub fn run(args: Args) -> Result<()> {
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let mut preset = FinetunePreset::load(benchmark, args.preset.as_deref())?;
     preset.stage.batch = args.batch.unwrap_or(preset.stage.batch);
-    let checkpoint = checkpoint(args.checkpoint)?;
+    let checkpoint = given_or_newest(args.checkpoint)?;
     let default = PathBuf::from(format!("runs/finetune-{benchmark}"));
     let out = place(Some(args.out.as_deref().unwrap_or(&default)), args.resume)?;
     output::print(&format!("{}\nwriting to {}\n", preset.description, out.display()))?;

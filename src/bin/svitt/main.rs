@@ -2,6 +2,7 @@
 //!
 //! A command is a module with `Args` and `run`; it joins by its `mod` line and its line in `commands!`.
 
+mod ablations;
 mod bench;
 mod data;
 mod eval;
@@ -12,6 +13,7 @@ mod import;
 mod output;
 mod parity;
 mod profile;
+mod visualize;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -56,6 +58,7 @@ commands! {
     fuzz => Fuzz,
     import => Import,
     parity => Parity,
+    visualize => Visualize,
 }
 
 fn main() -> ExitCode {

@@ -162,8 +162,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         validate: &dyn Fn(&M::InnerModule) -> Result<TrialScore>,
     ) -> Result<FinetuneReport> {
         let stage = &self.options.preset.stage;
-        let settings =
-            AdamWSettings { weight_decay: stage.weight_decay, max_norm: stage.max_norm, ..AdamWSettings::default() };
+        let settings = AdamWSettings::of(stage);
         let (mut state, mut model, moments) = self.begin::<M>(fresh)?;
         let optimizer = match moments {
             Some(moments) => AdamW::<B>::resume(settings, moments),
