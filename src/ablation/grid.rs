@@ -7,6 +7,7 @@ use crate::backend::{SvittBackend, TrainBackend};
 use crate::config::{ModelConfig, TableGrowth};
 use crate::model::Svitt;
 use crate::profile::{Convention, Profile};
+use crate::terminal::say;
 use crate::train::{
     Encodes, FirstWeights, FrameMean, RunOptions, RunState, Source, StopSignal, expand, measure, train_alone,
     write_json,
@@ -177,7 +178,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
                 expand(&self.trained(parent)?, &parent.model(&self.base), &config, training.stage.tables)?
             }
         };
-        println!("training {}, seed {}", training.id, self.run.seed);
+        say(format!("training {}, seed {}", training.id, self.run.seed));
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         let (run, number, stage) = (&self.run, training.number, &training.stage);
         let (model, report) = if training.order_blind {
@@ -246,7 +247,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         let folder = self.run.out.join("cells");
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         write_json(&file, &found)?;
-        println!("{}, seed {}: R@1 {:.1}", found.cell, found.seed, found.report.scores.r1);
+        say(format!("{}, seed {}: R@1 {:.1}", found.cell, found.seed, found.report.scores.r1));
         Ok(found)
     }
 }
