@@ -4,7 +4,7 @@ use super::measurement::chain;
 use super::training::of;
 use super::{Cell, Measurement, Plan, Summary, TableSpec, Training, figures, tables};
 use crate::backend::{SvittBackend, TrainBackend};
-use crate::config::{ModelConfig, TableGrowth};
+use crate::config::{ModelConfig, Precision, TableGrowth};
 use crate::model::Svitt;
 use crate::profile::{Convention, Profile};
 use crate::terminal::say;
@@ -119,6 +119,8 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             baselines: false,
             checkpoint_seconds: f64::INFINITY,
             checkpoint_steps: None,
+            precision: Precision::F32,
+            global_negatives: false,
             stop: options.stop.clone(),
         };
         let dense = options.dense.as_deref();

@@ -4,15 +4,15 @@ use super::block::VideoLayer;
 use super::init::Init;
 use super::patch::PatchEmbedding;
 use super::trace::{Pruned, Trace};
-use crate::backend::SvittBackend;
-use crate::config::{Compat, NodeSparsity, Selection, Sparsity, TokenOrder, VideoConfig};
+use crate::backend::{SvittBackend, cast};
+use crate::config::{Compat, NodeSparsity, Precision, Selection, Sparsity, TokenOrder, VideoConfig};
 use crate::rng::{self, Rng};
 use crate::sparse::{BlockGraph, RelativeBias};
 use crate::tokens::{TokenMap, gather_patches, keep_top, token_order};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::nn::LayerNorm;
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use std::sync::Arc;
 
 /// The encoder's weights, and the settings that are not weights.
@@ -28,6 +28,8 @@ pub struct VideoEncoder<B: Backend> {
     config: VideoConfig,
     #[module(skip)]
     compat: Compat,
+    #[module(skip)]
+    pub(super) precision: Precision,
 }
 
 /// Where the block graphs of a forward come from.
@@ -63,9 +65,9 @@ impl VideoDraws {
 /// What the encoder returns.
 #[derive(Clone, Debug)]
 pub struct VideoOutput<B: Backend> {
-    /// Last layer's output, not normalised: `[batch, 1 + tokens, d]`.
+    /// Last layer's output, not normalised: `[batch, 1 + tokens, d]`, in the encoder's precision.
     pub hidden: Tensor<B, 3>,
-    /// The norm of the mean patch token: `[batch, d]`.
+    /// The norm of the mean patch token: `[batch, d]`, f32.
     pub pooled: Tensor<B, 2>,
     /// Original patch ids of the tokens alive, `[batch, tokens]`.
     pub token_ids: Tensor<B, 2, Int>,
@@ -77,7 +79,7 @@ impl<B: Backend> VideoEncoder<B> {
         let embeddings = PatchEmbedding::new(config, init);
         let layers = (0..config.layers).map(|layer| VideoLayer::new(config, layer, init)).collect();
         let pool_norm = init.layer_norm(config.hidden, config.layer_norm_eps);
-        Self { embeddings, layers, pool_norm, config: config.clone(), compat }
+        Self { embeddings, layers, pool_norm, config: config.clone(), compat, precision: Precision::F32 }
     }
 
     /// Sizes, sparsity and order.
@@ -170,7 +172,8 @@ impl<B: SvittBackend> VideoEncoder<B> {
             }
         }
         let [batch, s, d] = hidden.dims();
-        let mean = hidden.clone().slice([0..batch, 1..s, 0..d]).mean_dim(1).reshape([batch, d]);
+        let patches = cast(hidden.clone().slice([0..batch, 1..s, 0..d]), DType::F32);
+        let mean = patches.mean_dim(1).reshape([batch, d]);
         Ok(VideoOutput { hidden, pooled: self.pool_norm.forward(mean), token_ids: map.ids.expand([batch, s - 1]) })
     }
 
@@ -179,7 +182,7 @@ impl<B: SvittBackend> VideoEncoder<B> {
         let (grid, device) = (self.config.grid(), video.device());
         let places = token_order(order, frames, grid);
         let map = TokenMap::new(&places, &RelativeBias::<B>::raster_coords(frames, grid), &device);
-        let patches = self.embeddings.patches(video);
+        let patches = self.embeddings.patches(cast(video, self.precision.dtype()));
         let patches = match order {
             TokenOrder::Raster => patches,
             _ => patches.select(1, map.ids.clone().reshape([places.len()])),

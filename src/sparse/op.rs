@@ -1,9 +1,10 @@
 //! The op as a trait with a portable body, and the functions a model calls.
 
 use super::{BlockGraph, RelativeBias, gathered};
+use crate::backend::cast;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{Tensor, TensorPrimitive, activation::softmax};
+use burn::tensor::{DType, Tensor, TensorPrimitive, activation::softmax};
 use std::sync::Arc;
 
 /// What stays fixed in one call: the graph, the number of heads, the table's middle row.
@@ -17,7 +18,8 @@ pub struct AttentionPlan {
     pub centre: usize,
 }
 
-/// Attention over a block graph as a backend operation. Every body has a portable default; backends with kernels
+/// Attention over a block graph as a backend operation. The float tensors of a call have one element type, f32 or bf16,
+/// and so has what it returns, but for the log-sum-exp, which is f32. Every body has a portable default; backends with kernels
 /// override it, and `Autodiff` differentiates it by [`Self::sparse_attention_backward`], which recomputes the
 /// probabilities from `lse` instead of storing them.
 pub trait SparseOps: Backend {
@@ -97,11 +99,12 @@ pub fn class_attention<B: SparseOps>(qkv: &Tensor<B, 3>, bias: &RelativeBias<B>)
     let [batch, s, width] = qkv.dims();
     let (c, d) = (width / 3, width / 3 / heads);
     let qkv = qkv.clone().detach();
-    let query = qkv.clone().slice([0..batch, 0..1, 0..c]).reshape([batch, 1, heads, d]).swap_dims(1, 2);
-    let keys = qkv.slice([0..batch, 0..s, c..2 * c]).reshape([batch, s, heads, d]).swap_dims(1, 2);
+    let wide = |part| cast(part, DType::F32);
+    let query = wide(qkv.clone().slice([0..batch, 0..1, 0..c])).reshape([batch, 1, heads, d]).swap_dims(1, 2);
+    let keys = wide(qkv.slice([0..batch, 0..s, c..2 * c])).reshape([batch, s, heads, d]).swap_dims(1, 2);
     let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(keys.swap_dims(2, 3));
     let rows = bias.table.dims()[0];
-    let table = bias.table.clone().detach();
+    let table = cast(bias.table.clone().detach(), DType::F32);
     let to_patch = table.clone().slice([rows - 3..rows - 2, 0..heads]).reshape([1, heads, 1, 1]).repeat_dim(3, s - 1);
     let to_class = table.slice([rows - 1..rows, 0..heads]).reshape([1, heads, 1, 1]);
     let probabilities = softmax(scores + Tensor::cat(vec![to_class, to_patch], 3), 3);

@@ -10,7 +10,7 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
     type Input = StepInput<B>;
     type Output = StepOutput<B::InnerBackend>;
 
-    fn step(&self, StepInput { batch, key, recipe }: StepInput<B>) -> TrainOutput<Self::Output> {
+    fn step(&self, StepInput { batch, key, recipe, .. }: StepInput<B>) -> TrainOutput<Self::Output> {
         let (device, videos) = (batch.video.device(), batch.host.len());
         let draws = VideoDraws {
             graph: GraphSource::Seeded(key.seed("graph")),
