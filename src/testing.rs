@@ -5,6 +5,17 @@ use crate::rng::Rng;
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+/// Runs test functions generic over the backend on ndarray, on flex and, in builds that have it, on the default wgpu
+/// device: for what has kernels there. Compiling them for wgpu takes long, so nothing else does.
+macro_rules! on_every_backend {
+    ($($test:ident),+ $(,)?) => {
+        crate::testing::on_cpu_backends!($($test),+);
+        #[cfg(feature = "wgpu")]
+        mod wgpu { $(#[test] fn $test() { super::$test::<burn_wgpu::Wgpu>() })+ }
+    };
+}
+pub(crate) use on_every_backend;
+
 /// Runs test functions generic over the backend on ndarray and on flex.
 macro_rules! on_cpu_backends {
     ($($test:ident),+ $(,)?) => {

@@ -132,12 +132,4 @@ fn the_portable_backwards_agree<B: FusedOps>() {
     close(&back1(ks), &host(ds), "residual dscale");
 }
 
-macro_rules! on_cpu_backends {
-    ($($test:ident),+ $(,)?) => {
-        #[cfg(feature = "ndarray")]
-        mod ndarray { $(#[test] fn $test() { super::$test::<burn_ndarray::NdArray>() })+ }
-        #[cfg(feature = "flex")]
-        mod flex { $(#[test] fn $test() { super::$test::<burn_flex::Flex>() })+ }
-    };
-}
-on_cpu_backends!(layer_norm_agrees, linear_gelu_agrees, scaled_residual_agrees, the_portable_backwards_agree);
+crate::testing::on_every_backend!(layer_norm_agrees, linear_gelu_agrees, scaled_residual_agrees, the_portable_backwards_agree);

@@ -26,6 +26,8 @@ mod step;
 #[cfg(test)]
 mod toy;
 mod validate;
+#[cfg(all(test, feature = "wgpu", feature = "ndarray"))]
+mod wgpu_tests;
 
 pub use accumulate::Accumulator;
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
