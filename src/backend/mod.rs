@@ -21,8 +21,8 @@ pub trait SvittBackend:
     Backend + BufferLimit + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps
 {
 }
-impl<B: Backend + BufferLimit + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps> SvittBackend
-    for B
+impl<B: Backend + BufferLimit + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps>
+    SvittBackend for B
 {
 }
 
@@ -103,7 +103,11 @@ impl FromStr for BackendKind {
 
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            Error::setting("--backend", format!("`{name}` is not a backend"), "use cuda, wgpu, wgpu-wgsl, flex or ndarray")
+            Error::setting(
+                "--backend",
+                format!("`{name}` is not a backend"),
+                "use cuda, wgpu, wgpu-wgsl, flex or ndarray",
+            )
         })
     }
 }

@@ -164,11 +164,7 @@ fn gelu<R: CubeRuntime>(x: &CubeTensor<R>, bias: &CubeTensor<R>) -> CubeTensor<R
     y
 }
 
-fn gelu_backward<R: CubeRuntime>(
-    x: &CubeTensor<R>,
-    bias: &CubeTensor<R>,
-    grad: &CubeTensor<R>,
-) -> [CubeTensor<R>; 2] {
+fn gelu_backward<R: CubeRuntime>(x: &CubeTensor<R>, bias: &CubeTensor<R>, grad: &CubeTensor<R>) -> [CubeTensor<R>; 2] {
     let sizes = Sizes::of(x);
     let Sizes { rows, d, chunk } = sizes;
     let (dx, partial) = (empty(x, [rows, d], x.dtype), empty(x, [sizes.chunks(), d], DType::F32));

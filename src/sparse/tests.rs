@@ -5,6 +5,7 @@ use super::op::float;
 use super::{BlockGraph, RelativeBias, class_attention, oracle, sparse_attention};
 use crate::config::{Compat, EdgeSparsity};
 use crate::rng::Rng;
+use crate::testing::Reference;
 use burn::backend::Autodiff;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use std::sync::Arc;
@@ -120,26 +121,39 @@ type A<B> = Autodiff<B>;
 /// One of the siblings.
 type Attend<'a, B> = dyn Fn(Tensor<A<B>, 3>, &RelativeBias<A<B>>) -> Tensor<A<B>, 3> + 'a;
 
-fn the_siblings_agree<B: super::SparseOps>() {
+/// The output of a sibling and the gradients of its inputs.
+fn gradients<B: Backend>(case: &Case, attend: &Attend<B>) -> [Vec<f32>; 3] {
+    let (qkv, table) = (case.qkv::<A<B>>().require_grad(), case.table::<A<B>>().require_grad());
+    let out = attend(qkv.clone(), &case.bias(table.clone()));
+    let grads = (out.clone() * case.probe()).sum().backward();
+    [host(out), host(qkv.grad(&grads).unwrap()), host(table.grad(&grads).unwrap())]
+}
+
+fn portable<B: Backend>(case: &Case) -> [Vec<f32>; 3] {
+    gradients::<B>(case, &|qkv, bias| {
+        let plan = super::AttentionPlan { graph: case.graph.clone(), heads: case.heads, centre: bias.centre };
+        super::gathered::forward(qkv, bias.table.clone(), bias.coords.clone(), &plan).0
+    })
+}
+
+fn agree(found: [Vec<f32>; 3], expected: [Vec<f32>; 3], what: &str) {
+    for ((found, expected), tensor) in found.into_iter().zip(expected).zip(["out", "dqkv", "dtable"]) {
+        close(found, expected, &format!("{what} {tensor}"));
+    }
+}
+
+fn the_op_is_the_oracle<B: super::SparseOps>() {
     for (i, case) in cases().iter().enumerate() {
-        let gradients = |attend: &Attend<B>| {
-            let (qkv, table) = (case.qkv::<A<B>>().require_grad(), case.table::<A<B>>().require_grad());
-            let out = attend(qkv.clone(), &case.bias(table.clone()));
-            let grads = (out.clone() * case.probe()).sum().backward();
-            [host(out), host(qkv.grad(&grads).unwrap()), host(table.grad(&grads).unwrap())]
-        };
-        let found = gradients(&|qkv, bias| sparse_attention(qkv, bias, &case.graph).out);
-        let expected = gradients(&|qkv, bias| oracle::attention(qkv, bias, &case.graph));
-        let portable = gradients(&|qkv, bias| {
-            let plan = super::AttentionPlan { graph: case.graph.clone(), heads: case.heads, centre: bias.centre };
-            super::gathered::forward(qkv, bias.table.clone(), bias.coords.clone(), &plan).0
-        });
-        for ((found, expected), what) in found.into_iter().zip(expected.clone()).zip(["out", "dqkv", "dtable"]) {
-            close(found, expected, &format!("case {i}, op {what}"));
-        }
-        for ((found, expected), what) in portable.into_iter().zip(expected).zip(["out", "dqkv", "dtable"]) {
-            close(found, expected, &format!("case {i}, portable {what}"));
-        }
+        let found = gradients::<B>(case, &|qkv, bias| sparse_attention(qkv, bias, &case.graph).out);
+        let expected = gradients::<Reference>(case, &|qkv, bias| oracle::attention(qkv, bias, &case.graph));
+        agree(found, expected, &format!("case {i}"));
+    }
+}
+
+fn the_portable_sibling_is_the_oracle<B: Backend>() {
+    for (i, case) in cases().iter().enumerate() {
+        let expected = gradients::<Reference>(case, &|qkv, bias| oracle::attention(qkv, bias, &case.graph));
+        agree(portable::<B>(case), expected, &format!("case {i}"));
     }
 }
 
@@ -150,26 +164,14 @@ fn mirrored_windows_agree<B: super::SparseOps>() {
     let graph = drawn(30, edge(3, 1, 4), Compat::Official);
     assert!(graph.is_mirrored() && graph.padding() > 0);
     let case = Case { batch: 2, heads: 2, head_dim: 6, ids, frames: 5, grid: 3, graph };
-    let gradients = |attend: &Attend<B>| {
-        let (qkv, table) = (case.qkv::<A<B>>().require_grad(), case.table::<A<B>>().require_grad());
-        let out = attend(qkv.clone(), &case.bias(table.clone()));
-        let grads = (out.clone() * case.probe()).sum().backward();
-        [host(out), host(qkv.grad(&grads).unwrap()), host(table.grad(&grads).unwrap())]
-    };
-    let found = gradients(&|qkv, bias| sparse_attention(qkv, bias, &case.graph).out);
-    let expected = gradients(&|qkv, bias| {
-        let plan = super::AttentionPlan { graph: case.graph.clone(), heads: case.heads, centre: bias.centre };
-        super::gathered::forward(qkv, bias.table.clone(), bias.coords.clone(), &plan).0
-    });
-    for ((found, expected), what) in found.into_iter().zip(expected).zip(["out", "dqkv", "dtable"]) {
-        close(found, expected, what);
-    }
+    let found = gradients::<B>(&case, &|qkv, bias| sparse_attention(qkv, bias, &case.graph).out);
+    agree(found, portable::<Reference>(&case), "mirrored");
 }
 
 /// A kernel of its own where a GPU cannot add f32 values atomically.
 #[cfg(feature = "wgpu")]
 #[test]
-fn the_table_gradient_needs_no_atomics() {
+fn the_table_gradient_needs_no_atomics_on_wgpu() {
     type B = burn_wgpu::Wgpu;
     for (i, case) in cases().iter().enumerate() {
         let bias = case.bias(case.table::<B>());
@@ -184,9 +186,7 @@ fn the_table_gradient_needs_no_atomics() {
         };
         let grad = || case.probe::<B>().into_primitive().tensor();
         let found = || host(float::<B, 2>(super::kernels::gpu::backward(saved.clone(), grad(), &plan, false).1));
-        let table = case.table::<A<B>>().require_grad();
-        let out = oracle::attention(case.qkv::<A<B>>(), &case.bias(table.clone()), &case.graph);
-        let expected = host(table.grad(&(out * case.probe()).sum().backward()).unwrap());
+        let [_, _, expected] = gradients::<Reference>(case, &|qkv, bias| oracle::attention(qkv, bias, &case.graph));
         close(found(), expected, &format!("case {i}"));
         assert_eq!(found(), found(), "case {i}: one writer per bin, one order of additions");
     }
@@ -316,11 +316,16 @@ fn finite_differences<B: super::SparseOps>() {
 }
 
 crate::testing::on_every_backend!(
-    the_siblings_agree,
+    the_op_is_the_oracle,
     mirrored_windows_agree,
-    the_portable_backward_is_the_derivative,
     a_full_graph_is_dense_attention,
     padding_changes_nothing,
     class_attention_is_the_class_row,
     finite_differences,
 );
+
+/// Tensor operations alone, the same on every backend.
+mod portable_sibling {
+    use super::{the_portable_backward_is_the_derivative, the_portable_sibling_is_the_oracle};
+    crate::testing::on_cpu_backends!(the_portable_sibling_is_the_oracle, the_portable_backward_is_the_derivative);
+}

@@ -230,7 +230,8 @@ pub fn key_gradients<F: Float, N: Size>(
                 if comptime!(of_values) {
                     key[i] = Vector::<f32, N>::cast_from(qkv[from + part(g, dims) + i]) * Vector::<f32, N>::new(real);
                 } else {
-                    value[i] = Vector::<f32, N>::cast_from(qkv[from + 2 * part(g, dims) + i]) * Vector::<f32, N>::new(real);
+                    value[i] =
+                        Vector::<f32, N>::cast_from(qkv[from + 2 * part(g, dims) + i]) * Vector::<f32, N>::new(real);
                 }
             }
         }

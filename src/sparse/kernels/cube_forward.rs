@@ -176,7 +176,8 @@ pub fn class_row<F: Float, N: Size>(
         for u in 0..units {
             merged += outs[u * dims + i] * Vector::<f32, N>::new((references[u] - top).exp());
         }
-        out[output_at(g, sample, head, 0, dims) + i] = Vector::<F, N>::cast_from(merged * Vector::<f32, N>::new(1.0 / total));
+        out[output_at(g, sample, head, 0, dims) + i] =
+            Vector::<F, N>::cast_from(merged * Vector::<f32, N>::new(1.0 / total));
         i += units;
     }
     if unit == 0 {

@@ -72,14 +72,21 @@ pub fn table_histogram<F: Float, N: Size>(
             let mut start = 0usize;
             while start < columns {
                 let count = min(columns - start, tile);
-                let key_from =
-                    query_at(g, run.sample, head, 1 + key_block * g.block + start, dims) + part(g, dims);
+                let key_from = query_at(g, run.sample, head, 1 + key_block * g.block + start, dims) + part(g, dims);
                 let value_from =
                     query_at(g, run.sample, head, 1 + value_block * g.block + start, dims) + 2 * part(g, dims);
                 sync_cube();
                 copy_rows::<F, N>(qkv, &mut keys, key_from, stride, less(real_keys, start), count, 1.0, dims, units);
                 copy_rows::<F, N>(qkv, &mut values, value_from, stride, count, count, 1.0, dims, units);
-                copy_coords(coords, &mut places, coords_from + value_block * g.block + start, count, count, g.padding, units);
+                copy_coords(
+                    coords,
+                    &mut places,
+                    coords_from + value_block * g.block + start,
+                    count,
+                    count,
+                    g.padding,
+                    units,
+                );
                 sync_cube();
                 for j in 0..count {
                     let at = table_row(g, coord, places[j]);

@@ -2,7 +2,7 @@
 
 use super::cube_common::GeometryLaunch;
 use super::{cube_backward, cube_class, cube_forward, cube_table};
-use crate::backend::launch::{adds_atomically, empty, input, output, runs_on, shared_memory, upload};
+use crate::backend::launch::{empty, input, output, runs_on, shared_memory, upload};
 use crate::sparse::AttentionPlan;
 use burn::tensor::{DType, TensorMetadata};
 use burn_cubecl::CubeRuntime;
@@ -248,8 +248,12 @@ impl<'a, R: CubeRuntime> Call<'a, R> {
     ) -> CubeTensor<R> {
         let (shape, dtype) =
             if atomics { ([1, self.plan.heads, self.rows()], DType::F32) } else { ([1, 1, 1], DType::U32) };
-        let d_table =
-            burn_cubecl::ops::numeric::zeros_client(self.qkv.client.clone(), self.qkv.device.clone(), shape.into(), dtype);
+        let d_table = burn_cubecl::ops::numeric::zeros_client(
+            self.qkv.client.clone(),
+            self.qkv.device.clone(),
+            shape.into(),
+            dtype,
+        );
         // SAFETY: as in `forward`.
         unsafe {
             cube_backward::query_gradients::launch_unchecked::<R>(
@@ -280,8 +284,10 @@ impl<'a, R: CubeRuntime> Call<'a, R> {
     /// Writes the patch keys' part of `d_qkv`, or the patch values'.
     fn key_gradients(&self, grad: &CubeTensor<R>, rows: &CubeTensor<R>, d_qkv: &CubeTensor<R>, of_values: bool) {
         let graph = &self.plan.graph;
-        let transposed =
-            upload(&self.qkv, &transposed(self.plan, if of_values { graph.value_blocks() } else { graph.key_blocks() }));
+        let transposed = upload(
+            &self.qkv,
+            &transposed(self.plan, if of_values { graph.value_blocks() } else { graph.key_blocks() }),
+        );
         // SAFETY: as in `forward`.
         unsafe {
             cube_backward::key_gradients::launch_unchecked::<R>(
@@ -377,11 +383,6 @@ impl<'a, R: CubeRuntime> Call<'a, R> {
             );
         }
         partial
-    }
-
-    /// Whether the table's gradient may be added up by atomics.
-    pub(super) fn atomics(&self) -> bool {
-        adds_atomically(&self.qkv.client)
     }
 }
 
