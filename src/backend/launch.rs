@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::ops::numeric::{empty_device_contiguous_dtype, zeros_client};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::ComputeClient;
 use cubecl::features::{AtomicUsage, TypeUsage};
@@ -37,6 +37,14 @@ pub fn shared_memory<R: CubeRuntime>(client: &ComputeClient<R>) -> usize {
 /// A fresh, contiguous tensor beside `like`; its elements are not defined.
 pub fn empty<R: CubeRuntime, const D: usize>(like: &CubeTensor<R>, shape: [usize; D], dtype: DType) -> CubeTensor<R> {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::from(shape), dtype)
+}
+
+/// A contiguous tensor of zeros beside `like`.
+pub fn zeros<R: CubeRuntime, const D: usize>(like: &CubeTensor<R>, shape: [usize; D], dtype: DType) -> CubeTensor<R> {
+    let (shape, client, device) = (Shape::from(shape), like.client.clone(), like.device.clone());
+    // CUDA pads the rows of tensors with several axes
+    let flat = zeros_client(client.clone(), device.clone(), Shape::from([shape.num_elements()]), dtype);
+    CubeTensor::new_contiguous(client, device, shape, flat.handle, dtype)
 }
 
 /// `values` beside `like`.

@@ -18,6 +18,8 @@ mod cube_table;
 pub(super) mod gpu;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod launch;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod launch_backward;
 
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 use super::SparseOps;
