@@ -192,6 +192,19 @@ fn the_table_gradient_needs_no_atomics_on_wgpu() {
     }
 }
 
+/// Sixteen frames of a base model, four of its heads: their scores, 157 MB, would not fit one of software Vulkan's
+/// buffers of 128 MB.
+#[cfg(feature = "wgpu")]
+#[test]
+fn sixteen_dense_frames_need_no_large_buffer_on_wgpu() {
+    let tokens = 16 * 14 * 14;
+    let graph = Arc::new(BlockGraph::dense(tokens));
+    let case = Case { batch: 1, heads: 4, head_dim: 4, ids: vec![(0..tokens).collect()], frames: 16, grid: 14, graph };
+    let out = |bias| sparse_attention(case.qkv::<burn_wgpu::Wgpu>(), &bias, &case.graph).out;
+    let expected = sparse_attention(case.qkv::<Reference>(), &case.bias(case.table()), &case.graph).out;
+    close(host(out(case.bias(case.table()))), host(expected), "out");
+}
+
 /// The portable backward is what every backend without kernels runs: hold it against Burn's own derivative.
 fn the_portable_backward_is_the_derivative<B: super::SparseOps>() {
     for (i, case) in cases().iter().enumerate() {
