@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::config::Preset;
+use svitt::program::positive;
+use svitt::terminal::say;
 use svitt::train::{FirstWeights, Report, RunOptions, Source, StopSignal, place, pretrain, table};
 use svitt::{Error, Result};
 
@@ -23,10 +25,10 @@ struct Arguments {
     #[arg(long, requires = "media")]
     annotations: Option<PathBuf>,
     /// The folder the annotations' videos lie in
-    #[arg(long)]
+    #[arg(long, requires = "annotations")]
     media: Option<PathBuf>,
     /// vocab.txt or tokenizer.json; without it, a word list is made of the captions
-    #[arg(long)]
+    #[arg(long, requires = "annotations")]
     vocab: Option<PathBuf>,
     /// A checkpoint folder to start from
     #[arg(long)]
@@ -44,7 +46,7 @@ struct Arguments {
     #[arg(long)]
     resume: bool,
     /// Optimizer steps of the whole run, at most
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     max_steps: Option<usize>,
     /// Also train, at equal compute, the models this one is compared with
     #[arg(long)]
@@ -52,11 +54,11 @@ struct Arguments {
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Optimizer steps between checkpoints, besides one a minute
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     checkpoint_every: Option<usize>,
 }
 
@@ -89,12 +91,12 @@ fn run(arguments: Arguments) -> Result<()> {
     let first = FirstWeights { checkpoint: arguments.init, video: arguments.init_video, text: arguments.init_text };
     let inputs = vec![format!("{:?} {:?} {first:?}", arguments.annotations, arguments.media)];
     let out = place(arguments.out.as_deref(), arguments.resume)?;
-    println!("{}: {}\nwriting to {}", preset.name, preset.description, out.display());
+    say(format!("{}: {}\nwriting to {}", preset.name, preset.description, out.display()));
     let options = RunOptions {
         preset,
         source,
         inputs,
-        out: out.clone(),
+        out: out.to_path_buf(),
         resume: arguments.resume,
         max_steps: arguments.max_steps,
         seed: arguments.seed,
@@ -105,26 +107,16 @@ fn run(arguments: Arguments) -> Result<()> {
         stop: StopSignal::listen()?,
     };
     let report = dispatch(backend, Pretrain(options, first))??;
-    println!("{}", table(&report.stages));
-    println!(
+    say(table(&report.stages));
+    say(format!(
         "{:.0} s, {:.0} MB at most; see {}",
         report.seconds,
         report.peak_memory_mb,
         out.join("report.html").display()
-    );
+    ));
     Ok(())
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error @ Error::Interrupted(_)) => {
-            eprintln!("{error}");
-            ExitCode::from(130)
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    svitt::program::run(run)
 }

@@ -30,6 +30,13 @@ impl<B: Backend + BufferLimit + crate::fused::FusedOps + crate::sparse::SparseOp
 pub trait TrainBackend: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend> {}
 impl<B: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend>> TrainBackend for B {}
 
+/// The fastest CPU backend of this build, for whoever wants one type and no choice at run time.
+#[cfg(feature = "flex")]
+pub type Cpu = burn_flex::Flex;
+/// The fastest CPU backend of this build, for whoever wants one type and no choice at run time.
+#[cfg(all(feature = "ndarray", not(feature = "flex")))]
+pub type Cpu = burn_ndarray::NdArray;
+
 /// The backends this program can be built with, fastest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendKind {
@@ -123,8 +130,12 @@ pub trait Task {
 /// Runs `task` on the first device of `kind`.
 ///
 /// # Errors
-/// `kind` is not compiled in, or its driver or device is missing.
+/// `kind` is not compiled in, its driver or device is missing, its memory is exhausted, or the task panics.
 pub fn dispatch<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
+    crate::guard::guarded(kind.name(), || run(kind, task))?
+}
+
+fn run<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
     match kind {
         #[cfg(feature = "ndarray")]
         BackendKind::NdArray => Ok(task.run::<burn::backend::Autodiff<burn_ndarray::NdArray>>(Default::default())),

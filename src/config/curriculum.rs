@@ -84,6 +84,10 @@ pub struct Stage {
     /// Program lengths drawn from the `shapes` benchmark; ignored with `--annotations`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<usize>,
+    /// How many clips of a `shapes` batch show the same object, with different programs: above 1, the batch holds the
+    /// negatives that only time tells apart. Ignored with `--annotations`.
+    #[serde(default = "one")]
+    pub clips_per_object: usize,
 }
 
 fn no_warmup() -> Span {
@@ -127,10 +131,26 @@ impl Stage {
     }
 
     fn validate(&self, model: &ModelConfig) -> Result<()> {
-        let setting = |key: &str| format!("stages.{}.{key}", self.name);
-        let positive = [("frames", self.frames), ("batch", self.batch), ("accumulate", self.accumulate)];
+        self.check_schedule()?;
+        self.model(model).validate().map_err(|error| match error {
+            Error::Setting { setting, problem, remedy } => Error::setting(self.setting(&setting), problem, remedy),
+            other => other,
+        })
+    }
+
+    fn setting(&self, key: &str) -> String {
+        format!("stages.{}.{key}", self.name)
+    }
+
+    fn check_schedule(&self) -> Result<()> {
+        let positive = [
+            ("frames", self.frames),
+            ("batch", self.batch),
+            ("accumulate", self.accumulate),
+            ("clips_per_object", self.clips_per_object),
+        ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::setting(setting(key), "is 0", "use 1 or more"));
+            return Err(Error::setting(self.setting(key), "is 0", "use 1 or more"));
         }
         let in_range = [
             ("learning_rate", self.learning_rate, 0.0, f64::MAX),
@@ -144,13 +164,10 @@ impl Stage {
         for (key, value, low, high) in in_range {
             if !(low..=high).contains(&value) {
                 let remedy = if high == 1.0 { "use a number from 0 to 1" } else { "use a number above 0" };
-                return Err(Error::setting(setting(key), format!("{value} cannot work"), remedy));
+                return Err(Error::setting(self.setting(key), format!("{value} cannot work"), remedy));
             }
         }
-        self.model(model).validate().map_err(|error| match error {
-            Error::Setting { setting: key, problem, remedy } => Error::setting(setting(&key), problem, remedy),
-            other => other,
-        })
+        Ok(())
     }
 }
 
@@ -174,6 +191,14 @@ impl Curriculum {
         }
         self.stages.iter().try_for_each(|stage| stage.validate(model))?;
         self.stages.windows(2).try_for_each(|pair| self.check_neighbours(&pair[0], &pair[1], model))
+    }
+
+    /// Checks what does not depend on the model: clip lengths, batches, learning rates.
+    ///
+    /// # Errors
+    /// Names the stage and the setting.
+    pub fn check_schedules(&self) -> Result<()> {
+        self.stages.iter().try_for_each(Stage::check_schedule)
     }
 
     /// K_l + K_r of a stage; a dense one sees all its blocks. Its block size is that of the first sparse stage, or

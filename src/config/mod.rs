@@ -9,5 +9,5 @@ mod sparsity;
 pub use curriculum::{Curriculum, Span, Stage, TableGrowth};
 pub use ensemble::ClipEnsemble;
 pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
-pub use presets::{Expected, ModelChoice, ModelSize, Preset};
+pub use presets::{Expected, LossWeights, ModelChoice, ModelSize, Preset};
 pub use sparsity::{CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, kept_tokens};

@@ -62,7 +62,7 @@ impl<'a> Job<'a> {
         let config = checkpoint.info.model.clone();
         let (plan, score) = (options.plan(&config)?, options.score()?);
         let material = Material::gather(options, &config, plan.test_frames())?;
-        material.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        material.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
         let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;
@@ -202,7 +202,7 @@ impl<'a> Job<'a> {
         let mut warnings = self.material.warnings.clone();
         if self.score.k > list.len() {
             let warning = format!("the answer list has {} answers: k is lowered from {}", list.len(), self.score.k);
-            eprintln!("warning: {warning}");
+            crate::terminal::note(format!("warning: {warning}"));
             warnings.push(warning);
         }
         let max_answer = self.options.benchmark.protocol().max_answer;
@@ -381,7 +381,9 @@ mod tests {
         };
         let message = run(&options).unwrap_err().to_string();
         assert!(message.contains("2 of 2 videos") && message.contains("a.mp4") && message.contains("--allow-missing"));
-        let (report, _) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
+        let (report, queries) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
+        assert_eq!((queries.len(), &queries[3]["query"], &queries[3]["rank"]), (4, &json!("b.mp4"), &Value::Null));
+        assert_eq!(queries[0]["right"], json!(["a.mp4"]));
         assert_eq!((&report["metrics"]["t2v"]["r10"], &report["protocol"]["missing_videos"]), (&json!(0.0), &json!(2)));
         assert_eq!(
             (&report["missing"][1]["media"], &report["metrics"]["v2t"]["queries"]),

@@ -84,7 +84,7 @@ impl TextBank {
 }
 
 /// `texts` as ids and mask `[texts, tokens]`, padded to the longest, whose length comes third.
-pub(super) fn padded<B: Backend>(texts: &[Vec<i64>], device: &B::Device) -> (Tensor<B, 2, Int>, Tensor<B, 2>, usize) {
+pub(crate) fn padded<B: Backend>(texts: &[Vec<i64>], device: &B::Device) -> (Tensor<B, 2, Int>, Tensor<B, 2>, usize) {
     let tokens = texts.iter().map(Vec::len).max().unwrap_or(0);
     let (mut ids, mut mask) = (Vec::new(), Vec::new());
     for text in texts {

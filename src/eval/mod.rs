@@ -25,6 +25,7 @@ pub use encode::{ClipPlan, Coverage, EncodeOptions, encode_videos};
 pub use ensemble::{ClipSampling, Encoded, mean_features};
 pub use evaluate::{Evaluation, FINE_TUNED, evaluate};
 pub use features::FeatureStore;
+pub(crate) use matching::padded;
 pub use matching::{ClipSource, MatchScorer, TextBank, VideoBank, encode_clips};
 pub use material::{ANSWERS, DATA, Material, shapes_config, shapes_tokenizer, tokenizer};
 pub use measure::{Examinee, RetrievalExam, RetrievalOutcome, ScoreOptions, measure_retrieval};

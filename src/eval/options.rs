@@ -111,8 +111,10 @@ impl EvalOptions {
             (None, "max") => ClipEnsemble::Max,
             (None, _) => ClipEnsemble::Lse,
         };
-        if self.batch == Some(0) {
-            return Err(Error::setting("--batch", "is 0", "use 1 or more"));
+        for (flag, value) in [("--batch", self.batch), ("--limit", self.limit)] {
+            if value == Some(0) {
+                return Err(Error::setting(flag, "is 0", "use 1 or more"));
+            }
         }
         let batch = self.batch.unwrap_or(if self.benchmark.is_generated() { 96 } else { 32 });
         Ok(ScoreOptions { k: self.k.unwrap_or(protocol.k_test), ensemble, seed: self.seed, batch })
@@ -158,6 +160,8 @@ mod tests {
         let message = plan(Some(6), Some(2)).unwrap_err().to_string();
         assert!(message.contains("6 --clips 2") && message.contains("--frames 12 --clips 3"), "{message}");
         assert!(plan(None, Some(0)).is_err() && plan(Some(0), None).is_err());
+        let nothing = EvalOptions { limit: Some(0), ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
+        assert!(nothing.score().unwrap_err().to_string().contains("--limit"));
     }
 
     #[test]

@@ -111,6 +111,11 @@ impl Index {
         self.files.get(path).is_some_and(|entry| entry.stamp == *stamp)
     }
 
+    /// What is known of the file that stands under `path`.
+    pub fn stamp(&self, path: &Path) -> Option<&Stamp> {
+        self.files.get(path).map(|entry| &entry.stamp)
+    }
+
     /// All files, broken ones included, in order.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.keys().map(PathBuf::as_path)

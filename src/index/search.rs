@@ -24,18 +24,22 @@ impl Index {
     /// # Errors
     /// The query has another width, or no direction.
     pub fn search(&self, query: &[f32], top: usize) -> Result<Vec<Hit<'_>>> {
-        let dim = self.id.dim;
-        if query.len() != dim {
-            let problem = format!("the query has {} numbers, embeddings here have {dim}", query.len());
-            return Err(Error::file(&self.dir, problem, "embed the query with the model of the index"));
-        }
-        let query = normalised(query).ok_or_else(|| {
-            Error::setting("query", "its embedding is zero or not finite", "check the checkpoint's weights")
-        })?;
+        self.search_any(&[query], top)
+    }
+
+    /// [`Index::search`] by several queries at once: a clip's score is its cosine to the nearest of them.
+    ///
+    /// # Errors
+    /// As [`Index::search`].
+    pub fn search_any<Q: AsRef<[f32]>>(&self, queries: &[Q], top: usize) -> Result<Vec<Hit<'_>>> {
+        let queries = queries.iter().map(|query| self.checked(query.as_ref())).collect::<Result<Vec<_>>>()?;
+        let nearest = |clip: &ClipEmbedding| {
+            queries.iter().map(|query| dot(query, &clip.vector)).fold(f32::NEG_INFINITY, f32::max)
+        };
         let mut hits: Vec<Hit<'_>> = Vec::new();
         for (path, entry) in &self.files {
             if let Content::Clips(clips) = &entry.content {
-                hits.extend(clips.iter().map(|clip| Hit { score: dot(&query, &clip.vector), path, clip }));
+                hits.extend(clips.iter().map(|clip| Hit { score: nearest(clip), path, clip }));
             }
         }
         if top < hits.len() && top > 0 {
@@ -44,6 +48,17 @@ impl Index {
         hits.truncate(top);
         hits.sort_unstable_by(better);
         Ok(hits)
+    }
+
+    fn checked(&self, query: &[f32]) -> Result<Vec<f32>> {
+        let dim = self.id.dim;
+        if query.len() != dim {
+            let problem = format!("the query has {} numbers, embeddings here have {dim}", query.len());
+            return Err(Error::file(&self.dir, problem, "embed the query with the model of the index"));
+        }
+        normalised(query).ok_or_else(|| {
+            Error::setting("query", "its embedding is zero or not finite", "check the checkpoint's weights")
+        })
     }
 }
 

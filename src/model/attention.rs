@@ -68,7 +68,14 @@ impl<B: FusedOps> BertAttention<B> {
             })
         });
         let probabilities = masked_softmax(query.matmul(key.swap_dims(2, 3)), source.mask.clone());
-        let seen = dropout(probabilities.clone(), self.dropout, mode).matmul(value);
+        let seen = if mode == Mode::Eval || self.dropout == 0.0 {
+            // Rows of probabilities sum to 1: a constant taken out of the values comes back whole, and what the gradient
+            // of the probabilities cancels is smaller.
+            let centre = value.clone().mean_dim(2).detach();
+            probabilities.clone().matmul(value - centre.clone()) + centre
+        } else {
+            dropout(probabilities.clone(), self.dropout, mode).matmul(value)
+        };
         let seen = linear(&self.output, seen.swap_dims(1, 2).reshape([batch, tokens, hidden]));
         (layer_norm(dropout(seen, self.dropout, mode) + x, &self.norm, self.epsilon), probabilities)
     }

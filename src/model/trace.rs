@@ -22,6 +22,10 @@ pub struct Trace<B: Backend> {
     pub embeddings: Option<Tensor<B, 3>>,
     /// Output of every layer, after pruning where it prunes, `[batch, 1 + tokens, d]`.
     pub layers: Vec<Tensor<B, 3>>,
+    /// Head mean of the class token's attention to the patches that entered every layer, `[batch, tokens]`.
+    pub class_attention: Vec<Tensor<B, 2>>,
+    /// Original ids of the patches that entered every layer, in sequence order, `[1 or batch, tokens]`.
+    pub token_ids: Vec<Tensor<B, 2, Int>>,
     /// The block graph of every layer.
     pub graphs: Vec<Arc<BlockGraph>>,
     /// The permutation applied to the patch tokens before layer 0.

@@ -154,10 +154,15 @@ impl<B: SvittBackend> VideoEncoder<B> {
                 .filter(|_| self.config.sparsity.tokens_after(index, tokens) < tokens);
             let drop_path = draws.drop_path_seed.map(|seed| rng::key(seed, &[index as u64]));
             let by_attention = node.is_some_and(|node| node.selection != Selection::Random);
-            let out = layer.forward(hidden, &map, &graph, drop_path, by_attention);
+            let out = layer.forward(hidden, &map, &graph, drop_path, by_attention || trace.is_some());
             hidden = out.hidden;
+            if let (Some(trace), Some(attention)) = (trace.as_deref_mut(), &out.class_attention) {
+                trace.class_attention.push(attention.clone());
+                trace.token_ids.push(map.ids.clone());
+            }
             if let Some(node) = node {
-                let scores = out.class_attention.unwrap_or_else(|| self.noise(&hidden, draws.selection_seed, index));
+                let attention = out.class_attention.filter(|_| by_attention);
+                let scores = attention.unwrap_or_else(|| self.noise(&hidden, draws.selection_seed, index));
                 (hidden, map) = self.prune(hidden, &map, scores, node, index, trace.as_deref_mut());
             }
             if let Some(trace) = trace.as_deref_mut() {

@@ -174,14 +174,16 @@ pub fn fresh_start<B: SvittBackend>(model: Svitt<B>, start: FreshStart, config: 
     model.map(&mut Fresh { path: Vec::new(), start, frames: config.video.frames, grid: config.video.grid() })
 }
 
-/// A table `[rows, heads]` by which head h of layer l attends to one spatial neighbour in the next frame (even layers)
-/// or the last one (odd layers): attention starts as a convolution does, and motion is in sight from the first step.
+/// A table `[rows, heads]` by which head h of layer l attends to one spatial neighbour in the next frame or the last
+/// one: attention starts as a convolution does, and motion is in sight from the first step. Heads take the four
+/// neighbours in turn; every four heads, and every layer, the direction in time changes, so with eight heads a token
+/// sees where its content came from and where it goes in one layer.
 fn local_table(layer: usize, heads: usize, frames: usize, grid: usize, sharpness: f64) -> Vec<f32> {
     const NEIGHBOURS: [[f64; 2]; 4] = [[0.0, 1.0], [0.0, -1.0], [1.0, 0.0], [-1.0, 0.0]];
     let (side, depth) = (2 * grid - 1, 2 * frames - 1);
     let centre = [frames, grid, grid].map(|size| size as f64 - 1.0);
-    let next = if layer.is_multiple_of(2) { 1.0 } else { -1.0 };
     let bias = |row: usize, head: usize| {
+        let next = if (layer + head / NEIGHBOURS.len()).is_multiple_of(2) { 1.0 } else { -1.0 };
         let at = [row / (side * side), row / side % side, row % side];
         let [t, y, x] = [0, 1, 2].map(|axis| centre[axis] - at[axis] as f64);
         let [dy, dx] = NEIGHBOURS[head % NEIGHBOURS.len()];
@@ -252,13 +254,14 @@ mod tests {
     /// Row of (query − key) offsets: the key a head prefers lies one frame on and one patch beside the query.
     #[test]
     fn a_local_head_prefers_its_neighbour() {
-        let (frames, grid, heads) = (3, 4, 4);
+        let (frames, grid, heads) = (3, 4, 8);
         let table = local_table(0, heads, frames, grid, 1.5);
         assert_eq!(table.len(), (5 * 49 + CLASS_ROWS) * heads);
         let row = |dt: i64, dy: i64, dx: i64| (((dt + 2) * 7 + dy + 3) * 7 + dx + 3) as usize;
         for (head, [dy, dx]) in [[0, 1], [0, -1], [1, 0], [-1, 0]].into_iter().enumerate() {
             let key = row(-1, -dy, -dx);
             assert_eq!(table[key * heads + head], 0.0, "query minus key is minus the neighbour's direction");
+            assert_eq!(table[row(1, -dy, -dx) * heads + head + 4], 0.0, "the other four heads look back");
             assert_eq!(table[row(0, 0, 0) * heads + head], -3.0);
         }
     }

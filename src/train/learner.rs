@@ -279,6 +279,8 @@ impl<B: AutodiffBackend> StageLoop<B> {
             Ok(&[answer]) => Losses { answer: Some(answer), ..Losses::default() },
             _ => Losses::default(),
         };
+        let finite = losses.is_finite();
+        let losses = if finite { losses } else { state.losses };
         let elapsed = window.since.elapsed().as_secs_f64().max(1e-9);
         let left = (self.plan.steps - state.step) as f64;
         let line = LogLine {
@@ -288,6 +290,7 @@ impl<B: AutodiffBackend> StageLoop<B> {
             stage_step: state.step,
             stage_steps: self.plan.steps,
             losses,
+            finite,
             lr,
             clips_per_s: window.clips as f64 / elapsed,
             data_wait_share: (window.waited / elapsed).min(1.0),
@@ -305,10 +308,10 @@ impl<B: AutodiffBackend> StageLoop<B> {
         let skipped = self.optimizer.state().flag.read();
         if skipped.total > state.skipped.total {
             let new = skipped.total - state.skipped.total;
-            eprintln!(
+            crate::terminal::note(format!(
                 "warning: the loss or a gradient was not finite: {new} update(s) skipped, the last at step {} of stage `{}`",
                 skipped.last, self.plan.name
-            );
+            ));
         }
         state.skipped = skipped;
         if skipped.streak < MAX_STREAK {

@@ -87,47 +87,58 @@ fn curve(lines: &[LogLine], value: impl Fn(&LogLine) -> f64) -> Vec<[f64; 2]> {
     lines.iter().map(|line| [line.step as f64, value(line)]).collect()
 }
 
-fn run_charts(lines: &[LogLine]) -> [Chart; 5] {
-    let chart = |title: &str, unit: &str| Chart::new(title, "optimizer step", unit);
-    [
+/// Curves over steps; where a stage begins is marked.
+fn run_charts(lines: &[LogLine]) -> Vec<Chart> {
+    let chart = |title: &str, unit: &str| Chart::new(title, "optimizer step", unit).from_zero();
+    let curves = [
         chart("Losses", "nats")
             .line("contrastive", curve(lines, |l| l.losses.vtc))
             .line("matching", curve(lines, |l| l.losses.vtm))
             .line("masked words", curve(lines, |l| l.losses.mlm)),
-        chart("Learning rate", "per step").line("learning rate", curve(lines, |l| l.lr)),
+        chart("Learning rate", "").line("learning rate", curve(lines, |l| l.lr)),
         chart("Throughput", "clips per second").line("clips/s", curve(lines, |l| l.clips_per_s)),
-        chart("Waiting for data", "percent of time").line("wait", curve(lines, |l| 100.0 * l.data_wait_share)),
-        chart("Memory", "MB").line("largest so far", curve(lines, |l| l.memory_mb)),
-    ]
+        chart("Waiting for data", "percent of the time").line("wait", curve(lines, |l| 100.0 * l.data_wait_share)),
+        chart("Memory", "MB, largest so far").line("largest so far", curve(lines, |l| l.memory_mb)),
+    ];
+    let mut begun: Vec<&LogLine> = Vec::new();
+    for line in lines {
+        if begun.last().is_none_or(|last| last.stage != line.stage) {
+            begun.push(line);
+        }
+    }
+    let mark = |chart: Chart| begun.iter().fold(chart, |c, line| c.moment(line.stage_name.clone(), line.step as f64));
+    curves.into_iter().map(mark).collect()
 }
 
+/// Recalls after every stage, and what observers that see less can reach with as many frames.
 fn recall_chart(stages: &[StageReport]) -> Chart {
     let points = |value: fn(&StageReport) -> Option<f64>| -> Vec<[f64; 2]> {
         let numbered = stages.iter().enumerate();
         numbered.filter_map(|(i, stage)| Some([(i + 1) as f64, value(stage)?])).collect()
     };
-    let mut chart = Chart::new("Text to video R@1 on the gallery", "stage", "percent")
-        .line("dual encoder", points(|s| Some(s.scores.r1)))
-        .line("re-ranked", points(|s| Some(s.scores.r1_reranked)))
-        .line("twins", points(|s| s.scores.twin_accuracy));
-    if let Some(last) = stages.last() {
-        let c = last.scores.ceilings;
-        for (name, height) in [("static ceiling", c.static_frame), ("unordered ceiling", c.unordered)] {
-            if let Some(height) = height {
-                chart = chart.rule(name, height);
-            }
+    let mut chart = Chart::new("Text to video on the gallery", "stage", "percent")
+        .line("R@1", points(|s| Some(s.scores.r1)))
+        .line("R@1, re-ranked", points(|s| Some(s.scores.r1_reranked)))
+        .line("R@5", points(|s| Some(s.scores.r5)));
+    for (name, points) in [
+        ("twins told apart", points(|s| s.scores.twin_accuracy)),
+        ("ceiling: one frame", points(|s| s.scores.ceilings.static_frame)),
+        ("ceiling: no order", points(|s| s.scores.ceilings.unordered)),
+    ] {
+        if !points.is_empty() {
+            chart = if name.starts_with("ceiling") { chart.dashes(name, points) } else { chart.line(name, points) };
         }
     }
-    chart
+    chart.from_zero().whole()
 }
 
 fn token_chart(stages: &[StageReport]) -> Chart {
-    let mut chart = Chart::new("Patch tokens entering each layer", "layer", "tokens");
+    let mut chart = Chart::new("Patch tokens entering each layer", "layer, counted from 1", "");
     for stage in stages {
-        let tokens = stage.tokens_per_layer.iter().enumerate().map(|(layer, &n)| [layer as f64, n as f64]);
-        chart = chart.line(stage.name.clone(), tokens);
+        let tokens = stage.tokens_per_layer.iter().enumerate().map(|(layer, &n)| [(layer + 1) as f64, n as f64]);
+        chart = chart.line(format!("{} ({} frames)", stage.name, stage.frames), tokens);
     }
-    chart
+    chart.from_zero().whole()
 }
 
 fn stage_table(caption: &str, stages: &[StageReport]) -> Table {

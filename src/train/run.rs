@@ -1,6 +1,7 @@
 //! A whole run: stage after stage, validation after each, everything written where it can be resumed.
 
 use super::baselines;
+use super::fits;
 use super::journal::Journal;
 use super::report::{Report, StageReport};
 use super::validate::Encodes;
@@ -9,11 +10,13 @@ use super::{
     Validator, WarmupCosine, expand, page, train_stage, write_json,
 };
 use crate::backend::{SvittBackend, TrainBackend};
-use crate::config::{ModelConfig, Preset, Stage};
+use crate::config::{LossWeights, ModelConfig, Preset, Stage};
 use crate::data::Loader;
+use crate::guard::within_memory;
 use crate::loss::MaskRules;
 use crate::model::{Objective, Svitt};
 use crate::profile::{Convention, Profile, peak_memory_mb};
+use crate::terminal::{note, say};
 use crate::weights::{self, CheckpointInfo, CurriculumPosition, Part, Vocabulary};
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
@@ -54,13 +57,17 @@ pub struct RunOptions {
 impl RunOptions {
     /// A digest of all that a resumed run must share with the run it continues.
     fn fingerprint(&self) -> Result<String> {
-        let preset = serde_json::to_string(&self.preset)
+        let mut preset = self.preset.clone();
+        // What is only said about a run may be reworded.
+        (preset.description, preset.command, preset.expected) = Default::default();
+        let preset = serde_json::to_string(&preset)
             .map_err(|e| Error::setting("--preset", e.to_string(), "report this as a bug"))?;
         let mut hash = Sha256::new();
         hash.update(preset);
         hash.update(self.seed.to_le_bytes());
         self.inputs.iter().for_each(|input| hash.update(input));
         hash.update(self.source.tokenizer.sha256());
+        hash.update(self.source.digest());
         Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
@@ -76,10 +83,14 @@ pub fn pretrain<B: TrainBackend>(
     first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
 ) -> Result<Report> {
     let base = options.preset.model.model(1, options.source.tokenizer.vocab_size());
-    options.preset.curriculum().validate(&base)?;
+    options.preset.validate(&base)?;
+    fits::check(options, &base)?;
+    if options.baselines {
+        baselines::check(options, &base)?;
+    }
     let (mut run, model) = Run::<B>::begin(options, base, device, first)?;
     run.stages(model)?;
-    let mut report = run.report(Vec::new())?;
+    let mut report = run.report(baselines::earlier(&options.out))?;
     if options.baselines && run.partial.is_none() {
         report = run.report(baselines::train::<B>(options, &run.base, device)?)?;
     }
@@ -98,7 +109,6 @@ struct Run<'a, B: TrainBackend> {
     optimizer: Option<AdamWState<B::InnerBackend>>,
     /// The stage that `--max-steps` ended early.
     partial: Option<StageReport>,
-    unreadable: Vec<crate::data::Unreadable>,
     /// Seconds of the runs this one resumes.
     before: f64,
     since: Instant,
@@ -120,7 +130,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
         let (state, model, optimizer) = match found {
             Some((state, saved)) => {
                 check_fingerprint(&state, &fingerprint, options)?;
-                eprintln!("resuming after step {} of the run", state.global_step);
+                note(format!("resuming after step {} of the run", state.global_step));
                 let model: Svitt<B::InnerBackend> =
                     saved.model(Svitt::new(&config(state.stage), 0, device)?, device)?;
                 let optimizer = saved.optimizer(&model, &state, device)?;
@@ -128,16 +138,15 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             }
             None => {
                 if options.resume {
-                    eprintln!("nothing was saved in {}: starting afresh", options.out.display());
+                    note(format!("nothing was saved in {}: starting afresh", options.out.display()));
                 }
                 (RunState { fingerprint, seed: options.seed, ..RunState::default() }, first(&config(0))?, None)
             }
         };
         let journal = Journal::open(&options.out, state.global_step)?;
-        let (unreadable, since, before) = (Vec::new(), Instant::now(), state.run_seconds);
+        let (since, before) = (Instant::now(), state.run_seconds);
         let partial = None;
-        let run =
-            Self { options, base, device, journal, checkpoints, state, optimizer, partial, unreadable, before, since };
+        let run = Self { options, base, device, journal, checkpoints, state, optimizer, partial, before, since };
         Ok((run, model))
     }
 
@@ -152,7 +161,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             let (trained, plan) = self.train(stage, &config, model)?;
             let report = measure(self.options, stage, &config, &trained, &self.state)?;
             self.save_stage(&config, &trained)?;
-            println!("{}\n", page::table(std::slice::from_ref(&report)));
+            say(format!("{}\n", page::table(std::slice::from_ref(&report))));
             model = trained;
             if self.state.step < plan.steps {
                 self.partial = Some(report);
@@ -174,6 +183,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
         model: Svitt<B::InnerBackend>,
     ) -> Result<(Svitt<B::InnerBackend>, StagePlan)> {
         let loader = self.options.source.loader(self.state.stage, stage, config)?;
+        loader.remember(&self.state.unreadable);
         let plan = self.plan(stage, &loader);
         let settings = AdamWSettings::of(stage);
         let optimizer = match self.optimizer.take() {
@@ -187,13 +197,17 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             interrupter: self.options.stop.interrupter.clone(),
         };
         let model = Svitt::<B>::from_inner(model);
-        let outcome = train_stage(plan.clone(), desk, self.state.clone(), model, optimizer, Arc::new(feed.clone()));
-        self.unreadable = loader.unreadable();
+        let state = self.state.clone();
+        let outcome = within_memory(
+            || train_stage(plan.clone(), desk, state, model, optimizer, Arc::new(feed.clone())),
+            |said| fits::exhausted(&self.options.backend, &stage.name, stage.batch, said),
+        );
         if let Some(error) = feed.take_failure() {
             return Err(error);
         }
         let outcome = outcome?;
         self.state = outcome.state;
+        self.state.unreadable = loader.unreadable();
         Ok((outcome.model, plan))
     }
 
@@ -246,6 +260,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             global_step: self.state.global_step,
             run_seconds: self.before + self.since.elapsed().as_secs_f64(),
             losses: self.state.losses,
+            unreadable: std::mem::take(&mut self.state.unreadable),
             finished,
             ..RunState::default()
         };
@@ -265,9 +280,9 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             seconds: self.before + self.since.elapsed().as_secs_f64(),
             peak_memory_mb: peak_memory_mb(),
             final_losses: self.state.losses,
-            unreadable: self.unreadable.clone(),
+            unreadable: self.state.unreadable.clone(),
         };
-        write_json(&self.options.out.join("report.json"), &report)?;
+        write_json(&self.options.out.join("report.json"), &report.to_json()?)?;
         page::write(&self.options.out.join("report.html"), &report, &self.journal.lines()?)?;
         Ok(report)
     }
@@ -284,11 +299,16 @@ pub(super) fn recipe(options: &RunOptions) -> Recipe {
         never: vec![special.pad, special.cls],
         always: options.source.keywords(),
     };
-    Recipe { objective: Objective::default(), masking: Some(masking), ..Recipe::default() }
+    let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
+    let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
+    Recipe { objective, masking: Some(masking), ..Recipe::default() }
 }
 
 /// The row of the report for `model`, trained as `stage` says up to `state`.
-pub(super) fn measure<B: SvittBackend>(
+///
+/// # Errors
+/// Clips of another size or length than the model's.
+pub fn measure<B: SvittBackend>(
     options: &RunOptions,
     stage: &Stage,
     config: &ModelConfig,

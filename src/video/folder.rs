@@ -11,8 +11,8 @@ const EXTENSIONS: [&str; 17] = [
 ];
 
 /// Every video file below `root` (or `root` itself, if it is a file), in order of path, as `root` joined with what lies
-/// below it. Hidden files, folders without permission and links back to a folder that was seen are passed over; names
-/// need not be text.
+/// below it. Hidden files and folders without permission are passed over; names need not be text. A folder that several
+/// paths lead to is visited once, under its own name rather than a link's, whatever order the system lists them in.
 ///
 /// # Errors
 /// `root` cannot be read.
@@ -22,14 +22,17 @@ pub fn videos_below(root: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![root.to_path_buf()]);
     }
     std::fs::read_dir(root).map_err(|e| Error::io(root, &e))?;
-    let (mut videos, mut seen, mut folders) = (Vec::new(), HashSet::new(), vec![root.to_path_buf()]);
-    while let Some(folder) = folders.pop() {
+    let (mut videos, mut seen) = (Vec::new(), HashSet::new());
+    let (mut folders, mut links) = (vec![root.to_path_buf()], Vec::new());
+    while let Some(folder) = folders.pop().or_else(|| links.pop()) {
         let new = std::fs::canonicalize(&folder).is_ok_and(|real| seen.insert(real));
         let entries = if new { std::fs::read_dir(&folder).ok() } else { None };
-        for entry in entries.into_iter().flatten().flatten() {
-            let path = entry.path();
+        let mut paths: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        paths.sort_unstable_by(|a, b| b.cmp(a));
+        for path in paths {
             match std::fs::metadata(&path) {
-                _ if entry.file_name().as_encoded_bytes().starts_with(b".") => {}
+                _ if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) => {}
+                Ok(facts) if facts.is_dir() && path.is_symlink() => links.push(path),
                 Ok(facts) if facts.is_dir() => folders.push(path),
                 Ok(facts) if facts.is_file() && is_video(&path) => videos.push(path),
                 _ => {}
@@ -61,6 +64,7 @@ mod tests {
         }
         std::os::unix::fs::symlink(dir.path(), dir.path().join("deep/loop")).unwrap();
         std::os::unix::fs::symlink("nowhere.mp4", dir.path().join("broken.mp4")).unwrap();
+        std::os::unix::fs::symlink("deep", dir.path().join("another name")).unwrap();
         let found = videos_below(dir.path()).unwrap();
         assert_eq!(found, [dir.path().join("deep/b.webm"), dir.path().join("deep").join(odd)]);
         assert_eq!(videos_below(&found[0]).unwrap(), found[..1]);

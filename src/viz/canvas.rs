@@ -70,6 +70,15 @@ impl Canvas {
         }
     }
 
+    /// The picture without colour.
+    pub fn grey(&self) -> Self {
+        let luma = |pixel: &[u8]| {
+            let [r, g, b] = [0, 1, 2].map(|c| u32::from(pixel[c]));
+            [((299 * r + 587 * g + 114 * b + 500) / 1000) as u8; 3]
+        };
+        Self { pixels: self.pixels.chunks_exact(3).flat_map(luma).collect(), ..*self }
+    }
+
     /// Draws the one-pixel border of a rectangle, inside it.
     pub fn outline(&mut self, [x, y]: [usize; 2], [width, height]: [usize; 2], colour: Rgb) {
         if width == 0 || height == 0 {
@@ -100,6 +109,36 @@ impl Canvas {
             }
         }
         large
+    }
+
+    /// The picture as large as fits into `width` × `height` in its own proportions: a small one enlarged by a whole
+    /// factor, so that pixels stay square, a large one by the mean of the pixels that fall together.
+    pub fn fitted(&self, width: usize, height: usize) -> Self {
+        let factor = (width / self.width.max(1)).min(height / self.height.max(1));
+        if factor > 0 || self.width * self.height == 0 {
+            return self.enlarged(factor.max(1));
+        }
+        let scale = (width as f64 / self.width as f64).min(height as f64 / self.height as f64);
+        let side = |n: usize| ((n as f64 * scale).round() as usize).max(1);
+        let mut small = Self::new(side(self.width), side(self.height), [0; 3]);
+        let span = |i: usize, to: usize, from: usize| i * from / to..((i + 1) * from / to).max(i * from / to + 1);
+        for y in 0..small.height {
+            for x in 0..small.width {
+                let (columns, rows) = (span(x, small.width, self.width), span(y, small.height, self.height));
+                small.set(x, y, self.mean(columns, rows));
+            }
+        }
+        small
+    }
+
+    fn mean(&self, columns: std::ops::Range<usize>, rows: std::ops::Range<usize>) -> Rgb {
+        let count = (columns.len() * rows.len()).max(1);
+        let mut sums = [0usize; 3];
+        for row in rows {
+            let line = &self.pixels[(row * self.width + columns.start) * 3..(row * self.width + columns.end) * 3];
+            line.chunks_exact(3).for_each(|pixel| (0..3).for_each(|c| sums[c] += usize::from(pixel[c])));
+        }
+        sums.map(|sum| ((sum + count / 2) / count) as u8)
     }
 
     /// Writes a line of capitals 3 × 5 pixels large times `scale`, one pixel times `scale` apart.
@@ -172,6 +211,27 @@ mod tests {
         assert_eq!(Canvas::from_rgb(13, 11, pixels).unwrap(), canvas);
         assert_eq!((canvas.get(1, 1), canvas.get(2, 1)), (Some([255; 3]), Some([3, 5, 7])), "the stem of the L");
         assert!(Canvas::new(0, 4, [0; 3]).png().is_err());
+    }
+
+    #[test]
+    fn pictures_are_fitted_by_means_or_whole_factors() {
+        let mut canvas = Canvas::new(6, 4, [10; 3]);
+        canvas.shade([0, 0], [3, 4], [30, 0, 90], 1.0);
+        let small = canvas.fitted(2, 9);
+        assert_eq!((small.width(), small.height()), (2, 1));
+        assert_eq!((small.get(0, 0), small.get(1, 0)), (Some([30, 0, 90]), Some([10; 3])));
+        let odd = canvas.fitted(5, 3);
+        assert_eq!((odd.width(), odd.height(), odd.get(2, 1)), (5, 3, Some([30, 0, 90])));
+        let large = canvas.fitted(20, 11);
+        assert_eq!((large.width(), large.height(), large.get(5, 7)), (12, 8, Some([30, 0, 90])));
+    }
+
+    #[test]
+    fn grey_keeps_the_brightness() {
+        let mut canvas = Canvas::new(2, 1, [7; 3]);
+        canvas.set(1, 0, [200, 100, 50]);
+        let grey = canvas.grey();
+        assert_eq!((grey.get(0, 0), grey.get(1, 0)), (Some([7; 3]), Some([124; 3])));
     }
 
     #[test]

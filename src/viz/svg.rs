@@ -7,16 +7,26 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 300.0;
 /// Room for marks and names: left, top, right, bottom.
-const MARGIN: [f64; 4] = [56.0, 28.0, 16.0, 44.0];
+const MARGIN: [f64; 4] = [56.0, 36.0, 16.0, 44.0];
 /// Okabe and Ito's colours, told apart by colour-blind readers too.
 const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f"];
 /// More points than this in one line are thinned to the extremes of as many spans: a screen has no more columns.
 const MOST_POINTS: usize = 1200;
 
+/// Lines of no more points than this show each of them.
+const DOTTED: usize = 12;
+/// Entries of a legend in one row.
+const LEGEND: usize = 3;
+/// What a page's style sheet says of charts, for a file without a page.
+const STYLE: &str = "text{fill:#1b1b1b;font:12px system-ui,sans-serif}.title{font-weight:600;font-size:14px}\
+.grid{stroke:#8884;fill:none}.axis{stroke:#1b1b1b;fill:none}.rule{stroke:#1b1b1b;stroke-dasharray:4 4;fill:none}\
+.line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}";
+
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Line,
+    Dashes,
     Points,
 }
 
@@ -34,26 +44,67 @@ pub struct Chart {
     axes: [String; 2],
     series: Vec<Series>,
     rules: Vec<(String, f64)>,
+    moments: Vec<(String, f64)>,
+    from_zero: bool,
+    whole: bool,
 }
 
 impl Chart {
     /// An empty chart with the names of its axes.
     pub fn new(title: impl Into<String>, x: impl Into<String>, y: impl Into<String>) -> Self {
-        Self { title: title.into(), axes: [x.into(), y.into()], series: Vec::new(), rules: Vec::new() }
+        Self {
+            title: title.into(),
+            axes: [x.into(), y.into()],
+            series: Vec::new(),
+            rules: Vec::new(),
+            moments: Vec::new(),
+            from_zero: false,
+            whole: false,
+        }
     }
 
     /// Adds a line through `[x, y]` points in the order given; a point that is not finite interrupts it.
     #[must_use]
-    pub fn line(mut self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
-        let points = thinned(points.into_iter().collect());
-        self.series.push(Series { name: name.into(), points, mark: Mark::Line });
-        self
+    pub fn line(self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
+        self.add(name.into(), points.into_iter().collect(), Mark::Line)
+    }
+
+    /// Adds a dashed line, for limits and comparisons.
+    #[must_use]
+    pub fn dashes(self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
+        self.add(name.into(), points.into_iter().collect(), Mark::Dashes)
     }
 
     /// Adds separate points.
     #[must_use]
-    pub fn points(mut self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
-        self.series.push(Series { name: name.into(), points: points.into_iter().collect(), mark: Mark::Points });
+    pub fn points(self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
+        self.add(name.into(), points.into_iter().collect(), Mark::Points)
+    }
+
+    fn add(mut self, name: String, points: Vec<[f64; 2]>, mark: Mark) -> Self {
+        let points = if mark == Mark::Points { points } else { thinned(points) };
+        self.series.push(Series { name, points, mark });
+        self
+    }
+
+    /// Begins the vertical axis at 0, so that heights can be compared.
+    #[must_use]
+    pub fn from_zero(mut self) -> Self {
+        self.from_zero = true;
+        self
+    }
+
+    /// Marks whole numbers alone on the horizontal axis: stages, layers.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.whole = true;
+        self
+    }
+
+    /// Adds a vertical rule at `x`, such as the beginning of a stage.
+    #[must_use]
+    pub fn moment(mut self, name: impl Into<String>, x: f64) -> Self {
+        self.moments.push((name.into(), x));
         self
     }
 
@@ -69,26 +120,40 @@ impl Chart {
         !self.series.iter().flat_map(|series| &series.points).any(finite)
     }
 
-    /// The chart as an `<svg>` element.
+    /// The chart as a file of its own, with the size and the colours that a page would give it.
+    pub fn file(&self) -> String {
+        let styled = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" class=\"chart\"");
+        let svg = self.svg().replacen("<svg class=\"chart\"", &styled, 1);
+        let (head, rest) = svg.split_once('\n').unwrap_or((&svg, ""));
+        format!("{head}\n<style>{STYLE}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{rest}")
+    }
+
+    /// The chart as an `<svg>` element. A single series needs no legend: the title says what it is.
     pub fn svg(&self) -> String {
         let points = || self.series.iter().flat_map(|series| &series.points).filter(|point| finite(point));
-        let plot = Plot {
-            x: Scale::over(points().map(|point| point[0])),
-            y: Scale::over(points().map(|p| p[1]).chain(self.rules.iter().map(|rule| rule.1))).rounded(),
-        };
-        let title = escape(&self.title);
+        let zero = self.from_zero.then_some(0.0);
+        let heights = points().map(|p| p[1]).chain(self.rules.iter().map(|rule| rule.1)).chain(zero);
+        let plot = Plot { x: Scale::over(points().map(|point| point[0])), y: Scale::over(heights).rounded() };
+        let [title, x, y] = [&self.title, &self.axes[0], &self.axes[1]].map(|name| escape(name));
+        let legend = if self.series.len() > 1 { self.series.len().div_ceil(LEGEND) } else { 0 };
         let mut svg = format!(
             "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{title}\">\n<text x=\"{}\" \
-             y=\"16\" class=\"title\">{title}</text>\n",
-            HEIGHT + 18.0 * (self.series.len().div_ceil(3)) as f64,
+             y=\"16\" class=\"title\">{title}<tspan class=\"unit\" dx=\"8\">{y}</tspan></text>\n",
+            HEIGHT + 18.0 * legend as f64 + 4.0,
             MARGIN[0],
         );
-        plot.axes(&mut svg, &self.axes);
+        plot.axes(&mut svg, &x, self.whole);
+        for (name, x) in self.moments.iter().filter(|moment| moment.1.is_finite()) {
+            plot.moment(&mut svg, name, *x);
+        }
         for (name, y) in self.rules.iter().filter(|rule| rule.1.is_finite()) {
             plot.rule(&mut svg, name, *y);
         }
         for (place, series) in self.series.iter().enumerate() {
             plot.series(&mut svg, place, series);
+            if legend > 0 {
+                key(&mut svg, place, series);
+            }
         }
         svg + "</svg>\n"
     }
@@ -107,12 +172,11 @@ impl Plot {
         [across, HEIGHT - bottom - self.y.place(y) * (HEIGHT - top - bottom)]
     }
 
-    fn axes(&self, svg: &mut String, names: &[String; 2]) {
+    fn axes(&self, svg: &mut String, name: &str, whole: bool) {
         let [left, top, right, bottom] = MARGIN;
-        let floor = HEIGHT - bottom;
+        let (floor, end) = (HEIGHT - bottom, WIDTH - right);
         for tick in self.y.ticks() {
-            let y = self.at([self.x.low, tick])[1];
-            let (end, text) = (WIDTH - right, label(tick));
+            let (y, text) = (self.at([self.x.low, tick])[1], label(tick));
             let _ = writeln!(
                 svg,
                 "<path class=\"grid\" d=\"M{left} {y:.1}H{end}\"/><text class=\"tick\" x=\"{}\" y=\"{:.1}\" \
@@ -121,19 +185,27 @@ impl Plot {
                 y + 4.0,
             );
         }
-        for tick in self.x.ticks() {
+        for tick in self.x.ticks().into_iter().filter(|tick| !whole || (tick - tick.round()).abs() < 1e-6) {
             let (x, y, text) = (self.at([tick, self.y.low])[0], floor + 16.0, label(tick));
             let _ = writeln!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{text}</text>");
         }
-        let [x, y] = names.each_ref().map(|name| escape(name));
+        let below = floor + 34.0;
         let _ = writeln!(
             svg,
-            "<path class=\"axis\" d=\"M{left} {top}V{floor}H{}\"/><text class=\"tick\" x=\"{}\" y=\"{}\" \
-             text-anchor=\"end\">{x}</text><text class=\"tick\" x=\"12\" y=\"{top}\" text-anchor=\"end\" \
-             transform=\"rotate(-90 12 {top})\">{y}</text>",
-            WIDTH - right,
-            WIDTH - right,
-            floor + 32.0,
+            "<path class=\"axis\" d=\"M{left} {top}V{floor}H{end}\"/><text class=\"tick\" x=\"{end}\" y=\"{below}\" \
+             text-anchor=\"end\">{name}</text>",
+        );
+    }
+
+    fn moment(&self, svg: &mut String, name: &str, x: f64) {
+        let ([_, top, _, bottom], name) = (MARGIN, escape(name));
+        let (x, floor) = (self.at([x, self.y.low])[0], HEIGHT - bottom);
+        let _ = writeln!(
+            svg,
+            "<path class=\"moment\" d=\"M{x:.1} {top}V{floor}\"/><text class=\"tick note\" x=\"{:.1}\" y=\"{}\">{name}\
+             </text>",
+            x + 4.0,
+            top - 4.0,
         );
     }
 
@@ -150,30 +222,22 @@ impl Plot {
 
     fn series(&self, svg: &mut String, place: usize, series: &Series) {
         let (colour, name) = (COLOURS[place % COLOURS.len()], escape(&series.name));
-        match series.mark {
-            Mark::Line => {
-                let path = self.path(&series.points);
-                let _ =
-                    writeln!(svg, "<path class=\"line\" stroke=\"{colour}\" d=\"{path}\"><title>{name}</title></path>");
-            }
-            Mark::Points => series.points.iter().filter(|point| finite(point)).for_each(|point| {
+        if series.mark != Mark::Points {
+            let path = self.path(&series.points);
+            let class = if series.mark == Mark::Dashes { "line dashes" } else { "line" };
+            let _ =
+                writeln!(svg, "<path class=\"{class}\" stroke=\"{colour}\" d=\"{path}\"><title>{name}</title></path>");
+        }
+        if series.mark == Mark::Points || series.points.len() <= DOTTED {
+            for point in series.points.iter().filter(|point| finite(point)) {
                 let ([x, y], [across, up]) = (self.at(*point), point.map(label));
                 let _ = writeln!(
                     svg,
-                    "<circle fill=\"{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{name}: {across}, \
+                    "<circle fill=\"{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"><title>{name}: {across}, \
                      {up}</title></circle>"
                 );
-            }),
+            }
         }
-        let (x, y) = (MARGIN[0] + 190.0 * (place % 3) as f64, HEIGHT + 18.0 * (place / 3) as f64);
-        let _ = writeln!(
-            svg,
-            "<rect fill=\"{colour}\" x=\"{x}\" y=\"{:.1}\" width=\"10\" height=\"10\"/><text class=\"tick\" \
-             x=\"{}\" y=\"{}\">{name}</text>",
-            y - 1.0,
-            x + 16.0,
-            y + 8.0,
-        );
     }
 
     /// `M`oves to a point after a gap, draws a `L`ine otherwise; a lone point gets a dot of zero length.
@@ -194,6 +258,20 @@ impl Plot {
         }
         path
     }
+}
+
+/// The entry of series number `place` in the legend.
+fn key(svg: &mut String, place: usize, series: &Series) {
+    let (colour, name) = (COLOURS[place % COLOURS.len()], escape(&series.name));
+    let (x, y) = (MARGIN[0] + 190.0 * (place % LEGEND) as f64, HEIGHT + 18.0 * (place / LEGEND) as f64);
+    let _ = writeln!(
+        svg,
+        "<rect fill=\"{colour}\" x=\"{x}\" y=\"{:.1}\" width=\"10\" height=\"10\"/><text class=\"tick\" x=\"{}\" \
+         y=\"{}\">{name}</text>",
+        y - 1.0,
+        x + 16.0,
+        y + 8.0,
+    );
 }
 
 fn finite(point: &[f64; 2]) -> bool {
@@ -234,6 +312,22 @@ mod tests {
         assert_eq!(svg.matches('L').count(), 2, "{svg}");
         assert!(svg.contains("loss &lt;b&gt;") && svg.contains("a &amp; b") && svg.contains("ceiling"));
         assert!(!svg.contains("NaN"), "{svg}");
+    }
+
+    #[test]
+    fn whole_axes_and_stages_are_marked() {
+        let svg = Chart::new("tokens", "layer", "")
+            .line("order", [[0.0, 128.0], [1.0, 103.0]])
+            .dashes("ceiling", [[0.0, 50.0], [1.0, 50.0]])
+            .moment("stage 2", 0.5)
+            .from_zero()
+            .whole()
+            .svg();
+        assert!(svg.contains(">0</text>") && svg.contains(">1</text>") && !svg.contains(">0.5</text>"), "{svg}");
+        assert!(svg.contains("class=\"line dashes\"") && svg.contains(">stage 2</text>"));
+        assert_eq!((svg.matches("<circle").count(), svg.matches("<rect").count()), (4, 2));
+        let alone = Chart::new("lr", "step", "").line("lr", (0..13).map(|n| [f64::from(n), 0.1])).svg();
+        assert!(!alone.contains("<rect") && !alone.contains("<circle"), "{alone}");
     }
 
     #[test]

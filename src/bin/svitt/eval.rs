@@ -1,19 +1,19 @@
 //! `svitt eval`: a checkpoint on a benchmark.
 
-use crate::output;
-use std::io::Write;
+use crate::{ablations, output};
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::config::ClipEnsemble;
 use svitt::data::{Benchmark, Split};
 use svitt::eval::{ClipSampling, DATA, EvalOptions, Evaluation, FrameOrder, evaluate};
-use svitt::weights::checkpoint::is_checkpoint;
+use svitt::weights::given_or_newest;
 use svitt::{Error, Result};
 
 /// Evaluate a checkpoint on a benchmark, stating the full protocol
 #[derive(clap::Args)]
 pub struct Args {
-    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes or shapes-qa
+    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes, shapes-qa, or ablations:
+    /// the paper's ablations on shapes
     benchmark: String,
     /// Checkpoint folder; the newest under ./runs by default
     #[arg(long)]
@@ -24,7 +24,7 @@ pub struct Args {
     /// Folder of its videos
     #[arg(long)]
     media: Option<PathBuf>,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Frames per clip, or per video (frames per clip times clips)
@@ -78,6 +78,8 @@ pub struct Args {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    grid: ablations::Args,
 }
 
 struct Evaluate(EvalOptions);
@@ -92,19 +94,21 @@ impl Task for Evaluate {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
+    if args.benchmark == ablations::NAME {
+        return ablations::run(args.grid, args.backend.as_deref(), args.json);
+    }
+    args.grid.refuse(&args.benchmark)?;
     let benchmark: Benchmark = args.benchmark.parse()?;
     refuse_without_files(benchmark, args.annotations.as_deref())?;
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let (dump, json) = (args.dump.clone(), args.json.clone());
+    [&dump, &json].into_iter().flatten().try_for_each(|path| output::check_folder(path))?;
     let options = options(benchmark, backend, args)?;
-    eprintln!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend);
+    svitt::terminal::note(format!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend));
     let Evaluation { report, queries } = dispatch(backend, Evaluate(options))??;
     output::print(&report.to_string())?;
     if let Some(path) = dump {
-        let lines: String = queries.iter().map(|query| format!("{query}\n")).collect();
-        std::fs::File::create(&path)
-            .and_then(|mut file| file.write_all(lines.as_bytes()))
-            .map_err(|e| Error::io(&path, &e))?;
+        output::write_whole(&path, &queries.iter().map(|query| format!("{query}\n")).collect::<String>())?;
     }
     output::write_json(json.as_deref(), &report)
 }
@@ -139,7 +143,7 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
         batch: args.batch,
         features: (!args.no_cache).then_some(args.features),
         backend: backend.name().into(),
-        ..EvalOptions::new(benchmark, checkpoint(args.checkpoint)?)
+        ..EvalOptions::new(benchmark, given_or_newest(args.checkpoint)?)
     })
 }
 
@@ -155,24 +159,4 @@ fn ensemble(name: &str) -> Result<ClipEnsemble> {
     all.into_iter()
         .find(|ensemble| ensemble.name() == name)
         .ok_or_else(|| Error::setting("--ensemble", format!("`{name}` is not known"), "use lse, mean or max"))
-}
-
-/// The folder given, or the newest one under `runs`.
-pub fn checkpoint(given: Option<PathBuf>) -> Result<PathBuf> {
-    if let Some(folder) = given {
-        return Ok(folder);
-    }
-    newest(Path::new("runs"), 3).map(|(_, folder)| folder).ok_or_else(|| {
-        let remedy = "give --checkpoint DIR, or make one with `cargo run --release --example pretrain`";
-        Error::setting("--checkpoint", "is missing, and there is no checkpoint under ./runs", remedy)
-    })
-}
-
-fn newest(folder: &Path, depth: usize) -> Option<(std::time::SystemTime, PathBuf)> {
-    if is_checkpoint(folder) {
-        let changed = std::fs::metadata(folder).and_then(|facts| facts.modified()).ok()?;
-        return Some((changed, folder.to_path_buf()));
-    }
-    let entries = std::fs::read_dir(folder).ok().filter(|_| depth > 0)?;
-    entries.flatten().filter(|entry| entry.path().is_dir()).filter_map(|entry| newest(&entry.path(), depth - 1)).max()
 }

@@ -1,12 +1,13 @@
 //! `svitt finetune`: a pretrained checkpoint learns a benchmark.
 
-use crate::eval::checkpoint;
 use crate::output;
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::data::{Benchmark, Split};
 use svitt::eval::DATA;
+use svitt::program::positive;
 use svitt::train::{FinetuneOptions, FinetunePreset, FinetuneReport, StopSignal, finetune, place};
+use svitt::weights::given_or_newest;
 use svitt::{Error, Result};
 
 /// Fine-tune a pretrained checkpoint for retrieval or question answering
@@ -42,15 +43,15 @@ pub struct Args {
     #[arg(long)]
     resume: bool,
     /// Optimizer steps, at most; the schedule stays as it is
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     max_steps: Option<usize>,
     /// Pairs per step
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     batch: Option<usize>,
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Also write the report here
@@ -75,7 +76,7 @@ pub fn run(args: Args) -> Result<()> {
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let mut preset = FinetunePreset::load(benchmark, args.preset.as_deref())?;
     preset.stage.batch = args.batch.unwrap_or(preset.stage.batch);
-    let checkpoint = checkpoint(args.checkpoint)?;
+    let checkpoint = given_or_newest(args.checkpoint)?;
     let default = PathBuf::from(format!("runs/finetune-{benchmark}"));
     let out = place(Some(args.out.as_deref().unwrap_or(&default)), args.resume)?;
     output::print(&format!("{}\nwriting to {}\n", preset.description, out.display()))?;
@@ -88,7 +89,7 @@ pub fn run(args: Args) -> Result<()> {
         validation: args.validation,
         vocab: args.vocab,
         answers: args.answers,
-        out,
+        out: out.to_path_buf(),
         resume: args.resume,
         max_steps: args.max_steps,
         seed: args.seed,

@@ -25,6 +25,8 @@ pub struct LoaderOptions {
     pub seed: u64,
     /// Training or evaluation.
     pub mode: LoaderMode,
+    /// Items that training keeps together, in the data set's order: rows of this length are shuffled, not items.
+    pub row: usize,
     /// How many unreadable items training accepts.
     pub limit: UnreadableLimit,
 }
@@ -40,7 +42,21 @@ impl LoaderOptions {
         // Half of the cores read, the other half compute; more than 16 readers only fight over the disk.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = (cores / 2).clamp(1, 16);
-        Self { batch, workers, prefetch: 3, seed: 0, mode: LoaderMode::Evaluate, limit: UnreadableLimit::default() }
+        Self {
+            batch,
+            workers,
+            prefetch: 3,
+            seed: 0,
+            mode: LoaderMode::Evaluate,
+            row: 1,
+            limit: UnreadableLimit::default(),
+        }
+    }
+
+    /// The same, rows of `row` items kept together.
+    #[must_use]
+    pub fn with_rows(self, row: usize) -> Self {
+        Self { row, ..self }
     }
 
     fn with_mode(self, mode: LoaderMode) -> Self {
@@ -57,7 +73,7 @@ impl LoaderOptions {
     /// # Errors
     /// Names the setting that cannot work.
     pub fn validate(&self, items: usize) -> Result<()> {
-        let sizes = [("batch", self.batch), ("workers", self.workers), ("prefetch", self.prefetch)];
+        let sizes = [("batch", self.batch), ("workers", self.workers), ("prefetch", self.prefetch), ("row", self.row)];
         if let Some((setting, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(Error::setting(*setting, "is 0", "use 1 or more"));
         }

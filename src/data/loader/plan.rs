@@ -21,13 +21,15 @@ pub struct Plan {
     batch: usize,
     /// Seed of the order; evaluation keeps the order of the file.
     seed: Option<u64>,
+    /// Items that stay together.
+    row: usize,
 }
 
 impl Plan {
     /// The plan over `items`, which must not be empty.
     pub fn new(items: Range<usize>, options: &LoaderOptions) -> Self {
         let batch = options.batch.min(items.len());
-        Self { items, batch, seed: options.training().then_some(options.seed) }
+        Self { items, batch, seed: options.training().then_some(options.seed), row: options.row.max(1) }
     }
 
     /// Indices into the data set.
@@ -48,11 +50,11 @@ impl Plan {
 
     /// The order of the items in `epoch`.
     pub fn order(&self, epoch: u64) -> Vec<u32> {
-        let mut order: Vec<u32> = self.items.clone().map(|index| index as u32).collect();
-        if let Some(seed) = self.seed {
-            Rng::new(seed, &[text_key("order"), epoch]).shuffle(&mut order);
-        }
-        order
+        let order: Vec<u32> = self.items.clone().map(|index| index as u32).collect();
+        let Some(seed) = self.seed else { return order };
+        let mut rows: Vec<&[u32]> = order.chunks(self.row).collect();
+        Rng::new(seed, &[text_key("order"), epoch]).shuffle(&mut rows);
+        rows.concat()
     }
 
     /// The items of batch `batch` in `order`.

@@ -1,7 +1,7 @@
 //! Clips with captions, drawn by index without end; nothing is stored.
 
 use super::world::{draw_program, stream};
-use super::{Clip, ShapesConfig, Split, Triple, World, caption, paraphrases, render};
+use super::{Clip, Program, ShapesConfig, Split, Triple, World, caption, paraphrases, render};
 use crate::Result;
 use crate::data::{Item, ItemResult};
 use burn_dataset::Dataset;
@@ -14,6 +14,7 @@ pub struct ShapesDataset {
     indices: Vec<usize>,
     items: usize,
     seed: u64,
+    clips_per_object: usize,
 }
 
 impl ShapesDataset {
@@ -24,12 +25,22 @@ impl ShapesDataset {
     pub fn new(config: &ShapesConfig, split: Split, frames: usize, items: usize, seed: u64) -> Result<Self> {
         config.validate(frames)?;
         let indices = config.view.indices(config.frames, frames);
-        Ok(Self { config: config.clone(), split, indices, items, seed })
+        Ok(Self { config: config.clone(), split, indices, items, seed, clips_per_object: 1 })
+    }
+
+    /// The same stretch with `clips` items in a row showing one object, with programs drawn without repetition: a
+    /// batch of such rows holds the captions that only time tells apart.
+    #[must_use]
+    pub fn with_clips_per_object(self, clips: usize) -> Self {
+        Self { clips_per_object: clips.max(1), ..self }
     }
 
     /// What item `index` shows and the wording of its caption. Programs are uniform over all allowed ones, objects
     /// uniform; in training, combinations that are held out are drawn again.
     pub fn triple(&self, index: usize) -> (Triple, usize) {
+        if self.clips_per_object > 1 {
+            return self.triple_of_row(index);
+        }
         let mut rng = stream(self.seed, self.number(index), "triple");
         loop {
             let program = draw_program(&self.config.segments, &mut rng);
@@ -39,6 +50,22 @@ impl ShapesDataset {
                 return (triple, wording);
             }
         }
+    }
+
+    /// The same with [`Self::with_clips_per_object`]: the row's first item seeds its object and its programs.
+    fn triple_of_row(&self, index: usize) -> (Triple, usize) {
+        let (row, place) = (index / self.clips_per_object, index % self.clips_per_object);
+        let mut rng = stream(self.seed, self.number(row * self.clips_per_object), "row");
+        let object = rng.below(Triple::OBJECTS);
+        let mut triples: Vec<Triple> = Program::all(&self.config.segments)
+            .into_iter()
+            .map(|program| Triple::of(object, program))
+            .filter(|triple| self.split != Split::Train || !triple.held_out())
+            .collect();
+        rng.shuffle(&mut triples);
+        let triple = triples.swap_remove(place % triples.len());
+        let wording = stream(self.seed, self.number(index), "wording").below(paraphrases(&triple.program));
+        (triple, wording)
     }
 
     /// Item `index` as bytes, with its caption.
@@ -124,6 +151,20 @@ mod tests {
         // Programs keep 14 or 15 of their 18 objects: 970 or 1040 expected, standard deviation 31.
         assert!(counts.len() == 16 && counts.values().all(|n| (840..1160).contains(n)), "{counts:?}");
         assert!(wordings.iter().all(|n| (2800..3200).contains(n)), "{wordings:?}");
+    }
+
+    #[test]
+    fn rows_show_one_object_with_different_programs() {
+        let data = dataset(Preset::Default, 8, 3).with_clips_per_object(12);
+        let mut objects = HashMap::new();
+        for row in 0..40 {
+            let triples: Vec<Triple> = (12 * row..12 * row + 12).map(|i| data.triple(i).0).collect();
+            let programs: std::collections::HashSet<usize> = triples.iter().map(|t| t.program.number()).collect();
+            assert_eq!(programs.len(), 12);
+            assert!(triples.iter().all(|t| t.object() == triples[0].object() && !t.held_out()));
+            *objects.entry(triples[0].object()).or_insert(0) += 1;
+        }
+        assert!(objects.len() > 12, "{objects:?}");
     }
 
     #[test]

@@ -30,6 +30,8 @@ impl Defaults {
 /// Collects the samples of one track over all fragments.
 pub(super) struct Collector {
     pub track: u32,
+    /// Bytes of the file.
+    pub length: u64,
     pub defaults: Defaults,
     pub samples: Vec<Sample>,
     /// Decoding time of the next sample.
@@ -109,8 +111,8 @@ impl Collector {
                 self.last_duration = i64::from(duration);
             }
             offset = offset.checked_add(size as u64)?;
-            // A run of empty samples costs no bytes: without this a count of 2³² would fill the memory.
-            if flags & 0xf00 == 0 && size == 0 {
+            // Samples of default size cost the run no bytes: without this a count of 2³² would fill the memory.
+            if flags & 0xf00 == 0 && (size == 0 || offset > self.length) {
                 return None;
             }
         }

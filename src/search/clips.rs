@@ -1,0 +1,132 @@
+//! How a video is cut into clips, and which frames a clip has.
+
+use crate::rng::Rng;
+use crate::video::{FrameSampling, Frames, ReaderOptions, VideoError, VideoReader, window};
+use crate::{Error, Result};
+use std::path::Path;
+
+/// A video up to this many clip lengths is one clip: a remainder would be a clip of next to nothing.
+const WHOLE: f64 = 1.25;
+
+/// Lengths and overlaps of clips, and the frames taken of each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clipping {
+    seconds: f64,
+    overlap: f64,
+    frames: usize,
+}
+
+impl Clipping {
+    /// Clips of `seconds` that share at least `overlap` (0 to 0.95) of their length with the next, `frames` frames each.
+    ///
+    /// # Errors
+    /// A length or overlap that makes no clips.
+    pub fn new(seconds: f64, overlap: f64, frames: usize) -> Result<Self> {
+        if !(seconds >= 0.1 && seconds.is_finite()) {
+            return Err(Error::setting("--clip-seconds", format!("is {seconds}"), "use 0.1 or more"));
+        }
+        if !(0.0..=0.95).contains(&overlap) {
+            return Err(Error::setting("--overlap", format!("is {overlap}"), "use a share from 0 to 0.95"));
+        }
+        Ok(Self { seconds, overlap, frames })
+    }
+
+    /// Frames of a clip.
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// What an index remembers of a file besides its size and date: cut otherwise, it must be embedded again.
+    pub fn name(&self) -> String {
+        format!("{} frames of {} s, overlap {}", self.frames, self.seconds, self.overlap)
+    }
+
+    /// Start and end, in seconds, of the clips of a video of `duration` seconds: evenly spread from its first to its
+    /// last moment, so that neighbours overlap as much as was asked for or a little more.
+    pub fn spans(&self, duration: f64) -> Vec<[f64; 2]> {
+        if duration <= WHOLE * self.seconds {
+            return vec![[0.0, duration]];
+        }
+        let (room, stride) = (duration - self.seconds, self.seconds * (1.0 - self.overlap));
+        let steps = (room / stride - 1e-6).ceil().max(1.0);
+        (0..=steps as usize).map(|n| room * n as f64 / steps).map(|start| [start, start + self.seconds]).collect()
+    }
+}
+
+/// `frames` middle frames of `[start, end]` seconds of an open video; none if nothing is shown then. A span without
+/// length (a single picture) means everything from its start.
+///
+/// # Errors
+/// What decoding finds wrong.
+pub fn read_span(
+    reader: &mut VideoReader,
+    [start, end]: [f64; 2],
+    frames: usize,
+) -> std::result::Result<Option<Frames>, VideoError> {
+    loop {
+        let count = reader.len();
+        let Some(inside) = window(reader.times(), Some(start), (end > start).then_some(end)) else { return Ok(None) };
+        let places = FrameSampling::Middle.indices(frames, inside.len(), reader.fps(), &mut Rng::new(0, &[]));
+        let places: Vec<usize> = places.into_iter().map(|place| place + inside.start).collect();
+        let read = reader.get_frames(&places)?;
+        // A damaged file turns out shorter while it is read; its frames are then chosen again.
+        if reader.len() == count {
+            return Ok(Some(read));
+        }
+    }
+}
+
+/// Hands every clip of the video at `path` to `each`, with its span, until that says no.
+///
+/// # Errors
+/// The video cannot be opened, or not one clip of it decodes.
+pub(super) fn each_clip(
+    path: &Path,
+    clipping: &Clipping,
+    mut each: impl FnMut([f64; 2], Frames) -> bool,
+) -> std::result::Result<(), VideoError> {
+    let mut reader = VideoReader::open(path, &ReaderOptions::default())?;
+    for (number, span) in clipping.spans(reader.duration()).into_iter().enumerate() {
+        match read_span(&mut reader, span, clipping.frames) {
+            Ok(Some(frames)) => {
+                if !each(span, frames) {
+                    break;
+                }
+            }
+            Ok(None) if number == 0 => return Err(VideoError::Empty { path: path.to_path_buf() }),
+            Err(error) if number == 0 => return Err(error),
+            // The part before the damage is kept; a gap without frames is passed over.
+            Err(_) => break,
+            Ok(None) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clips_cover_the_video_and_overlap_as_asked() {
+        let clipping = Clipping::new(10.0, 0.5, 8).unwrap();
+        assert_eq!(clipping.spans(12.5), [[0.0, 12.5]], "no clip of a remainder");
+        assert_eq!(clipping.spans(20.0), [[0.0, 10.0], [5.0, 15.0], [10.0, 20.0]]);
+        for duration in [12.6, 17.3, 61.0, 3599.9] {
+            let spans = clipping.spans(duration);
+            assert_eq!((spans[0][0], spans.len() as f64), (0.0, ((duration - 10.0) / 5.0).ceil() + 1.0));
+            assert!((spans[spans.len() - 1][1] - duration).abs() < 1e-9);
+            assert!(spans.windows(2).all(|pair| pair[1][0] > pair[0][0] && pair[1][0] - pair[0][0] <= 5.0 + 1e-9));
+        }
+        assert_eq!(clipping.spans(0.0), [[0.0, 0.0]]);
+        assert_eq!(Clipping::new(2.0, 0.0, 4).unwrap().spans(6.0), [[0.0, 2.0], [2.0, 4.0], [4.0, 6.0]]);
+    }
+
+    #[test]
+    fn clips_that_make_no_sense_are_refused() {
+        for (seconds, overlap) in [(0.0, 0.5), (f64::NAN, 0.5), (f64::INFINITY, 0.5), (4.0, 1.0), (4.0, -0.1)] {
+            let sentence = Clipping::new(seconds, overlap, 4).unwrap_err().to_string();
+            assert!(sentence.contains("--clip-seconds") || sentence.contains("--overlap"), "{sentence}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The model's side of a search: clips and texts to vectors, pairs to matching scores.
+
+use crate::backend::SvittBackend;
+use crate::config::ModelConfig;
+use crate::data::Benchmark;
+use crate::eval::{host, tokenizer};
+use crate::index::ModelId;
+use crate::model::{Svitt, VideoDraws};
+use crate::text::{Tokenizer, clean};
+use crate::video::{Frames, Transform};
+use crate::weights::checkpoint::CONFIG;
+use crate::weights::{Part, open_svitt, read_info};
+use crate::{Error, Result};
+use burn::tensor::{Int, Tensor, TensorData};
+use std::path::Path;
+
+/// Seed of the block graphs: a clip has one embedding, whenever it is made.
+const GRAPHS: u64 = 0;
+
+/// A text never has more tokens than the longest of the benchmarks.
+const MOST_TOKENS: usize = 64;
+
+/// A checkpoint that embeds and compares.
+pub struct Embedder<B: SvittBackend> {
+    model: Svitt<B>,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    transform: Transform,
+    device: B::Device,
+    id: ModelId,
+}
+
+/// Which model lies in checkpoint folder `folder`, read from its description alone.
+///
+/// # Errors
+/// There is no checkpoint, or one that cannot compare texts with videos.
+pub fn identify(folder: &Path) -> Result<(ModelConfig, ModelId)> {
+    let (info, weights) = read_info(&folder.join(CONFIG))?;
+    if info.part != Part::Pretraining {
+        let remedy = "give a checkpoint of pretraining or of fine-tuning for retrieval";
+        return Err(Error::file(folder, "its model cannot compare texts with videos", remedy));
+    }
+    let id = ModelId { model: folder.display().to_string(), weights, dim: info.model.embed_dim };
+    Ok((info.model, id))
+}
+
+/// The words of `text` that `tokenizer` has no entry for, as they were cleaned.
+pub fn unknown_words(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
+    let unknown = |word: &&str| tokenizer.encode_raw(word, MOST_TOKENS).tokens().contains(&tokenizer.special().unk);
+    clean(text).split_whitespace().filter(unknown).map(str::to_owned).collect()
+}
+
+impl<B: SvittBackend> Embedder<B> {
+    /// Opens the checkpoint in `folder`, with the vocabulary in `vocab` or the one beside its weights.
+    ///
+    /// # Errors
+    /// The folder holds no such checkpoint, or no vocabulary.
+    pub fn open(folder: &Path, vocab: Option<&Path>, device: &B::Device) -> Result<Self> {
+        let (_, id) = identify(folder)?;
+        let opened = open_svitt::<B>(folder, None, device)?;
+        let sha256 = opened.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
+        // The rules of any benchmark of real videos: the given file, the one beside the weights, data/vocab.txt.
+        let tokenizer = tokenizer(Benchmark::Msrvtt, folder, vocab, opened.config.text.vocab_size, sha256)?;
+        let transform = Transform::new(opened.config.video.image_size);
+        Ok(Self { model: opened.model, config: opened.config, tokenizer, transform, device: device.clone(), id })
+    }
+
+    /// The model's name, weights and width.
+    pub fn id(&self) -> &ModelId {
+        &self.id
+    }
+
+    /// T: frames of a clip.
+    pub fn frames(&self) -> usize {
+        self.config.video.frames
+    }
+
+    /// Its words.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// How decoded frames become what the model takes: the whole picture, whatever its shape.
+    pub(super) fn transform(&self) -> &Transform {
+        &self.transform
+    }
+
+    /// Decoded frames as the model takes them, `[frames, 3, size, size]`.
+    pub fn pixels(&self, frames: &Frames) -> Vec<f32> {
+        self.transform.apply(frames, &self.transform.whole(frames))
+    }
+
+    fn clips(&self, pixels: Vec<f32>) -> Tensor<B, 5> {
+        let (frames, size) = (self.frames(), self.config.video.image_size);
+        let clips = pixels.len() / (frames * 3 * size * size).max(1);
+        Tensor::from_data(TensorData::new(pixels, [clips, frames, 3, size, size]), &self.device)
+    }
+
+    /// Unit vectors `[clips][dim]` of `pixels` `[clips, frames, 3, size, size]`.
+    ///
+    /// # Errors
+    /// The model refuses the clips.
+    pub fn embed_clips(&self, pixels: Vec<f32>) -> Result<Vec<Vec<f32>>> {
+        let encoded = self.model.encode_video(self.clips(pixels), &VideoDraws::evaluation(GRAPHS))?;
+        Ok(host(encoded.feature).chunks(self.id.dim.max(1)).map(<[f32]>::to_vec).collect())
+    }
+
+    /// A text as ids and mask, `[1, tokens]` each.
+    ///
+    /// # Errors
+    /// Nothing of it is left after cleaning.
+    fn ids(&self, text: &str) -> Result<(Tensor<B, 2, Int>, Tensor<B, 2>)> {
+        if clean(text).trim().is_empty() {
+            return Err(Error::setting("TEXT", "holds no word", "describe what the clip should show"));
+        }
+        let encoding = self.tokenizer.encode(text, MOST_TOKENS.min(self.config.text.max_positions));
+        let tokens = encoding.tokens().to_vec();
+        let count = tokens.len();
+        let ids = Tensor::from_data(TensorData::new(tokens, [1, count]), &self.device);
+        Ok((ids, Tensor::ones([1, count], &self.device)))
+    }
+
+    /// The unit vector `[dim]` of `text`.
+    ///
+    /// # Errors
+    /// A text without words.
+    pub fn embed_text(&self, text: &str) -> Result<Vec<f32>> {
+        let (ids, mask) = self.ids(text)?;
+        Ok(host(self.model.encode_text(ids, mask).feature))
+    }
+
+    /// How well `text` fits each clip of `pixels` `[clips, frames, 3, size, size]` in the eyes of the fusion encoder:
+    /// the log-odds of a match.
+    ///
+    /// # Errors
+    /// A text without words; the model refuses the clips.
+    pub fn match_text(&self, text: &str, pixels: Vec<f32>) -> Result<Vec<f32>> {
+        let (ids, mask) = self.ids(text)?;
+        let video = self.model.encode_video(self.clips(pixels), &VideoDraws::evaluation(GRAPHS))?.embeds;
+        let clips = video.dims()[0];
+        let states = self.model.encode_text(ids, mask.clone()).embeds.repeat_dim(0, clips);
+        let logits = host(self.model.match_logits(states, mask.repeat_dim(0, clips), video));
+        Ok(logits.chunks_exact(2).map(|pair| pair[1] - pair[0]).collect())
+    }
+}

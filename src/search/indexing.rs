@@ -1,0 +1,215 @@
+//! A folder becomes an index: only what is new or changed is embedded, and any moment is a good one to be stopped.
+
+use super::Embedder;
+use super::clips::Clipping;
+use super::intake::{News, with_decoded};
+use crate::backend::SvittBackend;
+use crate::data::Unreadable;
+use crate::eval::Ticker;
+use crate::index::{ClipEmbedding, Index, Indexer, Stamp, Summary};
+use crate::video::{Frames, VideoError, videos_below};
+use crate::{Error, Result};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+/// What was embedded is made safe against power cuts this often.
+const COMMIT: Duration = Duration::from_secs(5);
+
+/// What to index, and how.
+#[derive(Clone, Debug)]
+pub struct IndexOptions {
+    /// The folder of videos, or one video.
+    pub folder: PathBuf,
+    /// The index directory.
+    pub index: PathBuf,
+    /// How videos are cut.
+    pub clipping: Clipping,
+    /// Clips per forward.
+    pub batch: usize,
+    /// Decoding threads.
+    pub threads: usize,
+}
+
+/// What became of the files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct IndexReport {
+    /// Videos below the folder that are in the index now, broken ones included.
+    pub files: usize,
+    /// Clips of the whole index.
+    pub clips: usize,
+    /// Files embedded for the first time.
+    pub new: usize,
+    /// Files embedded again because they, or the way they are cut, changed.
+    pub changed: usize,
+    /// Files that were up to date.
+    pub unchanged: usize,
+    /// Files that are gone and were dropped.
+    pub removed: usize,
+    /// Files that do not decode, with the reason; tried again when they change.
+    pub broken: Vec<Unreadable>,
+    /// Files that could not be read now for a reason outside them; tried again next time.
+    pub skipped: Vec<Unreadable>,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// The checkpoint.
+    pub model: String,
+    /// Hash of its weights.
+    pub weights: String,
+}
+
+/// Brings the index up to date with the videos below the folder. Files elsewhere that it knows are left alone.
+///
+/// # Errors
+/// The folder cannot be read, another process is indexing, another model made the index, or the disk refuses. What was
+/// embedded until then stays.
+pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOptions) -> Result<IndexReport> {
+    let started = Instant::now();
+    // Symlinks in the name of the folder are resolved, so that it has one name from wherever it is indexed.
+    let root = options.folder.canonicalize().map_err(|e| Error::io(&options.folder, &e))?;
+    let found = videos_below(&root)?;
+    let mut indexer = Indexer::open(&options.index, embedder.id())?;
+    let plan = Plan::new(&found, indexer.index(), &options.clipping);
+    let mut report = IndexReport { unchanged: plan.unchanged, ..IndexReport::default() };
+    let mut desk =
+        Desk { embedder, plan: &plan, batch: options.batch.max(1), indexer: &mut indexer, open: BTreeMap::new() };
+    let transform = embedder.transform().clone();
+    let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
+    with_decoded(&plan.wanted, &options.clipping, options.threads, &prepare, |news| desk.work(news, &mut report))?;
+    let present: HashSet<&Path> = found.iter().map(PathBuf::as_path).collect();
+    report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
+    report.broken = broken(indexer.index(), &root);
+    report.files = indexer.index().files().filter(|path| path.starts_with(&root)).count();
+    let Summary { clips, .. } = indexer.finish()?;
+    let id = embedder.id();
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(IndexReport { clips, seconds, model: id.model.clone(), weights: id.weights.clone(), ..report })
+}
+
+/// Whether a file that was not found may still be there: its disk or folder cannot be looked into just now.
+fn hidden(path: &Path) -> bool {
+    let gone = std::io::ErrorKind::NotFound;
+    std::fs::metadata(path).is_err_and(|e| e.kind() != gone && e.kind() != std::io::ErrorKind::NotADirectory)
+}
+
+fn broken(index: &Index, root: &Path) -> Vec<Unreadable> {
+    let below = index.broken().filter(|(path, _)| path.starts_with(root));
+    below.map(|(path, reason)| Unreadable { media: super::printable(path), reason: reason.to_owned() }).collect()
+}
+
+/// The files to be embedded.
+struct Plan {
+    wanted: Vec<PathBuf>,
+    stamps: Vec<Stamp>,
+    known: Vec<bool>,
+    unchanged: usize,
+}
+
+impl Plan {
+    fn new(found: &[PathBuf], index: &Index, clipping: &Clipping) -> Self {
+        let mut plan = Self { wanted: Vec::new(), stamps: Vec::new(), known: Vec::new(), unchanged: 0 };
+        for path in found {
+            // A file without a stamp vanished since the folder was listed.
+            let Ok(stamp) = Stamp::of(path, clipping.name()) else { continue };
+            if index.is_current(path, &stamp) {
+                plan.unchanged += 1;
+                continue;
+            }
+            plan.known.push(index.stamp(path).is_some());
+            plan.wanted.push(path.clone());
+            plan.stamps.push(stamp);
+        }
+        plan
+    }
+}
+
+/// A file some of whose clips have come.
+#[derive(Default)]
+struct OpenFile {
+    clips: Vec<ClipEmbedding>,
+    /// How it ended, once it has.
+    outcome: Option<std::result::Result<(), VideoError>>,
+    /// Clips that wait for the model.
+    waiting: usize,
+}
+
+/// Collects clips into batches, and vectors into files.
+struct Desk<'a, B: SvittBackend> {
+    embedder: &'a Embedder<B>,
+    plan: &'a Plan,
+    batch: usize,
+    indexer: &'a mut Indexer,
+    open: BTreeMap<usize, OpenFile>,
+}
+
+impl<B: SvittBackend> Desk<'_, B> {
+    fn work(&mut self, news: Receiver<News>, report: &mut IndexReport) -> Result<()> {
+        let mut ticker = Ticker::new("indexing videos", self.plan.wanted.len());
+        let (mut batch, mut committed) = (Vec::new(), Instant::now());
+        for item in news {
+            match item {
+                News::Clip { file, span, pixels } => {
+                    self.open.entry(file).or_default().waiting += 1;
+                    batch.push((file, span, pixels));
+                }
+                News::End { file, outcome } => self.open.entry(file).or_default().outcome = Some(outcome),
+            }
+            if batch.len() >= self.batch {
+                self.embed(std::mem::take(&mut batch))?;
+            }
+            ticker.tick(self.close(report)?);
+            if committed.elapsed() > COMMIT {
+                self.indexer.commit()?;
+                committed = Instant::now();
+            }
+        }
+        self.embed(batch)?;
+        ticker.tick(self.close(report)?);
+        Ok(())
+    }
+
+    fn embed(&mut self, batch: Vec<(usize, [f64; 2], Vec<f32>)>) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (places, pixels): (Vec<_>, Vec<_>) = batch.into_iter().map(|(file, span, p)| ((file, span), p)).unzip();
+        for ((file, [start, end]), vector) in places.into_iter().zip(self.embedder.embed_clips(pixels.concat())?) {
+            let open = self.open.entry(file).or_default();
+            open.waiting -= 1;
+            open.clips.push(ClipEmbedding { start, end, vector });
+        }
+        Ok(())
+    }
+
+    /// Writes every file that is complete; returns how many.
+    fn close(&mut self, report: &mut IndexReport) -> Result<usize> {
+        let complete = |open: &OpenFile| open.outcome.is_some() && open.waiting == 0;
+        let done: Vec<usize> = self.open.iter().filter(|(_, open)| complete(open)).map(|(&file, _)| file).collect();
+        for &file in &done {
+            let open = self.open.remove(&file).unwrap_or_default();
+            self.record(file, open, report)?;
+        }
+        Ok(done.len())
+    }
+
+    fn record(&mut self, file: usize, open: OpenFile, report: &mut IndexReport) -> Result<()> {
+        let (path, stamp) = (&self.plan.wanted[file], self.plan.stamps[file].clone());
+        match open.outcome {
+            Some(Ok(())) | None => {
+                *(if self.plan.known[file] { &mut report.changed } else { &mut report.new }) += 1;
+                self.indexer.add(path, stamp, open.clips)
+            }
+            // Deleted while the folder was being indexed.
+            Some(Err(VideoError::NotFound { .. })) if !path.exists() => Ok(()),
+            // A missing program or permission may be there next time although the file has not changed.
+            Some(Err(error @ (VideoError::MissingTool { .. } | VideoError::NotFound { .. }))) => {
+                let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
+                report.skipped.push(Unreadable { media: super::printable(path), reason });
+                Ok(())
+            }
+            Some(Err(error)) => self.indexer.add_broken(path, stamp, &error.to_string()),
+        }
+    }
+}

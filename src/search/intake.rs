@@ -1,0 +1,57 @@
+//! Decoding on threads of its own: clips of several videos come out in turns, never more than a few in memory.
+
+use super::clips::{Clipping, each_clip};
+use crate::video::{Frames, VideoError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+/// News of file number `file`.
+pub(super) enum News {
+    /// A clip of it, ready for the model.
+    Clip { file: usize, span: [f64; 2], pixels: Vec<f32> },
+    /// No more clips will come; or why none can.
+    End { file: usize, outcome: Result<(), VideoError> },
+}
+
+/// Decodes `files` on `threads` threads while `consume` takes the news; `prepare` turns frames into the model's pixels.
+pub(super) fn with_decoded<T>(
+    files: &[PathBuf],
+    clipping: &Clipping,
+    threads: usize,
+    prepare: &(dyn Fn(&Frames) -> Vec<f32> + Sync),
+    consume: impl FnOnce(Receiver<News>) -> T,
+) -> T {
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(2 * threads.max(1));
+        for _ in 0..threads.clamp(1, files.len().max(1)) {
+            let (sender, next, stop) = (sender.clone(), &next, &stop);
+            scope.spawn(move || {
+                while let (file, false) = (next.fetch_add(1, Ordering::Relaxed), stop.load(Ordering::Relaxed)) {
+                    let Some(path) = files.get(file) else { return };
+                    let send = |span, frames: Frames| {
+                        let pixels = prepare(&frames);
+                        !stop.load(Ordering::Relaxed) && sender.send(News::Clip { file, span, pixels }).is_ok()
+                    };
+                    let outcome = guarded(path, || each_clip(path, clipping, send));
+                    if sender.send(News::End { file, outcome }).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let result = consume(receiver);
+        stop.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+/// A decoder that gives up on a file gives up on that file alone.
+fn guarded(path: &Path, decode: impl FnOnce() -> Result<(), VideoError>) -> Result<(), VideoError> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+        Err(VideoError::Corrupt { path: path.to_path_buf(), detail: "the decoder gave up on it".to_owned() })
+    })
+}

@@ -1,0 +1,29 @@
+//! Your own videos, searched: a folder becomes an index of clips, a sentence or a video becomes a ranking of them.
+//!
+//! [`index_folder`] walks a folder, cuts every video into overlapping clips ([`Clipping`]), embeds them with the video
+//! encoder and keeps the vectors in a [`crate::index::Index`]. [`Embedder::query`] compares a text's vector with all of
+//! them and lets the fusion encoder look at the best; [`similar`] starts from a video instead. [`results_page`] shows
+//! what was found with pictures.
+//!
+//! Re-ranking encodes the best clips anew from their files: what the fusion encoder attends to is a megabyte a clip for
+//! the base model (340 tokens of 768 numbers at 8 frames), a thousand times its vector, and only a handful of clips are
+//! ever asked for.
+
+mod clips;
+mod embedder;
+mod indexing;
+mod intake;
+mod page;
+mod query;
+mod results;
+mod similar;
+mod speed;
+
+pub use clips::{Clipping, read_span};
+pub use embedder::{Embedder, identify, unknown_words};
+pub use indexing::{IndexOptions, IndexReport, index_folder};
+pub use page::results_page;
+pub use query::{Answer, QueryOptions};
+pub use results::{Found, printable};
+pub use similar::{known_clips, similar};
+pub use speed::{SearchSpeed, measure_search};

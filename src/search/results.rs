@@ -1,0 +1,88 @@
+//! What was found, as people and scripts read it.
+
+use crate::index::Hit;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// One result.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// Place, counted from 1.
+    pub rank: usize,
+    /// What it was ranked by: the probability of a match where the fusion encoder looked at it, else the cosine.
+    pub score: f32,
+    /// Cosine of query and clip, -1 to 1.
+    pub cosine: f32,
+    /// The fusion encoder's probability that text and clip belong together.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    pub matched: Option<f32>,
+    /// The log-odds of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_odds: Option<f32>,
+    /// The file, as [`printable`] shows it.
+    pub file: String,
+    /// Start of the clip, seconds.
+    pub start: f64,
+    /// Its end, seconds.
+    pub end: f64,
+    /// The file itself; its name need not be text.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+impl Found {
+    pub(super) fn new(hit: &Hit<'_>) -> Self {
+        Self {
+            rank: 0,
+            score: hit.score,
+            cosine: hit.score,
+            matched: None,
+            log_odds: None,
+            file: printable(hit.path),
+            start: hit.clip.start,
+            end: hit.clip.end,
+            path: hit.path.to_path_buf(),
+        }
+    }
+
+    /// The line of a result: rank, score, file and time span in seconds, separated by tabs.
+    pub fn line(&self) -> String {
+        format!("{}\t{:.4}\t{}\t{:.2}-{:.2}", self.rank, self.score, self.file, self.start, self.end)
+    }
+}
+
+/// `path` on one line: relative to the working directory where it lies below that, with control characters and
+/// bytes that are no text written as `\n`, `\t` or `\xFF`.
+pub fn printable(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let path = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
+    let mut line = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                control if control.is_control() => line.extend(control.escape_default()),
+                letter => line.push(letter),
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(line, "\\x{byte:02X}");
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn every_name_is_one_line() {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"/v/-a 'b'\n\t\xff\x1b.mp4");
+        assert_eq!(printable(Path::new(name)), "/v/-a 'b'\\n\\t\\xFF\\u{1b}.mp4");
+        let below = std::env::current_dir().unwrap().join("clips/a.mp4");
+        assert_eq!(printable(&below), "clips/a.mp4");
+    }
+}

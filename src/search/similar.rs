@@ -1,0 +1,50 @@
+//! A video becomes a ranking of other videos' clips.
+
+use super::clips::{Clipping, each_clip};
+use super::query::{best_apart, number};
+use super::{Embedder, Found};
+use crate::backend::SvittBackend;
+use crate::index::{Index, Stamp};
+use crate::{Error, Result};
+use std::path::Path;
+
+/// The vectors of `video` if `index` holds them and the file has not changed: then no model is needed.
+pub fn known_clips(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
+    let path = video.canonicalize().ok()?;
+    let known = index.stamp(&path)?;
+    let current = Stamp::of(&path, known.clipping.clone()).is_ok_and(|now| now == *known);
+    let vectors: Vec<_> = index.clips_of(&path).iter().map(|clip| clip.vector.clone()).collect();
+    (current && !vectors.is_empty()).then_some(vectors)
+}
+
+/// The `top` clips of `index` most like any clip of `video`, given its `vectors`; the video itself is left out.
+///
+/// # Errors
+/// Vectors of another width.
+pub fn similar(index: &Index, video: &Path, vectors: &[Vec<f32>], top: usize) -> Result<Vec<Found>> {
+    let path = video.canonicalize().map_err(|e| Error::io(video, &e))?;
+    let mut found = best_apart(index, vectors, top, Some(&path))?;
+    number(&mut found);
+    Ok(found)
+}
+
+impl<B: SvittBackend> Embedder<B> {
+    /// Unit vectors of the clips of a video that need not be in any index.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn embed_video(&self, video: &Path, clipping: &Clipping) -> Result<Vec<Vec<f32>>> {
+        let (mut vectors, mut fault) = (Vec::new(), None);
+        each_clip(video, clipping, |_, frames| match self.embed_clips(self.pixels(&frames)) {
+            Ok(embedded) => {
+                vectors.extend(embedded);
+                true
+            }
+            Err(error) => {
+                fault = Some(error);
+                false
+            }
+        })?;
+        fault.map_or(Ok(vectors), Err)
+    }
+}

@@ -1,0 +1,34 @@
+//! What is looked at: a clip as the model takes it, from a file.
+
+use crate::Result;
+use crate::config::ModelConfig;
+use crate::rng::Rng;
+use crate::text::Tokenizer;
+use crate::video::{ClipRequest, FrameSampling, ReaderOptions, Transform, read_clip};
+use std::path::Path;
+
+/// A clip and which frames of the file it has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clip {
+    /// Normalised, `[frames, 3, size, size]`.
+    pub pixels: Vec<f32>,
+    /// Frame numbers in the file.
+    pub indices: Vec<usize>,
+}
+
+/// The middle frames of the video at `path`, as evaluation takes them.
+///
+/// # Errors
+/// It cannot be read.
+pub fn clip_of(path: &Path, config: &ModelConfig) -> Result<Clip> {
+    let request = ClipRequest::new(config.video.frames, FrameSampling::Middle);
+    let clip = read_clip(path, &request, &Rng::new(0, &[]), &ReaderOptions::default())?;
+    let transform = Transform::new(config.video.image_size);
+    let pixels = transform.apply(&clip.frames, &transform.whole(&clip.frames));
+    Ok(Clip { pixels, indices: clip.indices })
+}
+
+/// The ids of `text`, without padding.
+pub fn encode_text(tokenizer: &Tokenizer, config: &ModelConfig, text: &str) -> Vec<i64> {
+    tokenizer.encode(text, config.text.max_positions.min(64)).tokens().to_vec()
+}

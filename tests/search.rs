@@ -1,0 +1,220 @@
+//! `examples/search.rs` from the outside: folders with everything folders have, crashes, second processes.
+
+use crate::workshop::{checkpoint, example, fixture, refusal, stdout, workshop};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use svitt::index::{Index, Indexer, ModelId};
+
+/// `search ARGUMENTS` in `folder` with the workshop's checkpoint.
+fn search(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(example("search"));
+    command.args(&arguments[..1]).arg("--checkpoint").arg(checkpoint()).args(&arguments[1..]).current_dir(folder);
+    command
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn counts(folder: &Path, arguments: &[&str]) -> [u64; 5] {
+    let output = search(folder, &[&["index", "videos", "--json", "r.json"], arguments].concat());
+    stdout(&output);
+    let report = json(&folder.join("r.json"));
+    ["new", "changed", "unchanged", "removed"]
+        .map(|name| report[name].as_u64().unwrap())
+        .into_iter()
+        .chain([report["broken"].as_array().unwrap().len() as u64])
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap()
+}
+
+#[test]
+#[cfg(unix)]
+fn only_what_changed_is_embedded_whatever_it_is_called() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let videos = dir.path().join("videos");
+    fs::create_dir_all(videos.join("deep")).unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"deep/\xff it's \"odd\"\n.webm");
+    for (from, to) in
+        [("bframes.mp4", "-dash.mp4".as_ref()), ("vp9.webm", odd), ("audio-only.mp4", "sound.mp4".as_ref())]
+    {
+        fs::copy(fixture(from), videos.join(to)).unwrap();
+    }
+    fs::write(videos.join("junk.mp4"), b"not a video at all").unwrap();
+    fs::write(videos.join("empty.mov"), b"").unwrap();
+    std::os::unix::fs::symlink(&videos, videos.join("deep/loop")).unwrap();
+    assert_eq!(counts(dir.path(), &[]), [2, 0, 0, 0, 3]);
+    let output = stdout(&search(dir.path(), &["index", "videos"]));
+    assert!(output.contains("broken: videos/sound.mp4: ") && output.contains("no video stream"), "{output}");
+    assert!(output.contains("5 videos (0 new, 0 changed, 5 unchanged, 0 removed)"), "{output}");
+
+    fs::copy(fixture("fragmented.mp4"), videos.join("-dash.mp4")).unwrap();
+    fs::copy(fixture("rotated.mov"), videos.join("new.mov")).unwrap();
+    fs::remove_file(videos.join("junk.mp4")).unwrap();
+    assert_eq!(counts(dir.path(), &[]), [1, 1, 3, 1, 2]);
+    assert_eq!(counts(dir.path(), &["--clip-seconds", "1"]), [0, 3, 0, 0, 2], "cut otherwise: embedded again");
+
+    let lines = stdout(&search(dir.path(), &["query", "the red square moves left", "--rerank", "0"]));
+    let rows: Vec<Vec<&str>> = lines.lines().map(|line| line.split('\t').collect()).collect();
+    assert!(rows.iter().all(|row| row.len() == 4 && row[3].split('-').all(|s| s.parse::<f64>().is_ok())), "{lines}");
+    let scores: Vec<f32> = rows.iter().map(|row| row[1].parse().unwrap()).collect();
+    assert!(rows[0][0] == "1" && scores.is_sorted_by(|a, b| a >= b), "{lines}");
+    assert!(lines.contains("\tvideos/deep/\\xFF it's \"odd\"\\n.webm\t"), "{lines}");
+}
+
+#[test]
+fn queries_are_ranked_shown_and_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    for name in ["bframes.mp4", "edit-list.mp4", "fragmented.mp4", "vp9.webm"] {
+        fs::copy(fixture(name), dir.path().join("videos").join(name)).unwrap();
+    }
+    stdout(&search(dir.path(), &["index", "videos"]));
+    let query =
+        |extra: &[&str]| search(dir.path(), &[&["query", "a red square walks", "--json", "q.json"], extra].concat());
+    let output = query(&["--top", "2", "--html", "found.html"]);
+    assert_eq!(stdout(&output).lines().count(), 2);
+    let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(warnings.contains("not trained on these words: walks"), "{warnings}");
+    let found = json(&dir.path().join("q.json"));
+    assert_eq!(found["results"].as_array().unwrap().len(), 2);
+    assert!(found["results"][0]["match"].as_f64() >= found["results"][1]["match"].as_f64());
+    let page = fs::read_to_string(dir.path().join("found.html")).unwrap();
+    assert_eq!(page.matches("<img ").count(), 8, "four moments of two clips");
+
+    fs::remove_file(dir.path().join("videos/vp9.webm")).unwrap();
+    let output = query(&["--top", "4"]);
+    assert!(stdout(&output).lines().last().unwrap().contains("vp9.webm"), "what cannot be looked at goes last");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("vp9.webm: it is gone"));
+
+    // Two of the fixtures show the same test picture: one is most like the other, and never like itself.
+    let same = |arguments: &[&str]| stdout(&search(dir.path(), arguments));
+    let lines = same(&["similar", "videos/bframes.mp4", "--top", "1"]);
+    assert!(!lines.contains("bframes") && lines.starts_with("1\t"), "{lines}");
+    let copy = dir.path().join("elsewhere.mp4");
+    fs::copy(dir.path().join("videos/bframes.mp4"), &copy).unwrap();
+    let lines = same(&["similar", "elsewhere.mp4", "--top", "1"]);
+    assert!(lines.starts_with("1\t1.0000\tvideos/bframes.mp4\t"), "a copy is the same: {lines}");
+}
+
+#[test]
+fn a_second_indexer_stops_while_readers_go_on_and_other_weights_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    fs::copy(fixture("bframes.mp4"), dir.path().join("videos/a.mp4")).unwrap();
+    stdout(&search(dir.path(), &["index", "videos"]));
+    let index = dir.path().join("svitt-index");
+    let id: ModelId = Index::open(&index).unwrap().id().clone();
+    let first = Indexer::open(&index, &id).unwrap();
+    let sentence = refusal(&search(dir.path(), &["index", "videos"]));
+    assert!(sentence.contains("another process is indexing"), "{sentence}");
+    assert_eq!(stdout(&search(dir.path(), &["query", "red square"])).lines().count(), 1);
+    drop(first);
+    let other = workshop().join("runs/pretrain/stage-1");
+    for command in ["index", "query"] {
+        let subject = if command == "index" { "videos" } else { "red" };
+        let mut process = Command::new(example("search"));
+        process.arg(command).arg(subject).arg("--checkpoint").arg(&other).current_dir(dir.path());
+        let sentence = refusal(&process.output().unwrap());
+        assert!(sentence.contains(&id.weights[..12]) && sentence.contains("was made by"), "{sentence}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let bare = |arguments: &[&str]| {
+        refusal(&Command::new(example("search")).args(arguments).current_dir(dir.path()).output().unwrap())
+    };
+    assert!(bare(&["index", "nowhere"]).contains("nowhere"));
+    assert!(bare(&["index", "."]).contains("no checkpoint under ./runs"));
+    assert!(bare(&["query", "x"]).contains("there is no index here"));
+    assert!(!dir.path().join("svitt-index").exists(), "nothing half-made is left");
+    stdout(&search(dir.path(), &["index", "."]));
+    assert!(refusal(&search(dir.path(), &["query", " .,! "])).contains("holds no word"));
+    assert_eq!(stdout(&search(dir.path(), &["query", "red square"])), "", "an empty index answers with nothing");
+    assert!(refusal(&search(dir.path(), &["similar", "nowhere.mp4"])).contains("nowhere.mp4"));
+    assert!(refusal(&search(dir.path(), &["index", ".", "--overlap", "1"])).contains("--overlap"));
+}
+
+/// Killed at moments spread over its run and started again, an indexer ends where one that was left alone ends, and
+/// nothing it had written is embedded twice.
+#[test]
+fn killed_indexers_go_on_where_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    for n in 0..24 {
+        fs::copy(fixture("fragmented.mp4"), dir.path().join(format!("videos/{n}.mp4"))).unwrap();
+    }
+    let arguments = ["index", "videos", "--batch", "1", "--clip-seconds", "0.5"];
+    let straight = [&arguments[..], &["--index", "straight"]].concat();
+    stdout(&search(dir.path(), &straight));
+    let mut known = 0;
+    for kill in 0..8 {
+        let mut process = command(dir.path(), &arguments);
+        let mut process = process.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(40 + 45 * kill));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        if let Ok(index) = Index::open(dir.path().join("svitt-index")) {
+            let files = index.files().count();
+            assert!(files >= known, "{files} files after {known}");
+            known = files;
+        }
+    }
+    stdout(&search(dir.path(), &[&arguments[..], &["--json", "r.json"]].concat()));
+    assert_eq!(json(&dir.path().join("r.json"))["unchanged"].as_u64(), Some(known as u64));
+    let [straight, killed] = ["straight", "svitt-index"].map(|name| Index::open(dir.path().join(name)).unwrap());
+    assert_eq!(killed.files().collect::<Vec<_>>(), straight.files().collect::<Vec<_>>());
+    for file in straight.files() {
+        assert_eq!(killed.clips_of(file), straight.clips_of(file), "{}", file.display());
+    }
+}
+
+/// Files come, go and are written over while an indexer runs; the next run puts everything right.
+#[test]
+fn a_folder_may_change_while_it_is_indexed() {
+    let dir = tempfile::tempdir().unwrap();
+    let videos = dir.path().join("videos");
+    fs::create_dir(&videos).unwrap();
+    let whole = fs::read(fixture("fragmented.mp4")).unwrap();
+    (0..24).for_each(|n| fs::write(videos.join(format!("{n}.mp4")), &whole).unwrap());
+    let arguments = ["index", "videos", "--batch", "1", "--clip-seconds", "0.5"];
+    let mut indexer = command(dir.path(), &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    for n in 0..8 {
+        std::thread::sleep(Duration::from_millis(20));
+        fs::remove_file(videos.join(format!("{n}.mp4"))).unwrap();
+        fs::write(videos.join(format!("{}.mp4", n + 8)), &whole[..whole.len() / 2]).unwrap();
+        fs::copy(fixture("vp9.webm"), videos.join(format!("{n}.webm"))).unwrap();
+    }
+    assert!(indexer.wait().unwrap().success());
+    stdout(&search(dir.path(), &arguments));
+    stdout(&search(dir.path(), &[&arguments[..], &["--index", "straight"]].concat()));
+    let [straight, lively] = ["straight", "svitt-index"].map(|name| Index::open(dir.path().join(name)).unwrap());
+    assert_eq!(lively.files().collect::<Vec<_>>(), straight.files().collect::<Vec<_>>());
+    assert_eq!(lively.files().count(), 24);
+    for file in straight.files() {
+        assert_eq!(lively.clips_of(file), straight.clips_of(file), "{}", file.display());
+    }
+}
+
+#[test]
+fn ten_thousand_clips_are_searched_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Command::new(example("search"));
+    let output = process.args(["speed", "--json", "s.json"]).current_dir(dir.path()).output().unwrap();
+    assert!(stdout(&output).contains("10000 clips of 256 numbers"));
+    let milliseconds = json(&dir.path().join("s.json"))["search_ms"].as_f64().unwrap();
+    // 50 ms is the promise of an optimised build; tests are built without and share their cores.
+    let limit = if cfg!(debug_assertions) { 1000.0 } else { 50.0 };
+    assert!(milliseconds < limit, "{milliseconds}");
+}
