@@ -210,6 +210,8 @@ pub fn key_gradients<F: Float, N: Size>(
     let mut sums = SharedMemory::<f32>::new(comptime!(tile * 2));
     let first = transposed[run.block] as usize;
     let last = transposed[run.block + 1] as usize;
+    // The token whose value (or key, in the gradient of values) is in the registers.
+    let mut loaded = token;
     for entry in first..last {
         let place = transposed[g.blocks + 1 + entry] as usize;
         let query_block = place / g.width;
@@ -222,7 +224,8 @@ pub fn key_gradients<F: Float, N: Size>(
             coord = coords[coords_from + value_token];
         }
         let other = if comptime!(of_values) { key_token } else { value_token };
-        if other != token {
+        if other != loaded {
+            loaded = other;
             let from = query_at(g, run.sample, run.head, 1 + min(other, g.tokens - 1), dims);
             let real = select(other < g.tokens, f32::new(1.0), f32::new(0.0));
             #[unroll]
