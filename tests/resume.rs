@@ -172,7 +172,7 @@ fn devices_and_precisions_that_are_not_there_are_refused() {
         (vec!["--precision", "bf16", "--backend", "ndarray"], "use --precision f32"),
         (vec!["--precision", "half"], "use f32 or bf16"),
     ] {
-        let output = Command::new(example()).arg("--out").arg(&out).args(&arguments).output().unwrap();
+        let output = Command::new(example("pretrain")).arg("--out").arg(&out).args(&arguments).output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(message.contains(sentence) && !out.exists(), "{arguments:?}: {message}");

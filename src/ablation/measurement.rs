@@ -26,7 +26,7 @@ pub struct Measurement {
     pub mflops: f64,
     /// Operations of the video encoder over all training of the chain, forward and backward, in 10¹².
     pub training_tflops: f64,
-    /// cuda, wgpu, flex or ndarray.
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray.
     pub backend: String,
     /// The scores.
     pub report: StageReport,

@@ -24,7 +24,7 @@ pub struct Args {
     /// Folder of its videos
     #[arg(long)]
     media: Option<PathBuf>,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Frames per clip, or per video (frames per clip times clips)
