@@ -50,7 +50,7 @@ struct Common {
     /// vocab.txt or tokenizer.json; the one beside the weights by default
     #[arg(long)]
     vocab: Option<PathBuf>,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Write the result as JSON

@@ -2,6 +2,7 @@
 
 use super::{FusedOps, layer_norm, linear_gelu, linear_scaled_residual, portable};
 use crate::rng::Rng;
+use crate::testing::Reference;
 use burn::backend::Autodiff;
 use burn::module::Param;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};
@@ -25,8 +26,9 @@ fn close(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// 3 × 47 = 141 rows: two full chunks of the CPU kernels and a part of one.
-const SHAPE: [usize; 3] = [3, 47, 19];
+/// 3 × 47 = 141 rows: two full chunks of the CPU kernels and a part of one, four of the GPU kernels and a part; 147
+/// columns are more than the units of a GPU cube.
+const SHAPE: [usize; 3] = [3, 47, 147];
 
 type A<B> = Autodiff<B>;
 
@@ -41,13 +43,16 @@ fn gradients<B: Backend, const N: usize>(
     std::iter::once(host(out)).chain(inputs.iter().map(|x| host(x.grad(&grads).unwrap()))).collect()
 }
 
+/// Holds an op on `B` against tensor operations and Burn's own derivative on the reference backend; inputs by key,
+/// shape and deviation.
 fn agree<B: Backend, const N: usize>(
-    inputs: &[Tensor<A<B>, 2>; N],
+    inputs: [(u64, [usize; 2], f64); N],
     name: &str,
     fused: impl Fn(&[Tensor<A<B>, 2>; N]) -> Tensor<A<B>, 2>,
-    plain: impl Fn(&[Tensor<A<B>, 2>; N]) -> Tensor<A<B>, 2>,
+    plain: impl Fn(&[Tensor<A<Reference>, 2>; N]) -> Tensor<A<Reference>, 2>,
 ) {
-    let (found, expected) = (gradients(inputs.clone(), fused), gradients(inputs.clone(), plain));
+    let found = gradients::<B, N>(inputs.map(|(key, shape, scale)| random(key, shape, scale)), fused);
+    let expected = gradients::<Reference, N>(inputs.map(|(key, shape, scale)| random(key, shape, scale)), plain);
     for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
         close(found, expected, &format!("{name}, {}", if i == 0 { "output".into() } else { format!("gradient {i}") }));
     }
@@ -73,32 +78,26 @@ fn linear_of<B: Backend>(weight: &Tensor<B, 2>, bias: &Tensor<B, 2>) -> Linear<B
 
 fn layer_norm_agrees<B: FusedOps>() {
     let [a, b, d] = SHAPE;
-    let inputs = [random(1, [a * b, d], 2.0), random(2, [1, d], 1.0), random(3, [1, d], 1.0)];
+    let inputs = [(1, [a * b, d], 2.0), (2, [1, d], 1.0), (3, [1, d], 1.0)];
     let fused = |[x, g, b]: &[Tensor<A<B>, 2>; 3]| {
         let cube = x.clone().reshape(SHAPE);
         layer_norm(cube, &norm_of(g, b), 1e-12).reshape([SHAPE[0] * SHAPE[1], SHAPE[2]])
     };
-    agree::<B, 3>(&inputs, "norm", fused, |[x, g, b]| portable::layer_norm(x.clone(), vector(g), vector(b), 1e-12).0);
+    agree::<B, 3>(inputs, "norm", fused, |[x, g, b]| portable::layer_norm(x.clone(), vector(g), vector(b), 1e-12).0);
 }
 
 fn linear_gelu_agrees<B: FusedOps>() {
-    let inputs = [random(4, [141, 11], 1.0), random(5, [11, 19], 0.6), random(6, [1, 19], 1.0)];
+    let inputs = [(4, [141, 11], 1.0), (5, [11, 19], 0.6), (6, [1, 19], 1.0)];
     let fused = |[x, w, b]: &[Tensor<A<B>, 2>; 3]| linear_gelu(x.clone(), &linear_of(w, b));
-    agree::<B, 3>(&inputs, "gelu", fused, |[x, w, b]| portable::bias_gelu(x.clone().matmul(w.clone()), vector(b)));
+    agree::<B, 3>(inputs, "gelu", fused, |[x, w, b]| portable::bias_gelu(x.clone().matmul(w.clone()), vector(b)));
 }
 
 fn scaled_residual_agrees<B: FusedOps>() {
-    let inputs = [
-        random(7, [141, 19], 1.0),
-        random(8, [141, 7], 1.0),
-        random(9, [7, 19], 1.0),
-        random(10, [1, 19], 1.0),
-        random(11, [1, 19], 0.3),
-    ];
+    let inputs = [(7, [141, 19], 1.0), (8, [141, 7], 1.0), (9, [7, 19], 1.0), (10, [1, 19], 1.0), (11, [1, 19], 0.3)];
     let fused = |[r, x, w, b, s]: &[Tensor<A<B>, 2>; 5]| {
         linear_scaled_residual(r.clone(), x.clone(), &linear_of(w, b), vector(s))
     };
-    agree::<B, 5>(&inputs, "residual", fused, |[r, x, w, b, s]| {
+    agree::<B, 5>(inputs, "residual", fused, |[r, x, w, b, s]| {
         portable::scaled_residual(r.clone(), x.clone().matmul(w.clone()), vector(b), vector(s))
     });
 }
@@ -132,12 +131,9 @@ fn the_portable_backwards_agree<B: FusedOps>() {
     close(&back1(ks), &host(ds), "residual dscale");
 }
 
-macro_rules! on_cpu_backends {
-    ($($test:ident),+ $(,)?) => {
-        #[cfg(feature = "ndarray")]
-        mod ndarray { $(#[test] fn $test() { super::$test::<burn_ndarray::NdArray>() })+ }
-        #[cfg(feature = "flex")]
-        mod flex { $(#[test] fn $test() { super::$test::<burn_flex::Flex>() })+ }
-    };
-}
-on_cpu_backends!(layer_norm_agrees, linear_gelu_agrees, scaled_residual_agrees, the_portable_backwards_agree);
+crate::testing::on_every_backend!(
+    layer_norm_agrees,
+    linear_gelu_agrees,
+    scaled_residual_agrees,
+    the_portable_backwards_agree
+);

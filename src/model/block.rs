@@ -1,7 +1,7 @@
 //! One layer of the video encoder (SPEC §1.2): pre-norm attention and feed-forward, layer scale, stochastic depth.
 
 use super::init::Init;
-use crate::backend::SvittBackend;
+use crate::backend::{SvittBackend, cast, joined, parts, samples};
 use crate::config::VideoConfig;
 use crate::fused::{layer_norm, linear_gelu, linear_scaled_residual};
 use crate::rng::Rng;
@@ -9,7 +9,8 @@ use crate::sparse::{BlockGraph, RelativeBias, class_attention, sparse_attention}
 use crate::tokens::TokenMap;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A layer: u = x + λ1 ⊙ Attn(LN(x)), y = u + λ2 ⊙ MLP(LN(u)).
@@ -72,16 +73,16 @@ impl<B: Backend> VideoLayer<B> {
         }
     }
 
-    /// The bias of this layer for the tokens of `map`.
-    pub(super) fn bias(&self, map: &TokenMap<B>) -> RelativeBias<B> {
-        RelativeBias { table: self.position_table.val(), coords: map.coords.clone(), centre: self.centre }
+    /// The bias of this layer for the tokens of `map`, in elements of `dtype`.
+    pub(super) fn bias(&self, map: &TokenMap<B>, dtype: DType) -> RelativeBias<B> {
+        RelativeBias { table: cast(self.position_table.val(), dtype), coords: map.coords.clone(), centre: self.centre }
     }
 
     fn qkv(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let no_key_bias = self.query_bias.val().zeros_like();
         let bias = Tensor::cat(vec![self.query_bias.val(), no_key_bias, self.value_bias.val()], 0);
-        let [batch, s, d] = x.dims();
-        let rows = x.reshape([batch * s, d]).matmul(self.qkv.val()) + bias.unsqueeze();
+        let ([batch, s, d], dtype) = (x.dims(), x.dtype());
+        let rows = x.reshape([batch * s, d]).matmul(cast(self.qkv.val(), dtype)) + cast(bias, dtype).unsqueeze();
         rows.reshape([batch, s, 3 * d])
     }
 
@@ -106,30 +107,59 @@ impl<B: SvittBackend> VideoLayer<B> {
         drop_path_seed: Option<u64>,
         want_class_attention: bool,
     ) -> LayerOutput<B> {
-        let bias = self.bias(map);
-        let qkv = self.qkv(layer_norm(hidden.clone(), &self.norm_before, self.epsilon));
-        let class_attention = want_class_attention.then(|| class_attention(&qkv, &bias));
-        let attended = sparse_attention(qkv, &bias, graph).out;
-        let hidden = self.join(hidden, attended, &self.attention_out, &self.lambda_1, drop_path_seed, 0);
-        let inner = linear_gelu(layer_norm(hidden.clone(), &self.norm_after, self.epsilon), &self.up);
-        let hidden = self.join(hidden, inner, &self.down, &self.lambda_2, drop_path_seed, 1);
-        LayerOutput { hidden, class_attention }
+        let [batch, s, d] = hidden.dims();
+        let widest = (3 * d).max(self.up.weight.dims()[1]);
+        let parts = parts::<B>(&hidden.device(), batch, s * widest);
+        let bias = self.bias(map, hidden.dtype());
+        let attend = |part| self.attend(samples(&hidden, part), &bias.of(part), graph, want_class_attention);
+        let (attended, class_attention): (Vec<_>, Vec<_>) = parts.iter().map(attend).unzip();
+        let attended = joined(attended);
+        let hidden = self.join(hidden.clone(), drop_path_seed, 0, |residual| {
+            linear_scaled_residual(residual, attended.clone(), &self.attention_out, self.lambda_1.val())
+        });
+        let out =
+            self.join(hidden.clone(), drop_path_seed, 1, |residual| self.feed_forward(&hidden, &residual, &parts));
+        let class_attention = class_attention.into_iter().collect::<Option<Vec<_>>>().map(joined);
+        LayerOutput { hidden: out, class_attention }
     }
 
-    /// hidden + drop path(λ ⊙ linear(branch)).
+    /// Attention over the tokens of `hidden`, before its projection, and the class token's attention to the patches.
+    fn attend(
+        &self,
+        hidden: Tensor<B, 3>,
+        bias: &RelativeBias<B>,
+        graph: &Arc<BlockGraph>,
+        want_class_attention: bool,
+    ) -> (Tensor<B, 3>, Option<Tensor<B, 2>>) {
+        let qkv = self.qkv(layer_norm(hidden, &self.norm_before, self.epsilon));
+        let class_attention = want_class_attention.then(|| class_attention(&qkv, bias));
+        (sparse_attention(qkv, bias, graph).out, class_attention)
+    }
+
+    /// residual + λ2 ⊙ MLP(LN(hidden)), in parts that fit the device: its inner activations are the widest.
+    fn feed_forward(&self, hidden: &Tensor<B, 3>, residual: &Tensor<B, 3>, parts: &[Range<usize>]) -> Tensor<B, 3> {
+        let of_part = |part: &Range<usize>| {
+            let normal = layer_norm(samples(hidden, part), &self.norm_after, self.epsilon);
+            let inner = linear_gelu(normal, &self.up);
+            linear_scaled_residual(samples(residual, part), inner, &self.down, self.lambda_2.val())
+        };
+        joined(parts.iter().map(of_part).collect())
+    }
+
+    /// `branch` adds a branch to its argument: to `hidden`, or where a stochastic depth drops it for some samples to
+    /// zeros, which are then weighted and added.
     fn join(
         &self,
         hidden: Tensor<B, 3>,
-        branch: Tensor<B, 3>,
-        linear: &Linear<B>,
-        lambda: &Param<Tensor<B, 1>>,
         drop_path_seed: Option<u64>,
         path: u64,
+        branch: impl Fn(Tensor<B, 3>) -> Tensor<B, 3>,
     ) -> Tensor<B, 3> {
         match self.drop_path(hidden.dims()[0], drop_path_seed, path) {
-            None => linear_scaled_residual(hidden, branch, linear, lambda.val()),
+            None => branch(hidden),
             Some(kept) => {
-                hidden.clone() + linear_scaled_residual(hidden.zeros_like(), branch, linear, lambda.val()) * kept
+                let kept = cast(kept, hidden.dtype());
+                hidden.clone() + branch(hidden.zeros_like()) * kept
             }
         }
     }

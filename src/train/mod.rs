@@ -14,9 +14,12 @@ mod gallery;
 mod input;
 mod journal;
 mod learner;
+#[cfg(all(test, feature = "flex"))]
+mod mixed_precision;
 mod optimizer;
 mod out;
 mod page;
+pub mod parallel;
 mod progress;
 mod report;
 mod run;
@@ -28,6 +31,8 @@ mod step;
 #[cfg(test)]
 mod toy;
 mod validate;
+#[cfg(all(test, feature = "wgpu", feature = "ndarray"))]
+mod wgpu_tests;
 
 pub use accumulate::Accumulator;
 pub use alone::{steps_for, train_alone, training_flops};

@@ -55,7 +55,8 @@ fn run(args: &[OsString]) -> Result<u8, String> {
 fn cargo(args: &[OsString]) -> Command {
     let mut cargo = release("run");
     cargo.args(["--bin", "svitt"]);
-    if let Some(feature) = backend(args).filter(|name| ["wgpu", "cuda"].contains(name)) {
+    let feature = backend(args).map(|name| if name == "wgpu-wgsl" { "wgpu" } else { name });
+    if let Some(feature) = feature.filter(|name| ["wgpu", "cuda"].contains(name)) {
         cargo.args(["--features", feature]);
     }
     cargo.arg("--").args(args);
@@ -105,6 +106,7 @@ mod tests {
         };
         assert_eq!(features("parity ../shared/parity --backend wgpu"), Some("wgpu".into()));
         assert_eq!(features("bench --backend=cuda --batch 4"), Some("cuda".into()));
+        assert_eq!(features("parity ../shared/parity --backend wgpu-wgsl"), Some("wgpu".into()));
         assert_eq!(features("bench --backend flex"), None);
         assert_eq!(features("data frames x --backend"), None);
     }
