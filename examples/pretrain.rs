@@ -3,8 +3,8 @@
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
-use svitt::config::Preset;
+use svitt::backend::{BackendKind, Task, TrainBackend, devices, dispatch, precision};
+use svitt::config::{Precision, Preset};
 use svitt::program::positive;
 use svitt::terminal::say;
 use svitt::train::{FirstWeights, Report, RunOptions, Source, StopSignal, place, pretrain, table};
@@ -57,20 +57,52 @@ struct Arguments {
     /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
+    /// Workers, one per device, each with the preset's batch; on a CPU backend they share it
+    #[arg(long, default_value_t = 1)]
+    devices: usize,
+    /// Take contrastive negatives from the batches of all devices, not from a device's own alone as published
+    #[arg(long)]
+    global_negatives: bool,
+    /// f32 or bf16 (activations and products; weights stay f32); the preset's on CUDA, else f32
+    #[arg(long)]
+    precision: Option<Precision>,
     /// Optimizer steps between checkpoints, besides one a minute
     #[arg(long, value_parser = positive)]
     checkpoint_every: Option<usize>,
 }
 
-struct Pretrain(RunOptions, FirstWeights);
+/// Whether the backend has what is asked for, before anything is written.
+struct Check {
+    backend: BackendKind,
+    workers: usize,
+    asked: Option<Precision>,
+    preset: Precision,
+}
+
+impl Task for Check {
+    type Output = Result<Precision>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Result<Precision> {
+        devices::<B>(self.backend, &device, self.workers)?;
+        precision::<B>(self.backend, &device, self.asked, self.preset)
+    }
+}
+
+struct Pretrain {
+    options: RunOptions,
+    first: FirstWeights,
+    backend: BackendKind,
+    workers: usize,
+}
 
 impl Task for Pretrain {
     type Output = Result<Report>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Result<Report> {
-        let Self(options, first) = &self;
+        let Self { options, first, backend, workers } = &self;
         let choice = &options.preset.model;
-        pretrain::<B>(options, &device, &|config| first.model(config, choice, options.seed, &device))
+        let devices = devices::<B>(*backend, &device, *workers)?;
+        pretrain::<B>(options, &devices, &|config| first.model(config, choice, options.seed, &device))
     }
 }
 
@@ -90,6 +122,8 @@ fn run(arguments: Arguments) -> Result<()> {
     };
     let first = FirstWeights { checkpoint: arguments.init, video: arguments.init_video, text: arguments.init_text };
     let inputs = vec![format!("{:?} {:?} {first:?}", arguments.annotations, arguments.media)];
+    let (workers, asked) = (arguments.devices, arguments.precision);
+    let precision = dispatch(backend, Check { backend, workers, asked, preset: preset.precision })??;
     let out = place(arguments.out.as_deref(), arguments.resume)?;
     say(format!("{}: {}\nwriting to {}", preset.name, preset.description, out.display()));
     let options = RunOptions {
@@ -104,9 +138,11 @@ fn run(arguments: Arguments) -> Result<()> {
         baselines: arguments.baselines,
         checkpoint_seconds: 60.0,
         checkpoint_steps: arguments.checkpoint_every,
+        precision,
+        global_negatives: arguments.global_negatives,
         stop: StopSignal::listen()?,
     };
-    let report = dispatch(backend, Pretrain(options, first))??;
+    let report = dispatch(backend, Pretrain { options, first, backend, workers })??;
     say(table(&report.stages));
     say(format!(
         "{:.0} s, {:.0} MB at most; see {}",

@@ -214,7 +214,7 @@ fn query(args: QueryArguments) -> Result<()> {
     let (common, clips) = (args.common.clone(), index.clips());
     let (title, html) = (format!("“{}”", args.text), args.html.clone());
     let Outcome::Answered(answer) = with_model(&common, Job::Query(args, folder, index))? else { return Ok(()) };
-    answer.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    answer.warnings.iter().for_each(|warning| svitt::terminal::note(format!("warning: {warning}")));
     show(&answer, &title, clips, html.as_deref(), common.json.as_deref())
 }
 
@@ -269,17 +269,10 @@ fn say(line: &str) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    svitt::program::run(|arguments: Arguments| match arguments.command {
         Command::Index(args) => index(args),
         Command::Query(args) => query(args),
         Command::Similar(args) => find_similar(args),
         Command::Speed(args) => speed(&args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    })
 }

@@ -15,7 +15,7 @@ pub struct Measurement {
     pub seed: u64,
     /// A digest of the plan: under another one the cell is measured again.
     pub plan: String,
-    /// The trainings behind it, first one first.
+    /// The trainings behind it, first one first; empty for a model that was given.
     pub chain: Vec<String>,
     /// The last training's stage.
     pub stage: serde_json::Value,

@@ -2,17 +2,20 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive};
+use burn::tensor::{DType, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive};
 
 /// A backend whose tensors lie in host memory.
 pub trait HostBackend: Backend {
-    /// Calls `read` with the elements of a float tensor in row-major order, without a copy where the backend allows.
+    /// Calls `read` with the elements of a float tensor in row-major order as f32, without a copy where the backend
+    /// allows.
     fn read<R>(tensor: &FloatTensor<Self>, read: impl FnOnce(&[f32]) -> R) -> R {
-        let data = Tensor::<Self, 1>::from_primitive(TensorPrimitive::Float(flat::<Self>(tensor.clone())))
-            .into_data()
-            .convert::<f32>();
-        read(data.as_slice().unwrap_or_default())
+        read(&converted::<Self>(tensor))
     }
+}
+
+fn converted<B: Backend>(tensor: &FloatTensor<B>) -> Vec<f32> {
+    let flat = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(flat::<B>(tensor.clone())));
+    flat.into_data().convert::<f32>().into_vec().unwrap_or_default()
 }
 
 /// The elements of an integer tensor, row-major.
@@ -42,6 +45,9 @@ impl HostBackend for burn_ndarray::NdArray {}
 #[cfg(feature = "flex")]
 impl HostBackend for burn_flex::Flex {
     fn read<R>(tensor: &FloatTensor<Self>, read: impl FnOnce(&[f32]) -> R) -> R {
-        read(tensor.to_contiguous().storage::<f32>())
+        match tensor.dtype() {
+            DType::F32 => read(tensor.to_contiguous().storage::<f32>()),
+            _ => read(&converted::<Self>(tensor)),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The only place that names concrete backends: a feature becomes a type becomes a device.
 
+mod collective;
+mod dtype;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub mod host;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
@@ -12,17 +14,26 @@ mod wgsl;
 
 pub use limit::{BufferLimit, joined, parts, samples};
 
+pub use collective::CollectiveOps;
+pub use dtype::{cast, cast_raw, precision};
+
 use crate::{Error, Result};
-use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::backend::{AutodiffBackend, Backend, Device as _, DeviceId, DeviceOps};
 use std::str::FromStr;
 
 /// What the model needs of a backend: Burn's own operations and this crate's, each with a portable default.
 pub trait SvittBackend:
-    Backend + BufferLimit + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps
+    Backend + BufferLimit + CollectiveOps + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps
 {
 }
-impl<B: Backend + BufferLimit + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps>
-    SvittBackend for B
+impl<
+    B: Backend
+        + BufferLimit
+        + CollectiveOps
+        + crate::fused::FusedOps
+        + crate::sparse::SparseOps
+        + crate::tokens::SelectOps,
+> SvittBackend for B
 {
 }
 
@@ -119,6 +130,26 @@ impl FromStr for BackendKind {
     }
 }
 
+/// The devices of `workers` workers, `first` being the first one's. On CPU backends all of them share it.
+///
+/// # Errors
+/// No worker, or more of them than there are devices.
+pub fn devices<B: Backend>(kind: BackendKind, first: &B::Device, workers: usize) -> Result<Vec<B::Device>> {
+    if workers == 0 {
+        return Err(Error::setting("--devices", "is 0", "use 1 or more"));
+    }
+    if workers == 1 || matches!(kind, BackendKind::Flex | BackendKind::NdArray) {
+        return Ok(vec![first.clone(); workers]);
+    }
+    let DeviceId { type_id, .. } = first.id();
+    let found = B::device_count(type_id);
+    if workers > found {
+        let problem = format!("{workers} devices were asked for, and there are {found} of this kind");
+        return Err(Error::backend(kind.name(), problem, format!("use --devices {}", found.max(1))));
+    }
+    Ok((0..workers).map(|index| burn::tensor::Device::<B>::from_id(DeviceId::new(type_id, index as u16))).collect())
+}
+
 /// A computation to be run on whichever backend is chosen at run time.
 pub trait Task {
     /// What it returns.
@@ -164,6 +195,18 @@ mod tests {
             assert_eq!(kind.name().parse::<BackendKind>().unwrap(), kind);
         }
         assert!(BackendKind::choose(Some("tpu")).unwrap_err().to_string().contains("`tpu` is not a backend"));
+    }
+
+    #[test]
+    #[cfg(feature = "flex")]
+    fn workers_share_a_cpu_and_there_is_at_least_one() {
+        let devices = |workers| devices::<burn_flex::Flex>(BackendKind::Flex, &burn_flex::FlexDevice, workers);
+        assert_eq!(devices(3).unwrap().len(), 3);
+        assert!(devices(0).unwrap_err().to_string().contains("`--devices`: is 0"));
+        // As on a GPU: there is one device of this kind, and a second one cannot be made up.
+        let found = super::devices::<burn_flex::Flex>(BackendKind::Cuda, &burn_flex::FlexDevice, 2);
+        let message = found.unwrap_err().to_string();
+        assert!(message.contains("2 devices were asked for, and there are 1") && message.contains("--devices 1"));
     }
 
     #[test]

@@ -50,6 +50,10 @@ pub struct Stage {
     /// q_v and its layers; absent is q = 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeSparsity>,
+    /// Draws q_v anew for every step, uniformly between these two rates, at the layers of `node`: one checkpoint then
+    /// serves many budgets (`--keep`, `--budget-ms`). Equation 15 and the reports go by `node.keep_rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_range: Option<[f64; 2]>,
     /// q_m and its layers; absent is q_m = 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross: Option<CrossSparsity>,
@@ -167,7 +171,17 @@ impl Stage {
                 return Err(Error::setting(self.setting(key), format!("{value} cannot work"), remedy));
             }
         }
-        Ok(())
+        self.check_keep_range()
+    }
+
+    fn check_keep_range(&self) -> Result<()> {
+        let problem = match (self.keep_range, &self.node) {
+            (None, _) => return Ok(()),
+            (Some(_), None) => "needs `node`, whose layers prune".to_owned(),
+            (Some([low, high]), _) if low > 0.0 && low < high && high <= 1.0 => return Ok(()),
+            (Some(range), _) => format!("{range:?} is no range of keep rates"),
+        };
+        Err(Error::setting(self.setting("keep_range"), problem, "use two rising numbers above 0 and up to 1"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Presets: named curricula that come with the crate. A preset is a claim: what it is, the command that runs it, and
 //! the numbers it is expected to reach.
 
-use super::{Curriculum, ModelConfig, Stage};
+use super::{Curriculum, ModelConfig, Precision, Stage};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -147,6 +147,9 @@ pub struct Preset {
     /// directions of `shapes`) are always asked for.
     #[serde(default = "half")]
     pub mask_probability: f64,
+    /// What it is trained with on CUDA; other backends train in f32 unless they are asked for this.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
     /// Weights of the three losses.
     #[serde(default)]
     pub loss_weights: LossWeights,

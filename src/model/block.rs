@@ -1,7 +1,7 @@
 //! One layer of the video encoder (SPEC §1.2): pre-norm attention and feed-forward, layer scale, stochastic depth.
 
 use super::init::Init;
-use crate::backend::{SvittBackend, joined, parts, samples};
+use crate::backend::{SvittBackend, cast, joined, parts, samples};
 use crate::config::VideoConfig;
 use crate::fused::{layer_norm, linear_gelu, linear_scaled_residual};
 use crate::rng::Rng;
@@ -9,7 +9,7 @@ use crate::sparse::{BlockGraph, RelativeBias, class_attention, sparse_attention}
 use crate::tokens::TokenMap;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -73,16 +73,16 @@ impl<B: Backend> VideoLayer<B> {
         }
     }
 
-    /// The bias of this layer for the tokens of `map`.
-    pub(super) fn bias(&self, map: &TokenMap<B>) -> RelativeBias<B> {
-        RelativeBias { table: self.position_table.val(), coords: map.coords.clone(), centre: self.centre }
+    /// The bias of this layer for the tokens of `map`, in elements of `dtype`.
+    pub(super) fn bias(&self, map: &TokenMap<B>, dtype: DType) -> RelativeBias<B> {
+        RelativeBias { table: cast(self.position_table.val(), dtype), coords: map.coords.clone(), centre: self.centre }
     }
 
     fn qkv(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let no_key_bias = self.query_bias.val().zeros_like();
         let bias = Tensor::cat(vec![self.query_bias.val(), no_key_bias, self.value_bias.val()], 0);
-        let [batch, s, d] = x.dims();
-        let rows = x.reshape([batch * s, d]).matmul(self.qkv.val()) + bias.unsqueeze();
+        let ([batch, s, d], dtype) = (x.dims(), x.dtype());
+        let rows = x.reshape([batch * s, d]).matmul(cast(self.qkv.val(), dtype)) + cast(bias, dtype).unsqueeze();
         rows.reshape([batch, s, 3 * d])
     }
 
@@ -110,7 +110,7 @@ impl<B: SvittBackend> VideoLayer<B> {
         let [batch, s, d] = hidden.dims();
         let widest = (3 * d).max(self.up.weight.dims()[1]);
         let parts = parts::<B>(&hidden.device(), batch, s * widest);
-        let bias = self.bias(map);
+        let bias = self.bias(map, hidden.dtype());
         let attend = |part| self.attend(samples(&hidden, part), &bias.of(part), graph, want_class_attention);
         let (attended, class_attention): (Vec<_>, Vec<_>) = parts.iter().map(attend).unzip();
         let attended = joined(attended);
@@ -157,7 +157,10 @@ impl<B: SvittBackend> VideoLayer<B> {
     ) -> Tensor<B, 3> {
         match self.drop_path(hidden.dims()[0], drop_path_seed, path) {
             None => branch(hidden),
-            Some(kept) => hidden.clone() + branch(hidden.zeros_like()) * kept,
+            Some(kept) => {
+                let kept = cast(kept, hidden.dtype());
+                hidden.clone() + branch(hidden.zeros_like()) * kept
+            }
         }
     }
 }

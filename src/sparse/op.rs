@@ -17,7 +17,8 @@ pub struct AttentionPlan {
     pub centre: usize,
 }
 
-/// Attention over a block graph as a backend operation. Every body has a portable default; backends with kernels
+/// Attention over a block graph as a backend operation. The float tensors of a call have one element type, f32 or bf16,
+/// and so has what it returns, but for the log-sum-exp, which is f32. Every body has a portable default; backends with kernels
 /// override it, and `Autodiff` differentiates it by [`Self::sparse_attention_backward`], which recomputes the
 /// probabilities from `lse` instead of storing them.
 pub trait SparseOps: Backend {

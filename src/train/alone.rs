@@ -10,7 +10,6 @@ use crate::config::{ModelConfig, Span, Stage};
 use crate::profile::{Convention, Profile};
 use crate::{Error, Result};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Trains `model`, whose sizes are `config`, as `stage` says, on the data of stage number `number` of the run; writes
 /// `metrics.jsonl` into `out`. An interrupted stage is not taken up again.
@@ -28,9 +27,9 @@ pub fn train_alone<B: TrainBackend, M: Trainee<B>>(
 ) -> Result<(M::InnerModule, RunState)> {
     let mut data = config.clone();
     data.video.frames = stage.frames;
-    let loader = options.source.loader(number, stage, &data)?;
+    let loader = options.source.loader(number, stage, &data, 1)?;
     let plan = plan(options, stage, loader.batches());
-    let feed = Feed::<B>::new(loader, 0, recipe(options), device)?;
+    let feed = Feed::<B>::new(loader, 0, recipe(options, stage), device)?;
     let desk = StageDesk {
         journal: Journal::open(out, 0)?,
         checkpoints: Checkpoints::of(out),
@@ -38,11 +37,7 @@ pub fn train_alone<B: TrainBackend, M: Trainee<B>>(
     };
     let state = RunState { seed: options.seed, stage: number, ..RunState::default() };
     let optimizer = AdamW::<B>::new(AdamWSettings::of(stage), device);
-    let outcome = train_stage(plan, desk, state, model, optimizer, Arc::new(feed.clone()));
-    if let Some(error) = feed.take_failure() {
-        return Err(error);
-    }
-    let outcome = outcome?;
+    let outcome = train_stage(plan, desk, state, model, optimizer, vec![feed])?;
     Checkpoints::of(out).clear()?;
     Ok((outcome.model, outcome.state))
 }
@@ -56,6 +51,7 @@ fn plan(options: &RunOptions, stage: &Stage, batches: usize) -> StagePlan {
         stop_at: steps,
         accumulate: stage.accumulate,
         batches_per_epoch: batches.max(1),
+        global_negatives: false,
         schedule: WarmupCosine {
             peak: stage.learning_rate,
             total: steps as f64,

@@ -9,17 +9,17 @@ use crate::{Error, Result};
 const COPIES: f64 = 4.0;
 const MB: f64 = 1024.0 * 1024.0;
 
-/// Refuses stages whose video activations alone exceed what the system would give. On GPUs, whose memory cannot be asked
+/// Refuses stages whose video activations alone, on `workers` workers that share the memory, exceed what the system would give. On GPUs, whose memory cannot be asked
 /// for, the first step decides.
 ///
 /// # Errors
 /// Names the stage, and a batch to try where one would fit.
-pub(super) fn check(options: &RunOptions, base: &ModelConfig) -> Result<()> {
+pub(super) fn check(options: &RunOptions, base: &ModelConfig, workers: usize) -> Result<()> {
     let (on_host, free) = (["flex", "ndarray"].contains(&options.backend.as_str()), available_memory_mb());
     let Some(free) = free.filter(|_| on_host) else { return Ok(()) };
     options.preset.stages.iter().try_for_each(|stage| {
         let batch = options.source.records().map_or(stage.batch, |records| stage.batch.min(records));
-        fits(stage, batch, base, free)
+        fits(stage, batch, base, free / workers as f64)
     })
 }
 

@@ -14,9 +14,12 @@ mod gallery;
 mod input;
 mod journal;
 mod learner;
+#[cfg(all(test, feature = "flex"))]
+mod mixed_precision;
 mod optimizer;
 mod out;
 mod page;
+pub mod parallel;
 mod progress;
 mod report;
 mod run;

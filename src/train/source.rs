@@ -115,17 +115,18 @@ impl Source {
         }
     }
 
-    /// The training batches of stage number `stage`.
+    /// The training batches of stage number `stage` for `workers` workers: each batch is theirs together, and holds
+    /// the stage's for every one of them.
     ///
     /// # Errors
-    /// Clips that cannot be used at all, or settings that do not fit together.
-    pub fn loader(&self, stage: usize, settings: &Stage, model: &ModelConfig) -> Result<Loader> {
+    /// Clips that cannot be used at all or are fewer than workers, or settings that do not fit together.
+    pub fn loader(&self, stage: usize, settings: &Stage, model: &ModelConfig, workers: usize) -> Result<Loader> {
         let (frames, size) = (settings.frames, model.video.image_size);
         let seed = key(self.seed, &[stage as u64]);
         let dataset: Arc<dyn EpochDataset> = match &self.kind {
             Kind::Shapes(config) => {
                 let items = match settings.length {
-                    Span::Steps(steps) => steps * settings.batch * settings.accumulate,
+                    Span::Steps(steps) => steps * settings.batch * workers * settings.accumulate,
                     Span::Epochs(_) => SHAPES_EPOCH,
                 };
                 let config = ShapesConfig { segments: settings.segments.clone(), ..(**config).clone() };
@@ -139,8 +140,15 @@ impl Source {
         };
         dataset.left_out().iter().for_each(|left| note(format!("warning: {}: {}; left out", left.media, left.reason)));
         let collate = TextCollate::new(self.tokenizer.clone(), self.text_tokens, frames, size);
+        // A small data set shrinks the batch, to one that workers can share equally.
+        let clips = dataset.len();
+        if (1..workers).contains(&clips) {
+            let problem = format!("{workers} workers cannot share {clips} clip(s)");
+            return Err(Error::setting("--devices", problem, format!("use --devices {clips}")));
+        }
+        let each = settings.batch.min((clips / workers).max(1));
         let row = if self.is_shapes() { settings.clips_per_object } else { 1 };
-        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(settings.batch, seed).with_rows(row))
+        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(each * workers, seed).with_rows(row))
     }
 
     /// What stages of `frames` frames are measured on.

@@ -23,6 +23,9 @@ pub struct Args {
     /// A .toml file of models and sparsities; data/presets/ablations.toml by default
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// A dense checkpoint that is sparsified at test time, in place of the one the plan would train
+    #[arg(long, value_name = "DIR")]
+    dense: Option<PathBuf>,
     /// The grid's folder; cells that are there are not run again
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -35,6 +38,7 @@ impl Args {
             ("--only", !self.only.is_empty()),
             ("--seeds", self.seeds.is_some()),
             ("--plan", self.plan.is_some()),
+            ("--dense", self.dense.is_some()),
             ("--out", self.out.is_some()),
         ];
         match given.into_iter().find(|(_, given)| *given) {
@@ -62,6 +66,7 @@ pub fn run(args: Args, backend: Option<&str>, json: Option<PathBuf>) -> Result<(
         out: args.out.unwrap_or_else(|| PathBuf::from("runs/ablations")),
         only: args.only,
         seeds: args.seeds,
+        dense: args.dense,
         backend: backend.name().into(),
         stop: StopSignal::listen()?,
     };

@@ -23,7 +23,12 @@ mod launch_backward;
 
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 use super::SparseOps;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+use crate::backend::cast_raw;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+use burn::tensor::TensorMetadata;
 
+// The kernels read and write f32, whatever their tensors hold.
 macro_rules! on_the_cpu {
     ($feature:literal, $backend:ty) => {
         #[cfg(feature = $feature)]
@@ -34,7 +39,9 @@ macro_rules! on_the_cpu {
                 coords: burn::tensor::ops::IntTensor<Self>,
                 plan: &super::AttentionPlan,
             ) -> (burn::tensor::ops::FloatTensor<Self>, burn::tensor::ops::FloatTensor<Self>) {
-                cpu::forward::<Self>(qkv, table, coords, plan)
+                let dtype = qkv.dtype();
+                let (out, lse) = cpu::forward::<Self>(qkv, table, coords, plan);
+                (cast_raw::<Self>(out, dtype), lse)
             }
 
             fn sparse_attention_backward(
@@ -42,7 +49,9 @@ macro_rules! on_the_cpu {
                 grad: burn::tensor::ops::FloatTensor<Self>,
                 plan: &super::AttentionPlan,
             ) -> (burn::tensor::ops::FloatTensor<Self>, burn::tensor::ops::FloatTensor<Self>) {
-                cpu_backward::backward::<Self>(saved, grad, plan)
+                let dtype = grad.dtype();
+                let (qkv, table) = cpu_backward::backward::<Self>(saved, grad, plan);
+                (cast_raw::<Self>(qkv, dtype), cast_raw::<Self>(table, dtype))
             }
         }
     };

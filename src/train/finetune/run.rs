@@ -114,6 +114,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             stop_at: steps.min(options.max_steps.unwrap_or(usize::MAX)),
             accumulate: stage.accumulate,
             batches_per_epoch: loader.batches().max(1),
+            global_negatives: false,
             schedule: WarmupCosine {
                 peak: stage.learning_rate,
                 total: steps as f64,
@@ -186,10 +187,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             let recipe = self.lesson.recipe.clone();
             let feed = Feed::<B>::new(self.loader.clone(), state.batches, recipe, self.device)?;
             let tuned = M::from_inner(model);
-            let outcome = train_stage::<B, M>(plan, desk, state, tuned, optimizer.clone(), Arc::new(feed.clone()));
-            if let Some(error) = feed.take_failure() {
-                return Err(error);
-            }
+            let outcome = train_stage::<B, M>(plan, desk, state, tuned, optimizer.clone(), vec![feed]);
             (model, state) = outcome.map(|outcome| (outcome.model, outcome.state))?;
             self.judge(&mut trials, &state, &model, validate(&model)?)?;
         }
