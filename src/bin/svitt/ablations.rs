@@ -13,6 +13,7 @@ pub const NAME: &str = "ablations";
 /// Flags of `eval ablations` alone.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Flags of `eval ablations`")]
+#[group(id = "ablations")]
 pub struct Args {
     /// Tables to run, by name: table1, table2, table3, late-fusion, selection, fig4a, fig4b, fig5a, fig5b
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
