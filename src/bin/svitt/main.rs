@@ -35,13 +35,13 @@ macro_rules! commands {
     ($($module:ident => $variant:ident),+ $(,)?) => {
         #[derive(clap::Subcommand)]
         enum Command {
-            $($variant($module::Args),)+
+            $($variant(Box<$module::Args>),)+
         }
 
         impl Command {
             fn run(self) -> Result<()> {
                 match self {
-                    $(Self::$variant(args) => $module::run(args),)+
+                    $(Self::$variant(args) => $module::run(*args),)+
                 }
             }
         }
