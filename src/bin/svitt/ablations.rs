@@ -12,6 +12,8 @@ pub const NAME: &str = "ablations";
 
 /// Flags of `eval ablations` alone.
 #[derive(clap::Args)]
+// The flags it joins are called `Args` too, and clap wants its groups' names apart.
+#[group(skip)]
 #[command(next_help_heading = "Flags of `eval ablations`")]
 pub struct Args {
     /// Tables to run, by name: table1, table2, table3, late-fusion, selection, fig4a, fig4b, fig5a, fig5b
