@@ -282,11 +282,12 @@ mod tests {
         let changed = |cell: &str| std::fs::metadata(out.join("cells").join(cell)).unwrap().modified().unwrap();
         let before = changed("dense-4+cross-0.1-s0.json");
         std::fs::remove_file(out.join("cells/dense-4+cross-0.5-s0.json")).unwrap();
-        assert_eq!(ablate::<B>(&options(&out), &device).unwrap(), first, "the missing cell gives the same again");
+        let r1 = |summary: &Summary| summary.tables[0].rows.iter().map(|row| row.r1.mean).collect::<Vec<_>>();
+        assert_eq!(r1(&ablate::<B>(&options(&out), &device).unwrap()), r1(&first), "the missing cell gives the same");
         assert_eq!(changed("dense-4+cross-0.1-s0.json"), before);
         let given = AblationOptions { dense: Some(out.join("models/dense-4-s0")), ..options(&folder.path().join("b")) };
         let again = ablate::<B>(&given, &device).unwrap();
-        assert_eq!(again.tables[0].rows[4].r1, first.tables[0].rows[4].r1);
+        assert_eq!(r1(&again), r1(&first));
         assert!(!given.out.join("models/start-s0").exists(), "nothing is trained for it");
         let unknown = AblationOptions { only: vec!["table9".into()], ..given };
         assert!(ablate::<B>(&unknown, &device).unwrap_err().to_string().contains("table1"));
