@@ -12,6 +12,8 @@ pub const NAME: &str = "ablations";
 
 /// Flags of `eval ablations` alone.
 #[derive(clap::Args)]
+// The flags it joins are called `Args` too, and clap wants its groups' names apart.
+#[group(skip)]
 #[command(next_help_heading = "Flags of `eval ablations`")]
 #[group(id = "ablations")]
 pub struct Args {
