@@ -15,7 +15,6 @@ pub const NAME: &str = "ablations";
 // The flags it joins are called `Args` too, and clap wants its groups' names apart.
 #[group(skip)]
 #[command(next_help_heading = "Flags of `eval ablations`")]
-#[group(id = "ablations")]
 pub struct Args {
     /// Tables to run, by name: table1, table2, table3, late-fusion, selection, fig4a, fig4b, fig5a, fig5b
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
