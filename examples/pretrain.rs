@@ -3,8 +3,10 @@
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
-use svitt::config::Preset;
+use svitt::backend::{BackendKind, Task, TrainBackend, devices, dispatch, precision};
+use svitt::config::{Precision, Preset};
+use svitt::program::positive;
+use svitt::terminal::say;
 use svitt::train::{FirstWeights, Report, RunOptions, Source, StopSignal, place, pretrain, table};
 use svitt::{Error, Result};
 
@@ -22,10 +24,10 @@ struct Arguments {
     #[arg(long, requires = "media")]
     annotations: Option<PathBuf>,
     /// The folder the annotations' videos lie in
-    #[arg(long)]
+    #[arg(long, requires = "annotations")]
     media: Option<PathBuf>,
     /// vocab.txt or tokenizer.json; without it, a word list is made of the captions
-    #[arg(long)]
+    #[arg(long, requires = "annotations")]
     vocab: Option<PathBuf>,
     /// A checkpoint folder to start from
     #[arg(long)]
@@ -43,7 +45,7 @@ struct Arguments {
     #[arg(long)]
     resume: bool,
     /// Optimizer steps of the whole run, at most
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     max_steps: Option<usize>,
     /// Also train, at equal compute, the models this one is compared with
     #[arg(long)]
@@ -51,23 +53,55 @@ struct Arguments {
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
-    /// Optimizer steps between checkpoints, besides one a minute
+    /// Workers, one per device, each with the preset's batch; on a CPU backend they share it
+    #[arg(long, default_value_t = 1)]
+    devices: usize,
+    /// Take contrastive negatives from the batches of all devices, not from a device's own alone as published
     #[arg(long)]
+    global_negatives: bool,
+    /// f32 or bf16 (activations and products; weights stay f32); the preset's on CUDA, else f32
+    #[arg(long)]
+    precision: Option<Precision>,
+    /// Optimizer steps between checkpoints, besides one a minute
+    #[arg(long, value_parser = positive)]
     checkpoint_every: Option<usize>,
 }
 
-struct Pretrain(RunOptions, FirstWeights);
+/// Whether the backend has what is asked for, before anything is written.
+struct Check {
+    backend: BackendKind,
+    workers: usize,
+    asked: Option<Precision>,
+    preset: Precision,
+}
+
+impl Task for Check {
+    type Output = Result<Precision>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Result<Precision> {
+        devices::<B>(self.backend, &device, self.workers)?;
+        precision::<B>(self.backend, &device, self.asked, self.preset)
+    }
+}
+
+struct Pretrain {
+    options: RunOptions,
+    first: FirstWeights,
+    backend: BackendKind,
+    workers: usize,
+}
 
 impl Task for Pretrain {
     type Output = Result<Report>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Result<Report> {
-        let Self(options, first) = &self;
+        let Self { options, first, backend, workers } = &self;
         let choice = &options.preset.model;
-        pretrain::<B>(options, &device, &|config| first.model(config, choice, options.seed, &device))
+        let devices = devices::<B>(*backend, &device, *workers)?;
+        pretrain::<B>(options, &devices, &|config| first.model(config, choice, options.seed, &device))
     }
 }
 
@@ -87,13 +121,15 @@ fn run(arguments: Arguments) -> Result<()> {
     };
     let first = FirstWeights { checkpoint: arguments.init, video: arguments.init_video, text: arguments.init_text };
     let inputs = vec![format!("{:?} {:?} {first:?}", arguments.annotations, arguments.media)];
+    let (workers, asked) = (arguments.devices, arguments.precision);
+    let precision = dispatch(backend, Check { backend, workers, asked, preset: preset.precision })??;
     let out = place(arguments.out.as_deref(), arguments.resume)?;
-    println!("{}: {}\nwriting to {}", preset.name, preset.description, out.display());
+    say(format!("{}: {}\nwriting to {}", preset.name, preset.description, out.display()));
     let options = RunOptions {
         preset,
         source,
         inputs,
-        out: out.clone(),
+        out: out.to_path_buf(),
         resume: arguments.resume,
         max_steps: arguments.max_steps,
         seed: arguments.seed,
@@ -101,30 +137,22 @@ fn run(arguments: Arguments) -> Result<()> {
         baselines: arguments.baselines,
         checkpoint_seconds: 60.0,
         checkpoint_steps: arguments.checkpoint_every,
+        precision,
+        global_negatives: arguments.global_negatives,
         stop: StopSignal::listen()?,
     };
-    let report = dispatch(backend, Pretrain(options, first))??;
-    println!("{}", table(&report.stages));
-    println!(
+    let report = dispatch(backend, Pretrain { options, first, backend, workers })??;
+    say(table(&report.stages));
+    say(format!(
         "{:.0} s, {:.0} MB at most; see {}",
         report.seconds,
         report.peak_memory_mb,
         out.join("report.html").display()
-    );
+    ));
     Ok(())
 }
 
 fn main() -> ExitCode {
     allocator::keep_pages();
-    match run(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error @ Error::Interrupted(_)) => {
-            eprintln!("{error}");
-            ExitCode::from(130)
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    svitt::program::run(run)
 }

@@ -31,7 +31,7 @@ pub enum Error {
     /// The backend or device cannot be used.
     #[error("backend `{backend}`: {problem}; {remedy}")]
     Backend {
-        /// Name of the backend: cuda, wgpu, flex or ndarray.
+        /// Name of the backend: cuda, wgpu, wgpu-wgsl, flex or ndarray.
         backend: String,
         /// What is missing or failed.
         problem: String,
@@ -49,6 +49,9 @@ pub enum Error {
         /// What the person should do.
         remedy: String,
     },
+    /// A fault of this program rather than of what it was given.
+    #[error("this program failed: {0}; please report this sentence with the command")]
+    Fault(String),
     /// The person asked to stop (Ctrl-C or SIGTERM) and everything was saved.
     #[error("interrupted: {0}")]
     Interrupted(String),

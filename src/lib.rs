@@ -17,6 +17,7 @@
 //! | [`loss`] | features become losses; functions of tensors only |
 //! | [`train`] | stages of a curriculum, driven by burn-train's learner |
 //! | [`eval`] | protocols, metrics and reports |
+//! | [`ablation`] | the paper's ablations, as a grid of cells |
 //! | [`weights`] | checkpoints in and out, position tables between clip lengths |
 //! | [`parity`] | the numbers of the official implementation, compared file by file |
 //! | [`profile`] | edges, FLOPs and memory, counted |
@@ -39,6 +40,7 @@
 #[cfg(test)]
 mod testing;
 
+pub mod ablation;
 pub mod backend;
 pub mod bench;
 pub mod config;
@@ -46,14 +48,18 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod fused;
+pub mod fuzz;
+pub mod guard;
 pub mod index;
 pub mod loss;
 pub mod model;
 pub mod parity;
 pub mod profile;
+pub mod program;
 pub mod rng;
 pub mod search;
 pub mod sparse;
+pub mod terminal;
 pub mod text;
 pub mod tokens;
 pub mod train;

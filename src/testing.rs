@@ -5,6 +5,23 @@ use crate::rng::Rng;
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+/// What kernels are held against: tensor operations on a CPU, whichever backend the kernels run on.
+#[cfg(feature = "ndarray")]
+pub type Reference = burn_ndarray::NdArray;
+#[cfg(not(feature = "ndarray"))]
+pub type Reference = burn_flex::Flex;
+
+/// Runs test functions generic over the backend on ndarray, on flex and, in builds that have it, on the default wgpu
+/// device: for what has kernels there. Compiling them for wgpu takes long, so nothing else does.
+macro_rules! on_every_backend {
+    ($($test:ident),+ $(,)?) => {
+        crate::testing::on_cpu_backends!($($test),+);
+        #[cfg(feature = "wgpu")]
+        mod wgpu { $(#[test] fn $test() { super::$test::<burn_wgpu::Wgpu>() })+ }
+    };
+}
+pub(crate) use on_every_backend;
+
 /// Runs test functions generic over the backend on ndarray and on flex.
 macro_rules! on_cpu_backends {
     ($($test:ident),+ $(,)?) => {
@@ -80,6 +97,12 @@ pub fn small_sparse_config(compat: Compat) -> ModelConfig {
     config.video.sparsity.node =
         Some(NodeSparsity { keep_rate: 0.6, layers: vec![0], selection: Selection::ClassAttention });
     config
+}
+
+/// `model` at the published temperature: a shaken one may be so small that its gradient hides all others.
+pub fn at_published_temperature<B: Backend>(mut model: crate::model::Svitt<B>) -> crate::model::Svitt<B> {
+    model.temp = burn::module::Param::from_tensor(Tensor::full([1], 0.07, &model.temp.device()));
+    model
 }
 
 /// `module` with every weight drawn anew from a normal distribution of deviation 0.3 around its old value: fresh

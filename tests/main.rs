@@ -2,8 +2,10 @@
 
 mod browser;
 mod docs;
+mod golden;
 mod pages;
 mod parity;
 mod resume;
 mod search;
+mod source;
 mod workshop;

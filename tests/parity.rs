@@ -143,3 +143,21 @@ fn what_nothing_covers_is_a_failure_and_what_is_damaged_an_error() {
     let message = check(copy.path(), backend, |_| {}).unwrap_err().to_string();
     assert!(message.contains("text.safetensors") && message.contains("header"), "{message}");
 }
+
+/// Ids and shapes that do not fit are said before they reach a tensor operation, which would panic.
+#[test]
+fn recorded_draws_out_of_range_are_an_error() {
+    let cases = [
+        ("inputs", "input_ids", 1e6),
+        ("losses_hybrid", "img_neg_indices", 50.0),
+        ("losses_hybrid", "txt_neg_indices", -50.0),
+        ("losses_hybrid", "mlm_input_ids", 1e6),
+        ("losses_hybrid", "attn_idx_03", 1e6),
+    ];
+    for (file, tensor, by) in cases {
+        let copy = copied();
+        perturb(&copy.path().join(format!("{file}.safetensors")), tensor, by);
+        let error = check(copy.path(), BackendKind::NdArray, |_| {}).unwrap_err().to_string();
+        assert!(error.contains("; ") && !error.contains("report this"), "{file}.{tensor}: {error}");
+    }
+}

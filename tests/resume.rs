@@ -1,8 +1,9 @@
 //! A run that is killed anywhere and resumed ends like one that never was.
 
+use crate::workshop::example;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -44,15 +45,8 @@ accumulate = 2
 max_norm = 1.0
 "#;
 
-fn example() -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.join("examples").join(format!("pretrain{}", std::env::consts::EXE_SUFFIX))
-}
-
 fn command(preset: &Path, out: &Path) -> Command {
-    let mut command = Command::new(example());
+    let mut command = Command::new(example("pretrain"));
     command.arg("--preset").arg(preset).arg("--out").arg(out).args(["--checkpoint-every", "2", "--seed", "7"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
@@ -106,16 +100,23 @@ fn killed_and_resumed_runs_end_like_an_uninterrupted_one() {
     let end = report(&straight);
     let checkpoint = |out: &Path, name: &str| out.join("checkpoint").join(name).exists();
     type Moment<'a> = Box<dyn Fn(&Path) -> bool + 'a>;
-    let moments: [(&str, Moment); 4] = [
+    let in_second = |out: &Path| (7..12).any(|step| checkpoint(out, &format!("step-{step:09}-001")));
+    let being_written = |out: &Path| checkpoint(out, "unfinished/model.safetensors");
+    let moments: [(&str, Moment); 5] = [
         ("in the first stage", Box::new(|out: &Path| checkpoint(out, "step-000000004-000"))),
-        ("while a checkpoint is written", Box::new(|out: &Path| checkpoint(out, "unfinished/model.safetensors"))),
+        ("while a checkpoint of the first stage is written", Box::new(being_written)),
         ("between the stages", Box::new(|out: &Path| checkpoint(out, "step-000000006-001"))),
         ("in the second stage", Box::new(|out: &Path| checkpoint(out, "step-000000010-001"))),
+        (
+            "while a checkpoint of the second stage is written",
+            Box::new(move |out: &Path| in_second(out) && being_written(out)),
+        ),
     ];
     for (index, (moment, come)) in moments.iter().enumerate() {
-        let out = folder.path().join(format!("killed-{index}"));
-        let child = command(&preset, &out).spawn().unwrap();
-        assert!(kill_when(child, || come(&out)), "the run ended before {moment}");
+        // A write lasts milliseconds and may be over between two looks: another run is tried then.
+        let outs = (0..8).map(|attempt| folder.path().join(format!("killed-{index}-{attempt}")));
+        let out = outs.into_iter().find(|out| kill_when(command(&preset, out).spawn().unwrap(), || come(out)));
+        let out = out.unwrap_or_else(|| panic!("every run ended before {moment}"));
         assert!(command(&preset, &out).arg("--resume").status().unwrap().success(), "{moment}");
         assert_same_end(&end, &report(&out), moment);
         assert_eq!(logged_steps(&out), logged_steps(&straight), "{moment}");
@@ -139,4 +140,41 @@ fn a_run_of_few_steps_reports_and_can_go_on() {
     assert!(command(&preset, &out).args(["--max-steps", "8", "--resume"]).status().unwrap().success());
     assert_eq!(report(&out)["stages"][1]["steps"].as_u64(), Some(2));
     assert_eq!(logged_steps(&out), [1, 3, 6, 7, 8]);
+}
+
+/// Two workers on one CPU: the data, the draws and the averages of every step are the same after a kill.
+#[test]
+fn a_killed_run_of_two_workers_resumes_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let preset = folder.path().join("test.toml");
+    fs::write(&preset, PRESET).unwrap();
+    let two = |out: &Path| {
+        let mut command = command(&preset, out);
+        command.args(["--devices", "2", "--global-negatives"]);
+        command
+    };
+    let (straight, killed) = (folder.path().join("straight"), folder.path().join("killed"));
+    assert!(two(&straight).status().unwrap().success());
+    let come = || killed.join("checkpoint/step-000000010-001").exists();
+    assert!(kill_when(two(&killed).spawn().unwrap(), come), "the run ended too soon");
+    assert!(two(&killed).arg("--resume").status().unwrap().success());
+    assert_same_end(&report(&straight), &report(&killed), "two workers");
+    assert_eq!(logged_steps(&straight), logged_steps(&killed));
+}
+
+/// What the machine does not have ends the command with 2, before a folder is made.
+#[test]
+fn devices_and_precisions_that_are_not_there_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for (arguments, sentence) in [
+        (vec!["--devices", "0"], "use 1 or more"),
+        (vec!["--precision", "bf16", "--backend", "ndarray"], "use --precision f32"),
+        (vec!["--precision", "half"], "use f32 or bf16"),
+    ] {
+        let output = Command::new(example("pretrain")).arg("--out").arg(&out).args(&arguments).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(sentence) && !out.exists(), "{arguments:?}: {message}");
+    }
 }

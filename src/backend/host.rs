@@ -2,19 +2,19 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive};
+use burn::tensor::{DType, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 
 /// A backend whose tensors lie in host memory.
 pub trait HostBackend: Backend {
-    /// The elements of a float tensor, row-major, without a copy where the backend allows.
+    /// The elements of a float tensor as f32, row-major, without a copy where the backend allows.
     fn values(tensor: &FloatTensor<Self>) -> impl Deref<Target = [f32]> + Sync {
         take::<Self>(tensor.clone())
     }
 }
 
-/// The elements of a float tensor, row-major; without a copy if nobody else holds it.
+/// The elements of a float tensor as f32, row-major; without a copy if they are and nobody else holds it.
 pub fn take<B: HostBackend>(tensor: FloatTensor<B>) -> Vec<f32> {
     let length = tensor.shape().num_elements();
     let flat = B::float_reshape(tensor, Shape::from([length]));
@@ -57,19 +57,28 @@ impl HostBackend for burn_ndarray::NdArray {}
 #[cfg(feature = "flex")]
 impl HostBackend for burn_flex::Flex {
     fn values(tensor: &FloatTensor<Self>) -> impl Deref<Target = [f32]> + Sync {
-        Held(tensor.to_contiguous())
+        match tensor.dtype() {
+            DType::F32 => Held::Tensor(tensor.to_contiguous()),
+            _ => Held::Converted(take::<Self>(tensor.clone())),
+        }
     }
 }
 
-/// A contiguous tensor of flex, read in place.
+/// A contiguous f32 tensor of flex, read in place, or the elements of another.
 #[cfg(feature = "flex")]
-struct Held(burn_flex::FlexTensor);
+enum Held {
+    Tensor(burn_flex::FlexTensor),
+    Converted(Vec<f32>),
+}
 
 #[cfg(feature = "flex")]
 impl Deref for Held {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        self.0.storage::<f32>()
+        match self {
+            Self::Tensor(tensor) => tensor.storage::<f32>(),
+            Self::Converted(values) => values,
+        }
     }
 }

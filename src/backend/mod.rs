@@ -1,22 +1,34 @@
 //! The only place that names concrete backends: a feature becomes a type becomes a device.
 
+mod collective;
+mod dtype;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub mod host;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) mod launch;
+mod limit;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub(crate) mod product;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub(crate) mod vector;
+#[cfg(feature = "wgpu")]
+mod wgsl;
+
+pub use limit::{BufferLimit, joined, parts, samples};
+
+pub use collective::CollectiveOps;
+pub use dtype::{cast, cast_raw, precision};
 
 use crate::fused::{AdamWOps, LayerOps};
 use crate::sparse::SparseOps;
 use crate::tokens::SelectOps;
 use crate::{Error, Result};
-use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::backend::{AutodiffBackend, Backend, Device as _, DeviceId, DeviceOps};
 use std::str::FromStr;
 
 /// What the model needs of a backend: Burn's own operations and this crate's, each with a portable default.
-pub trait SvittBackend: Backend + LayerOps + AdamWOps + SparseOps + SelectOps {}
-impl<B: Backend + LayerOps + AdamWOps + SparseOps + SelectOps> SvittBackend for B {}
+pub trait SvittBackend: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps {}
+impl<B: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps> SvittBackend for B {}
 
 /// A backend that can train: its gradients are computed on an inner [`SvittBackend`].
 pub trait TrainBackend: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend> {}
@@ -36,6 +48,8 @@ pub enum BackendKind {
     Cuda,
     /// Any GPU through Vulkan, Metal, DirectX or WebGPU (feature `wgpu`).
     Wgpu,
+    /// [`Self::Wgpu`] with kernels in WGSL also where Vulkan would take SPIR-V (feature `wgpu`).
+    WgpuWgsl,
     /// The fast CPU backend (feature `flex`).
     Flex,
     /// The reference CPU backend (feature `ndarray`).
@@ -44,23 +58,29 @@ pub enum BackendKind {
 
 impl BackendKind {
     /// Every backend, fastest first.
-    pub const ALL: [Self; 4] = [Self::Cuda, Self::Wgpu, Self::Flex, Self::NdArray];
+    pub const ALL: [Self; 5] = [Self::Cuda, Self::Wgpu, Self::WgpuWgsl, Self::Flex, Self::NdArray];
 
     /// The name on command lines and in features.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cuda => "cuda",
             Self::Wgpu => "wgpu",
+            Self::WgpuWgsl => "wgpu-wgsl",
             Self::Flex => "flex",
             Self::NdArray => "ndarray",
         }
+    }
+
+    /// The cargo feature it comes with.
+    pub fn feature(self) -> &'static str {
+        if self == Self::WgpuWgsl { "wgpu" } else { self.name() }
     }
 
     /// Whether this build contains it.
     pub fn compiled(self) -> bool {
         match self {
             Self::Cuda => cfg!(feature = "cuda"),
-            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Wgpu | Self::WgpuWgsl => cfg!(feature = "wgpu"),
             Self::Flex => cfg!(feature = "flex"),
             Self::NdArray => cfg!(feature = "ndarray"),
         }
@@ -84,7 +104,7 @@ impl BackendKind {
         Err(Error::setting(
             "--backend",
             format!("`{}` is not compiled in (this build has {})", kind.name(), built.join(", ")),
-            format!("build with `--features {}`", kind.name()),
+            format!("build with `--features {}`", kind.feature()),
         ))
     }
 }
@@ -94,9 +114,33 @@ impl FromStr for BackendKind {
 
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            Error::setting("--backend", format!("`{name}` is not a backend"), "use cuda, wgpu, flex or ndarray")
+            Error::setting(
+                "--backend",
+                format!("`{name}` is not a backend"),
+                "use cuda, wgpu, wgpu-wgsl, flex or ndarray",
+            )
         })
     }
+}
+
+/// The devices of `workers` workers, `first` being the first one's. On CPU backends all of them share it.
+///
+/// # Errors
+/// No worker, or more of them than there are devices.
+pub fn devices<B: Backend>(kind: BackendKind, first: &B::Device, workers: usize) -> Result<Vec<B::Device>> {
+    if workers == 0 {
+        return Err(Error::setting("--devices", "is 0", "use 1 or more"));
+    }
+    if workers == 1 || matches!(kind, BackendKind::Flex | BackendKind::NdArray) {
+        return Ok(vec![first.clone(); workers]);
+    }
+    let DeviceId { type_id, .. } = first.id();
+    let found = B::device_count(type_id);
+    if workers > found {
+        let problem = format!("{workers} devices were asked for, and there are {found} of this kind");
+        return Err(Error::backend(kind.name(), problem, format!("use --devices {}", found.max(1))));
+    }
+    Ok((0..workers).map(|index| burn::tensor::Device::<B>::from_id(DeviceId::new(type_id, index as u16))).collect())
 }
 
 /// A computation to be run on whichever backend is chosen at run time.
@@ -110,8 +154,12 @@ pub trait Task {
 /// Runs `task` on the first device of `kind`.
 ///
 /// # Errors
-/// `kind` is not compiled in, or its driver or device is missing.
+/// `kind` is not compiled in, its driver or device is missing, its memory is exhausted, or the task panics.
 pub fn dispatch<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
+    crate::guard::guarded(kind.name(), || run(kind, task))?
+}
+
+fn run<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
     match kind {
         #[cfg(feature = "ndarray")]
         BackendKind::NdArray => Ok(task.run::<burn::backend::Autodiff<burn_ndarray::NdArray>>(Default::default())),
@@ -119,6 +167,8 @@ pub fn dispatch<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
         BackendKind::Flex => Ok(task.run::<burn::backend::Autodiff<burn_flex::Flex>>(Default::default())),
         #[cfg(feature = "wgpu")]
         BackendKind::Wgpu => Ok(task.run::<burn::backend::Autodiff<burn_wgpu::Wgpu>>(Default::default())),
+        #[cfg(feature = "wgpu")]
+        BackendKind::WgpuWgsl => Ok(task.run::<burn::backend::Autodiff<burn_wgpu::Wgpu>>(wgsl::device())),
         #[cfg(feature = "cuda")]
         BackendKind::Cuda => Ok(task.run::<burn::backend::Autodiff<burn_cuda::Cuda>>(Default::default())),
         #[allow(unreachable_patterns, reason = "reachable in builds that lack a backend")]
@@ -138,6 +188,18 @@ mod tests {
             assert_eq!(kind.name().parse::<BackendKind>().unwrap(), kind);
         }
         assert!(BackendKind::choose(Some("tpu")).unwrap_err().to_string().contains("`tpu` is not a backend"));
+    }
+
+    #[test]
+    #[cfg(feature = "flex")]
+    fn workers_share_a_cpu_and_there_is_at_least_one() {
+        let devices = |workers| devices::<burn_flex::Flex>(BackendKind::Flex, &burn_flex::FlexDevice, workers);
+        assert_eq!(devices(3).unwrap().len(), 3);
+        assert!(devices(0).unwrap_err().to_string().contains("`--devices`: is 0"));
+        // As on a GPU: there is one device of this kind, and a second one cannot be made up.
+        let found = super::devices::<burn_flex::Flex>(BackendKind::Cuda, &burn_flex::FlexDevice, 2);
+        let message = found.unwrap_err().to_string();
+        assert!(message.contains("2 devices were asked for, and there are 1") && message.contains("--devices 1"));
     }
 
     #[test]

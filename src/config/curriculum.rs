@@ -50,6 +50,10 @@ pub struct Stage {
     /// q_v and its layers; absent is q = 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeSparsity>,
+    /// Draws q_v anew for every step, uniformly between these two rates, at the layers of `node`: one checkpoint then
+    /// serves many budgets (`--keep`, `--budget-ms`). Equation 15 and the reports go by `node.keep_rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_range: Option<[f64; 2]>,
     /// q_m and its layers; absent is q_m = 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross: Option<CrossSparsity>,
@@ -131,7 +135,18 @@ impl Stage {
     }
 
     fn validate(&self, model: &ModelConfig) -> Result<()> {
-        let setting = |key: &str| format!("stages.{}.{key}", self.name);
+        self.check_schedule()?;
+        self.model(model).validate().map_err(|error| match error {
+            Error::Setting { setting, problem, remedy } => Error::setting(self.setting(&setting), problem, remedy),
+            other => other,
+        })
+    }
+
+    fn setting(&self, key: &str) -> String {
+        format!("stages.{}.{key}", self.name)
+    }
+
+    fn check_schedule(&self) -> Result<()> {
         let positive = [
             ("frames", self.frames),
             ("batch", self.batch),
@@ -139,7 +154,7 @@ impl Stage {
             ("clips_per_object", self.clips_per_object),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(Error::setting(setting(key), "is 0", "use 1 or more"));
+            return Err(Error::setting(self.setting(key), "is 0", "use 1 or more"));
         }
         let in_range = [
             ("learning_rate", self.learning_rate, 0.0, f64::MAX),
@@ -153,13 +168,20 @@ impl Stage {
         for (key, value, low, high) in in_range {
             if !(low..=high).contains(&value) {
                 let remedy = if high == 1.0 { "use a number from 0 to 1" } else { "use a number above 0" };
-                return Err(Error::setting(setting(key), format!("{value} cannot work"), remedy));
+                return Err(Error::setting(self.setting(key), format!("{value} cannot work"), remedy));
             }
         }
-        self.model(model).validate().map_err(|error| match error {
-            Error::Setting { setting: key, problem, remedy } => Error::setting(setting(&key), problem, remedy),
-            other => other,
-        })
+        self.check_keep_range()
+    }
+
+    fn check_keep_range(&self) -> Result<()> {
+        let problem = match (self.keep_range, &self.node) {
+            (None, _) => return Ok(()),
+            (Some(_), None) => "needs `node`, whose layers prune".to_owned(),
+            (Some([low, high]), _) if low > 0.0 && low < high && high <= 1.0 => return Ok(()),
+            (Some(range), _) => format!("{range:?} is no range of keep rates"),
+        };
+        Err(Error::setting(self.setting("keep_range"), problem, "use two rising numbers above 0 and up to 1"))
     }
 }
 
@@ -183,6 +205,14 @@ impl Curriculum {
         }
         self.stages.iter().try_for_each(|stage| stage.validate(model))?;
         self.stages.windows(2).try_for_each(|pair| self.check_neighbours(&pair[0], &pair[1], model))
+    }
+
+    /// Checks what does not depend on the model: clip lengths, batches, learning rates.
+    ///
+    /// # Errors
+    /// Names the stage and the setting.
+    pub fn check_schedules(&self) -> Result<()> {
+        self.stages.iter().try_for_each(Stage::check_schedule)
     }
 
     /// K_l + K_r of a stage; a dense one sees all its blocks. Its block size is that of the first sparse stage, or

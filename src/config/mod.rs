@@ -3,11 +3,13 @@
 mod curriculum;
 mod ensemble;
 mod model;
+mod precision;
 mod presets;
 mod sparsity;
 
 pub use curriculum::{Curriculum, Span, Stage, TableGrowth};
 pub use ensemble::ClipEnsemble;
 pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
+pub use precision::Precision;
 pub use presets::{Expected, LossWeights, ModelChoice, ModelSize, Preset};
 pub use sparsity::{CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, kept_tokens};

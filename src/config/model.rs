@@ -184,7 +184,8 @@ impl ModelConfig {
     /// Names the first setting that cannot work and what it should be.
     pub fn validate(&self) -> Result<()> {
         let VideoConfig { image_size, patch_size, frames, hidden, heads, layers, .. } = self.video;
-        if patch_size == 0 || image_size == 0 || image_size % patch_size != 0 {
+        check_positive(&[("video.patch_size", patch_size)])?;
+        if image_size == 0 || image_size % patch_size != 0 {
             let problem = format!("{image_size} px is not a whole number of patches of {patch_size} px");
             return Err(Error::setting("video.image_size", problem, format!("use a multiple of {patch_size}")));
         }

@@ -1,7 +1,7 @@
 //! Presets: named curricula that come with the crate. A preset is a claim: what it is, the command that runs it, and
 //! the numbers it is expected to reach.
 
-use super::{Curriculum, ModelConfig, Stage};
+use super::{Curriculum, ModelConfig, Precision, Stage};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -147,6 +147,9 @@ pub struct Preset {
     /// directions of `shapes`) are always asked for.
     #[serde(default = "half")]
     pub mask_probability: f64,
+    /// What it is trained with on CUDA; other backends train in f32 unless they are asked for this.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
     /// Weights of the three losses.
     #[serde(default)]
     pub loss_weights: LossWeights,
@@ -199,6 +202,28 @@ impl Preset {
         Curriculum { stages: self.stages.clone() }
     }
 
+    /// Checks its own settings for `model`, then its stages.
+    ///
+    /// # Errors
+    /// Names the setting, and what it should be.
+    pub fn validate(&self, model: &ModelConfig) -> Result<()> {
+        let most = model.text.max_positions;
+        if !(2..=most).contains(&self.text_tokens) {
+            let problem =
+                format!("is {}, but texts have [CLS], a word or more, and {most} positions", self.text_tokens);
+            return Err(Error::setting("text_tokens", problem, format!("use 2 to {most}")));
+        }
+        if self.rerank_k == 0 || self.gallery_programs == Some(0) {
+            let setting = if self.rerank_k == 0 { "rerank_k" } else { "gallery_programs" };
+            return Err(Error::setting(setting, "is 0", "use 1 or more"));
+        }
+        if !(0.0..=1.0).contains(&self.mask_probability) {
+            let problem = format!("{} is no share", self.mask_probability);
+            return Err(Error::setting("mask_probability", problem, "use a number from 0 to 1"));
+        }
+        self.curriculum().validate(model)
+    }
+
     /// Whether it trains on the `shapes` benchmark: its stages name program lengths.
     pub fn is_shapes(&self) -> bool {
         self.stages.iter().any(|stage| !stage.segments.is_empty())
@@ -214,7 +239,7 @@ mod tests {
         for name in Preset::names() {
             let preset = Preset::load(name).unwrap();
             let model = preset.model.model(preset.stages[0].frames, 30_522);
-            preset.curriculum().validate(&model).unwrap_or_else(|error| panic!("{name}: {error}"));
+            preset.validate(&model).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(preset.command.contains(name) || name == "shapes-default" || name == "tiny-video", "{name}");
             assert_eq!(preset.is_shapes(), name.starts_with("shapes"));
         }
@@ -243,6 +268,21 @@ mod tests {
         let mut dense = config.clone();
         dense.video.sparsity = Default::default();
         assert!(edges(&config) < 0.5 * edges(&dense), "{} of {}", edges(&config), edges(&dense));
+    }
+
+    #[test]
+    fn settings_of_the_whole_run_are_checked_and_named() {
+        let refuse = |change: fn(&mut Preset)| {
+            let mut preset = Preset::load("shapes-smoke").unwrap();
+            change(&mut preset);
+            preset.validate(&preset.model.model(1, 54)).unwrap_err().to_string()
+        };
+        assert!(refuse(|p| p.text_tokens = 1).contains("`text_tokens`"));
+        assert!(refuse(|p| p.text_tokens = 33).contains("use 2 to 32"));
+        assert!(refuse(|p| p.rerank_k = 0).contains("`rerank_k`"));
+        assert!(refuse(|p| p.gallery_programs = Some(0)).contains("`gallery_programs`"));
+        assert!(refuse(|p| p.mask_probability = f64::NAN).contains("`mask_probability`"));
+        assert!(refuse(|p| p.model.patch_size = Some(0)).contains("patch_size"));
     }
 
     #[test]

@@ -95,6 +95,14 @@ impl Sparsity {
         }
     }
 
+    /// The same with `keep_rate` for q_v where tokens are pruned at all.
+    #[must_use]
+    pub fn at_keep_rate(&self, keep_rate: Option<f64>) -> Self {
+        let node =
+            self.node.clone().map(|node| NodeSparsity { keep_rate: keep_rate.unwrap_or(node.keep_rate), ..node });
+        Self { node, ..self.clone() }
+    }
+
     /// Patch tokens entering each of `layers` layers when `patches` enter the first one.
     pub fn tokens_per_layer(&self, patches: usize, layers: usize) -> Vec<usize> {
         let mut alive = patches;

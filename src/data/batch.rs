@@ -51,6 +51,31 @@ impl HostBatch {
         self.len() == 0
     }
 
+    /// Cuts the batch into `parts` of equally many pairs, in order; pairs that are left over are dropped.
+    pub fn split(self, parts: usize) -> Vec<Self> {
+        if parts == 1 {
+            return vec![self];
+        }
+        let rows = self.len() / parts.max(1);
+        let part = |part: usize| {
+            let [_, frames, channels, height, width] = self.video_shape;
+            let (clip, places) = (frames * channels * height * width, part * rows..(part + 1) * rows);
+            let texts = places.start * self.tokens..places.end * self.tokens;
+            Self {
+                video: self.video[places.start * clip..places.end * clip].to_vec(),
+                video_shape: [rows, frames, channels, height, width],
+                token_ids: self.token_ids[texts.clone()].to_vec(),
+                token_mask: self.token_mask[texts].to_vec(),
+                tokens: self.tokens,
+                identity: self.identity[places.clone()].to_vec(),
+                captions: self.captions[places.clone()].to_vec(),
+                indices: self.indices[places].to_vec(),
+                wait_seconds: self.wait_seconds,
+            }
+        };
+        (0..parts).map(part).collect()
+    }
+
     /// Moves the batch to `device`.
     pub fn upload<B: Backend>(mut self, device: &B::Device) -> VideoTextBatch<B> {
         let [batch, tokens] = [self.len(), self.tokens];
@@ -62,5 +87,37 @@ impl HostBatch {
             identity: Tensor::from_data(TensorData::new(self.identity.clone(), [batch]), device),
             host: self,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_the_rows_in_order() {
+        let batch = HostBatch {
+            video: (0..10).map(|x| x as f32).collect(),
+            video_shape: [5, 2, 1, 1, 1],
+            token_ids: (0..15).collect(),
+            token_mask: vec![1.0; 15],
+            tokens: 3,
+            identity: vec![0, 1, 0, 2, 3],
+            captions: ["a", "b", "c", "d", "e"].map(String::from).to_vec(),
+            indices: vec![9, 8, 7, 6, 5],
+            wait_seconds: 0.5,
+        };
+        assert_eq!(batch.clone().split(1), std::slice::from_ref(&batch));
+        let parts = batch.split(2);
+        assert_eq!(
+            (parts[0].video.as_slice(), parts[1].video.as_slice()),
+            (&[0.0, 1.0, 2.0, 3.0][..], &[4.0, 5.0, 6.0, 7.0][..])
+        );
+        assert_eq!(parts[1].token_ids, [6, 7, 8, 9, 10, 11]);
+        assert_eq!((parts[1].video_shape, parts[1].len()), ([2, 2, 1, 1, 1], 2));
+        assert_eq!(
+            (&parts[1].identity, &parts[1].captions, &parts[1].indices),
+            (&vec![0, 2], &vec!["c".into(), "d".into()], &vec![7, 6])
+        );
     }
 }

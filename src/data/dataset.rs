@@ -7,10 +7,15 @@ use super::{
 use crate::{
     Error, Result,
     rng::{Rng, text_key},
+    terminal::note,
     video::{ClipRequest, FrameSampling, ReaderOptions, Transform, ffmpeg_available, read_clip},
 };
 use burn_dataset::Dataset;
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// How clips are made of videos.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +66,8 @@ pub struct VideoDataset {
     folder: Arc<MediaFolder>,
     settings: ClipSettings,
     left_out: Vec<Unreadable>,
+    /// What was said of damaged files, so that it is said once.
+    said: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl VideoDataset {
@@ -74,7 +81,7 @@ impl VideoDataset {
     /// than the limit.
     pub fn new(records: Vec<Record>, media: &Path, settings: ClipSettings) -> Result<Self> {
         let folder = Arc::new(MediaFolder::open(media)?);
-        let mut dataset = Self { records, folder, settings, left_out: Vec::new() };
+        let mut dataset = Self { records, folder, settings, left_out: Vec::new(), said: Arc::default() };
         if dataset.settings.training {
             dataset.leave_out(media)?;
         }
@@ -133,12 +140,19 @@ impl VideoDataset {
         Rng::new(self.settings.seed, &[text_key(purpose), epoch, index as u64])
     }
 
+    fn say_once(&self, warning: &str) {
+        if self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(warning.to_owned()) {
+            note(format!("warning: {warning}"));
+        }
+    }
+
     fn read(&self, video: &str, record: &Record, epoch: u64, index: usize) -> Result<Vec<f32>> {
         let ClipSettings { frames, training, transform, reader, .. } = &self.settings;
         let sampling = if *training { FrameSampling::Rand } else { FrameSampling::Middle };
         let request = ClipRequest { start: record.start, end: record.end, ..ClipRequest::new(*frames, sampling) };
         let file = VideoFile::find(&self.folder, video)?;
         let clip = read_clip(file.path(), &request, &self.rng("frames", epoch, index), reader)?;
+        clip.reader.warnings().iter().for_each(|warning| self.say_once(warning));
         let view = match training {
             true => transform.draw(&clip.frames, &mut self.rng("view", epoch, index)),
             false => transform.whole(&clip.frames),

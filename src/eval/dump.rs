@@ -11,8 +11,9 @@ const NAMED: usize = 10;
 
 /// Both directions of a retrieval; ranks count from 1, none for a miss.
 pub fn retrieval(ranked: &RetrievalSubject, outcome: &RetrievalOutcome) -> Vec<Value> {
-    let names: Vec<&str> = outcome.present.iter().map(|&video| ranked.videos[video].media.as_str()).collect();
-    let (truths, _) = ranked.truths(|video| outcome.present.binary_search(&video).is_ok());
+    let media = |video: usize| ranked.videos[video].media.as_str();
+    let names: Vec<&str> = outcome.present.iter().map(|&video| media(video)).collect();
+    let (truths, _) = ranked.truths(|_| true);
     let width = outcome.text_features.len() / ranked.texts.len().max(1);
     let rows = |features: &'_ [f32], i: usize| features[i * width..(i + 1) * width].to_vec();
     let is_reranked = outcome.reranked.is_some();
@@ -21,19 +22,22 @@ pub fn retrieval(ranked: &RetrievalSubject, outcome: &RetrievalOutcome) -> Vec<V
             true => outcome.scores.text_row(text),
             false => dual_scores(&rows(&outcome.text_features, text), &outcome.video_features, width),
         };
-        let right: Vec<&str> = truths.videos_of_text[text].iter().map(|&video| names[video]).collect();
+        let right: Vec<&str> = truths.videos_of_text[text].iter().map(|&video| media(video)).collect();
         line("t2v", caption, right, &best(&scores, &names), ranks(outcome, 0, text))
     });
     let captions: Vec<&str> = ranked.texts.iter().map(String::as_str).collect();
+    let texts_of = |video: usize| -> Vec<&str> { truths.texts_of_video[video].iter().map(|&t| captions[t]).collect() };
     let videos = names.iter().enumerate().map(|(video, name)| {
         let scores = match is_reranked {
             true => outcome.scores.video_row(video),
             false => dual_scores(&rows(&outcome.video_features, video), &outcome.text_features, width),
         };
-        let right: Vec<&str> = truths.texts_of_video[video].iter().map(|&text| captions[text]).collect();
+        let right = texts_of(outcome.present[video]);
         line("v2t", name, right, &best(&scores, &captions), ranks(outcome, 1, video))
     });
-    texts.chain(videos).collect()
+    let missing = (0..ranked.videos.len()).filter(|video| outcome.present.binary_search(video).is_err());
+    let missing = missing.map(|video| line("v2t", media(video), texts_of(video), &[], [None, None]));
+    texts.chain(videos).chain(missing).collect()
 }
 
 /// Rank after re-ranking (or by the two encoders) and rank by the two encoders.

@@ -177,7 +177,7 @@ impl Desk<'_> {
             });
         }
         let media = self.videos.name(video);
-        eprintln!("warning: {media}: {error}; counted as a miss");
+        crate::terminal::note(format!("warning: {media}: {error}; counted as a miss"));
         self.coverage.missing.push(Unreadable { media, reason: error.to_string() });
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `svitt eval`: a checkpoint on a benchmark, from files to report.
 
+use super::budget::at_budget;
 use super::material::{Material, tokenizer};
 use super::measure::{Examinee, RetrievalExam, RetrievalOutcome, measure_retrieval};
 use super::paper::{Setting, paper_row};
@@ -62,7 +63,7 @@ impl<'a> Job<'a> {
         let config = checkpoint.info.model.clone();
         let (plan, score) = (options.plan(&config)?, options.score()?);
         let material = Material::gather(options, &config, plan.test_frames())?;
-        material.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        material.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
         let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;
@@ -118,12 +119,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn retrieval<B: SvittBackend>(&self, device: &B::Device) -> Result<Evaluation> {
+    fn retrieval<B: SvittBackend>(mut self, device: &B::Device) -> Result<Evaluation> {
         let paragraph = self.options.benchmark.protocol().paragraph;
         let ranked = RetrievalSubject::new(&self.material.records, paragraph, self.options.limit);
         let videos = self.videos(&ranked.videos)?;
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
-        let opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
+        let mut opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
+        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        self.config.video.clone_from(opened.model.video.config());
         let examinee = Examinee { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder, k: usize| -> Result<RetrievalOutcome> {
@@ -194,7 +197,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn answers<B: SvittBackend>(&self, device: &B::Device) -> Result<Evaluation> {
+    fn answers<B: SvittBackend>(mut self, device: &B::Device) -> Result<Evaluation> {
         let asked = QuestionSubject::new(&self.material.records, self.options.limit);
         let videos = self.videos(&asked.videos)?;
         let texts = self.ids(asked.questions.iter().map(|question| question.text.as_str()));
@@ -202,12 +205,14 @@ impl<'a> Job<'a> {
         let mut warnings = self.material.warnings.clone();
         if self.score.k > list.len() {
             let warning = format!("the answer list has {} answers: k is lowered from {}", list.len(), self.score.k);
-            eprintln!("warning: {warning}");
+            crate::terminal::note(format!("warning: {warning}"));
             warnings.push(warning);
         }
         let max_answer = self.options.benchmark.protocol().max_answer;
         let candidates = Candidates::new(list, &self.tokenizer, max_answer);
-        let opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
+        let mut opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
+        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        self.config.video.clone_from(opened.model.video.config());
         let examinee = Examinee { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder| -> Result<QuestionOutcome> {
@@ -381,7 +386,9 @@ mod tests {
         };
         let message = run(&options).unwrap_err().to_string();
         assert!(message.contains("2 of 2 videos") && message.contains("a.mp4") && message.contains("--allow-missing"));
-        let (report, _) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
+        let (report, queries) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
+        assert_eq!((queries.len(), &queries[3]["query"], &queries[3]["rank"]), (4, &json!("b.mp4"), &Value::Null));
+        assert_eq!(queries[0]["right"], json!(["a.mp4"]));
         assert_eq!((&report["metrics"]["t2v"]["r10"], &report["protocol"]["missing_videos"]), (&json!(0.0), &json!(2)));
         assert_eq!(
             (&report["missing"][1]["media"], &report["metrics"]["v2t"]["queries"]),

@@ -103,10 +103,9 @@ fn image(material: &Material, config: &ModelConfig) -> String {
 /// What only retrieval states.
 pub fn retrieval(k: [usize; 2], captions: [usize; 2], paragraph: bool) -> Value {
     let [least, most] = captions;
-    let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
-    let captions = if paragraph { "1 (all sentences of a video joined by a space)".into() } else { count };
     json!({
-        "captions_per_video": captions,
+        "captions_per_video": if least == most { json!(least) } else { json!(format!("{least} to {most}")) },
+        "paragraphs": if paragraph { "all sentences of a video are one text, joined by a space" } else { "none" },
         "rerank_k": k[0].max(k[1]),
         "reranked_texts_per_video": k[0],
         "reranked_videos_per_text": k[1],

@@ -2,6 +2,7 @@
 
 use super::op::FusedOps;
 use super::rows;
+use crate::backend::cast_raw;
 use crate::backend::host::{HostBackend, take, write};
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
@@ -74,6 +75,7 @@ fn residual_backward<B: HostBackend>(
     [write::<B, 2>(grad, [rows, d], &device), dbias, dscale]
 }
 
+// The kernels read and write f32, whatever their tensors hold.
 macro_rules! on_the_cpu {
     ($feature:literal, $backend:ty) => {
         #[cfg(feature = $feature)]
@@ -84,7 +86,9 @@ macro_rules! on_the_cpu {
                 beta: FloatTensor<Self>,
                 epsilon: f64,
             ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                norm::<Self>(x, gamma, beta, epsilon as f32)
+                let dtype = x.dtype();
+                let (y, stats) = norm::<Self>(x, gamma, beta, epsilon as f32);
+                (cast_raw::<Self>(y, dtype), stats)
             }
 
             fn layer_norm_backward(
@@ -93,11 +97,13 @@ macro_rules! on_the_cpu {
                 stats: FloatTensor<Self>,
                 grad: FloatTensor<Self>,
             ) -> [FloatTensor<Self>; 3] {
-                norm_backward::<Self>(x, gamma, stats, grad)
+                let dtype = x.dtype();
+                norm_backward::<Self>(x, gamma, stats, grad).map(|x| cast_raw::<Self>(x, dtype))
             }
 
             fn bias_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-                gelu::<Self>(x, bias)
+                let dtype = x.dtype();
+                cast_raw::<Self>(gelu::<Self>(x, bias), dtype)
             }
 
             fn bias_gelu_backward(
@@ -105,7 +111,8 @@ macro_rules! on_the_cpu {
                 bias: FloatTensor<Self>,
                 grad: FloatTensor<Self>,
             ) -> [FloatTensor<Self>; 2] {
-                gelu_backward::<Self>(x, bias, grad)
+                let dtype = x.dtype();
+                gelu_backward::<Self>(x, bias, grad).map(|x| cast_raw::<Self>(x, dtype))
             }
 
             fn scaled_residual(
@@ -114,7 +121,8 @@ macro_rules! on_the_cpu {
                 bias: FloatTensor<Self>,
                 scale: FloatTensor<Self>,
             ) -> FloatTensor<Self> {
-                residual::<Self>(x, y, bias, scale)
+                let dtype = x.dtype();
+                cast_raw::<Self>(residual::<Self>(x, y, bias, scale), dtype)
             }
 
             fn scaled_residual_backward(
@@ -123,7 +131,8 @@ macro_rules! on_the_cpu {
                 scale: FloatTensor<Self>,
                 grad: FloatTensor<Self>,
             ) -> [FloatTensor<Self>; 3] {
-                residual_backward::<Self>(y, bias, scale, grad)
+                let dtype = y.dtype();
+                residual_backward::<Self>(y, bias, scale, grad).map(|x| cast_raw::<Self>(x, dtype))
             }
         }
     };

@@ -4,10 +4,11 @@
 
 use super::layer_portable as portable;
 use super::op::{FusedOps, bias, float, raw, rows, widen};
+use crate::backend::cast;
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Tensor};
 
 /// γ and β `[d]`, and what is added to the variance.
 #[derive(Clone, Debug)]
@@ -123,17 +124,22 @@ pub trait LayerOps: FusedOps {
     }
 }
 
-fn norm_weights<B: Backend>(norm: &LayerNorm<B>, epsilon: f64) -> NormWeights<FloatTensor<B>> {
-    let gamma = norm.gamma.val();
-    let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), |beta| beta.val());
+fn norm_weights<B: Backend>(norm: &LayerNorm<B>, epsilon: f64, dtype: DType) -> NormWeights<FloatTensor<B>> {
+    let gamma = cast(norm.gamma.val(), dtype);
+    let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), |beta| cast(beta.val(), dtype));
     NormWeights { gamma: raw(gamma), beta: raw(beta), epsilon }
 }
 
-fn linear_weights<B: Backend>(linear: &Linear<B>) -> LinearWeights<FloatTensor<B>> {
-    LinearWeights { weight: raw(linear.weight.val()), bias: raw(bias(linear)) }
+fn linear_weights<B: Backend>(linear: &Linear<B>, dtype: DType) -> LinearWeights<FloatTensor<B>> {
+    LinearWeights { weight: raw(cast(linear.weight.val(), dtype)), bias: raw(cast(bias(linear), dtype)) }
+}
+
+fn join<B: Backend>(scale: Tensor<B, 1>, keep: Option<Tensor<B, 1>>, dtype: DType) -> Join<FloatTensor<B>> {
+    Join { scale: raw(cast(scale, dtype)), keep: keep.map(|keep| raw(cast(keep, dtype))) }
 }
 
 /// `norm` over the last axis of `x`, then `weight` `[d, output]` and `bias` `[output]`: `[.., d]` to `[.., output]`.
+/// Weights are cast to the elements of `x`, here and below.
 pub fn norm_linear<B: LayerOps, const D: usize>(
     x: Tensor<B, D>,
     norm: &LayerNorm<B>,
@@ -141,9 +147,9 @@ pub fn norm_linear<B: LayerOps, const D: usize>(
     weight: Tensor<B, 2>,
     bias: Tensor<B, 1>,
 ) -> Tensor<B, D> {
-    let shape = x.dims();
-    let linear = LinearWeights { weight: raw(weight), bias: raw(bias) };
-    let (y, _) = B::norm_linear(raw(rows(x)), norm_weights(norm, epsilon), linear);
+    let (shape, dtype) = (x.dims(), x.dtype());
+    let linear = LinearWeights { weight: raw(cast(weight, dtype)), bias: raw(cast(bias, dtype)) };
+    let (y, _) = B::norm_linear(raw(rows(x)), norm_weights(norm, epsilon, dtype), linear);
     widen(float(y), shape)
 }
 
@@ -156,9 +162,9 @@ pub fn linear_residual<B: LayerOps, const D: usize>(
     scale: Tensor<B, 1>,
     keep: Option<Tensor<B, 1>>,
 ) -> Tensor<B, D> {
-    let shape = x.dims();
-    let join = Join { scale: raw(scale), keep: keep.map(raw) };
-    widen(float(B::linear_residual(raw(rows(residual)), raw(rows(x)), linear_weights(linear), join)), shape)
+    let (shape, dtype) = (x.dims(), x.dtype());
+    let (linear, join) = (linear_weights(linear, dtype), join(scale, keep, dtype));
+    widen(float(B::linear_residual(raw(rows(residual)), raw(rows(x)), linear, join)), shape)
 }
 
 /// x + keep ⊙ λ ⊙ MLP(LN(x)): the feed-forward branch of a pre-norm layer, joined; `x` and the output `[.., d]`,
@@ -170,12 +176,12 @@ pub fn feed_forward<B: LayerOps, const D: usize>(
     scale: Tensor<B, 1>,
     keep: Option<Tensor<B, 1>>,
 ) -> Tensor<B, D> {
-    let shape = x.dims();
+    let (shape, dtype) = (x.dims(), x.dtype());
     let weights = FeedForwardWeights {
-        norm: norm_weights(norm, epsilon),
-        up: linear_weights(up),
-        down: linear_weights(down),
-        join: Join { scale: raw(scale), keep: keep.map(raw) },
+        norm: norm_weights(norm, epsilon, dtype),
+        up: linear_weights(up, dtype),
+        down: linear_weights(down, dtype),
+        join: join(scale, keep, dtype),
     };
     float::<B, 2>(B::feed_forward(raw(rows(x)), weights, false).0).reshape(shape)
 }

@@ -2,6 +2,7 @@
 
 use super::layer::{FeedForwardSaved, FeedForwardWeights, Join, LayerOps, LinearWeights, NormWeights};
 use super::rows;
+use crate::backend::cast_raw;
 use crate::backend::host::{HostBackend, take, write};
 use crate::backend::product::{View, parallel_product};
 use burn::tensor::TensorMetadata;
@@ -252,6 +253,7 @@ fn feed_forward_backward<B: HostBackend>(
     [write::<B, 2>(dx, [rows, d], &device), dgamma, dbeta, dw1, db1, dw2, db2, dscale]
 }
 
+// The kernels read and write f32, whatever their tensors hold.
 macro_rules! on_the_cpu {
     ($feature:literal, $backend:ty) => {
         #[cfg(feature = $feature)]
@@ -261,7 +263,9 @@ macro_rules! on_the_cpu {
                 norm: NormWeights<T<Self>>,
                 linear: LinearWeights<T<Self>>,
             ) -> (T<Self>, T<Self>) {
-                norm_linear::<Self>(x, norm, linear)
+                let dtype = x.dtype();
+                let (y, stats) = norm_linear::<Self>(x, norm, linear);
+                (cast_raw::<Self>(y, dtype), stats)
             }
 
             fn norm_linear_backward(
@@ -271,7 +275,8 @@ macro_rules! on_the_cpu {
                 stats: T<Self>,
                 grad: T<Self>,
             ) -> [T<Self>; 5] {
-                norm_linear_backward::<Self>(x, norm, weight, stats, grad)
+                let dtype = x.dtype();
+                norm_linear_backward::<Self>(x, norm, weight, stats, grad).map(|g| cast_raw::<Self>(g, dtype))
             }
 
             fn linear_residual(
@@ -280,7 +285,8 @@ macro_rules! on_the_cpu {
                 linear: LinearWeights<T<Self>>,
                 join: Join<T<Self>>,
             ) -> T<Self> {
-                linear_residual::<Self>(residual, x, linear, join)
+                let dtype = x.dtype();
+                cast_raw::<Self>(linear_residual::<Self>(residual, x, linear, join), dtype)
             }
 
             fn linear_residual_backward(
@@ -289,7 +295,8 @@ macro_rules! on_the_cpu {
                 join: Join<T<Self>>,
                 grad: T<Self>,
             ) -> [T<Self>; 4] {
-                linear_residual_backward::<Self>(x, linear, join, grad)
+                let dtype = x.dtype();
+                linear_residual_backward::<Self>(x, linear, join, grad).map(|g| cast_raw::<Self>(g, dtype))
             }
 
             fn feed_forward(
@@ -297,7 +304,9 @@ macro_rules! on_the_cpu {
                 weights: FeedForwardWeights<T<Self>>,
                 save: bool,
             ) -> (T<Self>, Option<FeedForwardSaved<T<Self>>>) {
-                feed_forward::<Self>(x, weights, save)
+                let dtype = x.dtype();
+                let (y, saved) = feed_forward::<Self>(x, weights, save);
+                (cast_raw::<Self>(y, dtype), saved)
             }
 
             fn feed_forward_backward(
@@ -306,7 +315,8 @@ macro_rules! on_the_cpu {
                 saved: FeedForwardSaved<T<Self>>,
                 grad: T<Self>,
             ) -> [T<Self>; 8] {
-                feed_forward_backward::<Self>(x, weights, saved, grad)
+                let dtype = x.dtype();
+                feed_forward_backward::<Self>(x, weights, saved, grad).map(|g| cast_raw::<Self>(g, dtype))
             }
         }
     };

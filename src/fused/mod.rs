@@ -8,6 +8,10 @@ mod adamw;
 mod autodiff;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod launch;
 mod layer;
 mod layer_autodiff;
 #[cfg(any(feature = "ndarray", feature = "flex"))]

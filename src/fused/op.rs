@@ -1,13 +1,15 @@
 //! The ops as a trait, and the functions a model calls.
 
 use super::portable;
+use crate::backend::cast;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 
 /// Row operations as backend operations. Shapes: `x`, `y`, `grad` `[rows, d]`; vectors `[d]`; `stats` `[rows, 2]`,
-/// mean and 1/σ of every row.
+/// mean and 1/σ of every row. All tensors of a call have one element type, f32 or bf16, and so has what it returns, but
+/// for `stats`, which is f32; whatever the type, sums are f32.
 pub trait FusedOps: Backend {
     /// γ ⊙ (x − mean)/σ + β with σ² = var + ε, and the rows' statistics.
     fn layer_norm(
@@ -72,16 +74,18 @@ pub trait FusedOps: Backend {
 
 /// `norm` with `epsilon` over the last axis of `x`, any shape.
 pub fn layer_norm<B: FusedOps, const D: usize>(x: Tensor<B, D>, norm: &LayerNorm<B>, epsilon: f64) -> Tensor<B, D> {
-    let (shape, gamma) = (x.shape(), norm.gamma.val());
-    let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), |beta| beta.val());
+    let (shape, dtype) = (x.shape(), x.dtype());
+    let gamma = cast(norm.gamma.val(), dtype);
+    let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), |beta| cast(beta.val(), dtype));
     let (y, _) = <B as FusedOps>::layer_norm(raw(rows(x)), raw(gamma), raw(beta), epsilon);
     float::<B, 2>(y).reshape(shape)
 }
 
 /// GELU(x · W + b), with the error function: `[.., input]` to `[.., output]`.
 pub fn linear_gelu<B: FusedOps, const D: usize>(x: Tensor<B, D>, linear: &Linear<B>) -> Tensor<B, D> {
-    let (shape, bias) = (x.dims(), bias(linear));
-    let y = rows(x).matmul(linear.weight.val());
+    let (shape, dtype) = (x.dims(), x.dtype());
+    let bias = cast(bias(linear), dtype);
+    let y = rows(x).matmul(cast(linear.weight.val(), dtype));
     widen(float(B::bias_gelu(raw(y), raw(bias))), shape)
 }
 
@@ -107,14 +111,4 @@ pub(super) fn float<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> Tenso
 
 pub(super) fn raw<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
     tensor.into_primitive().tensor()
-}
-
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl<R, F, I, BT> FusedOps for burn_cubecl::CubeBackend<R, F, I, BT>
-where
-    R: burn_cubecl::CubeRuntime,
-    F: burn_cubecl::FloatElement,
-    I: burn_cubecl::IntElement,
-    BT: burn_cubecl::element::BoolElement,
-{
 }

@@ -1,7 +1,9 @@
 //! Post-norm multi-head attention of BERT, to the text itself or to another encoder's states (SPEC §4).
 
+use super::dropout::dropout;
 use super::init::Init;
-use super::layers::{Mode, dropout, linear, masked_softmax};
+use super::layers::{Mode, linear, masked_softmax};
+use crate::backend::cast;
 use crate::config::TextConfig;
 use crate::fused::{FusedOps, layer_norm};
 use burn::module::Module;
@@ -54,7 +56,7 @@ impl<B: FusedOps> BertAttention<B> {
     }
 
     /// `x` `[batch, tokens, hidden]` after attending to `source`, and the probabilities before dropout
-    /// `[batch, heads, tokens, keys]`.
+    /// `[batch, heads, tokens, keys]`, f32.
     pub fn forward(&self, x: Tensor<B, 3>, source: &Source<B>, mode: Mode) -> (Tensor<B, 3>, Tensor<B, 4>) {
         let [batch, tokens, hidden] = x.dims();
         let scale = ((hidden / self.heads) as f64).powf(-0.5);
@@ -68,7 +70,15 @@ impl<B: FusedOps> BertAttention<B> {
             })
         });
         let probabilities = masked_softmax(query.matmul(key.swap_dims(2, 3)), source.mask.clone());
-        let seen = dropout(probabilities.clone(), self.dropout, mode).matmul(value);
+        let weights = cast(probabilities.clone(), value.dtype());
+        let seen = if mode == Mode::Eval || self.dropout == 0.0 {
+            // Rows of probabilities sum to 1: a constant taken out of the values comes back whole, and what the gradient
+            // of the probabilities cancels is smaller.
+            let centre = value.clone().mean_dim(2).detach();
+            weights.matmul(value - centre.clone()) + centre
+        } else {
+            dropout(weights, self.dropout, mode).matmul(value)
+        };
         let seen = linear(&self.output, seen.swap_dims(1, 2).reshape([batch, tokens, hidden]));
         (layer_norm(dropout(seen, self.dropout, mode) + x, &self.norm, self.epsilon), probabilities)
     }

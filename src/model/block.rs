@@ -1,7 +1,7 @@
 //! One layer of the video encoder (SPEC §1.2): pre-norm attention and feed-forward, layer scale, stochastic depth.
 
 use super::init::Init;
-use crate::backend::SvittBackend;
+use crate::backend::{SvittBackend, cast, joined, parts, samples};
 use crate::config::VideoConfig;
 use crate::fused::{feed_forward, linear_residual, norm_linear};
 use crate::rng::Rng;
@@ -9,7 +9,8 @@ use crate::sparse::{BlockGraph, RelativeBias, class_attention, sparse_attention}
 use crate::tokens::TokenMap;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A layer: u = x + λ1 ⊙ Attn(LN(x)), y = u + λ2 ⊙ MLP(LN(u)).
@@ -72,9 +73,9 @@ impl<B: Backend> VideoLayer<B> {
         }
     }
 
-    /// The bias of this layer for the tokens of `map`.
-    pub(super) fn bias(&self, map: &TokenMap<B>) -> RelativeBias<B> {
-        RelativeBias { table: self.position_table.val(), coords: map.coords.clone(), centre: self.centre }
+    /// The bias of this layer for the tokens of `map`, in elements of `dtype`.
+    pub(super) fn bias(&self, map: &TokenMap<B>, dtype: DType) -> RelativeBias<B> {
+        RelativeBias { table: cast(self.position_table.val(), dtype), coords: map.coords.clone(), centre: self.centre }
     }
 
     /// Queries and values have a bias, keys have none: `[3d]`.
@@ -104,17 +105,40 @@ impl<B: SvittBackend> VideoLayer<B> {
         drop_path_seed: Option<u64>,
         want_class_attention: bool,
     ) -> LayerOutput<B> {
-        let bias = self.bias(map);
-        let keep = |path| self.drop_path(hidden.dims()[0], drop_path_seed, path);
-        let (keep_attention, keep_feed_forward) = (keep(0), keep(1));
-        let (qkv, qkv_bias) = (self.qkv.val(), self.qkv_bias());
-        let qkv = norm_linear(hidden.clone(), &self.norm_before, self.epsilon, qkv, qkv_bias);
-        let class_attention = want_class_attention.then(|| class_attention(&qkv, &bias));
-        let attended = sparse_attention(qkv, &bias, graph).out;
-        let lambda = self.lambda_1.val();
-        let hidden = linear_residual(hidden, attended, &self.attention_out, lambda, keep_attention);
-        let norm = (&self.norm_after, self.epsilon);
-        let hidden = feed_forward(hidden, norm, [&self.up, &self.down], self.lambda_2.val(), keep_feed_forward);
+        let [batch, s, d] = hidden.dims();
+        let widest = (3 * d).max(self.up.weight.dims()[1]);
+        let parts = parts::<B>(&hidden.device(), batch, s * widest);
+        let bias = self.bias(map, hidden.dtype());
+        let attend = |part| self.attend(samples(&hidden, part), &bias.of(part), graph, want_class_attention);
+        let (attended, class_attention): (Vec<_>, Vec<_>) = parts.iter().map(attend).unzip();
+        let keep = |path| self.drop_path(batch, drop_path_seed, path);
+        let (attended, lambda) = (joined(attended), self.lambda_1.val());
+        let hidden = linear_residual(hidden.clone(), attended, &self.attention_out, lambda, keep(0));
+        let hidden = self.feed_forward(&hidden, keep(1).as_ref(), &parts);
+        let class_attention = class_attention.into_iter().collect::<Option<Vec<_>>>().map(joined);
         LayerOutput { hidden, class_attention }
+    }
+
+    /// Attention over the tokens of `hidden`, before its projection, and the class token's attention to the patches.
+    fn attend(
+        &self,
+        hidden: Tensor<B, 3>,
+        bias: &RelativeBias<B>,
+        graph: &Arc<BlockGraph>,
+        want_class_attention: bool,
+    ) -> (Tensor<B, 3>, Option<Tensor<B, 2>>) {
+        let qkv = norm_linear(hidden, &self.norm_before, self.epsilon, self.qkv.val(), self.qkv_bias());
+        let class_attention = want_class_attention.then(|| class_attention(&qkv, bias));
+        (sparse_attention(qkv, bias, graph).out, class_attention)
+    }
+
+    /// hidden + keep ⊙ λ2 ⊙ MLP(LN(hidden)), in parts that fit the device: its inner activations are the widest.
+    fn feed_forward(&self, hidden: &Tensor<B, 3>, keep: Option<&Tensor<B, 1>>, parts: &[Range<usize>]) -> Tensor<B, 3> {
+        let of_part = |part: &Range<usize>| {
+            let keep = keep.map(|keep| samples(keep, part));
+            let (norm, linear) = ((&self.norm_after, self.epsilon), [&self.up, &self.down]);
+            feed_forward(samples(hidden, part), norm, linear, self.lambda_2.val(), keep)
+        };
+        joined(parts.iter().map(of_part).collect())
     }
 }

@@ -1,11 +1,12 @@
 //! Heads: words from hidden states, and unit vectors for the shared space.
 
 use super::init::Init;
+use crate::backend::cast;
 use crate::config::TextConfig;
 use crate::fused::{FusedOps, layer_norm, linear_gelu};
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 
 /// BERT's masked-language head: dense, GELU, layer norm, then the word embeddings as decoder (SPEC §3).
 #[derive(Module, Debug)]
@@ -30,13 +31,14 @@ impl<B: FusedOps> MlmHead<B> {
         }
     }
 
-    /// `hidden` `[batch, tokens, hidden]` and the word embeddings `[vocab, hidden]` to `[batch, tokens, vocab]`.
+    /// `hidden` `[batch, tokens, hidden]` and the word embeddings `[vocab, hidden]` to `[batch, tokens, vocab]`, f32.
     pub fn forward(&self, hidden: Tensor<B, 3>, words: Tensor<B, 2>) -> Tensor<B, 3> {
         let [batch, tokens, width] = hidden.dims();
         let vocab = words.dims()[0];
         let x = layer_norm(linear_gelu(hidden, &self.dense), &self.norm, self.epsilon);
+        let words = cast(words, x.dtype());
         let scores = x.reshape([batch * tokens, width]).matmul(words.transpose());
-        (scores + self.bias.val().unsqueeze()).reshape([batch, tokens, vocab])
+        (cast(scores, DType::F32) + self.bias.val().unsqueeze()).reshape([batch, tokens, vocab])
     }
 }
 

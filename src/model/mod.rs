@@ -2,11 +2,13 @@
 
 mod attention;
 mod block;
+mod dropout;
 mod fusion;
 mod heads;
 pub mod init;
 pub mod layers;
 mod patch;
+mod peers;
 mod pretrain;
 mod rank;
 mod svitt;
@@ -17,9 +19,11 @@ mod vqa;
 
 pub use attention::{BertAttention, Source};
 pub use block::VideoLayer;
+pub use dropout::reseed_dropout;
 pub use fusion::{FusionOutput, FusionRun, VideoTokens};
 pub use heads::{MlmHead, unit_rows};
 pub use patch::PatchEmbedding;
+pub use peers::Peers;
 pub use pretrain::{Losses, MaskedText, MatchingOutput, Objective, Pairs, PretrainDraws, PretrainOutput};
 pub use rank::{AnswerList, RankedAnswers};
 pub use svitt::{EncodedText, EncodedVideo, Svitt};

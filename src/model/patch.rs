@@ -1,6 +1,8 @@
 //! Frames become tokens (SPEC §1.1): one linear map of every patch, a class token for the whole clip in front.
 
 use super::init::Init;
+use super::layers::linear;
+use crate::backend::cast;
 use crate::config::VideoConfig;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -31,19 +33,20 @@ impl<B: Backend> PatchEmbedding<B> {
     /// Patch tokens in raster order (t, y, x).
     ///
     /// # Shapes
-    /// - `video`: `[batch, frames, 3, size, size]`
+    /// - `video`: `[batch, frames, 3, size, size]`, in the element type the tokens shall have
     /// - output: `[batch, frames · grid², d]`, without the class token
     pub fn patches(&self, video: Tensor<B, 5>) -> Tensor<B, 3> {
         let [batch, frames, channels, height, width] = video.dims();
         let p = self.patch_size;
         let (rows, columns) = (height / p, width / p);
         let cut = video.reshape([batch * frames, channels, rows, p, columns, p]).permute([0, 2, 4, 1, 3, 5]);
-        self.projection.forward(cut.reshape([batch, frames * rows * columns, channels * p * p]))
+        linear(&self.projection, cut.reshape([batch, frames * rows * columns, channels * p * p]))
     }
 
     /// The class token in front of `patches` `[batch, tokens, d]`: `[batch, 1 + tokens, d]`.
     pub fn with_class(&self, patches: Tensor<B, 3>) -> Tensor<B, 3> {
         let [batch, _, d] = patches.dims();
-        Tensor::cat(vec![self.cls_token.val().expand([batch, 1, d]), patches], 1)
+        let class = cast(self.cls_token.val(), patches.dtype());
+        Tensor::cat(vec![class.expand([batch, 1, d]), patches], 1)
     }
 }

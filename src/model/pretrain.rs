@@ -1,7 +1,9 @@
 //! The three pretraining losses of a batch, as a function of model, batch and draws (SPEC §3).
 
+use super::dropout::reseed_dropout;
 use super::fusion::{FusionRun, VideoTokens};
 use super::layers::Mode;
+use super::peers::Peers;
 use super::svitt::{EncodedVideo, Svitt, first_token};
 use super::video::{GraphSource, VideoDraws};
 use crate::Result;
@@ -12,6 +14,10 @@ use crate::loss::{
 };
 use crate::rng::{Rng, key};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+
+/// Distance of the keep rates that training draws: a GPU tunes its kernels once per number of tokens, and between .4
+/// and 1 these are 13.
+pub const KEEP_STEP: f64 = 0.05;
 
 /// Videos and their texts.
 #[derive(Clone, Debug)]
@@ -112,6 +118,11 @@ impl Default for Objective {
 }
 
 impl<B: Backend> PretrainDraws<B> {
+    /// The block graphs of the step `seed`.
+    pub fn graph(seed: u64) -> GraphSource {
+        GraphSource::Seeded(key(seed, &[0]))
+    }
+
     /// The draws of one step for texts `ids` `[batch, tokens]`; `seed` is the step's own (run seed, stage and step in
     /// one key). Words are masked by `rules` if given.
     pub fn seeded(
@@ -126,15 +137,26 @@ impl<B: Backend> PretrainDraws<B> {
         let masked = rules.map(|rules| mask_tokens(ids, rules, &mut Rng::new(seed, &[4])));
         Self {
             video: VideoDraws {
-                graph: GraphSource::Seeded(part(0)),
+                graph: Self::graph(seed),
                 drop_path_seed: Some(part(1)),
                 selection_seed: part(2),
+                keep_rate: None,
             },
             negatives: NegativeDraws::Gumbel(gumbel_noise(batch, &mut Rng::new(seed, &[3]), device)),
             masked: masked.map(|masked| MaskedText { ids: int(masked.ids), labels: int(masked.labels) }),
             dropout_seed: Some(part(5)),
             selection_seed: part(6),
         }
+    }
+
+    /// The same with this step's keep rate drawn from `range`, in steps of [`KEEP_STEP`].
+    #[must_use]
+    pub fn with_keep_range(mut self, range: Option<[f64; 2]>, seed: u64) -> Self {
+        self.video.keep_rate = range.map(|[low, high]| {
+            let steps = ((high - low) / KEEP_STEP).round() as usize + 1;
+            (low + KEEP_STEP * Rng::new(seed, &[7]).below(steps) as f64).min(high)
+        });
+        self
     }
 }
 
@@ -149,15 +171,31 @@ impl<B: SvittBackend> Svitt<B> {
         draws: &PretrainDraws<B>,
         objective: &Objective,
     ) -> Result<PretrainOutput<B>> {
+        self.losses_among(pairs, draws, objective, None)
+    }
+
+    /// [`Self::losses`], the contrastive one over the batches of `peers` too. Negatives of the matching loss come from
+    /// `pairs` in any case: those of others would bring all their video tokens with them.
+    ///
+    /// # Errors
+    /// As [`Self::losses`].
+    pub fn losses_among(
+        &self,
+        pairs: &Pairs<B>,
+        draws: &PretrainDraws<B>,
+        objective: &Objective,
+        peers: Option<&dyn Peers<B>>,
+    ) -> Result<PretrainOutput<B>> {
         if let Some(seed) = draws.dropout_seed {
-            B::seed(&pairs.video.device(), seed);
+            reseed_dropout(seed);
         }
         let mode = draws.dropout_seed.map_or(Mode::Eval, |_| Mode::Train);
         let masked = draws.masked.as_ref().filter(|_| objective.mlm != 0.0);
         let video = self.encode_video(pairs.video.clone(), &draws.video)?;
         let (text, masked_text) = self.both_texts(pairs, masked, mode);
         let temp = clamped_temperature(self.temp.val());
-        let similarity = similarity(video.feature.clone(), self.text_feature(text.clone()), temp);
+        let text_feature = self.text_feature(text.clone());
+        let similarity = similarity(video.feature.clone(), text_feature.clone(), temp.clone());
         let negatives = (objective.vtm != 0.0)
             .then(|| hard_negatives(similarity.clone(), &pairs.identity, &draws.negatives, objective.negatives));
         let run = FusionRun { mode, selection_seed: draws.selection_seed };
@@ -168,7 +206,10 @@ impl<B: SvittBackend> Svitt<B> {
             states,
         });
         let zero = || Tensor::zeros([1], &similarity.device());
-        let vtc = contrastive(similarity.clone(), &pairs.identity);
+        let vtc = match peers {
+            None => contrastive(similarity.clone(), &pairs.identity),
+            Some(peers) => peers.contrastive(video.feature.clone(), text_feature, temp),
+        };
         let vtm = matching_output.as_ref().map_or_else(zero, |m| matching(m.logits.clone(), &pairs.identity));
         let logits = words.and_then(|hidden| self.text.words(hidden));
         let mlm = logits.zip(masked).map_or_else(zero, |(logits, m)| masked_language(logits, m.labels.clone()));

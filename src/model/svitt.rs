@@ -3,17 +3,17 @@
 use super::fusion::{FusionRun, VideoTokens};
 use super::heads::unit_rows;
 use super::init::Init;
-use super::layers::Mode;
+use super::layers::{Mode, norm_f32};
 use super::text::Bert;
 use super::trace::Trace;
 use super::video::{VideoDraws, VideoEncoder};
 use crate::Result;
-use crate::backend::SvittBackend;
-use crate::config::ModelConfig;
+use crate::backend::{SvittBackend, cast};
+use crate::config::{ModelConfig, Precision};
 use crate::loss::TEMPERATURE_RANGE;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Int, Tensor, backend::Backend};
+use burn::tensor::{DType, Int, Tensor, backend::Backend};
 
 /// SViTT.
 #[derive(Module, Debug)]
@@ -74,6 +74,13 @@ impl<B: SvittBackend> Svitt<B> {
         })
     }
 
+    /// The same weights, computed with in `precision` from here on. The backend must support it
+    /// (see [`crate::backend::precision`]).
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        (self.video.precision, self.text.precision) = (precision, precision);
+        self
+    }
+
     /// Encodes `video` `[batch, frames, 3, size, size]`.
     ///
     /// # Errors
@@ -94,7 +101,7 @@ impl<B: SvittBackend> Svitt<B> {
     ) -> Result<EncodedVideo<B>> {
         let output = self.video.forward(video, draws, trace)?;
         Ok(EncodedVideo {
-            embeds: self.video_norm.forward(output.hidden),
+            embeds: norm_f32(&self.video_norm, output.hidden),
             feature: unit_rows(self.video_proj.forward(output.pooled)),
             token_ids: output.token_ids,
         })
@@ -148,10 +155,10 @@ impl<B: SvittBackend> Svitt<B> {
     }
 }
 
-/// Position 0 of `x` `[batch, tokens, width]`: `[batch, width]`.
+/// Position 0 of `x` `[batch, tokens, width]`, in f32 for the heads: `[batch, width]`.
 pub(super) fn first_token<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 2> {
     let [batch, _, width] = x.dims();
-    x.slice([0..batch, 0..1, 0..width]).reshape([batch, width])
+    cast(x.slice([0..batch, 0..1, 0..width]), DType::F32).reshape([batch, width])
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! BERT: text layers, and from `fusion_layer` on layers that also attend to the video (SPEC §4).
 
 use super::attention::{BertAttention, Source};
+use super::dropout::dropout;
 use super::heads::MlmHead;
 use super::init::Init;
-use super::layers::{Mode, additive_mask, dropout, linear};
+use super::layers::{Mode, additive_mask, linear};
 use crate::Result;
-use crate::config::{Compat, CrossSparsity, TextConfig};
+use crate::backend::cast;
+use crate::config::{Compat, CrossSparsity, Precision, TextConfig};
 use crate::fused::{FusedOps, layer_norm, linear_gelu};
 use burn::module::Module;
 use burn::nn::{Embedding, LayerNorm, Linear};
@@ -60,6 +62,8 @@ pub struct Bert<B: Backend> {
     pub(super) cross: Option<CrossSparsity>,
     #[module(skip)]
     pub(super) compat: Compat,
+    #[module(skip)]
+    pub(super) precision: Precision,
 }
 
 impl<B: FusedOps> BertEmbeddings<B> {
@@ -137,6 +141,7 @@ impl<B: FusedOps> Bert<B> {
             fusion_layer: config.fusion_layer,
             cross: config.cross.clone(),
             compat,
+            precision: Precision::F32,
         }
     }
 
@@ -162,7 +167,7 @@ impl<B: FusedOps> Bert<B> {
         mut trace: Option<&mut Vec<Tensor<B, 3>>>,
     ) -> Tensor<B, 3> {
         let mask = key_mask(mask);
-        let mut x = self.embeddings.forward(ids, mode);
+        let mut x = cast(self.embeddings.forward(ids, mode), self.precision.dtype());
         remember(&mut trace, &x);
         for layer in &self.layers[..self.fusion_layer] {
             (x, _) = layer.forward(x, &mask, None, mode);
@@ -171,7 +176,7 @@ impl<B: FusedOps> Bert<B> {
         x
     }
 
-    /// Scores of every word for `hidden` `[batch, tokens, hidden]`: `[batch, tokens, vocab]`; none without a head.
+    /// Scores of every word for `hidden` `[batch, tokens, hidden]`: `[batch, tokens, vocab]`, f32; none without a head.
     pub fn words(&self, hidden: Tensor<B, 3>) -> Option<Tensor<B, 3>> {
         let head = self.mlm.as_ref()?;
         Some(head.forward(hidden, self.embeddings.word.weight.val()))

@@ -4,15 +4,15 @@ use super::block::VideoLayer;
 use super::init::Init;
 use super::patch::PatchEmbedding;
 use super::trace::{Pruned, Trace};
-use crate::backend::SvittBackend;
-use crate::config::{Compat, NodeSparsity, Selection, Sparsity, TokenOrder, VideoConfig};
+use crate::backend::{SvittBackend, cast};
+use crate::config::{Compat, NodeSparsity, Precision, Selection, Sparsity, TokenOrder, VideoConfig};
 use crate::rng::{self, Rng};
 use crate::sparse::{BlockGraph, RelativeBias};
 use crate::tokens::{TokenMap, gather_patches, keep_top, token_order};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::nn::LayerNorm;
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use std::sync::Arc;
 
 /// The encoder's weights, and the settings that are not weights.
@@ -28,6 +28,8 @@ pub struct VideoEncoder<B: Backend> {
     config: VideoConfig,
     #[module(skip)]
     compat: Compat,
+    #[module(skip)]
+    pub(super) precision: Precision,
 }
 
 /// Where the block graphs of a forward come from.
@@ -48,21 +50,24 @@ pub struct VideoDraws {
     pub drop_path_seed: Option<u64>,
     /// Seed of random token selection (the baseline); unused by attention-based selection.
     pub selection_seed: u64,
+    /// q_v of this forward in place of the configured one, at the same layers: how one set of weights serves many
+    /// budgets. Without configured layers it has no effect.
+    pub keep_rate: Option<f64>,
 }
 
 impl VideoDraws {
     /// The draws of an evaluation under `seed`: fixed graphs, nothing dropped.
     pub fn evaluation(seed: u64) -> Self {
-        Self { graph: GraphSource::Seeded(seed), drop_path_seed: None, selection_seed: seed }
+        Self { graph: GraphSource::Seeded(seed), drop_path_seed: None, selection_seed: seed, keep_rate: None }
     }
 }
 
 /// What the encoder returns.
 #[derive(Clone, Debug)]
 pub struct VideoOutput<B: Backend> {
-    /// Last layer's output, not normalised: `[batch, 1 + tokens, d]`.
+    /// Last layer's output, not normalised: `[batch, 1 + tokens, d]`, in the encoder's precision.
     pub hidden: Tensor<B, 3>,
-    /// The norm of the mean patch token: `[batch, d]`.
+    /// The norm of the mean patch token: `[batch, d]`, f32.
     pub pooled: Tensor<B, 2>,
     /// Original patch ids of the tokens alive, `[batch, tokens]`.
     pub token_ids: Tensor<B, 2, Int>,
@@ -74,7 +79,7 @@ impl<B: Backend> VideoEncoder<B> {
         let embeddings = PatchEmbedding::new(config, init);
         let layers = (0..config.layers).map(|layer| VideoLayer::new(config, layer, init)).collect();
         let pool_norm = init.layer_norm(config.hidden, config.layer_norm_eps);
-        Self { embeddings, layers, pool_norm, config: config.clone(), compat }
+        Self { embeddings, layers, pool_norm, config: config.clone(), compat, precision: Precision::F32 }
     }
 
     /// Sizes, sparsity and order.
@@ -143,15 +148,11 @@ impl<B: SvittBackend> VideoEncoder<B> {
     ) -> Result<VideoOutput<B>> {
         self.check_input(video.dims())?;
         let (mut hidden, mut map) = self.embed(video, trace.as_deref_mut());
+        let sparsity = self.config.sparsity.at_keep_rate(draws.keep_rate);
         for (index, layer) in self.layers.iter().enumerate() {
             let tokens = hidden.dims()[1] - 1;
             let graph = self.graph(index, tokens, &draws.graph)?;
-            let node = self
-                .config
-                .sparsity
-                .node
-                .as_ref()
-                .filter(|_| self.config.sparsity.tokens_after(index, tokens) < tokens);
+            let node = sparsity.node.as_ref().filter(|_| sparsity.tokens_after(index, tokens) < tokens);
             let drop_path = draws.drop_path_seed.map(|seed| rng::key(seed, &[index as u64]));
             let by_attention = node.is_some_and(|node| node.selection != Selection::Random);
             let out = layer.forward(hidden, &map, &graph, drop_path, by_attention || trace.is_some());
@@ -171,7 +172,8 @@ impl<B: SvittBackend> VideoEncoder<B> {
             }
         }
         let [batch, s, d] = hidden.dims();
-        let mean = hidden.clone().slice([0..batch, 1..s, 0..d]).mean_dim(1).reshape([batch, d]);
+        let patches = cast(hidden.clone().slice([0..batch, 1..s, 0..d]), DType::F32);
+        let mean = patches.mean_dim(1).reshape([batch, d]);
         Ok(VideoOutput { hidden, pooled: self.pool_norm.forward(mean), token_ids: map.ids.expand([batch, s - 1]) })
     }
 
@@ -180,7 +182,7 @@ impl<B: SvittBackend> VideoEncoder<B> {
         let (grid, device) = (self.config.grid(), video.device());
         let places = token_order(order, frames, grid);
         let map = TokenMap::new(&places, &RelativeBias::<B>::raster_coords(frames, grid), &device);
-        let patches = self.embeddings.patches(video);
+        let patches = self.embeddings.patches(cast(video, self.precision.dtype()));
         let patches = match order {
             TokenOrder::Raster => patches,
             _ => patches.select(1, map.ids.clone().reshape([places.len()])),

@@ -3,7 +3,7 @@
 use super::attention::Source;
 use super::fusion::{FusionRun, VideoTokens};
 use super::init::Init;
-use super::layers::{Mode, additive_mask};
+use super::layers::{Mode, additive_mask, norm_f32};
 use super::svitt::Svitt;
 use super::text::{Bert, causal_mask};
 use super::video::{VideoDraws, VideoEncoder};
@@ -100,6 +100,7 @@ impl<B: SvittBackend> SvittQa<B> {
             fusion_layer: 0,
             cross: None,
             compat: text.compat,
+            precision: text.precision,
         };
         Ok(Self { video, video_norm, text, decoder: decoder.map(&mut FreshIds) })
     }
@@ -109,7 +110,7 @@ impl<B: SvittBackend> SvittQa<B> {
     /// # Errors
     /// A clip of another size or length than the model's.
     pub fn encode_video(&self, video: Tensor<B, 5>, draws: &VideoDraws) -> Result<Tensor<B, 3>> {
-        Ok(self.video_norm.forward(self.video.forward(video, draws, None)?.hidden))
+        Ok(norm_f32(&self.video_norm, self.video.forward(video, draws, None)?.hidden))
     }
 
     /// Questions, one per row, with the video of each.

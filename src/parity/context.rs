@@ -7,7 +7,7 @@ use crate::backend::TrainBackend;
 use crate::config::{ModelConfig, TextConfig, VideoConfig};
 use crate::model::{Svitt, SvittQa};
 use crate::weights::{MatchOptions, Part, Report, WeightSource, load};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -125,6 +125,21 @@ impl<B: TrainBackend> Context<B> {
         load(fresh, &source, &config, Part::QuestionAnswering, &OPTIONS)
     }
 
+    /// The texts `name` of `fixture`, `[texts, tokens]`, whose ids the vocabulary has and whose length the model takes.
+    ///
+    /// # Errors
+    /// `fixture` has no such tensor, or it holds other ids or too long texts.
+    pub fn captions<I: Backend<Device = B::Device>>(&self, fixture: &Fixture, name: &str) -> Result<Tensor<I, 2, Int>> {
+        let text = &self.config()?.text;
+        let ids = fixture.ids(name, text.vocab_size, None, &self.device)?;
+        let [_, tokens] = ids.dims();
+        if (1..=text.max_positions).contains(&tokens) {
+            return Ok(ids);
+        }
+        Err(fixture
+            .bad(format!("`{name}` has texts of {tokens} tokens, but the model takes 1 to {}", text.max_positions)))
+    }
+
     /// The clips `case` names, out of `fixture`: `[clips, frames, 3, size, size]`, normalised.
     ///
     /// # Errors
@@ -194,6 +209,9 @@ pub fn pixels<B: Backend>(
     device: &B::Device,
 ) -> Result<Tensor<B, 5>> {
     let shape = fixture.shape::<5>(name)?;
+    if shape.contains(&0) {
+        return Err(fixture.bad(format!("tensor `{name}` of shape {shape:?} holds no pixels")));
+    }
     let values: Vec<f32> = fixture.get(name)?.values.iter().map(|value| (value / 255.0 - 0.5) / 0.5).collect();
     let all = Tensor::from_data(TensorData::new(values, shape), device);
     match range {

@@ -84,6 +84,37 @@ impl Fixture {
         Ok(Tensor::from_data(TensorData::new(self.integers(name)?, shape), device))
     }
 
+    /// `name` on `device` as ids below `limit`; `besides` may stand among them. An id beyond its table would end the
+    /// program inside the backend.
+    ///
+    /// # Errors
+    /// There is none, it has not `D` sizes, or an id is out of range.
+    pub fn ids<B: Backend, const D: usize>(
+        &self,
+        name: &str,
+        limit: usize,
+        besides: Option<i64>,
+        device: &B::Device,
+    ) -> Result<Tensor<B, D, Int>> {
+        let known = |&id: &i64| Some(id) == besides || usize::try_from(id).is_ok_and(|id| id < limit);
+        match self.integers(name)?.into_iter().find(|id| !known(id)) {
+            Some(id) => Err(self.bad(format!("`{name}` holds {id}, but ids end at {}", limit.saturating_sub(1)))),
+            None => self.int(name, device),
+        }
+    }
+
+    /// Checks that `name` is there in shape `shape`.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
+        let found = &self.get(name)?.shape;
+        if found == shape {
+            return Ok(());
+        }
+        Err(self.bad(format!("tensor `{name}` has shape {found:?} instead of {shape:?}")))
+    }
+
     /// Compares `ours` to the tensor called `name`, if there is one. Shapes must agree but for sizes of 1.
     pub fn check<B: Backend, const D: usize>(&self, name: &str, kind: Kind, ours: Tensor<B, D>, check: &mut FileCheck) {
         let Some(reference) = self.find(name) else { return };

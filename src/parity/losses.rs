@@ -21,21 +21,30 @@ use burn::tensor::{Int, Tensor, backend::Backend};
 pub fn check<B: TrainBackend>(context: &Context<B>, stem: &str, case: &Case, check: &mut FileCheck) -> Result<()> {
     let model = context.model(case)?;
     let (fixture, inputs, device) = (context.fixture(stem)?, context.fixture("inputs")?, &context.device);
+    let (video, words) = (context.clips(case, inputs)?, context.config()?.text.vocab_size);
     let pairs = Pairs::<B> {
-        video: context.clips(case, inputs)?,
-        token_ids: inputs.int("input_ids", device)?,
+        token_ids: context.captions(inputs, "input_ids")?,
         token_mask: inputs.float("attention_mask", device)?,
         identity: fixture.int("idx", device)?,
+        video,
     };
+    let [clips, texts] = [pairs.video.dims()[0], pairs.token_ids.dims()[0]];
+    if clips != texts {
+        return Err(fixture.bad(format!("has {clips} clips for {texts} captions")));
+    }
+    ["idx", "img_neg_indices", "txt_neg_indices"].iter().try_for_each(|name| fixture.expect(name, &[clips]))?;
+    let shape = pairs.token_ids.dims();
+    ["mlm_input_ids", "mlm_labels"].iter().try_for_each(|name| fixture.expect(name, &shape))?;
+    inputs.expect("attention_mask", &shape)?;
     let draws = PretrainDraws {
         video: recorded_draws(fixture, model.video.config(), check)?,
         negatives: NegativeDraws::Injected(Negatives {
-            video: fixture.int("img_neg_indices", device)?,
-            text: fixture.int("txt_neg_indices", device)?,
+            video: fixture.ids("img_neg_indices", clips, None, device)?,
+            text: fixture.ids("txt_neg_indices", clips, None, device)?,
         }),
         masked: Some(MaskedText {
-            ids: fixture.int("mlm_input_ids", device)?,
-            labels: fixture.int("mlm_labels", device)?,
+            ids: fixture.ids("mlm_input_ids", words, None, device)?,
+            labels: fixture.ids("mlm_labels", words, Some(IGNORED), device)?,
         }),
         dropout_seed: None,
         selection_seed: 0,

@@ -12,7 +12,7 @@ use crate::config::ClipEnsemble;
 use crate::eval::{MatchScorer, TextBank, VideoBank, dual_scores, encode_clips, mean_features, rerank};
 use crate::model::{Svitt, VideoDraws};
 use burn::module::AutodiffModule;
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Int, Tensor, backend::Backend};
 use std::collections::BTreeMap;
 
 /// Texts encoded or matched at a time; the test sets are smaller or larger than it, so that batches have tails.
@@ -44,7 +44,8 @@ pub fn check<B: TrainBackend>(
         let Some(case) = context.cases.case("retrieval", Some(name))? else { continue };
         if !banks.contains_key(name) {
             let model = context.model(&case)?.valid();
-            banks.insert(name.to_string(), Bank::new(model, fixture, &context.device)?);
+            let captions = context.captions(fixture, "input_ids")?;
+            banks.insert(name.to_string(), Bank::new(model, fixture, &captions, &context.device)?);
         }
         let scored = banks[name].score(ensemble, k, &context.device)?;
         let matrices = [("i2t_x", scored.video_rows()), ("t2i_x", scored.text_rows()), ("i2t", scored.dual_rows())];
@@ -95,11 +96,12 @@ pub fn clips<B: Backend>(video: Tensor<B, 5>, frames: usize, fixture: &Fixture) 
 }
 
 impl<B: SvittBackend> Bank<B> {
-    fn new(model: Svitt<B>, fixture: &Fixture, device: &B::Device) -> Result<Self> {
+    fn new(model: Svitt<B>, fixture: &Fixture, captions: &Tensor<B, 2, Int>, device: &B::Device) -> Result<Self> {
         let video = pixels(fixture, "video_u8", None, device)?;
         let (pixels, clips) = clips(video, model.video.config().frames, fixture)?;
         let videos = VideoBank { videos: encode_clips(&model, pixels, clips, &VideoDraws::evaluation(0))? };
-        let [_, tokens] = fixture.shape::<2>("input_ids")?;
+        let [texts, tokens] = captions.dims();
+        fixture.expect("attention_mask", &[texts, tokens])?;
         let (ids, mask) = (fixture.integers("input_ids")?, fixture.integers("attention_mask")?);
         let unpadded = |(ids, mask): (&[i64], &[i64])| {
             ids.iter().zip(mask).filter(|(_, mask)| **mask != 0).map(|(id, _)| *id).collect::<Vec<i64>>()

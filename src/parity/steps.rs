@@ -38,6 +38,7 @@ pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Re
         let name = format!("p{}", step + 1);
         let Some(reference) = fixture.find(&name) else { return Ok(()) };
         let mut gradients = GradientsParams::new();
+        fixture.expect(&format!("g{step}"), &fixture.get("p0")?.shape)?;
         let gradient = values::<B::InnerBackend>(fixture, &format!("g{step}"), &context.device)?;
         gradients.register(matrix.weight.id, gradient);
         matrix = optimizer.step(rate, matrix, gradients);

@@ -11,7 +11,7 @@ use crate::config::kept_tokens;
 use crate::model::layers::Mode;
 use crate::model::{FusionOutput, FusionRun, VideoTokens};
 use burn::module::AutodiffModule;
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Int, Tensor, backend::Backend};
 
 /// Compares every tensor of `text.safetensors`.
 ///
@@ -20,7 +20,9 @@ use burn::tensor::{Tensor, backend::Backend};
 pub fn check_text<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
     let model = context.model(&Case::plain(None))?.valid();
     let (fixture, inputs) = (context.fixture("text")?, context.fixture("inputs")?);
-    let (ids, mask) = (inputs.int("input_ids", &context.device)?, inputs.float("attention_mask", &context.device)?);
+    let ids: Tensor<B::InnerBackend, 2, Int> = context.captions(inputs, "input_ids")?;
+    inputs.expect("attention_mask", &ids.dims())?;
+    let mask = inputs.float("attention_mask", &context.device)?;
     let mut trace = Vec::new();
     model.text.text(Tensor::clone(&ids), Tensor::clone(&mask), Mode::Eval, Some(&mut trace));
     let encoded = model.encode_text(ids, mask);
@@ -44,10 +46,18 @@ pub fn check_fusion<B: TrainBackend>(
     let model = context.model(case)?.valid();
     let (fixture, inputs, device) = (context.fixture(stem)?, context.fixture("fusion_inputs")?, &context.device);
     let mask: Tensor<B::InnerBackend, 2> = inputs.float("attention_mask", device)?;
+    let [texts, tokens] = mask.dims();
+    let [clips, patches, _] = inputs.shape::<3>("video_embeds")?;
+    inputs.expect("text_embeds", &[texts, tokens, context.config()?.text.hidden])?;
+    inputs.expect("video_embeds", &[texts, patches, context.config()?.video.hidden])?;
+    if clips * tokens * patches == 0 {
+        return Err(inputs.bad("holds empty texts or clips"));
+    }
     let video = VideoTokens::from(inputs.float("video_embeds", device)?);
     let (run, mut trace) = (FusionRun::default(), Vec::new());
     let output = if case.mode == "multi_modal" {
-        let ids = context.fixture("inputs")?.int("input_ids", device)?;
+        context.fixture("inputs")?.expect("input_ids", &[texts, tokens])?;
+        let ids = context.captions(context.fixture("inputs")?, "input_ids")?;
         let output = model.text.multi_modal(ids, mask, video, run, Some(&mut trace));
         layers(fixture, &trace, "embeddings", 0, check);
         output
@@ -74,7 +84,9 @@ pub fn check_fusion<B: TrainBackend>(
 pub fn check_fusion_inputs<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
     let (fixture, inputs, device) = (context.fixture("fusion_inputs")?, context.fixture("inputs")?, &context.device);
     let model = context.model(&Case::plain(None))?.valid();
-    let (ids, mask) = (inputs.int("input_ids", device)?, inputs.float::<_, 2>("attention_mask", device)?);
+    let ids: Tensor<B::InnerBackend, 2, Int> = context.captions(inputs, "input_ids")?;
+    inputs.expect("attention_mask", &ids.dims())?;
+    let mask = inputs.float::<_, 2>("attention_mask", device)?;
     fixture.check("attention_mask", Kind::Exact, mask.clone(), check);
     fixture.check("text_embeds", Kind::Hidden, model.encode_text(ids, mask).embeds, check);
     if let Some(case) = context.cases.plain_video() {

@@ -66,7 +66,11 @@ fn crop_box(name: &str) -> Option<CropBox> {
 
 /// The picture of `recipe`, `size` by `size`, normalised: `[frames, 3, size, size]`.
 fn picture(fixture: &Fixture, recipe: &Recipe, size: usize) -> Result<Vec<f32>> {
-    let [count, _, height, width] = fixture.shape::<4>(&recipe.source)?;
+    let [count, channels, height, width] = fixture.shape::<4>(&recipe.source)?;
+    if channels != 3 || count * height * width * size == 0 {
+        let shape = [count, channels, height, width];
+        return Err(fixture.bad(format!("`{}` of shape {shape:?} is no sequence of RGB pictures", recipe.source)));
+    }
     let planes = &fixture.get(&recipe.source)?.values;
     let frames = Frames { count, height, width, data: interleaved(planes, height * width) };
     let transform = Transform { filter: recipe.filter, ..Transform::new(size) };

@@ -18,7 +18,7 @@ use crate::model::{
 use crate::text::Tokenizer;
 use crate::weights::SourceKind;
 use burn::module::AutodiffModule;
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{Tensor, TensorData};
 
 /// The name of the file beside the tensors.
 pub const FILE: &str = "vqa_meta.json";
@@ -58,7 +58,7 @@ fn training<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
     stages: Option<&mut FileCheck>,
 ) -> Result<(Tensor<I, 1>, Tensor<I, 1>)> {
     let first = asked(context, model, case, fixture)?.swap_remove(0);
-    let answers = answers::<I>(fixture, &context.device)?;
+    let answers = answers::<B, I>(context, fixture)?;
     if let Some(check) = stages {
         fixture.check("question_states", Kind::Hidden, first.states.clone(), check);
         let (tokens, question) = (answers.tokens.clone(), Some(answers.question.clone()));
@@ -77,10 +77,9 @@ fn asked<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
     fixture: &Fixture,
 ) -> Result<Vec<QuestionStates<I>>> {
     let device = &context.device;
-    let questions = Tokens {
-        ids: fixture.int::<I, 2>("question_ids", device)?,
-        mask: fixture.float::<I, 2>("question_mask", device)?,
-    };
+    let ids = context.captions::<I>(fixture, "question_ids")?;
+    fixture.expect("question_mask", &ids.dims())?;
+    let questions = Tokens { ids, mask: fixture.float::<I, 2>("question_mask", device)? };
     let videos = 0..questions.ids.dims()[0];
     let (source, frames) = (context.fixture("retrieval")?, model.video.config().frames);
     let name = case.input().map(|(name, _)| name).filter(|name| source.names().iter().any(|known| known == name));
@@ -97,13 +96,26 @@ fn asked<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
 }
 
 /// The training answers with the questions they belong to: `k` of them for each question.
-fn answers<I: Backend>(fixture: &Fixture, device: &I::Device) -> Result<WeightedAnswers<I>> {
+fn answers<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
+    context: &Context<B>,
+    fixture: &Fixture,
+) -> Result<WeightedAnswers<I>> {
+    let device = &context.device;
     let counts = fixture.integers("k")?;
     let question: Vec<i64> =
         counts.iter().enumerate().flat_map(|(place, &k)| vec![place as i64; k.clamp(0, 1 << 16) as usize]).collect();
     let count = question.len();
+    let ids = context.captions::<I>(fixture, "answer_ids")?;
+    let [answers, tokens] = ids.dims();
+    if answers != count || counts.len() != fixture.shape::<2>("question_ids")?[0] {
+        return Err(
+            fixture.bad(format!("`k` counts {count} answers of {} questions, there are {answers}", counts.len()))
+        );
+    }
+    fixture.expect("answer_mask", &[answers, tokens])?;
+    fixture.expect("weights", &[answers])?;
     Ok(WeightedAnswers {
-        tokens: Tokens { ids: fixture.int("answer_ids", device)?, mask: fixture.float("answer_mask", device)? },
+        tokens: Tokens { ids, mask: fixture.float("answer_mask", device)? },
         question: Tensor::from_data(TensorData::new(question, [count]), device),
         weight: fixture.float("weights", device)?,
     })
@@ -118,7 +130,8 @@ fn rankings<B: TrainBackend>(
     check: &mut FileCheck,
 ) -> Result<()> {
     let states = asked(context, model, case, fixture)?;
-    let [_, length] = fixture.shape::<2>("answer_list_ids")?;
+    let [listed, length] = context.captions::<B::InnerBackend>(fixture, "answer_list_ids")?.dims();
+    fixture.expect("answer_list_mask", &[listed, length])?;
     let mask = &fixture.get("answer_list_mask")?.values;
     let list = AnswerList::new(&fixture.integers("answer_list_ids")?, mask, length, &context.device);
     for name in fixture.names() {

@@ -11,7 +11,7 @@ pub mod published;
 
 pub use memory::LayerMemory;
 pub use parameters::Parameters;
-pub use process::{peak_memory_mb, reset_peak_memory};
+pub use process::{available_memory_mb, peak_memory_mb, reset_peak_memory};
 
 use crate::config::ModelConfig;
 use crate::{Error, Result};

@@ -10,6 +10,17 @@ pub fn peak_memory_mb() -> f64 {
     line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
 }
 
+/// Memory that this process could still take before the system swaps or ends it, MB: what the machine has free, or
+/// what its control group has left; none where the system does not say.
+pub fn available_memory_mb() -> Option<f64> {
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<f64>().ok();
+    let machine = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = machine.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let free = line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? / 1024.0;
+    let limit = number("/sys/fs/cgroup/memory.max").zip(number("/sys/fs/cgroup/memory.current"));
+    Some(limit.map_or(free, |(most, taken)| free.min((most - taken) / 1048576.0)))
+}
+
 /// Starts a new peak, where the system allows it (Linux); elsewhere the peak since the start stays.
 pub fn reset_peak_memory() {
     let _ = fs::write("/proc/self/clear_refs", "5");
@@ -26,6 +37,7 @@ mod tests {
         let block = vec![1u8; 64 << 20];
         assert!(std::hint::black_box(&block).iter().map(|&x| u64::from(x)).sum::<u64>() == 64 << 20);
         assert!(peak_memory_mb() > 50.0 && peak_memory_mb() >= before);
+        assert!(available_memory_mb().unwrap() > 50.0);
     }
 
     #[test]

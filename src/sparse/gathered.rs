@@ -3,7 +3,8 @@
 //! The class key is kept out of the gathered keys and joins the softmax as one more logit column.
 
 use super::op::{AttentionPlan, SavedAttention, float};
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
+use crate::backend::cast;
+use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
 
 /// Added to the score of a key that must not be seen; finite, because a row of −∞ has no softmax (its probability
 /// underflows to exactly 0).
@@ -16,14 +17,15 @@ pub fn forward<B: Backend>(
     coords: Tensor<B, 2, Int>,
     plan: &AttentionPlan,
 ) -> (Tensor<B, 3>, Tensor<B, 3>) {
-    let parts = Parts::new(qkv, table, coords, plan);
+    let dtype = qkv.dtype();
+    let parts = Parts::new(wide(qkv), wide(table), coords, plan);
     let class = parts.class_row();
     let patch = parts.patch_rows();
     let (class_lse, class_out) = (lse(class.clone()), parts.class_out(&class));
     let (patch_lse, patch_out) = (lse(patch.clone()), parts.patch_out(&patch));
     let out = Tensor::cat(vec![class_out, parts.unblock(patch_out)], 2);
     let lse = Tensor::cat(vec![class_lse, parts.unblock(patch_lse)], 2);
-    (parts.merge_heads(out), lse.squeeze_dim(3))
+    (cast(parts.merge_heads(out), dtype), lse.squeeze_dim(3))
 }
 
 /// See [`super::SparseOps::sparse_attention_backward`].
@@ -32,15 +34,22 @@ pub fn backward<B: Backend>(
     grad: Tensor<B, 3>,
     plan: &AttentionPlan,
 ) -> (Tensor<B, 3>, Tensor<B, 2>) {
-    let parts = Parts::new(float(saved.qkv), float(saved.table), Tensor::from_primitive(saved.coords), plan);
-    let out = parts.split_heads(float(saved.out));
-    let grad = parts.split_heads(grad);
+    let dtype = grad.dtype();
+    let (qkv, table) = (wide(float(saved.qkv)), wide(float(saved.table)));
+    let parts = Parts::new(qkv, table, Tensor::from_primitive(saved.coords), plan);
+    let out = parts.split_heads(wide(float(saved.out)));
+    let grad = parts.split_heads(wide(grad));
     let lse = float::<B, 3>(saved.lse).unsqueeze_dim::<4>(3);
     let delta = (out * grad.clone()).sum_dim(3);
     let class = parts.class_gradients(&grad, &lse, &delta);
     let patch = parts.patch_gradients(&grad, &lse, &delta);
     let qkv = parts.join_gradients(&class, &patch);
-    (qkv, parts.table_gradient(class.bias, patch.bias))
+    (cast(qkv, dtype), cast(parts.table_gradient(class.bias, patch.bias), dtype))
+}
+
+/// Everything here is computed in f32: this sibling is the reference and the last resort, not the fast path.
+fn wide<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    cast(x, DType::F32)
 }
 
 fn lse<B: Backend, const D: usize>(scores: Tensor<B, D>) -> Tensor<B, D> {

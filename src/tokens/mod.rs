@@ -1,5 +1,9 @@
 //! Which tokens survive, and where they came from: scores, order-preserving selection, token orders. Knows no model.
 
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod launch;
 mod map;
 mod order;
 mod rows;

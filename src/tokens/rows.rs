@@ -83,6 +83,7 @@ where
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu {
     use super::RowOps;
+    use crate::backend::cast_raw;
     use crate::backend::host::{HostBackend, integers, write};
     use burn::tensor::TensorMetadata;
     use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -115,11 +116,13 @@ mod cpu {
             #[cfg(feature = $feature)]
             impl RowOps for $backend {
                 fn take_rows(x: FloatTensor<Self>, positions: IntTensor<Self>) -> FloatTensor<Self> {
-                    take_rows::<Self>(x, positions)
+                    let dtype = x.dtype();
+                    cast_raw::<Self>(take_rows::<Self>(x, positions), dtype)
                 }
 
                 fn put_rows(rows: FloatTensor<Self>, positions: IntTensor<Self>, tokens: usize) -> FloatTensor<Self> {
-                    put_rows::<Self>(rows, positions, tokens)
+                    let dtype = rows.dtype();
+                    cast_raw::<Self>(put_rows::<Self>(rows, positions, tokens), dtype)
                 }
             }
         };

@@ -1,23 +1,19 @@
 //! What the expanded model is compared with, at equal compute and on the same data (`--baselines`): its last stage from
 //! scratch, a dense model from scratch, and a model that is blind to order.
 
+use super::alone::{steps_for, train_alone, training_flops};
 use super::learner::Trainee;
 use super::report::StageReport;
-use super::run::{RunOptions, measure, recipe};
+use super::run::{RunOptions, measure};
 use super::start::FirstWeights;
 use super::validate::Encodes;
-use super::{
-    AdamW, AdamWSettings, Checkpoints, Feed, FrameMean, Journal, RunState, StageDesk, StagePlan, WarmupCosine,
-    train_stage, write_json,
-};
+use super::{FrameMean, write_json};
 use crate::backend::TrainBackend;
 use crate::config::{ModelConfig, Span, Stage};
 use crate::model::Svitt;
-use crate::profile::{Convention, Profile};
 use crate::{Error, Result};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Trains and measures every baseline of `options`; one whose report is already on disk is read instead.
 ///
@@ -29,49 +25,53 @@ pub fn train<B: TrainBackend>(
     device: &B::Device,
 ) -> Result<Vec<StageReport>> {
     let Some(last) = options.preset.stages.last() else { return Ok(Vec::new()) };
-    let compute = options.preset.stages.iter().map(|stage| flops(&stage.model(base), stage)).sum::<Result<f64>>()?;
+    let compute =
+        options.preset.stages.iter().map(|stage| training_flops(&stage.model(base), stage)).sum::<Result<f64>>()?;
     let stage = |name: &str, sparse: bool| {
         let mut stage = Stage { name: name.into(), ..last.clone() };
         (stage.edge, stage.node) = if sparse { (stage.edge, stage.node) } else { (None, None) };
         stage
     };
     let mut reports = Vec::new();
-    for stage in [stage("single-stage", true), stage("dense", false)] {
+    let [single, dense, blind] = NAMES;
+    for stage in [stage(single, true), stage(dense, false)] {
         let stage = at_equal_compute(stage, base, compute, 1)?;
         let config = stage.model(base);
         let model = fresh::<B>(options, &config, device)?;
         reports.push(one::<B, Svitt<B>>(options, &stage, &config, model, device)?);
     }
-    let blind = at_equal_compute(stage("order-blind", false), base, compute, last.frames)?;
+    let blind = at_equal_compute(stage(blind, false), base, compute, last.frames)?;
     let config = Stage { frames: 1, ..blind.clone() }.model(base);
     let model = FrameMean { model: fresh::<B>(options, &config, device)? };
     reports.push(one::<B, FrameMean<B>>(options, &blind, &config, model, device)?);
     Ok(reports)
 }
 
-fn fresh<B: TrainBackend>(options: &RunOptions, config: &ModelConfig, device: &B::Device) -> Result<Svitt<B>> {
-    FirstWeights::default().model(config, &options.preset.model, options.seed, device)
+/// The baselines' names, in the order they are trained.
+const NAMES: [&str; 3] = ["single-stage", "dense", "order-blind"];
+
+/// What earlier calls have trained and measured in `out`.
+pub fn earlier(out: &Path) -> Vec<StageReport> {
+    NAMES.iter().filter_map(|name| finished(&out.join("baselines").join(name).join("report.json"))).collect()
 }
 
-/// Operations of the video encoder over all steps of `stage`; text and fusion cost every model the same per step.
-fn flops(config: &ModelConfig, stage: &Stage) -> Result<f64> {
-    let steps = match stage.length {
-        Span::Steps(steps) => steps as f64,
-        Span::Epochs(_) => {
-            let problem = "lasts epochs, whose compute is not known before the run";
-            return Err(Error::setting("--baselines", format!("stage `{}` {problem}", stage.name), "give its steps"));
-        }
-    };
-    let batch = (stage.batch * stage.accumulate) as f64;
-    Ok(Profile::of(config, Convention::True)?.flops() as f64 * steps * batch)
+/// Whether baselines can be trained at equal compute at all.
+///
+/// # Errors
+/// A stage that lasts epochs.
+pub fn check(options: &RunOptions, base: &ModelConfig) -> Result<()> {
+    options.preset.stages.iter().try_for_each(|stage| training_flops(&stage.model(base), stage).map(drop))
+}
+
+fn fresh<B: TrainBackend>(options: &RunOptions, config: &ModelConfig, device: &B::Device) -> Result<Svitt<B>> {
+    FirstWeights::default().model(config, &options.preset.model, options.seed, device)
 }
 
 /// `stage` with as many steps as `compute` pays for; `passes` of its one-frame model make a clip where it is above 1.
 fn at_equal_compute(stage: Stage, base: &ModelConfig, compute: f64, passes: usize) -> Result<Stage> {
     let frames = if passes > 1 { 1 } else { stage.frames };
-    let one_step = Stage { length: Span::Steps(1), frames, ..stage.clone() };
-    let step = flops(&one_step.model(base), &one_step)? * passes as f64;
-    let steps = (compute / step).round().max(1.0) as usize;
+    let model = Stage { frames, ..stage.clone() }.model(base);
+    let steps = steps_for(&stage, &model, compute, passes)?;
     let limit = stage.length.steps(1) as usize;
     // The schedule's warm-up stays; a baseline never gets more than four times the steps of the stage it replaces.
     Ok(Stage { length: Span::Steps(steps.min(4 * limit)), ..stage })
@@ -90,51 +90,13 @@ fn one<B: TrainBackend, M: Trainee<B, InnerModule: Encodes<B::InnerBackend>>>(
     if let Some(report) = finished(&file) {
         return Ok(report);
     }
-    let mut data = config.clone();
-    data.video.frames = stage.frames;
-    let loader = options.source.loader(options.preset.stages.len() - 1, stage, &data)?;
-    let plan = plan(options, stage, loader.batches());
-    let settings = AdamWSettings::of(stage);
-    let feed = Feed::<B>::new(loader, 0, recipe(options), device)?;
-    let desk = StageDesk {
-        journal: Journal::open(&out, 0)?,
-        checkpoints: Checkpoints::of(&out),
-        interrupter: options.stop.interrupter.clone(),
-    };
-    let state = RunState { seed: options.seed, stage: options.preset.stages.len() - 1, ..RunState::default() };
-    let optimizer = AdamW::<B>::new(settings, device);
-    let outcome = train_stage(plan, desk, state, model, optimizer, Arc::new(feed.clone()));
-    if let Some(error) = feed.take_failure() {
-        return Err(error);
-    }
-    let outcome = outcome?;
-    let report = measure(options, stage, config, &outcome.model, &outcome.state)?;
+    let number = options.preset.stages.len() - 1;
+    let (model, state) = train_alone(options, number, stage, config, model, &out, device)?;
+    let report = measure(options, stage, config, &model, &state)?;
     write_json(&file, &report)?;
-    Checkpoints::of(&out).clear()?;
     Ok(report)
 }
 
 fn finished(file: &Path) -> Option<StageReport> {
     serde_json::from_str(&fs::read_to_string(file).ok()?).ok()
-}
-
-fn plan(options: &RunOptions, stage: &Stage, batches: usize) -> StagePlan {
-    let per_epoch = batches.max(1).div_ceil(stage.accumulate);
-    let steps = (stage.length.steps(per_epoch).round() as usize).max(1);
-    StagePlan {
-        name: stage.name.clone(),
-        steps,
-        stop_at: steps,
-        accumulate: stage.accumulate,
-        batches_per_epoch: batches.max(1),
-        schedule: WarmupCosine {
-            peak: stage.learning_rate,
-            total: steps as f64,
-            warmup: stage.warmup.steps(per_epoch),
-            minimum: stage.min_multiplier,
-            taken: 0,
-        },
-        checkpoint_seconds: options.checkpoint_seconds,
-        checkpoint_steps: None,
-    }
 }

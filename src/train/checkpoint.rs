@@ -4,6 +4,7 @@
 use super::journal::Losses;
 use super::snapshot;
 use super::{AdamWState, Skipped, StageReport};
+use crate::data::Unreadable;
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -41,6 +42,9 @@ pub struct RunState {
     pub losses: Losses,
     /// Steps that were skipped for a non-finite loss, in this stage.
     pub skipped: Skipped,
+    /// Videos that could not be read so far.
+    #[serde(default)]
+    pub unreadable: Vec<Unreadable>,
     /// Reports of the stages that are done.
     pub finished: Vec<StageReport>,
 }

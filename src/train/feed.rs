@@ -1,19 +1,21 @@
-//! The loader's host batches as inputs of training steps: uploaded on the training thread, errors kept as values.
+//! The loader's host batches as inputs of training steps: cut into one share per worker, uploaded on the worker's own
+//! thread, errors kept as values.
 
 use super::input::{Recipe, StepInput, StepKey};
-use crate::data::{BatchResult, Cursor, Loader};
+use crate::data::{Cursor, HostBatch, Loader};
 use crate::{Error, Result};
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::tensor::backend::Backend;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An endless sequence of step inputs, epoch after epoch.
 #[derive(Clone)]
 pub struct Feed<B: Backend> {
-    loader: Loader,
+    shares: Arc<Shares>,
+    worker: usize,
     device: B::Device,
     recipe: Arc<Recipe>,
-    failure: Arc<Mutex<Option<Error>>>,
 }
 
 impl<B: Backend> Feed<B> {
@@ -22,15 +24,34 @@ impl<B: Backend> Feed<B> {
     /// # Errors
     /// None in a loader of the size the run began with.
     pub fn new(loader: Loader, taken: usize, recipe: Recipe, device: &B::Device) -> Result<Self> {
-        let per_epoch = loader.batches().max(1);
-        loader.seek(Cursor { epoch: (taken / per_epoch) as u64, batch: taken % per_epoch })?;
-        let failure = Arc::new(Mutex::new(None));
-        Ok(Self { loader, device: device.clone(), recipe: Arc::new(recipe), failure })
+        let shares = Arc::new(Shares::new(loader, taken, 1)?);
+        Ok(Self { shares, worker: 0, device: device.clone(), recipe: Arc::new(recipe) })
     }
 
-    /// Why the sequence ended.
+    /// The same, in one share per device: worker w of n gets pairs w · b / n up to (w + 1) · b / n of every batch of b.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn shares(loader: Loader, taken: usize, recipe: Recipe, devices: &[B::Device]) -> Result<Vec<Self>> {
+        let shares = Arc::new(Shares::new(loader, taken, devices.len())?);
+        let recipe = Arc::new(recipe);
+        let feed = |(worker, device): (usize, &B::Device)| Self {
+            shares: shares.clone(),
+            worker,
+            device: device.clone(),
+            recipe: recipe.clone(),
+        };
+        Ok(devices.iter().enumerate().map(feed).collect())
+    }
+
+    /// Where its inputs are put.
+    pub fn device(&self) -> &B::Device {
+        &self.device
+    }
+
+    /// Why the sequence ended, for all workers.
     pub fn take_failure(&self) -> Option<Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.shares.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -38,24 +59,47 @@ impl<B: Backend> Iterator for Feed<B> {
     type Item = StepInput<B>;
 
     fn next(&mut self) -> Option<StepInput<B>> {
-        // An epoch's iterator ends with its epoch; the next one goes on where it stopped.
-        let batch: BatchResult = self.loader.epoch().next()?;
-        match batch {
-            Ok(batch) => {
-                let batch = batch.upload(&self.device);
-                Some(StepInput { batch, key: StepKey::default(), recipe: self.recipe.clone() })
-            }
-            Err(error) => {
-                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                None
+        let batch = self.shares.next(self.worker)?.upload(&self.device);
+        Some(StepInput { batch, key: StepKey::default(), recipe: self.recipe.clone(), peers: None })
+    }
+}
+
+/// A loader whose batches several workers share.
+struct Shares {
+    loader: Loader,
+    /// What was cut and not yet taken, per worker. Workers meet after every optimizer step, so that no more than the
+    /// micro-batches of one step wait here.
+    waiting: Mutex<Vec<VecDeque<HostBatch>>>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Shares {
+    fn new(loader: Loader, taken: usize, workers: usize) -> Result<Self> {
+        let per_epoch = loader.batches().max(1);
+        loader.seek(Cursor { epoch: (taken / per_epoch) as u64, batch: taken % per_epoch })?;
+        Ok(Self { loader, waiting: Mutex::new(vec![VecDeque::new(); workers]), failure: Mutex::new(None) })
+    }
+
+    /// The next share of `worker`: whoever comes first for a batch cuts it for all.
+    fn next(&self, worker: usize) -> Option<HostBatch> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting[worker].is_empty() {
+            // An epoch's iterator ends with its epoch; the next one goes on where it stopped.
+            match self.loader.epoch().next()? {
+                Ok(batch) => {
+                    let shares = batch.split(waiting.len());
+                    waiting.iter_mut().zip(shares).for_each(|(queue, share)| queue.push_back(share));
+                }
+                Err(error) => *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
             }
         }
+        waiting[worker].pop_front()
     }
 }
 
 impl<B: Backend> DataLoaderIterator<StepInput<B>> for Feed<B> {
     fn progress(&self) -> Progress {
-        Progress::new(self.loader.position().batch, self.loader.batches())
+        Progress::new(self.shares.loader.position().batch, self.shares.loader.batches())
     }
 }
 
@@ -65,7 +109,7 @@ impl<B: Backend> DataLoader<B, StepInput<B>> for Feed<B> {
     }
 
     fn num_items(&self) -> usize {
-        self.loader.items()
+        self.shares.loader.items()
     }
 
     fn to_device(&self, device: &B::Device) -> Arc<dyn DataLoader<B, StepInput<B>>> {

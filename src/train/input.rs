@@ -4,7 +4,7 @@ use super::finetune::AnswerBook;
 use super::journal::LogLine;
 use crate::data::VideoTextBatch;
 use crate::loss::MaskRules;
-use crate::model::Objective;
+use crate::model::{Objective, Peers};
 use crate::rng::{Rng, key};
 use burn::tensor::{Tensor, backend::Backend};
 use burn_train::ItemLazy;
@@ -19,11 +19,19 @@ pub struct StepKey {
     pub stage: usize,
     /// Batch of the stage, counted from 0.
     pub batch: usize,
+    /// The worker that has this part of the batch, counted from 0.
+    pub worker: usize,
 }
 
 impl StepKey {
     /// The seed of draw `purpose` of this pass.
     pub fn seed(&self, purpose: &str) -> u64 {
+        let shared = self.shared_seed(purpose);
+        if self.worker == 0 { shared } else { key(shared, &[self.worker as u64]) }
+    }
+
+    /// The seed of draw `purpose` that all workers have in common: worker 0's, and that of a run on one device.
+    pub fn shared_seed(&self, purpose: &str) -> u64 {
         key(self.seed, &[self.stage as u64, self.batch as u64, crate::rng::text_key(purpose)])
     }
 
@@ -38,6 +46,8 @@ impl StepKey {
 pub struct Recipe {
     /// Which losses count how much.
     pub objective: Objective,
+    /// Where each step's q_v is drawn from; none: the configured one.
+    pub keep_range: Option<[f64; 2]>,
     /// How words are masked; none: no masked-language loss.
     pub masking: Option<MaskRules>,
     /// What questions are answered with; empty outside question answering.
@@ -53,6 +63,8 @@ pub struct StepInput<B: Backend> {
     pub key: StepKey,
     /// The run's losses and masking.
     pub recipe: Arc<Recipe>,
+    /// The other workers' batches, where contrastive negatives come from them too.
+    pub peers: Option<Arc<dyn Peers<B>>>,
 }
 
 /// The losses of one forward pass, still on the device.

@@ -20,6 +20,13 @@ pub struct Losses {
     pub answer: Option<f64>,
 }
 
+impl Losses {
+    /// Whether every loss is a number.
+    pub fn is_finite(&self) -> bool {
+        [self.vtc, self.vtm, self.mlm, self.answer.unwrap_or(0.0)].iter().all(|loss| loss.is_finite())
+    }
+}
+
 /// One logged step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
@@ -33,8 +40,12 @@ pub struct LogLine {
     pub stage_step: usize,
     /// Optimizer steps the stage will have.
     pub stage_steps: usize,
-    /// Losses of this step.
+    /// Losses of this step; where `finite` is false, of the last logged step that had finite ones, because JSON has no
+    /// other numbers.
     pub losses: Losses,
+    /// Whether the losses of this step were numbers.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub finite: bool,
     /// Learning rate of this step.
     pub lr: f64,
     /// Clips per second since the last logged step.
@@ -49,6 +60,10 @@ pub struct LogLine {
     pub eta_s: f64,
 }
 
+fn yes() -> bool {
+    true
+}
+
 impl LogLine {
     /// The line a person reads.
     pub fn sentence(&self) -> String {
@@ -57,6 +72,7 @@ impl LogLine {
             Some(answer) => format!("answer {answer:.3}"),
             None => format!("vtc {vtc:.3}  vtm {vtm:.3}  mlm {mlm:.3}"),
         };
+        let losses = if self.finite { losses } else { "loss not finite".into() };
         format!(
             "{} {}/{}  {losses}  lr {:.1e}  {:.0} clips/s  data {:.0} %  {:.0} MB  ETA {}",
             self.stage_name,
@@ -115,8 +131,11 @@ impl Journal {
     /// # Errors
     /// The file exists and cannot be read.
     pub fn lines(&self) -> Result<Vec<LogLine>> {
-        match fs::read_to_string(&self.file) {
-            Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
+        match fs::read(&self.file) {
+            // The cut may go through a letter of several bytes.
+            Ok(bytes) => {
+                Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(e) => Err(Error::io(&self.file, &e)),
         }
@@ -138,7 +157,8 @@ mod tests {
             step,
             stage_step: step,
             stage_steps: 40,
-            stage_name: "order".into(),
+            stage_name: "ördnung".into(),
+            finite: true,
             eta_s: 71.6,
             ..LogLine::default()
         }
@@ -149,9 +169,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(folder.path(), 0).unwrap();
         [1, 10, 20, 30].iter().for_each(|&step| journal.add(&line(step)).unwrap());
-        let half = r#"{"stage":1,"st"#;
         let file = folder.path().join("metrics.jsonl");
-        fs::write(&file, fs::read_to_string(&file).unwrap() + half).unwrap();
+        let half = [fs::read(&file).unwrap().as_slice(), b"{\"stage\":1,\"stage_name\":\"\xc3"].concat();
+        fs::write(&file, half).unwrap();
         let resumed = Journal::open(folder.path(), 20).unwrap();
         let steps: Vec<usize> = resumed.lines().unwrap().iter().map(|line| line.step).collect();
         assert_eq!(steps, [1, 10, 20]);
@@ -160,8 +180,11 @@ mod tests {
     #[test]
     fn people_read_a_line() {
         let sentence = line(7).sentence();
-        assert!(sentence.starts_with("order 7/40  vtc 0.000") && sentence.ends_with("ETA 1:12"), "{sentence}");
+        assert!(sentence.starts_with("ördnung 7/40  vtc 0.000") && sentence.ends_with("ETA 1:12"), "{sentence}");
         assert_eq!(clock(3723.0), "1:02:03");
+        let lost = LogLine { finite: false, ..line(7) };
+        assert!(lost.sentence().contains("loss not finite"), "{}", lost.sentence());
+        assert_eq!(serde_json::from_str::<LogLine>(&to_line(&lost).unwrap()).unwrap(), lost);
     }
 
     #[test]

@@ -3,15 +3,15 @@
 //! neither checkpoint nor stop in the middle of an epoch.
 
 use super::expand::trainable;
-use super::input::{StepInput, StepKey, StepOutput};
+use super::input::{StepInput, StepOutput};
 use super::journal::{Journal, LogLine, Losses};
+use super::parallel::{Helper, Member, Team, Window, Worker, help};
 use super::progress::{LogMetric, Progress, Sentence};
-use super::{Accumulator, AdamW, Checkpoints, RunState, WarmupCosine};
+use super::{AdamW, Checkpoints, Feed, RunState, WarmupCosine};
 use crate::backend::TrainBackend;
 use crate::profile::peak_memory_mb;
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
-use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 use burn_train::metric::store::{EpochSummary, Split};
 use burn_train::metric::{MetricDefinition, NumericEntry};
@@ -61,8 +61,11 @@ pub struct StagePlan {
     pub stop_at: usize,
     /// Micro-batches per optimizer step.
     pub accumulate: usize,
-    /// Micro-batches in one pass over the data: an accumulation never reaches into the next pass.
+    /// Micro-batches in one pass over the data, each counted once for all workers: an accumulation never reaches into
+    /// the next pass.
     pub batches_per_epoch: usize,
+    /// Take contrastive negatives from all workers' batches, not from a worker's own alone.
+    pub global_negatives: bool,
     /// Learning rates.
     pub schedule: WarmupCosine,
     /// Seconds between checkpoints.
@@ -76,6 +79,11 @@ impl StagePlan {
     pub fn micro_batches(&self, batch: usize) -> usize {
         let left = self.batches_per_epoch - batch % self.batches_per_epoch;
         self.accumulate.min(left)
+    }
+
+    /// The schedule after `taken` steps.
+    pub fn schedule_after(&self, taken: usize) -> WarmupCosine {
+        WarmupCosine { taken, ..self.schedule }
     }
 }
 
@@ -99,24 +107,28 @@ pub struct StageOutcome<M> {
     pub state: RunState,
 }
 
-/// Trains one stage from `state` on and returns the model and the state after it.
+/// Trains one stage from `state` on and returns the model and the state after it. There is a worker per feed, on the
+/// feed's device; the first one is that of `model` and `optimizer`.
 ///
 /// # Errors
-/// A batch that cannot be read, a full disk, losses that stay non-finite, or an interruption (after saving).
+/// A batch that cannot be read, a full disk, losses that stay non-finite, a worker that failed, or an interruption
+/// (after saving).
 pub fn train_stage<B: TrainBackend, M: Trainee<B>>(
     plan: StagePlan,
     desk: StageDesk,
     state: RunState,
     model: M,
     optimizer: AdamW<B>,
-    loader: TrainLoader<Components<B, M>>,
+    feeds: Vec<Feed<B>>,
 ) -> Result<StageOutcome<M::InnerModule>> {
-    let schedule = WarmupCosine { taken: state.step, ..plan.schedule };
-    let device = model.devices().into_iter().next().unwrap_or_default();
-    let learner = Learner::new(trainable(model), optimizer.clone(), schedule);
+    let learner = Learner::new(trainable(model), optimizer.clone(), plan.schedule_after(state.step));
     let interrupter = desk.interrupter.clone();
-    let strategy =
-        Arc::new(StageLoop { plan, desk, device, optimizer, state: Mutex::new(state), failure: Mutex::new(None) });
+    let Some(loader) = feeds.first().cloned().map(|first| Arc::new(first) as TrainLoader<Components<B, M>>) else {
+        unreachable!("a stage has at least one worker");
+    };
+    let devices = feeds.iter().map(|feed| feed.device().clone()).collect();
+    let state = Mutex::new(state);
+    let strategy = Arc::new(StageLoop { plan, desk, devices, feeds, optimizer, state, failure: Mutex::new(None) });
     let mut training = SupervisedTraining::new(".", loader, Arc::new(NoValidation))
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
         .with_application_logger(None)
@@ -130,6 +142,10 @@ pub fn train_stage<B: TrainBackend, M: Trainee<B>>(
         training = training.renderer(Progress::default());
     }
     let result = training.launch(learner);
+    // The data's own error says more than that it ended.
+    if let Some(error) = strategy.feeds.iter().find_map(Feed::take_failure) {
+        return Err(error);
+    }
     match strategy.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(error) => Err(error),
         None => Ok(StageOutcome { model: result.model, state: lock(&strategy.state).clone() }),
@@ -140,27 +156,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct StageLoop<B: AutodiffBackend> {
+struct StageLoop<B: TrainBackend> {
     plan: StagePlan,
     desk: StageDesk,
-    device: B::Device,
+    devices: Vec<B::Device>,
+    feeds: Vec<Feed<B>>,
     optimizer: AdamW<B>,
     state: Mutex<RunState>,
     failure: Mutex<Option<Error>>,
-}
-
-/// Time and clips since the last logged step.
-struct Window {
-    since: Instant,
-    clips: usize,
-    waited: f64,
-    steps: usize,
-}
-
-impl Window {
-    fn new() -> Self {
-        Self { since: Instant::now(), clips: 0, waited: 0.0, steps: 0 }
-    }
 }
 
 impl<B: TrainBackend, M: Trainee<B>> SupervisedLearningStrategy<Components<B, M>> for StageLoop<B> {
@@ -173,26 +176,50 @@ impl<B: TrainBackend, M: Trainee<B>> SupervisedLearningStrategy<Components<B, M>
         _starting_epoch: usize,
     ) -> (M, SupervisedTrainingEventProcessor<Components<B, M>>) {
         let mut events = components.event_processor;
-        if let Err(error) = self.steps(&mut learner, &train, &mut events) {
-            *lock(&self.failure) = Some(error);
-        }
+        let team = Team::new(self.devices.len());
+        std::thread::scope(|scope| {
+            for (rank, feed) in self.feeds.iter().enumerate().skip(1) {
+                let (member, model, optimizer) = (team.member(rank), learner.model(), self.optimizer.clone());
+                let start = Helper { model, optimizer, state: lock(&self.state).clone(), feed: feed.clone() };
+                scope.spawn(move || help::<B, M>(&self.plan, &member, &self.devices, start));
+            }
+            // Also when this worker panics: the scope waits for the others, who wait for it.
+            let _end = EndOfTeam(&team);
+            let result = self.steps(team.member(0), &mut learner, &train, &mut events);
+            team.dissolve(result.err());
+        });
+        *lock(&self.failure) = team.take_failure();
         (learner.model(), events)
     }
 }
 
+struct EndOfTeam<'a>(&'a Team);
+
+impl Drop for EndOfTeam<'_> {
+    fn drop(&mut self) {
+        self.0.dissolve(None);
+    }
+}
+
 impl<B: TrainBackend> StageLoop<B> {
+    /// The life of worker 0.
     fn steps<M: Trainee<B>>(
         &self,
+        member: Member,
         learner: &mut Learner<Components<B, M>>,
         loader: &TrainLoader<Components<B, M>>,
         events: &mut SupervisedTrainingEventProcessor<Components<B, M>>,
     ) -> Result<()> {
+        // The helpers copy model and optimizer before the first step changes them.
+        member.exchange(())?;
+        let worker = Worker::new(member, &self.devices, self.optimizer.clone(), self.plan.global_negatives);
         let mut batches = loader.iter();
         let mut state = lock(&self.state);
         let (started, seconds, run_seconds) = (Instant::now(), state.seconds, state.run_seconds);
         let (mut window, mut saved) = (Window::new(), Instant::now());
         while state.step < self.plan.stop_at {
-            let output = self.one_step(learner, &mut state, &mut window, &mut || batches.next())?;
+            let next = &mut || batches.next();
+            let output = worker.step(&self.plan, learner, &mut state, &mut window, next)?;
             state.seconds = seconds + started.elapsed().as_secs_f64();
             state.run_seconds = run_seconds + started.elapsed().as_secs_f64();
             if self.is_logged(state.step) {
@@ -225,47 +252,6 @@ impl<B: TrainBackend> StageLoop<B> {
         step == 1 || step.is_multiple_of(LOG_EVERY) || step == self.plan.stop_at
     }
 
-    fn one_step<M: Trainee<B>>(
-        &self,
-        learner: &mut Learner<Components<B, M>>,
-        state: &mut RunState,
-        window: &mut Window,
-        next: &mut dyn FnMut() -> Option<StepInput<B>>,
-    ) -> Result<StepOutput<B::InnerBackend>> {
-        let mut gradients = Accumulator::default();
-        let mut sum: Option<[Tensor<B::InnerBackend, 1>; 2]> = None;
-        for _ in 0..self.plan.micro_batches(state.batches) {
-            let Some(mut input) = next() else { break };
-            input.key = StepKey { seed: state.seed, stage: state.stage, batch: state.batches };
-            window.clips += input.batch.host.len();
-            window.waited += input.batch.host.wait_seconds;
-            state.batches += 1;
-            // Burn's dropout draws from the backend's own generator: reseeded here, it too depends on the step alone.
-            B::seed(&self.device, input.key.seed("backend"));
-            let output = learner.train_step(input);
-            gradients.add::<B, M>(&learner.model(), output.grads);
-            let StepOutput { losses, total, .. } = output.item;
-            sum = Some(match sum.take() {
-                None => [losses, total],
-                Some([l, t]) => [l + losses, t + total],
-            });
-        }
-        let count = gradients.count().max(1) as f64;
-        let (Some([losses, total]), Some(mean)) = (sum, gradients.mean::<B, M>(&learner.model())) else {
-            return Err(Error::Training {
-                problem: format!("the data ended before step {}", state.step + 1),
-                remedy: "report this as a bug".into(),
-            });
-        };
-        learner.lr_step();
-        self.optimizer.observe_loss(total.clone());
-        learner.optimizer_step(mean);
-        state.step += 1;
-        state.global_step += 1;
-        window.steps += 1;
-        Ok(StepOutput { losses: losses.div_scalar(count), total: total.div_scalar(count), line: LogLine::default() })
-    }
-
     /// Reads the losses back, writes the line, and looks at the skipped steps.
     fn log(
         &self,
@@ -280,6 +266,8 @@ impl<B: TrainBackend> StageLoop<B> {
             Ok(&[answer]) => Losses { answer: Some(answer), ..Losses::default() },
             _ => Losses::default(),
         };
+        let finite = losses.is_finite();
+        let losses = if finite { losses } else { state.losses };
         let elapsed = window.since.elapsed().as_secs_f64().max(1e-9);
         let left = (self.plan.steps - state.step) as f64;
         let line = LogLine {
@@ -289,6 +277,7 @@ impl<B: TrainBackend> StageLoop<B> {
             stage_step: state.step,
             stage_steps: self.plan.steps,
             losses,
+            finite,
             lr,
             clips_per_s: window.clips as f64 / elapsed,
             data_wait_share: (window.waited / elapsed).min(1.0),
@@ -306,10 +295,10 @@ impl<B: TrainBackend> StageLoop<B> {
         let skipped = self.optimizer.state().flag.read();
         if skipped.total > state.skipped.total {
             let new = skipped.total - state.skipped.total;
-            eprintln!(
+            crate::terminal::note(format!(
                 "warning: the loss or a gradient was not finite: {new} update(s) skipped, the last at step {} of stage `{}`",
                 skipped.last, self.plan.name
-            );
+            ));
         }
         state.skipped = skipped;
         if skipped.streak < MAX_STREAK {

@@ -1,20 +1,25 @@
 //! A curriculum of stages, driven by burn-train's learner.
 
 mod accumulate;
+mod alone;
 mod baselines;
 mod checkpoint;
 mod expand;
 mod feed;
 mod finetune;
+mod fits;
 mod flag;
 mod frame_mean;
 mod gallery;
 mod input;
 mod journal;
 mod learner;
+#[cfg(all(test, feature = "flex"))]
+mod mixed_precision;
 mod optimizer;
 mod out;
 mod page;
+pub mod parallel;
 mod progress;
 mod report;
 mod run;
@@ -26,8 +31,11 @@ mod step;
 #[cfg(test)]
 mod toy;
 mod validate;
+#[cfg(all(test, feature = "wgpu", feature = "ndarray"))]
+mod wgpu_tests;
 
 pub use accumulate::Accumulator;
+pub use alone::{steps_for, train_alone, training_flops};
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
 pub use expand::{FreshStart, expand, fresh_start, trainable};
 pub use feed::Feed;
@@ -43,8 +51,8 @@ pub use out::{StopSignal, place};
 pub use page::table;
 pub use progress::{LogMetric, Progress, Sentence};
 pub use report::{ProbeScore, Probes, Report, ReportCeilings, Scores, StageReport};
-pub use run::{RunOptions, pretrain};
+pub use run::{RunOptions, measure, pretrain};
 pub use schedule::WarmupCosine;
 pub use source::Source;
 pub use start::FirstWeights;
-pub use validate::{Encodes, FrameOrder, Validator};
+pub use validate::{Encodes, Validator};

@@ -133,7 +133,7 @@ impl MetricsRendererTraining for Progress {
 
     fn on_train_end(&mut self, _summary: Option<burn_train::LearnerSummary>) -> Result<(), Box<dyn std::error::Error>> {
         if self.terminal {
-            println!();
+            crate::terminal::say("");
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use super::journal::Losses;
 use crate::data::Unreadable;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// R@1 ceilings of observers that see less than a clip shows, percent. On data of one's own only chance is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,7 +116,7 @@ pub struct Report {
     pub preset: String,
     /// Seed of the run.
     pub seed: u64,
-    /// cuda, wgpu, flex or ndarray.
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray.
     pub backend: String,
     /// One entry per stage trained.
     pub stages: Vec<StageReport>,
@@ -128,4 +130,56 @@ pub struct Report {
     pub final_losses: Losses,
     /// Videos that could not be read and were replaced.
     pub unreadable: Vec<Unreadable>,
+}
+
+impl Report {
+    /// The report as scripts read it: every figure of a stage is there and is a number. Those that the data cannot
+    /// tell are 0, ceilings that are not known 100, and `not_measured` lists both.
+    ///
+    /// # Errors
+    /// None; the figures are plain numbers.
+    pub fn to_json(&self) -> Result<Value> {
+        let fault = |error: serde_json::Error| Error::Fault(error.to_string());
+        let mut report = serde_json::to_value(self).map_err(fault)?;
+        for list in ["stages", "baselines"] {
+            report[list].as_array_mut().into_iter().flatten().for_each(complete);
+        }
+        Ok(report)
+    }
+}
+
+/// Figures that only some data can tell.
+const OPTIONAL: [&str; 4] = ["r1_seen", "r1_unseen", "twin_accuracy", "mlm_direction_accuracy"];
+/// Ceilings that are enumerated for `shapes`.
+const CEILINGS: [&str; 3] = ["static", "unordered", "ordered"];
+
+fn complete(stage: &mut Value) {
+    let mut absent = Vec::new();
+    for name in OPTIONAL.into_iter().filter(|name| stage[*name].is_null()).collect::<Vec<_>>() {
+        stage[name] = 0.0.into();
+        absent.push(name.to_owned());
+    }
+    for name in CEILINGS.into_iter().filter(|name| stage["ceilings"][*name].is_null()).collect::<Vec<_>>() {
+        stage["ceilings"][name] = 100.0.into();
+        absent.push(format!("ceilings.{name}"));
+    }
+    stage["not_measured"] = absent.into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_find_every_figure_as_a_number() {
+        let known = Scores { twin_accuracy: Some(91.5), ..Scores::default() };
+        let stages = vec![StageReport { scores: known, ..StageReport::default() }];
+        let json = Report { stages, ..Report::default() }.to_json().unwrap();
+        let stage = &json["stages"][0];
+        let absent = ["r1_seen", "r1_unseen", "mlm_direction_accuracy"].map(|name| stage[name].as_f64());
+        assert_eq!((stage["twin_accuracy"].as_f64(), absent), (Some(91.5), [Some(0.0); 3]));
+        assert_eq!(stage["ceilings"]["unordered"].as_f64(), Some(100.0));
+        assert_eq!(stage["not_measured"].as_array().unwrap().len(), 6);
+        assert!(!json.to_string().contains("null"), "{json}");
+    }
 }

@@ -1,6 +1,7 @@
 //! A whole run: stage after stage, validation after each, everything written where it can be resumed.
 
 use super::baselines;
+use super::fits;
 use super::journal::Journal;
 use super::report::{Report, StageReport};
 use super::validate::Encodes;
@@ -9,17 +10,18 @@ use super::{
     Validator, WarmupCosine, expand, page, train_stage, write_json,
 };
 use crate::backend::{SvittBackend, TrainBackend};
-use crate::config::{LossWeights, ModelConfig, Preset, Stage};
+use crate::config::{LossWeights, ModelConfig, Precision, Preset, Stage};
 use crate::data::Loader;
+use crate::guard::within_memory;
 use crate::loss::MaskRules;
 use crate::model::{Objective, Svitt};
 use crate::profile::{Convention, Profile, peak_memory_mb};
+use crate::terminal::{note, say};
 use crate::weights::{self, CheckpointInfo, CurriculumPosition, Part, Vocabulary};
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// What the command line says of a run.
@@ -47,39 +49,64 @@ pub struct RunOptions {
     pub checkpoint_seconds: f64,
     /// Optimizer steps between checkpoints, or none.
     pub checkpoint_steps: Option<usize>,
+    /// What the model is computed with in training; what is measured and saved is f32.
+    pub precision: Precision,
+    /// Take contrastive negatives from the batches of all devices.
+    pub global_negatives: bool,
     /// How the run is told to stop.
     pub stop: StopSignal,
 }
 
 impl RunOptions {
     /// A digest of all that a resumed run must share with the run it continues.
-    fn fingerprint(&self) -> Result<String> {
-        let preset = serde_json::to_string(&self.preset)
+    fn fingerprint(&self, workers: usize) -> Result<String> {
+        let mut preset = self.preset.clone();
+        // What is only said about a run may be reworded.
+        (preset.description, preset.command, preset.expected) = Default::default();
+        let preset = serde_json::to_string(&preset)
             .map_err(|e| Error::setting("--preset", e.to_string(), "report this as a bug"))?;
         let mut hash = Sha256::new();
         hash.update(preset);
         hash.update(self.seed.to_le_bytes());
         self.inputs.iter().for_each(|input| hash.update(input));
         hash.update(self.source.tokenizer.sha256());
+        hash.update(self.source.digest());
+        if !self.precision.is_f32() {
+            hash.update(self.precision.name());
+        }
+        if workers > 1 {
+            hash.update(format!("{workers} workers, global negatives: {}", self.global_negatives));
+        }
         Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
-/// Runs all stages of `options` and returns the report, which is also on disk. `first` makes the weights of the first
-/// stage.
+/// Runs all stages of `options` with a worker on each of `devices` and returns the report, which is also on disk. `first`
+/// makes the weights of the first stage, on the first device.
 ///
 /// # Errors
 /// Settings that cannot work, data that cannot be read, a full disk, losses that stay non-finite, an interruption.
 pub fn pretrain<B: TrainBackend>(
     options: &RunOptions,
-    device: &B::Device,
+    devices: &[B::Device],
     first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
 ) -> Result<Report> {
+    let Some(device) = devices.first() else {
+        return Err(Error::setting("--devices", "is 0", "use 1 or more"));
+    };
+    if options.baselines && devices.len() > 1 {
+        let problem = "trains its models on one device, and their compute would not be equal";
+        return Err(Error::setting("--baselines", problem, "leave out --devices"));
+    }
     let base = options.preset.model.model(1, options.source.tokenizer.vocab_size());
-    options.preset.curriculum().validate(&base)?;
-    let (mut run, model) = Run::<B>::begin(options, base, device, first)?;
+    options.preset.validate(&base)?;
+    fits::check(options, &base, devices.len())?;
+    if options.baselines {
+        baselines::check(options, &base)?;
+    }
+    let (mut run, model) = Run::<B>::begin(options, base, devices, first)?;
     run.stages(model)?;
-    let mut report = run.report(Vec::new())?;
+    let mut report = run.report(baselines::earlier(&options.out))?;
     if options.baselines && run.partial.is_none() {
         report = run.report(baselines::train::<B>(options, &run.base, device)?)?;
     }
@@ -90,7 +117,8 @@ pub fn pretrain<B: TrainBackend>(
 struct Run<'a, B: TrainBackend> {
     options: &'a RunOptions,
     base: ModelConfig,
-    device: &'a B::Device,
+    /// One per worker; what is not training happens on the first.
+    devices: &'a [B::Device],
     journal: Journal,
     checkpoints: Checkpoints,
     state: RunState,
@@ -98,7 +126,6 @@ struct Run<'a, B: TrainBackend> {
     optimizer: Option<AdamWState<B::InnerBackend>>,
     /// The stage that `--max-steps` ended early.
     partial: Option<StageReport>,
-    unreadable: Vec<crate::data::Unreadable>,
     /// Seconds of the runs this one resumes.
     before: f64,
     since: Instant,
@@ -109,18 +136,18 @@ impl<'a, B: TrainBackend> Run<'a, B> {
     fn begin(
         options: &'a RunOptions,
         base: ModelConfig,
-        device: &'a B::Device,
+        devices: &'a [B::Device],
         first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
     ) -> Result<(Self, Svitt<B::InnerBackend>)> {
         let checkpoints = Checkpoints::of(&options.out);
-        let fingerprint = options.fingerprint()?;
+        let (fingerprint, device) = (options.fingerprint(devices.len())?, &devices[0]);
         let found = if options.resume { checkpoints.newest()? } else { None };
         let stages = &options.preset.stages;
         let config = |stage: usize| stages[stage.min(stages.len() - 1)].model(&base);
         let (state, model, optimizer) = match found {
             Some((state, saved)) => {
                 check_fingerprint(&state, &fingerprint, options)?;
-                eprintln!("resuming after step {} of the run", state.global_step);
+                note(format!("resuming after step {} of the run", state.global_step));
                 let model: Svitt<B::InnerBackend> =
                     saved.model(Svitt::new(&config(state.stage), 0, device)?, device)?;
                 let optimizer = saved.optimizer(&model, &state, device)?;
@@ -128,16 +155,15 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             }
             None => {
                 if options.resume {
-                    eprintln!("nothing was saved in {}: starting afresh", options.out.display());
+                    note(format!("nothing was saved in {}: starting afresh", options.out.display()));
                 }
                 (RunState { fingerprint, seed: options.seed, ..RunState::default() }, first(&config(0))?, None)
             }
         };
         let journal = Journal::open(&options.out, state.global_step)?;
-        let (unreadable, since, before) = (Vec::new(), Instant::now(), state.run_seconds);
+        let (since, before) = (Instant::now(), state.run_seconds);
         let partial = None;
-        let run =
-            Self { options, base, device, journal, checkpoints, state, optimizer, partial, unreadable, before, since };
+        let run = Self { options, base, devices, journal, checkpoints, state, optimizer, partial, before, since };
         Ok((run, model))
     }
 
@@ -152,7 +178,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             let (trained, plan) = self.train(stage, &config, model)?;
             let report = measure(self.options, stage, &config, &trained, &self.state)?;
             self.save_stage(&config, &trained)?;
-            println!("{}\n", page::table(std::slice::from_ref(&report)));
+            say(format!("{}\n", page::table(std::slice::from_ref(&report))));
             model = trained;
             if self.state.step < plan.steps {
                 self.partial = Some(report);
@@ -173,28 +199,31 @@ impl<'a, B: TrainBackend> Run<'a, B> {
         config: &ModelConfig,
         model: Svitt<B::InnerBackend>,
     ) -> Result<(Svitt<B::InnerBackend>, StagePlan)> {
-        let loader = self.options.source.loader(self.state.stage, stage, config)?;
+        let loader = self.options.source.loader(self.state.stage, stage, config, self.devices.len())?;
+        loader.remember(&self.state.unreadable);
         let plan = self.plan(stage, &loader);
         let settings = AdamWSettings::of(stage);
         let optimizer = match self.optimizer.take() {
             Some(state) => AdamW::<B>::resume(settings, state),
-            None => AdamW::<B>::new(settings, self.device),
+            None => AdamW::<B>::new(settings, &self.devices[0]),
         };
-        let feed = Feed::<B>::new(loader.clone(), self.state.batches, recipe(self.options), self.device)?;
+        let recipe = recipe(self.options, stage);
+        let feeds = Feed::<B>::shares(loader.clone(), self.state.batches, recipe, self.devices)?;
         let desk = StageDesk {
             journal: self.journal.clone(),
             checkpoints: self.checkpoints.clone(),
             interrupter: self.options.stop.interrupter.clone(),
         };
-        let model = Svitt::<B>::from_inner(model);
-        let outcome = train_stage(plan.clone(), desk, self.state.clone(), model, optimizer, Arc::new(feed.clone()));
-        self.unreadable = loader.unreadable();
-        if let Some(error) = feed.take_failure() {
-            return Err(error);
-        }
+        let model = Svitt::<B>::from_inner(model.with_precision(self.options.precision));
+        let state = self.state.clone();
+        let outcome = within_memory(
+            || train_stage(plan.clone(), desk, state, model, optimizer, feeds),
+            |said| fits::exhausted(&self.options.backend, &stage.name, stage.batch, said),
+        );
         let outcome = outcome?;
         self.state = outcome.state;
-        Ok((outcome.model, plan))
+        self.state.unreadable = loader.unreadable();
+        Ok((outcome.model.with_precision(Precision::F32), plan))
     }
 
     fn plan(&self, stage: &Stage, loader: &Loader) -> StagePlan {
@@ -207,6 +236,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             stop_at: steps.min(self.state.step.saturating_add(left)),
             accumulate: stage.accumulate,
             batches_per_epoch: loader.batches().max(1),
+            global_negatives: self.options.global_negatives,
             schedule: WarmupCosine {
                 peak: stage.learning_rate,
                 total: steps as f64,
@@ -246,6 +276,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             global_step: self.state.global_step,
             run_seconds: self.before + self.since.elapsed().as_secs_f64(),
             losses: self.state.losses,
+            unreadable: std::mem::take(&mut self.state.unreadable),
             finished,
             ..RunState::default()
         };
@@ -265,16 +296,16 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             seconds: self.before + self.since.elapsed().as_secs_f64(),
             peak_memory_mb: peak_memory_mb(),
             final_losses: self.state.losses,
-            unreadable: self.unreadable.clone(),
+            unreadable: self.state.unreadable.clone(),
         };
-        write_json(&self.options.out.join("report.json"), &report)?;
+        write_json(&self.options.out.join("report.json"), &report.to_json()?)?;
         page::write(&self.options.out.join("report.html"), &report, &self.journal.lines()?)?;
         Ok(report)
     }
 }
 
 /// Losses and masking of a run.
-pub(super) fn recipe(options: &RunOptions) -> Recipe {
+pub(super) fn recipe(options: &RunOptions, stage: &Stage) -> Recipe {
     let (tokenizer, preset) = (&options.source.tokenizer, &options.preset);
     let special = tokenizer.special();
     let masking = MaskRules {
@@ -286,11 +317,14 @@ pub(super) fn recipe(options: &RunOptions) -> Recipe {
     };
     let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
     let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
-    Recipe { objective, masking: Some(masking), ..Recipe::default() }
+    Recipe { objective, keep_range: stage.keep_range, masking: Some(masking), ..Recipe::default() }
 }
 
 /// The row of the report for `model`, trained as `stage` says up to `state`.
-pub(super) fn measure<B: SvittBackend>(
+///
+/// # Errors
+/// Clips of another size or length than the model's.
+pub fn measure<B: SvittBackend>(
     options: &RunOptions,
     stage: &Stage,
     config: &ModelConfig,
@@ -321,7 +355,8 @@ fn check_fingerprint(state: &RunState, fingerprint: &str, options: &RunOptions) 
     if state.fingerprint == fingerprint {
         return Ok(());
     }
-    let problem = format!("the run in {} was made with other stages, data or seed", options.out.display());
+    let problem =
+        format!("the run in {} was made with other stages, data, seed or number of devices", options.out.display());
     Err(Error::setting("--resume", problem, "repeat the command it was started with, or give another --out"))
 }
 

@@ -6,8 +6,10 @@ use crate::data::loader::{Loader, LoaderOptions, TextCollate};
 use crate::data::shapes::{Preset as ShapesPreset, ShapesConfig, ShapesDataset, Split, vocab};
 use crate::data::{ClipSettings, EpochDataset, Manifest, ManifestOptions, Record, VideoDataset};
 use crate::rng::key;
+use crate::terminal::note;
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,14 +66,35 @@ impl Source {
     /// Annotations or a vocabulary that cannot be read.
     pub fn videos(preset: &Preset, annotations: &Path, media: &Path, vocab: Option<&Path>, seed: u64) -> Result<Self> {
         let manifest = Manifest::read_any(annotations, &ManifestOptions::default())?;
-        manifest.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        manifest.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
         let records = manifest.records;
         let tokenizer = match vocab {
             Some(path) => Tokenizer::read(path)?,
             None => Tokenizer::new(Vocabulary::from_captions(records.iter().flat_map(|r| &r.captions), WORDS))?,
         };
+        warn_of_cut_captions(&tokenizer, &records, preset.text_tokens);
         let kind = Kind::Videos { records, media: media.to_path_buf() };
         Ok(Self { tokenizer: Arc::new(tokenizer), kind, text_tokens: preset.text_tokens, flip: preset.flip, seed })
+    }
+
+    /// Records of the annotations; none for the endless `shapes`.
+    pub fn records(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Shapes(_) => None,
+            Kind::Videos { records, .. } => Some(records.len()),
+        }
+    }
+
+    /// A digest of what the annotations say: a run is not continued on other records.
+    pub fn digest(&self) -> Vec<u8> {
+        match &self.kind {
+            Kind::Shapes(_) => Vec::new(),
+            Kind::Videos { records, .. } => {
+                let mut hash = Sha256::new();
+                records.iter().for_each(|record| hash.update(format!("{record:?}")));
+                hash.finalize().to_vec()
+            }
+        }
     }
 
     /// Whether this is the `shapes` benchmark.
@@ -92,17 +115,18 @@ impl Source {
         }
     }
 
-    /// The training batches of stage number `stage`.
+    /// The training batches of stage number `stage` for `workers` workers: each batch is theirs together, and holds
+    /// the stage's for every one of them.
     ///
     /// # Errors
-    /// Clips that cannot be used at all, or settings that do not fit together.
-    pub fn loader(&self, stage: usize, settings: &Stage, model: &ModelConfig) -> Result<Loader> {
+    /// Clips that cannot be used at all or are fewer than workers, or settings that do not fit together.
+    pub fn loader(&self, stage: usize, settings: &Stage, model: &ModelConfig, workers: usize) -> Result<Loader> {
         let (frames, size) = (settings.frames, model.video.image_size);
         let seed = key(self.seed, &[stage as u64]);
         let dataset: Arc<dyn EpochDataset> = match &self.kind {
             Kind::Shapes(config) => {
                 let items = match settings.length {
-                    Span::Steps(steps) => steps * settings.batch * settings.accumulate,
+                    Span::Steps(steps) => steps * settings.batch * workers * settings.accumulate,
                     Span::Epochs(_) => SHAPES_EPOCH,
                 };
                 let config = ShapesConfig { segments: settings.segments.clone(), ..(**config).clone() };
@@ -114,10 +138,17 @@ impl Source {
                 Arc::new(VideoDataset::new(records.clone(), media, clips)?)
             }
         };
-        dataset.left_out().iter().for_each(|left| eprintln!("warning: {}: {}; left out", left.media, left.reason));
+        dataset.left_out().iter().for_each(|left| note(format!("warning: {}: {}; left out", left.media, left.reason)));
         let collate = TextCollate::new(self.tokenizer.clone(), self.text_tokens, frames, size);
+        // A small data set shrinks the batch, to one that workers can share equally.
+        let clips = dataset.len();
+        if (1..workers).contains(&clips) {
+            let problem = format!("{workers} workers cannot share {clips} clip(s)");
+            return Err(Error::setting("--devices", problem, format!("use --devices {clips}")));
+        }
+        let each = settings.batch.min((clips / workers).max(1));
         let row = if self.is_shapes() { settings.clips_per_object } else { 1 };
-        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(settings.batch, seed).with_rows(row))
+        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(each * workers, seed).with_rows(row))
     }
 
     /// What stages of `frames` frames are measured on.
@@ -132,6 +163,23 @@ impl Source {
                 Ok(ValidationSet::videos(&clips, frames, size))
             }
         }
+    }
+}
+
+/// Captions whose length is looked at before a run: a second's work.
+const LOOKED_AT: usize = 20_000;
+
+/// Says how many captions will not be read to their end. Long ones are common, and cut as published.
+fn warn_of_cut_captions(tokenizer: &Tokenizer, records: &[Record], text_tokens: usize) {
+    let long = |caption: &String| tokenizer.encode(caption, text_tokens).too_long;
+    let all = records.iter().flat_map(|record| record.captions.iter().map(move |caption| (record, caption)));
+    let mut cut = all.take(LOOKED_AT).filter(|(_, caption)| long(caption));
+    if let Some((first, _)) = cut.next() {
+        let (count, media) = (1 + cut.count(), &first.media);
+        note(format!(
+            "warning: {count} of the first {LOOKED_AT} captions, such as that of `{media}`, are longer than {text_tokens} tokens and are cut; \
+             shorten them or raise `text_tokens` in the preset"
+        ));
     }
 }
 

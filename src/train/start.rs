@@ -57,6 +57,6 @@ fn converted() -> MatchOptions {
 
 fn part_of<B: SvittBackend>(model: Svitt<B>, file: &Path, config: &ModelConfig, part: Part) -> Result<Svitt<B>> {
     let (model, report) = initialise(model, config, file, part)?;
-    eprintln!("{}: {} tensors taken over", file.display(), report.applied.len());
+    crate::terminal::note(format!("{}: {} tensors taken over", file.display(), report.applied.len()));
     Ok(model)
 }

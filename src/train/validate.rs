@@ -6,12 +6,12 @@ use crate::Result;
 use crate::backend::SvittBackend;
 use crate::data::Item;
 use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k, twin_scores};
+use crate::eval::{FrameOrder, rearranged};
 use crate::model::{EncodedText, Svitt, VideoDraws, VideoTokens};
-use crate::rng::Rng;
 use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
 
-/// Seed of block graphs and shuffles in validation: the same in every stage and run.
+/// Seed of block graphs in validation: the same in every stage and run.
 const SEED: u64 = 2023;
 
 /// Clips or texts per forward pass.
@@ -19,48 +19,6 @@ const BATCH: usize = 48;
 
 /// Text-video pairs per forward pass of the fusion encoder.
 const PAIRS: usize = 1024;
-
-/// What the frames of a clip are turned into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameOrder {
-    /// As they are.
-    Forward,
-    /// Backwards.
-    Reverse,
-    /// In an order drawn per clip, never the right one.
-    Shuffle,
-    /// The first one over and over.
-    Freeze,
-}
-
-impl FrameOrder {
-    /// Which frame of clip `clip` stands at each of `frames` places.
-    pub fn indices(self, frames: usize, clip: usize) -> Vec<usize> {
-        let forward: Vec<usize> = (0..frames).collect();
-        match self {
-            Self::Forward => forward,
-            Self::Reverse => forward.into_iter().rev().collect(),
-            Self::Freeze => vec![0; frames],
-            Self::Shuffle => {
-                let mut rng = Rng::new(SEED, &[clip as u64]);
-                let mut order = forward.clone();
-                while order == forward && frames > 1 {
-                    rng.shuffle(&mut order);
-                }
-                order
-            }
-        }
-    }
-
-    fn apply(self, item: &Item, frames: usize) -> Vec<f32> {
-        let frame = item.frames.len() / frames.max(1);
-        self.indices(frames, item.index)
-            .into_iter()
-            .flat_map(|t| &item.frames[t * frame..(t + 1) * frame])
-            .copied()
-            .collect()
-    }
-}
 
 /// What validation needs of a model.
 pub trait Encodes<B: SvittBackend> {
@@ -117,7 +75,7 @@ impl<B: SvittBackend> Validator<'_, B> {
         let (set, truths) = (self.set, self.set.truths());
         let captions: Vec<&str> = set.items.iter().map(|item| item.caption.as_str()).collect();
         let texts = self.texts(&captions);
-        let (clips, embeds) = self.clips(FrameOrder::Forward, true)?;
+        let (clips, embeds) = self.clips(FrameOrder::None, true)?;
         let words = host(texts.encoded.feature.clone());
         let width = texts.encoded.feature.dims()[1];
         let forward = rank_features(&words, &clips, width, &truths);
@@ -165,9 +123,11 @@ impl<B: SvittBackend> Validator<'_, B> {
     /// Features `[clips · e]` of all clips in `order`, and what cross-attention sees of them if asked for.
     fn clips(&self, order: FrameOrder, keep_embeds: bool) -> Result<(Vec<f32>, Vec<Tensor<B, 3>>)> {
         let (mut features, mut embeds) = (Vec::new(), Vec::new());
+        let frames = self.set.frames;
+        let arranged = |item: &Item| rearranged(&item.frames, frames, order.indices(frames, item.index));
         for items in self.set.items.chunks(BATCH) {
-            let pixels: Vec<f32> = items.iter().flat_map(|item| order.apply(item, self.set.frames)).collect();
-            let shape = [items.len(), self.set.frames, 3, self.size, self.size];
+            let pixels: Vec<f32> = items.iter().flat_map(&arranged).collect();
+            let shape = [items.len(), frames, 3, self.size, self.size];
             let video = Tensor::<B, 5>::from_data(TensorData::new(pixels, shape), &self.device());
             let (feature, seen) = self.model.encode(video, &VideoDraws::evaluation(SEED))?;
             features.extend(host(feature));
@@ -298,27 +258,4 @@ fn host<B: SvittBackend>(tensor: Tensor<B, 2>) -> Vec<f32> {
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frame_orders_are_what_they_say() {
-        assert_eq!(FrameOrder::Reverse.indices(5, 0), [4, 3, 2, 1, 0]);
-        assert_eq!(FrameOrder::Freeze.indices(3, 9), [0, 0, 0]);
-        for clip in 0..40 {
-            let mut order = FrameOrder::Shuffle.indices(4, clip);
-            assert_ne!(order, [0, 1, 2, 3]);
-            order.sort_unstable();
-            assert_eq!(order, [0, 1, 2, 3]);
-        }
-        let item = Item { frames: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], ..item() };
-        assert_eq!(FrameOrder::Reverse.apply(&item, 3), [5.0, 6.0, 3.0, 4.0, 1.0, 2.0]);
-    }
-
-    fn item() -> Item {
-        Item { frames: vec![], caption: String::new(), identity: 0, index: 0, media: String::new() }
-    }
 }

@@ -17,6 +17,7 @@ mod reader;
 mod resize;
 mod sampling;
 mod sniff;
+mod speed;
 mod transform;
 
 pub use clip::{Clip, ClipRequest, read_clip};
@@ -29,4 +30,5 @@ pub use reader::{ReaderKind, ReaderOptions, VideoReader};
 pub use resize::{Bicubic, CropBox, Resizer};
 pub use sampling::{FrameSampling, clips, intervals, window};
 pub use sniff::needs_ffmpeg;
+pub use speed::DecodeSpeed;
 pub use transform::{Transform, View};

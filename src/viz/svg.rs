@@ -17,6 +17,10 @@ const MOST_POINTS: usize = 1200;
 const DOTTED: usize = 12;
 /// Entries of a legend in one row.
 const LEGEND: usize = 3;
+/// What a page's style sheet says of charts, for a file without a page.
+const STYLE: &str = "text{fill:#1b1b1b;font:12px system-ui,sans-serif}.title{font-weight:600;font-size:14px}\
+.grid{stroke:#8884;fill:none}.axis{stroke:#1b1b1b;fill:none}.rule{stroke:#1b1b1b;stroke-dasharray:4 4;fill:none}\
+.line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}";
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +118,14 @@ impl Chart {
     /// Whether nothing finite was added.
     pub fn is_empty(&self) -> bool {
         !self.series.iter().flat_map(|series| &series.points).any(finite)
+    }
+
+    /// The chart as a file of its own, with the size and the colours that a page would give it.
+    pub fn file(&self) -> String {
+        let styled = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" class=\"chart\"");
+        let svg = self.svg().replacen("<svg class=\"chart\"", &styled, 1);
+        let (head, rest) = svg.split_once('\n').unwrap_or((&svg, ""));
+        format!("{head}\n<style>{STYLE}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{rest}")
     }
 
     /// The chart as an `<svg>` element. A single series needs no legend: the title says what it is.

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// The commands of `svitt`, told apart here so that a typing error costs no build.
-const COMMANDS: [&str; 8] = ["eval", "finetune", "parity", "profile", "bench", "import", "data", "visualize"];
+const COMMANDS: [&str; 10] =
+    ["eval", "finetune", "parity", "profile", "bench", "import", "data", "visualize", "fuzz", "faults"];
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
@@ -35,24 +36,45 @@ fn run(args: &[OsString]) -> Result<u8, String> {
         Some(command) if COMMANDS.contains(&command) => {}
         Some(other) => return Err(format!("`{other}` is not a command; use one of {list}")),
     }
-    let status =
-        cargo(args).status().map_err(|e| format!("cargo does not start ({e}); install Rust from rustup.rs"))?;
+    let start = |mut cargo: Command| {
+        cargo.status().map_err(|e| format!("cargo does not start ({e}); install Rust from rustup.rs"))
+    };
+    if args.first().is_some_and(|first| first == "faults") {
+        // It kills pretraining too, which is a program of its own.
+        let built = start(build_pretrain())?;
+        if !built.success() {
+            return Err("the example `pretrain` does not build; see above".into());
+        }
+    }
+    let status = start(cargo(args))?;
     // A program ended by a signal has no code; 1 is what cargo says then.
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// `cargo run --release` for this workspace. Cargo keeps the working directory, and says nothing but errors.
 fn cargo(args: &[OsString]) -> Command {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["run", "--release", "--quiet", "--package", "svitt", "--bin", "svitt", "--manifest-path"]);
-    cargo.arg(manifest);
+    let mut cargo = release("run");
+    cargo.args(["--bin", "svitt"]);
     let backends = ["--backend", "--against"].into_iter().filter_map(|option| value(args, option));
-    let features: Vec<&str> = backends.filter(|name| ["wgpu", "cuda"].contains(name)).collect();
+    let features = backends.map(|name| if name == "wgpu-wgsl" { "wgpu" } else { name });
+    let features: Vec<&str> = features.filter(|name| ["wgpu", "cuda"].contains(name)).collect();
     if !features.is_empty() {
         cargo.args(["--features", &features.join(",")]);
     }
     cargo.arg("--").args(args);
+    cargo
+}
+
+fn build_pretrain() -> Command {
+    let mut cargo = release("build");
+    cargo.args(["--example", "pretrain"]);
+    cargo
+}
+
+fn release(command: &str) -> Command {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([command, "--release", "--quiet", "--package", "svitt", "--manifest-path"]).arg(manifest);
     // Cargo sets these for xtask itself; the inner cargo would rebuild what reads them.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
         cargo.env_remove(name);
@@ -86,6 +108,7 @@ mod tests {
         };
         assert_eq!(features("parity ../shared/parity --backend wgpu"), Some("wgpu".into()));
         assert_eq!(features("bench --backend=cuda --batch 4"), Some("cuda".into()));
+        assert_eq!(features("parity ../shared/parity --backend wgpu-wgsl"), Some("wgpu".into()));
         assert_eq!(features("bench --backend flex"), None);
         assert_eq!(features("bench --backend flex --against wgpu"), Some("wgpu".into()));
         assert_eq!(features("bench --backend=cuda --against=wgpu"), Some("cuda,wgpu".into()));

@@ -9,7 +9,7 @@ use svitt::{Error, Result};
 /// Time the base model and the machine's own matrix product
 #[derive(clap::Args)]
 pub struct Args {
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Frames per clip, one or more

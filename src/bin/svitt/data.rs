@@ -1,5 +1,6 @@
 //! `svitt data …`: what manifests and videos hold, and new ones.
 
+mod bench;
 mod compress;
 mod frames;
 mod inspect;
@@ -8,7 +9,7 @@ mod tokenize;
 
 use svitt::Result;
 
-/// Inspect, sample, write, re-encode or tokenise data
+/// Inspect, sample, write, re-encode, time or tokenise data
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -21,6 +22,7 @@ enum Command {
     Frames(frames::Args),
     Shapes(shapes::Args),
     Compress(compress::Args),
+    Bench(bench::Args),
     Tokenize(tokenize::Args),
 }
 
@@ -31,6 +33,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Frames(args) => frames::run(args),
         Command::Shapes(args) => shapes::run(args),
         Command::Compress(args) => compress::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Tokenize(args) => tokenize::run(args),
     }
 }

@@ -1,7 +1,6 @@
 //! `svitt eval`: a checkpoint on a benchmark.
 
-use crate::output;
-use std::io::Write;
+use crate::{ablations, output};
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::config::ClipEnsemble;
@@ -13,7 +12,8 @@ use svitt::{Error, Result};
 /// Evaluate a checkpoint on a benchmark, stating the full protocol
 #[derive(clap::Args)]
 pub struct Args {
-    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes or shapes-qa
+    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes, shapes-qa, or ablations:
+    /// the paper's ablations on shapes
     benchmark: String,
     /// Checkpoint folder; the newest under ./runs by default
     #[arg(long)]
@@ -24,7 +24,7 @@ pub struct Args {
     /// Folder of its videos
     #[arg(long)]
     media: Option<PathBuf>,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Frames per clip, or per video (frames per clip times clips)
@@ -54,6 +54,12 @@ pub struct Args {
     /// Count videos that cannot be read as misses instead of stopping
     #[arg(long)]
     allow_missing: bool,
+    /// Keep rate q_v in place of the checkpoint's
+    #[arg(long, value_name = "Q")]
+    keep: Option<f64>,
+    /// Take the highest keep rate that encodes a clip within MS milliseconds
+    #[arg(long, value_name = "MS")]
+    budget_ms: Option<f64>,
     /// vocab.txt or tokenizer.json; the one beside the weights by default
     #[arg(long)]
     vocab: Option<PathBuf>,
@@ -78,6 +84,8 @@ pub struct Args {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    grid: ablations::Args,
 }
 
 struct Evaluate(EvalOptions);
@@ -92,19 +100,21 @@ impl Task for Evaluate {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
+    if args.benchmark == ablations::NAME {
+        return ablations::run(args.grid, args.backend.as_deref(), args.json);
+    }
+    args.grid.refuse(&args.benchmark)?;
     let benchmark: Benchmark = args.benchmark.parse()?;
     refuse_without_files(benchmark, args.annotations.as_deref())?;
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let (dump, json) = (args.dump.clone(), args.json.clone());
+    [&dump, &json].into_iter().flatten().try_for_each(|path| output::check_folder(path))?;
     let options = options(benchmark, backend, args)?;
-    eprintln!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend);
+    svitt::terminal::note(format!("{benchmark} with {} on {}", options.checkpoint.display(), options.backend));
     let Evaluation { report, queries } = dispatch(backend, Evaluate(options))??;
     output::print(&report.to_string())?;
     if let Some(path) = dump {
-        let lines: String = queries.iter().map(|query| format!("{query}\n")).collect();
-        std::fs::File::create(&path)
-            .and_then(|mut file| file.write_all(lines.as_bytes()))
-            .map_err(|e| Error::io(&path, &e))?;
+        output::write_whole(&path, &queries.iter().map(|query| format!("{query}\n")).collect::<String>())?;
     }
     output::write_json(json.as_deref(), &report)
 }
@@ -135,6 +145,8 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
         ensemble: args.ensemble.as_deref().map(ensemble).transpose()?,
         limit: args.limit,
         allow_missing: args.allow_missing,
+        keep: args.keep,
+        budget_ms: args.budget_ms,
         seed: args.seed,
         batch: args.batch,
         features: (!args.no_cache).then_some(args.features),

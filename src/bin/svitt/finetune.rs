@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::data::{Benchmark, Split};
 use svitt::eval::DATA;
+use svitt::program::positive;
 use svitt::train::{FinetuneOptions, FinetunePreset, FinetuneReport, StopSignal, finetune, place};
 use svitt::weights::given_or_newest;
 use svitt::{Error, Result};
@@ -42,15 +43,15 @@ pub struct Args {
     #[arg(long)]
     resume: bool,
     /// Optimizer steps, at most; the schedule stays as it is
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     max_steps: Option<usize>,
     /// Pairs per step
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     batch: Option<usize>,
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Also write the report here
@@ -88,7 +89,7 @@ pub fn run(args: Args) -> Result<()> {
         validation: args.validation,
         vocab: args.vocab,
         answers: args.answers,
-        out,
+        out: out.to_path_buf(),
         resume: args.resume,
         max_steps: args.max_steps,
         seed: args.seed,

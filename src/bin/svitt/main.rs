@@ -2,18 +2,21 @@
 //!
 //! A command is a module with `Args` and `run`; it joins by its `mod` line and its line in `commands!`.
 
+mod ablations;
 mod allocator;
 mod bench;
 mod data;
 mod eval;
+mod faults;
 mod finetune;
+mod fuzz;
 mod import;
 mod output;
 mod parity;
 mod profile;
 mod visualize;
 
-use clap::{Parser, error::ErrorKind};
+use clap::Parser;
 use std::process::ExitCode;
 use svitt::Result;
 
@@ -29,13 +32,13 @@ macro_rules! commands {
     ($($module:ident => $variant:ident),+ $(,)?) => {
         #[derive(clap::Subcommand)]
         enum Command {
-            $($variant($module::Args),)+
+            $($variant(Box<$module::Args>),)+
         }
 
         impl Command {
             fn run(self) -> Result<()> {
                 match self {
-                    $(Self::$variant(args) => $module::run(args),)+
+                    $(Self::$variant(args) => $module::run(*args),)+
                 }
             }
         }
@@ -47,40 +50,17 @@ commands! {
     profile => Profile,
     data => Data,
     eval => Eval,
+    faults => Faults,
     finetune => Finetune,
+    fuzz => Fuzz,
     import => Import,
     parity => Parity,
     visualize => Visualize,
 }
 
-/// 0 only on success; 2 and one sentence on standard error otherwise.
 fn main() -> ExitCode {
     allocator::keep_pages();
-    let result = match Cli::try_parse() {
-        Ok(cli) => cli.command.run().map_err(|e| e.to_string()),
-        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            output::print(&help.to_string()).map_err(|e| e.to_string())
-        }
-        Err(usage) if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err("a command is missing; --help lists them".to_owned())
-        }
-        Err(usage) => Err(sentence(&usage.to_string())),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("error: {sentence}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// clap's message without its usage lines: the first paragraph and its tip, on one line.
-fn sentence(message: &str) -> String {
-    let paragraphs = message.trim_start_matches("error: ").split("\n\n");
-    let parts = paragraphs.take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"));
-    let line = parts.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("; ");
-    format!("{line}; see --help")
+    svitt::program::run(|cli: Cli| cli.command.run())
 }
 
 #[cfg(test)]
@@ -91,14 +71,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn wrong_flags_give_one_line() {
-        let message = Cli::try_parse_from(["svitt", "profile", "--frame", "4"]).err().unwrap().to_string();
-        let line = sentence(&message);
-        assert!(!line.contains('\n') && line.contains("'--frame'") && line.contains("'--frames'"), "{line}");
-        let missing = Cli::try_parse_from(["svitt", "data", "inspect"]).err().unwrap().to_string();
-        assert!(sentence(&missing).contains("<FILE>"), "{}", sentence(&missing));
     }
 }

@@ -19,10 +19,26 @@ pub fn write_json(path: Option<&Path>, report: &impl Serialize) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
     let text = serde_json::to_string_pretty(report)
         .map_err(|e| Error::file(path, e.to_string(), "this is a fault of the program; please report it"))?;
+    write_whole(path, &(text + "\n"))
+}
+
+/// Refuses a file whose folder is not there: before the work, not after it.
+pub fn check_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => {
+            Err(Error::file(path, "cannot be written: its folder is not there", "make the folder first"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes `text` to `path`: whole or not at all.
+pub fn write_whole(path: &Path, text: &str) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     let part = path.with_file_name(name);
-    std::fs::write(&part, text + "\n").and_then(|()| std::fs::rename(&part, path)).map_err(|e| Error::io(path, &e))
+    std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path)).map_err(|e| Error::io(path, &e))
 }
 
 /// Columns of text, the first set left, the others right, each as wide as its widest cell.
@@ -60,5 +76,6 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         let nowhere = write_json(Some(&dir.path().join("no/a.json")), &[1]).unwrap_err().to_string();
         assert!(nowhere.contains("a.json"), "{nowhere}");
+        assert!(check_folder(&dir.path().join("no/a.json")).is_err() && check_folder(Path::new("a.json")).is_ok());
     }
 }

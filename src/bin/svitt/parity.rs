@@ -10,7 +10,7 @@ use svitt::{Result, parity};
 pub struct Args {
     /// The directory, with its cases.json
     directory: PathBuf,
-    /// cuda, wgpu, flex or ndarray [default: the fastest of this build]
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray [default: the fastest of this build]
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
     /// Write the report to this file
@@ -23,7 +23,7 @@ pub fn run(args: Args) -> Result<()> {
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let report = parity::check(&args.directory, backend, |file| {
         let result = if file.pass { "ok" } else { "FAIL" };
-        eprintln!("{result:<4} {}", file.file);
+        svitt::terminal::note(format!("{result:<4} {}", file.file));
     })?;
     output::print(&report.to_string())?;
     output::write_json(args.json.as_deref(), &report)?;

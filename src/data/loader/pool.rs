@@ -4,13 +4,12 @@ use super::{Collate, LoaderOptions};
 use crate::{
     Error, Result,
     data::{EpochDataset, HostBatch, Item, Unreadable},
+    guard::caught,
     rng::{Rng, text_key},
 };
 use std::{
-    any::Any,
     collections::{HashMap, VecDeque},
     ops::Range,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
@@ -208,8 +207,8 @@ impl Shared {
 
     /// One item; a panic becomes an error.
     fn attempt(&self, epoch: u64, index: usize) -> std::result::Result<Item, Arc<Error>> {
-        catch_unwind(AssertUnwindSafe(|| self.dataset.draw(epoch, index))).unwrap_or_else(|panic| {
-            let problem = format!("the reader failed ({})", panic_text(&*panic));
+        caught(|| self.dataset.draw(epoch, index)).unwrap_or_else(|panic| {
+            let problem = format!("the reader failed ({panic})");
             Err(Arc::new(Error::file(self.dataset.media(index), problem, "leave the file out and report it")))
         })
     }
@@ -226,9 +225,9 @@ impl Shared {
         let batch = match fault {
             Some(error) => Err(error),
             None if items.is_empty() => Ok(None),
-            None => catch_unwind(AssertUnwindSafe(|| self.collate.collate(items)))
+            None => caught(|| self.collate.collate(items))
                 .unwrap_or_else(|panic| {
-                    let problem = format!("a batch could not be put together ({})", panic_text(&*panic));
+                    let problem = format!("a batch could not be put together ({panic})");
                     Err(Error::Training { problem, remedy: "report this".into() })
                 })
                 .map(Some),
@@ -243,9 +242,4 @@ fn configuration_fault(error: &Error) -> Option<Error> {
         Error::Video(fault) if fault.is_configuration() => Some(Error::Video(fault.clone())),
         _ => None,
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".into())
 }

@@ -4,9 +4,31 @@
 mod cpu;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_backward;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_backward;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_class;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_common;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_forward;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_table;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(super) mod gpu;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod launch;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod launch_backward;
 
+#[cfg(any(feature = "ndarray", feature = "flex"))]
 use super::SparseOps;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+use crate::backend::cast_raw;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+use burn::tensor::TensorMetadata;
 
+// The kernels read and write f32, whatever their tensors hold.
 macro_rules! on_the_cpu {
     ($feature:literal, $backend:ty) => {
         #[cfg(feature = $feature)]
@@ -17,7 +39,9 @@ macro_rules! on_the_cpu {
                 coords: burn::tensor::ops::IntTensor<Self>,
                 plan: &super::AttentionPlan,
             ) -> (burn::tensor::ops::FloatTensor<Self>, burn::tensor::ops::FloatTensor<Self>) {
-                cpu::forward::<Self>(qkv, table, coords, plan)
+                let dtype = qkv.dtype();
+                let (out, lse) = cpu::forward::<Self>(qkv, table, coords, plan);
+                (cast_raw::<Self>(out, dtype), lse)
             }
 
             fn sparse_attention_backward(
@@ -25,20 +49,12 @@ macro_rules! on_the_cpu {
                 grad: burn::tensor::ops::FloatTensor<Self>,
                 plan: &super::AttentionPlan,
             ) -> (burn::tensor::ops::FloatTensor<Self>, burn::tensor::ops::FloatTensor<Self>) {
-                cpu_backward::backward::<Self>(saved, grad, plan)
+                let dtype = grad.dtype();
+                let (qkv, table) = cpu_backward::backward::<Self>(saved, grad, plan);
+                (cast_raw::<Self>(qkv, dtype), cast_raw::<Self>(table, dtype))
             }
         }
     };
 }
 on_the_cpu!("ndarray", burn_ndarray::NdArray);
 on_the_cpu!("flex", burn_flex::Flex);
-
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl<R, F, I, BT> SparseOps for burn_cubecl::CubeBackend<R, F, I, BT>
-where
-    R: burn_cubecl::CubeRuntime,
-    F: burn_cubecl::FloatElement,
-    I: burn_cubecl::IntElement,
-    BT: burn_cubecl::element::BoolElement,
-{
-}

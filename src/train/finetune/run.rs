@@ -4,7 +4,7 @@ use super::lesson::{FinetuneOptions, Lesson};
 use super::report::{FinetuneReport, StageFacts, TrialReport};
 use super::trial::TrialScore;
 use crate::backend::TrainBackend;
-use crate::config::ModelConfig;
+use crate::config::{Curriculum, ModelConfig};
 use crate::data::{Loader, LoaderOptions, Task, TextCollate, write_answers};
 use crate::eval::{ANSWERS, FINE_TUNED, tokenizer};
 use crate::model::{Svitt, SvittQa};
@@ -32,6 +32,7 @@ const VALIDATIONS: &str = "validations.json";
 pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) -> Result<FinetuneReport> {
     let mut checkpoint = Checkpoint::open(&options.checkpoint)?;
     let (config, note) = options.preset.model(&checkpoint.info.model);
+    Curriculum { stages: vec![options.preset.stage.clone()] }.check_schedules()?;
     let vocabulary = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
     let (size, vocab) = (config.text.vocab_size, options.vocab.as_deref());
     let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, size, vocabulary)?;
@@ -101,7 +102,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         let (stage, frames, size) = (&options.preset.stage, config.video.frames, config.video.image_size);
         let mut warnings = lesson.warnings.clone();
         warnings.extend(note);
-        warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
         let collate = TextCollate::new(lesson.tokenizer.clone(), lesson.text_tokens, frames, size);
         let loader =
             Loader::new(lesson.dataset.clone(), Arc::new(collate), LoaderOptions::train(stage.batch, options.seed))?;
@@ -113,6 +114,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             stop_at: steps.min(options.max_steps.unwrap_or(usize::MAX)),
             accumulate: stage.accumulate,
             batches_per_epoch: loader.batches().max(1),
+            global_negatives: false,
             schedule: WarmupCosine {
                 peak: stage.learning_rate,
                 total: steps as f64,
@@ -161,8 +163,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         validate: &dyn Fn(&M::InnerModule) -> Result<TrialScore>,
     ) -> Result<FinetuneReport> {
         let stage = &self.options.preset.stage;
-        let settings =
-            AdamWSettings { weight_decay: stage.weight_decay, max_norm: stage.max_norm, ..AdamWSettings::default() };
+        let settings = AdamWSettings::of(stage);
         let (mut state, mut model, moments) = self.begin::<M>(fresh)?;
         let optimizer = match moments {
             Some(moments) => AdamW::<B>::resume(settings, moments),
@@ -170,6 +171,11 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         };
         let journal = Journal::open(&self.options.out, state.global_step)?;
         let mut trials = self.trials(state.step)?;
+        // Killed between a validation's checkpoint and its verdict: the verdict is made up for.
+        let due = state.step.is_multiple_of(self.validate_every) || state.step == self.plan.stop_at;
+        if state.step > 0 && due && trials.last().is_none_or(|trial| trial.step < state.step) {
+            self.judge(&mut trials, &state, &model, validate(&model)?)?;
+        }
         while state.step < self.plan.stop_at {
             let next = (state.step / self.validate_every + 1) * self.validate_every;
             let plan = StagePlan { stop_at: next.min(self.plan.stop_at), ..self.plan.clone() };
@@ -181,10 +187,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             let recipe = self.lesson.recipe.clone();
             let feed = Feed::<B>::new(self.loader.clone(), state.batches, recipe, self.device)?;
             let tuned = M::from_inner(model);
-            let outcome = train_stage::<B, M>(plan, desk, state, tuned, optimizer.clone(), Arc::new(feed.clone()));
-            if let Some(error) = feed.take_failure() {
-                return Err(error);
-            }
+            let outcome = train_stage::<B, M>(plan, desk, state, tuned, optimizer.clone(), vec![feed]);
             (model, state) = outcome.map(|outcome| (outcome.model, outcome.state))?;
             self.judge(&mut trials, &state, &model, validate(&model)?)?;
         }
@@ -201,7 +204,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         let found = if self.options.resume { self.checkpoints.newest()? } else { None };
         let Some((state, saved)) = found else {
             if self.options.resume {
-                eprintln!("nothing was saved in {}: starting afresh", self.options.out.display());
+                crate::terminal::note(format!("nothing was saved in {}: starting afresh", self.options.out.display()));
             }
             return Ok((RunState { fingerprint, seed: self.options.seed, ..RunState::default() }, fresh, None));
         };
@@ -213,7 +216,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
                 "repeat the command it was started with, or another --out",
             ));
         }
-        eprintln!("resuming after step {}", state.step);
+        crate::terminal::note(format!("resuming after step {}", state.step));
         let model = saved.model(fresh, self.device)?;
         let moments = saved.optimizer(&model, &state, self.device)?;
         Ok((state, model, moments))
@@ -249,15 +252,8 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         outcome: TrialScore,
     ) -> Result<()> {
         let best = trials.iter().map(|trial| trial.score).fold(f64::NEG_INFINITY, f64::max);
-        let kept = outcome.score > best;
+        let (score, kept) = (outcome.score, outcome.score > best);
         let epoch = state.batches as f64 / self.plan.batches_per_epoch as f64;
-        println!(
-            "step {} of {}: validation {:.2}{}",
-            state.step,
-            self.plan.steps,
-            outcome.score,
-            if kept { ", the best so far" } else { "" }
-        );
         if kept {
             let folder = self.options.out.join(STAGE);
             save(model, &folder, &self.info)?;
@@ -267,7 +263,16 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             }
         }
         trials.push(TrialReport { step: state.step, epoch, score: outcome.score, figures: outcome.figures, kept });
-        write_json(&self.options.out.join(VALIDATIONS), trials)
+        write_json(&self.options.out.join(VALIDATIONS), trials)?;
+        // Said when it is true: what was reported as kept is on the disk.
+        crate::terminal::say(format!(
+            "step {} of {}: validation {:.2}{}",
+            state.step,
+            self.plan.steps,
+            score,
+            if kept { ", the best so far" } else { "" }
+        ));
+        Ok(())
     }
 
     fn report(&self, state: &RunState, trials: Vec<TrialReport>) -> Result<FinetuneReport> {

@@ -10,12 +10,13 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
     type Input = StepInput<B>;
     type Output = StepOutput<B::InnerBackend>;
 
-    fn step(&self, StepInput { batch, key, recipe }: StepInput<B>) -> TrainOutput<Self::Output> {
+    fn step(&self, StepInput { batch, key, recipe, .. }: StepInput<B>) -> TrainOutput<Self::Output> {
         let (device, videos) = (batch.video.device(), batch.host.len());
         let draws = VideoDraws {
             graph: GraphSource::Seeded(key.seed("graph")),
             drop_path_seed: Some(key.seed("drop path")),
             selection_seed: key.seed("selection"),
+            keep_rate: None,
         };
         let video = match self.encode_video(batch.video, &draws) {
             Ok(video) => video,

@@ -72,7 +72,7 @@ impl Program {
     }
 
     /// Options that write every decoded picture once; `-vsync` is gone from version 9, `-fps_mode` came with 5.1.
-    pub(super) fn passthrough(&self) -> [&'static str; 2] {
+    pub(in crate::video) fn passthrough(&self) -> [&'static str; 2] {
         if self.version < (5, 1) { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] }
     }
 

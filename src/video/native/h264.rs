@@ -2,6 +2,7 @@
 
 use rusty_h264_decoder::Decoder;
 
+use super::MOST_PIXELS;
 use super::picture::Picture;
 use super::sps::Sps;
 use super::track::Codec;
@@ -49,6 +50,15 @@ pub(super) fn is_disposable(sample: &[u8], length_bytes: usize) -> bool {
     slices.next().is_some_and(|header| header >> 5 & 3 == 0) && slices.all(|header| header >> 5 & 3 == 0)
 }
 
+/// The decoder takes the memory that a parameter set asks for, whoever wrote it.
+fn check_sizes<'a>(nals: impl Iterator<Item = &'a [u8]>) -> Result<(), String> {
+    let sets = nals.filter(|nal| nal.first().is_some_and(|header| header & 31 == PARAMETER_SET)).filter_map(Sps::parse);
+    match sets.map(|sps| (sps.width, sps.height)).find(|(width, height)| width.saturating_mul(*height) > MOST_PIXELS) {
+        None => Ok(()),
+        Some((width, height)) => Err(format!("pictures of {width} x {height}")),
+    }
+}
+
 /// A decoder that has seen the parameter sets.
 pub(super) struct H264 {
     decoder: Decoder,
@@ -58,6 +68,7 @@ pub(super) struct H264 {
 
 impl H264 {
     pub fn new(parameter_sets: &[Vec<u8>], length_bytes: usize) -> Result<Self, String> {
+        check_sizes(parameter_sets.iter().map(Vec::as_slice))?;
         let mut decoder = Decoder::new();
         let unit: Vec<u8> = parameter_sets.iter().flat_map(|set| START_CODE.iter().chain(set)).copied().collect();
         decoder.decode(&unit).map_err(|error| error.to_string())?;
@@ -66,6 +77,7 @@ impl H264 {
 
     /// The picture of one sample.
     pub fn decode(&mut self, sample: &[u8]) -> Result<Option<Picture>, String> {
+        check_sizes(nals(sample, self.length_bytes))?;
         self.unit.clear();
         for nal in nals(sample, self.length_bytes) {
             self.unit.extend_from_slice(&START_CODE);

@@ -19,7 +19,6 @@ mod webm;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use self::picture::{Gains, Picture};
@@ -27,9 +26,13 @@ use self::track::{Codec, Sample, Track};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
 use super::sniff::Container;
+use crate::guard::caught;
 
 /// Largest sample that is read: a raw 4K picture has 12 MB.
 const MOST_SAMPLE_BYTES: usize = 64 << 20;
+
+/// Largest picture that is decoded: the largest of any H.264 level.
+const MOST_PIXELS: usize = 139_264 * 256;
 
 /// Words of decoder messages that mean a coding tool it lacks; its other refusals mean damage.
 const LACKING: [&str; 5] = ["interlace", "explicit B", "FMO", "SP/SI", "4:2:0"];
@@ -117,7 +120,7 @@ impl NativeVideo {
     /// Decodes the frames `wanted`, ascending and distinct, to RGB.
     pub fn frames(&mut self, wanted: &[usize]) -> Result<Frames> {
         // A decoder is a parser of untrusted bytes; whatever it does, one bad video must not end a run.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(wanted)));
+        let outcome = caught(|| self.decode(wanted));
         outcome.unwrap_or_else(|_| Err(VideoError::corrupt(&self.path, "the decoder gave up on the video stream")))
     }
 
@@ -250,9 +253,12 @@ impl NativeVideo {
             }
         };
         let convertible = format.and_then(|(width, height, colour)| Some((width, height, Gains::new(colour)?)));
-        let Some((width, height, gains)) = convertible.filter(|(width, height, _)| width * height > 0) else {
+        let Some((width, height, gains)) = convertible.filter(|(width, height, _)| *width > 0 && *height > 0) else {
             return Err(VideoError::unsupported(&self.path, "this profile of its codec (8-bit 4:2:0 frames only)"));
         };
+        if width.saturating_mul(height) > MOST_PIXELS {
+            return Err(VideoError::unsupported(&self.path, format!("pictures of {width} x {height}")));
+        }
         // The program spreads chroma differently over an odd number of rows, by up to 160 levels at edges.
         if height % 2 == 1 {
             return Err(VideoError::unsupported(&self.path, "pictures with an odd number of rows"));

@@ -30,7 +30,7 @@ pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
     let Some(orientation) = orientation(trak) else {
         return Err(VideoError::unsupported(path, "a picture turned by an odd angle in MP4"));
     };
-    let mut samples = Samples::of(trak, &moov).ok_or_else(broken)?;
+    let mut samples = Samples::of(trak, &moov, length).ok_or_else(broken)?;
     for moof in boxes.iter().filter(|found| found.kind == *b"moof") {
         let data = content(file, moof, length).map_err(io)?;
         samples.fragmented = true;
@@ -133,15 +133,15 @@ struct Samples {
 }
 
 impl Samples {
-    fn of(trak: &[u8], moov: &[u8]) -> Option<Self> {
+    fn of(trak: &[u8], moov: &[u8], length: u64) -> Option<Self> {
         let track = track_id(child(trak, b"tkhd")?)?;
         let track_scale = timescale(descend(trak, &[b"mdia", b"mdhd"])?)?;
         let movie_scale = child(moov, b"mvhd").and_then(timescale).unwrap_or(track_scale);
         let stbl = descend(trak, &[b"mdia", b"minf", b"stbl"])?;
-        let (samples, last_duration) = mp4_table::samples(stbl)?;
+        let (samples, last_duration) = mp4_table::samples(stbl, length)?;
         let edits = descend(trak, &[b"edts", b"elst"]).and_then(edits).unwrap_or_default();
         let defaults = Defaults::of(moov, track);
-        let collector = Collector { track, defaults, samples, time: 0, last_duration };
+        let collector = Collector { track, length, defaults, samples, time: 0, last_duration };
         Some(Self { collector, edits, movie_scale, track_scale, fragmented: false })
     }
 

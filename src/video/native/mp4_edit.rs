@@ -3,6 +3,9 @@
 use super::mp4_boxes::versioned;
 use super::track::{Sample, Shown};
 
+/// How often all samples may be shown.
+const MOST_REPEATS: usize = 16;
+
 /// One entry: so long, from this media time on (`None`: nothing is shown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edit {
@@ -31,7 +34,7 @@ pub(super) fn edits(elst: &[u8]) -> Option<Vec<Edit>> {
 /// Samples in the order of presentation with no edits.
 pub(super) fn unedited(samples: &[Sample], shift: i64) -> Vec<Shown> {
     let mut shown: Vec<Shown> =
-        samples.iter().enumerate().map(|(sample, s)| Shown { sample, time: s.time - shift }).collect();
+        samples.iter().enumerate().map(|(sample, s)| Shown { sample, time: s.time.saturating_sub(shift) }).collect();
     shown.sort_by_key(|shown| shown.time);
     shown
 }
@@ -47,18 +50,24 @@ pub(super) fn edited(samples: &[Sample], edits: &[Edit], scale: f64) -> Vec<Show
     for edit in edits {
         let duration = (edit.duration as f64 * scale).round() as i64;
         let Some(from) = edit.media_time else {
-            start += duration;
-            empty += duration;
+            start = start.saturating_add(duration);
+            empty = empty.saturating_add(duration);
             continue;
         };
         let until = if duration == 0 { i64::MAX } else { from.saturating_add(duration) };
-        let inside = order.iter().filter(|picture| (from..until).contains(&picture.time));
-        shown.extend(inside.map(|picture| Shown { sample: picture.sample, time: picture.time - from + start }));
+        let [first, end] = [from, until].map(|time| order.partition_point(|picture| picture.time < time));
+        let inside = order.get(first..end).unwrap_or_default();
+        // A list may show samples again; one that shows thousands of times what there is, is damaged.
+        if shown.len() + inside.len() > MOST_REPEATS * order.len() {
+            break;
+        }
+        let moved = |time: i64| time.saturating_sub(from).saturating_add(start);
+        shown.extend(inside.iter().map(|picture| Shown { sample: picture.sample, time: moved(picture.time) }));
         start = start.saturating_add(duration);
     }
-    let late = shown.iter().map(|picture| picture.time).min().unwrap_or(0) - empty;
+    let late = shown.iter().map(|picture| picture.time).min().unwrap_or(0).saturating_sub(empty);
     if late > 0 {
-        shown.iter_mut().for_each(|picture| picture.time -= late);
+        shown.iter_mut().for_each(|picture| picture.time = picture.time.saturating_sub(late));
     }
     shown
 }
@@ -83,6 +92,7 @@ mod tests {
         let inner = Edit { duration: 86, media_time: Some(1536) }; // 86 · 12 = 1032 units
         assert_eq!(run(&[inner]), [(2, 0), (3, 512), (1, 1024)]);
         assert_eq!(run(&[inner, all]).len(), 8);
+        assert_eq!(run(&[all; 1000]).len(), 16 * 5, "a damaged list does not fill the memory");
         let late = Edit { duration: 100, media_time: None };
         assert_eq!(run(&[late, all])[0], (0, 1200));
         let early = Edit { duration: 0, media_time: Some(0) };

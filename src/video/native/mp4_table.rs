@@ -7,9 +7,10 @@ use super::track::Sample;
 /// More samples than any video has: a day at 200 frames per second.
 const MOST_SAMPLES: usize = 20_000_000;
 
-/// The samples of a `stbl` box and the duration of the last one; `None` if a needed table is missing or broken.
-pub(super) fn samples(stbl: &[u8]) -> Option<(Vec<Sample>, i64)> {
-    let sizes = sizes(stbl)?;
+/// The samples of a `stbl` box and the duration of the last one, in a file of `length` bytes; `None` if a needed table is
+/// missing or broken.
+pub(super) fn samples(stbl: &[u8], length: u64) -> Option<(Vec<Sample>, i64)> {
+    let sizes = sizes(stbl, length)?;
     let offsets = offsets(stbl, &sizes)?;
     let (times, last_duration) = times(stbl, sizes.len())?;
     let keys = keys(stbl, sizes.len());
@@ -20,14 +21,16 @@ pub(super) fn samples(stbl: &[u8]) -> Option<(Vec<Sample>, i64)> {
     Some((samples, last_duration))
 }
 
-fn sizes(stbl: &[u8]) -> Option<Vec<usize>> {
+fn sizes(stbl: &[u8], length: u64) -> Option<Vec<usize>> {
     let (_, _, mut bytes) = versioned(child(stbl, b"stsz")?)?;
     let (common, count) = (bytes.u32()? as usize, bytes.u32()? as usize);
     if count > MOST_SAMPLES {
         return None;
     }
     if common > 0 {
-        return Some(vec![common; count]);
+        // A count that costs no bytes of the table: more samples than the file has room for are none.
+        let room = usize::try_from(length / common as u64).unwrap_or(usize::MAX).saturating_add(1);
+        return Some(vec![common; count.min(room)]);
     }
     (0..count).map(|_| Some(bytes.u32()? as usize)).collect()
 }
@@ -81,7 +84,7 @@ fn times(stbl: &[u8], count: usize) -> Option<(Vec<i64>, i64)> {
         let mut next = 0;
         for (repeat, offset) in entries(&mut bytes, |b| Some((b.u32()? as usize, i64::from(b.i32()?))))? {
             let end = next + repeat.min(count - next);
-            times[next..end].iter_mut().for_each(|time| *time += offset);
+            times[next..end].iter_mut().for_each(|time| *time = time.saturating_add(offset));
             next = end;
         }
     }
@@ -108,4 +111,16 @@ fn entries<'a, T>(bytes: &mut Bytes<'a>, mut read: impl FnMut(&mut Bytes<'a>) ->
         list.push(read(bytes)?);
     }
     Some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_one_size_are_no_more_than_the_file_has_room_for() {
+        let stsz: Vec<u8> = [0u32, 10, 19_000_000].iter().flat_map(|word| word.to_be_bytes()).collect();
+        let stbl = [&(8 + stsz.len() as u32).to_be_bytes()[..], b"stsz", &stsz].concat();
+        assert_eq!(sizes(&stbl, 1000).unwrap(), vec![10; 101]);
+    }
 }

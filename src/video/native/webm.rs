@@ -247,7 +247,7 @@ impl Scan<'_> {
         let shows = !hidden || last.is_some_and(|last| vp9::ends_superframe(last[0]));
         let container_key = key.unwrap_or(fixed[2] & 0x80 != 0);
         let key = if is_vp9 { vp9::Head::parse(sample).is_some_and(|head| head.key) } else { container_key };
-        let time = time + i64::from(i16::from_be_bytes([fixed[0], fixed[1]]));
+        let time = time.saturating_add(i64::from(i16::from_be_bytes([fixed[0], fixed[1]])));
         self.blocks.samples.push(Sample { offset, size: (block.end - offset) as usize, time, key });
         self.blocks.shows.push(shows);
     }
@@ -258,7 +258,7 @@ impl Blocks {
         let on_screen = self.samples.iter().zip(&self.shows).enumerate().filter(|(_, (_, shows))| **shows);
         let mut shown: Vec<Shown> = on_screen.map(|(sample, (block, _))| Shown { sample, time: block.time }).collect();
         shown.sort_by_key(|shown| shown.time);
-        let span = shown.last().map_or(0, |last| last.time - shown[0].time);
+        let span = shown.last().map_or(0, |last| last.time.saturating_sub(shown[0].time));
         let mean_gap = span / (shown.len() as i64 - 1).max(1);
         let last_duration = match header.frame_duration {
             0 => mean_gap,

@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<()> {
         mb(report.bytes_out)
     ))?;
     output::write_json(args.json.as_deref(), &report)?;
-    report.failed.iter().for_each(|failed| eprintln!("failed: {}", failed.reason));
+    report.failed.iter().for_each(|failed| svitt::terminal::note(format!("failed: {}", failed.reason)));
     match failed {
         0 => Ok(()),
         _ => Err(Error::file(
@@ -82,15 +82,20 @@ impl Progress {
         let left = self.start.elapsed().as_secs_f64() / done as f64 * (all - done) as f64;
         let line = format!("{done} of {all}, about {left:.0} s left, {}", path.display());
         match self.terminal {
-            true => eprint!("\r\x1b[2K{line}"),
-            false => eprintln!("{line}"),
+            true => rewrite(&line),
+            false => svitt::terminal::note(line),
         }
-        let _ = std::io::stderr().flush();
     }
 
     fn end(&self) {
         if self.terminal {
-            eprint!("\r\x1b[2K");
+            rewrite("");
         }
     }
+}
+
+/// Puts `line` in place of the last one.
+fn rewrite(line: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = write!(out, "\r\x1b[2K{line}").and_then(|()| out.flush());
 }

@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<()> {
     let request = ClipRequest { start: args.start, end: args.end, ..ClipRequest::new(args.frames, sampling) };
     let options = ReaderOptions { kind, ..ReaderOptions::default() };
     let report = inspect(&args.file, &request, args.seed, args.png.as_deref(), &options)?;
-    report.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    report.warnings.iter().for_each(|warning| svitt::terminal::note(format!("warning: {warning}")));
     output::print(&text(&report))?;
     output::write_json(args.json.as_deref(), &report)
 }

@@ -1,0 +1,90 @@
+//! One stage outside a curriculum: what baselines and ablations are made of, and what it costs.
+
+use super::learner::Trainee;
+use super::run::{RunOptions, recipe};
+use super::{
+    AdamW, AdamWSettings, Checkpoints, Feed, Journal, RunState, StageDesk, StagePlan, WarmupCosine, train_stage,
+};
+use crate::backend::TrainBackend;
+use crate::config::{ModelConfig, Span, Stage};
+use crate::profile::{Convention, Profile};
+use crate::{Error, Result};
+use std::path::Path;
+
+/// Trains `model`, whose sizes are `config`, as `stage` says, on the data of stage number `number` of the run; writes
+/// `metrics.jsonl` into `out`. An interrupted stage is not taken up again.
+///
+/// # Errors
+/// As [`super::pretrain`].
+pub fn train_alone<B: TrainBackend, M: Trainee<B>>(
+    options: &RunOptions,
+    number: usize,
+    stage: &Stage,
+    config: &ModelConfig,
+    model: M,
+    out: &Path,
+    device: &B::Device,
+) -> Result<(M::InnerModule, RunState)> {
+    let mut data = config.clone();
+    data.video.frames = stage.frames;
+    let loader = options.source.loader(number, stage, &data, 1)?;
+    let plan = plan(options, stage, loader.batches());
+    let feed = Feed::<B>::new(loader, 0, recipe(options, stage), device)?;
+    let desk = StageDesk {
+        journal: Journal::open(out, 0)?,
+        checkpoints: Checkpoints::of(out),
+        interrupter: options.stop.interrupter.clone(),
+    };
+    let state = RunState { seed: options.seed, stage: number, ..RunState::default() };
+    let optimizer = AdamW::<B>::new(AdamWSettings::of(stage), device);
+    let outcome = train_stage(plan, desk, state, model, optimizer, vec![feed])?;
+    Checkpoints::of(out).clear()?;
+    Ok((outcome.model, outcome.state))
+}
+
+fn plan(options: &RunOptions, stage: &Stage, batches: usize) -> StagePlan {
+    let per_epoch = batches.max(1).div_ceil(stage.accumulate);
+    let steps = (stage.length.steps(per_epoch).round() as usize).max(1);
+    StagePlan {
+        name: stage.name.clone(),
+        steps,
+        stop_at: steps,
+        accumulate: stage.accumulate,
+        batches_per_epoch: batches.max(1),
+        global_negatives: false,
+        schedule: WarmupCosine {
+            peak: stage.learning_rate,
+            total: steps as f64,
+            warmup: stage.warmup.steps(per_epoch),
+            minimum: stage.min_multiplier,
+            taken: 0,
+        },
+        checkpoint_seconds: options.checkpoint_seconds,
+        checkpoint_steps: None,
+    }
+}
+
+/// Operations of the video encoder over all steps of `stage`, forward and backward; text and fusion cost every model
+/// the same per step.
+///
+/// # Errors
+/// A stage that lasts epochs, or a model that does not validate.
+pub fn training_flops(config: &ModelConfig, stage: &Stage) -> Result<f64> {
+    let Span::Steps(steps) = stage.length else {
+        let problem = format!("stage `{}` lasts epochs, whose compute is not known before the run", stage.name);
+        return Err(Error::setting("stages.length", problem, "give its steps"));
+    };
+    // A backward pass multiplies by weights and by activations where the forward multiplies once.
+    let passes = (3 * steps * stage.batch * stage.accumulate) as f64;
+    Ok(Profile::of(config, Convention::True)?.flops() as f64 * passes)
+}
+
+/// Steps of `stage` that `compute` operations pay for, where a clip takes `passes` passes of the model `config`.
+///
+/// # Errors
+/// A model that does not validate.
+pub fn steps_for(stage: &Stage, config: &ModelConfig, compute: f64, passes: usize) -> Result<usize> {
+    let one_step = Stage { length: Span::Steps(1), ..stage.clone() };
+    let step = training_flops(config, &one_step)? * passes as f64;
+    Ok((compute / step).round().max(1.0) as usize)
+}

@@ -1,0 +1,56 @@
+//! The contrastive loss over the batches of all workers (`--global-negatives`).
+
+use super::reduce::Reduce;
+use super::team::{Gone, Member};
+use crate::model::Peers;
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Int, Tensor, TensorData};
+use std::sync::Arc;
+
+/// One worker's view of the batches of all.
+///
+/// Every worker computes the whole loss L from the same features, those of the others being constants. The gradient of
+/// L that reaches a worker's own features is then already complete, and nothing has to be exchanged in the backward
+/// pass; only its share must not shrink when gradients are averaged, so it is multiplied by the number of workers.
+#[derive(Debug)]
+pub struct GlobalBatch<B: AutodiffBackend> {
+    reduce: Arc<dyn Reduce<B::InnerBackend>>,
+    member: Member,
+    identity: Vec<i64>,
+}
+
+impl<B: AutodiffBackend> GlobalBatch<B> {
+    /// The batches of all workers, of which this one has the pairs `identity`.
+    ///
+    /// # Errors
+    /// Another worker has stopped.
+    pub fn meet(reduce: &Arc<dyn Reduce<B::InnerBackend>>, member: &Member, identity: &[i64]) -> Result<Self, Gone> {
+        let everyone = member.exchange(identity.to_vec())?;
+        let identity = everyone.iter().flat_map(|identity| identity.iter().copied()).collect();
+        Ok(Self { reduce: reduce.clone(), member: member.clone(), identity })
+    }
+}
+
+impl<B: AutodiffBackend> Peers<B> for GlobalBatch<B> {
+    fn features(&self, own: Tensor<B, 2>) -> Tensor<B, 2> {
+        let (rows, rank, workers) = (own.dims()[0], self.member.rank(), self.member.workers());
+        let values = own.clone().inner();
+        // Where a worker has stopped, this step's end finds it out and throws the step away.
+        let all = self.reduce.gather(values.clone()).unwrap_or_else(|Gone| values.clone().repeat_dim(0, workers));
+        let constant = Tensor::<B, 2>::from_inner(values);
+        let own = constant.clone() + (own - constant).mul_scalar(workers as f64);
+        let others = |rows: std::ops::Range<usize>| Tensor::from_inner(all.clone().slice([rows]));
+        let mut parts = vec![own];
+        if rank > 0 {
+            parts.insert(0, others(0..rank * rows));
+        }
+        if rank + 1 < workers {
+            parts.push(others((rank + 1) * rows..workers * rows));
+        }
+        Tensor::cat(parts, 0)
+    }
+
+    fn identity(&self, device: &B::Device) -> Tensor<B, 1, Int> {
+        Tensor::from_data(TensorData::new(self.identity.clone(), [self.identity.len()]), device)
+    }
+}

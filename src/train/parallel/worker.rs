@@ -1,0 +1,189 @@
+//! What every worker does in an optimizer step, and the life of those that do nothing else.
+
+use super::global_batch::GlobalBatch;
+use super::reduce::{Reduce, reducer};
+use super::team::Member;
+use super::{gradients, replica};
+use crate::backend::TrainBackend;
+use crate::guard::caught;
+use crate::model::reseed_dropout;
+use crate::train::expand::trainable;
+use crate::train::learner::{Components, StagePlan, Trainee};
+use crate::train::{Accumulator, AdamW, Feed, LogLine, RunState, StepInput, StepKey, StepOutput};
+use crate::{Error, Result};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use burn_train::Learner;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Time, and the clips of all workers, since the last logged step.
+pub struct Window {
+    /// When it began.
+    pub since: Instant,
+    /// Clips trained on.
+    pub clips: usize,
+    /// Seconds waited for data.
+    pub waited: f64,
+    /// Optimizer steps taken.
+    pub steps: usize,
+}
+
+impl Window {
+    /// Begins now.
+    pub fn new() -> Self {
+        Self { since: Instant::now(), clips: 0, waited: 0.0, steps: 0 }
+    }
+}
+
+/// Each loss, and what was differentiated, summed over micro-batches.
+type Sum<B> = Option<[Tensor<B, 1>; 2]>;
+
+/// One worker.
+pub struct Worker<B: TrainBackend> {
+    /// Its optimizer; shares its state with the learner's.
+    pub optimizer: AdamW<B>,
+    member: Member,
+    reduce: Arc<dyn Reduce<B::InnerBackend>>,
+    global_negatives: bool,
+}
+
+impl<B: TrainBackend> Worker<B> {
+    /// The worker at `member`'s place; `devices` are those of all workers.
+    pub fn new(member: Member, devices: &[B::Device], optimizer: AdamW<B>, global_negatives: bool) -> Self {
+        let reduce = reducer(&member, devices);
+        Self { optimizer, reduce, global_negatives: global_negatives && member.workers() > 1, member }
+    }
+
+    /// Takes one optimizer step of `plan` over batches from `next`; the losses are means over micro-batches and workers.
+    ///
+    /// # Errors
+    /// The data has ended, or another worker has stopped.
+    pub fn step<M: Trainee<B>>(
+        &self,
+        plan: &StagePlan,
+        learner: &mut Learner<Components<B, M>>,
+        state: &mut RunState,
+        window: &mut Window,
+        next: &mut dyn FnMut() -> Option<StepInput<B>>,
+    ) -> Result<StepOutput<B::InnerBackend>> {
+        let mut accumulated = Accumulator::default();
+        let mut sum: Sum<B::InnerBackend> = None;
+        for _ in 0..plan.micro_batches(state.batches) {
+            let Some(input) = next() else { break };
+            window.clips += input.batch.host.len() * self.member.workers();
+            window.waited += input.batch.host.wait_seconds;
+            let input = self.prepared(input, state)?;
+            state.batches += 1;
+            let output = learner.train_step(input);
+            accumulated.add::<B, M>(&learner.model(), output.grads);
+            let StepOutput { losses, total, .. } = output.item;
+            sum = Some(match sum.take() {
+                None => [losses, total],
+                Some([l, t]) => [l + losses, t + total],
+            });
+        }
+        let count = accumulated.count().max(1) as f64;
+        let (Some(losses), Some(mean)) = (sum, accumulated.mean::<B, M>(&learner.model())) else {
+            return Err(Error::Training {
+                problem: format!("the data ended before step {}", state.step + 1),
+                remedy: "report this as a bug".into(),
+            });
+        };
+        let (mean, [losses, total]) = self.shared(&learner.model(), mean, losses)?;
+        learner.lr_step();
+        self.optimizer.observe_loss(total.clone());
+        learner.optimizer_step(mean);
+        state.step += 1;
+        state.global_step += 1;
+        window.steps += 1;
+        Ok(StepOutput { losses: losses.div_scalar(count), total: total.div_scalar(count), line: LogLine::default() })
+    }
+
+    /// `input` with the names of its draws and, where negatives are global, the other workers' batches.
+    fn prepared(&self, mut input: StepInput<B>, state: &RunState) -> Result<StepInput<B>> {
+        let RunState { seed, stage, batches: batch, .. } = *state;
+        input.key = StepKey { seed, stage, batch, worker: self.member.rank() };
+        if self.global_negatives {
+            let identity = &input.batch.host.identity;
+            input.peers = Some(Arc::new(GlobalBatch::<B>::meet(&self.reduce, &self.member, identity)?));
+        }
+        // Dropout draws from a generator of the whole process; with this, its draws too depend on the step alone.
+        reseed_dropout(input.key.seed("backend"));
+        Ok(input)
+    }
+
+    /// The means over all workers. A parameter that another worker has a gradient for counts as 0 here.
+    fn shared<M: Trainee<B>>(
+        &self,
+        model: &M,
+        grads: GradientsParams,
+        [losses, total]: [Tensor<B::InnerBackend, 1>; 2],
+    ) -> Result<(GradientsParams, [Tensor<B::InnerBackend, 1>; 2])> {
+        if self.member.workers() == 1 {
+            return Ok((grads, [losses, total]));
+        }
+        let present = self.member.exchange(gradients::present::<B, M>(model, &grads))?;
+        let wanted: Vec<bool> = (0..present[0].len()).map(|place| present.iter().any(|of| of[place])).collect();
+        let mut vectors = gradients::flatten::<B, M>(model, grads, &wanted);
+        let kinds = losses.dims()[0];
+        // The verdict on a step looks at its loss: it has to be the same one for all, or replicas would part.
+        vectors.push(Tensor::cat(vec![losses, total], 0));
+        let mut means = self.reduce.mean(vectors)?;
+        let Some(both) = means.pop() else { unreachable!("as many means as vectors") };
+        let (losses, total) = (both.clone().narrow(0, 0, kinds), both.narrow(0, kinds, 1));
+        Ok((gradients::restore::<B, M>(model, means, &wanted), [losses, total]))
+    }
+}
+
+/// What a helper starts from: worker 0's model and optimizer, and its own share of the data.
+pub struct Helper<B: TrainBackend, M> {
+    /// Worker 0's model.
+    pub model: M,
+    /// Worker 0's optimizer.
+    pub optimizer: AdamW<B>,
+    /// Where the stage stands.
+    pub state: RunState,
+    /// Its batches.
+    pub feed: Feed<B>,
+}
+
+/// The life of a worker other than 0: step after step, until the stage ends or worker 0 does. An error or a panic ends
+/// the team, which makes it everybody's.
+pub fn help<B: TrainBackend, M: Trainee<B>>(
+    plan: &StagePlan,
+    member: &Member,
+    devices: &[B::Device],
+    start: Helper<B, M>,
+) {
+    let failure = match caught(|| steps(plan, member, devices, start)) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(said) => Error::Training {
+            problem: format!("worker {} broke down: {said}", member.rank()),
+            remedy: "report this as a bug".into(),
+        },
+    };
+    member.team().dissolve(Some(failure));
+}
+
+fn steps<B: TrainBackend, M: Trainee<B>>(
+    plan: &StagePlan,
+    member: &Member,
+    devices: &[B::Device],
+    start: Helper<B, M>,
+) -> Result<()> {
+    let Helper { model, optimizer, mut state, mut feed } = start;
+    let device = &devices[member.rank()];
+    let optimizer = replica::optimizer(&optimizer, device);
+    let model = trainable(replica::model::<B, M>(model, device));
+    // Nobody changes what replicas are made from before all are made.
+    member.exchange(())?;
+    let mut learner = Learner::new(model, optimizer.clone(), plan.schedule_after(state.step));
+    let worker = Worker::<B>::new(member.clone(), devices, optimizer, plan.global_negatives);
+    let mut window = Window::new();
+    while state.step < plan.stop_at {
+        worker.step(plan, &mut learner, &mut state, &mut window, &mut || feed.next())?;
+    }
+    Ok(())
+}
