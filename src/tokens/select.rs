@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    fn the_class_token_always_stays<B: Backend>() {
+    fn the_class_token_always_stays<B: RowOps>() {
         let x = Tensor::<B, 3>::from_data([[[9.0], [1.0], [2.0], [3.0]]], &Default::default());
         let kept = Tensor::<B, 2, Int>::from_data([[0, 2]], &Default::default());
         let out: Vec<f32> = gather_patches(x, &kept).into_data().to_vec().unwrap();
