@@ -10,9 +10,8 @@ use svitt::terminal::say;
 use svitt::train::{FirstWeights, Report, RunOptions, Source, StopSignal, place, pretrain, table};
 use svitt::{Error, Result};
 
-/// glibc's allocator returns large tensors to the kernel after every operation, and page faults then dominate.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/bin/svitt/allocator.rs"]
+mod allocator;
 
 /// Train a sparse video-text transformer, clip lengths growing stage by stage.
 #[derive(Parser)]
@@ -54,7 +53,7 @@ struct Arguments {
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Workers, one per device, each with the preset's batch; on a CPU backend they share it
@@ -154,5 +153,6 @@ fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn main() -> ExitCode {
+    allocator::keep_pages();
     svitt::program::run(run)
 }

@@ -9,7 +9,7 @@ fn main() -> svitt::Result<()> {
     let mut config = ModelConfig::tiny(8);
     let selection = Selection::ClassAttention;
     config.video.sparsity.node = Some(NodeSparsity { keep_rate: 0.7, layers: vec![1, 2], selection });
-    // Or the weights of a run: svitt::weights::open_svitt("runs/pretrain/stage-2", None, &device)?.model
+    // Or the weights of a run: svitt::weights::open_svitt("runs/pretrain/stage-3", None, &device)?.model
     let model = Svitt::<svitt::backend::Cpu>::new(&config, 0, &device)?;
     let video = model.encode_video(Tensor::zeros([1, 8, 3, 32, 32], &device), &VideoDraws::evaluation(0))?;
     println!("{:?} of {} patches are left", video.token_ids.dims()[1], config.video.patches());

@@ -14,9 +14,8 @@ use svitt::train::write_json;
 use svitt::weights::given_or_newest;
 use svitt::{Error, Result};
 
-/// glibc's allocator returns large tensors to the kernel after every operation, and page faults then dominate.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/bin/svitt/allocator.rs"]
+mod allocator;
 
 /// Search your own videos by what they show.
 #[derive(Parser)]
@@ -50,7 +49,7 @@ struct Common {
     /// vocab.txt or tokenizer.json; the one beside the weights by default
     #[arg(long)]
     vocab: Option<PathBuf>,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Write the result as JSON
@@ -214,7 +213,7 @@ fn query(args: QueryArguments) -> Result<()> {
     let (common, clips) = (args.common.clone(), index.clips());
     let (title, html) = (format!("“{}”", args.text), args.html.clone());
     let Outcome::Answered(answer) = with_model(&common, Job::Query(args, folder, index))? else { return Ok(()) };
-    answer.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    answer.warnings.iter().for_each(|warning| svitt::terminal::note(format!("warning: {warning}")));
     show(&answer, &title, clips, html.as_deref(), common.json.as_deref())
 }
 
@@ -269,17 +268,11 @@ fn say(line: &str) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    allocator::keep_pages();
+    svitt::program::run(|arguments: Arguments| match arguments.command {
         Command::Index(args) => index(args),
         Command::Query(args) => query(args),
         Command::Similar(args) => find_similar(args),
         Command::Speed(args) => speed(&args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    })
 }

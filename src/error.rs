@@ -31,7 +31,7 @@ pub enum Error {
     /// The backend or device cannot be used.
     #[error("backend `{backend}`: {problem}; {remedy}")]
     Backend {
-        /// Name of the backend: cuda, wgpu, flex or ndarray.
+        /// Name of the backend: cuda, wgpu, wgpu-wgsl, flex or ndarray.
         backend: String,
         /// What is missing or failed.
         problem: String,

@@ -12,7 +12,15 @@ use std::process::ExitCode;
 /// sentence on standard error otherwise.
 pub fn run<A: Parser>(work: impl FnOnce(A) -> Result<()>) -> ExitCode {
     remember_panics();
-    let arguments = match A::try_parse() {
+    // Parsing too: clap checks its own tables with assertions.
+    let parsed = match guarded("this one", A::try_parse) {
+        Ok(parsed) => parsed,
+        Err(fault) => {
+            note(format!("error: {fault}"));
+            return ExitCode::from(2);
+        }
+    };
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             say(help.to_string().trim_end());

@@ -5,6 +5,23 @@ use crate::rng::Rng;
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+/// What kernels are held against: tensor operations on a CPU, whichever backend the kernels run on.
+#[cfg(feature = "ndarray")]
+pub type Reference = burn_ndarray::NdArray;
+#[cfg(not(feature = "ndarray"))]
+pub type Reference = burn_flex::Flex;
+
+/// Runs test functions generic over the backend on ndarray, on flex and, in builds that have it, on the default wgpu
+/// device: for what has kernels there. Compiling them for wgpu takes long, so nothing else does.
+macro_rules! on_every_backend {
+    ($($test:ident),+ $(,)?) => {
+        crate::testing::on_cpu_backends!($($test),+);
+        #[cfg(feature = "wgpu")]
+        mod wgpu { $(#[test] fn $test() { super::$test::<burn_wgpu::Wgpu>() })+ }
+    };
+}
+pub(crate) use on_every_backend;
+
 /// Runs test functions generic over the backend on ndarray and on flex.
 macro_rules! on_cpu_backends {
     ($($test:ident),+ $(,)?) => {

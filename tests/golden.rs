@@ -1,6 +1,6 @@
 //! The losses of a seeded run, on file: a change of the model, the draws, the data or the optimizer shows here.
 
-use crate::resume::example;
+use crate::workshop::example;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -52,7 +52,7 @@ fn losses(backend: &str) -> Vec<Vec<f64>> {
     let folder = tempfile::tempdir().unwrap();
     let (preset, out) = (folder.path().join("golden.toml"), folder.path().join("run"));
     fs::write(&preset, PRESET).unwrap();
-    let mut command = Command::new(example());
+    let mut command = Command::new(example("pretrain"));
     command.args(["--seed", "3", "--backend", backend, "--preset"]).arg(&preset).arg("--out").arg(&out);
     assert!(command.stdout(Stdio::null()).status().unwrap().success());
     let row = |line: &str| {

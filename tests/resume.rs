@@ -1,8 +1,9 @@
 //! A run that is killed anywhere and resumed ends like one that never was.
 
+use crate::workshop::example;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -44,16 +45,8 @@ accumulate = 2
 max_norm = 1.0
 "#;
 
-/// The example beside this test program.
-pub fn example() -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.join("examples").join(format!("pretrain{}", std::env::consts::EXE_SUFFIX))
-}
-
 fn command(preset: &Path, out: &Path) -> Command {
-    let mut command = Command::new(example());
+    let mut command = Command::new(example("pretrain"));
     command.arg("--preset").arg(preset).arg("--out").arg(out).args(["--checkpoint-every", "2", "--seed", "7"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
@@ -179,7 +172,7 @@ fn devices_and_precisions_that_are_not_there_are_refused() {
         (vec!["--precision", "bf16", "--backend", "ndarray"], "use --precision f32"),
         (vec!["--precision", "half"], "use f32 or bf16"),
     ] {
-        let output = Command::new(example()).arg("--out").arg(&out).args(&arguments).output().unwrap();
+        let output = Command::new(example("pretrain")).arg("--out").arg(&out).args(&arguments).output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(message.contains(sentence) && !out.exists(), "{arguments:?}: {message}");

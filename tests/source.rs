@@ -3,8 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where `unsafe` may stand: kernels, and the mapping of checkpoints into memory.
-const UNSAFE: [&str; 4] = ["src/backend/", "src/sparse/kernels/", "src/fused/", "src/weights/source.rs"];
+/// Where `unsafe` may stand: kernels, the mapping of checkpoints into memory, and the allocator's settings.
+const UNSAFE: [&str; 6] = [
+    "src/backend/",
+    "src/sparse/kernels/",
+    "src/fused/",
+    "src/tokens/launch.rs",
+    "src/weights/source.rs",
+    "src/bin/svitt/allocator.rs",
+];
 
 fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

@@ -7,11 +7,12 @@ use crate::backend::{SvittBackend, TrainBackend};
 use crate::config::{ModelConfig, Precision, TableGrowth};
 use crate::model::Svitt;
 use crate::profile::{Convention, Profile};
+use crate::terminal::say;
 use crate::train::{
     Encodes, FirstWeights, FrameMean, RunOptions, RunState, Source, StopSignal, expand, measure, train_alone,
     write_json,
 };
-use crate::weights::{Checkpoint, CheckpointInfo, MatchOptions, Part, Vocabulary, save};
+use crate::weights::{Checkpoint, CheckpointInfo, MatchOptions, Part, Vocabulary, open_svitt, save};
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
@@ -28,6 +29,8 @@ pub struct AblationOptions {
     pub only: Vec<String>,
     /// Runs of headline cells; none: the plan's.
     pub seeds: Option<usize>,
+    /// A dense checkpoint of the first clip length that takes the place of the one the plan would train.
+    pub dense: Option<PathBuf>,
     /// The backend's name, for the files.
     pub backend: String,
     /// How the run is told to stop.
@@ -66,11 +69,27 @@ fn wanted(options: &AblationOptions) -> Result<Vec<TableSpec>> {
     Ok(all.into_iter().filter(named).collect())
 }
 
+/// Sizes of the dense checkpoint in `folder`, and the hash of its weights.
+fn given(folder: &Path, plan: &Plan) -> Result<(ModelConfig, String)> {
+    let Checkpoint { info, weights_sha256, .. } = Checkpoint::open(folder)?;
+    let (video, frames) = (&info.model.video, plan.lengths()[0]);
+    let expected = plan.base(1).video;
+    let fits = (video.frames, video.sparsity.mode()) == (frames, "dense")
+        && [video.image_size, video.patch_size] == [expected.image_size, expected.patch_size];
+    if !fits {
+        let problem = format!("is {} with {} frames of {} px", video.sparsity.mode(), video.frames, video.image_size);
+        let remedy = format!("give a dense one with {frames} frames of {} px", expected.image_size);
+        return Err(Error::file(folder, problem, remedy));
+    }
+    Ok((info.model, weights_sha256))
+}
+
 /// The cells of one seed.
 struct Grid<'a, B: TrainBackend> {
     run: RunOptions,
     plan: &'a Plan,
     digest: String,
+    dense: Option<&'a Path>,
     base: ModelConfig,
     trainings: Vec<Training>,
     device: &'a B::Device,
@@ -80,10 +99,13 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
     fn new(options: &'a AblationOptions, seed: u64, device: &'a B::Device) -> Result<Self> {
         let plan = &options.plan;
         let source = Source::shapes(&plan.preset, seed)?;
-        let base = plan.base(source.tokenizer.vocab_size());
+        let (base, weights) = match &options.dense {
+            None => (plan.base(source.tokenizer.vocab_size()), String::new()),
+            Some(folder) => given(folder, plan)?,
+        };
         let trainings = plan.trainings(&base)?;
         // How many seeds there are does not change what one of them gives.
-        let text = serde_json::to_string(&Plan { seeds: 1, ..plan.clone() }).unwrap_or_default();
+        let text = serde_json::to_string(&Plan { seeds: 1, ..plan.clone() }).unwrap_or_default() + &weights;
         let digest = Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let run = RunOptions {
             preset: plan.preset.clone(),
@@ -101,7 +123,8 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             global_negatives: false,
             stop: options.stop.clone(),
         };
-        Ok(Self { run, plan, digest, base, trainings, device })
+        let dense = options.dense.as_deref();
+        Ok(Self { run, plan, digest, dense, base, trainings, device })
     }
 
     fn file(&self, cell: &str) -> PathBuf {
@@ -143,6 +166,13 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             let fresh = Svitt::new(&config, 0, self.device)?;
             return Ok(Checkpoint::open(&folder)?.load(fresh, &config, &MatchOptions::default())?.0);
         }
+        if let Some(given) = self.dense.filter(|_| training.id == self.plan.dense()) {
+            let model = open_svitt(given, None, self.device)?.model;
+            let report = measure(&self.run, &training.stage, &config, &model, &RunState::default())?;
+            self.save(training, &config, &model, &folder)?;
+            self.keep(&Cell::trained(&training.id, false), training, &config, report)?;
+            return Ok(model);
+        }
         let first = match &training.parent {
             None => FirstWeights::default().model(&config, &self.plan.preset.model, self.run.seed, self.device)?,
             Some(parent) => {
@@ -150,7 +180,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
                 expand(&self.trained(parent)?, &parent.model(&self.base), &config, training.stage.tables)?
             }
         };
-        println!("training {}, seed {}", training.id, self.run.seed);
+        say(format!("training {}, seed {}", training.id, self.run.seed));
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         let (run, number, stage) = (&self.run, training.number, &training.stage);
         let (model, report) = if training.order_blind {
@@ -197,7 +227,11 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         config: &ModelConfig,
         report: crate::train::StageReport,
     ) -> Result<Measurement> {
-        let chain = chain(&self.trainings, training)?;
+        let chain = match self.dense.filter(|_| training.id == self.plan.dense()) {
+            // Nobody knows how it was trained.
+            Some(_) => Vec::new(),
+            None => chain(&self.trainings, training)?,
+        };
         let passes = if training.order_blind { training.stage.frames as f64 } else { 1.0 };
         let found = Measurement {
             cell: cell.id.clone(),
@@ -205,7 +239,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             plan: self.digest.clone(),
             training_tflops: chain.iter().map(|t| t.flops(&self.base)).sum::<Result<f64>>()? / 1e12,
             chain: chain.iter().map(|training| training.id.clone()).collect(),
-            stage: serde_json::to_value(&training.stage).unwrap_or_default(),
+            stage: chain.last().and_then(|last| serde_json::to_value(&last.stage).ok()).unwrap_or_default(),
             test: cell.test.clone(),
             mflops: passes * Profile::of(config, Convention::True)?.flops() as f64 / 1e6,
             backend: self.run.backend.clone(),
@@ -215,7 +249,47 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         let folder = self.run.out.join("cells");
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         write_json(&file, &found)?;
-        println!("{}, seed {}: R@1 {:.1}", found.cell, found.seed, found.report.scores.r1);
+        say(format!("{}, seed {}: R@1 {:.1}", found.cell, found.seed, found.report.scores.r1));
         Ok(found)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    type B = burn::backend::Autodiff<burn_flex::Flex>;
+
+    /// The embedded plan with a model of one head, one step per stage and a gallery of 36 clips.
+    fn options(out: &Path) -> AblationOptions {
+        let mut plan = Plan::load(None).unwrap();
+        plan.preset.gallery_programs = Some(2);
+        plan.preset.model.hidden = Some(16);
+        for stage in &mut plan.preset.stages {
+            (stage.length, stage.batch, stage.clips_per_object) = (crate::config::Span::Steps(1), 2, 1);
+        }
+        let only = vec!["fig5b".to_owned()];
+        let stop = StopSignal::default();
+        AblationOptions { plan, out: out.into(), only, seeds: Some(1), dense: None, backend: "flex".into(), stop }
+    }
+
+    #[test]
+    fn cells_that_are_there_are_not_run_again_and_a_dense_model_can_be_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, device) = (folder.path().join("a"), Default::default());
+        let first = ablate::<B>(&options(&out), &device).unwrap();
+        assert_eq!((first.tables.len(), first.tables[0].rows.len()), (1, 5));
+        let changed = |cell: &str| std::fs::metadata(out.join("cells").join(cell)).unwrap().modified().unwrap();
+        let before = changed("dense-4+cross-0.1-s0.json");
+        std::fs::remove_file(out.join("cells/dense-4+cross-0.5-s0.json")).unwrap();
+        let r1 = |summary: &Summary| summary.tables[0].rows.iter().map(|row| row.r1.mean).collect::<Vec<_>>();
+        assert_eq!(r1(&ablate::<B>(&options(&out), &device).unwrap()), r1(&first), "the missing cell gives the same");
+        assert_eq!(changed("dense-4+cross-0.1-s0.json"), before);
+        let given = AblationOptions { dense: Some(out.join("models/dense-4-s0")), ..options(&folder.path().join("b")) };
+        let again = ablate::<B>(&given, &device).unwrap();
+        assert_eq!(r1(&again), r1(&first));
+        assert!(!given.out.join("models/start-s0").exists(), "nothing is trained for it");
+        let unknown = AblationOptions { only: vec!["table9".into()], ..given };
+        assert!(ablate::<B>(&unknown, &device).unwrap_err().to_string().contains("table1"));
     }
 }

@@ -15,7 +15,7 @@ pub struct Measurement {
     pub seed: u64,
     /// A digest of the plan: under another one the cell is measured again.
     pub plan: String,
-    /// The trainings behind it, first one first.
+    /// The trainings behind it, first one first; empty for a model that was given.
     pub chain: Vec<String>,
     /// The last training's stage.
     pub stage: serde_json::Value,
@@ -26,7 +26,7 @@ pub struct Measurement {
     pub mflops: f64,
     /// Operations of the video encoder over all training of the chain, forward and backward, in 10¹².
     pub training_tflops: f64,
-    /// cuda, wgpu, flex or ndarray.
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray.
     pub backend: String,
     /// The scores.
     pub report: StageReport,

@@ -62,6 +62,11 @@ impl Plan {
         [1, 2, 3].map(|number| self.preset.stages[number].frames)
     }
 
+    /// The training whose model is sparsified at test time: dense, at the first clip length.
+    pub fn dense(&self) -> String {
+        super::training::name("dense", &self.preset.stages[1])
+    }
+
     /// Node sparsity of keep rate `rate`; none at 1.
     pub fn node(&self, rate: f64, selection: Selection) -> Option<NodeSparsity> {
         (rate < 1.0).then(|| NodeSparsity { keep_rate: rate, layers: self.prune_layers.clone(), selection })

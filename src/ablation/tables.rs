@@ -40,15 +40,10 @@ struct Shorthand<'a> {
 }
 
 impl Shorthand<'_> {
-    /// The dense model of the first clip length, which is sparsified at test time.
-    fn dense(&self) -> String {
-        format!("dense-{}", self.lengths[0])
-    }
-
     fn tested(&self, name: &str, edge: Option<EdgeSparsity>, q_v: f64, q_m: f64) -> Cell {
         let sparsity = Sparsity { edge, node: self.plan.node(q_v, Selection::ClassAttention) };
         let cross = (q_m < 1.0).then(|| CrossSparsity { keep_rate: q_m, ..self.plan.cross.clone() });
-        Cell::tested(&self.dense(), name, sparsity, cross)
+        Cell::tested(&self.plan.dense(), name, sparsity, cross)
     }
 
     fn table1(&self) -> TableSpec {
@@ -61,7 +56,7 @@ impl Shorthand<'_> {
             (label, self.tested(&format!("hybrid-{}", named(e)), Some(e), q_v, q_m).headline())
         };
         let rows = vec![
-            ("dense".into(), Cell::trained(&self.dense(), true)),
+            ("dense".into(), Cell::trained(&self.plan.dense(), true)),
             (format!("edge {}", graph(edge)), self.tested(&named(edge), Some(edge), 1.0, 1.0).headline()),
             (format!("edge {}", graph(wide)), self.tested(&named(wide), Some(wide), 1.0, 1.0).headline()),
             (format!("node ({q_v}, 1)"), self.tested(&format!("node-{q_v}"), None, q_v, 1.0).headline()),
@@ -105,7 +100,7 @@ impl Shorthand<'_> {
     }
 
     fn selection(&self) -> TableSpec {
-        let (frames, dense) = (self.lengths[1], self.dense());
+        let (frames, dense) = (self.lengths[1], self.plan.dense());
         let tested = [0.7, 0.5].into_iter().flat_map(|rate| {
             [Selection::ClassAttention, Selection::Random].map(|selection| {
                 let (name, label) = match selection {
@@ -148,7 +143,7 @@ impl Shorthand<'_> {
     fn figure5a(&self) -> TableSpec {
         let rows = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5].map(|q_v| {
             let cell = match q_v {
-                1.0 => Cell::trained(&self.dense(), true),
+                1.0 => Cell::trained(&self.plan.dense(), true),
                 _ => self.tested(&format!("node-{q_v}"), None, q_v, 1.0),
             };
             (format!("q_v = {q_v}"), cell)
@@ -159,7 +154,7 @@ impl Shorthand<'_> {
     fn figure5b(&self) -> TableSpec {
         let rows = [1.0, 0.7, 0.5, 0.3, 0.1].map(|q_m| {
             let cell = match q_m {
-                1.0 => Cell::trained(&self.dense(), true),
+                1.0 => Cell::trained(&self.plan.dense(), true),
                 _ => self.tested(&format!("cross-{q_m}"), None, 1.0, q_m),
             };
             (format!("q_m = {q_m}"), cell)

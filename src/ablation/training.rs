@@ -60,8 +60,8 @@ impl Plan {
             }
         }
         let mut spent = all[0].flops(base)?;
-        for number in 1..stages.len() {
-            let hybrid = name("hybrid", &stages[number]);
+        for (number, stage) in stages.iter().enumerate().skip(1) {
+            let hybrid = name("hybrid", stage);
             spent += of(&all, &hybrid).map_or(Ok(0.0), |training| training.flops(base))?;
             let mut single = self.expanded("hybrid", number, String::new());
             (single.id, single.parent) = (name("single", &single.stage), None);

@@ -46,7 +46,10 @@ pub fn precision<B: Backend>(
         }
         None if preset.is_f32() || (kind == BackendKind::Cuda && possible(preset)) => Ok(preset),
         None => {
-            eprintln!("the preset's {} is for CUDA: training in f32 (or ask with --precision)", preset.name());
+            crate::terminal::note(format!(
+                "the preset's {} is for CUDA: training in f32 (or ask with --precision)",
+                preset.name()
+            ));
             Ok(Precision::F32)
         }
     }

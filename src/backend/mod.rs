@@ -4,25 +4,31 @@ mod collective;
 mod dtype;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub mod host;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) mod launch;
+mod limit;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+pub(crate) mod product;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub(crate) mod vector;
+#[cfg(feature = "wgpu")]
+mod wgsl;
+
+pub use limit::{BufferLimit, joined, parts, samples};
 
 pub use collective::CollectiveOps;
 pub use dtype::{cast, cast_raw, precision};
 
+use crate::fused::{AdamWOps, LayerOps};
+use crate::sparse::SparseOps;
+use crate::tokens::SelectOps;
 use crate::{Error, Result};
 use burn::tensor::backend::{AutodiffBackend, Backend, Device as _, DeviceId, DeviceOps};
 use std::str::FromStr;
 
 /// What the model needs of a backend: Burn's own operations and this crate's, each with a portable default.
-pub trait SvittBackend:
-    Backend + CollectiveOps + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps
-{
-}
-impl<B: Backend + CollectiveOps + crate::fused::FusedOps + crate::sparse::SparseOps + crate::tokens::SelectOps>
-    SvittBackend for B
-{
-}
+pub trait SvittBackend: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps {}
+impl<B: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps> SvittBackend for B {}
 
 /// A backend that can train: its gradients are computed on an inner [`SvittBackend`].
 pub trait TrainBackend: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend> {}
@@ -42,6 +48,8 @@ pub enum BackendKind {
     Cuda,
     /// Any GPU through Vulkan, Metal, DirectX or WebGPU (feature `wgpu`).
     Wgpu,
+    /// [`Self::Wgpu`] with kernels in WGSL also where Vulkan would take SPIR-V (feature `wgpu`).
+    WgpuWgsl,
     /// The fast CPU backend (feature `flex`).
     Flex,
     /// The reference CPU backend (feature `ndarray`).
@@ -50,23 +58,29 @@ pub enum BackendKind {
 
 impl BackendKind {
     /// Every backend, fastest first.
-    pub const ALL: [Self; 4] = [Self::Cuda, Self::Wgpu, Self::Flex, Self::NdArray];
+    pub const ALL: [Self; 5] = [Self::Cuda, Self::Wgpu, Self::WgpuWgsl, Self::Flex, Self::NdArray];
 
     /// The name on command lines and in features.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cuda => "cuda",
             Self::Wgpu => "wgpu",
+            Self::WgpuWgsl => "wgpu-wgsl",
             Self::Flex => "flex",
             Self::NdArray => "ndarray",
         }
+    }
+
+    /// The cargo feature it comes with.
+    pub fn feature(self) -> &'static str {
+        if self == Self::WgpuWgsl { "wgpu" } else { self.name() }
     }
 
     /// Whether this build contains it.
     pub fn compiled(self) -> bool {
         match self {
             Self::Cuda => cfg!(feature = "cuda"),
-            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Wgpu | Self::WgpuWgsl => cfg!(feature = "wgpu"),
             Self::Flex => cfg!(feature = "flex"),
             Self::NdArray => cfg!(feature = "ndarray"),
         }
@@ -90,7 +104,7 @@ impl BackendKind {
         Err(Error::setting(
             "--backend",
             format!("`{}` is not compiled in (this build has {})", kind.name(), built.join(", ")),
-            format!("build with `--features {}`", kind.name()),
+            format!("build with `--features {}`", kind.feature()),
         ))
     }
 }
@@ -100,7 +114,11 @@ impl FromStr for BackendKind {
 
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            Error::setting("--backend", format!("`{name}` is not a backend"), "use cuda, wgpu, flex or ndarray")
+            Error::setting(
+                "--backend",
+                format!("`{name}` is not a backend"),
+                "use cuda, wgpu, wgpu-wgsl, flex or ndarray",
+            )
         })
     }
 }
@@ -149,6 +167,8 @@ fn run<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
         BackendKind::Flex => Ok(task.run::<burn::backend::Autodiff<burn_flex::Flex>>(Default::default())),
         #[cfg(feature = "wgpu")]
         BackendKind::Wgpu => Ok(task.run::<burn::backend::Autodiff<burn_wgpu::Wgpu>>(Default::default())),
+        #[cfg(feature = "wgpu")]
+        BackendKind::WgpuWgsl => Ok(task.run::<burn::backend::Autodiff<burn_wgpu::Wgpu>>(wgsl::device())),
         #[cfg(feature = "cuda")]
         BackendKind::Cuda => Ok(task.run::<burn::backend::Autodiff<burn_cuda::Cuda>>(Default::default())),
         #[allow(unreachable_patterns, reason = "reachable in builds that lack a backend")]

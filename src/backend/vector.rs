@@ -1,4 +1,4 @@
-//! Loops over one row, compiled for the machine's widest vectors, and products of strided matrices.
+//! Loops over one row, compiled for the machine's widest vectors.
 
 use pulp::Arch;
 
@@ -133,63 +133,6 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f32>()
 }
 
-/// A matrix inside a slice.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    values: &'a [f32],
-    row_stride: usize,
-    column_stride: usize,
-}
-
-impl<'a> View<'a> {
-    /// Rows `stride` apart, columns beside each other.
-    pub(crate) fn rows(values: &'a [f32], stride: usize) -> Self {
-        Self { values, row_stride: stride, column_stride: 1 }
-    }
-
-    /// The transpose.
-    pub(crate) fn t(self) -> Self {
-        Self { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
-    }
-
-    fn holds(&self, rows: usize, columns: usize) -> bool {
-        (rows - 1) * self.row_stride + (columns - 1) * self.column_stride < self.values.len()
-    }
-}
-
-/// `to (+)= scale · a · b` for `a` `[m, k]`, `b` `[k, n]` and `to` `[m, n]` with rows `stride` apart; `add` keeps what
-/// `to` holds.
-pub(crate) fn product(to: &mut [f32], stride: usize, [m, n, k]: [usize; 3], a: View, b: View, scale: f32, add: bool) {
-    if m == 0 || n == 0 || k == 0 {
-        return;
-    }
-    assert!(a.holds(m, k) && b.holds(k, n) && (m - 1) * stride + n <= to.len(), "a matrix reaches beyond its slice");
-    // SAFETY: the assertion above bounds every address the strided product reads or writes by its slice.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            to.as_mut_ptr(),
-            1,
-            stride as isize,
-            add,
-            a.values.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.values.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,14 +172,5 @@ mod tests {
             assert!((f64::from(sum) / expected - 1.0).abs() < 1e-6);
             assert!((dot(&row, &powers) - row.iter().zip(&powers).map(|(x, y)| x * y).sum::<f32>()).abs() < 1e-4);
         }
-    }
-
-    #[test]
-    fn strided_products() {
-        let a: Vec<f32> = (0..20).map(|x| x as f32).collect();
-        let mut to = vec![1f32; 12];
-        // rows 0..2, columns 0..3 of a 4 × 5 matrix, times the transpose of its rows 2..4
-        product(&mut to, 6, [2, 2, 3], View::rows(&a, 5), View::rows(&a[10..], 5).t(), 2.0, true);
-        assert_eq!(to, [1. + 2. * 35., 1. + 2. * 50., 1., 1., 1., 1., 1. + 2. * 200., 1. + 2. * 290., 1., 1., 1., 1.]);
     }
 }

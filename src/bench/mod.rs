@@ -1,18 +1,23 @@
 //! Measurements of the base-size model: warm-up, repeats, medians, and the share of what the machine's matrix product
 //! reaches in the same run.
 
+mod compare;
 mod gemm;
+mod machine;
 mod workload;
+
+pub use compare::{Comparison, Pair, Verdict};
+pub use machine::Machine;
 
 use crate::Result;
 use crate::backend::{BackendKind, Task, TrainBackend, dispatch};
-use crate::config::Compat;
+use crate::config::{Compat, ModelConfig};
 use crate::profile::{Convention, Profile, peak_memory_mb, published, reset_peak_memory};
-use serde::Serialize;
-use workload::Workload;
+use serde::{Deserialize, Serialize};
+use workload::{Timed, prepare};
 
 /// What is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// The video encoder's forward, without gradients.
@@ -36,10 +41,13 @@ pub struct BenchOptions {
     pub batch: usize,
     /// Timed repeats after one warm-up.
     pub repeats: usize,
+    /// Called before every row: gives the free pages of the program's allocator back, so that what earlier rows freed
+    /// is not counted as this row's memory.
+    pub release: fn(),
 }
 
 /// One line of the table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// dense, edge, node or hybrid; edge is (K_l, K_r, G) = (1, 3, 56), keep rates are those of Table 2.
     pub mode: String,
@@ -62,12 +70,13 @@ pub struct Row {
     pub gflops: f64,
     /// `gflops` over the measured peak, 0-1.
     pub share_of_peak: f64,
-    /// Largest resident memory of the process during the row, MB (host memory: on a GPU not the card's).
+    /// Largest resident memory of the process during the row's repeats, MB: weights, batch and work, not what earlier
+    /// rows freed (host memory: on a GPU not the card's; of both backends together where two take turns).
     pub peak_memory_mb: f64,
 }
 
 /// Everything one run measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Backend name.
     pub backend: String,
@@ -75,6 +84,9 @@ pub struct Report {
     pub gemm_peak_gflops: f64,
     /// Threads the CPU backends use.
     pub threads: usize,
+    /// Where, when and of which commit.
+    #[serde(default)]
+    pub machine: Machine,
     /// One per frames × mode × direction.
     pub rows: Vec<Row>,
 }
@@ -83,71 +95,125 @@ pub struct Report {
 ///
 /// # Errors
 /// The backend cannot be used, or a mode's settings do not fit.
-pub fn run(kind: BackendKind, options: BenchOptions, seen: impl FnMut(&Row)) -> Result<Report> {
-    dispatch(kind, Bench { kind, options, seen })?
+pub fn run(kind: BackendKind, options: &BenchOptions, mut seen: impl FnMut(&Row)) -> Result<Report> {
+    let mut reports = measure(&[kind], options, |_, row| seen(row))?;
+    Ok(reports.remove(0))
 }
 
-struct Bench<F> {
-    kind: BackendKind,
-    options: BenchOptions,
-    seen: F,
-}
-
-impl<F: FnMut(&Row)> Task for Bench<F> {
-    type Output = Result<Report>;
-
-    fn run<B: TrainBackend>(mut self, device: B::Device) -> Self::Output {
-        let peak = gemm::peak_gflops::<B>(&device);
-        let mut rows = Vec::new();
-        for &frames in &self.options.frames {
-            for mode in &self.options.modes {
-                for &direction in &self.options.directions {
-                    let row = measure::<B>(frames, mode, direction, &self.options, peak, &device)?;
-                    (self.seen)(&row);
-                    rows.push(row);
-                }
-            }
-        }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Report { backend: self.kind.name().into(), gemm_peak_gflops: peak, threads, rows })
+/// Measures `options` on `first` and `second`, their repeats taking turns so that what else the machine does meets
+/// both; a finished row comes with its backend.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_both(
+    [first, second]: [BackendKind; 2],
+    options: &BenchOptions,
+    seen: impl FnMut(BackendKind, &Row),
+) -> Result<[Report; 2]> {
+    let mut reports = measure(&[first, second], options, seen)?.into_iter();
+    match (reports.next(), reports.next()) {
+        (Some(first), Some(second)) => Ok([first, second]),
+        _ => unreachable!("a report per backend"),
     }
 }
 
-fn measure<B: TrainBackend>(
-    frames: usize,
-    mode: &str,
-    direction: Direction,
+fn measure(
+    kinds: &[BackendKind],
     options: &BenchOptions,
-    peak: f64,
-    device: &B::Device,
-) -> Result<Row> {
-    let mut config = published::base_in_mode(frames, mode);
-    let flops = Profile::of(&config, Convention::True)?.flops() as f64 * options.batch as f64;
-    config.compat = Compat::Corrected;
-    let mut workload = Workload::<B>::new(&config, direction, options.batch, device)?;
-    workload.run()?;
-    reset_peak_memory();
-    let mut seconds = (0..options.repeats.max(1)).map(|_| workload.timed()).collect::<Result<Vec<f64>>>()?;
-    let memory = peak_memory_mb();
-    seconds.sort_by(f64::total_cmp);
-    let median = seconds[seconds.len() / 2];
-    let passes = match direction {
-        Direction::Forward => 1.0,
-        Direction::ForwardBackward => 3.0,
-        Direction::Train => 0.0,
-    };
-    let gflops = passes * flops / median / 1e9;
-    Ok(Row {
-        mode: mode.into(),
-        frames,
-        direction,
-        batch: options.batch,
-        median_s: median,
-        min_s: seconds[0],
-        max_s: seconds[seconds.len() - 1],
-        clips_per_s: options.batch as f64 / median,
-        gflops,
-        share_of_peak: gflops / peak,
-        peak_memory_mb: memory,
+    mut seen: impl FnMut(BackendKind, &Row),
+) -> Result<Vec<Report>> {
+    let mut reports = kinds.iter().map(|&kind| empty_report(kind)).collect::<Result<Vec<_>>>()?;
+    for &frames in &options.frames {
+        for mode in &options.modes {
+            for &direction in &options.directions {
+                let case = Case { frames, mode, direction, options };
+                let peaks: Vec<f64> = reports.iter().map(|report| report.gemm_peak_gflops).collect();
+                for ((row, report), &kind) in case.rows(kinds, &peaks)?.into_iter().zip(&mut reports).zip(kinds) {
+                    seen(kind, &row);
+                    report.rows.push(row);
+                }
+            }
+        }
+    }
+    Ok(reports)
+}
+
+fn empty_report(kind: BackendKind) -> Result<Report> {
+    struct Peak;
+    impl Task for Peak {
+        type Output = f64;
+
+        fn run<B: TrainBackend>(self, device: B::Device) -> f64 {
+            gemm::peak_gflops::<B>(&device)
+        }
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Report {
+        backend: kind.name().into(),
+        gemm_peak_gflops: dispatch(kind, Peak)?,
+        threads,
+        machine: Machine::here(),
+        rows: Vec::new(),
     })
+}
+
+/// One line of the table to be measured.
+struct Case<'a> {
+    frames: usize,
+    mode: &'a str,
+    direction: Direction,
+    options: &'a BenchOptions,
+}
+
+impl Case<'_> {
+    fn config(&self) -> ModelConfig {
+        ModelConfig { compat: Compat::Corrected, ..published::base_in_mode(self.frames, self.mode) }
+    }
+
+    /// A row per backend, the repeats taking turns.
+    fn rows(&self, kinds: &[BackendKind], peaks: &[f64]) -> Result<Vec<Row>> {
+        let options = self.options;
+        (options.release)();
+        let mut work: Vec<Box<dyn Timed>> = kinds
+            .iter()
+            .map(|&kind| prepare(kind, &self.config(), self.direction, options.batch))
+            .collect::<Result<_>>()?;
+        for work in &mut work {
+            work.run()?;
+        }
+        reset_peak_memory();
+        let mut seconds = vec![Vec::new(); kinds.len()];
+        for _ in 0..options.repeats.max(1) {
+            for (work, seconds) in work.iter_mut().zip(&mut seconds) {
+                seconds.push(work.timed()?);
+            }
+        }
+        let memory = peak_memory_mb();
+        seconds.into_iter().zip(peaks).map(|(seconds, &peak)| self.row(seconds, peak, memory)).collect()
+    }
+
+    fn row(&self, mut seconds: Vec<f64>, peak: f64, memory: f64) -> Result<Row> {
+        seconds.sort_by(f64::total_cmp);
+        let (batch, median) = (self.options.batch, seconds[seconds.len() / 2]);
+        let passes = match self.direction {
+            Direction::Forward => 1.0,
+            Direction::ForwardBackward => 3.0,
+            Direction::Train => 0.0,
+        };
+        let flops = Profile::of(&published::base_in_mode(self.frames, self.mode), Convention::True)?.flops();
+        let gflops = passes * flops as f64 * batch as f64 / median / 1e9;
+        Ok(Row {
+            mode: self.mode.into(),
+            frames: self.frames,
+            direction: self.direction,
+            batch,
+            median_s: median,
+            min_s: seconds[0],
+            max_s: seconds[seconds.len() - 1],
+            clips_per_s: batch as f64 / median,
+            gflops,
+            share_of_peak: gflops / peak,
+            peak_memory_mb: memory,
+        })
+    }
 }

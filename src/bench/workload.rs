@@ -2,7 +2,7 @@
 
 use super::Direction;
 use crate::Result;
-use crate::backend::TrainBackend;
+use crate::backend::{BackendKind, Task, TrainBackend, dispatch};
 use crate::config::ModelConfig;
 use crate::loss::MaskRules;
 use crate::model::{Objective, Pairs, PretrainDraws, Svitt, VideoDraws, VideoEncoder};
@@ -15,7 +15,47 @@ use std::time::Instant;
 /// Text tokens of the timed batch, as in pretraining (SPEC §8).
 const TEXT: usize = 32;
 
-pub(super) struct Workload<B: TrainBackend> {
+/// Work that can be repeated, on whichever backend it was prepared for.
+pub(super) trait Timed {
+    /// Does the work once and waits until the device is done.
+    fn run(&mut self) -> Result<()>;
+
+    /// Seconds of one [`Self::run`].
+    fn timed(&mut self) -> Result<f64> {
+        let start = Instant::now();
+        self.run()?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
+
+/// Weights and a batch of `batch` clips for `direction` on `kind`.
+///
+/// # Errors
+/// The backend cannot be used, or `config` does not fit.
+pub(super) fn prepare(
+    kind: BackendKind,
+    config: &ModelConfig,
+    direction: Direction,
+    batch: usize,
+) -> Result<Box<dyn Timed>> {
+    dispatch(kind, Prepare { config, direction, batch })?
+}
+
+struct Prepare<'a> {
+    config: &'a ModelConfig,
+    direction: Direction,
+    batch: usize,
+}
+
+impl Task for Prepare<'_> {
+    type Output = Result<Box<dyn Timed>>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        Ok(Box::new(Workload::<B>::new(self.config, self.direction, self.batch, &device)?))
+    }
+}
+
+struct Workload<B: TrainBackend> {
     kind: Kind<B>,
     video: Tensor<B, 5>,
     device: B::Device,
@@ -25,18 +65,19 @@ pub(super) struct Workload<B: TrainBackend> {
 enum Kind<B: TrainBackend> {
     Forward(Box<VideoEncoder<B::InnerBackend>>),
     ForwardBackward(Box<VideoEncoder<B>>),
+    /// The model is absent while its optimizer step consumes it, so that no second copy of the weights is alive.
     Train(Box<Training<B>>),
 }
 
 struct Training<B: TrainBackend> {
-    model: Svitt<B>,
+    model: Option<Svitt<B>>,
     optimizer: AdamW<B>,
     ids: Vec<i64>,
     vocab: usize,
 }
 
 impl<B: TrainBackend> Workload<B> {
-    pub(super) fn new(config: &ModelConfig, direction: Direction, batch: usize, device: &B::Device) -> Result<Self> {
+    fn new(config: &ModelConfig, direction: Direction, batch: usize, device: &B::Device) -> Result<Self> {
         let size = config.video.image_size;
         let shape = [batch, config.video.frames, 3, size, size];
         let video = Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), device);
@@ -46,7 +87,7 @@ impl<B: TrainBackend> Workload<B> {
             Direction::Forward => Kind::Forward(Box::new(encoder().valid())),
             Direction::ForwardBackward => Kind::ForwardBackward(Box::new(encoder())),
             Direction::Train => Kind::Train(Box::new(Training {
-                model: Svitt::new(config, 0, device)?,
+                model: Some(Svitt::new(config, 0, device)?),
                 optimizer: AdamW::new(AdamWSettings::default(), device),
                 ids: (0..batch * TEXT).map(|i| 1000 + (i as i64 * 7919) % 20_000).collect(),
                 vocab: config.text.vocab_size,
@@ -54,9 +95,10 @@ impl<B: TrainBackend> Workload<B> {
         };
         Ok(Self { kind, video, device: device.clone(), step: 0 })
     }
+}
 
-    /// Does the work once and waits until the device is done.
-    pub(super) fn run(&mut self) -> Result<()> {
+impl<B: TrainBackend> Timed for Workload<B> {
+    fn run(&mut self) -> Result<()> {
         self.step += 1;
         let draws = VideoDraws::evaluation(self.step);
         match &mut self.kind {
@@ -65,25 +107,19 @@ impl<B: TrainBackend> Workload<B> {
             }
             Kind::ForwardBackward(encoder) => {
                 let output = encoder.forward(self.video.clone(), &draws, None)?;
-                let gradients = output.hidden.mean().add(output.pooled.mean()).backward();
-                drop(GradientsParams::from_grads(gradients, &**encoder));
+                let loss = output.hidden.mean().add(output.pooled.mean());
+                drop(GradientsParams::from_grads(loss.backward(), &**encoder));
             }
             Kind::Train(training) => training.step(&self.video, self.step, &self.device)?,
         }
         B::sync(&self.device)
             .map_err(|e| crate::Error::backend(B::name(&self.device), e.to_string(), "use a smaller --batch"))
     }
-
-    /// Seconds of one [`Self::run`].
-    pub(super) fn timed(&mut self) -> Result<f64> {
-        let start = Instant::now();
-        self.run()?;
-        Ok(start.elapsed().as_secs_f64())
-    }
 }
 
 impl<B: TrainBackend> Training<B> {
     fn step(&mut self, video: &Tensor<B, 5>, step: u64, device: &B::Device) -> Result<()> {
+        let Some(model) = self.model.take() else { return Ok(()) };
         let batch = video.dims()[0];
         let int = |values: Vec<i64>| Tensor::<B, 1, Int>::from_data(values.as_slice(), device);
         let pairs = Pairs {
@@ -95,9 +131,12 @@ impl<B: TrainBackend> Training<B> {
         let (probability, vocab_size) = (0.5, self.vocab);
         let rules = MaskRules { probability, vocab_size, mask_id: 103, never: vec![0, 101], always: Vec::new() };
         let draws = PretrainDraws::seeded(step, &self.ids, [batch, TEXT], Some(&rules), device);
-        let losses = self.model.losses(&pairs, &draws, &Objective::default())?.losses;
-        let gradients = GradientsParams::from_grads(losses.total.backward(), &self.model);
-        self.model = self.optimizer.step(1e-5, self.model.clone(), gradients);
+        // The loss is let go of before the optimizer runs: it alone keeps the batch's activations alive.
+        let gradients = {
+            let losses = model.losses(&pairs, &draws, &Objective::default())?.losses;
+            GradientsParams::from_grads(losses.total.backward(), &model)
+        };
+        self.model = Some(self.optimizer.step(1e-5, model, gradients));
         Ok(())
     }
 }

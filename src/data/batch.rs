@@ -107,7 +107,7 @@ mod tests {
             indices: vec![9, 8, 7, 6, 5],
             wait_seconds: 0.5,
         };
-        assert_eq!(batch.clone().split(1), [batch.clone()]);
+        assert_eq!(batch.clone().split(1), std::slice::from_ref(&batch));
         let parts = batch.split(2);
         assert_eq!(
             (parts[0].video.as_slice(), parts[1].video.as_slice()),

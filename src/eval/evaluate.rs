@@ -1,5 +1,6 @@
 //! `svitt eval`: a checkpoint on a benchmark, from files to report.
 
+use super::budget::at_budget;
 use super::material::{Material, tokenizer};
 use super::measure::{Examinee, RetrievalExam, RetrievalOutcome, measure_retrieval};
 use super::paper::{Setting, paper_row};
@@ -118,12 +119,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn retrieval<B: SvittBackend>(&self, device: &B::Device) -> Result<Evaluation> {
+    fn retrieval<B: SvittBackend>(mut self, device: &B::Device) -> Result<Evaluation> {
         let paragraph = self.options.benchmark.protocol().paragraph;
         let ranked = RetrievalSubject::new(&self.material.records, paragraph, self.options.limit);
         let videos = self.videos(&ranked.videos)?;
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
-        let opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
+        let mut opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
+        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        self.config.video.clone_from(opened.model.video.config());
         let examinee = Examinee { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder, k: usize| -> Result<RetrievalOutcome> {
@@ -194,7 +197,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn answers<B: SvittBackend>(&self, device: &B::Device) -> Result<Evaluation> {
+    fn answers<B: SvittBackend>(mut self, device: &B::Device) -> Result<Evaluation> {
         let asked = QuestionSubject::new(&self.material.records, self.options.limit);
         let videos = self.videos(&asked.videos)?;
         let texts = self.ids(asked.questions.iter().map(|question| question.text.as_str()));
@@ -207,7 +210,9 @@ impl<'a> Job<'a> {
         }
         let max_answer = self.options.benchmark.protocol().max_answer;
         let candidates = Candidates::new(list, &self.tokenizer, max_answer);
-        let opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
+        let mut opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
+        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        self.config.video.clone_from(opened.model.video.config());
         let examinee = Examinee { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder| -> Result<QuestionOutcome> {

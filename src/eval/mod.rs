@@ -1,5 +1,6 @@
 //! Protocols, metrics and reports.
 
+mod budget;
 mod dump;
 mod encode;
 mod ensemble;

@@ -39,6 +39,10 @@ pub struct EvalOptions {
     pub limit: Option<usize>,
     /// Go on without videos that cannot be read.
     pub allow_missing: bool,
+    /// q_v in place of the checkpoint's.
+    pub keep: Option<f64>,
+    /// Takes the highest q_v that encodes a clip within this many milliseconds.
+    pub budget_ms: Option<f64>,
     /// Seed of the block graphs and of drawn samples.
     pub seed: u64,
     /// Pairs, texts or questions per forward.
@@ -68,6 +72,8 @@ impl EvalOptions {
             ensemble: None,
             limit: None,
             allow_missing: false,
+            keep: None,
+            budget_ms: None,
             seed: 0,
             batch: None,
             features: None,
@@ -132,6 +138,7 @@ impl EvalOptions {
         let same = |a: Option<usize>, b: usize| a.is_none_or(|a| a == b);
         asked.order == FrameOrder::None
             && asked.limit.is_none()
+            && (asked.keep, asked.budget_ms) == (None, None)
             && asked.sampling == published.sampling
             && same(asked.k, asked.benchmark.protocol().k_test)
             && same(asked.clips, asked.benchmark.protocol().clips())
@@ -169,6 +176,7 @@ mod tests {
         let published = EvalOptions::new(Benchmark::Didemo, "x".into());
         assert!(published.is_published_protocol());
         assert!(EvalOptions { k: Some(128), clips: Some(3), ..published.clone() }.is_published_protocol());
+        assert!(!EvalOptions { keep: Some(0.7), ..published.clone() }.is_published_protocol());
         assert!(!EvalOptions { k: Some(64), ..published.clone() }.is_published_protocol());
         assert!(!EvalOptions { order: FrameOrder::Freeze, ..published }.is_published_protocol());
     }

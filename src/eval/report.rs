@@ -206,7 +206,7 @@ impl EvalReport {
             let count = metrics.questions_by_type.as_ref().and_then(|counts| counts.get(kind)).copied().unwrap_or(0);
             let chance = metrics.chance_by_type.as_ref().and_then(|chance| chance.get(kind));
             let chance = chance.map_or(String::new(), |chance| format!("{chance:.1}"));
-            writeln!(f, "  {kind:<20}{value:>8.2}{count:>10}{chance:>8}")?;
+            writeln!(f, "{}", format!("  {kind:<20}{value:>8.2}{count:>10}{chance:>8}").trim_end())?;
         }
         let unanswerable = metrics.unanswerable.unwrap_or_default();
         writeln!(f, "{unanswerable} questions have answers outside the list and count as wrong")

@@ -89,32 +89,18 @@ pub fn linear_gelu<B: FusedOps, const D: usize>(x: Tensor<B, D>, linear: &Linear
     widen(float(B::bias_gelu(raw(y), raw(bias))), shape)
 }
 
-/// residual + scale ⊙ (x · W + b): a branch of a pre-norm layer, joined. `x` `[.., input]`, `residual` and the output
-/// `[.., output]`, `scale` `[output]`.
-pub fn linear_scaled_residual<B: FusedOps, const D: usize>(
-    residual: Tensor<B, D>,
-    x: Tensor<B, D>,
-    linear: &Linear<B>,
-    scale: Tensor<B, 1>,
-) -> Tensor<B, D> {
-    let (shape, dtype) = (x.dims(), x.dtype());
-    let [bias, scale] = [bias(linear), scale].map(|vector| cast(vector, dtype));
-    let y = rows(x).matmul(cast(linear.weight.val(), dtype));
-    widen(float(B::scaled_residual(raw(rows(residual)), raw(y), raw(bias), raw(scale))), shape)
-}
-
-fn bias<B: Backend>(linear: &Linear<B>) -> Tensor<B, 1> {
+pub(super) fn bias<B: Backend>(linear: &Linear<B>) -> Tensor<B, 1> {
     let output = linear.weight.dims()[1];
     linear.bias.as_ref().map_or_else(|| Tensor::zeros([output], &linear.weight.device()), |bias| bias.val())
 }
 
-fn rows<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 2> {
+pub(super) fn rows<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 2> {
     let width = x.dims()[D - 1];
     let rows = x.shape().num_elements() / width.max(1);
     x.reshape([rows, width])
 }
 
-fn widen<B: Backend, const D: usize>(rows: Tensor<B, 2>, mut shape: [usize; D]) -> Tensor<B, D> {
+pub(super) fn widen<B: Backend, const D: usize>(rows: Tensor<B, 2>, mut shape: [usize; D]) -> Tensor<B, D> {
     shape[D - 1] = rows.dims()[1];
     rows.reshape(shape)
 }
@@ -125,14 +111,4 @@ pub(super) fn float<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> Tenso
 
 pub(super) fn raw<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
     tensor.into_primitive().tensor()
-}
-
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl<R, F, I, BT> FusedOps for burn_cubecl::CubeBackend<R, F, I, BT>
-where
-    R: burn_cubecl::CubeRuntime,
-    F: burn_cubecl::FloatElement,
-    I: burn_cubecl::IntElement,
-    BT: burn_cubecl::element::BoolElement,
-{
 }

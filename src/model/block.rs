@@ -1,15 +1,16 @@
 //! One layer of the video encoder (SPEC §1.2): pre-norm attention and feed-forward, layer scale, stochastic depth.
 
 use super::init::Init;
-use crate::backend::{SvittBackend, cast};
+use crate::backend::{SvittBackend, cast, joined, parts, samples};
 use crate::config::VideoConfig;
-use crate::fused::{layer_norm, linear_gelu, linear_scaled_residual};
+use crate::fused::{feed_forward, linear_residual, norm_linear};
 use crate::rng::Rng;
 use crate::sparse::{BlockGraph, RelativeBias, class_attention, sparse_attention};
 use crate::tokens::TokenMap;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A layer: u = x + λ1 ⊙ Attn(LN(x)), y = u + λ2 ⊙ MLP(LN(u)).
@@ -77,22 +78,20 @@ impl<B: Backend> VideoLayer<B> {
         RelativeBias { table: cast(self.position_table.val(), dtype), coords: map.coords.clone(), centre: self.centre }
     }
 
-    fn qkv(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let no_key_bias = self.query_bias.val().zeros_like();
-        let bias = Tensor::cat(vec![self.query_bias.val(), no_key_bias, self.value_bias.val()], 0);
-        let ([batch, s, d], dtype) = (x.dims(), x.dtype());
-        let rows = x.reshape([batch * s, d]).matmul(cast(self.qkv.val(), dtype)) + cast(bias, dtype).unsqueeze();
-        rows.reshape([batch, s, 3 * d])
+    /// Queries and values have a bias, keys have none: `[3d]`.
+    fn qkv_bias(&self) -> Tensor<B, 1> {
+        let query = self.query_bias.val();
+        Tensor::cat(vec![query.clone(), query.zeros_like(), self.value_bias.val()], 0)
     }
 
-    /// What every sample's branch is multiplied with, `[batch, 1, 1]`: 0 with the layer's probability, else what keeps
+    /// What every sample's branch is multiplied with, `[batch]`: 0 with the layer's probability, else what keeps
     /// the mean; none where nothing is dropped. `path` tells the two branches apart.
-    fn drop_path(&self, batch: usize, seed: Option<u64>, path: u64) -> Option<Tensor<B, 3>> {
+    fn drop_path(&self, batch: usize, seed: Option<u64>, path: u64) -> Option<Tensor<B, 1>> {
         let seed = seed.filter(|_| self.drop_path > 0.0)?;
         let mut rng = Rng::new(seed, &[path]);
         let scale = (1.0 / (1.0 - self.drop_path)) as f32;
         let kept: Vec<f32> = (0..batch).map(|_| if rng.chance(self.drop_path) { 0.0 } else { scale }).collect();
-        Some(Tensor::from_data(TensorData::new(kept, [batch, 1, 1]), &self.lambda_1.device()))
+        Some(Tensor::from_data(TensorData::new(kept, [batch]), &self.lambda_1.device()))
     }
 }
 
@@ -106,32 +105,40 @@ impl<B: SvittBackend> VideoLayer<B> {
         drop_path_seed: Option<u64>,
         want_class_attention: bool,
     ) -> LayerOutput<B> {
+        let [batch, s, d] = hidden.dims();
+        let widest = (3 * d).max(self.up.weight.dims()[1]);
+        let parts = parts::<B>(&hidden.device(), batch, s * widest);
         let bias = self.bias(map, hidden.dtype());
-        let qkv = self.qkv(layer_norm(hidden.clone(), &self.norm_before, self.epsilon));
-        let class_attention = want_class_attention.then(|| class_attention(&qkv, &bias));
-        let attended = sparse_attention(qkv, &bias, graph).out;
-        let hidden = self.join(hidden, attended, &self.attention_out, &self.lambda_1, drop_path_seed, 0);
-        let inner = linear_gelu(layer_norm(hidden.clone(), &self.norm_after, self.epsilon), &self.up);
-        let hidden = self.join(hidden, inner, &self.down, &self.lambda_2, drop_path_seed, 1);
+        let attend = |part| self.attend(samples(&hidden, part), &bias.of(part), graph, want_class_attention);
+        let (attended, class_attention): (Vec<_>, Vec<_>) = parts.iter().map(attend).unzip();
+        let keep = |path| self.drop_path(batch, drop_path_seed, path);
+        let (attended, lambda) = (joined(attended), self.lambda_1.val());
+        let hidden = linear_residual(hidden.clone(), attended, &self.attention_out, lambda, keep(0));
+        let hidden = self.feed_forward(&hidden, keep(1).as_ref(), &parts);
+        let class_attention = class_attention.into_iter().collect::<Option<Vec<_>>>().map(joined);
         LayerOutput { hidden, class_attention }
     }
 
-    /// hidden + drop path(λ ⊙ linear(branch)).
-    fn join(
+    /// Attention over the tokens of `hidden`, before its projection, and the class token's attention to the patches.
+    fn attend(
         &self,
         hidden: Tensor<B, 3>,
-        branch: Tensor<B, 3>,
-        linear: &Linear<B>,
-        lambda: &Param<Tensor<B, 1>>,
-        drop_path_seed: Option<u64>,
-        path: u64,
-    ) -> Tensor<B, 3> {
-        match self.drop_path(hidden.dims()[0], drop_path_seed, path) {
-            None => linear_scaled_residual(hidden, branch, linear, lambda.val()),
-            Some(kept) => {
-                let kept = cast(kept, hidden.dtype());
-                hidden.clone() + linear_scaled_residual(hidden.zeros_like(), branch, linear, lambda.val()) * kept
-            }
-        }
+        bias: &RelativeBias<B>,
+        graph: &Arc<BlockGraph>,
+        want_class_attention: bool,
+    ) -> (Tensor<B, 3>, Option<Tensor<B, 2>>) {
+        let qkv = norm_linear(hidden, &self.norm_before, self.epsilon, self.qkv.val(), self.qkv_bias());
+        let class_attention = want_class_attention.then(|| class_attention(&qkv, bias));
+        (sparse_attention(qkv, bias, graph).out, class_attention)
+    }
+
+    /// hidden + keep ⊙ λ2 ⊙ MLP(LN(hidden)), in parts that fit the device: its inner activations are the widest.
+    fn feed_forward(&self, hidden: &Tensor<B, 3>, keep: Option<&Tensor<B, 1>>, parts: &[Range<usize>]) -> Tensor<B, 3> {
+        let of_part = |part: &Range<usize>| {
+            let keep = keep.map(|keep| samples(keep, part));
+            let (norm, linear) = ((&self.norm_after, self.epsilon), [&self.up, &self.down]);
+            feed_forward(samples(hidden, part), norm, linear, self.lambda_2.val(), keep)
+        };
+        joined(parts.iter().map(of_part).collect())
     }
 }

@@ -45,7 +45,7 @@ impl<B: Backend> From<Tensor<B, 3>> for VideoTokens<B> {
     }
 }
 
-impl<B: Backend> VideoTokens<B> {
+impl<B: SvittBackend> VideoTokens<B> {
     /// Keeps the patches at `positions` `[batch, kept]`; from then on every text has its own tokens.
     fn prune(&self, positions: &Tensor<B, 2, Int>) -> Self {
         let [videos, tokens, width] = self.embeds.dims();

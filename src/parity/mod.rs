@@ -34,6 +34,8 @@ pub mod tolerance;
 pub mod transforms;
 pub mod video;
 pub mod vqa;
+#[cfg(all(test, feature = "wgpu"))]
+mod wgpu_tests;
 
 pub use report::{FileReport, Report, TensorReport};
 

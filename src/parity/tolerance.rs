@@ -45,7 +45,7 @@ pub struct Difference {
 pub fn factor(backend: BackendKind) -> f64 {
     match backend {
         BackendKind::NdArray | BackendKind::Flex => 1.0,
-        BackendKind::Wgpu | BackendKind::Cuda => 4.0,
+        BackendKind::Wgpu | BackendKind::WgpuWgsl | BackendKind::Cuda => 4.0,
     }
 }
 

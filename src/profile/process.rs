@@ -39,4 +39,15 @@ mod tests {
         assert!(peak_memory_mb() > 50.0 && peak_memory_mb() >= before);
         assert!(available_memory_mb().unwrap() > 50.0);
     }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_new_peak_forgets_what_was_freed() {
+        let block = vec![1u8; 256 << 20];
+        assert!(std::hint::black_box(&block).iter().all(|&x| x == 1));
+        let with_block = peak_memory_mb();
+        drop(block);
+        reset_peak_memory();
+        assert!(peak_memory_mb() < with_block - 128.0, "{} MB after {with_block}", peak_memory_mb());
+    }
 }

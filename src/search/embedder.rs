@@ -5,6 +5,7 @@ use crate::config::ModelConfig;
 use crate::data::Benchmark;
 use crate::eval::{host, tokenizer};
 use crate::index::ModelId;
+use crate::loss::TEMPERATURE_RANGE;
 use crate::model::{Svitt, VideoDraws};
 use crate::text::{Tokenizer, clean};
 use crate::video::{Frames, Transform};
@@ -73,6 +74,12 @@ impl<B: SvittBackend> Embedder<B> {
     /// T: frames of a clip.
     pub fn frames(&self) -> usize {
         self.config.video.frames
+    }
+
+    /// What training divided cosines by.
+    pub(super) fn temperature(&self) -> f32 {
+        let [low, high] = TEMPERATURE_RANGE;
+        host(self.model.temp.val()).first().map_or(high as f32, |temp| temp.clamp(low as f32, high as f32))
     }
 
     /// Its words.

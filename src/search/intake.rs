@@ -1,8 +1,8 @@
 //! Decoding on threads of its own: clips of several videos come out in turns, never more than a few in memory.
 
 use super::clips::{Clipping, each_clip};
+use crate::guard::caught;
 use crate::video::{Frames, VideoError};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -51,7 +51,7 @@ pub(super) fn with_decoded<T>(
 
 /// A decoder that gives up on a file gives up on that file alone.
 fn guarded(path: &Path, decode: impl FnOnce() -> Result<(), VideoError>) -> Result<(), VideoError> {
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+    caught(decode).unwrap_or_else(|_| {
         Err(VideoError::Corrupt { path: path.to_path_buf(), detail: "the decoder gave up on it".to_owned() })
     })
 }

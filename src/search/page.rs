@@ -32,7 +32,7 @@ pub fn results_page(title: &str, note: &str, found: &[Found]) -> Result<Page> {
 
 fn describe(clip: &Found) -> String {
     let score = match clip.matched {
-        Some(matched) => format!("match {matched:.4}, cosine {:.4}", clip.cosine),
+        Some(matched) => format!("score {:.4} (match {matched:.4}, cosine {:.4})", clip.score, clip.cosine),
         None => format!("cosine {:.4}", clip.cosine),
     };
     format!("{} to {} · {score} · {}", clock(clip.start), clock(clip.end), clip.file)

@@ -63,4 +63,8 @@ impl<B: SparseOps, C: CheckpointStrategy> SparseOps for Autodiff<B, C> {
         };
         (tracked, constant)
     }
+
+    fn class_attention(qkv: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self> {
+        <Self as AutodiffBackend>::from_inner(B::class_attention(qkv.primitive, table.primitive))
+    }
 }

@@ -22,6 +22,14 @@ impl<B: Backend> RelativeBias<B> {
         Self { table: Tensor::zeros([4, heads], device), coords: Tensor::zeros([1, tokens], device), centre: 0 }
     }
 
+    /// The bias of the samples `part` alone.
+    pub fn of(&self, part: &std::ops::Range<usize>) -> Self {
+        let coords = &self.coords;
+        let shared = coords.dims()[0] == 1 || coords.dims()[0] == part.len();
+        let coords = if shared { coords.clone() } else { coords.clone().narrow(0, part.start, part.len()) };
+        Self { table: self.table.clone(), coords, centre: self.centre }
+    }
+
     /// L of every patch of `frames` frames of `grid` × `grid` patches, in raster order.
     pub fn raster_coords(frames: usize, grid: usize) -> Vec<i64> {
         let side = 2 * grid - 1;

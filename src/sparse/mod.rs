@@ -11,6 +11,7 @@
 
 mod autodiff;
 mod bias;
+mod class;
 pub mod gathered;
 mod graph;
 mod kernels;

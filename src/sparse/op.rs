@@ -1,10 +1,9 @@
 //! The op as a trait with a portable body, and the functions a model calls.
 
-use super::{BlockGraph, RelativeBias, gathered};
-use crate::backend::cast;
+use super::{BlockGraph, RelativeBias, class, gathered};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{DType, Tensor, TensorPrimitive, activation::softmax};
+use burn::tensor::{Tensor, TensorPrimitive};
 use std::sync::Arc;
 
 /// What stays fixed in one call: the graph, the number of heads, the table's middle row.
@@ -43,6 +42,12 @@ pub trait SparseOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (qkv, table) = gathered::backward::<Self>(saved, float(grad), plan);
         (qkv.into_primitive().tensor(), table.into_primitive().tensor())
+    }
+
+    /// `qkv` `[batch, S, 3C]`, `table` `[R, heads]` to the class token's attention to every patch, averaged over heads,
+    /// `[batch, N]`; a constant to `Autodiff`.
+    fn class_attention(qkv: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self> {
+        class::attention::<Self>(float(qkv), float(table)).into_primitive().tensor()
     }
 }
 
@@ -95,20 +100,8 @@ pub fn sparse_attention<B: SparseOps>(
 /// Attention of the class token to every patch token, averaged over heads, `[batch, tokens]`: what a pruning layer
 /// ranks by. Normalised over all tokens, the class token included (SPEC §1b); carries no gradient.
 pub fn class_attention<B: SparseOps>(qkv: &Tensor<B, 3>, bias: &RelativeBias<B>) -> Tensor<B, 2> {
-    let heads = bias.table.dims()[1];
-    let [batch, s, width] = qkv.dims();
-    let (c, d) = (width / 3, width / 3 / heads);
-    let qkv = qkv.clone().detach();
-    let wide = |part| cast(part, DType::F32);
-    let query = wide(qkv.clone().slice([0..batch, 0..1, 0..c])).reshape([batch, 1, heads, d]).swap_dims(1, 2);
-    let keys = wide(qkv.slice([0..batch, 0..s, c..2 * c])).reshape([batch, s, heads, d]).swap_dims(1, 2);
-    let scores = query.mul_scalar((d as f64).powf(-0.5)).matmul(keys.swap_dims(2, 3));
-    let rows = bias.table.dims()[0];
-    let table = cast(bias.table.clone().detach(), DType::F32);
-    let to_patch = table.clone().slice([rows - 3..rows - 2, 0..heads]).reshape([1, heads, 1, 1]).repeat_dim(3, s - 1);
-    let to_class = table.slice([rows - 1..rows, 0..heads]).reshape([1, heads, 1, 1]);
-    let probabilities = softmax(scores + Tensor::cat(vec![to_class, to_patch], 3), 3);
-    probabilities.slice([0..batch, 0..heads, 0..1, 1..s]).mean_dim(1).reshape([batch, s - 1])
+    let (qkv, table) = (qkv.clone().into_primitive().tensor(), bias.table.clone().into_primitive().tensor());
+    float(B::class_attention(qkv, table))
 }
 
 fn check_shapes(qkv: [usize; 3], coords: [usize; 2], plan: &AttentionPlan) {

@@ -1,12 +1,13 @@
 //! Order-preserving selection of the k best tokens (SPEC §1b).
 
+use super::rows::{RowOps, take_rows};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Int, Tensor, TensorPrimitive};
 
 /// Selection as a backend operation; the default never leaves the device and sorts nothing (Burn 0.21 sorts on the
 /// host).
-pub trait SelectOps: Backend {
+pub trait SelectOps: Backend + RowOps {
     /// The positions of the `k` largest of `scores` `[batch, tokens]`, ascending, `[batch, k]`; of equal scores the
     /// lower position wins.
     fn keep_top(scores: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
@@ -27,16 +28,13 @@ pub fn keep_top<B: SelectOps>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, In
 
 /// Keeps the class token and the patches at `positions` `[batch, k]` of `x` `[batch, 1 + tokens, d]`:
 /// `[batch, 1 + k, d]`. Differentiable with respect to the kept tokens.
-pub fn gather_patches<B: Backend>(x: Tensor<B, 3>, positions: &Tensor<B, 2, Int>) -> Tensor<B, 3> {
-    let [batch, k] = positions.dims();
-    let d = x.dims()[2];
-    let class = Tensor::zeros([batch, 1], &x.device());
-    let index = Tensor::cat(vec![class, positions.clone() + 1], 1);
-    x.gather(1, index.unsqueeze_dim::<3>(2).expand([batch, k + 1, d]))
+pub fn gather_patches<B: RowOps>(x: Tensor<B, 3>, positions: &Tensor<B, 2, Int>) -> Tensor<B, 3> {
+    let class = Tensor::zeros([positions.dims()[0], 1], &x.device());
+    take_rows(x, Tensor::cat(vec![class, positions.clone() + 1], 1))
 }
 
 /// Ranks by comparison: a token is kept if fewer than `k` others beat it. O(tokens²) comparisons.
-fn keep_by_rank<B: Backend>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, Int> {
+pub(super) fn keep_by_rank<B: Backend>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, Int> {
     let [batch, n] = scores.dims();
     let device = scores.device();
     let mine = scores.clone().reshape([batch, n, 1]).expand([batch, n, n]);
@@ -53,7 +51,7 @@ fn keep_by_rank<B: Backend>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, Int>
 }
 
 /// The host sibling, for backends whose tensors live there: O(tokens) selection of the k-th score.
-#[cfg(any(feature = "ndarray", feature = "flex"))]
+#[cfg(any(test, feature = "ndarray", feature = "flex"))]
 fn keep_on_host(scores: &[f32], n: usize, k: usize) -> Vec<i64> {
     let row = |row: &[f32]| {
         let mut order: Vec<usize> = (0..n).collect();
@@ -90,16 +88,6 @@ impl SelectOps for burn_flex::Flex {
     }
 }
 
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl<R, F, I, BT> SelectOps for burn_cubecl::CubeBackend<R, F, I, BT>
-where
-    R: burn_cubecl::CubeRuntime,
-    F: burn_cubecl::FloatElement,
-    I: burn_cubecl::IntElement,
-    BT: burn_cubecl::element::BoolElement,
-{
-}
-
 impl<B: SelectOps, C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy> SelectOps
     for burn::backend::Autodiff<B, C>
 {
@@ -112,37 +100,45 @@ impl<B: SelectOps, C: burn::backend::autodiff::checkpoint::strategy::CheckpointS
 mod tests {
     use super::*;
     use crate::rng::Rng;
+    use crate::testing::on_every_backend;
     use burn::tensor::TensorData;
-    type Flex = burn_flex::Flex;
 
     fn scores(batch: usize, n: usize, levels: usize) -> Vec<f32> {
         let mut rng = Rng::new(11, &[n as u64]);
         (0..batch * n).map(|_| rng.below(levels) as f32).collect()
     }
 
-    #[test]
-    fn ties_go_to_the_lower_position_and_order_is_kept() {
-        let scores =
-            Tensor::<Flex, 2>::from_data([[1.0, 3.0, 3.0, 0.0, 3.0], [2.0, 2.0, 2.0, 2.0, 2.0]], &Default::default());
-        let kept: Vec<i64> = keep_top(scores, 2).into_data().convert::<i64>().to_vec().unwrap();
-        assert_eq!(kept, [1, 2, 0, 1]);
+    fn positions<B: Backend>(kept: Tensor<B, 2, Int>) -> Vec<i64> {
+        kept.into_data().convert::<i64>().to_vec().unwrap()
     }
 
-    #[test]
-    fn the_portable_and_the_host_sibling_agree_on_ties() {
-        for (batch, n, k) in [(3, 17, 5), (2, 1, 1), (1, 40, 40), (2, 33, 32)] {
+    fn ties_go_to_the_lower_position_and_order_is_kept<B: SelectOps>() {
+        let scores =
+            Tensor::<B, 2>::from_data([[1.0, 3.0, 3.0, 0.0, 3.0], [2.0, 2.0, 2.0, 2.0, 2.0]], &Default::default());
+        assert_eq!(positions(keep_top(scores, 2)), [1, 2, 0, 1]);
+    }
+
+    /// Ties everywhere: 6 levels for up to 387 tokens, which is seven cubes of the kernel and a part of one.
+    fn every_sibling_keeps_the_same<B: SelectOps>() {
+        for (batch, n, k) in [(3, 17, 5), (2, 1, 1), (1, 40, 40), (2, 33, 32), (2, 387, 201)] {
             let values = scores(batch, n, 6);
-            let tensor = Tensor::<Flex, 2>::from_data(TensorData::new(values.clone(), [batch, n]), &Default::default());
-            let portable: Vec<i64> = keep_by_rank(tensor, k).into_data().convert::<i64>().to_vec().unwrap();
-            assert_eq!(portable, keep_on_host(&values, n, k), "batch {batch}, {k} of {n}");
+            let tensor = Tensor::<B, 2>::from_data(TensorData::new(values.clone(), [batch, n]), &Default::default());
+            let expected = keep_on_host(&values, n, k);
+            assert_eq!(positions(keep_top(tensor.clone(), k)), expected, "batch {batch}, {k} of {n}");
+            assert_eq!(positions(keep_by_rank(tensor, k)), expected, "portable, batch {batch}, {k} of {n}");
         }
     }
 
-    #[test]
-    fn the_class_token_always_stays() {
-        let x = Tensor::<Flex, 3>::from_data([[[9.0], [1.0], [2.0], [3.0]]], &Default::default());
-        let kept = Tensor::<Flex, 2, Int>::from_data([[0, 2]], &Default::default());
+    fn the_class_token_always_stays<B: RowOps>() {
+        let x = Tensor::<B, 3>::from_data([[[9.0], [1.0], [2.0], [3.0]]], &Default::default());
+        let kept = Tensor::<B, 2, Int>::from_data([[0, 2]], &Default::default());
         let out: Vec<f32> = gather_patches(x, &kept).into_data().to_vec().unwrap();
         assert_eq!(out, [9.0, 1.0, 3.0]);
     }
+
+    on_every_backend!(
+        ties_go_to_the_lower_position_and_order_is_kept,
+        every_sibling_keeps_the_same,
+        the_class_token_always_stays,
+    );
 }

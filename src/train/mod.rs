@@ -31,6 +31,8 @@ mod step;
 #[cfg(test)]
 mod toy;
 mod validate;
+#[cfg(all(test, feature = "wgpu", feature = "ndarray"))]
+mod wgpu_tests;
 
 pub use accumulate::Accumulator;
 pub use alone::{steps_for, train_alone, training_flops};

@@ -2,7 +2,9 @@
 //! a device flag that turns a step with a non-finite loss or gradient into no step at all.
 
 use super::flag::StepFlag;
+use crate::backend::TrainBackend;
 use crate::config::Stage;
+use crate::fused::{AdamWStep, adamw, square_sum};
 use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, LearningRate, MultiGradientsParams, Optimizer};
 use burn::tensor::{
@@ -117,7 +119,7 @@ impl<B: AutodiffBackend> AdamW<B> {
     }
 }
 
-impl<B: AutodiffBackend, M: AutodiffModule<B>> Optimizer<M, B> for AdamW<B> {
+impl<B: TrainBackend, M: AutodiffModule<B>> Optimizer<M, B> for AdamW<B> {
     /// `[1 − β1ᵗ, 1 − β2ᵗ]`, then the two moments of every parameter in visiting order (empty where there are none).
     type Record = Vec<Tensor<B, 1>>;
 
@@ -177,11 +179,11 @@ struct SquareSum<'a, B: AutodiffBackend> {
     total: Option<Tensor<B::InnerBackend, 1>>,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for SquareSum<'_, B> {
+impl<B: TrainBackend> ModuleVisitor<B> for SquareSum<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(grad) = self.grads.get::<B::InnerBackend, D>(param.id) {
             let flat = grad.flatten::<1>(0, D - 1);
-            let square = (flat.clone() * flat).sum();
+            let square = square_sum(flat);
             self.total = Some(match self.total.take() {
                 Some(total) => total + square,
                 None => square,
@@ -192,24 +194,24 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for SquareSum<'_, B> {
 
 /// The numbers one step uses for every parameter.
 struct StepScalars<B: Backend> {
-    /// What gradients are multiplied with: the clipping factor.
-    scale: Option<Tensor<B, 1>>,
-    /// True where the step must change nothing: `[1]`.
-    skip: Tensor<B, 1, burn::tensor::Bool>,
-    /// √(1 − β2ᵗ): `[1]`.
-    root: Tensor<B, 1>,
-    /// lr / (1 − β1ᵗ): `[1]`.
-    size: Tensor<B, 1>,
+    step: AdamWStep<B>,
     lr: f64,
-    settings: AdamWSettings,
+    weight_decay: f64,
 }
 
 impl<B: Backend> StepScalars<B> {
     fn new(settings: &AdamWSettings, lr: f64, state: &AdamWState<B>, scale: Option<Tensor<B, 1>>) -> Self {
         // Before the first applied step both corrections are 0; the result is thrown away, but must not be NaN.
         let [c1, c2] = state.corrections.clone().map(|c| c.clamp_min(1e-30));
-        let skip = state.flag.applied.clone().lower_elem(0.5);
-        Self { scale, skip, root: c2.sqrt(), size: c1.recip().mul_scalar(lr), lr, settings: *settings }
+        let step = AdamWStep {
+            scale,
+            skip: state.flag.applied.clone().lower_elem(0.5),
+            root: c2.sqrt(),
+            size: c1.recip().mul_scalar(lr),
+            betas: [settings.beta1, settings.beta2],
+            epsilon: settings.epsilon,
+        };
+        Self { step, lr, weight_decay: settings.weight_decay }
     }
 }
 
@@ -222,34 +224,20 @@ struct Update<'a, B: AutodiffBackend> {
     path: Vec<String>,
 }
 
-impl<B: AutodiffBackend> Update<'_, B> {
+impl<B: TrainBackend> Update<'_, B> {
     /// The updated parameter and its moments, all `[elements]`.
     fn updated(
         &self,
         old: Tensor<B::InnerBackend, 1>,
         grad: Tensor<B::InnerBackend, 1>,
         moments: Option<Moments<B::InnerBackend>>,
-        decay: bool,
+        decays: bool,
     ) -> (Tensor<B::InnerBackend, 1>, Moments<B::InnerBackend>) {
-        let StepScalars { settings, lr, .. } = self.step;
-        let grad = match &self.step.scale {
-            Some(scale) => grad * scale.clone(),
-            None => grad,
-        };
-        // A skipped step multiplies NaN gradients into everything below; `mask_where` at the end discards all of it.
+        let StepScalars { step, lr, weight_decay } = &self.step;
         let before = moments.unwrap_or_else(|| Moments { first: old.zeros_like(), second: old.zeros_like() });
-        let first = before.first.clone().mul_scalar(settings.beta1) + grad.clone().mul_scalar(1.0 - settings.beta1);
-        let second =
-            before.second.clone().mul_scalar(settings.beta2) + (grad.clone() * grad).mul_scalar(1.0 - settings.beta2);
-        let denominator = (second.clone().sqrt() / self.step.root.clone()).add_scalar(settings.epsilon);
-        let decayed = if decay { old.clone().mul_scalar(1.0 - lr * settings.weight_decay) } else { old.clone() };
-        let new = decayed - first.clone() / denominator * self.step.size.clone();
-        let keep = |new: Tensor<B::InnerBackend, 1>, old| {
-            let skip = self.step.skip.clone().expand(new.dims());
-            new.mask_where(skip, old)
-        };
-        let moments = Moments { first: keep(first, before.first), second: keep(second, before.second) };
-        (keep(new, old), moments)
+        let decay = if decays { lr * weight_decay } else { 0.0 };
+        let [new, first, second] = adamw([old, before.first, before.second], grad, step, decay);
+        (new, Moments { first, second })
     }
 
     fn moments_at_place(&mut self) -> Option<Moments<B::InnerBackend>> {
@@ -260,7 +248,7 @@ impl<B: AutodiffBackend> Update<'_, B> {
     }
 }
 
-impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
+impl<B: TrainBackend> ModuleMapper<B> for Update<'_, B> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.to_owned());
     }
@@ -280,7 +268,7 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
             Some(grad) => {
                 let shape = tensor.dims();
                 let tracked = tensor.is_require_grad();
-                let decay = self.step.settings.weight_decay != 0.0 && decays(&self.path, D);
+                let decay = decays(&self.path, D);
                 let (old, grad) = (tensor.inner().flatten::<1>(0, D - 1), grad.flatten::<1>(0, D - 1));
                 let (new, moments) = self.updated(old, grad, before, decay);
                 self.moments[self.place] = Some(moments);
@@ -310,14 +298,14 @@ mod tests {
         a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
     }
 
-    fn step<B: AutodiffBackend>(optimizer: &mut AdamW<B>, toy: Toy<B>, g: &[f32]) -> Toy<B> {
+    fn step<B: TrainBackend>(optimizer: &mut AdamW<B>, toy: Toy<B>, g: &[f32]) -> Toy<B> {
         let loss = toy.linear_loss(g);
         optimizer.observe_loss(loss.clone().inner());
         let grads = GradientsParams::from_grads(loss.backward(), &toy);
         optimizer.step(3e-3, toy, grads)
     }
 
-    fn three_steps_are_pytorchs<B: AutodiffBackend>() {
+    fn three_steps_are_pytorchs<B: TrainBackend>() {
         let device = B::Device::default();
         let mut toy = Toy::<B>::new(&reference("p0"), &device);
         let mut optimizer = AdamW::new(AdamWSettings::default(), &device);
@@ -329,7 +317,7 @@ mod tests {
     }
 
     /// A NaN gradient between two good ones leaves weights, moments and the count of steps as they were.
-    fn a_bad_step_never_happened<B: AutodiffBackend>() {
+    fn a_bad_step_never_happened<B: TrainBackend>() {
         let device = B::Device::default();
         let mut toy = Toy::<B>::new(&reference("p0"), &device);
         let mut optimizer = AdamW::new(AdamWSettings::default(), &device);
@@ -345,7 +333,7 @@ mod tests {
         assert_eq!(skipped, crate::train::Skipped { streak: 1, total: 3, last: 6 });
     }
 
-    fn clipping_is_by_the_global_norm<B: AutodiffBackend>() {
+    fn clipping_is_by_the_global_norm<B: TrainBackend>() {
         let device = B::Device::default();
         let g: Vec<f32> = (0..20).map(|i| i as f32 - 9.0).collect();
         let norm = g.iter().map(|g| g * g).sum::<f32>().sqrt();
@@ -356,7 +344,7 @@ mod tests {
         assert!(largest_difference(&first, &expected) < 1e-6, "{first:?}");
     }
 
-    fn accumulation_is_a_mean_at_the_tail_too<B: AutodiffBackend>() {
+    fn accumulation_is_a_mean_at_the_tail_too<B: TrainBackend>() {
         let device = B::Device::default();
         let toy = Toy::<B>::new(&reference("p0"), &device);
         let mut accumulator = Accumulator::default();
@@ -374,7 +362,7 @@ mod tests {
         assert!(accumulator.mean::<B, _>(&toy).is_none());
     }
 
-    fn a_record_resumes<B: AutodiffBackend>() {
+    fn a_record_resumes<B: TrainBackend>() {
         let device = B::Device::default();
         let mut toy = Toy::<B>::new(&reference("p0"), &device);
         let mut optimizer = AdamW::new(AdamWSettings::default(), &device);
@@ -386,7 +374,7 @@ mod tests {
         assert!(largest_difference(&toy.weights(), &reference("p2")) < 1e-6);
     }
 
-    fn every_check<B: AutodiffBackend>() {
+    fn every_check<B: TrainBackend>() {
         three_steps_are_pytorchs::<B>();
         a_bad_step_never_happened::<B>();
         clipping_is_by_the_global_norm::<B>();

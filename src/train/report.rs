@@ -116,7 +116,7 @@ pub struct Report {
     pub preset: String,
     /// Seed of the run.
     pub seed: u64,
-    /// cuda, wgpu, flex or ndarray.
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray.
     pub backend: String,
     /// One entry per stage trained.
     pub stages: Vec<StageReport>,

@@ -62,7 +62,7 @@ impl Film {
         })
     }
 
-    /// The attention each patch gets, as a heat over the grey frame. Orange is the mean of the patches alive, yellow
+    /// The attention each patch gets, as a heat over the grey frame. Red is the mean of the patches alive, yellow
     /// [`HOTTEST`] times as much, black as much less: so an undecided model looks undecided.
     pub fn heat(&self, attention: &[Option<f32>]) -> Canvas {
         let (count, sum) = attention.iter().flatten().fold((0.0f32, 0.0f32), |(n, sum), value| (n + 1.0, sum + value));

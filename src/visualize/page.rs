@@ -161,7 +161,7 @@ impl<'a> Shown<'a> {
         [0, 1].map(|model| Cell {
             picture: self.film.heat(&self.looks[model].attention[layer]),
             caption: format!(
-                "{}, layer {}: mean of all heads (orange: as all patches on average, yellow: 8 times, black: an eighth)",
+                "{}, layer {}: mean of all heads (red: as all patches on average, yellow: 8 times, black: an eighth)",
                 self.names[model],
                 layer + 1
             ),

@@ -55,8 +55,11 @@ fn run(args: &[OsString]) -> Result<u8, String> {
 fn cargo(args: &[OsString]) -> Command {
     let mut cargo = release("run");
     cargo.args(["--bin", "svitt"]);
-    if let Some(feature) = backend(args).filter(|name| ["wgpu", "cuda"].contains(name)) {
-        cargo.args(["--features", feature]);
+    let backends = ["--backend", "--against"].into_iter().filter_map(|option| value(args, option));
+    let features = backends.map(|name| if name == "wgpu-wgsl" { "wgpu" } else { name });
+    let features: Vec<&str> = features.filter(|name| ["wgpu", "cuda"].contains(name)).collect();
+    if !features.is_empty() {
+        cargo.args(["--features", &features.join(",")]);
     }
     cargo.arg("--").args(args);
     cargo
@@ -79,12 +82,12 @@ fn release(command: &str) -> Command {
     cargo
 }
 
-/// The value of `--backend`, in either spelling.
-fn backend(args: &[OsString]) -> Option<&str> {
+/// The value of `option`, in either spelling.
+fn value<'a>(args: &'a [OsString], option: &str) -> Option<&'a str> {
     let options = args.iter().take_while(|arg| *arg != "--").enumerate();
     let value = options.filter_map(|(place, arg)| match arg.to_str()? {
-        "--backend" => args.get(place + 1).map(OsString::as_os_str).and_then(OsStr::to_str),
-        joined => joined.strip_prefix("--backend="),
+        alone if alone == option => args.get(place + 1).map(OsString::as_os_str).and_then(OsStr::to_str),
+        joined => joined.strip_prefix(option)?.strip_prefix('='),
     });
     value.last()
 }
@@ -105,7 +108,10 @@ mod tests {
         };
         assert_eq!(features("parity ../shared/parity --backend wgpu"), Some("wgpu".into()));
         assert_eq!(features("bench --backend=cuda --batch 4"), Some("cuda".into()));
+        assert_eq!(features("parity ../shared/parity --backend wgpu-wgsl"), Some("wgpu".into()));
         assert_eq!(features("bench --backend flex"), None);
+        assert_eq!(features("bench --backend flex --against wgpu"), Some("wgpu".into()));
+        assert_eq!(features("bench --backend=cuda --against=wgpu"), Some("cuda,wgpu".into()));
         assert_eq!(features("data frames x --backend"), None);
     }
 

@@ -12,6 +12,8 @@ pub const NAME: &str = "ablations";
 
 /// Flags of `eval ablations` alone.
 #[derive(clap::Args)]
+// The flags it joins are called `Args` too, and clap wants its groups' names apart.
+#[group(skip)]
 #[command(next_help_heading = "Flags of `eval ablations`")]
 pub struct Args {
     /// Tables to run, by name: table1, table2, table3, late-fusion, selection, fig4a, fig4b, fig5a, fig5b
@@ -23,6 +25,9 @@ pub struct Args {
     /// A .toml file of models and sparsities; data/presets/ablations.toml by default
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// A dense checkpoint that is sparsified at test time, in place of the one the plan would train
+    #[arg(long, value_name = "DIR")]
+    dense: Option<PathBuf>,
     /// The grid's folder; cells that are there are not run again
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -35,6 +40,7 @@ impl Args {
             ("--only", !self.only.is_empty()),
             ("--seeds", self.seeds.is_some()),
             ("--plan", self.plan.is_some()),
+            ("--dense", self.dense.is_some()),
             ("--out", self.out.is_some()),
         ];
         match given.into_iter().find(|(_, given)| *given) {
@@ -62,6 +68,7 @@ pub fn run(args: Args, backend: Option<&str>, json: Option<PathBuf>) -> Result<(
         out: args.out.unwrap_or_else(|| PathBuf::from("runs/ablations")),
         only: args.only,
         seeds: args.seeds,
+        dense: args.dense,
         backend: backend.name().into(),
         stop: StopSignal::listen()?,
     };

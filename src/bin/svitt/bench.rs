@@ -1,15 +1,15 @@
-//! `svitt bench`: how fast the base model runs here.
+//! `svitt bench`: how fast the base model runs here, and whether that is faster than it was.
 
 use crate::output;
-use std::path::PathBuf;
-use svitt::Result;
+use std::path::{Path, PathBuf};
 use svitt::backend::BackendKind;
-use svitt::bench::{BenchOptions, Direction, Report, Row};
+use svitt::bench::{BenchOptions, Comparison, Direction, Report, Row, Verdict};
+use svitt::{Error, Result};
 
 /// Time the base model and the machine's own matrix product
 #[derive(clap::Args)]
 pub struct Args {
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Frames per clip, one or more
@@ -24,42 +24,84 @@ pub struct Args {
     /// Time whole training steps, too: three losses, backward and AdamW
     #[arg(long)]
     train: bool,
+    /// Time only what --backward and --train ask for, not the forward
+    #[arg(long)]
+    no_forward: bool,
     /// Clips at once
     #[arg(long, default_value_t = 1)]
     batch: usize,
     /// Timed repeats after one warm-up; the median counts
     #[arg(long, default_value_t = 5)]
     repeats: usize,
-    /// Write the report to this file
+    /// Time this backend as well, the repeats of both taking turns, and compare it with --backend
+    #[arg(long, value_name = "BACKEND", conflicts_with = "compare")]
+    against: Option<String>,
+    /// Measure nothing: compare the second saved report with the first
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
+    compare: Option<Vec<PathBuf>>,
+    /// Measure nothing: print the table of a saved report as Markdown
+    #[arg(long, value_name = "FILE", conflicts_with = "compare")]
+    markdown: Option<PathBuf>,
+    /// Write the report to this file; with --against or --compare, the comparison
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// Measures and prints row by row.
+/// Measures and prints row by row, or works on saved reports.
 pub fn run(args: Args) -> Result<()> {
+    if let Some([first, second]) = args.compare.as_deref() {
+        let comparison = Comparison::new(&read(first)?, &read(second)?);
+        return show(&comparison, args.json.as_deref());
+    }
+    if let Some(path) = &args.markdown {
+        return output::print(&markdown(&read(path)?));
+    }
     let kind = BackendKind::choose(args.backend.as_deref())?;
     check(&args)?;
-    let mut directions = vec![Direction::Forward];
+    let mut directions = Vec::new();
+    directions.extend((!args.no_forward).then_some(Direction::Forward));
     directions.extend(args.backward.then_some(Direction::ForwardBackward));
     directions.extend(args.train.then_some(Direction::Train));
-    let options =
-        BenchOptions { frames: args.frames, modes: args.modes, directions, batch: args.batch, repeats: args.repeats };
-    output::print(&format!("{kind:?}: mode, frames, direction: median (fastest to slowest), clips/s, GFLOP/s\n"))?;
-    let report = svitt::bench::run(kind, options, |row| {
+    let options = BenchOptions {
+        frames: args.frames,
+        modes: args.modes,
+        directions,
+        batch: args.batch,
+        repeats: args.repeats,
+        release: crate::allocator::release_pages,
+    };
+    output::print("mode, frames, direction: median (fastest to slowest), clips/s, GFLOP/s\n")?;
+    if let Some(other) = &args.against {
+        let other = BackendKind::choose(Some(other))?;
+        let [first, second] = svitt::bench::run_both([kind, other], &options, |kind, row| {
+            let _ = output::print(&format!("{}: {}", kind.name(), line(row)));
+        })?;
+        return show(&Comparison::new(&first, &second), args.json.as_deref());
+    }
+    let report = svitt::bench::run(kind, &options, |row| {
         let _ = output::print(&line(row));
     })?;
     output::print(&format!("\n{}", table(&report)))?;
     output::write_json(args.json.as_deref(), &report)
 }
 
+fn read(path: &Path) -> Result<Report> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+    serde_json::from_str(&text)
+        .map_err(|e| Error::file(path, format!("this is no report of `bench` ({e})"), "write one with `bench --json`"))
+}
+
 fn check(args: &Args) -> Result<()> {
-    let setting = |name: &str, problem: String, remedy: &str| Err(svitt::Error::setting(name, problem, remedy));
+    let setting = |name: &str, problem: String, remedy: &str| Err(Error::setting(name, problem, remedy));
     if let Some(mode) = args.modes.iter().find(|mode| !["dense", "edge", "node", "hybrid"].contains(&mode.as_str())) {
         return setting("--modes", format!("`{mode}` is not a mode"), "use dense, edge, node or hybrid");
     }
     match () {
         () if args.frames.contains(&0) => {
             setting("--frames", "a clip of 0 frames shows nothing".into(), "use 1 or more")
+        }
+        () if args.no_forward && !args.backward && !args.train => {
+            setting("--no-forward", "nothing is left to be timed".into(), "add --backward or --train")
         }
         () if args.batch == 0 => setting("--batch", "a batch of 0 clips takes no time".into(), "use 1 or more"),
         () => Ok(()),
@@ -82,21 +124,72 @@ fn line(row: &Row) -> String {
     )
 }
 
+const HEAD: [&str; 8] = ["mode", "T", "direction", "median s", "clips/s", "GFLOP/s", "of peak", "peak MB"];
+
+fn cells(row: &Row) -> Vec<String> {
+    // The true convention counts the video encoder alone; a training step has no number.
+    let known = |text: String| if row.gflops > 0.0 { text } else { "-".to_owned() };
+    vec![
+        row.mode.clone(),
+        row.frames.to_string(),
+        name(row.direction).to_owned(),
+        format!("{:.3}", row.median_s),
+        format!("{:.2}", row.clips_per_s),
+        known(format!("{:.0}", row.gflops)),
+        known(format!("{:.0} %", 100.0 * row.share_of_peak)),
+        format!("{:.0}", row.peak_memory_mb),
+    ]
+}
+
+fn peak(report: &Report) -> String {
+    format!("matrix product, best of ten 1536³: {:.0} GFLOP/s", report.gemm_peak_gflops)
+}
+
 fn table(report: &Report) -> String {
-    let head = ["mode", "T", "direction", "median s", "clips/s", "GFLOP/s", "of peak", "peak MB"];
+    let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
+    rows.extend(report.rows.iter().map(cells));
+    output::columns(&rows) + &peak(report) + "\n"
+}
+
+fn markdown(report: &Report) -> String {
+    let machine = &report.machine;
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut text = format!(
+        "{}, {} threads of {} ({}), commit {}, {}; {}:\n\n",
+        report.backend,
+        report.threads,
+        machine.cpu,
+        machine.vectors,
+        machine.commit,
+        machine.date,
+        peak(report)
+    );
+    text += &line(&HEAD.map(str::to_owned));
+    text += &line(&HEAD.map(|_| "---".to_owned()));
+    report.rows.iter().for_each(|row| text += &line(&cells(row)));
+    text
+}
+
+/// Prints a comparison and writes it to `json`.
+fn show(comparison: &Comparison, json: Option<&Path>) -> Result<()> {
+    let head = ["mode", "T", "direction", "first s", "second s", "change", "spread s", "verdict"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(report.rows.iter().map(|row| {
-        vec![
-            row.mode.clone(),
-            row.frames.to_string(),
-            name(row.direction).to_owned(),
-            format!("{:.3}", row.median_s),
-            format!("{:.2}", row.clips_per_s),
-            format!("{:.0}", row.gflops),
-            format!("{:.0} %", 100.0 * row.share_of_peak),
-            format!("{:.0}", row.peak_memory_mb),
-        ]
+    rows.extend(comparison.pairs.iter().map(|pair| {
+        let verdict = match pair.verdict {
+            Verdict::Gain => "faster",
+            Verdict::Loss => "slower",
+            Verdict::WithinSpread => "within the spread",
+        };
+        let [first, second] = pair.median_s.map(|s| format!("{s:.3}"));
+        let (change, spread) = (format!("{:+.1} %", 100.0 * pair.change), format!("{:.3}", pair.spread_s));
+        let work = [pair.mode.clone(), pair.frames.to_string(), name(pair.direction).to_owned()];
+        work.into_iter().chain([first, second, change, spread, verdict.to_owned()]).collect()
     }));
-    let peak = format!("matrix product, best of ten 1536³: {:.0} GFLOP/s\n", report.gemm_peak_gflops);
-    output::columns(&rows) + &peak
+    let [first, second] = &comparison.of;
+    let [a, b] = comparison.gemm_peak_gflops;
+    let mut text = format!("first: {first}; matrix product {a:.0} GFLOP/s\n");
+    text += &format!("second: {second}; matrix product {b:.0} GFLOP/s\n\n{}", output::columns(&rows));
+    comparison.unpaired.iter().for_each(|row| text += &format!("not compared: {row}\n"));
+    output::print(&text)?;
+    output::write_json(json, comparison)
 }

@@ -24,7 +24,7 @@ pub struct Args {
     /// Folder of its videos
     #[arg(long)]
     media: Option<PathBuf>,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
     /// Frames per clip, or per video (frames per clip times clips)
@@ -54,6 +54,12 @@ pub struct Args {
     /// Count videos that cannot be read as misses instead of stopping
     #[arg(long)]
     allow_missing: bool,
+    /// Keep rate q_v in place of the checkpoint's
+    #[arg(long, value_name = "Q")]
+    keep: Option<f64>,
+    /// Take the highest keep rate that encodes a clip within MS milliseconds
+    #[arg(long, value_name = "MS")]
+    budget_ms: Option<f64>,
     /// vocab.txt or tokenizer.json; the one beside the weights by default
     #[arg(long)]
     vocab: Option<PathBuf>,
@@ -139,6 +145,8 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
         ensemble: args.ensemble.as_deref().map(ensemble).transpose()?,
         limit: args.limit,
         allow_missing: args.allow_missing,
+        keep: args.keep,
+        budget_ms: args.budget_ms,
         seed: args.seed,
         batch: args.batch,
         features: (!args.no_cache).then_some(args.features),

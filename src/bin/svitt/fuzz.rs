@@ -12,8 +12,11 @@ use svitt::guard::caught;
 use svitt::program::positive;
 use svitt::{Error, Result};
 
-/// One file may keep a reader busy for this long.
-const MOST_TIME: Duration = Duration::from_secs(20);
+/// One file may keep a reader busy for this many seconds of processor time: on a machine that is busy itself, a clock
+/// would find hangs where there are none.
+const MOST_SECONDS: f64 = 20.0;
+/// A reader that waits instead is given up after this long.
+const MOST_WAIT: Duration = Duration::from_secs(300);
 /// A reader may take this much memory, MB; the largest sample has half a megabyte.
 const MOST_MEMORY: f64 = 1024.0;
 
@@ -173,7 +176,7 @@ fn lines_of(worker: &mut Child) -> Receiver<String> {
 
 /// Counts what a worker says until it ends; what ended it before its time, if anything did.
 fn follow(row: &mut Row, lines: &Receiver<String>, worker: &mut Child) -> Option<String> {
-    let (mut since, mut open) = (Instant::now(), false);
+    let (mut since, mut open, mut busy_before) = (Instant::now(), false, None);
     loop {
         let memory = memory_mb(worker.id());
         row.peak_memory_mb = row.peak_memory_mb.max(memory);
@@ -183,15 +186,18 @@ fn follow(row: &mut Row, lines: &Receiver<String>, worker: &mut Child) -> Option
         }
         match lines.recv_timeout(Duration::from_millis(20)) {
             Ok(line) => {
-                since = Instant::now();
+                (since, busy_before) = (Instant::now(), None);
                 open = line.parse::<u64>().is_ok();
                 count(row, &line);
             }
-            Err(RecvTimeoutError::Timeout) if open && since.elapsed() > MOST_TIME => {
-                row.hangs += 1;
-                return Some(format!("was not read within {} s", MOST_TIME.as_secs()));
+            Err(RecvTimeoutError::Timeout) => {
+                let busy = busy_seconds(worker.id());
+                let before = *busy_before.get_or_insert(busy);
+                if open && (busy - before > MOST_SECONDS || since.elapsed() > MOST_WAIT) {
+                    row.hangs += 1;
+                    return Some(format!("was not read within {MOST_SECONDS} s"));
+                }
             }
-            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 row.crashes += usize::from(open);
                 return open.then(|| "ended the process".to_owned());
@@ -217,4 +223,12 @@ fn memory_mb(id: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
+}
+
+/// Processor time of process `id` so far, in seconds; 0 where the system does not say.
+fn busy_seconds(id: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // Fields 14 and 15, user and system, in hundredths of a second; the second field, a name, may hold spaces.
+    let fields = status.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -3,6 +3,7 @@
 //! A command is a module with `Args` and `run`; it joins by its `mod` line and its line in `commands!`.
 
 mod ablations;
+mod allocator;
 mod bench;
 mod data;
 mod eval;
@@ -19,10 +20,6 @@ use clap::Parser;
 use std::process::ExitCode;
 use svitt::Result;
 
-/// glibc hands large tensors back to the kernel after every step; the page faults cost a quarter of the time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Sparse video-text transformers: evaluate, convert, measure.
 #[derive(Parser)]
 #[command(name = "svitt", version, disable_help_subcommand = true)]
@@ -35,13 +32,13 @@ macro_rules! commands {
     ($($module:ident => $variant:ident),+ $(,)?) => {
         #[derive(clap::Subcommand)]
         enum Command {
-            $($variant($module::Args),)+
+            $($variant(Box<$module::Args>),)+
         }
 
         impl Command {
             fn run(self) -> Result<()> {
                 match self {
-                    $(Self::$variant(args) => $module::run(args),)+
+                    $(Self::$variant(args) => $module::run(*args),)+
                 }
             }
         }
@@ -62,6 +59,7 @@ commands! {
 }
 
 fn main() -> ExitCode {
+    allocator::keep_pages();
     svitt::program::run(|cli: Cli| cli.command.run())
 }
 

@@ -10,7 +10,7 @@ use svitt::{Result, parity};
 pub struct Args {
     /// The directory, with its cases.json
     directory: PathBuf,
-    /// cuda, wgpu, flex or ndarray [default: the fastest of this build]
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray [default: the fastest of this build]
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
     /// Write the report to this file

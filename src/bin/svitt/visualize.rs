@@ -47,7 +47,7 @@ pub struct Args {
     /// vocab.txt or tokenizer.json; the one beside the weights by default
     #[arg(long)]
     vocab: Option<PathBuf>,
-    /// cuda, wgpu, flex or ndarray; the fastest of this build by default
+    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
 }

@@ -2,7 +2,8 @@
 //! are gone when its output is written. The bias is looked up from the table, never materialised.
 
 use crate::backend::host::{HostBackend, integers, write};
-use crate::backend::vector::{View, axpy, exp_sum, max, product};
+use crate::backend::product::{View, product};
+use crate::backend::vector::{axpy, exp_sum, max};
 use crate::sparse::{AttentionPlan, BlockGraph};
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -237,7 +238,8 @@ pub(super) fn forward<B: HostBackend>(
     let device = B::float_device(&qkv);
     let shape: [usize; 3] = qkv.shape().dims();
     let coords = integers::<B>(&coords);
-    let (out, lse) = B::read(&table, |table| B::read(&qkv, |qkv| run(&Kernel::new(qkv, shape, table, &coords, plan))));
+    let [qkv, table] = [&qkv, &table].map(B::values);
+    let (out, lse) = run(&Kernel::new(&qkv, shape, &table, &coords, plan));
     let [batch, s, width] = shape;
     (write::<B, 3>(out, [batch, s, width / 3], &device), write::<B, 3>(lse, [batch, plan.heads, s], &device))
 }

@@ -2,7 +2,8 @@
 
 use super::cpu::{Kernel, Tile};
 use crate::backend::host::{HostBackend, integers, write};
-use crate::backend::vector::{View, axpy, dot, exp_sum, product, score_gradient};
+use crate::backend::product::{View, product};
+use crate::backend::vector::{axpy, dot, exp_sum, score_gradient};
 use crate::sparse::AttentionPlan;
 use crate::sparse::op::SavedAttention;
 use burn::tensor::TensorMetadata;
@@ -161,17 +162,9 @@ pub(super) fn backward<B: HostBackend>(
     let coords = integers::<B>(&saved.coords);
     let SavedAttention { qkv, table, out, lse, .. } = saved;
     let rows = table.shape().num_elements() / plan.heads;
-    let (d_qkv, d_table) = B::read(&table, |table| {
-        B::read(&qkv, |qkv| {
-            B::read(&out, |out| {
-                B::read(&lse, |lse| {
-                    B::read(&grad, |grad| {
-                        run(&Backward { kernel: Kernel::new(qkv, shape, table, &coords, plan), out, lse, grad })
-                    })
-                })
-            })
-        })
-    });
+    let [qkv, table, out, lse, grad] = [&qkv, &table, &out, &lse, &grad].map(B::values);
+    let kernel = Kernel::new(&qkv, shape, &table, &coords, plan);
+    let (d_qkv, d_table) = run(&Backward { kernel, out: &out, lse: &lse, grad: &grad });
     (write::<B, 3>(d_qkv, shape, &device), write::<B, 2>(d_table, [rows, plan.heads], &device))
 }
 

@@ -4,7 +4,24 @@
 mod cpu;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_backward;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_backward;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_class;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_common;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_forward;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_table;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(super) mod gpu;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod launch;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod launch_backward;
 
+#[cfg(any(feature = "ndarray", feature = "flex"))]
 use super::SparseOps;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 use crate::backend::cast_raw;
@@ -41,13 +58,3 @@ macro_rules! on_the_cpu {
 }
 on_the_cpu!("ndarray", burn_ndarray::NdArray);
 on_the_cpu!("flex", burn_flex::Flex);
-
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl<R, F, I, BT> SparseOps for burn_cubecl::CubeBackend<R, F, I, BT>
-where
-    R: burn_cubecl::CubeRuntime,
-    F: burn_cubecl::FloatElement,
-    I: burn_cubecl::IntElement,
-    BT: burn_cubecl::element::BoolElement,
-{
-}

@@ -92,6 +92,7 @@ mod tests {
         let inner = Edit { duration: 86, media_time: Some(1536) }; // 86 · 12 = 1032 units
         assert_eq!(run(&[inner]), [(2, 0), (3, 512), (1, 1024)]);
         assert_eq!(run(&[inner, all]).len(), 8);
+        assert_eq!(run(&[all; 1000]).len(), 16 * 5, "a damaged list does not fill the memory");
         let late = Edit { duration: 100, media_time: None };
         assert_eq!(run(&[late, all])[0], (0, 1200));
         let early = Edit { duration: 0, media_time: Some(0) };

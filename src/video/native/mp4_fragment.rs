@@ -124,3 +124,28 @@ fn decode_time(tfdt: &[u8]) -> Option<i64> {
     let (version, _, mut bytes) = versioned(tfdt)?;
     i64::try_from(bytes.number(if version == 1 { 8 } else { 4 })?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+        [&(8 + content.len() as u32).to_be_bytes()[..], kind, content].concat()
+    }
+
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    /// A run may claim 2³² samples of default size in twelve bytes; the file has room for 50.
+    #[test]
+    fn a_run_ends_where_the_file_does() {
+        let header = boxed(b"tfhd", &words(&[0x2_0000, 7]));
+        let run = boxed(b"trun", &words(&[0, u32::MAX]));
+        let moof = boxed(b"traf", &[header, run].concat());
+        let defaults = Defaults { duration: 1, size: 20, flags: 0 };
+        let mut collector = Collector { track: 7, length: 1000, defaults, samples: vec![], time: 0, last_duration: 0 };
+        assert!(collector.add(&moof, 0).is_none());
+        assert!((50..=51).contains(&collector.samples.len()), "{}", collector.samples.len());
+    }
+}

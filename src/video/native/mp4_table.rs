@@ -112,3 +112,15 @@ fn entries<'a, T>(bytes: &mut Bytes<'a>, mut read: impl FnMut(&mut Bytes<'a>) ->
     }
     Some(list)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_one_size_are_no_more_than_the_file_has_room_for() {
+        let stsz: Vec<u8> = [0u32, 10, 19_000_000].iter().flat_map(|word| word.to_be_bytes()).collect();
+        let stbl = [&(8 + stsz.len() as u32).to_be_bytes()[..], b"stsz", &stsz].concat();
+        assert_eq!(sizes(&stbl, 1000).unwrap(), vec![10; 101]);
+    }
+}

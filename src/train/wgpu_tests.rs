@@ -1,0 +1,187 @@
+//! Training on a wgpu device: the losses of the reference backend, and nothing read back between log lines.
+
+use super::{FirstWeights, RunOptions, Source, StopSignal, pretrain};
+use crate::backend::TrainBackend;
+use crate::config::{Compat, Preset};
+use crate::loss::MaskRules;
+use crate::model::{Objective, Pairs, PretrainDraws, Svitt};
+use crate::testing::{host, noise, shaken, small_sparse_config};
+use burn::backend::Autodiff;
+use burn::tensor::{Int, Tensor};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Two stages, the second sparse in edges and nodes and accumulating; dropout is off in the tiny model, whose size
+/// keeps a step under a second on software Vulkan.
+const PRESET: &str = r#"
+description = "test"
+command = "test"
+text_tokens = 11
+rerank_k = 3
+gallery_programs = 2
+
+[model]
+size = "tiny"
+hidden = 32
+video_layers = 2
+text_layers = 2
+fusion_layer = 1
+
+[[stages]]
+name = "first"
+frames = 3
+segments = [1]
+length = { steps = 6 }
+learning_rate = 1e-3
+batch = 5
+
+[[stages]]
+name = "second"
+frames = 5
+segments = [1, 2]
+edge = { local = 1, random = 1, block = 16 }
+node = { keep_rate = 0.7, layers = [0] }
+length = { steps = 19 }
+learning_rate = 1e-3
+batch = 4
+accumulate = 2
+max_norm = 1.0
+"#;
+
+/// Trains `steps` steps and returns the losses of every log line.
+fn train<B: TrainBackend>(steps: usize) -> Vec<[f64; 3]> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.toml");
+    std::fs::write(&file, PRESET).unwrap();
+    let preset = Preset::load(file.to_str().unwrap()).unwrap();
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    let options = RunOptions {
+        source: Source::shapes(&preset, 7).unwrap(),
+        preset,
+        inputs: Vec::new(),
+        out: folder.path().join("run"),
+        resume: false,
+        max_steps: Some(steps),
+        seed: 7,
+        backend: "test".into(),
+        baselines: false,
+        checkpoint_seconds: 1e9,
+        checkpoint_steps: None,
+        stop: StopSignal::default(),
+    };
+    let device = B::Device::default();
+    let choice = &options.preset.model;
+    pretrain::<B>(&options, &device, &|config| FirstWeights::default().model(config, choice, 7, &device)).unwrap();
+    losses(&options.out.join("metrics.jsonl"))
+}
+
+fn losses(journal: &Path) -> Vec<[f64; 3]> {
+    let text = std::fs::read_to_string(journal).unwrap();
+    let line = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        ["vtc", "vtm", "mlm"].map(|loss| line["losses"][loss].as_f64().unwrap())
+    };
+    text.lines().map(line).collect()
+}
+
+/// Losses of a batch of a sparse model with a pruning layer, and the gradients of the first video layer.
+fn model<B: TrainBackend>() -> Vec<Vec<f32>> {
+    let device = B::Device::default();
+    let model: Svitt<B> = shaken(Svitt::new(&small_sparse_config(Compat::Corrected), 1, &device).unwrap(), 2);
+    let ids = [[1i64, 9, 30, 4, 0], [1, 17, 5, 0, 0], [1, 3, 8, 40, 12]];
+    let token_ids = Tensor::<B, 2, Int>::from_data(ids, &device);
+    let pairs = Pairs {
+        video: noise(3, [3, 3, 3, 12, 12]),
+        token_mask: token_ids.clone().not_equal_elem(0).float(),
+        token_ids,
+        identity: Tensor::from_data([7i64, 3, 5], &device),
+    };
+    let rules = MaskRules { probability: 0.5, vocab_size: 41, mask_id: 2, never: vec![0, 1], always: Vec::new() };
+    let draws = PretrainDraws::seeded(11, &ids.concat(), [3, 5], Some(&rules), &device);
+    let draws = PretrainDraws { dropout_seed: None, ..draws };
+    let losses = model.losses(&pairs, &draws, &Objective::default()).unwrap().losses;
+    let gradients = losses.total.backward();
+    let layer = &model.video.layers[0];
+    vec![
+        host(Tensor::cat(vec![losses.vtc, losses.vtm, losses.mlm], 0)),
+        host(layer.qkv.val().grad(&gradients).unwrap()),
+        host(layer.position_table.val().grad(&gradients).unwrap()),
+        host(layer.norm_before.gamma.val().grad(&gradients).unwrap()),
+        host(layer.down.weight.val().grad(&gradients).unwrap()),
+        host(layer.lambda_1.val().grad(&gradients).unwrap()),
+    ]
+}
+
+#[test]
+fn a_model_is_that_of_the_reference() {
+    let (found, expected) = (model::<Autodiff<burn_wgpu::Wgpu>>(), model::<Autodiff<burn_ndarray::NdArray>>());
+    for (which, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let scale = expected.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+        let worst = found.iter().zip(expected).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
+        assert!(found.len() == expected.len() && worst <= 1e-4 * scale, "tensor {which}: off by {worst} of {scale}");
+    }
+}
+
+/// Both stages; the difference after 10 steps is rounding, which training amplifies.
+#[test]
+fn a_short_run_is_that_of_the_reference() {
+    let expected = train::<Autodiff<burn_ndarray::NdArray>>(10);
+    let found = train::<Autodiff<burn_wgpu::Wgpu>>(10);
+    assert_eq!(found.len(), expected.len());
+    assert!(found.len() >= 4, "steps 1 and 6 of the first stage, 1 and 4 of the second");
+    for (line, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        for (f, e) in found.iter().zip(expected) {
+            assert!((f - e).abs() <= 2e-3 * e.abs().max(0.1), "line {line}: {found:?} is not {expected:?}");
+        }
+    }
+}
+
+/// Buffers mapped for reading: wgpu announces each to the log.
+static READS: AtomicUsize = AtomicUsize::new(0);
+
+struct CountReads;
+
+impl log::Log for CountReads {
+    fn enabled(&self, metadata: &log::Metadata) -> bool {
+        metadata.target().starts_with("wgpu_core::device::global")
+    }
+
+    fn log(&self, record: &log::Record) {
+        if self.enabled(record.metadata()) && record.args().to_string().starts_with("Buffer::map_async") {
+            READS.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Set in the process that does nothing but count.
+const COUNTING: &str = "SVITT_TEST_COUNTS_READS";
+
+/// Lines are logged at steps 1 and 10 of a stage and at its last. Runs that stop after 12 and after 19 steps of the
+/// second stage therefore read the same: weights, losses and galleries at the end, and nothing in the seven more steps.
+#[test]
+fn nothing_is_read_back_between_log_lines() {
+    if std::env::var_os(COUNTING).is_none() {
+        // other tests of this process read as they like
+        let this = "train::wgpu_tests::nothing_is_read_back_between_log_lines";
+        let alone = Command::new(std::env::current_exe().unwrap()).args(["--exact", this]).env(COUNTING, "1").output();
+        let alone = alone.unwrap();
+        let text = String::from_utf8_lossy(&alone.stdout);
+        assert!(alone.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    log::set_logger(&CountReads).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let reads = |steps: usize| {
+        let before = READS.load(Ordering::SeqCst);
+        train::<Autodiff<burn_wgpu::Wgpu>>(6 + steps);
+        READS.load(Ordering::SeqCst) - before
+    };
+    // the first run also times the variants of Burn's kernels
+    reads(12);
+    let (few, many) = (reads(12), reads(19));
+    assert!(few > 10, "nothing was counted");
+    assert_eq!(few, many, "seven more steps read back");
+}
