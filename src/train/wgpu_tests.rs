@@ -2,7 +2,7 @@
 
 use super::{FirstWeights, RunOptions, Source, StopSignal, pretrain};
 use crate::backend::TrainBackend;
-use crate::config::{Compat, Preset};
+use crate::config::{Compat, Precision, Preset};
 use crate::loss::MaskRules;
 use crate::model::{Objective, Pairs, PretrainDraws, Svitt};
 use crate::testing::{host, noise, shaken, small_sparse_config};
@@ -68,11 +68,13 @@ fn train<B: TrainBackend>(steps: usize) -> Vec<[f64; 3]> {
         baselines: false,
         checkpoint_seconds: 1e9,
         checkpoint_steps: None,
+        precision: Precision::F32,
+        global_negatives: false,
         stop: StopSignal::default(),
     };
     let device = B::Device::default();
     let choice = &options.preset.model;
-    pretrain::<B>(&options, &device, &|config| FirstWeights::default().model(config, choice, 7, &device)).unwrap();
+    pretrain::<B>(&options, std::slice::from_ref(&device), &|config| FirstWeights::default().model(config, choice, 7, &device)).unwrap();
     losses(&options.out.join("metrics.jsonl"))
 }
 
