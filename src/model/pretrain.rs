@@ -17,7 +17,7 @@ use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 /// Distance of the keep rates that training draws: a GPU tunes its kernels once per number of tokens, and between .4
 /// and 1 these are 13.
-pub const KEEP_STEP: f64 = 0.05;
+const KEEP_STEP: f64 = 0.05;
 
 /// Videos and their texts.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ impl<B: Backend> PretrainDraws<B> {
         }
     }
 
-    /// The same with this step's keep rate drawn from `range`, in steps of [`KEEP_STEP`].
+    /// The same with this step's keep rate drawn from `range`, in steps of .05.
     #[must_use]
     pub fn with_keep_range(mut self, range: Option<[f64; 2]>, seed: u64) -> Self {
         self.video.keep_rate = range.map(|[low, high]| {

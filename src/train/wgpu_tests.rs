@@ -74,7 +74,10 @@ fn train<B: TrainBackend>(steps: usize) -> Vec<[f64; 3]> {
     };
     let device = B::Device::default();
     let choice = &options.preset.model;
-    pretrain::<B>(&options, std::slice::from_ref(&device), &|config| FirstWeights::default().model(config, choice, 7, &device)).unwrap();
+    pretrain::<B>(&options, std::slice::from_ref(&device), &|config| {
+        FirstWeights::default().model(config, choice, 7, &device)
+    })
+    .unwrap();
     losses(&options.out.join("metrics.jsonl"))
 }
 

@@ -63,7 +63,7 @@ impl Film {
     }
 
     /// The attention each patch gets, as a heat over the grey frame. Red is the mean of the patches alive, yellow
-    /// [`HOTTEST`] times as much, black as much less: so an undecided model looks undecided.
+    /// `HOTTEST` times as much, black as much less: so an undecided model looks undecided.
     pub fn heat(&self, attention: &[Option<f32>]) -> Canvas {
         let (count, sum) = attention.iter().flatten().fold((0.0f32, 0.0f32), |(n, sum), value| (n + 1.0, sum + value));
         let mean = (sum / count.max(1.0)).max(f32::MIN_POSITIVE);

@@ -1,6 +1,6 @@
 //! Data parallel training: one worker per device, each with a replica of the model and its share of every batch.
 //!
-//! Workers are threads of one process. They meet ([`Team::exchange`]) once per optimizer step to average gradients and
+//! Workers are threads of one process. They meet (`Member::exchange`) once per optimizer step to average gradients and
 //! losses ([`Reduce`]), then take the same step, so replicas stay equal bit for bit without ever being compared or
 //! copied. Worker 0 also logs, saves and answers to Ctrl-C. Nothing meets inside a backward pass: Burn's autodiff
 //! holds a lock over all graphs of the process there, and a worker that waited under it would wait for ever.
