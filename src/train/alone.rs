@@ -2,9 +2,7 @@
 
 use super::learner::Trainee;
 use super::run::{RunOptions, recipe};
-use super::{
-    AdamW, AdamWSettings, Checkpoints, Feed, Journal, RunState, StageDesk, StagePlan, WarmupCosine, train_stage,
-};
+use super::{AdamW, AdamWSettings, Checkpoints, Feed, Journal, RunState, StageDesk, StagePlan, train_stage};
 use crate::backend::TrainBackend;
 use crate::config::{ModelConfig, Span, Stage};
 use crate::profile::{Convention, Profile};
@@ -28,7 +26,7 @@ pub fn train_alone<B: TrainBackend, M: Trainee<B>>(
     let mut data = config.clone();
     data.video.frames = stage.frames;
     let loader = options.source.loader(number, stage, &data, 1)?;
-    let plan = plan(options, stage, loader.batches());
+    let plan = StagePlan::of(stage, loader.batches(), options.checkpoint_seconds);
     let feed = Feed::<B>::new(loader, 0, recipe(options, stage), device)?;
     let desk = StageDesk {
         journal: Journal::open(out, 0)?,
@@ -40,28 +38,6 @@ pub fn train_alone<B: TrainBackend, M: Trainee<B>>(
     let outcome = train_stage(plan, desk, state, model, optimizer, vec![feed])?;
     Checkpoints::of(out).clear()?;
     Ok((outcome.model, outcome.state))
-}
-
-fn plan(options: &RunOptions, stage: &Stage, batches: usize) -> StagePlan {
-    let per_epoch = batches.max(1).div_ceil(stage.accumulate);
-    let steps = (stage.length.steps(per_epoch).round() as usize).max(1);
-    StagePlan {
-        name: stage.name.clone(),
-        steps,
-        stop_at: steps,
-        accumulate: stage.accumulate,
-        batches_per_epoch: batches.max(1),
-        global_negatives: false,
-        schedule: WarmupCosine {
-            peak: stage.learning_rate,
-            total: steps as f64,
-            warmup: stage.warmup.steps(per_epoch),
-            minimum: stage.min_multiplier,
-            taken: 0,
-        },
-        checkpoint_seconds: options.checkpoint_seconds,
-        checkpoint_steps: None,
-    }
 }
 
 /// Operations of the video encoder over all steps of `stage`, forward and backward; text and fusion cost every model

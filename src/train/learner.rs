@@ -9,6 +9,7 @@ use super::parallel::{Helper, Member, Team, Window, Worker, help};
 use super::progress::{LogMetric, Progress, Sentence};
 use super::{AdamW, Checkpoints, Feed, RunState, WarmupCosine};
 use crate::backend::TrainBackend;
+use crate::config::Stage;
 use crate::profile::peak_memory_mb;
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
@@ -75,6 +76,36 @@ pub struct StagePlan {
 }
 
 impl StagePlan {
+    /// The whole of `stage` on data of `batches` micro-batches a pass; a checkpoint every `checkpoint_seconds`, and
+    /// negatives of each worker's own.
+    pub fn of(stage: &Stage, batches: usize, checkpoint_seconds: f64) -> Self {
+        let batches_per_epoch = batches.max(1);
+        let per_epoch = batches_per_epoch.div_ceil(stage.accumulate);
+        let steps = (stage.length.steps(per_epoch).round() as usize).max(1);
+        Self {
+            name: stage.name.clone(),
+            steps,
+            stop_at: steps,
+            accumulate: stage.accumulate,
+            batches_per_epoch,
+            global_negatives: false,
+            schedule: WarmupCosine {
+                peak: stage.learning_rate,
+                total: steps as f64,
+                warmup: stage.warmup.steps(per_epoch),
+                minimum: stage.min_multiplier,
+                taken: 0,
+            },
+            checkpoint_seconds,
+            checkpoint_steps: None,
+        }
+    }
+
+    /// Optimizer steps of one pass over the data.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.batches_per_epoch.div_ceil(self.accumulate)
+    }
+
     /// Micro-batches of the optimizer step that starts at micro-batch `batch` of the stage.
     pub fn micro_batches(&self, batch: usize) -> usize {
         let left = self.batches_per_epoch - batch % self.batches_per_epoch;

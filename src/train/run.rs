@@ -7,7 +7,7 @@ use super::report::{Report, StageReport};
 use super::validate::Encodes;
 use super::{
     AdamW, AdamWSettings, AdamWState, Checkpoints, Feed, Recipe, RunState, Source, StageDesk, StagePlan, StopSignal,
-    Validator, WarmupCosine, expand, page, train_stage, write_json,
+    Validator, expand, page, train_stage, write_json,
 };
 use crate::backend::{SvittBackend, TrainBackend};
 use crate::config::{LossWeights, ModelConfig, Precision, Preset, Stage};
@@ -227,25 +227,14 @@ impl<'a, B: TrainBackend> Run<'a, B> {
     }
 
     fn plan(&self, stage: &Stage, loader: &Loader) -> StagePlan {
-        let per_epoch = loader.batches().max(1).div_ceil(stage.accumulate);
-        let steps = (stage.length.steps(per_epoch).round() as usize).max(1);
-        let left = self.options.max_steps.map_or(usize::MAX, |most| most.saturating_sub(self.state.global_step));
+        let options = self.options;
+        let whole = StagePlan::of(stage, loader.batches(), options.checkpoint_seconds);
+        let left = options.max_steps.map_or(usize::MAX, |most| most.saturating_sub(self.state.global_step));
         StagePlan {
-            name: stage.name.clone(),
-            steps,
-            stop_at: steps.min(self.state.step.saturating_add(left)),
-            accumulate: stage.accumulate,
-            batches_per_epoch: loader.batches().max(1),
-            global_negatives: self.options.global_negatives,
-            schedule: WarmupCosine {
-                peak: stage.learning_rate,
-                total: steps as f64,
-                warmup: stage.warmup.steps(per_epoch),
-                minimum: stage.min_multiplier,
-                taken: 0,
-            },
-            checkpoint_seconds: self.options.checkpoint_seconds,
-            checkpoint_steps: self.options.checkpoint_steps,
+            stop_at: whole.steps.min(self.state.step.saturating_add(left)),
+            global_negatives: options.global_negatives,
+            checkpoint_steps: options.checkpoint_steps,
+            ..whole
         }
     }
 

@@ -10,8 +10,7 @@ use crate::eval::{ANSWERS, FINE_TUNED, tokenizer};
 use crate::model::{Svitt, SvittQa};
 use crate::profile::peak_memory_mb;
 use crate::train::{
-    AdamW, AdamWSettings, Checkpoints, Feed, Journal, RunState, StageDesk, StagePlan, Trainee, WarmupCosine,
-    train_stage, write_json,
+    AdamW, AdamWSettings, Checkpoints, Feed, Journal, RunState, StageDesk, StagePlan, Trainee, train_stage, write_json,
 };
 use crate::weights::{Checkpoint, CheckpointInfo, MatchOptions, Part, Vocabulary, save};
 use crate::{Error, Result};
@@ -106,25 +105,8 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         let collate = TextCollate::new(lesson.tokenizer.clone(), lesson.text_tokens, frames, size);
         let loader =
             Loader::new(lesson.dataset.clone(), Arc::new(collate), LoaderOptions::train(stage.batch, options.seed))?;
-        let per_epoch = loader.batches().max(1).div_ceil(stage.accumulate);
-        let steps = (stage.length.steps(per_epoch).round() as usize).max(1);
-        let plan = StagePlan {
-            name: stage.name.clone(),
-            steps,
-            stop_at: steps.min(options.max_steps.unwrap_or(usize::MAX)),
-            accumulate: stage.accumulate,
-            batches_per_epoch: loader.batches().max(1),
-            global_negatives: false,
-            schedule: WarmupCosine {
-                peak: stage.learning_rate,
-                total: steps as f64,
-                warmup: stage.warmup.steps(per_epoch),
-                minimum: stage.min_multiplier,
-                taken: 0,
-            },
-            checkpoint_seconds: CHECKPOINT_SECONDS,
-            checkpoint_steps: None,
-        };
+        let whole = StagePlan::of(stage, loader.batches(), CHECKPOINT_SECONDS);
+        let plan = StagePlan { stop_at: whole.steps.min(options.max_steps.unwrap_or(usize::MAX)), ..whole };
         let sha256 = lesson.tokenizer.sha256();
         let saved = lesson.tokenizer.save(&options.out)?;
         let file = saved.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -136,7 +118,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             ..checkpoint.info.clone()
         };
         Ok(Self {
-            validate_every: (options.preset.validate_every.steps(per_epoch).round() as usize).max(1),
+            validate_every: (options.preset.validate_every.steps(plan.steps_per_epoch()).round() as usize).max(1),
             source_sha256: checkpoint.weights_sha256.clone(),
             checkpoints: Checkpoints::of(&options.out),
             since: Instant::now(),
