@@ -7,20 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Twenty steps: ten dense, ten sparse, pruned and accumulating.
-const PRESET: &str = r#"
-description = "test"
-command = "test"
-text_tokens = 11
-rerank_k = 3
-gallery_programs = 2
-
-[model]
-size = "tiny"
-hidden = 32
-video_layers = 2
-text_layers = 2
-fusion_layer = 1
-
+const PRESET: &str = concat!(
+    include_str!("fixtures/tiny-preset.toml"),
+    r#"
 [[stages]]
 name = "dense"
 frames = 3
@@ -41,7 +30,8 @@ learning_rate = 1e-3
 batch = 5
 accumulate = 2
 max_norm = 1.0
-"#;
+"#
+);
 
 /// Processors differ in the width of their sums; over twenty steps the last digits of the losses do too. A different
 /// draw moves them by a hundredth and more.

@@ -9,20 +9,9 @@ use std::time::{Duration, Instant};
 
 /// Two stages of six steps, the second sparse and accumulating with a tail; dropout and stochastic depth are off in the
 /// tiny model, negatives, masks and block graphs are drawn at every step.
-const PRESET: &str = r#"
-description = "test"
-command = "test"
-text_tokens = 11
-rerank_k = 3
-gallery_programs = 2
-
-[model]
-size = "tiny"
-hidden = 32
-video_layers = 2
-text_layers = 2
-fusion_layer = 1
-
+const PRESET: &str = concat!(
+    include_str!("fixtures/tiny-preset.toml"),
+    r#"
 [[stages]]
 name = "first"
 frames = 3
@@ -43,7 +32,8 @@ learning_rate = 1e-3
 batch = 4
 accumulate = 2
 max_norm = 1.0
-"#;
+"#
+);
 
 fn command(preset: &Path, out: &Path) -> Command {
     let mut command = Command::new(example("pretrain"));

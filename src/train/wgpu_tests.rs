@@ -14,20 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Two stages, the second sparse in edges and nodes and accumulating; dropout is off in the tiny model, whose size
 /// keeps a step under a second on software Vulkan.
-const PRESET: &str = r#"
-description = "test"
-command = "test"
-text_tokens = 11
-rerank_k = 3
-gallery_programs = 2
-
-[model]
-size = "tiny"
-hidden = 32
-video_layers = 2
-text_layers = 2
-fusion_layer = 1
-
+const PRESET: &str = concat!(
+    include_str!("../../tests/fixtures/tiny-preset.toml"),
+    r#"
 [[stages]]
 name = "first"
 frames = 3
@@ -47,7 +36,8 @@ learning_rate = 1e-3
 batch = 4
 accumulate = 2
 max_norm = 1.0
-"#;
+"#
+);
 
 /// Trains `steps` steps and returns the losses of every log line.
 fn train<B: TrainBackend>(steps: usize) -> Vec<[f64; 3]> {

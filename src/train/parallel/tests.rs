@@ -174,20 +174,9 @@ mod runs {
     type B = Autodiff<burn_flex::Flex>;
 
     /// Twenty steps of sparse attention and pruning.
-    const PRESET: &str = r#"
-description = "test"
-command = "test"
-text_tokens = 11
-rerank_k = 3
-gallery_programs = 2
-
-[model]
-size = "tiny"
-hidden = 32
-video_layers = 2
-text_layers = 2
-fusion_layer = 1
-
+    const PRESET: &str = concat!(
+        include_str!("../../../tests/fixtures/tiny-preset.toml"),
+        r#"
 [[stages]]
 name = "only"
 frames = 3
@@ -200,7 +189,8 @@ learning_rate = 2e-3
 batch = 3
 accumulate = 2
 max_norm = 1.0
-"#;
+"#
+    );
 
     fn preset(folder: &Path) -> Preset {
         let file = folder.join("test.toml");
