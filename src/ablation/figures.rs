@@ -1,5 +1,6 @@
 //! Accuracy against operations, as a picture.
 
+use super::tables::BUDGET_CURVES;
 use super::training::MODES;
 use super::{Entry, Summary};
 use crate::Result;
@@ -7,37 +8,56 @@ use crate::train::write_atomically;
 use crate::viz::Chart;
 use std::path::Path;
 
-/// The picture's file, beside the tables.
-const FILE: &str = "accuracy-flops.svg";
+const AXES: [&str; 2] = ["MFLOPs of the video encoder per clip", "R@1, %"];
 
-/// Draws Table 2 (a line per mode, a point per clip length) with the single stages and late fusion as points.
+/// The pictures' files, beside the tables.
+const FILES: [&str; 2] = ["accuracy-flops.svg", "accuracy-budget.svg"];
+
+/// Draws Table 2 (a line per mode, a point per clip length) with the single stages and late fusion as points, and the
+/// table of budgets (a line per way of training).
 ///
 /// # Errors
 /// The disk is full or the folder cannot be written.
 pub fn write(summary: &Summary, out: &Path) -> Result<()> {
-    match chart(summary) {
-        Some(chart) => write_atomically(&out.join(FILE), chart.file().as_bytes()),
-        None => Ok(()),
+    for (file, chart) in FILES.into_iter().zip([modes(summary), budgets(summary)]) {
+        if let Some(chart) = chart {
+            write_atomically(&out.join(file), chart.file().as_bytes())?;
+        }
     }
+    Ok(())
 }
 
-fn chart(summary: &Summary) -> Option<Chart> {
-    let rows = |key: &str| {
-        let table = summary.tables.iter().find(|table| table.key == key);
-        table.map_or(&[][..], |table| &table.rows)
-    };
+/// MFLOPs and R@1 of the rows of table `key` that `chosen` takes.
+fn points(summary: &Summary, key: &str, chosen: impl Fn(&Entry) -> bool) -> Vec<[f64; 2]> {
+    let table = summary.tables.iter().find(|table| table.key == key);
+    let rows = table.map_or(&[][..], |table| &table.rows);
     let point = |row: &Entry| Some([row.measurements.first()?.mflops, row.r1.mean]);
-    let cell = |row: &Entry, begin: &str| row.measurements.first().is_some_and(|m| m.cell.starts_with(begin));
-    let chosen = |key: &str, begin: &str| -> Vec<[f64; 2]> {
-        rows(key).iter().filter(|row| cell(row, begin)).filter_map(point).collect()
-    };
-    let mut chart = Chart::new("R@1 on shapes against operations", "MFLOPs of the video encoder per clip", "R@1, %");
-    for mode in MODES {
-        chart = chart.line(mode, chosen("table2", &format!("{mode}-")));
+    rows.iter().filter(|row| chosen(row)).filter_map(point).collect()
+}
+
+fn begins(row: &Entry, text: &str) -> bool {
+    row.measurements.first().is_some_and(|found| found.cell.starts_with(text))
+}
+
+fn budgets(summary: &Summary) -> Option<Chart> {
+    let mut chart = Chart::new("R@1 on shapes by keep rate", AXES[0], AXES[1]);
+    for (place, label) in BUDGET_CURVES.into_iter().enumerate() {
+        let found = points(summary, "budgets", |row| row.label.starts_with(label));
+        chart = if place == 3 { chart.points(label, found) } else { chart.line(label, found) };
     }
-    chart = chart.points("single stage", chosen("table3", "single-"));
-    chart = chart.points("late fusion", chosen("late-fusion", "late-fusion-"));
-    let unordered = rows("table2").last()?.measurements.first()?.report.scores.ceilings.unordered;
+    (!chart.is_empty()).then_some(chart)
+}
+
+fn modes(summary: &Summary) -> Option<Chart> {
+    let mut chart = Chart::new("R@1 on shapes against operations", AXES[0], AXES[1]);
+    for mode in MODES {
+        chart = chart.line(mode, points(summary, "table2", |row| begins(row, &format!("{mode}-"))));
+    }
+    chart = chart.points("single stage", points(summary, "table3", |row| begins(row, "single-")));
+    chart = chart.points("late fusion", points(summary, "late-fusion", |row| begins(row, "late-fusion-")));
+    let table2 = summary.tables.iter().find(|table| table.key == "table2");
+    let longest = table2.and_then(|table| table.rows.last()?.measurements.first());
+    let unordered = longest.and_then(|found| found.report.scores.ceilings.unordered);
     (!chart.is_empty()).then(|| unordered.map_or(chart.clone(), |y| chart.clone().rule("frames without order", y)))
 }
 
@@ -54,9 +74,12 @@ mod tests {
         summary.add(&table, "4 frames, dense", found("dense-4", 0, 40.0));
         summary.add(&table, "4 frames, hybrid", found("hybrid-4", 0, 45.0));
         let folder = tempfile::tempdir().unwrap();
+        let curve = TableSpec { key: "budgets", title: "B".into(), rows: Vec::new() };
+        summary.add(&curve, "rates drawn in training, q_v = 0.5", found("any-rate-8+q-0.5", 0, 60.0));
         write(&summary, folder.path()).unwrap();
-        let svg = std::fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert!(std::fs::read_to_string(folder.path().join(FILES[1])).unwrap().contains("rates drawn in training"));
+        let svg = std::fs::read_to_string(folder.path().join(FILES[0])).unwrap();
         assert!(svg.starts_with("<svg xmlns=") && svg.contains("hybrid") && svg.contains("<style>"), "{svg}");
-        assert!(chart(&Summary::default()).is_none());
+        assert!(modes(&Summary::default()).is_none() && budgets(&Summary::default()).is_none());
     }
 }

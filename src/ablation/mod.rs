@@ -16,7 +16,7 @@ mod training;
 pub use cell::{Cell, TestTime};
 pub use grid::{AblationOptions, ablate};
 pub use measurement::Measurement;
-pub use plan::Plan;
+pub use plan::{Budgets, Plan};
 pub use summary::{Entry, Spread, Summary, TableSummary};
 pub use tables::{TableSpec, tables};
 pub use training::Training;

@@ -28,8 +28,22 @@ pub struct Plan {
     pub cross: CrossSparsity,
     /// Block sizes G of Figure 4b.
     pub blocks: Vec<usize>,
+    /// One checkpoint under many keep rates.
+    pub budgets: Budgets,
     /// Model and stages: a dense start, then three clip lengths, all given without sparsity.
     pub preset: Preset,
+}
+
+/// Keep rates of the longest clips: drawn anew for every training step, beside models trained with one of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budgets {
+    /// The range q_v is drawn from.
+    pub keep_range: [f64; 2],
+    /// q_v at test time.
+    pub rates: Vec<f64>,
+    /// q_v of models trained with that rate alone; the hybrid model's own need not be named.
+    pub fixed: Vec<f64>,
 }
 
 impl Plan {
@@ -94,6 +108,11 @@ impl Plan {
         if self.preset.stages.iter().any(|stage| stage.edge.is_some() || stage.node.is_some()) {
             return Err(Error::setting("preset.stages", "a stage has a sparsity", "leave it out: the grid sets it"));
         }
+        let rates = self.budgets.rates.iter().chain(&self.budgets.fixed).chain(&self.budgets.keep_range);
+        if let Some(rate) = rates.into_iter().find(|rate| !(0.0..=1.0).contains(*rate) || **rate == 0.0) {
+            let remedy = "use numbers above 0 and up to 1";
+            return Err(Error::setting("budgets", format!("has the keep rate {rate}"), remedy));
+        }
         for (length, stage) in self.preset.stages[1..].iter().enumerate() {
             for mode in ["edge", "node", "hybrid"] {
                 let mut model = stage.model(&self.base(64));
@@ -129,6 +148,7 @@ mod tests {
             Plan::load(Some(&file)).unwrap_err().to_string()
         };
         assert!(refused("frames = 8\n", "frames = 5\n").contains("preset.stages"));
+        assert!(refused("keep_range = [0.3", "keep_range = [0.0").contains("budgets"));
         assert!(refused("seeds = 3", "seeds = 0").contains("seeds"));
         assert!(refused("seeds = 3", "seedz = 3").contains("seedz"));
         assert!(refused("prune_layers = [", "prune_layers = [77, ").contains("77"));

@@ -1,6 +1,6 @@
 //! Which cells make which of the paper's tables and figures.
 
-use super::training::{MODES, START};
+use super::training::{MODES, START, budget_name, name};
 use super::{Cell, Plan};
 use crate::config::{CrossSparsity, EdgeSparsity, Selection, Sparsity};
 
@@ -26,6 +26,7 @@ pub fn tables(plan: &Plan) -> Vec<TableSpec> {
         at.table3(),
         at.table1(),
         at.late_fusion(),
+        at.budgets(),
         at.selection(),
         at.figure5a(),
         at.figure5b(),
@@ -33,6 +34,10 @@ pub fn tables(plan: &Plan) -> Vec<TableSpec> {
         at.figure4b(),
     ]
 }
+
+/// How rows of the table of budgets begin: a line of its picture each.
+pub const BUDGET_CURVES: [&str; 4] =
+    ["rates drawn in training", "the same, tokens by lot", "trained at one rate", "each trained at its own"];
 
 struct Shorthand<'a> {
     plan: &'a Plan,
@@ -79,7 +84,9 @@ impl Shorthand<'_> {
     fn table3(&self) -> TableSpec {
         let mut stages = self.plan.preset.stages[0].frames.to_string();
         let rows = self.lengths.iter().flat_map(|frames| {
-            let single = (format!("{frames}"), Cell::trained(&format!("single-{frames}"), true));
+            // A single stage costs as much as a whole expansion: all seeds for the longest clips only.
+            let longest = *frames == self.lengths[2];
+            let single = (format!("{frames}"), Cell::trained(&format!("single-{frames}"), longest));
             stages = format!("{stages} → {frames}");
             [single, (stages.clone(), Cell::trained(&format!("hybrid-{frames}"), true))]
         });
@@ -99,6 +106,33 @@ impl Shorthand<'_> {
         TableSpec { key: "late-fusion", title, rows }
     }
 
+    /// One checkpoint at many keep rates, by attention and by lot, beside fixed rates at their own and at others.
+    fn budgets(&self) -> TableSpec {
+        let (last, hybrid) = (&self.plan.preset.stages[3], name("hybrid", &self.plan.preset.stages[3]));
+        let any = budget_name(None, last);
+        let at = |training: &str, rate: f64, selection: Selection| {
+            let by = if selection == Selection::Random { "-random" } else { "" };
+            let sparsity = Sparsity { edge: Some(self.plan.edge), node: self.plan.node(rate, selection) };
+            Cell::tested(training, &format!("q-{rate}{by}"), sparsity, None)
+        };
+        let own = self.plan.hybrid_rates[2];
+        let curve = |training: &str, label: &str, selection: Selection| -> Vec<(String, Cell)> {
+            let rates = self.plan.budgets.rates.iter();
+            rates.map(|&q| (format!("{label}, q_v = {q}"), at(training, q, selection))).collect()
+        };
+        let mut rows = curve(&any, BUDGET_CURVES[0], Selection::ClassAttention);
+        rows.extend(curve(&any, BUDGET_CURVES[1], Selection::Random));
+        rows.extend(curve(&hybrid, &format!("{} ({own})", BUDGET_CURVES[2]), Selection::ClassAttention));
+        let fixed = self.plan.budgets.fixed.iter();
+        rows.extend(
+            fixed.map(|&q| {
+                (format!("{}, q_v = {q}", BUDGET_CURVES[3]), Cell::trained(&budget_name(Some(q), last), false))
+            }),
+        );
+        let title = format!("One checkpoint, many budgets: {} frames, edges as in training", last.frames);
+        TableSpec { key: "budgets", title, rows }
+    }
+
     fn selection(&self) -> TableSpec {
         let (frames, dense) = (self.lengths[1], self.plan.dense());
         let tested = [0.7, 0.5].into_iter().flat_map(|rate| {
@@ -112,7 +146,7 @@ impl Shorthand<'_> {
             })
         });
         let mut rows: Vec<(String, Cell)> = tested.collect();
-        let trained = |id: &str| Cell::trained(&format!("{id}-{frames}"), true);
+        let trained = |id: &str| Cell::trained(&format!("{id}-{frames}"), false);
         rows.push((format!("trained, {frames} frames, attention"), trained("hybrid")));
         rows.push((format!("trained, {frames} frames, random"), trained("random-selection")));
         TableSpec { key: "selection", title: "Attention-based against random selection of tokens".into(), rows }

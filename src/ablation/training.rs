@@ -70,6 +70,7 @@ impl Plan {
             all.push(single);
         }
         all.push(self.random_selection());
+        all.extend(self.budget_models());
         let mut late = self.expanded("dense", 3, String::new());
         (late.id, late.parent, late.order_blind) = (name("late-fusion", &late.stage), None, true);
         let steps = steps_for(&late.stage, &late.model(base), spent, late.stage.frames)?;
@@ -83,6 +84,19 @@ impl Plan {
         let sparsity = self.sparsity(mode, number - 1);
         (stage.edge, stage.node) = (sparsity.edge, sparsity.node);
         Training { id: name(mode, &stage), parent: Some(parent), stage, number, order_blind: false }
+    }
+
+    /// The last hybrid stage with a keep rate per step, and with each of the fixed ones.
+    fn budget_models(&self) -> Vec<Training> {
+        let last = self.expanded("hybrid", 3, name("hybrid", &self.preset.stages[2]));
+        let mut any = Training { id: budget_name(None, &last.stage), ..last.clone() };
+        any.stage.keep_range = Some(self.budgets.keep_range);
+        let fixed = self.budgets.fixed.iter().map(|&rate| {
+            let mut one = Training { id: budget_name(Some(rate), &last.stage), ..last.clone() };
+            one.stage.node = self.node(rate, Selection::ClassAttention);
+            one
+        });
+        std::iter::once(any).chain(fixed).collect()
     }
 
     /// The second hybrid stage with tokens that stay by lot.
@@ -104,6 +118,14 @@ pub fn name(mode: &str, stage: &Stage) -> String {
     format!("{mode}-{}", stage.frames)
 }
 
+/// The model of `stage` that is trained with keep rate `rate` alone, or with all of them.
+pub fn budget_name(rate: Option<f64>, stage: &Stage) -> String {
+    match rate {
+        Some(rate) => format!("fixed-{rate}-{}", stage.frames),
+        None => format!("any-rate-{}", stage.frames),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +135,7 @@ mod tests {
         let plan = Plan::load(None).unwrap();
         let base = plan.base(64);
         let all = plan.trainings(&base).unwrap();
-        assert_eq!(all.len(), 1 + 12 + 3 + 2);
+        assert_eq!(all.len(), 1 + 12 + 3 + 2 + 1 + plan.budgets.fixed.len());
         let flops = |id: &str| of(&all, id).unwrap().flops(&base).unwrap();
         let lengths = plan.lengths();
         let mut chain = flops(START);

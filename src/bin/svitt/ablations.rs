@@ -16,7 +16,7 @@ pub const NAME: &str = "ablations";
 #[group(skip)]
 #[command(next_help_heading = "Flags of `eval ablations`")]
 pub struct Args {
-    /// Tables to run, by name: table1, table2, table3, late-fusion, selection, fig4a, fig4b, fig5a, fig5b
+    /// Tables to run, by name: table1, table2, table3, late-fusion, budgets, selection, fig4a, fig4b, fig5a, fig5b
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
     only: Vec<String>,
     /// Runs of every headline cell; the plan's number by default
