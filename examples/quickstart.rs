@@ -1,18 +1,15 @@
 #![doc = "A clip and two captions, and how close they are, with a sparse model of fresh weights."]
 use burn::tensor::{Tensor, TensorData};
-use svitt::config::{ModelConfig, NodeSparsity, Selection};
+use svitt::config::{ModelConfig, NodeSparsity};
 use svitt::eval::shapes_tokenizer;
 use svitt::model::{Svitt, VideoDraws};
 
 fn main() -> svitt::Result<()> {
-    let device = Default::default();
-    let mut config = ModelConfig::tiny(8);
-    let selection = Selection::ClassAttention;
-    config.video.sparsity.node = Some(NodeSparsity { keep_rate: 0.7, layers: vec![1, 2], selection });
+    let (mut config, device) = (ModelConfig::tiny(8), Default::default());
+    config.video.sparsity.node = Some(NodeSparsity::by_class(0.7, &[1, 2]));
     // Or the weights of a run: svitt::weights::open_svitt("runs/pretrain/stage-3", None, &device)?.model
     let model = Svitt::<svitt::backend::Cpu>::new(&config, 0, &device)?;
     let video = model.encode_video(Tensor::zeros([1, 8, 3, 32, 32], &device), &VideoDraws::evaluation(0))?;
-    println!("{:?} of {} patches are left", video.token_ids.dims()[1], config.video.patches());
     for text in ["the red square moves left", "the red square moves right"] {
         let tokens = shapes_tokenizer()?.encode(text, 9);
         let ids = Tensor::from_data(TensorData::new(tokens.ids, [1, 9]), &device);

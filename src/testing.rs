@@ -1,6 +1,6 @@
 //! What unit tests share: one test body for every CPU backend, host values, gradients by finite differences.
 
-use crate::config::{Compat, EdgeSparsity, ModelConfig, NodeSparsity, Selection};
+use crate::config::{Compat, EdgeSparsity, ModelConfig, NodeSparsity};
 use crate::rng::Rng;
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -94,8 +94,7 @@ pub fn small_config(compat: Compat) -> ModelConfig {
 pub fn small_sparse_config(compat: Compat) -> ModelConfig {
     let mut config = small_config(compat);
     config.video.sparsity.edge = Some(EdgeSparsity { local: 1, random: 1, block: 5 });
-    config.video.sparsity.node =
-        Some(NodeSparsity { keep_rate: 0.6, layers: vec![0], selection: Selection::ClassAttention });
+    config.video.sparsity.node = Some(NodeSparsity::by_class(0.6, &[0]));
     config
 }
 

@@ -1,44 +1,90 @@
-//! Every command in the guides runs as it stands there.
+//! Every command in the guides runs as it stands there; those that need a GPU, data to obtain or hours are parsed.
 
-use crate::workshop::{example, svitt, workshop};
+use crate::workshop::{example, fixture, svitt, workshop};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-/// The lines of the `sh` blocks of a guide.
-fn commands(guide: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(guide);
-    let text = std::fs::read_to_string(path).unwrap();
+/// Guides whose commands are run, in this order: the last one makes checkpoints that are newer than the workshop's.
+const RUN: [&str; 6] = ["search.md", "visualize.md", "library.md", "troubleshooting.md", "training.md", "weights.md"];
+
+/// The lines of the `sh` blocks of a file of the project, comments left out.
+fn commands(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
     let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    blocks.flat_map(str::lines).map(str::to_owned).collect()
+    let lines = blocks.flat_map(str::lines).map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// `line` with the programs that `cargo test` has built in the place of the cargo commands that build them.
-fn built(line: &str) -> String {
-    if let Some(rest) = line.strip_prefix("cargo xtask ") {
-        return format!("'{}' {rest}", svitt().display());
+fn docs() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/docs"))
+}
+
+/// `line` with the programs that `cargo test` has built in the place of the cargo commands that build them; none where
+/// it is no command of ours.
+fn built(line: &str) -> Option<String> {
+    let (pipe, command) = line.rfind("| cargo ").map_or(("", line), |at| line.split_at(at + 2));
+    if let Some(rest) = command.strip_prefix("cargo xtask ") {
+        return Some(format!("{pipe}'{}' {rest}", svitt().display()));
     }
-    let Some(rest) = line.strip_prefix("cargo run --release --example ") else {
-        panic!("`{line}` is no command of ours")
-    };
+    let rest = command.strip_prefix("cargo run --release --example ")?;
     let (name, arguments) = rest.split_once(" -- ").unwrap_or((rest, ""));
-    format!("'{}' {arguments}", example(name).display())
+    let name = name.split(' ').next().unwrap_or_default();
+    Some(format!("{pipe}'{}' {arguments}", example(name).display()))
+}
+
+/// Whether a test can run it: no GPU, nothing that takes the ten minutes of the default training.
+fn can_run(line: &str) -> bool {
+    !line.contains("--features cuda") && !line.ends_with("--example pretrain")
+}
+
+/// What the guides take to be there.
+fn lay_out(dir: &Path) {
+    fs::create_dir(dir.join("runs")).unwrap();
+    symlink(workshop().join("runs/pretrain"), dir.join("runs/pretrain")).unwrap();
+    symlink(workshop().join("my-videos"), dir.join("my-videos")).unwrap();
+    let parity = fixture("../parity");
+    symlink(&parity, dir.join("parity")).unwrap();
+    fs::copy(parity.join("vocab.txt"), dir.join("vocab.txt")).unwrap();
+    fs::copy(parity.join("checkpoint_micro_full.pth"), dir.join("official.pth")).unwrap();
+}
+
+fn shell(line: &str, dir: &Path) {
+    let output = Command::new("sh").args(["-c", line]).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
-#[cfg(unix)]
 fn every_command_of_the_guides_runs() {
-    let workshop = workshop();
     let dir = tempfile::tempdir().unwrap();
-    for name in ["runs", "my-videos"] {
-        std::os::unix::fs::symlink(workshop.join(name), dir.path().join(name)).unwrap();
-    }
-    for guide in ["search.md", "visualize.md", "library.md"] {
-        let lines = commands(guide);
+    lay_out(dir.path());
+    for guide in RUN {
+        let lines = commands(&docs().join(guide));
         assert!(lines.len() >= 2, "{guide} has {} commands", lines.len());
-        // The workshop stands for the ten minutes of the default training.
-        for line in lines.iter().filter(|line| !line.ends_with("--example pretrain")) {
-            let output = Command::new("sh").args(["-c", &built(line)]).current_dir(dir.path()).output().unwrap();
-            assert!(output.status.success(), "{guide}: {line}: {}", String::from_utf8_lossy(&output.stderr));
+        for line in lines.iter().filter(|line| can_run(line)) {
+            shell(&built(line).unwrap_or_else(|| panic!("{guide}: `{line}` is no command of ours")), dir.path());
         }
     }
+}
+
+/// `--help` at the end is answered only after everything before it has been understood.
+#[test]
+fn every_other_command_is_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    let readme = docs().join("../README.md");
+    let files = fs::read_dir(docs()).unwrap().map(|entry| entry.unwrap().path()).chain([readme]);
+    let lines: Vec<String> = files.flat_map(|file| commands(&file)).collect();
+    let ours: Vec<String> = lines.iter().filter_map(|line| built(line)).collect();
+    assert!(ours.len() > 40, "{} commands", ours.len());
+    for line in &ours {
+        shell(&format!("{line} --help"), dir.path());
+    }
+}
+
+#[test]
+fn the_quick_start_is_fifteen_lines() {
+    let code = include_str!("../examples/quickstart.rs");
+    let lines = code.lines().skip_while(|line| !line.starts_with("fn main")).count();
+    assert!(lines <= 15, "{lines} lines");
 }

@@ -39,6 +39,12 @@ learning_rate = 1e-3
 batch = 4
 "#;
 
+const CAPTIONS: &str = r#"[
+    {"video": "a.mp4", "caption": "the red square moves left"},
+    {"video": "b.mp4", "caption": "the blue circle moves up"},
+    {"video": "c.webm", "caption": "the green triangle moves down"}
+]"#;
+
 /// An example, which `cargo test` builds beside the tests.
 pub fn example(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
@@ -57,7 +63,7 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/video").join(name)
 }
 
-/// A folder with `runs/pretrain` and `my-videos/{a,b}.mp4, c.webm`; tests write elsewhere.
+/// A folder with `runs/pretrain` and `my-videos/{a,b}.mp4, c.webm, captions.json`; tests write elsewhere.
 pub fn workshop() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -67,6 +73,7 @@ pub fn workshop() -> &'static Path {
         for (from, to) in [("bframes.mp4", "a.mp4"), ("fragmented.mp4", "b.mp4"), ("vp9.webm", "c.webm")] {
             fs::copy(fixture(from), folder.join("my-videos").join(to)).unwrap();
         }
+        fs::write(folder.join("my-videos/captions.json"), CAPTIONS).unwrap();
         fs::write(folder.join("preset.toml"), PRESET).unwrap();
         let mut pretrain = Command::new(example("pretrain"));
         let trained = pretrain.args(["--preset", "preset.toml"]).current_dir(&folder).output().unwrap();

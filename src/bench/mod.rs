@@ -35,6 +35,8 @@ pub struct BenchOptions {
     pub frames: Vec<usize>,
     /// dense, edge, node, hybrid.
     pub modes: Vec<String>,
+    /// Keep rates q_v of node and hybrid; empty: those of Table 2.
+    pub keep: Vec<f64>,
     /// Which directions.
     pub directions: Vec<Direction>,
     /// Clips at once.
@@ -49,7 +51,7 @@ pub struct BenchOptions {
 /// One line of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
-    /// dense, edge, node or hybrid; edge is (K_l, K_r, G) = (1, 3, 56), keep rates are those of Table 2.
+    /// dense, edge, node or hybrid; edge is (K_l, K_r, G) = (1, 3, 56), keep rates are those of Table 2 or named here.
     pub mode: String,
     /// T.
     pub frames: usize,
@@ -125,8 +127,7 @@ fn measure(
     let mut reports = kinds.iter().map(|&kind| empty_report(kind)).collect::<Result<Vec<_>>>()?;
     for &frames in &options.frames {
         for mode in &options.modes {
-            for &direction in &options.directions {
-                let case = Case { frames, mode, direction, options };
+            for case in Case::all(frames, mode, options) {
                 let peaks: Vec<f64> = reports.iter().map(|report| report.gemm_peak_gflops).collect();
                 for ((row, report), &kind) in case.rows(kinds, &peaks)?.into_iter().zip(&mut reports).zip(kinds) {
                     seen(kind, &row);
@@ -161,13 +162,27 @@ fn empty_report(kind: BackendKind) -> Result<Report> {
 struct Case<'a> {
     frames: usize,
     mode: &'a str,
+    keep: Option<f64>,
     direction: Direction,
     options: &'a BenchOptions,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    /// The rows of one mode and clip length: every keep rate where the mode has one, every direction.
+    fn all(frames: usize, mode: &'a str, options: &'a BenchOptions) -> Vec<Self> {
+        let rates: Vec<Option<f64>> = match mode {
+            "node" | "hybrid" if !options.keep.is_empty() => options.keep.iter().copied().map(Some).collect(),
+            _ => vec![None],
+        };
+        let directions = |keep| options.directions.iter().map(move |&direction| (keep, direction));
+        let cases = rates.into_iter().flat_map(directions);
+        cases.map(|(keep, direction)| Self { frames, mode, keep, direction, options }).collect()
+    }
+
     fn config(&self) -> ModelConfig {
-        ModelConfig { compat: Compat::Corrected, ..published::base_in_mode(self.frames, self.mode) }
+        let mut config = ModelConfig { compat: Compat::Corrected, ..published::base_in_mode(self.frames, self.mode) };
+        config.video.sparsity = config.video.sparsity.at_keep_rate(self.keep);
+        config
     }
 
     /// A row per backend, the repeats taking turns.
@@ -200,10 +215,10 @@ impl Case<'_> {
             Direction::ForwardBackward => 3.0,
             Direction::Train => 0.0,
         };
-        let flops = Profile::of(&published::base_in_mode(self.frames, self.mode), Convention::True)?.flops();
+        let flops = Profile::of(&self.config(), Convention::True)?.flops();
         let gflops = passes * flops as f64 * batch as f64 / median / 1e9;
         Ok(Row {
-            mode: self.mode.into(),
+            mode: self.keep.map_or_else(|| self.mode.into(), |rate| format!("{} q {rate}", self.mode)),
             frames: self.frames,
             direction: self.direction,
             batch,

@@ -41,6 +41,13 @@ pub struct NodeSparsity {
     pub selection: Selection,
 }
 
+impl NodeSparsity {
+    /// `keep_rate` after each of `layers`, ranked by the class token's attention, as published.
+    pub fn by_class(keep_rate: f64, layers: &[usize]) -> Self {
+        Self { keep_rate, layers: layers.to_vec(), selection: Selection::ClassAttention }
+    }
+}
+
 /// Cross-modal pruning: text position 0 ranks the video tokens for the following fusion layers (SPEC §4).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -222,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_papers_token_counts() {
-        let node = NodeSparsity { keep_rate: 0.7, layers: vec![3, 6, 9], selection: Selection::ClassAttention };
+        let node = NodeSparsity::by_class(0.7, &[3, 6, 9]);
         let sparsity = Sparsity { edge: None, node: Some(node) };
         assert_eq!(sparsity.tokens_per_layer(784, 12), [784, 784, 784, 784, 549, 549, 549, 385, 385, 385, 270, 270]);
         assert_eq!(sparsity.mode(), "node");

@@ -78,11 +78,11 @@ fn published_mode(model: &ModelConfig) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{EdgeSparsity, NodeSparsity, Selection, Sparsity};
+    use crate::config::{EdgeSparsity, NodeSparsity, Sparsity};
 
     fn hybrid(frames: usize, keep_rate: f64) -> ModelConfig {
         let mut model = ModelConfig::base(frames);
-        let node = NodeSparsity { keep_rate, layers: vec![3, 6, 9], selection: Selection::ClassAttention };
+        let node = NodeSparsity::by_class(keep_rate, &[3, 6, 9]);
         model.video.sparsity =
             Sparsity { edge: Some(EdgeSparsity { local: 1, random: 3, block: 56 }), node: Some(node) };
         model

@@ -151,7 +151,7 @@ impl StageRecall {
 mod tests {
     use super::super::variants;
     use super::*;
-    use crate::config::{ModelConfig, NodeSparsity, Selection};
+    use crate::config::{ModelConfig, NodeSparsity};
     use crate::data::shapes::{Preset, ShapesConfig};
     use crate::model::Svitt;
     use crate::testing::on_cpu_backends;
@@ -167,8 +167,7 @@ mod tests {
         let (mut config, device) = (ModelConfig::tiny(4), Default::default());
         config.video.layers = 2;
         config.text.layers = 3;
-        config.video.sparsity.node =
-            Some(NodeSparsity { keep_rate: 0.5, layers: vec![0], selection: Selection::ClassAttention });
+        config.video.sparsity.node = Some(NodeSparsity::by_class(0.5, &[0]));
         let model = Svitt::<B>::new(&config, 1, &device).unwrap();
         let [_, sparse] = variants(&model, &config, Some(0.25)).unwrap();
         let gallery = Gallery::new(&ShapesConfig::preset(Preset::Tiny), 4).unwrap();

@@ -55,7 +55,7 @@ fn suggested(video: &VideoConfig) -> Sparsity {
     let edge = EdgeSparsity { local: 1, random: 3.min(patches.div_ceil(block) - 1), block };
     let mut pruning: Vec<usize> = [1, 2, 3].map(|quarter| layers * quarter / 4).to_vec();
     pruning.dedup();
-    let node = NodeSparsity { keep_rate: 0.7, layers: pruning, selection: Selection::ClassAttention };
+    let node = NodeSparsity::by_class(0.7, &pruning);
     Sparsity { edge: Some(edge), node: Some(node) }
 }
 

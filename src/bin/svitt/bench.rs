@@ -18,6 +18,9 @@ pub struct Args {
     /// dense, edge, node, hybrid: one or more
     #[arg(long, value_delimiter = ',', default_value = "dense,edge,node,hybrid")]
     modes: Vec<String>,
+    /// Keep rates of node and hybrid, one or more; those of Table 2 by default
+    #[arg(long, value_name = "Q", value_delimiter = ',')]
+    keep: Vec<f64>,
     /// Time forward and backward, too
     #[arg(long)]
     backward: bool,
@@ -65,6 +68,7 @@ pub fn run(args: Args) -> Result<()> {
     let options = BenchOptions {
         frames: args.frames,
         modes: args.modes,
+        keep: args.keep,
         directions,
         batch: args.batch,
         repeats: args.repeats,
@@ -102,6 +106,9 @@ fn check(args: &Args) -> Result<()> {
         }
         () if args.no_forward && !args.backward && !args.train => {
             setting("--no-forward", "nothing is left to be timed".into(), "add --backward or --train")
+        }
+        () if args.keep.iter().any(|rate| !(*rate > 0.0 && *rate <= 1.0)) => {
+            setting("--keep", "a keep rate is above 0 and at most 1".into(), "use numbers such as 0.7")
         }
         () if args.batch == 0 => setting("--batch", "a batch of 0 clips takes no time".into(), "use 1 or more"),
         () => Ok(()),
