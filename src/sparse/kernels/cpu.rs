@@ -181,12 +181,12 @@ impl<'a> Kernel<'a> {
         scratch.resize(tile.rows * columns, 0.0);
         self.scores(b, h, tile, scratch);
         let class_value = self.vector(2, b, h, 0);
+        let mut inverse = [0f32; TILE];
         for (i, row) in scratch.chunks_mut(columns).enumerate() {
             let top = max(row);
             let sum = exp_sum(row, top);
             lse[i] = top + sum.ln();
-            let inverse = 1.0 / sum;
-            row.iter_mut().for_each(|p| *p *= inverse);
+            inverse[i] = 1.0 / sum;
             let out = &mut out[i * width..i * width + d];
             out.fill(0.0);
             axpy(out, row[0], class_value);
@@ -194,6 +194,10 @@ impl<'a> Kernel<'a> {
         for e in &self.entries[tile.block] {
             let p = View::rows(&scratch[e.from..], columns);
             product(out, width, [tile.rows, d, e.values], p, self.part(2, b, h, 1 + e.value), 1.0, true);
+        }
+        // Here a row has D values; in front of the products it had as many as keys.
+        for (row, inverse) in out.chunks_mut(width).zip(&inverse[..tile.rows]) {
+            row[..d].iter_mut().for_each(|x| *x *= inverse);
         }
     }
 }
