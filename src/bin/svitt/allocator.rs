@@ -31,7 +31,7 @@ pub fn keep_pages() {
 
 /// Whether memory counts for more than speed, as in training, whose weights, gradients and moments fill most of it:
 /// free pages go back sooner, and tensors from now on lie in pages of 4 KB, because every tensor rounded up to 2 MB is
-/// 200 MB of the base model. A step at 16 frames takes 3.89 GB in place of 4.45 so, in the same time;
+/// 200 MB of the base model. A step at 16 frames takes 3.93 GB in place of 4.37 so, and no longer;
 /// the forward alone would take 2 to 4 % longer.
 #[allow(dead_code, reason = "not every program trains")]
 pub fn save_memory(on: bool) {
