@@ -153,6 +153,6 @@ fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    allocator::keep_pages();
+    allocator::save_memory(true);
     svitt::program::run(run)
 }

@@ -44,8 +44,8 @@ pub struct BenchOptions {
     /// Timed repeats after one warm-up.
     pub repeats: usize,
     /// Called before every row: gives the free pages of the program's allocator back, so that what earlier rows freed
-    /// is not counted as this row's memory.
-    pub release: fn(),
+    /// is not counted as this row's memory, and sets the allocator as programs that do such work set it.
+    pub prepare: fn(Direction),
 }
 
 /// One line of the table.
@@ -188,7 +188,7 @@ impl<'a> Case<'a> {
     /// A row per backend, the repeats taking turns.
     fn rows(&self, kinds: &[BackendKind], peaks: &[f64]) -> Result<Vec<Row>> {
         let options = self.options;
-        (options.release)();
+        (options.prepare)(self.direction);
         let mut work: Vec<Box<dyn Timed>> = kinds
             .iter()
             .map(|&kind| prepare(kind, &self.config(), self.direction, options.batch))

@@ -101,10 +101,10 @@ where
 mod cpu {
     use super::{AdamWOps, AdamWStep};
     use crate::backend::host::{HostBackend, take, write};
+    use crate::backend::vector::vectorized;
     use crate::fused::rows::lane_sum;
     use burn::tensor::Tensor;
     use burn::tensor::ops::FloatTensor;
-    use pulp::Arch;
     use rayon::prelude::*;
 
     /// Elements a task takes: four slices of them fit a core's cache.
@@ -157,10 +157,9 @@ mod cpu {
             shrink: (1.0 - decay) as f32,
         };
         let ([mut new, mut first, mut second], grad) = ([old, first, second].map(take::<B>), B::values(&grad));
-        let arch = Arch::new();
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         new.par_chunks_mut(CHUNK).zip(moments).zip(grad.par_chunks(CHUNK)).for_each(|((p, (m, v)), g)| {
-            arch.dispatch(
+            vectorized(
                 #[inline(always)]
                 || numbers.update(p, m, v, g),
             );
@@ -171,10 +170,10 @@ mod cpu {
 
     /// Chunk by chunk, so that it does not depend on the number of threads.
     fn square_sum<B: HostBackend>(x: FloatTensor<B>) -> FloatTensor<B> {
-        let (device, arch) = (B::float_device(&x), Arch::new());
+        let device = B::float_device(&x);
         let values = B::values(&x);
         let squares = |chunk: &[f32]| {
-            arch.dispatch(
+            vectorized(
                 #[inline(always)]
                 || lane_sum(chunk, |x| x * x),
             )

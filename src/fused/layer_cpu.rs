@@ -5,9 +5,9 @@ use super::rows;
 use crate::backend::cast_raw;
 use crate::backend::host::{HostBackend, take, write};
 use crate::backend::product::{View, parallel_product};
+use crate::backend::vector::vectorized;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
-use pulp::Arch;
 
 type T<B> = FloatTensor<B>;
 
@@ -17,11 +17,14 @@ fn dims<B: HostBackend>(x: &T<B>) -> [usize; 2] {
 
 /// `x · W + b`.
 fn affine(x: &[f32], [rows, input, output]: [usize; 3], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-    let arch = Arch::new();
     let add_bias = |_: usize, first: usize, to: &mut [f32]| {
-        arch.dispatch(
+        vectorized(
             #[inline(always)]
-            || to.iter_mut().zip(&bias[first..]).for_each(|(y, b)| *y += b),
+            || {
+                for (y, b) in to.iter_mut().zip(&bias[first..]) {
+                    *y += b;
+                }
+            },
         );
     };
     let shape = [rows, output, input];
@@ -53,11 +56,10 @@ fn branch(
     [weight, bias, scale]: [&[f32]; 3],
     kept: &Kept,
 ) -> Vec<f32> {
-    let arch = Arch::new();
     let join = |row: usize, first: usize, to: &mut [f32]| {
         let residual = &residual[row * d + first..][..to.len()];
         let factor = kept.of(row);
-        arch.dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (((y, r), b), s) in to.iter_mut().zip(residual).zip(&bias[first..]).zip(&scale[first..]) {
@@ -204,12 +206,15 @@ fn feed_forward<B: HostBackend>(
     let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
     let normed = rows::normed(&x, &gamma, &beta, &stats);
     let (normed, w1) = (View::rows(&normed, d), View::rows(&w1, inner));
-    let arch = Arch::new();
     let activate = |_: usize, first: usize, to: &mut [f32]| {
         let bias = &b1[first..];
-        arch.dispatch(
+        vectorized(
             #[inline(always)]
-            || to.iter_mut().zip(bias).for_each(|(z, b)| *z = rows::gelu(*z + b)),
+            || {
+                for (z, b) in to.iter_mut().zip(bias) {
+                    *z = rows::gelu(*z + b);
+                }
+            },
         );
     };
     let (hidden, z) = if save {

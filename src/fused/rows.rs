@@ -2,8 +2,7 @@
 //! [`CHUNK`] rows and then in order, so that they do not depend on the number of threads.
 
 use crate::backend::host::filled;
-use crate::backend::vector::{LANES, erf, exp};
-use pulp::Arch;
+use crate::backend::vector::{LANES, erf, exp, total, vectorized};
 use rayon::prelude::*;
 use std::f32::consts::FRAC_1_SQRT_2;
 
@@ -21,13 +20,12 @@ pub(super) fn by_row(
     sums: usize,
     body: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) -> Vec<f32> {
-    let arch = Arch::new();
     let partial: Vec<Vec<f32>> = out
         .par_chunks_mut(CHUNK * d)
         .enumerate()
         .map(|(chunk, out)| {
             let mut partial = vec![0f32; sums];
-            arch.dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for (i, row) in out.chunks_exact_mut(d).enumerate() {
@@ -63,15 +61,14 @@ pub(super) fn lane_sum(row: &[f32], map: impl Fn(f32) -> f32) -> f32 {
             lanes[i] += map(chunk[i]);
         }
     }
-    lanes.iter().sum::<f32>() + rest.iter().map(|&x| map(x)).sum::<f32>()
+    total(lanes) + rest.iter().map(|&x| map(x)).sum::<f32>()
 }
 
 /// Mean and 1/σ of every row of `x`, `[rows, 2]`.
 pub(super) fn norm_statistics(x: &[f32], d: usize, epsilon: f32) -> Vec<f32> {
     let mut stats = vec![0f32; x.len() / d * 2];
-    let arch = Arch::new();
     stats.par_chunks_mut(CHUNK * 2).zip(x.par_chunks(CHUNK * d)).for_each(|(stats, x)| {
-        arch.dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (stats, x) in stats.chunks_exact_mut(2).zip(x.chunks_exact(d)) {
@@ -85,13 +82,13 @@ pub(super) fn norm_statistics(x: &[f32], d: usize, epsilon: f32) -> Vec<f32> {
 
 /// γ ⊙ (x − mean)/σ + β.
 pub(super) fn normed(x: &[f32], gamma: &[f32], beta: &[f32], stats: &[f32]) -> Vec<f32> {
-    let (d, arch) = (gamma.len(), Arch::new());
+    let d = gamma.len();
     // SAFETY: chunks of rows cover x, and every element of a row is written.
     unsafe {
         filled(x.len(), |y| {
             let chunks = y.par_chunks_mut(CHUNK * d).zip(x.par_chunks(CHUNK * d)).zip(stats.par_chunks(CHUNK * 2));
             chunks.for_each(|((y, x), stats)| {
-                arch.dispatch(
+                vectorized(
                     #[inline(always)]
                     || {
                         for ((y, x), stats) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(stats.chunks_exact(2)) {
@@ -147,8 +144,7 @@ fn norm_gradient_row(grad: &mut [f32], x: &[f32], gamma: &[f32], [mean, inverse]
         inner[i % LANES] += grad[i];
         along[i % LANES] += grad[i] * normal;
     }
-    let inner = inner.iter().sum::<f32>() / d as f32;
-    let along = along.iter().sum::<f32>() / d as f32;
+    let (inner, along) = (total(inner) / d as f32, total(along) / d as f32);
     for i in 0..d {
         grad[i] = (grad[i] - inner - (x[i] - mean) * inverse * along) * inverse;
     }
@@ -162,12 +158,12 @@ pub(super) fn gelu(z: f32) -> f32 {
 
 /// GELU(x + bias).
 pub(super) fn biased_gelu(x: &[f32], bias: &[f32]) -> Vec<f32> {
-    let (d, arch) = (bias.len(), Arch::new());
+    let d = bias.len();
     // SAFETY: chunks of rows cover x, and every element of a row is written.
     unsafe {
         filled(x.len(), |y| {
             y.par_chunks_mut(CHUNK * d).zip(x.par_chunks(CHUNK * d)).for_each(|(y, x)| {
-                arch.dispatch(
+                vectorized(
                     #[inline(always)]
                     || {
                         for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
@@ -204,13 +200,13 @@ pub(super) fn gelu_gradients(x: &[f32], bias: &[f32], grad: &mut [f32]) -> Vec<f
 
 /// `x + (y + bias) ⊙ scale`.
 pub(super) fn joined(x: &[f32], y: &[f32], bias: &[f32], scale: &[f32]) -> Vec<f32> {
-    let (d, arch) = (bias.len(), Arch::new());
+    let d = bias.len();
     // SAFETY: chunks of rows cover x, and every element of a row is written.
     unsafe {
         filled(x.len(), |out| {
             out.par_chunks_mut(CHUNK * d).zip(x.par_chunks(CHUNK * d)).zip(y.par_chunks(CHUNK * d)).for_each(
                 |((out, x), y)| {
-                    arch.dispatch(
+                    vectorized(
                         #[inline(always)]
                         || {
                             for ((out, x), y) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(y.chunks_exact(d)) {
@@ -251,11 +247,16 @@ pub(super) fn join_gradients(y: &[f32], bias: &[f32], scale: &[f32], grad: &mut 
 
 /// The sum of every column of `x`, `[d]`.
 pub(super) fn sums(x: &[f32], d: usize) -> Vec<f32> {
-    let arch = Arch::new();
     let add = |mut sums: Vec<f32>, rows: &[f32]| {
-        arch.dispatch(
+        vectorized(
             #[inline(always)]
-            || rows.chunks_exact(d).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x)),
+            || {
+                for row in rows.chunks_exact(d) {
+                    for (sum, x) in sums.iter_mut().zip(row) {
+                        *sum += x;
+                    }
+                }
+            },
         );
         sums
     };

@@ -1,6 +1,6 @@
 //! `svitt bench`: how fast the base model runs here, and whether that is faster than it was.
 
-use crate::output;
+use crate::{allocator, output};
 use std::path::{Path, PathBuf};
 use svitt::backend::BackendKind;
 use svitt::bench::{BenchOptions, Comparison, Direction, Report, Row, Verdict};
@@ -72,7 +72,7 @@ pub fn run(args: Args) -> Result<()> {
         directions,
         batch: args.batch,
         repeats: args.repeats,
-        release: crate::allocator::release_pages,
+        prepare,
     };
     output::print("mode, frames, direction: median (fastest to slowest), clips/s, GFLOP/s\n")?;
     if let Some(other) = &args.against {
@@ -113,6 +113,12 @@ fn check(args: &Args) -> Result<()> {
         () if args.batch == 0 => setting("--batch", "a batch of 0 clips takes no time".into(), "use 1 or more"),
         () => Ok(()),
     }
+}
+
+/// The allocator before a row: no free pages of earlier rows, and set as in training where that is timed.
+fn prepare(direction: Direction) {
+    allocator::release_pages();
+    allocator::save_memory(direction == Direction::Train);
 }
 
 fn name(direction: Direction) -> &'static str {

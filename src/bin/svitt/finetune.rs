@@ -1,6 +1,6 @@
 //! `svitt finetune`: a pretrained checkpoint learns a benchmark.
 
-use crate::output;
+use crate::{allocator, output};
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
 use svitt::data::{Benchmark, Split};
@@ -71,6 +71,7 @@ impl Task for Finetune {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
+    allocator::save_memory(true);
     let benchmark: Benchmark = args.benchmark.parse()?;
     refuse_without_files(benchmark, args.annotations.as_deref())?;
     let backend = BackendKind::choose(args.backend.as_deref())?;

@@ -7,7 +7,6 @@ use crate::backend::vector::{axpy, exp_sum, max};
 use crate::sparse::{AttentionPlan, BlockGraph};
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// Queries per tile: with 3137 keys the scores of a tile take 785 KB and stay in a core's cache.
@@ -36,7 +35,6 @@ pub(super) struct Tile {
 
 /// Everything the tasks share.
 pub(super) struct Kernel<'a> {
-    pub arch: Arch,
     pub qkv: &'a [f32],
     /// `[heads, rows]`: a head's table is contiguous.
     pub table: Vec<f32>,
@@ -67,7 +65,6 @@ impl<'a> Kernel<'a> {
         let transposed = (0..heads).flat_map(|h| (0..table_rows).map(move |r| table[r * heads + h])).collect();
         let entries = (0..plan.graph.blocks()).map(|m| entries(&plan.graph, m)).collect();
         Self {
-            arch: Arch::new(),
             qkv,
             table: transposed,
             table_rows,
@@ -164,8 +161,8 @@ impl<'a> Kernel<'a> {
     fn class_row(&self, b: usize, h: usize, scratch: &mut Vec<f32>, out: &mut [f32]) -> f32 {
         scratch.resize(self.s, 0.0);
         self.class_scores(b, h, scratch);
-        let top = max(self.arch, scratch);
-        let sum = exp_sum(self.arch, scratch, top);
+        let top = max(scratch);
+        let sum = exp_sum(scratch, top);
         product(
             out,
             self.width(),
@@ -184,12 +181,12 @@ impl<'a> Kernel<'a> {
         scratch.resize(tile.rows * columns, 0.0);
         self.scores(b, h, tile, scratch);
         let class_value = self.vector(2, b, h, 0);
+        let mut inverse = [0f32; TILE];
         for (i, row) in scratch.chunks_mut(columns).enumerate() {
-            let top = max(self.arch, row);
-            let sum = exp_sum(self.arch, row, top);
+            let top = max(row);
+            let sum = exp_sum(row, top);
             lse[i] = top + sum.ln();
-            let inverse = 1.0 / sum;
-            row.iter_mut().for_each(|p| *p *= inverse);
+            inverse[i] = 1.0 / sum;
             let out = &mut out[i * width..i * width + d];
             out.fill(0.0);
             axpy(out, row[0], class_value);
@@ -197,6 +194,10 @@ impl<'a> Kernel<'a> {
         for e in &self.entries[tile.block] {
             let p = View::rows(&scratch[e.from..], columns);
             product(out, width, [tile.rows, d, e.values], p, self.part(2, b, h, 1 + e.value), 1.0, true);
+        }
+        // Here a row has D values; in front of the products it had as many as keys.
+        for (row, inverse) in out.chunks_mut(width).zip(&inverse[..tile.rows]) {
+            row[..d].iter_mut().for_each(|x| *x *= inverse);
         }
     }
 }

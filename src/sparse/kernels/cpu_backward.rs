@@ -58,14 +58,14 @@ impl Backward<'_> {
 
     fn class_row(&self, b: usize, h: usize, head: &mut Head) {
         let k = &self.kernel;
-        let Kernel { s, d, table_rows, arch, .. } = *k;
+        let Kernel { s, d, table_rows, .. } = *k;
         let grad = &self.rows(self.grad, b, h, 0)[..d];
         head.p.resize(s, 0.0);
         head.dp.resize(s, 0.0);
         k.class_scores(b, h, &mut head.p[..s]);
-        exp_sum(arch, &mut head.p[..s], self.lse[(b * k.heads + h) * s]);
+        exp_sum(&mut head.p[..s], self.lse[(b * k.heads + h) * s]);
         product(&mut head.dp, s, [1, s, d], View::rows(grad, d), k.part(2, b, h, 0).t(), 1.0, false);
-        score_gradient(arch, &mut head.dp[..s], &head.p[..s], self.delta(b, h, 0));
+        score_gradient(&mut head.dp[..s], &head.p[..s], self.delta(b, h, 0));
         let (p, ds) = (&head.p[..s], &head.dp[..s]);
         product(&mut head.query, d, [1, d, s], View::rows(ds, s), k.part(1, b, h, 0), k.scale(), false);
         let query = k.vector(0, b, h, 0);
@@ -107,7 +107,7 @@ impl Backward<'_> {
         k.scores(b, h, tile, p);
         let lse = &self.lse[(b * k.heads + h) * k.s + 1 + tile.first..];
         for (row, lse) in p.chunks_mut(columns).zip(lse) {
-            exp_sum(k.arch, row, *lse);
+            exp_sum(row, *lse);
         }
     }
 
@@ -127,7 +127,7 @@ impl Backward<'_> {
             product(&mut dp[e.from..], columns, [tile.rows, e.values, d], grad, values, 1.0, false);
         }
         for (i, (dp, p)) in dp.chunks_mut(columns).zip(head.p.chunks(columns)).enumerate() {
-            score_gradient(k.arch, dp, p, self.delta(b, h, 1 + tile.first + i));
+            score_gradient(dp, p, self.delta(b, h, 1 + tile.first + i));
         }
     }
 
