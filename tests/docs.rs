@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Guides whose commands are run, in this order: the last one makes checkpoints that are newer than the workshop's.
-const RUN: [&str; 6] = ["search.md", "visualize.md", "library.md", "troubleshooting.md", "training.md", "weights.md"];
+const RUN: [&str; 7] = ["search.md", "visualize.md", "library.md", "sparsity.md", "troubleshooting.md", "training.md", "weights.md"];
 
 /// The lines of the `sh` blocks of a file of the project, comments left out.
 fn commands(file: &Path) -> Vec<String> {
