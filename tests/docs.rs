@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// Guides whose commands are run, in this order: the last one makes checkpoints that are newer than the workshop's.
-const RUN: [&str; 7] = ["search.md", "visualize.md", "library.md", "sparsity.md", "troubleshooting.md", "training.md", "weights.md"];
+const RUN: [&str; 7] =
+    ["search.md", "visualize.md", "library.md", "sparsity.md", "troubleshooting.md", "training.md", "weights.md"];
 
 /// The lines of the `sh` blocks of a file of the project, comments left out.
 fn commands(file: &Path) -> Vec<String> {
@@ -75,8 +76,10 @@ fn every_other_command_is_understood() {
     let readme = docs().join("../README.md");
     let files = fs::read_dir(docs()).unwrap().map(|entry| entry.unwrap().path()).chain([readme]);
     let lines: Vec<String> = files.flat_map(|file| commands(&file)).collect();
-    let ours: Vec<String> = lines.iter().filter_map(|line| built(line)).collect();
-    assert!(ours.len() > 40, "{} commands", ours.len());
+    // Examples without arguments take none; the test above runs them.
+    let told = lines.iter().filter(|line| line.contains(" -- ") || line.contains("cargo xtask "));
+    let ours: Vec<String> = told.filter_map(|line| built(line)).collect();
+    assert!(ours.len() > 30, "{} commands", ours.len());
     for line in &ours {
         shell(&format!("{line} --help"), dir.path());
     }

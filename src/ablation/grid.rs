@@ -280,12 +280,12 @@ mod tests {
         let first = ablate::<B>(&options(&out), &device).unwrap();
         assert_eq!((first.tables.len(), first.tables[0].rows.len()), (1, 5));
         let changed = |cell: &str| std::fs::metadata(out.join("cells").join(cell)).unwrap().modified().unwrap();
-        let before = changed("dense-4+cross-0.1-s0.json");
-        std::fs::remove_file(out.join("cells/dense-4+cross-0.5-s0.json")).unwrap();
+        let before = changed("dense-5+cross-0.1-s0.json");
+        std::fs::remove_file(out.join("cells/dense-5+cross-0.5-s0.json")).unwrap();
         let r1 = |summary: &Summary| summary.tables[0].rows.iter().map(|row| row.r1.mean).collect::<Vec<_>>();
         assert_eq!(r1(&ablate::<B>(&options(&out), &device).unwrap()), r1(&first), "the missing cell gives the same");
-        assert_eq!(changed("dense-4+cross-0.1-s0.json"), before);
-        let given = AblationOptions { dense: Some(out.join("models/dense-4-s0")), ..options(&folder.path().join("b")) };
+        assert_eq!(changed("dense-5+cross-0.1-s0.json"), before);
+        let given = AblationOptions { dense: Some(out.join("models/dense-5-s0")), ..options(&folder.path().join("b")) };
         let again = ablate::<B>(&given, &device).unwrap();
         assert_eq!(r1(&again), r1(&first));
         assert!(!given.out.join("models/start-s0").exists(), "nothing is trained for it");
