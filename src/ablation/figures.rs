@@ -1,6 +1,6 @@
 //! Accuracy against operations, as a picture.
 
-use super::tables::BUDGET_CURVES;
+use super::tables::{BUDGET_LINES, BUDGET_POINTS};
 use super::training::MODES;
 use super::{Entry, Summary};
 use crate::Result;
@@ -27,12 +27,16 @@ pub fn write(summary: &Summary, out: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The rows of table `key`; none where it was not run.
+fn rows<'a>(summary: &'a Summary, key: &str) -> &'a [Entry] {
+    let table = summary.tables.iter().find(|table| table.key == key);
+    table.map_or(&[][..], |table| &table.rows)
+}
+
 /// MFLOPs and R@1 of the rows of table `key` that `chosen` takes.
 fn points(summary: &Summary, key: &str, chosen: impl Fn(&Entry) -> bool) -> Vec<[f64; 2]> {
-    let table = summary.tables.iter().find(|table| table.key == key);
-    let rows = table.map_or(&[][..], |table| &table.rows);
     let point = |row: &Entry| Some([row.measurements.first()?.mflops, row.r1.mean]);
-    rows.iter().filter(|row| chosen(row)).filter_map(point).collect()
+    rows(summary, key).iter().filter(|row| chosen(row)).filter_map(point).collect()
 }
 
 fn begins(row: &Entry, text: &str) -> bool {
@@ -41,10 +45,11 @@ fn begins(row: &Entry, text: &str) -> bool {
 
 fn budgets(summary: &Summary) -> Option<Chart> {
     let mut chart = Chart::new("R@1 on shapes by keep rate", AXES[0], AXES[1]);
-    for (place, label) in BUDGET_CURVES.into_iter().enumerate() {
-        let found = points(summary, "budgets", |row| row.label.starts_with(label));
-        chart = if place == 3 { chart.points(label, found) } else { chart.line(label, found) };
+    let begun = |label: &str| points(summary, "budgets", |row| row.label.starts_with(label));
+    for label in BUDGET_LINES {
+        chart = chart.line(label, begun(label));
     }
+    chart = chart.points(BUDGET_POINTS, begun(BUDGET_POINTS));
     (!chart.is_empty()).then_some(chart)
 }
 
@@ -55,8 +60,7 @@ fn modes(summary: &Summary) -> Option<Chart> {
     }
     chart = chart.points("single stage", points(summary, "table3", |row| begins(row, "single-")));
     chart = chart.points("late fusion", points(summary, "late-fusion", |row| begins(row, "late-fusion-")));
-    let table2 = summary.tables.iter().find(|table| table.key == "table2");
-    let longest = table2.and_then(|table| table.rows.last()?.measurements.first());
+    let longest = rows(summary, "table2").last().and_then(|row| row.measurements.first());
     let unordered = longest.and_then(|found| found.report.scores.ceilings.unordered);
     (!chart.is_empty()).then(|| unordered.map_or(chart.clone(), |y| chart.clone().rule("frames without order", y)))
 }

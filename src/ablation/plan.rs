@@ -1,6 +1,8 @@
 //! The settings that all cells share, from a TOML file.
 
-use crate::config::{CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Preset, Selection, Sparsity};
+use crate::config::{
+    CrossSparsity, Curriculum, EdgeSparsity, ModelConfig, NodeSparsity, Preset, Selection, Sparsity, check_keep_rate,
+};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -108,11 +110,12 @@ impl Plan {
         if self.preset.stages.iter().any(|stage| stage.edge.is_some() || stage.node.is_some()) {
             return Err(Error::setting("preset.stages", "a stage has a sparsity", "leave it out: the grid sets it"));
         }
-        let rates = self.budgets.rates.iter().chain(&self.budgets.fixed).chain(&self.budgets.keep_range);
-        if let Some(rate) = rates.into_iter().find(|rate| !(0.0..=1.0).contains(*rate) || **rate == 0.0) {
-            let remedy = "use numbers above 0 and up to 1";
-            return Err(Error::setting("budgets", format!("has the keep rate {rate}"), remedy));
+        let Budgets { keep_range, rates, fixed } = &self.budgets;
+        for &rate in rates.iter().chain(fixed).chain(keep_range) {
+            check_keep_rate("budgets", rate)?;
         }
+        let stages = self.budget_models().into_iter().map(|training| training.stage).collect();
+        Curriculum { stages }.check_schedules()?;
         for (length, stage) in self.preset.stages[1..].iter().enumerate() {
             for mode in ["edge", "node", "hybrid"] {
                 let mut model = stage.model(&self.base(64));
@@ -149,6 +152,7 @@ mod tests {
         };
         assert!(refused("frames = 8\n", "frames = 5\n").contains("preset.stages"));
         assert!(refused("keep_range = [0.3", "keep_range = [0.0").contains("budgets"));
+        assert!(refused("keep_range = [0.3, 1.0]", "keep_range = [1.0, 0.3]").contains("keep_range"));
         assert!(refused("seeds = 3", "seeds = 0").contains("seeds"));
         assert!(refused("seeds = 3", "seedz = 3").contains("seedz"));
         assert!(refused("prune_layers = [", "prune_layers = [77, ").contains("77"));

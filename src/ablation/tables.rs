@@ -35,9 +35,11 @@ pub fn tables(plan: &Plan) -> Vec<TableSpec> {
     ]
 }
 
-/// How rows of the table of budgets begin: a line of its picture each.
-pub const BUDGET_CURVES: [&str; 4] =
-    ["rates drawn in training", "the same, tokens by lot", "trained at one rate", "each trained at its own"];
+/// How rows of the table of budgets begin that make a line of its picture each.
+pub const BUDGET_LINES: [&str; 3] = ["rates drawn in training", "the same, tokens by lot", "trained at one rate"];
+
+/// How its other rows begin, which are points.
+pub const BUDGET_POINTS: &str = "each trained at its own";
 
 struct Shorthand<'a> {
     plan: &'a Plan,
@@ -120,14 +122,13 @@ impl Shorthand<'_> {
             let rates = self.plan.budgets.rates.iter();
             rates.map(|&q| (format!("{label}, q_v = {q}"), at(training, q, selection))).collect()
         };
-        let mut rows = curve(&any, BUDGET_CURVES[0], Selection::ClassAttention);
-        rows.extend(curve(&any, BUDGET_CURVES[1], Selection::Random));
-        rows.extend(curve(&hybrid, &format!("{} ({own})", BUDGET_CURVES[2]), Selection::ClassAttention));
+        let mut rows = curve(&any, BUDGET_LINES[0], Selection::ClassAttention);
+        rows.extend(curve(&any, BUDGET_LINES[1], Selection::Random));
+        rows.extend(curve(&hybrid, &format!("{} ({own})", BUDGET_LINES[2]), Selection::ClassAttention));
         let fixed = self.plan.budgets.fixed.iter();
         rows.extend(
-            fixed.map(|&q| {
-                (format!("{}, q_v = {q}", BUDGET_CURVES[3]), Cell::trained(&budget_name(Some(q), last), false))
-            }),
+            fixed
+                .map(|&q| (format!("{}, q_v = {q}", BUDGET_POINTS), Cell::trained(&budget_name(Some(q), last), false))),
         );
         let title = format!("One checkpoint, many budgets: {} frames, edges as in training", last.frames);
         TableSpec { key: "budgets", title, rows }

@@ -87,7 +87,7 @@ impl Plan {
     }
 
     /// The last hybrid stage with a keep rate per step, and with each of the fixed ones.
-    fn budget_models(&self) -> Vec<Training> {
+    pub(super) fn budget_models(&self) -> Vec<Training> {
         let last = self.expanded("hybrid", 3, name("hybrid", &self.preset.stages[2]));
         let mut any = Training { id: budget_name(None, &last.stage), ..last.clone() };
         any.stage.keep_range = Some(self.budgets.keep_range);

@@ -12,4 +12,6 @@ pub use ensemble::ClipEnsemble;
 pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
 pub use precision::Precision;
 pub use presets::{Expected, LossWeights, ModelChoice, ModelSize, Preset};
-pub use sparsity::{CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, kept_tokens};
+pub use sparsity::{
+    CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, check_keep_rate, kept_tokens,
+};

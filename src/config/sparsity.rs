@@ -201,14 +201,18 @@ impl CrossSparsity {
     }
 }
 
-fn check_keep_rate(setting: &str, rate: f64) -> Result<()> {
+/// Refuses a keep rate outside (0, 1], naming `setting`.
+///
+/// # Errors
+/// It is outside.
+pub fn check_keep_rate(setting: &str, rate: f64) -> Result<()> {
     if rate > 0.0 && rate <= 1.0 {
         return Ok(());
     }
     Err(Error::setting(
         setting,
         format!("a keep rate of {rate} keeps no tokens or invents some"),
-        "use a number above 0, at most 1",
+        "use a number in (0, 1]",
     ))
 }
 

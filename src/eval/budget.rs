@@ -3,7 +3,7 @@
 
 use super::EvalOptions;
 use crate::backend::SvittBackend;
-use crate::config::{NodeSparsity, Sparsity};
+use crate::config::{NodeSparsity, Sparsity, check_keep_rate};
 use crate::model::{VideoDraws, VideoEncoder};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
@@ -39,8 +39,7 @@ pub(super) fn at_budget<B: SvittBackend>(
         return Err(Error::setting(setting, problem, "leave it out, or give a checkpoint trained with node sparsity"));
     };
     let rate = match options.keep {
-        Some(rate) if rate > 0.0 && rate <= 1.0 => rate,
-        Some(rate) => return Err(Error::setting(setting, format!("{rate} is no keep rate"), "use a rate in (0, 1]")),
+        Some(rate) => check_keep_rate(setting, rate).map(|()| rate)?,
         None => highest_within(&video, wanted, device)?,
     };
     video.with_sparsity(Sparsity { node: Some(NodeSparsity { keep_rate: rate, ..node.clone() }), ..sparsity })

@@ -4,6 +4,7 @@ use crate::{allocator, output};
 use std::path::{Path, PathBuf};
 use svitt::backend::BackendKind;
 use svitt::bench::{BenchOptions, Comparison, Direction, Report, Row, Verdict};
+use svitt::config::check_keep_rate;
 use svitt::{Error, Result};
 
 /// Time the base model and the machine's own matrix product
@@ -107,11 +108,8 @@ fn check(args: &Args) -> Result<()> {
         () if args.no_forward && !args.backward && !args.train => {
             setting("--no-forward", "nothing is left to be timed".into(), "add --backward or --train")
         }
-        () if args.keep.iter().any(|rate| !(*rate > 0.0 && *rate <= 1.0)) => {
-            setting("--keep", "a keep rate is above 0 and at most 1".into(), "use numbers such as 0.7")
-        }
         () if args.batch == 0 => setting("--batch", "a batch of 0 clips takes no time".into(), "use 1 or more"),
-        () => Ok(()),
+        () => args.keep.iter().try_for_each(|&rate| check_keep_rate("--keep", rate)),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::output;
 use clap::ValueEnum;
 use report::{Report, Row};
 use std::path::{Path, PathBuf};
-use svitt::config::{Compat, ModelConfig};
+use svitt::config::{Compat, ModelConfig, check_keep_rate};
 use svitt::profile::{Convention, published};
 use svitt::{Error, Result};
 
@@ -101,9 +101,7 @@ impl Args {
         let keep = if prunes { self.keep.unwrap_or(published::keep_rate(&name, frames)) } else { 1.0 };
         let keep_cross = if mode == Mode::Hybrid { self.keep_cross } else { 1.0 };
         for (flag, rate) in [("--keep", keep), ("--keep-cross", keep_cross)] {
-            if !(rate > 0.0 && rate <= 1.0) {
-                return Err(Error::setting(flag, format!("is {rate}"), "use a number above 0, at most 1"));
-            }
+            check_keep_rate(flag, rate)?;
         }
         Ok(published::sparse(base, sparse_edges.then_some(edge), keep, keep_cross))
     }
