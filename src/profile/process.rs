@@ -25,29 +25,3 @@ pub fn available_memory_mb() -> Option<f64> {
 pub fn reset_peak_memory() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn the_peak_sees_an_allocation() {
-        let before = peak_memory_mb();
-        let block = vec![1u8; 64 << 20];
-        assert!(std::hint::black_box(&block).iter().map(|&x| u64::from(x)).sum::<u64>() == 64 << 20);
-        assert!(peak_memory_mb() > 50.0 && peak_memory_mb() >= before);
-        assert!(available_memory_mb().unwrap() > 50.0);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_new_peak_forgets_what_was_freed() {
-        let block = vec![1u8; 256 << 20];
-        assert!(std::hint::black_box(&block).iter().all(|&x| x == 1));
-        let with_block = peak_memory_mb();
-        drop(block);
-        reset_peak_memory();
-        assert!(peak_memory_mb() < with_block - 128.0, "{} MB after {with_block}", peak_memory_mb());
-    }
-}

@@ -1,0 +1,21 @@
+//! What a process says of its own memory. A program of its own with one test: in the library's tests every other test
+//! moves the peak, and the bench's starts a new one.
+#![cfg(target_os = "linux")]
+
+use std::hint::black_box;
+use svitt::profile::{available_memory_mb, peak_memory_mb, reset_peak_memory};
+
+#[test]
+fn the_peak_sees_a_block_and_a_new_one_forgets_it() {
+    let before = peak_memory_mb();
+    assert!(available_memory_mb().unwrap() > 50.0);
+    let block = vec![1u8; 256 << 20];
+    assert!(black_box(&block).iter().all(|&x| x == 1));
+    let with_block = peak_memory_mb();
+    assert!((255.0..320.0).contains(&(with_block - before)), "{before} MB, then {with_block}");
+    drop(block);
+    assert_eq!(peak_memory_mb(), with_block, "a peak outlives what made it");
+    reset_peak_memory();
+    let after = peak_memory_mb();
+    assert!(after < with_block - 192.0, "{after} MB after {with_block}");
+}
