@@ -124,3 +124,19 @@ pub fn shaken<B: Backend, M: burn::module::Module<B>>(module: M, seed: u64) -> M
     }
     module.map(&mut Shake(Rng::new(seed, &[])))
 }
+
+/// Whether this process runs `test` alone. If not, starts one that does and fails if it fails: for what holds once per
+/// process, or counts what the whole process does.
+#[cfg(feature = "wgpu")]
+#[track_caller]
+pub fn alone(test: &str) -> bool {
+    const ALONE: &str = "SVITT_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some_and(|name| name == test) {
+        return true;
+    }
+    let program = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(program).args(["--exact", test]).env(ALONE, test).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    false
+}

@@ -98,6 +98,24 @@ impl VideoDataset {
         &self.records
     }
 
+    /// Makes one item of up to `each` records of the same clip: the first of them. The others are returned, by item.
+    pub fn group(&mut self, each: usize) -> Vec<Vec<Record>> {
+        let mut others: Vec<Vec<Record>> = Vec::new();
+        let mut open: HashMap<u64, usize> = HashMap::new();
+        for record in std::mem::take(&mut self.records) {
+            let place = open.entry(identity(&record.media, &record)).or_insert(usize::MAX);
+            match others.get_mut(*place) {
+                Some(group) if group.len() + 1 < each => group.push(record),
+                _ => {
+                    *place = others.len();
+                    others.push(Vec::new());
+                    self.records.push(record);
+                }
+            }
+        }
+        others
+    }
+
     fn leave_out(&mut self, media: &Path) -> Result<()> {
         let (asked, ffmpeg) = (self.records.len(), ffmpeg_available());
         let mut faults: HashMap<String, Option<Fault>> = HashMap::new();
@@ -267,6 +285,25 @@ mod tests {
         assert_ne!(drawn, (0..200).map(|epoch| data.choose(kept, epoch, 1)).collect::<Vec<_>>());
         let scoring = VideoDataset::new(records, dir.path(), ClipSettings::evaluate(3, 8)).unwrap();
         assert_eq!(scoring.choose(&many, 9, 1), ("a.webm", "one"));
+    }
+
+    #[test]
+    fn records_of_one_clip_become_one_item() {
+        let dir = folder(&["a.mp4", "b.mp4"]);
+        let ask = |media: &str, start, id: &str| Record { start, id: Some(id.into()), ..record(media, &["x"]) };
+        let asked = [
+            ask("a.mp4", None, "0"),
+            ask("b.mp4", None, "1"),
+            ask("a.mp4", Some(1.0), "2"),
+            ask("a.mp4", None, "3"),
+            ask("a.mp4", None, "4"),
+        ];
+        let mut data = VideoDataset::new(asked.to_vec(), dir.path(), ClipSettings::train(3, 8, false, 5)).unwrap();
+        let others = data.group(2);
+        let ids = |records: &[Record]| records.iter().map(|r| r.id.clone().unwrap()).collect::<String>();
+        assert_eq!(ids(data.records()), "0124");
+        assert_eq!(others.iter().map(|group| ids(group)).collect::<Vec<_>>(), ["3", "", "", ""]);
+        assert!(data.group(1).iter().all(Vec::is_empty) && data.len() == 4, "one each changes nothing");
     }
 
     #[test]

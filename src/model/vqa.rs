@@ -142,19 +142,19 @@ impl<B: SvittBackend> SvittQa<B> {
         self.decoder.words(hidden.clone()).unwrap_or(hidden)
     }
 
-    /// The training loss `[1]`: Σ weight · summed cross entropy of the answer's words, over the number of `videos`;
-    /// and the loss of each answer `[answers]`. (SPEC §5.)
+    /// The training loss `[1]`: Σ weight · summed cross entropy of the answer's words, over the number of questions
+    /// (`asked`; SPEC §5 has one per video); and the loss of each answer `[answers]`.
     pub fn loss(
         &self,
         questions: &QuestionStates<B>,
         answers: &WeightedAnswers<B>,
-        videos: usize,
+        asked: usize,
         mode: Mode,
     ) -> (Tensor<B, 1>, Tensor<B, 1>) {
         let tokens = answers.tokens.clone();
         let logits = self.answer_logits(tokens.clone(), questions, Some(answers.question.clone()), mode);
         let each = answer_losses(logits, tokens.ids, tokens.mask);
-        ((each.clone() * answers.weight.clone()).sum().div_scalar(videos as f64), each)
+        ((each.clone() * answers.weight.clone()).sum().div_scalar(asked as f64), each)
     }
 }
 

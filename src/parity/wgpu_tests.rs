@@ -2,6 +2,7 @@
 
 use super::check;
 use crate::backend::BackendKind;
+use crate::testing::alone;
 use std::path::Path;
 
 fn official(backend: BackendKind) {
@@ -15,7 +16,10 @@ fn the_official_numbers_through_spirv() {
     official(BackendKind::Wgpu);
 }
 
+/// A device has one shader language per process.
 #[test]
 fn the_official_numbers_through_wgsl() {
-    official(BackendKind::WgpuWgsl);
+    if alone("parity::wgpu_tests::the_official_numbers_through_wgsl") {
+        official(BackendKind::WgpuWgsl);
+    }
 }

@@ -1,6 +1,6 @@
 //! What goes into a training step and what comes out of it.
 
-use super::finetune::AnswerBook;
+use super::finetune::Quiz;
 use super::journal::LogLine;
 use crate::data::VideoTextBatch;
 use crate::loss::MaskRules;
@@ -50,8 +50,8 @@ pub struct Recipe {
     pub keep_range: Option<[f64; 2]>,
     /// How words are masked; none: no masked-language loss.
     pub masking: Option<MaskRules>,
-    /// What questions are answered with; empty outside question answering.
-    pub answers: Arc<AnswerBook>,
+    /// What is asked about the clips; empty outside question answering.
+    pub quiz: Arc<Quiz>,
 }
 
 /// A batch and the name of its draws.

@@ -39,7 +39,9 @@ pub use alone::{steps_for, train_alone, training_flops};
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
 pub use expand::{FreshStart, expand, fresh_start, trainable};
 pub use feed::Feed;
-pub use finetune::{AnswerBook, FinetuneOptions, FinetunePreset, FinetuneReport, Lesson, Trial, TrialReport, finetune};
+pub use finetune::{
+    FinetuneOptions, FinetunePreset, FinetuneReport, Lesson, Quiz, QuizBatch, Trial, TrialReport, finetune,
+};
 pub use flag::{Skipped, StepFlag};
 pub use frame_mean::FrameMean;
 pub use gallery::{ReversedTwin, ValidationSet};

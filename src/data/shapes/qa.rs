@@ -1,7 +1,7 @@
 //! `shapes-qa`: questions whose answers are balanced, so that the question alone is worth chance.
 
 use super::program::Switches;
-use super::question::{QuestionKind, ask, named};
+use super::question::{QuestionKind, ask, ask_more, named};
 use super::world::{draw_steps, stream};
 use super::{Colour, Direction, Mover, Shape, ShapesConfig, Split, World, render};
 use crate::data::Record;
@@ -40,6 +40,15 @@ struct Draw {
     question: String,
     answer: &'static str,
     targets: Vec<Mover>,
+    about: About,
+}
+
+/// What further questions can be about.
+enum About {
+    /// Colour, shape and walk of the one target.
+    Walk([&'static str; 2], Vec<Direction>),
+    /// The question about two movers with the other one named first.
+    Pair(String),
 }
 
 impl QaSet {
@@ -65,7 +74,7 @@ impl QaSet {
 
     /// Item `index`.
     pub fn item(&self, index: usize) -> QaItem {
-        let Draw { question, answer, targets } = self.draw(index);
+        let Draw { question, answer, targets, .. } = self.draw(index);
         let config = &self.config;
         let world = World::around(config, self.seed, self.number(index), targets, &config.segments);
         let frames = render(&world, config, &self.indices).normalised();
@@ -75,7 +84,26 @@ impl QaSet {
     /// Item `index` as a line of a manifest, without its frames.
     pub fn record(&self, index: usize) -> Record {
         let Draw { question, answer, .. } = self.draw(index);
-        let kind = self.kind(index);
+        self.asked(index, self.kind(index), question, answer)
+    }
+
+    /// Item `index` and further questions about its clip, `most` in all at most, as lines of a manifest. Only the first
+    /// belongs to the balanced set: the others are for training.
+    pub fn records(&self, index: usize, most: usize) -> Vec<Record> {
+        let Draw { question, answer, about, .. } = self.draw(index);
+        let mut rng = stream(self.seed, self.number(index), "further questions");
+        let more = match about {
+            About::Walk(who, directions) => ask_more(who, &directions, &mut rng),
+            About::Pair(question) => vec![(QuestionKind::MovesFirst, question, answer)],
+        };
+        let more = more.into_iter().filter(|(_, other, _)| *other != question);
+        let more: Vec<Record> =
+            more.map(|(kind, question, answer)| self.asked(index, kind, question, answer)).collect();
+        let first = self.asked(index, self.kind(index), question, answer);
+        std::iter::once(first).chain(more).take(most).collect()
+    }
+
+    fn asked(&self, index: usize, kind: QuestionKind, question: String, answer: &str) -> Record {
         let needs = if kind.temporal() { "temporal" } else { "static" };
         Record {
             media: format!("shapes-qa/{}/{index}", self.split.word()),
@@ -105,10 +133,11 @@ impl QaSet {
             QuestionKind::Shape => shape = Shape::ALL[choice],
             _ => {}
         }
-        let (question, answer, program) = ask(kind, turn, [colour.word(), shape.word()], &mut rng);
+        let who = [colour.word(), shape.word()];
+        let (question, answer, program) = ask(kind, turn, who, &mut rng);
         let steps = draw_steps(&self.config, &program, &mut rng);
         let target = Mover::draw(&self.config, colour.rgb(), shape, steps, &mut rng);
-        Draw { question, answer, targets: vec![target] }
+        Draw { question, answer, targets: vec![target], about: About::Walk(who, program.directions().to_vec()) }
     }
 
     /// Two objects that move one after the other; `named_first` says whether the question names the mover first.
@@ -131,11 +160,13 @@ impl QaSet {
         let answer = colours[0].word();
         let [mover, other] = objects.map(|(colour, shape)| named(colour, shape));
         let [one, two] = if named_first { [mover, other] } else { [other, mover] };
+        let ask = |one: &str, two: &str| format!("which moves first the {one} or the {two}");
+        let (question, about) = (ask(&one, &two), About::Pair(ask(&two, &one)));
         // Who is painted over whom where the two meet must not tell who moves first.
         if rng.below(2) == 0 {
             targets.reverse();
         }
-        Draw { question: format!("which moves first the {one} or the {two}"), answer, targets }
+        Draw { question, answer, targets, about }
     }
 }
 
@@ -206,7 +237,7 @@ mod tests {
     fn answers_are_what_happens() {
         let set = set(800);
         for index in 0..800 {
-            let Draw { question, answer, targets } = set.draw(index);
+            let Draw { question, answer, targets, .. } = set.draw(index);
             let mut walk: Vec<Direction> = targets[0].steps.iter().flatten().copied().collect();
             walk.dedup();
             let words: Vec<&str> = question.split(' ').collect();
@@ -226,6 +257,41 @@ mod tests {
                 QuestionKind::Colour | QuestionKind::Shape => assert!(!words.contains(&answer)),
             }
         }
+    }
+
+    #[test]
+    fn further_questions_are_about_the_same_walk() {
+        let set = set(800);
+        let mut before = [0usize; 2];
+        for index in 0..800 {
+            let records = set.records(index, 4);
+            assert_eq!(records[0], set.record(index));
+            assert_eq!(set.records(index, 1), records[..1]);
+            let mut walk: Vec<&str> =
+                set.draw(index).targets[0].steps.iter().flatten().map(|direction| direction.word()).collect();
+            walk.dedup();
+            for record in &records[1..] {
+                let (question, answer) = (record.question.as_deref().unwrap(), record.answers[0].as_str());
+                assert_ne!(Some(question), records[0].question.as_deref());
+                let words: Vec<&str> = question.split(' ').collect();
+                let place = |word: &str| walk.iter().position(|direction| *direction == word).unwrap();
+                match record.types[0].as_str() {
+                    "first_direction" => assert_eq!(answer, walk[0]),
+                    "last_direction" => assert_eq!(answer, walk[walk.len() - 1]),
+                    "direction_after" => assert_eq!(answer, walk[place(words[9]) + 1]),
+                    "turns" => assert_eq!(answer, (walk.len() - 1).to_string()),
+                    "before" => {
+                        assert_eq!(answer == "yes", place(words[5]) < place(words[8]));
+                        before[usize::from(answer == "yes")] += 1;
+                    }
+                    other => {
+                        assert_eq!((other, set.kind(index)), ("moves_first", QuestionKind::MovesFirst));
+                        assert_eq!(answer, records[0].answers[0]);
+                    }
+                }
+            }
+        }
+        assert!(before.iter().all(|&count| count > 100) && before[0].abs_diff(before[1]) < 60, "{before:?}");
     }
 
     #[test]

@@ -106,17 +106,15 @@ pub(super) fn ask(
     match kind {
         QuestionKind::FirstDirection => {
             let program = find(segments, rng, |d| d.first() == Some(&wanted));
-            (format!("which direction does {who} move first"), wanted.word(), program)
+            (first_asked(&who), wanted.word(), program)
         }
         QuestionKind::LastDirection => {
             let program = find(segments, rng, |d| d.last() == Some(&wanted));
-            (format!("which direction does {who} move last"), wanted.word(), program)
+            (last_asked(&who), wanted.word(), program)
         }
         QuestionKind::DirectionAfter => ask_after(&who, turn, rng),
         QuestionKind::Before => ask_before(&who, choice == 0, rng),
-        QuestionKind::Turns => {
-            (format!("how many turns does {who} make"), NUMBERS[choice], find(choice + 1, rng, |_| true))
-        }
+        QuestionKind::Turns => (turns_asked(&who), NUMBERS[choice], find(choice + 1, rng, |_| true)),
         QuestionKind::Colour => (format!("what color is the {shape}"), colour, any(rng)),
         QuestionKind::Shape | QuestionKind::MovesFirst => {
             (format!("what shape is the {colour} object"), shape, any(rng))
@@ -129,7 +127,7 @@ fn ask_after(who: &str, turn: usize, rng: &mut Rng) -> (String, &'static str, Pr
     let first = turn / 3 % 4;
     let [after, wanted] = [first, (first + 1 + turn % 3) % 4].map(|i| Direction::ALL[i]);
     let program = find(2 + rng.below(2), rng, |d| once(d, after) && d.windows(2).any(|pair| pair == [after, wanted]));
-    (format!("which direction does {who} move after moving {}", after.word()), wanted.word(), program)
+    (after_asked(who, after), wanted.word(), program)
 }
 
 /// Both directions occur once, so that neither answer is a matter of presence.
@@ -140,7 +138,60 @@ fn ask_before(who: &str, yes: bool, rng: &mut Rng) -> (String, &'static str, Pro
     let place = |d: &[Direction], wanted| d.iter().position(|&direction| direction == wanted);
     let in_order = |d: &[Direction]| once(d, sooner) && once(d, later) && place(d, sooner) < place(d, later);
     let program = find(2 + rng.below(2), rng, in_order);
-    (format!("does {who} move {} before moving {}", a.word(), b.word()), if yes { "yes" } else { "no" }, program)
+    (before_asked(who, [a, b]), yes_or_no(yes), program)
+}
+
+/// What else can be asked about the order of a walk in `directions`, in random order: both ends, the number of turns,
+/// every step from one direction to the next, every pair in order. Not balanced: most walks turn once or twice.
+pub(super) fn ask_more(
+    [colour, shape]: [&'static str; 2],
+    directions: &[Direction],
+    rng: &mut Rng,
+) -> Vec<(QuestionKind, String, &'static str)> {
+    let who = format!("the {colour} {shape}");
+    let [Some(first), Some(last)] = [directions.first(), directions.last()] else { return Vec::new() };
+    let mut asked = vec![
+        (QuestionKind::FirstDirection, first_asked(&who), first.word()),
+        (QuestionKind::LastDirection, last_asked(&who), last.word()),
+        (QuestionKind::Turns, turns_asked(&who), NUMBERS[directions.len() - 1]),
+    ];
+    for pair in directions.windows(2).filter(|pair| once(directions, pair[0])) {
+        asked.push((QuestionKind::DirectionAfter, after_asked(&who, pair[0]), pair[1].word()));
+    }
+    let alone: Vec<Direction> = directions.iter().copied().filter(|&direction| once(directions, direction)).collect();
+    for (place, &sooner) in alone.iter().enumerate() {
+        for &later in &alone[place + 1..] {
+            let yes = rng.below(2) == 0;
+            let pair = if yes { [sooner, later] } else { [later, sooner] };
+            asked.push((QuestionKind::Before, before_asked(&who, pair), yes_or_no(yes)));
+        }
+    }
+    rng.shuffle(&mut asked);
+    asked
+}
+
+fn first_asked(who: &str) -> String {
+    format!("which direction does {who} move first")
+}
+
+fn last_asked(who: &str) -> String {
+    format!("which direction does {who} move last")
+}
+
+fn turns_asked(who: &str) -> String {
+    format!("how many turns does {who} make")
+}
+
+fn after_asked(who: &str, after: Direction) -> String {
+    format!("which direction does {who} move after moving {}", after.word())
+}
+
+fn before_asked(who: &str, [one, other]: [Direction; 2]) -> String {
+    format!("does {who} move {} before moving {}", one.word(), other.word())
+}
+
+fn yes_or_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
 }
 
 /// A uniform program of `segments` segments among those that `fit`; some must.

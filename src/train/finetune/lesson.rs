@@ -1,7 +1,7 @@
 //! What a fine-tuning learns from and what it is validated on.
 
-use super::answers::AnswerBook;
 use super::preset::FinetunePreset;
+use super::quiz::Quiz;
 use super::trial::{Question, Trial};
 use crate::config::{ModelConfig, Span};
 use crate::data::import::Purpose;
@@ -153,8 +153,9 @@ impl Desk<'_> {
         let held = QaSet::new(&config, ShapesSplit::Val, frames, count, VALIDATION_SEED)?;
         let records: Vec<Record> = (0..count).map(|index| held.record(index)).collect();
         let answers: Vec<String> = crate::data::shapes::answers().into_iter().map(str::to_owned).collect();
-        let all: Vec<Record> = (0..training.len()).map(|index| training.record(index)).collect();
-        let recipe = self.question_recipe(&all);
+        let each = self.options.preset.questions_per_clip;
+        let asked: Vec<Vec<Record>> = (0..training.len()).map(|index| training.records(index, each)).collect();
+        let recipe = self.question_recipe(&asked);
         let render = Box::new(move |index| held.item(index).frames);
         let videos = Box::new(RenderedVideos { count, prefix: "shapes-qa/val", render });
         let trial = self.question_trial(&records, videos, answers.clone(), "the generator's validation worlds".into());
@@ -174,7 +175,7 @@ impl Desk<'_> {
         }
         let mut clips = ClipSettings::train(self.frames(), size, options.preset.flip, key(options.seed, &[0]));
         clips.identity_by_caption = protocol.identity_by_caption;
-        let dataset = VideoDataset::new(records, &media, clips)?;
+        let mut dataset = VideoDataset::new(records, &media, clips)?;
         warnings.extend(dataset.left_out().iter().map(|left| format!("{}: {}; left out", left.media, left.reason)));
         let material = Material { media: Some(media), records: validation, ..Material::default() };
         let limit = options.preset.validation_limit;
@@ -195,7 +196,9 @@ impl Desk<'_> {
             Some(path) => crate::data::read_answers(path)?,
             None => crate::data::AnswerRule::of(options.benchmark).derive(dataset.records()),
         };
-        let recipe = self.question_recipe(dataset.records());
+        let others = dataset.group(options.preset.questions_per_clip);
+        let asked = dataset.records().iter().zip(&others).map(|(first, others)| std::iter::once(first).chain(others));
+        let recipe = self.question_recipe(asked);
         let asked = QuestionSubject::new(&material.records, limit);
         let videos = videos(&asked.videos)?;
         let trial = self.question_trial(&material.records, videos, answers.clone(), source);
@@ -237,9 +240,10 @@ impl Desk<'_> {
         }
     }
 
-    fn question_recipe(&self, records: &[Record]) -> Recipe {
-        let book = AnswerBook::new(records, &self.tokenizer, self.options.benchmark.protocol().max_answer);
-        Recipe { answers: Arc::new(book), ..Recipe::default() }
+    fn question_recipe<'r>(&self, clips: impl IntoIterator<Item = impl IntoIterator<Item = &'r Record>>) -> Recipe {
+        let tokens = [self.text_tokens(), self.options.benchmark.protocol().max_answer];
+        let quiz = Quiz::new(clips, &self.tokenizer, tokens);
+        Recipe { quiz: Arc::new(quiz), ..Recipe::default() }
     }
 
     fn question_trial(

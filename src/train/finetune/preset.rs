@@ -41,10 +41,22 @@ pub struct FinetunePreset {
     pub validation_limit: Option<usize>,
     /// Training between two validations.
     pub validate_every: Span,
+    /// Questions about one clip that a step asks at most: the clip is encoded once for all of them. The published
+    /// setup asks one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub questions_per_clip: usize,
     /// Candidates that validation re-ranks.
     pub rerank_k: usize,
     /// Frames, sparsity, and the optimizer's schedule.
     pub stage: Stage,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 impl FinetunePreset {
@@ -63,6 +75,9 @@ impl FinetunePreset {
         let preset: Self = toml::from_str(&text).map_err(|e| {
             Error::file(path, e.to_string().trim_end().to_owned(), "see data/presets/finetune-*.toml for examples")
         })?;
+        if preset.questions_per_clip == 0 {
+            return Err(Error::file(path, "`questions_per_clip` is 0", "ask 1 question or more"));
+        }
         if preset.benchmarks.contains(&benchmark) {
             return Ok(preset);
         }

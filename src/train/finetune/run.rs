@@ -108,8 +108,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         let whole = StagePlan::of(stage, loader.batches(), CHECKPOINT_SECONDS);
         let plan = StagePlan { stop_at: whole.steps.min(options.max_steps.unwrap_or(usize::MAX)), ..whole };
         let sha256 = lesson.tokenizer.sha256();
-        let saved = lesson.tokenizer.save(&options.out)?;
-        let file = saved.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = lesson.tokenizer.file_name().to_owned();
         let info = CheckpointInfo {
             model: config.clone(),
             vocabulary: Some(Vocabulary { file, sha256 }),
@@ -147,6 +146,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         let stage = &self.options.preset.stage;
         let settings = AdamWSettings::of(stage);
         let (mut state, mut model, moments) = self.begin::<M>(fresh)?;
+        self.lesson.tokenizer.save(&self.options.out)?;
         let optimizer = match moments {
             Some(moments) => AdamW::<B>::resume(settings, moments),
             None => AdamW::<B>::new(settings, self.device),

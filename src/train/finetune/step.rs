@@ -2,7 +2,7 @@
 
 use crate::backend::{SvittBackend, TrainBackend};
 use crate::model::layers::Mode;
-use crate::model::{FusionRun, GraphSource, SvittQa, Tokens, VideoDraws};
+use crate::model::{FusionRun, GraphSource, SvittQa, VideoDraws, VideoTokens};
 use crate::train::{StepInput, StepOutput};
 use burn_train::{InferenceStep, TrainOutput, TrainStep};
 
@@ -11,7 +11,7 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
     type Output = StepOutput<B::InnerBackend>;
 
     fn step(&self, StepInput { batch, key, recipe, .. }: StepInput<B>) -> TrainOutput<Self::Output> {
-        let (device, videos) = (batch.video.device(), batch.host.len());
+        let device = batch.video.device();
         let draws = VideoDraws {
             graph: GraphSource::Seeded(key.seed("graph")),
             drop_path_seed: Some(key.seed("drop path")),
@@ -24,9 +24,9 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
             Err(error) => unreachable!("the loader gave a clip of another size: {error}"),
         };
         let run = FusionRun { mode: Mode::Train, selection_seed: key.seed("cross selection") };
-        let questions = self.ask(Tokens { ids: batch.token_ids, mask: batch.token_mask }, video, run);
-        let answers = recipe.answers.batch::<B>(&batch.host.indices, &device);
-        let (loss, _) = self.loss(&questions, &answers, videos, Mode::Train);
+        let quiz = recipe.quiz.batch::<B>(&batch.host.indices, &device);
+        let questions = self.ask(quiz.questions, VideoTokens { embeds: video, rows: quiz.clip }, run);
+        let (loss, _) = self.loss(&questions, &quiz.answers, quiz.count, Mode::Train);
         let total = loss.clone().inner();
         let output = StepOutput { losses: total.clone(), total, line: Default::default() };
         TrainOutput::new(self, loss.backward(), output)
