@@ -19,6 +19,7 @@ use crate::text::Tokenizer;
 use crate::train::{Recipe, StopSignal};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -154,8 +155,7 @@ impl Desk<'_> {
         let records: Vec<Record> = (0..count).map(|index| held.record(index)).collect();
         let answers: Vec<String> = crate::data::shapes::answers().into_iter().map(str::to_owned).collect();
         let each = self.options.preset.questions_per_clip;
-        let asked: Vec<Vec<Record>> = (0..training.len()).map(|index| training.records(index, each)).collect();
-        let recipe = self.question_recipe(&asked);
+        let recipe = self.question_recipe((0..training.len()).map(|index| training.records(index, each)));
         let render = Box::new(move |index| held.item(index).frames);
         let videos = Box::new(RenderedVideos { count, prefix: "shapes-qa/val", render });
         let trial = self.question_trial(&records, videos, answers.clone(), "the generator's validation worlds".into());
@@ -240,7 +240,10 @@ impl Desk<'_> {
         }
     }
 
-    fn question_recipe<'r>(&self, clips: impl IntoIterator<Item = impl IntoIterator<Item = &'r Record>>) -> Recipe {
+    fn question_recipe(
+        &self,
+        clips: impl IntoIterator<Item = impl IntoIterator<Item = impl Borrow<Record>>>,
+    ) -> Recipe {
         let tokens = [self.text_tokens(), self.options.benchmark.protocol().max_answer];
         let quiz = Quiz::new(clips, &self.tokenizer, tokens);
         Recipe { quiz: Arc::new(quiz), ..Recipe::default() }

@@ -4,6 +4,7 @@ use crate::data::Record;
 use crate::model::{Tokens, WeightedAnswers};
 use crate::text::{Encoding, Tokenizer};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use std::borrow::Borrow;
 
 /// An answer and how much it counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +54,8 @@ pub struct QuizBatch<B: Backend> {
 impl Quiz {
     /// The questions of `clips`, clip by clip; at most `[question, answer]` tokens per text. Of several
     /// annotators' answers each distinct one counts by its share (SPEC §5).
-    pub fn new<'a>(
-        clips: impl IntoIterator<Item = impl IntoIterator<Item = &'a Record>>,
+    pub fn new(
+        clips: impl IntoIterator<Item = impl IntoIterator<Item = impl Borrow<Record>>>,
         tokenizer: &Tokenizer,
         [question_tokens, answer_tokens]: [usize; 2],
     ) -> Self {
@@ -67,7 +68,10 @@ impl Quiz {
             let answers = counted(&record.answers).into_iter().map(weighted).collect();
             Asked { question: Row::new(&question), answers }
         };
-        let clips = clips.into_iter().map(|records| records.into_iter().map(asked).collect()).collect();
+        let clips = clips
+            .into_iter()
+            .map(|records| records.into_iter().map(|record| asked(record.borrow())).collect())
+            .collect();
         Self { question_tokens, answer_tokens, clips }
     }
 

@@ -40,3 +40,72 @@ impl<B: SvittBackend> InferenceStep for SvittQa<B> {
 
     fn step(&self, (): ()) {}
 }
+
+#[cfg(all(test, feature = "ndarray"))]
+mod tests {
+    use super::*;
+    use crate::config::Compat;
+    use crate::data::{HostBatch, Record};
+    use crate::rng::Rng;
+    use crate::testing::{assert_close, host, shaken, small_config};
+    use crate::text::{Tokenizer, Vocabulary};
+    use crate::train::{Quiz, Recipe, StepKey};
+    use burn::backend::Autodiff;
+    use burn::tensor::Tensor;
+    use std::sync::Arc;
+
+    type Inner = burn_ndarray::NdArray;
+    type B = Autodiff<Inner>;
+
+    /// Loss, and gradients of a video, a fusion and a decoder weight, for questions about clips `clips` of two.
+    fn step(asked: &[&[&str]], clips: &[usize]) -> (f32, Vec<Tensor<Inner, 2>>) {
+        let mut config = small_config(Compat::Corrected);
+        (config.video.hidden, config.video.heads) = (20, 5);
+        let device = Default::default();
+        let model: SvittQa<B> = shaken(SvittQa::new(&config, 1, &device).unwrap(), 2);
+        let words = Vocabulary::from_words(["yes", "no", "which", "moves", "first", "last"]);
+        let record = |question: &&str| Record {
+            question: Some((*question).into()),
+            answers: vec![if question.ends_with("first") { "yes".into() } else { "no".into() }],
+            ..Record::default()
+        };
+        let asked: Vec<Vec<Record>> = asked.iter().map(|asked| asked.iter().map(record).collect()).collect();
+        let quiz = Quiz::new(&asked, &Tokenizer::new(words).unwrap(), [5, 4]);
+        let clip = |clip: usize| {
+            let mut rng = Rng::new(7, &[clip as u64]);
+            (0..3 * 3 * 12 * 12).map(move |_| rng.between(-1.0, 1.0) as f32)
+        };
+        let batch = HostBatch {
+            video: clips.iter().flat_map(|&number| clip(number)).collect(),
+            video_shape: [clips.len(), 3, 3, 12, 12],
+            token_ids: vec![1; clips.len()],
+            token_mask: vec![1.0; clips.len()],
+            tokens: 1,
+            identity: vec![0; clips.len()],
+            indices: (0..clips.len()).collect(),
+            ..HostBatch::default()
+        };
+        let recipe = Arc::new(Recipe { quiz: Arc::new(quiz), ..Recipe::default() });
+        let input = StepInput { batch: batch.upload(&device), key: StepKey::default(), recipe, peers: None };
+        let TrainOutput { grads, item } = TrainStep::step(&model, input);
+        let weights = [
+            &model.video.layers[0].down.weight,
+            &model.text.layers[3].output.weight,
+            &model.decoder.layers[0].output.weight,
+        ];
+        let gradients = weights.map(|weight| grads.get::<Inner, 2>(weight.id).unwrap());
+        (host(item.total)[0], gradients.to_vec())
+    }
+
+    #[test]
+    fn questions_about_one_clip_are_those_of_copies_of_it() {
+        let (together, shared) = step(&[&["which moves first", "moves last"], &["last moves"]], &[0, 1]);
+        let (apart, copied) = step(&[&["which moves first"], &["moves last"], &["last moves"]], &[0, 0, 1]);
+        assert!((together - apart).abs() < 1e-5 * apart, "{together} is not {apart}");
+        for (shared, copied) in shared.into_iter().zip(copied) {
+            let scale = host(copied.clone().abs().max())[0];
+            assert!(scale > 1e-4, "there is a gradient");
+            assert_close(shared, copied, 1e-4 * scale);
+        }
+    }
+}
