@@ -11,13 +11,15 @@ pub type Reference = burn_ndarray::NdArray;
 #[cfg(not(feature = "ndarray"))]
 pub type Reference = burn_flex::Flex;
 
-/// Runs test functions generic over the backend on ndarray, on flex and, in builds that have it, on the default wgpu
-/// device: for what has kernels there. Compiling them for wgpu takes long, so nothing else does.
+/// Runs test functions generic over the backend on ndarray, on flex and, in builds that have them, on the default wgpu
+/// and the first CUDA device: for what has kernels there. Compiling them for a GPU takes long, so nothing else does.
 macro_rules! on_every_backend {
     ($($test:ident),+ $(,)?) => {
         crate::testing::on_cpu_backends!($($test),+);
         #[cfg(feature = "wgpu")]
         mod wgpu { $(#[test] fn $test() { super::$test::<burn_wgpu::Wgpu>() })+ }
+        #[cfg(feature = "cuda")]
+        mod cuda { $(#[test] fn $test() { super::$test::<burn_cuda::Cuda>() })+ }
     };
 }
 pub(crate) use on_every_backend;

@@ -168,6 +168,73 @@ fn mirrored_windows_agree<B: super::SparseOps>() {
     agree(found, portable::<Reference>(&case), "mirrored");
 }
 
+/// [`cases`] whose heads tensor cores can take, and the shape of the base model's blocks: 56 tokens, heads of 64.
+fn wide_cases() -> Vec<Case> {
+    let mut cases = cases();
+    for (case, head_dim) in cases.iter_mut().zip([16, 32, 48, 64].into_iter().cycle()) {
+        case.head_dim = head_dim;
+    }
+    let ids = (0..2).map(|s| subset(147, 130, s)).collect();
+    let graph = drawn(130, edge(1, 1, 56), Compat::Official);
+    assert!(graph.padding() > 0);
+    cases.push(Case { batch: 2, heads: 2, head_dim: 64, ids, frames: 3, grid: 7, graph });
+    let ids = (0..2).map(|s| subset(45, 30, s)).collect();
+    let graph = drawn(30, edge(3, 1, 4), Compat::Official);
+    assert!(graph.is_mirrored());
+    cases.push(Case { batch: 2, heads: 2, head_dim: 32, ids, frames: 5, grid: 3, graph });
+    cases
+}
+
+/// bf16 values, f32 sums: on CUDA by tensor cores. Both sides see the same rounded inputs; what is left is the rounding
+/// of outputs (2⁻⁹) and of the weights that tensor cores multiply.
+#[cfg(feature = "cuda")]
+fn sixteen_bits_agree<B: super::SparseOps>() {
+    use burn::tensor::DType::{BF16, F32};
+    for (i, case) in wide_cases().iter().enumerate() {
+        let rounded = |x: Tensor<Reference, 3>| {
+            let values: Vec<f32> = host(x.clone()).iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect();
+            TensorData::new(values, x.dims())
+        };
+        let (qkv, probe) = (rounded(case.qkv()), rounded(case.probe()));
+        let leaf = Tensor::<A<B>, 3>::from_data(qkv.clone(), &Default::default()).require_grad();
+        let table = case.table::<A<B>>().require_grad();
+        let short = |x: Tensor<A<B>, 3>| x.cast(BF16);
+        let out = sparse_attention(short(leaf.clone()), &case.bias(table.clone().cast(BF16)), &case.graph).out;
+        assert_eq!(out.dtype(), BF16);
+        let loss = (out.clone() * short(Tensor::from_data(probe.clone(), &Default::default()))).cast(F32).sum();
+        let grads = loss.backward();
+        let found = [host(out), host(leaf.grad(&grads).unwrap()), host(table.grad(&grads).unwrap())];
+
+        let leaf = Tensor::<A<Reference>, 3>::from_data(qkv, &Default::default()).require_grad();
+        let table = case.table::<A<Reference>>();
+        let short = host(table.clone()).iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect::<Vec<_>>();
+        let table = Tensor::from_data(TensorData::new(short, table.dims()), &Default::default()).require_grad();
+        let bias = case.bias(table.clone());
+        let out = if case.graph.is_mirrored() {
+            let plan = super::AttentionPlan { graph: case.graph.clone(), heads: case.heads, centre: bias.centre };
+            super::gathered::forward(leaf.clone(), bias.table.clone(), bias.coords.clone(), &plan).0
+        } else {
+            oracle::attention(leaf.clone(), &bias, &case.graph)
+        };
+        let grads = (out.clone() * Tensor::from_data(probe, &Default::default())).sum().backward();
+        let expected = [host(out), host(leaf.grad(&grads).unwrap()), host(table.grad(&grads).unwrap())];
+        for ((found, expected), tensor) in found.iter().zip(&expected).zip(["out", "dqkv", "dtable"]) {
+            let scale = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
+            let worst = found.iter().zip(expected).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
+            println!("case {i} {tensor}: {worst} of {scale}");
+            assert!(worst <= 1e-2 * scale, "case {i} {tensor}: off by {worst} of {scale}");
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod cuda_in_bf16 {
+    #[test]
+    fn sixteen_bits_agree() {
+        super::sixteen_bits_agree::<burn_cuda::Cuda>();
+    }
+}
+
 /// A kernel of its own where a GPU cannot add f32 values atomically.
 #[cfg(feature = "wgpu")]
 #[test]

@@ -1,7 +1,8 @@
 //! Launches the CubeCL kernels: sizes, block lists, cube counts; the forward.
 
 use super::cube_common::GeometryLaunch;
-use super::cube_forward;
+use super::cube_tiles::Tiles;
+use super::{cube_forward, launch_tiles};
 use crate::backend::launch::{empty, input, output, runs_on, shared_memory, upload};
 use crate::sparse::AttentionPlan;
 use burn::tensor::{DType, TensorMetadata};
@@ -33,6 +34,8 @@ pub(super) struct Call<'a, R: CubeRuntime> {
     pub(super) units: usize,
     /// Rows of the other side in shared memory at a time.
     pub(super) tile: usize,
+    /// Where tensor cores take the products of patch rows: their sizes.
+    pub(super) tiles: Option<Tiles>,
 }
 
 impl<'a, R: CubeRuntime> Call<'a, R> {
@@ -66,7 +69,8 @@ impl<'a, R: CubeRuntime> Call<'a, R> {
         let graph = &plan.graph;
         let lists = upload(&qkv, &[graph.key_blocks(), graph.value_blocks()].concat());
         let units = if graph.block() <= 32 { 32 } else { 64 };
-        Self { plan, qkv, table, coords, lists, batch, head_dim, vector, units, tile }
+        let tiles = launch_tiles::tiles(&qkv, head_dim, units);
+        Self { plan, qkv, table, coords, lists, batch, head_dim, vector, units, tile, tiles }
     }
 
     pub(super) fn geometry(&self) -> GeometryLaunch<R> {
@@ -123,28 +127,13 @@ impl<'a, R: CubeRuntime> Call<'a, R> {
         let (heads, s) = (self.plan.heads, self.plan.graph.tokens() + 1);
         let out = empty(&self.qkv, [self.batch, s, heads * self.head_dim], self.qkv.dtype);
         let lse = empty(&self.qkv, [self.batch, heads, s], DType::F32);
+        match self.tiles {
+            Some(tiles) => self.patch_rows_by_tiles(&out, &lse, tiles),
+            None => self.patch_rows(&out, &lse),
+        }
         let units = self.class_units();
-        // SAFETY: `check_shapes` has compared all sizes; runs past a block's end stop, rows past the last token are
-        // not read, table rows are clamped, and block lists name existing blocks.
+        // SAFETY: units go through the existing tokens only.
         unsafe {
-            cube_forward::patch_rows::launch_unchecked::<R>(
-                &self.qkv.client,
-                self.cubes(),
-                self.cube_dim(),
-                self.vector,
-                input(&self.qkv),
-                input(&self.table),
-                input(&self.coords),
-                input(&self.lists),
-                output(&out),
-                output(&lse),
-                self.geometry(),
-                self.plan.graph.padding_attended(),
-                self.dims(),
-                self.units,
-                self.tile,
-                self.qkv.dtype.into(),
-            );
             cube_forward::class_row::launch_unchecked::<R>(
                 &self.qkv.client,
                 self.class_cubes(),
@@ -161,6 +150,32 @@ impl<'a, R: CubeRuntime> Call<'a, R> {
             );
         }
         (out, lse)
+    }
+
+    /// Writes the patch rows of `out` and of the log-sum-exp.
+    fn patch_rows(&self, out: &CubeTensor<R>, lse: &CubeTensor<R>) {
+        // SAFETY: `check_shapes` has compared all sizes; runs past a block's end stop, rows past the last token are
+        // not read, table rows are clamped, and block lists name existing blocks.
+        unsafe {
+            cube_forward::patch_rows::launch_unchecked::<R>(
+                &self.qkv.client,
+                self.cubes(),
+                self.cube_dim(),
+                self.vector,
+                input(&self.qkv),
+                input(&self.table),
+                input(&self.coords),
+                input(&self.lists),
+                output(out),
+                output(lse),
+                self.geometry(),
+                self.plan.graph.padding_attended(),
+                self.dims(),
+                self.units,
+                self.tile,
+                self.qkv.dtype.into(),
+            );
+        }
     }
 
     /// The class token's attention to every patch, averaged over heads: `[batch, tokens]`.

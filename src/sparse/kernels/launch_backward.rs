@@ -3,7 +3,6 @@
 use super::launch::{Call, tile_bytes};
 use super::{cube_backward, cube_class, cube_table};
 use crate::backend::launch::{empty, input, output, shared_memory, upload, zeros};
-use crate::sparse::AttentionPlan;
 use burn::tensor::DType;
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::tensor::CubeTensor;
@@ -42,8 +41,15 @@ impl<R: CubeRuntime> Call<'_, R> {
             );
         }
         let d_table = self.query_gradients(grad, &rows, &d_qkv, atomics);
-        self.key_gradients(grad, &rows, &d_qkv, false);
-        self.key_gradients(grad, &rows, &d_qkv, true);
+        match self.tiles {
+            Some(tiles) if !self.plan.graph.is_mirrored() => {
+                self.key_value_gradients_by_tiles(grad, &rows, &d_qkv, tiles);
+            }
+            _ => {
+                self.key_gradients(grad, &rows, &d_qkv, false);
+                self.key_gradients(grad, &rows, &d_qkv, true);
+            }
+        }
         self.class_gradients(grad, &rows, &d_qkv);
         let d_table = if atomics { d_table } else { self.histogram(grad, &rows) };
         [d_qkv, d_table, rows]
@@ -60,6 +66,10 @@ impl<R: CubeRuntime> Call<'_, R> {
         let (shape, dtype) =
             if atomics { ([1, self.plan.heads, self.rows()], DType::F32) } else { ([1, 1, 1], DType::U32) };
         let d_table = zeros(&self.qkv, shape, dtype);
+        if let Some(tiles) = self.tiles {
+            self.query_gradients_by_tiles(grad, rows, d_qkv, &d_table, atomics, tiles);
+            return d_table;
+        }
         // SAFETY: as in `forward`.
         unsafe {
             cube_backward::query_gradients::launch_unchecked::<R>(
@@ -92,7 +102,7 @@ impl<R: CubeRuntime> Call<'_, R> {
         let graph = &self.plan.graph;
         let transposed = upload(
             &self.qkv,
-            &transposed(self.plan, if of_values { graph.value_blocks() } else { graph.key_blocks() }),
+            &self.transposed(if of_values { graph.value_blocks() } else { graph.key_blocks() }),
         );
         // SAFETY: as in `forward`.
         unsafe {
@@ -190,17 +200,17 @@ impl<R: CubeRuntime> Call<'_, R> {
         }
         partial
     }
-}
 
-/// `[M + 1]` offsets, then for every block of `list` the places (query block · W + slot) that name it.
-fn transposed(plan: &AttentionPlan, list: &[u32]) -> Vec<u32> {
-    let lists = plan.graph.transposed(list);
-    let mut offsets = vec![0u32];
-    offsets.extend(lists.iter().scan(0, |end, places| {
-        *end += places.len() as u32;
-        Some(*end)
-    }));
-    let width = plan.graph.width() as u32;
-    offsets.extend(lists.into_iter().flatten().map(|(block, slot)| block * width + slot));
-    offsets
+    /// `[M + 1]` offsets, then for every block of `list` the places (query block · W + slot) that name it.
+    pub(super) fn transposed(&self, list: &[u32]) -> Vec<u32> {
+        let lists = self.plan.graph.transposed(list);
+        let mut offsets = vec![0u32];
+        offsets.extend(lists.iter().scan(0, |end, places| {
+            *end += places.len() as u32;
+            Some(*end)
+        }));
+        let width = self.plan.graph.width() as u32;
+        offsets.extend(lists.into_iter().flatten().map(|(block, slot)| block * width + slot));
+        offsets
+    }
 }

@@ -15,11 +15,19 @@ mod cube_forward;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube_table;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_tiles;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_tiles_backward;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_tiles_forward;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
 pub(super) mod gpu;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod launch;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod launch_backward;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod launch_tiles;
 
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 use super::SparseOps;
