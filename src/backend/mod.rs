@@ -7,6 +7,9 @@ pub mod host;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 pub(crate) mod launch;
 mod limit;
+mod matmul;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod matmul_f32;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub(crate) mod product;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
@@ -18,6 +21,7 @@ pub use limit::{BufferLimit, joined, parts, samples};
 
 pub use collective::CollectiveOps;
 pub use dtype::{cast, cast_raw, precision};
+pub use matmul::{MatmulOps, matmul};
 
 use crate::fused::{AdamWOps, LayerOps};
 use crate::sparse::SparseOps;

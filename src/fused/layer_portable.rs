@@ -2,6 +2,7 @@
 
 use super::layer::{FeedForwardSaved, FeedForwardWeights, Join, LinearWeights, NormWeights};
 use super::op::{FusedOps, float, raw};
+use crate::backend::matmul;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorMetadata};
@@ -24,8 +25,8 @@ pub(super) fn norm_linear_backward<B: FusedOps>(
 ) -> [FloatTensor<B>; 5] {
     let (normed, _) = <B as FusedOps>::layer_norm(x.clone(), norm.gamma.clone(), norm.beta, norm.epsilon);
     let grad = float::<B, 2>(grad);
-    let dweight = float::<B, 2>(normed).transpose().matmul(grad.clone());
-    let dnormed = grad.clone().matmul(float::<B, 2>(weight).transpose());
+    let dweight = matmul(float::<B, 2>(normed).transpose(), grad.clone());
+    let dnormed = matmul(grad.clone(), float::<B, 2>(weight).transpose());
     let [dx, dgamma, dbeta] = <B as FusedOps>::layer_norm_backward(x, norm.gamma, stats, raw(dnormed));
     [dx, dgamma, dbeta, raw(dweight), raw(column_sums(grad))]
 }
@@ -49,7 +50,7 @@ pub(super) fn linear_residual_backward<B: FusedOps>(
     let grad = kept::<B>(float(grad), join.keep);
     let (scale, weight) = (float::<B, 1>(join.scale), float::<B, 2>(linear.weight));
     let (dweight, dbias, dscale) = joined_backward::<B>(float(x), &weight, float(linear.bias), &scale, grad.clone());
-    let dx = (grad * scale.unsqueeze()).matmul(weight.transpose());
+    let dx = matmul(grad * scale.unsqueeze(), weight.transpose());
     [raw(dx), raw(dweight), raw(dbias), raw(dscale)]
 }
 
@@ -77,14 +78,14 @@ pub(super) fn feed_forward_backward<B: FusedOps>(
     let hidden = float::<B, 2>(B::bias_gelu(saved.inner.clone(), up.bias.clone()));
     let (scale, weight) = (float::<B, 1>(join.scale), float::<B, 2>(down.weight));
     let (dw2, db2, dscale) = joined_backward::<B>(hidden, &weight, float(down.bias), &scale, grad.clone());
-    let dhidden = (grad * scale.unsqueeze()).matmul(weight.transpose());
+    let dhidden = matmul(grad * scale.unsqueeze(), weight.transpose());
     let [dinner, db1] = B::bias_gelu_backward(saved.inner, up.bias, raw(dhidden));
     let [dx, dgamma, dbeta, dw1, _] = norm_linear_backward::<B>(x, norm, up.weight, saved.stats, dinner);
     [raw(float::<B, 2>(dx) + outer), dgamma, dbeta, dw1, db1, raw(dw2), raw(db2), raw(dscale)]
 }
 
-fn product<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>) -> Tensor<B, 2> {
-    float::<B, 2>(x).matmul(float(weight))
+fn product<B: FusedOps>(x: FloatTensor<B>, weight: FloatTensor<B>) -> Tensor<B, 2> {
+    matmul(float(x), float(weight))
 }
 
 fn column_sums<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 1> {
@@ -115,14 +116,14 @@ fn kept<B: Backend>(x: Tensor<B, 2>, keep: Option<FloatTensor<B>>) -> Tensor<B, 
 
 /// Gradients of W, b and λ of λ ⊙ (x·W + b). λ's needs x·W only through Σ grad ⊙ (x·W) = Σ W ⊙ (xᵀ·grad), whose right
 /// side the gradient of W has already.
-fn joined_backward<B: Backend>(
+fn joined_backward<B: FusedOps>(
     x: Tensor<B, 2>,
     weight: &Tensor<B, 2>,
     bias: Tensor<B, 1>,
     scale: &Tensor<B, 1>,
     grad: Tensor<B, 2>,
 ) -> (Tensor<B, 2>, Tensor<B, 1>, Tensor<B, 1>) {
-    let unscaled = x.transpose().matmul(grad.clone());
+    let unscaled = matmul(x.transpose(), grad.clone());
     let sums = column_sums(grad);
     let dscale = column_sums(weight.clone() * unscaled.clone()) + bias * sums.clone();
     (unscaled * scale.clone().unsqueeze(), sums * scale.clone(), dscale)

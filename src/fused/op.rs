@@ -1,7 +1,7 @@
 //! The ops as a trait, and the functions a model calls.
 
 use super::portable;
-use crate::backend::cast;
+use crate::backend::{MatmulOps, cast, matmul};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
@@ -10,7 +10,7 @@ use burn::tensor::{Tensor, TensorPrimitive};
 /// Row operations as backend operations. Shapes: `x`, `y`, `grad` `[rows, d]`; vectors `[d]`; `stats` `[rows, 2]`,
 /// mean and 1/σ of every row. All tensors of a call have one element type, f32 or bf16, and so has what it returns, but
 /// for `stats`, which is f32; whatever the type, sums are f32.
-pub trait FusedOps: Backend {
+pub trait FusedOps: MatmulOps {
     /// γ ⊙ (x − mean)/σ + β with σ² = var + ε, and the rows' statistics.
     fn layer_norm(
         x: FloatTensor<Self>,
@@ -85,7 +85,7 @@ pub fn layer_norm<B: FusedOps, const D: usize>(x: Tensor<B, D>, norm: &LayerNorm
 pub fn linear_gelu<B: FusedOps, const D: usize>(x: Tensor<B, D>, linear: &Linear<B>) -> Tensor<B, D> {
     let (shape, dtype) = (x.dims(), x.dtype());
     let bias = cast(bias(linear), dtype);
-    let y = rows(x).matmul(cast(linear.weight.val(), dtype));
+    let y = matmul(rows(x), cast(linear.weight.val(), dtype));
     widen(float(B::bias_gelu(raw(y), raw(bias))), shape)
 }
 

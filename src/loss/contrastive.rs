@@ -1,5 +1,6 @@
 //! Video-text contrastive loss with targets by identity (SPEC §3, ITC).
 
+use crate::backend::{MatmulOps, matmul};
 use burn::tensor::{Int, Tensor, activation::log_softmax, backend::Backend};
 
 /// Where the temperature is held during training (SPEC §3).
@@ -15,8 +16,8 @@ pub fn clamped_temperature<B: Backend>(temp: Tensor<B, 1>) -> Tensor<B, 1> {
 
 /// Cosines of all pairs over the temperature: unit rows `video` `[videos, e]` and `text` `[texts, e]` and `temp` `[1]`
 /// to `[videos, texts]`.
-pub fn similarity<B: Backend>(video: Tensor<B, 2>, text: Tensor<B, 2>, temp: Tensor<B, 1>) -> Tensor<B, 2> {
-    video.matmul(text.transpose()) / temp.unsqueeze()
+pub fn similarity<B: MatmulOps>(video: Tensor<B, 2>, text: Tensor<B, 2>, temp: Tensor<B, 1>) -> Tensor<B, 2> {
+    matmul(video, text.transpose()) / temp.unsqueeze()
 }
 
 /// 1 where two pairs of the batch show the same video, else 0: `[batch]` to `[batch, batch]`.
@@ -66,7 +67,7 @@ mod tests {
         assert!((f64::from(found) - both / 6.0).abs() < 1e-6, "{found} {}", both / 6.0);
     }
 
-    fn gradients_are_those_of_differences<B: Backend>() {
+    fn gradients_are_those_of_differences<B: MatmulOps>() {
         assert_gradient(noise::<B, 2>(1, [3, 3]).mul_scalar(2.0), |s| contrastive(s, &identity()));
         let (video, text) = (noise::<burn::backend::Autodiff<B>, 2>(2, [3, 5]), noise(3, [3, 5]));
         let temp = Tensor::<B, 1>::from_floats([0.3], &Default::default());

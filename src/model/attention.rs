@@ -3,7 +3,7 @@
 use super::dropout::dropout;
 use super::init::Init;
 use super::layers::{Mode, linear, masked_softmax};
-use crate::backend::cast;
+use crate::backend::{cast, matmul};
 use crate::config::TextConfig;
 use crate::fused::{FusedOps, layer_norm};
 use burn::module::Module;
@@ -69,15 +69,15 @@ impl<B: FusedOps> BertAttention<B> {
                 None => states,
             })
         });
-        let probabilities = masked_softmax(query.matmul(key.swap_dims(2, 3)), source.mask.clone());
+        let probabilities = masked_softmax(matmul(query, key.swap_dims(2, 3)), source.mask.clone());
         let weights = cast(probabilities.clone(), value.dtype());
         let seen = if mode == Mode::Eval || self.dropout == 0.0 {
             // Rows of probabilities sum to 1: a constant taken out of the values comes back whole, and what the gradient
             // of the probabilities cancels is smaller.
             let centre = value.clone().mean_dim(2).detach();
-            weights.matmul(value - centre.clone()) + centre
+            matmul(weights, value - centre.clone()) + centre
         } else {
-            dropout(weights, self.dropout, mode).matmul(value)
+            matmul(dropout(weights, self.dropout, mode), value)
         };
         let seen = linear(&self.output, seen.swap_dims(1, 2).reshape([batch, tokens, hidden]));
         (layer_norm(dropout(seen, self.dropout, mode) + x, &self.norm, self.epsilon), probabilities)

@@ -1,7 +1,7 @@
 //! Heads: words from hidden states, and unit vectors for the shared space.
 
 use super::init::Init;
-use crate::backend::cast;
+use crate::backend::{cast, matmul};
 use crate::config::TextConfig;
 use crate::fused::{FusedOps, layer_norm, linear_gelu};
 use burn::module::{Module, Param};
@@ -37,7 +37,7 @@ impl<B: FusedOps> MlmHead<B> {
         let vocab = words.dims()[0];
         let x = layer_norm(linear_gelu(hidden, &self.dense), &self.norm, self.epsilon);
         let words = cast(words, x.dtype());
-        let scores = x.reshape([batch * tokens, width]).matmul(words.transpose());
+        let scores = matmul(x.reshape([batch * tokens, width]), words.transpose());
         (cast(scores, DType::F32) + self.bias.val().unsqueeze()).reshape([batch, tokens, vocab])
     }
 }

@@ -1,6 +1,6 @@
 //! What the layers of all three encoders share: linear maps and masked softmax.
 
-use crate::backend::cast;
+use crate::backend::{MatmulOps, cast, matmul};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, activation, backend::Backend};
 
@@ -20,9 +20,9 @@ pub enum Mode {
 /// Batch and tokens become one axis first: on three axes Burn 0.21 computes the gradient of the weight once per batch
 /// row and sums the `batch` matrices afterwards. The weights are cast to the element type of `x`, which is that of the
 /// result.
-pub fn linear<B: Backend>(layer: &Linear<B>, x: Tensor<B, 3>) -> Tensor<B, 3> {
+pub fn linear<B: MatmulOps>(layer: &Linear<B>, x: Tensor<B, 3>) -> Tensor<B, 3> {
     let ([batch, tokens, width], dtype) = (x.dims(), x.dtype());
-    let y = x.reshape([batch * tokens, width]).matmul(cast(layer.weight.val(), dtype));
+    let y = matmul(x.reshape([batch * tokens, width]), cast(layer.weight.val(), dtype));
     let y = match &layer.bias {
         Some(bias) => y + cast(bias.val(), dtype).unsqueeze(),
         None => y,

@@ -2,7 +2,7 @@
 
 use super::init::Init;
 use super::layers::linear;
-use crate::backend::cast;
+use crate::backend::{MatmulOps, cast};
 use crate::config::VideoConfig;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -29,7 +29,9 @@ impl<B: Backend> PatchEmbedding<B> {
             patch_size: config.patch_size,
         }
     }
+}
 
+impl<B: MatmulOps> PatchEmbedding<B> {
     /// Patch tokens in raster order (t, y, x).
     ///
     /// # Shapes

@@ -1,11 +1,12 @@
 //! Batches beside this one, on other devices, that the contrastive loss can take its negatives from.
 
+use crate::backend::MatmulOps;
 use crate::loss::{contrastive, similarity};
-use burn::tensor::{Int, Tensor, backend::Backend};
+use burn::tensor::{Int, Tensor};
 use std::fmt::Debug;
 
 /// The other parts of a batch that lies on several devices.
-pub trait Peers<B: Backend>: Debug + Send + Sync {
+pub trait Peers<B: MatmulOps>: Debug + Send + Sync {
     /// The features of the whole batch, `[pairs, e]`, of which `own` `[batch, e]` are this device's. The mean over
     /// devices of the gradients of a loss of them is the gradient of that loss.
     fn features(&self, own: Tensor<B, 2>) -> Tensor<B, 2>;

@@ -394,7 +394,8 @@ EMULATED_ATOMIC(atomicAnd, a & b)
 EMULATED_ATOMIC(atomicOr, a | b)
 EMULATED_ATOMIC(atomicXor, a ^ b)
 
-// Tensor cores. A lane holds whole operands and its share of an accumulator.
+// Tensor cores. A lane holds whole operands and its share of an accumulator. A warp stores a matrix as one instruction:
+// its lanes see it without a barrier, which Burn's products rely on.
 
 namespace nvcuda { namespace wmma {
 struct matrix_a;
@@ -459,6 +460,7 @@ static void store_matrix_sync(T* to, const fragment<accumulator, M, N, K, T, Lay
         const int at = e * 32 + emulated::lane(), r = at / N, c = at % N;
         to[layout == mem_row_major ? r * stride + c : c * stride + r] = from.x[e];
     }
+    emulated::warp_barrier();
 }
 template <int M, int N, int K, class A, class B, class C, class LA, class LB, class LC>
 static void mma_sync(fragment<accumulator, M, N, K, C, LC>& to, const fragment<matrix_a, M, N, K, A, LA>& a,

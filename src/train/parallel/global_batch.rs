@@ -2,6 +2,7 @@
 
 use super::reduce::Reduce;
 use super::team::{Gone, Member};
+use crate::backend::MatmulOps;
 use crate::model::Peers;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -31,7 +32,7 @@ impl<B: AutodiffBackend> GlobalBatch<B> {
     }
 }
 
-impl<B: AutodiffBackend> Peers<B> for GlobalBatch<B> {
+impl<B: AutodiffBackend + MatmulOps> Peers<B> for GlobalBatch<B> {
     fn features(&self, own: Tensor<B, 2>) -> Tensor<B, 2> {
         let (rows, rank, workers) = (own.dims()[0], self.member.rank(), self.member.workers());
         let values = own.clone().inner();
