@@ -15,20 +15,21 @@ pub enum Mode {
     Train,
 }
 
-/// `layer` applied to the last axis of `x` `[batch, tokens, input]`: `[batch, tokens, output]`.
+/// `layer` applied to the last axis of `x`: `[.., input]` to `[.., output]`.
 ///
-/// Batch and tokens become one axis first: on three axes Burn 0.21 computes the gradient of the weight once per batch
-/// row and sums the `batch` matrices afterwards. The weights are cast to the element type of `x`, which is that of the
-/// result.
-pub fn linear<B: MatmulOps>(layer: &Linear<B>, x: Tensor<B, 3>) -> Tensor<B, 3> {
-    let ([batch, tokens, width], dtype) = (x.dims(), x.dtype());
-    let y = matmul(x.reshape([batch * tokens, width]), cast(layer.weight.val(), dtype));
+/// All other axes become one first: on three axes Burn 0.21 computes the gradient of the weight once per batch row and
+/// sums the `batch` matrices afterwards. The weights are cast to the element type of `x`, which is that of the result.
+pub fn linear<B: MatmulOps, const D: usize>(layer: &Linear<B>, x: Tensor<B, D>) -> Tensor<B, D> {
+    let (mut shape, dtype) = (x.dims(), x.dtype());
+    let width = shape[D - 1];
+    let rows = shape[..D - 1].iter().product::<usize>();
+    let y = matmul(x.reshape([rows, width]), cast(layer.weight.val(), dtype));
     let y = match &layer.bias {
         Some(bias) => y + cast(bias.val(), dtype).unsqueeze(),
         None => y,
     };
-    let output = y.dims()[1];
-    y.reshape([batch, tokens, output])
+    shape[D - 1] = y.dims()[1];
+    y.reshape(shape)
 }
 
 /// `norm` over the last axis of `x`, any shape, computed in f32; the result has the element type of `x`.

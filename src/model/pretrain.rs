@@ -2,7 +2,7 @@
 
 use super::dropout::reseed_dropout;
 use super::fusion::{FusionRun, VideoTokens};
-use super::layers::Mode;
+use super::layers::{Mode, linear};
 use super::peers::Peers;
 use super::svitt::{EncodedVideo, Svitt, first_token};
 use super::video::{GraphSource, VideoDraws};
@@ -202,7 +202,7 @@ impl<B: SvittBackend> Svitt<B> {
         let (matching_states, words) = self.fused(pairs, &video, text, negatives.as_ref(), masked_text, run);
         let matching_output = matching_states.zip(negatives).map(|(states, negatives)| MatchingOutput {
             negatives,
-            logits: self.itm_head.forward(states.clone()),
+            logits: linear(&self.itm_head, states.clone()),
             states,
         });
         let zero = || Tensor::zeros([1], &similarity.device());

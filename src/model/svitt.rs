@@ -3,7 +3,7 @@
 use super::fusion::{FusionRun, VideoTokens};
 use super::heads::unit_rows;
 use super::init::Init;
-use super::layers::{Mode, norm_f32};
+use super::layers::{Mode, linear, norm_f32};
 use super::text::Bert;
 use super::trace::Trace;
 use super::video::{VideoDraws, VideoEncoder};
@@ -102,7 +102,7 @@ impl<B: SvittBackend> Svitt<B> {
         let output = self.video.forward(video, draws, trace)?;
         Ok(EncodedVideo {
             embeds: norm_f32(&self.video_norm, output.hidden),
-            feature: unit_rows(self.video_proj.forward(output.pooled)),
+            feature: unit_rows(linear(&self.video_proj, output.pooled)),
             token_ids: output.token_ids,
         })
     }
@@ -122,7 +122,7 @@ impl<B: SvittBackend> Svitt<B> {
         video: impl Into<VideoTokens<B>>,
     ) -> Tensor<B, 2> {
         let fused = self.text.fuse(text, mask, video.into(), FusionRun::default(), None);
-        self.itm_head.forward(first_token(fused.hidden))
+        linear(&self.itm_head, first_token(fused.hidden))
     }
 
     /// Scores of every word at every position of masked texts that see `video`: `ids` and `mask` `[batch, tokens]` to
@@ -139,7 +139,7 @@ impl<B: SvittBackend> Svitt<B> {
 
     /// Unit vectors `[batch, e]` of the shared space from `embeds` `[batch, tokens, hidden]`.
     pub(super) fn text_feature(&self, embeds: Tensor<B, 3>) -> Tensor<B, 2> {
-        unit_rows(self.text_proj.forward(first_token(embeds)))
+        unit_rows(linear(&self.text_proj, first_token(embeds)))
     }
 
     /// The model with its temperature put back into [`TEMPERATURE_RANGE`], without gradient; training calls it before

@@ -19,6 +19,8 @@ pub mod cases;
 pub mod checkpoint;
 pub mod context;
 pub mod fixture;
+#[cfg(all(test, any(feature = "wgpu", feature = "cuda")))]
+mod gpu_tests;
 pub mod gradients;
 pub mod graphs;
 pub mod losses;
@@ -34,8 +36,6 @@ pub mod tolerance;
 pub mod transforms;
 pub mod video;
 pub mod vqa;
-#[cfg(all(test, feature = "wgpu"))]
-mod wgpu_tests;
 
 pub use report::{FileReport, Report, TensorReport};
 

@@ -8,7 +8,7 @@ use super::tolerance::Kind;
 use crate::Result;
 use crate::backend::TrainBackend;
 use crate::config::kept_tokens;
-use crate::model::layers::Mode;
+use crate::model::layers::{Mode, linear};
 use crate::model::{FusionOutput, FusionRun, VideoTokens};
 use burn::module::AutodiffModule;
 use burn::tensor::{Int, Tensor, backend::Backend};
@@ -70,7 +70,7 @@ pub fn check_fusion<B: TrainBackend>(
     pruning(context, stem, case, fixture, &output, check);
     let hidden = output.hidden;
     fixture.check("last_hidden", Kind::Hidden, hidden.clone(), check);
-    fixture.check("itm_logits", Kind::Hidden, model.itm_head.forward(position_0(hidden.clone())), check);
+    fixture.check("itm_logits", Kind::Hidden, linear(&model.itm_head, position_0(hidden.clone())), check);
     if let Some(words) = model.text.words(hidden) {
         fixture.check("mlm_logits", Kind::Hidden, words, check);
     }

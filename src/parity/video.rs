@@ -9,6 +9,7 @@ use super::tolerance::Kind;
 use crate::Result;
 use crate::backend::{SvittBackend, TrainBackend};
 use crate::config::TokenOrder;
+use crate::model::layers::linear;
 use crate::model::{Svitt, Trace, VideoOutput, unit_rows};
 use burn::module::AutodiffModule;
 use burn::tensor::{Tensor, backend::Backend};
@@ -81,5 +82,5 @@ fn heads<B: SvittBackend>(model: &Svitt<B>, output: VideoOutput<B>, fixture: &Fi
     fixture.check("last_hidden", Kind::Hidden, hidden.clone(), check);
     fixture.check("pooler_output", Kind::Hidden, pooled.clone(), check);
     fixture.check("video_embeds", Kind::Hidden, model.video_norm.forward(hidden), check);
-    fixture.check("vision_feat", Kind::Probability, unit_rows(model.video_proj.forward(pooled)), check);
+    fixture.check("vision_feat", Kind::Probability, unit_rows(linear(&model.video_proj, pooled)), check);
 }

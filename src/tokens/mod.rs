@@ -3,6 +3,8 @@
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_rows;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod launch;
 mod map;
 mod order;

@@ -1,6 +1,7 @@
 //! Rows of tokens taken out of, and put back into, a sequence: what pruning does to activations and their gradients.
 //! On the CPU a row is one copy; Burn's `gather` computes an index per element.
 
+use crate::backend::cast;
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -13,17 +14,26 @@ use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorMetadata, TensorPrimitiv
 pub trait RowOps: Backend {
     /// The rows at `positions` `[batch, k]` of `x` `[batch, tokens, d]`: `[batch, k, d]`.
     fn take_rows(x: FloatTensor<Self>, positions: IntTensor<Self>) -> FloatTensor<Self> {
-        let (x, positions) = (float::<Self>(x), Tensor::<Self, 2, Int>::from_primitive(positions));
-        raw(x.clone().gather(1, element_index(positions, x.dims()[2])))
+        portable_take::<Self>(x, positions)
     }
 
     /// Zeros `[batch, tokens, d]` with `rows` `[batch, k, d]` at `positions` `[batch, k]`, which differ within a sample.
     fn put_rows(rows: FloatTensor<Self>, positions: IntTensor<Self>, tokens: usize) -> FloatTensor<Self> {
-        let (rows, positions) = (float::<Self>(rows), Tensor::<Self, 2, Int>::from_primitive(positions));
-        let [batch, _, d] = rows.dims();
-        let zeros = Tensor::zeros([batch, tokens, d], &rows.device());
-        raw(zeros.scatter(1, element_index(positions, d), rows, IndexingUpdateOp::Add))
+        portable_put::<Self>(rows, positions, tokens)
     }
+}
+
+pub(super) fn portable_take<B: Backend>(x: FloatTensor<B>, positions: IntTensor<B>) -> FloatTensor<B> {
+    let (x, positions) = (float::<B>(x), Tensor::<B, 2, Int>::from_primitive(positions));
+    raw(x.clone().gather(1, element_index(positions, x.dims()[2])))
+}
+
+/// Zeros are f32 unless told otherwise, whatever is put among them.
+pub(super) fn portable_put<B: Backend>(rows: FloatTensor<B>, positions: IntTensor<B>, tokens: usize) -> FloatTensor<B> {
+    let (rows, positions) = (float::<B>(rows), Tensor::<B, 2, Int>::from_primitive(positions));
+    let [batch, _, d] = rows.dims();
+    let zeros = cast(Tensor::zeros([batch, tokens, d], &rows.device()), rows.dtype());
+    raw(zeros.scatter(1, element_index(positions, d), rows, IndexingUpdateOp::Add))
 }
 
 /// The rows at `positions` `[batch, k]`, all different within a sample, of `x` `[batch, tokens, d]`: `[batch, k, d]`.
@@ -68,16 +78,6 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
             OpsKind::UnTracked(prep) => prep.finish(rows),
         }
     }
-}
-
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl<R, F, I, BT> RowOps for burn_cubecl::CubeBackend<R, F, I, BT>
-where
-    R: burn_cubecl::CubeRuntime,
-    F: burn_cubecl::FloatElement,
-    I: burn_cubecl::IntElement,
-    BT: burn_cubecl::element::BoolElement,
-{
 }
 
 #[cfg(any(feature = "ndarray", feature = "flex"))]
@@ -134,7 +134,8 @@ mod cpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, assert_gradient, noise, on_cpu_backends};
+    use crate::testing::{assert_close, assert_gradient, host, noise, on_every_backend};
+    use burn::tensor::DType;
 
     fn positions<B: Backend>() -> Tensor<B, 2, Int> {
         Tensor::from_data([[0, 2, 3], [0, 1, 4]], &Default::default())
@@ -157,5 +158,28 @@ mod tests {
         });
     }
 
-    on_cpu_backends!(rows_are_those_of_gather, gradients_go_to_the_kept_rows);
+    /// The gradient of a bf16 sequence is bf16: beside one of f32, kernels would read its bits for another type's.
+    fn sixteen_bits_stay_sixteen<B: RowOps>() {
+        let x = noise::<B, 3>(3, [2, 5, 4]).cast(DType::BF16);
+        let rows = take_rows(x.clone(), positions());
+        let put = float::<B>(B::put_rows(raw(rows.clone()), positions::<B>().into_primitive(), 5));
+        assert_eq!((rows.dtype(), put.dtype()), (DType::BF16, DType::BF16));
+        let (x, kept) = (host(x), [0, 2, 3, 5, 6, 9]);
+        let expected = (0..40).map(|at| if kept.contains(&(at / 4)) { x[at] } else { 0.0 });
+        assert_eq!(host(put), expected.collect::<Vec<_>>());
+    }
+
+    on_every_backend!(rows_are_those_of_gather, gradients_go_to_the_kept_rows);
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn sixteen_bits_stay_sixteen_on_flex() {
+        sixteen_bits_stay_sixteen::<burn_flex::Flex>();
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn sixteen_bits_stay_sixteen_on_cuda() {
+        sixteen_bits_stay_sixteen::<burn_cuda::Cuda>();
+    }
 }

@@ -1,9 +1,10 @@
 //! What bf16 changes in training: tested on flex, whose bf16 products are f32 products rounded afterwards, as those of
-//! tensor cores are.
+//! tensor cores are, and on CUDA in builds that have it.
 
 use super::expand::trainable;
 use super::parallel::{flatten, present};
 use super::{AdamW, AdamWSettings, Recipe, StepInput, StepKey, snapshot};
+use crate::backend::SvittBackend;
 use crate::config::{Compat, Precision};
 use crate::data::HostBatch;
 use crate::loss::MaskRules;
@@ -13,28 +14,27 @@ use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use burn::optim::Optimizer;
 use burn::tensor::{DType, Tensor};
-use burn_flex::Flex;
 use burn_train::{TrainOutput, TrainStep};
 use std::sync::Arc;
 
-type B = Autodiff<Flex>;
-
 const STEPS: usize = 200;
 
-/// Sparse edges and nodes, stochastic depth and dropout: everything that computes in bf16 takes part.
-fn model(precision: Precision) -> Svitt<B> {
+/// Sparse edges and nodes, stochastic depth and dropout: everything that computes in bf16 takes part. The video heads
+/// are 16 wide, which tensor cores can take.
+fn model<I: SvittBackend>(precision: Precision) -> Svitt<Autodiff<I>> {
     let mut config = small_sparse_config(Compat::Corrected);
+    (config.video.hidden, config.video.heads, config.video.ffn) = (32, 2, 44);
     (config.video.drop_path, config.text.dropout) = (0.1, 0.1);
-    let fresh = Svitt::<Flex>::new(&config, 1, &Default::default()).unwrap();
+    let fresh = Svitt::<I>::new(&config, 1, &Default::default()).unwrap();
     trainable(Svitt::from_inner(shaken(fresh, 2).with_precision(precision)))
 }
 
 /// Batch `step` of four that return again and again.
-fn input(step: usize) -> StepInput<B> {
+fn input<I: SvittBackend>(step: usize) -> StepInput<Autodiff<I>> {
     let (pairs, tokens, part) = (6, 7, step % 4);
     let word = |i: usize| 3 + ((i * (part + 3) + 5 * part) % 37) as i64;
     let host = HostBatch {
-        video: host(noise::<Flex, 5>(part as u64, [pairs, 3, 3, 12, 12])),
+        video: host(noise::<I, 5>(part as u64, [pairs, 3, 3, 12, 12])),
         video_shape: [pairs, 3, 3, 12, 12],
         token_ids: (0..pairs * tokens).map(|i| if i % tokens == 0 { 1 } else { word(i) }).collect(),
         token_mask: vec![1.0; pairs * tokens],
@@ -48,17 +48,17 @@ fn input(step: usize) -> StepInput<B> {
     StepInput { batch: host.upload(&Default::default()), key, recipe, peers: None }
 }
 
-fn step(model: &Svitt<B>, number: usize) -> TrainOutput<super::StepOutput<Flex>> {
+fn step<I: SvittBackend>(model: &Svitt<Autodiff<I>>, number: usize) -> TrainOutput<super::StepOutput<I>> {
     let input = input(number);
     crate::model::reseed_dropout(input.key.seed("backend"));
     TrainStep::step(model, input)
 }
 
 /// The total loss of every step.
-fn curve(precision: Precision) -> (Vec<f64>, Svitt<B>) {
-    let mut model = model(precision);
+fn curve<I: SvittBackend>(precision: Precision) -> (Vec<f64>, Svitt<Autodiff<I>>) {
+    let mut model = model::<I>(precision);
     let mut optimizer =
-        AdamW::<B>::new(AdamWSettings { max_norm: Some(1.0), ..Default::default() }, &Default::default());
+        AdamW::<Autodiff<I>>::new(AdamWSettings { max_norm: Some(1.0), ..Default::default() }, &Default::default());
     let mut losses = Vec::new();
     for number in 0..STEPS {
         let output = step(&model, number);
@@ -78,9 +78,8 @@ fn mean(values: &[f64]) -> f64 {
 /// average (2.0 % when this was written), and the means of their last 20 steps by less than 5 % (2.1 %, bf16 lower).
 /// Most of it is not rounding itself: negatives and kept tokens are chosen by comparison, and where two scores are close
 /// a rounding chooses otherwise.
-#[test]
-fn two_hundred_steps_of_bf16_track_f32() {
-    let ((wide, _), (narrow, model)) = (curve(Precision::F32), curve(Precision::Bf16));
+fn two_hundred_steps_of_bf16_track_f32<I: SvittBackend>() {
+    let ((wide, _), (narrow, model)) = (curve::<I>(Precision::F32), curve::<I>(Precision::Bf16));
     let apart: Vec<f64> = wide.iter().zip(&narrow).map(|(a, b)| (a - b).abs() / a).collect();
     let (begin, end) = (mean(&wide[..20]), [mean(&wide[STEPS - 20..]), mean(&narrow[STEPS - 20..])]);
     println!("from {begin:.3} to {end:.3?}; apart by {:.4} on average", mean(&apart));
@@ -93,21 +92,50 @@ fn two_hundred_steps_of_bf16_track_f32() {
     }
 }
 
-#[test]
-fn gradients_are_f32_and_point_where_those_of_f32_do() {
-    let gradient = |precision| -> Vec<Tensor<Flex, 1>> {
-        let model = trainable(Svitt::from_inner(at_published_temperature(model(precision).valid())));
+fn gradients_are_f32_and_point_where_those_of_f32_do<I: SvittBackend>() {
+    let gradient = |precision| -> Vec<Tensor<I, 1>> {
+        let model = trainable(Svitt::from_inner(at_published_temperature(model::<I>(precision).valid())));
         let grads = step(&model, 0).grads;
-        let wanted = present::<B, _>(&model, &grads);
+        let wanted = present::<Autodiff<I>, _>(&model, &grads);
         assert!(wanted.iter().all(|wanted| *wanted), "every weight has a gradient");
-        flatten::<B, _>(&model, grads, &wanted)
+        flatten::<Autodiff<I>, _>(&model, grads, &wanted)
     };
     let (wide, narrow) = (gradient(Precision::F32), gradient(Precision::Bf16));
     assert!(narrow.iter().all(|gradient| gradient.dtype() == DType::F32));
-    let flat = |vectors: Vec<Tensor<Flex, 1>>| vectors.into_iter().flat_map(host).collect::<Vec<f32>>();
+    let flat = |vectors: Vec<Tensor<I, 1>>| vectors.into_iter().flat_map(host).collect::<Vec<f32>>();
     let (wide, narrow) = (flat(wide), flat(narrow));
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let cosine = dot(&wide, &narrow) / (dot(&wide, &wide) * dot(&narrow, &narrow)).sqrt();
     println!("cosine {cosine:.5}");
     assert!(cosine > 0.998, "{cosine}");
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use burn_flex::Flex;
+
+    #[test]
+    fn two_hundred_steps_of_bf16_track_f32() {
+        super::two_hundred_steps_of_bf16_track_f32::<Flex>();
+    }
+
+    #[test]
+    fn gradients_are_f32_and_point_where_those_of_f32_do() {
+        super::gradients_are_f32_and_point_where_those_of_f32_do::<Flex>();
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use burn_cuda::Cuda;
+
+    #[test]
+    fn two_hundred_steps_of_bf16_track_f32() {
+        super::two_hundred_steps_of_bf16_track_f32::<Cuda>();
+    }
+
+    #[test]
+    fn gradients_are_f32_and_point_where_those_of_f32_do() {
+        super::gradients_are_f32_and_point_where_those_of_f32_do::<Cuda>();
+    }
 }

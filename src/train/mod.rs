@@ -11,10 +11,12 @@ mod fits;
 mod flag;
 mod frame_mean;
 mod gallery;
+#[cfg(all(test, any(feature = "wgpu", feature = "cuda"), feature = "ndarray"))]
+mod gpu_tests;
 mod input;
 mod journal;
 mod learner;
-#[cfg(all(test, feature = "flex"))]
+#[cfg(all(test, any(feature = "flex", feature = "cuda")))]
 mod mixed_precision;
 mod optimizer;
 mod out;
@@ -31,8 +33,6 @@ mod step;
 #[cfg(test)]
 mod toy;
 mod validate;
-#[cfg(all(test, feature = "wgpu", feature = "ndarray"))]
-mod wgpu_tests;
 
 pub use accumulate::Accumulator;
 pub use alone::{steps_for, train_alone, training_flops};

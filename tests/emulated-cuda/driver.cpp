@@ -1,18 +1,22 @@
-// NVIDIA's driver and NVRTC as far as CubeCL calls them, on the CPU: memory is the host's, a kernel's source is compiled
+// NVIDIA's driver, NVRTC and NCCL as far as CubeCL calls them, on the CPU: memory is the host's, a kernel's source is compiled
 // with the host's C++ compiler against device.h, and a launch runs it. Everything is done by the time a call returns.
 //
 // Fresh memory is filled with NaN, so that a kernel that reads what nobody wrote shows. EMULATED_CUDA is the folder of
-// device.h and the compiled kernels; EMULATED_CUDA_ARCH the compute capability to report (80).
+// device.h and the compiled kernels; EMULATED_CUDA_ARCH the compute capability to report (80), EMULATED_CUDA_DEVICES how
+// many devices (1).
 
+#include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
+#include <map>
 #include <mutex>
 #include <string>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <vector>
 
 using Launch = void (*)(void** params, const unsigned* grid, const unsigned* block, size_t shared);
 
@@ -221,5 +225,65 @@ int nvrtcGetPTX(Program* program, char* ptx) { strcpy(ptx, program->library.c_st
 int nvrtcGetProgramLogSize(Program* program, size_t* size) { *size = program->log.size() + 1; return SUCCESS; }
 int nvrtcGetProgramLog(Program* program, char* log) { strcpy(log, program->log.c_str()); return SUCCESS; }
 int nvrtcDestroyProgram(Program** program) { delete *program; *program = nullptr; return SUCCESS; }
+
+// NCCL. Devices of a communicator meet in every call.
+
+struct UniqueId { char bytes[128]; };
+
+struct Group {
+    std::mutex lock;
+    std::condition_variable changed;
+    std::vector<const float*> parts;
+    int arrived = 0, round = 0;
+
+    void meet() {
+        std::unique_lock<std::mutex> guard(lock);
+        const int mine = round;
+        if (++arrived == int(parts.size())) {
+            arrived = 0;
+            round++;
+            changed.notify_all();
+        }
+        changed.wait(guard, [&] { return round != mine; });
+    }
+};
+
+struct Communicator {
+    Group* group;
+    int rank;
+};
+
+const char* ncclGetErrorString(int) { return "an error of the emulated NCCL"; }
+int ncclGetUniqueId(UniqueId* id) {
+    static int count = 0;
+    snprintf(id->bytes, sizeof id->bytes, "communicator %d", count++);
+    return SUCCESS;
+}
+int ncclCommInitRank(Communicator** communicator, int ranks, UniqueId id, int rank) {
+    static std::mutex lock;
+    static std::map<std::string, Group*> groups;
+    std::lock_guard<std::mutex> guard(lock);
+    Group*& group = groups[id.bytes];
+    if (!group) group = new Group;
+    group->parts.resize(ranks);
+    *communicator = new Communicator{group, rank};
+    return SUCCESS;
+}
+int ncclCommDestroy(Communicator* communicator) { delete communicator; return SUCCESS; }
+int ncclAllReduce(const void* from, void* to, size_t count, int type, int op, Communicator* own, void*) {
+    const int F32 = 7, SUM = 0, MEAN = 4;
+    if (type != F32 || (op != SUM && op != MEAN)) return 4;
+    Group& group = *own->group;
+    group.parts[own->rank] = static_cast<const float*>(from);
+    group.meet();
+    std::vector<float> sums(count);
+    for (const float* part : group.parts)
+        for (size_t i = 0; i < count; i++) sums[i] += part[i];
+    if (op == MEAN)
+        for (float& sum : sums) sum /= group.parts.size();
+    group.meet();
+    memcpy(to, sums.data(), count * sizeof(float));
+    return SUCCESS;
+}
 
 }  // extern "C"

@@ -141,11 +141,22 @@ pub fn score_tile<F: Float, N: Size>(
         let first = plane * comptime!(tiles.operand(ROWS)) + column;
         let a = rows_of::<F, N>(left, first, stride, MatrixIdent::A, MatrixLayout::RowMajor);
         let b = rows_of::<F, N>(right, column.runtime(), stride, MatrixIdent::B, MatrixLayout::ColMajor);
-        let b_right =
-            rows_of::<F, N>(right, comptime!(column + tiles.operand(SIDE)).runtime(), stride, MatrixIdent::B, MatrixLayout::ColMajor);
+        let b_right = rows_of::<F, N>(
+            right,
+            comptime!(column + tiles.operand(SIDE)).runtime(),
+            stride,
+            MatrixIdent::B,
+            MatrixLayout::ColMajor,
+        );
         cmma::execute(&a, &b, &upper, &upper);
         cmma::execute(&a, &b_right, &upper_right, &upper_right);
-        let a = rows_of::<F, N>(left, first + comptime!(tiles.operand(SIDE)), stride, MatrixIdent::A, MatrixLayout::RowMajor);
+        let a = rows_of::<F, N>(
+            left,
+            first + comptime!(tiles.operand(SIDE)),
+            stride,
+            MatrixIdent::A,
+            MatrixLayout::RowMajor,
+        );
         cmma::execute(&a, &b, &lower, &lower);
         cmma::execute(&a, &b_right, &lower_right, &lower_right);
     }

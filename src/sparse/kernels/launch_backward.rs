@@ -100,10 +100,8 @@ impl<R: CubeRuntime> Call<'_, R> {
     /// Writes the patch keys' part of `d_qkv`, or the patch values'.
     fn key_gradients(&self, grad: &CubeTensor<R>, rows: &CubeTensor<R>, d_qkv: &CubeTensor<R>, of_values: bool) {
         let graph = &self.plan.graph;
-        let transposed = upload(
-            &self.qkv,
-            &self.transposed(if of_values { graph.value_blocks() } else { graph.key_blocks() }),
-        );
+        let transposed =
+            upload(&self.qkv, &self.transposed(if of_values { graph.value_blocks() } else { graph.key_blocks() }));
         // SAFETY: as in `forward`.
         unsafe {
             cube_backward::key_gradients::launch_unchecked::<R>(

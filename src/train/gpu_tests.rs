@@ -1,15 +1,14 @@
-//! Training on a wgpu device: the losses of the reference backend, and nothing read back between log lines.
+//! Training on GPU backends: the losses of the reference backend, and nothing read back between log lines.
 
 use super::{FirstWeights, RunOptions, Source, StopSignal, pretrain};
 use crate::backend::TrainBackend;
 use crate::config::{Compat, Precision, Preset};
 use crate::loss::MaskRules;
 use crate::model::{Objective, Pairs, PretrainDraws, Svitt};
-use crate::testing::{alone, host, noise, shaken, small_sparse_config};
+use crate::testing::{host, noise, shaken, small_sparse_config};
 use burn::backend::Autodiff;
 use burn::tensor::{Int, Tensor};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Two stages, the second sparse in edges and nodes and accumulating; dropout is off in the tiny model, whose size
 /// keeps a step under a second on software Vulkan.
@@ -107,9 +106,10 @@ fn model<B: TrainBackend>() -> Vec<Vec<f32>> {
     ]
 }
 
-#[test]
-fn a_model_is_that_of_the_reference() {
-    let (found, expected) = (model::<Autodiff<burn_wgpu::Wgpu>>(), model::<Autodiff<burn_ndarray::NdArray>>());
+type Reference = Autodiff<burn_ndarray::NdArray>;
+
+fn a_model_is_that_of_the_reference<B: TrainBackend>() {
+    let (found, expected) = (model::<B>(), model::<Reference>());
     for (which, (found, expected)) in found.iter().zip(&expected).enumerate() {
         let scale = expected.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
         let worst = found.iter().zip(expected).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
@@ -118,10 +118,8 @@ fn a_model_is_that_of_the_reference() {
 }
 
 /// Both stages; the difference after 10 steps is rounding, which training amplifies.
-#[test]
-fn a_short_run_is_that_of_the_reference() {
-    let expected = train::<Autodiff<burn_ndarray::NdArray>>(10);
-    let found = train::<Autodiff<burn_wgpu::Wgpu>>(10);
+fn a_short_run_is_that_of_the_reference<B: TrainBackend>() {
+    let (found, expected) = (train::<B>(10), train::<Reference>(10));
     assert_eq!(found.len(), expected.len());
     assert!(found.len() >= 4, "steps 1 and 6 of the first stage, 1 and 4 of the second");
     for (line, (found, expected)) in found.iter().zip(&expected).enumerate() {
@@ -131,42 +129,20 @@ fn a_short_run_is_that_of_the_reference() {
     }
 }
 
-/// Buffers mapped for reading: wgpu announces each to the log.
-static READS: AtomicUsize = AtomicUsize::new(0);
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
-struct CountReads;
+#[cfg(feature = "cuda")]
+mod cuda {
+    type B = burn::backend::Autodiff<burn_cuda::Cuda>;
 
-impl log::Log for CountReads {
-    fn enabled(&self, metadata: &log::Metadata) -> bool {
-        metadata.target().starts_with("wgpu_core::device::global")
+    #[test]
+    fn a_model_is_that_of_the_reference() {
+        super::a_model_is_that_of_the_reference::<B>();
     }
 
-    fn log(&self, record: &log::Record) {
-        if self.enabled(record.metadata()) && record.args().to_string().starts_with("Buffer::map_async") {
-            READS.fetch_add(1, Ordering::SeqCst);
-        }
+    #[test]
+    fn a_short_run_is_that_of_the_reference() {
+        super::a_short_run_is_that_of_the_reference::<B>();
     }
-
-    fn flush(&self) {}
-}
-
-/// Lines are logged at every tenth step of a stage and where a run stops. Runs that stop after 12 and after 19 of the 40
-/// steps of the second stage therefore read the same: losses, weights and moments at the end, and nothing in the seven
-/// more steps.
-#[test]
-fn nothing_is_read_back_between_log_lines() {
-    // other tests of this process read as they like
-    if !alone("train::wgpu_tests::nothing_is_read_back_between_log_lines") {
-        return;
-    }
-    log::set_logger(&CountReads).unwrap();
-    log::set_max_level(log::LevelFilter::Trace);
-    let reads = |steps: usize| {
-        let before = READS.load(Ordering::SeqCst);
-        train::<Autodiff<burn_wgpu::Wgpu>>(6 + steps);
-        READS.load(Ordering::SeqCst) - before
-    };
-    let (few, many) = (reads(12), reads(19));
-    assert!(few > 10, "nothing was counted");
-    assert_eq!(few, many, "seven more steps read back");
 }
