@@ -37,8 +37,8 @@ max_norm = 1.0
 "#
 );
 
-/// Trains `steps` steps and returns the losses of every log line.
-fn train<B: TrainBackend>(steps: usize) -> Vec<[f64; 3]> {
+/// Trains `steps` steps on `devices` and returns the losses of every log line.
+fn train_on<B: TrainBackend>(steps: usize, devices: &[B::Device]) -> Vec<[f64; 3]> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("test.toml");
     std::fs::write(&file, PRESET).unwrap();
@@ -60,13 +60,13 @@ fn train<B: TrainBackend>(steps: usize) -> Vec<[f64; 3]> {
         global_negatives: false,
         stop: StopSignal::default(),
     };
-    let device = B::Device::default();
     let choice = &options.preset.model;
-    pretrain::<B>(&options, std::slice::from_ref(&device), &|config| {
-        FirstWeights::default().model(config, choice, 7, &device)
-    })
-    .unwrap();
+    pretrain::<B>(&options, devices, &|config| FirstWeights::default().model(config, choice, 7, &devices[0])).unwrap();
     losses(&options.out.join("metrics.jsonl"))
+}
+
+fn train<B: TrainBackend>(steps: usize) -> Vec<[f64; 3]> {
+    train_on::<B>(steps, &[B::Device::default()])
 }
 
 fn losses(journal: &Path) -> Vec<[f64; 3]> {
@@ -119,10 +119,13 @@ fn a_model_is_that_of_the_reference<B: TrainBackend>() {
 
 /// Both stages; the difference after 10 steps is rounding, which training amplifies.
 fn a_short_run_is_that_of_the_reference<B: TrainBackend>() {
-    let (found, expected) = (train::<B>(10), train::<Reference>(10));
+    same_run(&train::<B>(10), &train::<Reference>(10));
+}
+
+fn same_run(found: &[[f64; 3]], expected: &[[f64; 3]]) {
     assert_eq!(found.len(), expected.len());
     assert!(found.len() >= 4, "steps 1 and 6 of the first stage, 1 and 4 of the second");
-    for (line, (found, expected)) in found.iter().zip(&expected).enumerate() {
+    for (line, (found, expected)) in found.iter().zip(expected).enumerate() {
         for (f, e) in found.iter().zip(expected) {
             assert!((f - e).abs() <= 2e-3 * e.abs().max(0.1), "line {line}: {found:?} is not {expected:?}");
         }
@@ -134,6 +137,9 @@ mod wgpu;
 
 #[cfg(feature = "cuda")]
 mod cuda {
+    use super::{Reference, same_run, train_on};
+    use crate::backend::{BackendKind, devices};
+
     type B = burn::backend::Autodiff<burn_cuda::Cuda>;
 
     #[test]
@@ -144,5 +150,16 @@ mod cuda {
     #[test]
     fn a_short_run_is_that_of_the_reference() {
         super::a_short_run_is_that_of_the_reference::<B>();
+    }
+
+    /// Gradients and losses are averaged by NCCL. Needs two devices, which the emulated driver has.
+    #[test]
+    fn two_devices_train_like_two_workers_of_the_reference() {
+        let Ok(devices) = devices::<B>(BackendKind::Cuda, &Default::default(), 2) else {
+            println!("one CUDA device: not tested");
+            return;
+        };
+        let expected = train_on::<Reference>(10, &[Default::default(), Default::default()]);
+        same_run(&train_on::<B>(10, &devices), &expected);
     }
 }

@@ -3,7 +3,7 @@
 //
 // Fresh memory is filled with NaN, so that a kernel that reads what nobody wrote shows. EMULATED_CUDA is the folder of
 // device.h and the compiled kernels; EMULATED_CUDA_ARCH the compute capability to report (80), EMULATED_CUDA_DEVICES how
-// many devices (1).
+// many devices (2).
 
 #include <condition_variable>
 #include <cstdint>
@@ -102,7 +102,7 @@ int cuInit(unsigned) { return SUCCESS; }
 int cuDriverGetVersion(int* version) { *version = 13000; return SUCCESS; }
 int cuDeviceGetCount(int* count) {
     const char* devices = getenv("EMULATED_CUDA_DEVICES");
-    *count = devices ? atoi(devices) : 1;
+    *count = devices ? atoi(devices) : 2;
     return SUCCESS;
 }
 int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return SUCCESS; }
