@@ -9,6 +9,11 @@ pub trait BufferLimit: Backend {
     fn largest_tensor(_device: &Self::Device) -> u64 {
         u64::MAX
     }
+
+    /// Bytes the allocator of `device` has taken from it; 0 where the host's allocator serves.
+    fn reserved_bytes(_device: &Self::Device) -> u64 {
+        0
+    }
 }
 
 #[cfg(feature = "ndarray")]
@@ -28,6 +33,10 @@ where
     fn largest_tensor(device: &Self::Device) -> u64 {
         R::client(device).properties().memory.max_page_size
     }
+
+    fn reserved_bytes(device: &Self::Device) -> u64 {
+        R::client(device).memory_usage().map_or(0, |usage| usage.bytes_reserved)
+    }
 }
 
 impl<B: BufferLimit, C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy> BufferLimit
@@ -35,6 +44,10 @@ impl<B: BufferLimit, C: burn::backend::autodiff::checkpoint::strategy::Checkpoin
 {
     fn largest_tensor(device: &Self::Device) -> u64 {
         B::largest_tensor(device)
+    }
+
+    fn reserved_bytes(device: &Self::Device) -> u64 {
+        B::reserved_bytes(device)
     }
 }
 

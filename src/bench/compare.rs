@@ -103,8 +103,9 @@ fn name(row: &Row) -> String {
 
 fn title(report: &Report) -> String {
     let machine = &report.machine;
-    let parts = [&report.backend, &machine.commit, &machine.date, &machine.cpu];
-    parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(", ")
+    let precision = if report.precision.is_f32() { "" } else { report.precision.name() };
+    let parts = [&report.backend, precision, &machine.commit, &machine.date, &machine.cpu];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -124,12 +125,21 @@ mod tests {
             clips_per_s: 1.0 / median_s,
             gflops: 1.0,
             share_of_peak: 0.5,
+            device_memory_mb: 0.0,
             peak_memory_mb: 1.0,
         }
     }
 
     fn report(rows: Vec<Row>) -> Report {
-        Report { backend: "flex".into(), gemm_peak_gflops: 200.0, threads: 2, machine: Default::default(), rows }
+        Report {
+            backend: "flex".into(),
+            gemm_peak_gflops: 200.0,
+            threads: 2,
+            precision: Default::default(),
+            machine: Default::default(),
+            parts: Vec::new(),
+            rows,
+        }
     }
 
     #[test]

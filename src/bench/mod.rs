@@ -4,14 +4,16 @@
 mod compare;
 mod gemm;
 mod machine;
+mod parts;
 mod workload;
 
 pub use compare::{Comparison, Pair, Verdict};
 pub use machine::Machine;
+pub use parts::Part;
 
 use crate::Result;
 use crate::backend::{BackendKind, Task, TrainBackend, dispatch};
-use crate::config::{Compat, ModelConfig};
+use crate::config::{Compat, ModelConfig, Precision};
 use crate::profile::{Convention, Profile, peak_memory_mb, published, reset_peak_memory};
 use serde::{Deserialize, Serialize};
 use workload::{Timed, prepare};
@@ -39,6 +41,10 @@ pub struct BenchOptions {
     pub keep: Vec<f64>,
     /// Which directions.
     pub directions: Vec<Direction>,
+    /// Whether the parts of a layer are timed alone, too.
+    pub parts: bool,
+    /// What is computed in.
+    pub precision: Precision,
     /// Clips at once.
     pub batch: usize,
     /// Timed repeats after one warm-up.
@@ -75,6 +81,10 @@ pub struct Row {
     /// Largest resident memory of the process during the row's repeats, MB: weights, batch and work, not what earlier
     /// rows freed (host memory: on a GPU not the card's; of both backends together where two take turns).
     pub peak_memory_mb: f64,
+    /// What the device's allocator holds after the row's repeats, MB, earlier rows of the run included: measure one row
+    /// per run to have its own. 0 on CPUs.
+    #[serde(default)]
+    pub device_memory_mb: f64,
 }
 
 /// Everything one run measured.
@@ -86,9 +96,15 @@ pub struct Report {
     pub gemm_peak_gflops: f64,
     /// Threads the CPU backends use.
     pub threads: usize,
+    /// What was computed in.
+    #[serde(default)]
+    pub precision: Precision,
     /// Where, when and of which commit.
     #[serde(default)]
     pub machine: Machine,
+    /// Parts of the first layer, where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
     /// One per frames × mode × direction.
     pub rows: Vec<Row>,
 }
@@ -100,6 +116,14 @@ pub struct Report {
 pub fn run(kind: BackendKind, options: &BenchOptions, mut seen: impl FnMut(&Row)) -> Result<Report> {
     let mut reports = measure(&[kind], options, |_, row| seen(row))?;
     Ok(reports.remove(0))
+}
+
+/// Measures the parts of the base encoder's first layer on `kind`, handing every finished one to `seen`.
+///
+/// # Errors
+/// The backend cannot be used, or does not compute in the precision.
+pub fn parts(kind: BackendKind, options: &BenchOptions, mut seen: impl FnMut(&Part)) -> Result<Vec<Part>> {
+    dispatch(kind, parts::Parts { kind, options, seen: &mut seen })?
 }
 
 /// Measures `options` on `first` and `second`, their repeats taking turns so that what else the machine does meets
@@ -124,7 +148,7 @@ fn measure(
     options: &BenchOptions,
     mut seen: impl FnMut(BackendKind, &Row),
 ) -> Result<Vec<Report>> {
-    let mut reports = kinds.iter().map(|&kind| empty_report(kind)).collect::<Result<Vec<_>>>()?;
+    let mut reports = kinds.iter().map(|&kind| empty_report(kind, options)).collect::<Result<Vec<_>>>()?;
     for &frames in &options.frames {
         for mode in &options.modes {
             for case in Case::all(frames, mode, options) {
@@ -139,7 +163,7 @@ fn measure(
     Ok(reports)
 }
 
-fn empty_report(kind: BackendKind) -> Result<Report> {
+fn empty_report(kind: BackendKind, options: &BenchOptions) -> Result<Report> {
     struct Peak;
     impl Task for Peak {
         type Output = f64;
@@ -153,7 +177,9 @@ fn empty_report(kind: BackendKind) -> Result<Report> {
         backend: kind.name().into(),
         gemm_peak_gflops: dispatch(kind, Peak)?,
         threads,
+        precision: options.precision,
         machine: Machine::here(),
+        parts: Vec::new(),
         rows: Vec::new(),
     })
 }
@@ -191,7 +217,7 @@ impl<'a> Case<'a> {
         (options.prepare)(self.direction);
         let mut work: Vec<Box<dyn Timed>> = kinds
             .iter()
-            .map(|&kind| prepare(kind, &self.config(), self.direction, options.batch))
+            .map(|&kind| prepare(kind, &self.config(), self.direction, options.batch, options.precision))
             .collect::<Result<_>>()?;
         for work in &mut work {
             work.run()?;
@@ -204,7 +230,11 @@ impl<'a> Case<'a> {
             }
         }
         let memory = peak_memory_mb();
-        seconds.into_iter().zip(peaks).map(|(seconds, &peak)| self.row(seconds, peak, memory)).collect()
+        let rows = seconds.into_iter().zip(peaks).zip(&work).map(|((seconds, &peak), work)| {
+            let device_memory_mb = work.device_bytes() as f64 / 1e6;
+            Ok(Row { device_memory_mb, ..self.row(seconds, peak, memory)? })
+        });
+        rows.collect()
     }
 
     fn row(&self, mut seconds: Vec<f64>, peak: f64, memory: f64) -> Result<Row> {
@@ -229,6 +259,7 @@ impl<'a> Case<'a> {
             gflops,
             share_of_peak: gflops / peak,
             peak_memory_mb: memory,
+            device_memory_mb: 0.0,
         })
     }
 }

@@ -2,9 +2,10 @@
 
 use super::Direction;
 use crate::Result;
-use crate::backend::{BackendKind, Task, TrainBackend, dispatch};
-use crate::config::ModelConfig;
+use crate::backend::{BackendKind, Task, TrainBackend, dispatch, precision};
+use crate::config::{ModelConfig, Precision};
 use crate::loss::MaskRules;
+use crate::model::init::Init;
 use crate::model::{Objective, Pairs, PretrainDraws, Svitt, VideoDraws, VideoEncoder};
 use crate::train::{AdamW, AdamWSettings};
 use burn::module::AutodiffModule;
@@ -19,6 +20,9 @@ const TEXT: usize = 32;
 pub(super) trait Timed {
     /// Does the work once and waits until the device is done.
     fn run(&mut self) -> Result<()>;
+
+    /// Bytes the device's allocator holds, most of it for this work; 0 on CPUs.
+    fn device_bytes(&self) -> u64;
 
     /// Seconds of one [`Self::run`].
     fn timed(&mut self) -> Result<f64> {
@@ -37,21 +41,25 @@ pub(super) fn prepare(
     config: &ModelConfig,
     direction: Direction,
     batch: usize,
+    precision: Precision,
 ) -> Result<Box<dyn Timed>> {
-    dispatch(kind, Prepare { config, direction, batch })?
+    dispatch(kind, Prepare { kind, config, direction, batch, precision })?
 }
 
 struct Prepare<'a> {
+    kind: BackendKind,
     config: &'a ModelConfig,
     direction: Direction,
     batch: usize,
+    precision: Precision,
 }
 
 impl Task for Prepare<'_> {
     type Output = Result<Box<dyn Timed>>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        Ok(Box::new(Workload::<B>::new(self.config, self.direction, self.batch, &device)?))
+        precision::<B>(self.kind, &device, Some(self.precision), Precision::F32)?;
+        Ok(Box::new(Workload::<B>::new(&self, &device)?))
     }
 }
 
@@ -77,17 +85,19 @@ struct Training<B: TrainBackend> {
 }
 
 impl<B: TrainBackend> Workload<B> {
-    fn new(config: &ModelConfig, direction: Direction, batch: usize, device: &B::Device) -> Result<Self> {
+    fn new(of: &Prepare, device: &B::Device) -> Result<Self> {
+        let Prepare { config, direction, batch, precision, .. } = *of;
         let size = config.video.image_size;
         let shape = [batch, config.video.frames, 3, size, size];
         let video = Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), device);
-        let encoder =
-            || VideoEncoder::<B>::new(&config.video, config.compat, &mut crate::model::init::Init::new(0, device));
+        let encoder = || {
+            VideoEncoder::<B>::new(&config.video, config.compat, &mut Init::new(0, device)).with_precision(precision)
+        };
         let kind = match direction {
             Direction::Forward => Kind::Forward(Box::new(encoder().valid())),
             Direction::ForwardBackward => Kind::ForwardBackward(Box::new(encoder())),
             Direction::Train => Kind::Train(Box::new(Training {
-                model: Some(Svitt::new(config, 0, device)?),
+                model: Some(Svitt::new(config, 0, device)?.with_precision(precision)),
                 optimizer: AdamW::new(AdamWSettings::default(), device),
                 ids: (0..batch * TEXT).map(|i| 1000 + (i as i64 * 7919) % 20_000).collect(),
                 vocab: config.text.vocab_size,
@@ -98,6 +108,10 @@ impl<B: TrainBackend> Workload<B> {
 }
 
 impl<B: TrainBackend> Timed for Workload<B> {
+    fn device_bytes(&self) -> u64 {
+        B::reserved_bytes(&self.device)
+    }
+
     fn run(&mut self) -> Result<()> {
         self.step += 1;
         let draws = VideoDraws::evaluation(self.step);

@@ -77,7 +77,8 @@ impl<B: SvittBackend> Svitt<B> {
     /// The same weights, computed with in `precision` from here on. The backend must support it
     /// (see [`crate::backend::precision`]).
     pub fn with_precision(mut self, precision: Precision) -> Self {
-        (self.video.precision, self.text.precision) = (precision, precision);
+        self.video = self.video.with_precision(precision);
+        self.text.precision = precision;
         self
     }
 

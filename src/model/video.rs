@@ -82,6 +82,12 @@ impl<B: Backend> VideoEncoder<B> {
         Self { embeddings, layers, pool_norm, config: config.clone(), compat, precision: Precision::F32 }
     }
 
+    /// The same weights, computed with in `precision` from here on. The backend must support it
+    /// (see [`crate::backend::precision`]).
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
     /// Sizes, sparsity and order.
     pub fn config(&self) -> &VideoConfig {
         &self.config

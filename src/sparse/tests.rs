@@ -169,6 +169,7 @@ fn mirrored_windows_agree<B: super::SparseOps>() {
 }
 
 /// [`cases`] whose heads tensor cores can take, and the shape of the base model's blocks: 56 tokens, heads of 64.
+#[cfg(feature = "cuda")]
 fn wide_cases() -> Vec<Case> {
     let mut cases = cases();
     for (case, head_dim) in cases.iter_mut().zip([16, 32, 48, 64].into_iter().cycle()) {

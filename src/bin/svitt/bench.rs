@@ -3,7 +3,7 @@
 use crate::{allocator, output};
 use std::path::{Path, PathBuf};
 use svitt::backend::BackendKind;
-use svitt::bench::{BenchOptions, Comparison, Direction, Report, Row, Verdict};
+use svitt::bench::{BenchOptions, Comparison, Direction, Part, Report, Row, Verdict};
 use svitt::config::check_keep_rate;
 use svitt::{Error, Result};
 
@@ -28,7 +28,13 @@ pub struct Args {
     /// Time whole training steps, too: three losses, backward and AdamW
     #[arg(long)]
     train: bool,
-    /// Time only what --backward and --train ask for, not the forward
+    /// Time the parts of a layer alone, too: products, attention, branches, selection
+    #[arg(long, conflicts_with = "against")]
+    parts: bool,
+    /// f32 or bf16; weights and optimizer are f32 in either case
+    #[arg(long, value_name = "NAME", default_value = "f32")]
+    precision: String,
+    /// Time only what --backward, --train and --parts ask for, not the forward
     #[arg(long)]
     no_forward: bool,
     /// Clips at once
@@ -71,6 +77,8 @@ pub fn run(args: Args) -> Result<()> {
         modes: args.modes,
         keep: args.keep,
         directions,
+        parts: args.parts,
+        precision: args.precision.parse()?,
         batch: args.batch,
         repeats: args.repeats,
         prepare,
@@ -83,9 +91,14 @@ pub fn run(args: Args) -> Result<()> {
         })?;
         return show(&Comparison::new(&first, &second), args.json.as_deref());
     }
-    let report = svitt::bench::run(kind, &options, |row| {
+    let mut report = svitt::bench::run(kind, &options, |row| {
         let _ = output::print(&line(row));
     })?;
+    if options.parts {
+        report.parts = svitt::bench::parts(kind, &options, |part| {
+            let _ = output::print(&part_line(part));
+        })?;
+    }
     output::print(&format!("\n{}", table(&report)))?;
     output::write_json(args.json.as_deref(), &report)
 }
@@ -105,8 +118,8 @@ fn check(args: &Args) -> Result<()> {
         () if args.frames.contains(&0) => {
             setting("--frames", "a clip of 0 frames shows nothing".into(), "use 1 or more")
         }
-        () if args.no_forward && !args.backward && !args.train => {
-            setting("--no-forward", "nothing is left to be timed".into(), "add --backward or --train")
+        () if args.no_forward && !args.backward && !args.train && !args.parts => {
+            setting("--no-forward", "nothing is left to be timed".into(), "add --backward, --train or --parts")
         }
         () if args.batch == 0 => setting("--batch", "a batch of 0 clips takes no time".into(), "use 1 or more"),
         () => args.keep.iter().try_for_each(|&rate| check_keep_rate("--keep", rate)),
@@ -135,7 +148,14 @@ fn line(row: &Row) -> String {
     )
 }
 
-const HEAD: [&str; 8] = ["mode", "T", "direction", "median s", "clips/s", "GFLOP/s", "of peak", "peak MB"];
+fn part_line(part: &Part) -> String {
+    let Part { name, frames, backward, median_ms, min_ms, max_ms, gflops, .. } = part;
+    let direction = if *backward { ", forward + backward" } else { "" };
+    let rate = if *gflops > 0.0 { format!(", {gflops:.0} GFLOP/s") } else { String::new() };
+    format!("{name}, {frames}{direction}: {median_ms:.2} ms ({min_ms:.2} to {max_ms:.2}){rate}\n")
+}
+
+const HEAD: [&str; 9] = ["mode", "T", "direction", "median s", "clips/s", "GFLOP/s", "of peak", "peak MB", "device MB"];
 
 fn cells(row: &Row) -> Vec<String> {
     // The true convention counts the video encoder alone; a training step has no number.
@@ -149,6 +169,7 @@ fn cells(row: &Row) -> Vec<String> {
         known(format!("{:.0}", row.gflops)),
         known(format!("{:.0} %", 100.0 * row.share_of_peak)),
         format!("{:.0}", row.peak_memory_mb),
+        if row.device_memory_mb > 0.0 { format!("{:.0}", row.device_memory_mb) } else { "-".to_owned() },
     ]
 }
 
