@@ -84,6 +84,11 @@ fn sentence(backend: &str, text: &str) -> Error {
         let remedy = "use a smaller batch (`--batch`, or `batch` in the preset), fewer frames, or a smaller model";
         return Error::backend(backend, format!("its memory is exhausted: {said}"), remedy);
     }
+    if contains(text, &["cuda installation not found", "cuda_runtime.h"]) {
+        let problem = "the headers CUDA kernels are compiled with were not found";
+        let remedy = "install the CUDA toolkit, or set CUDA_PATH to a folder whose include/ has cuda_runtime.h";
+        return Error::backend(backend, problem, format!("{remedy}, {other}"));
+    }
     if contains(text, &["nvrtc"]) {
         let problem = "NVRTC, the compiler of CUDA kernels, was not found";
         return Error::backend(backend, problem, format!("install the CUDA toolkit's libnvrtc (12 or 13), {other}"));
@@ -113,6 +118,8 @@ mod tests {
         assert!(driver.contains("no NVIDIA driver") && driver.contains("--backend flex"), "{driver}");
         let compiler = of("Unable to dynamically load the \"nvrtc\" shared library");
         assert!(compiler.contains("NVRTC") && !compiler.contains("no NVIDIA driver"), "{compiler}");
+        let headers = of("CUDA installation not found. Please ensure that CUDA is installed");
+        assert!(headers.contains("CUDA_PATH") && headers.contains("--backend flex"), "{headers}");
         assert!(of("No possible adapter available for backend").contains("no usable GPU"));
         assert!(of("index out of bounds").contains("please report"));
     }

@@ -72,6 +72,16 @@ where
     }
 }
 
+/// Whether the device takes calls on `qkv` `[batch, S, 3C]` with `heads` heads to its tensor cores.
+#[cfg(all(test, feature = "cuda"))]
+pub(in crate::sparse) fn on_tensor_cores<R: CubeRuntime>(
+    qkv: &burn_cubecl::tensor::CubeTensor<R>,
+    heads: usize,
+) -> bool {
+    let [_, _, width] = qkv.shape().dims();
+    super::launch_tiles::tiles(qkv, width / 3 / heads, 64).is_some()
+}
+
 /// The kernels' backward, with the table's gradient by atomics or by histograms.
 pub(in crate::sparse) fn backward<R, F, I, BT>(
     saved: SavedAttention<CubeBackend<R, F, I, BT>>,

@@ -70,7 +70,7 @@ impl<R: CubeRuntime> Call<'_, R> {
             self.query_gradients_by_tiles(grad, rows, d_qkv, &d_table, atomics, tiles);
             return d_table;
         }
-        // SAFETY: as in `forward`.
+        // SAFETY: as in `patch_rows`.
         unsafe {
             cube_backward::query_gradients::launch_unchecked::<R>(
                 &self.qkv.client,
@@ -102,7 +102,7 @@ impl<R: CubeRuntime> Call<'_, R> {
         let graph = &self.plan.graph;
         let transposed =
             upload(&self.qkv, &self.transposed(if of_values { graph.value_blocks() } else { graph.key_blocks() }));
-        // SAFETY: as in `forward`.
+        // SAFETY: as in `patch_rows`.
         unsafe {
             cube_backward::key_gradients::launch_unchecked::<R>(
                 &self.qkv.client,
@@ -173,7 +173,7 @@ impl<R: CubeRuntime> Call<'_, R> {
         let bins = (free / size_of::<f32>()).min(self.rows()).max(self.units);
         let chunks = (self.runs() * self.batch).min(CHUNKS);
         let partial = empty(&self.qkv, [chunks, self.plan.heads, self.rows()], DType::F32);
-        // SAFETY: as in `forward`; bins past the last row are not written.
+        // SAFETY: as in `patch_rows`; bins past the last row are not written.
         unsafe {
             cube_table::table_histogram::launch_unchecked::<R>(
                 &self.qkv.client,

@@ -54,7 +54,7 @@ fn bytes(tiles: Tiles) -> usize {
 impl<R: CubeRuntime> Call<'_, R> {
     /// Writes the patch rows of `out` and of the log-sum-exp.
     pub(super) fn patch_rows_by_tiles(&self, out: &CubeTensor<R>, lse: &CubeTensor<R>, tiles: Tiles) {
-        // SAFETY: as in `forward`; rows of tiles past a block's end are 0.
+        // SAFETY: as in `patch_rows`; rows of tiles past a block's end are 0.
         unsafe {
             cube_tiles_forward::patch_rows_by_tiles::launch_unchecked::<R>(
                 &self.qkv.client,
