@@ -1,5 +1,6 @@
 //! The backward kernels of the patch rows. Probabilities are recomputed from the log-sum-exp; every gradient has one
 //! writer, so nothing but the bias table is ever added to from two cubes.
+#![allow(clippy::collapsible_else_if, clippy::collapsible_if, reason = "the kernel language takes it written out")]
 
 use super::cube_common::*;
 use cubecl::prelude::*;

@@ -2,6 +2,7 @@
 //!
 //! A unit owns a row (a query, or a key) and keeps it in registers; a cube's units read the rows of the other side
 //! together from shared memory. No plane operations: software Vulkan has none. Sums are f32 whatever `F` is stored.
+#![allow(clippy::manual_div_ceil, reason = "the kernel language takes it written out")]
 
 use cubecl::prelude::*;
 

@@ -1,5 +1,6 @@
 //! The gradient of the bias table on devices without f32 atomics: histograms in shared memory whose bins have one
 //! writer each. Deterministic, unlike atomics.
+#![allow(clippy::manual_div_ceil, reason = "the kernel language takes it written out")]
 
 use super::cube_backward::ROW;
 use super::cube_common::*;

@@ -1,5 +1,6 @@
 //! The backward of the patch rows on tensor cores. Probabilities are recomputed in f32 from the log-sum-exp; what is
 //! multiplied by tensor cores, they and the gradients of scores, is rounded to `F`.
+#![allow(clippy::collapsible_else_if, clippy::collapsible_if, reason = "the kernel language takes it written out")]
 
 use super::cube_backward::ROW;
 use super::cube_common::*;

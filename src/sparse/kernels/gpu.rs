@@ -7,6 +7,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Int, Tensor, TensorMetadata};
 use burn_cubecl::element::BoolElement;
+use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeRuntime, FloatElement, IntElement};
 use std::sync::Arc;
 
@@ -74,10 +75,7 @@ where
 
 /// Whether the device takes calls on `qkv` `[batch, S, 3C]` with `heads` heads to its tensor cores.
 #[cfg(all(test, feature = "cuda"))]
-pub(in crate::sparse) fn on_tensor_cores<R: CubeRuntime>(
-    qkv: &burn_cubecl::tensor::CubeTensor<R>,
-    heads: usize,
-) -> bool {
+pub(in crate::sparse) fn on_tensor_cores<R: CubeRuntime>(qkv: &CubeTensor<R>, heads: usize) -> bool {
     let [_, _, width] = qkv.shape().dims();
     super::launch_tiles::tiles(qkv, width / 3 / heads, 64).is_some()
 }
@@ -85,10 +83,10 @@ pub(in crate::sparse) fn on_tensor_cores<R: CubeRuntime>(
 /// The kernels' backward, with the table's gradient by atomics or by histograms.
 pub(in crate::sparse) fn backward<R, F, I, BT>(
     saved: SavedAttention<CubeBackend<R, F, I, BT>>,
-    grad: FloatTensor<CubeBackend<R, F, I, BT>>,
+    grad: CubeTensor<R>,
     plan: &AttentionPlan,
     atomics: bool,
-) -> (FloatTensor<CubeBackend<R, F, I, BT>>, FloatTensor<CubeBackend<R, F, I, BT>>)
+) -> (CubeTensor<R>, CubeTensor<R>)
 where
     R: CubeRuntime,
     F: FloatElement,
