@@ -180,7 +180,8 @@ fn peak(report: &Report) -> String {
 fn table(report: &Report) -> String {
     let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
     rows.extend(report.rows.iter().map(cells));
-    output::columns(&rows) + &peak(report) + "\n"
+    let rows = if report.rows.is_empty() { String::new() } else { output::columns(&rows) };
+    rows + &peak(report) + "\n"
 }
 
 fn markdown(report: &Report) -> String {
