@@ -211,3 +211,33 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         });
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_layer_is_timed() {
+        let options = BenchOptions {
+            frames: vec![1],
+            modes: Vec::new(),
+            keep: Vec::new(),
+            directions: Vec::new(),
+            parts: true,
+            precision: Precision::F32,
+            batch: 1,
+            repeats: 1,
+            prepare: |_| {},
+        };
+        let mut seen = 0;
+        let parts = super::super::parts(BackendKind::Flex, &options, |_| seen += 1).unwrap();
+        assert_eq!((parts.len(), seen), (19, 19), "nine parts in two directions, and selection");
+        for part in &parts {
+            assert!(part.min_ms > 0.0 && part.min_ms <= part.median_ms && part.median_ms <= part.max_ms, "{part:?}");
+            assert_eq!(part.gflops > 0.0, !part.name.contains("selection") && !part.name.contains("rows"), "{part:?}");
+        }
+        // 197 tokens: 2 · 197 · 768 · 2304 multiplications and additions
+        let qkv = &parts[0];
+        assert!((qkv.gflops * qkv.median_ms / 1e3 - 0.697).abs() < 1e-3, "{qkv:?}");
+    }
+}

@@ -36,8 +36,9 @@ pub fn row_sums<F: Float, N: Size>(
     rows[row * ROW + 2] = f32::new(0.0);
 }
 
-/// Gradients of the patch queries; with `atomics` those of the bias table `[heads, R]` too. Cubes as in the forward.
-/// (`T` is f32 then; without atomics any type the device knows, and nothing is written.) What padded keys and the class key leave on patch→class goes to the third value of each row.
+/// Gradients of the patch queries; with `atomics` those of the bias table `[heads, R]` too, and `T` is f32 (without,
+/// any type the device knows: nothing is written). What padded keys and the class key leave on patch→class goes to the
+/// third value of each row. Cubes as in the forward.
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments, reason = "buffers and compile-time sizes")]
 pub fn query_gradients<F: Float, T: Numeric, N: Size>(
