@@ -108,6 +108,23 @@ mod tests {
         assert_gradient(noise::<B, 3>(4, [2, 3, 3]), |x| matmul(x.clone(), x).sum());
     }
 
+    /// Rows alone, columns alone, and operands that are transposed or lie apart, as those of attention heads do.
+    fn odd_shapes_agree<B: MatmulOps>() {
+        for (seed, [batch, heads, m, n, k]) in
+            [[2, 3, 1, 7, 5], [3, 2, 6, 1, 9], [1, 1, 1, 1, 33], [3, 4, 1, 5, 8], [1, 1, 3, 41, 20], [2, 2, 19, 17, 24]]
+                .into_iter()
+                .enumerate()
+        {
+            // [batch, tokens, heads, width] seen as [batch, heads, tokens, width]
+            let split = |seed, tokens, width| noise::<B, 4>(seed, [batch, tokens, heads, width]).swap_dims(1, 2);
+            let (a, b) = (split(seed as u64, m, k), split(seed as u64 + 50, n, k).swap_dims(2, 3));
+            let host = |x: &Tensor<B, 4>| Tensor::<Reference, 4>::from_data(x.to_data(), &Default::default());
+            assert_close(host(&matmul(a.clone(), b.clone())), host(&a).matmul(host(&b)), 1e-5);
+            let (a, b) = (a.clone() * 1.0, b.clone() * 1.0);
+            assert_close(host(&matmul(a.clone(), b.clone())), host(&a).matmul(host(&b)), 1e-5);
+        }
+    }
+
     /// 1 + 2⁻¹² has 12 bits of fraction: as TF32 it is 1.
     fn f32_keeps_its_bits<B: MatmulOps>() {
         let [m, n, k] = [128, 128, 128];
@@ -116,5 +133,5 @@ mod tests {
         assert!(crate::testing::host(sums).iter().all(|x| *x == 1.0 + 1.0 / 4096.0));
     }
 
-    on_every_backend!(products_and_their_gradients, f32_keeps_its_bits);
+    on_every_backend!(products_and_their_gradients, odd_shapes_agree, f32_keeps_its_bits);
 }

@@ -74,3 +74,48 @@ fn key<R: CubeRuntime>((a, b, out): &Operands<R>) -> MatmulAutotuneKey {
         None,
     )
 }
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::*;
+    use crate::testing::{Reference, host, noise};
+    use burn::tensor::{Tensor, TensorPrimitive};
+    use burn_cuda::Cuda;
+
+    /// Whichever of them tuning picks. [m, n, k], and whether b is the transpose of what is stored.
+    #[test]
+    fn every_variant_agrees_on_cuda() {
+        let shapes = [
+            [3, 64, 64],
+            [3, 128, 64],
+            [3, 64, 128],
+            [3, 1200, 64],
+            [36, 64, 64],
+            [12, 31, 20],
+            [130, 70, 96],
+            [1, 9, 7],
+        ];
+        let mut wrong = Vec::new();
+        for (strategy, [m, n, k], turned) in strategies()
+            .iter()
+            .flat_map(|strategy| shapes.iter().flat_map(move |shape| [false, true].map(|t| (strategy, *shape, t))))
+        {
+            let a = noise::<Cuda, 2>(1, [m, k]);
+            let b = if turned { noise::<Cuda, 2>(2, [n, k]).transpose() } else { noise(2, [k, n]) };
+            let on_host = |x: &Tensor<Cuda, 2>| Tensor::<Reference, 2>::from_data(x.to_data(), &Default::default());
+            let expected = host(on_host(&a).matmul(on_host(&b)));
+            let [a, b] = [a, b].map(|x| x.into_primitive().tensor());
+            let (client, device) = (a.client.clone(), a.device.clone());
+            let out = empty_device_contiguous_dtype(client, device, Shape::from([m, n]), DType::F32);
+            if launch(strategy, (a, b, out.clone())).is_err() {
+                continue;
+            }
+            let found = host(Tensor::<Cuda, 2>::from_primitive(TensorPrimitive::Float(out)));
+            let worst = found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
+            if worst > 1e-5 {
+                wrong.push(format!("{strategy} {m}x{n}x{k} turned {turned}: off by {worst}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
