@@ -9,7 +9,6 @@ use cubecl::ir::{ElemType, FloatKind, StorageType};
 use cubecl::tune::{LocalTuner, Tunable, TunableSet, local_tuner};
 use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
 use cubek::matmul::launch::{MatmulAutotuneKey, Strategy, launch_ref};
-use cubek::matmul::routines::double_unit::DoubleUnitSelectionArgs;
 use cubek::matmul::routines::simple_unit::SimpleUnitSelectionArgs;
 use cubek::matmul::routines::{BlueprintStrategy, TileSizeSelection};
 use cubek::std::InputBinding;
@@ -42,12 +41,12 @@ pub(super) fn product<R: CubeRuntime>(a: CubeTensor<R>, b: CubeTensor<R>) -> Cub
     out
 }
 
-/// The first takes every shape: tuning falls back on it.
+/// The first takes every shape: tuning falls back on it. The double-buffered variants are left out: they are wrong for
+/// a single row of 12 values that lie 16 apart (cubek 0.2, by half of a value; the probabilities of one token).
 fn strategies() -> Vec<Strategy> {
     let mut strategies = vec![Strategy::Naive];
     for tile_size in [TileSizeSelection::MaxTileSize, TileSizeSelection::MinTileSize] {
         strategies.push(Strategy::SimpleUnit(BlueprintStrategy::Inferred(SimpleUnitSelectionArgs { tile_size })));
-        strategies.push(Strategy::DoubleUnit(BlueprintStrategy::Inferred(DoubleUnitSelectionArgs { tile_size })));
     }
     strategies
 }
@@ -81,6 +80,26 @@ mod tests {
     use crate::testing::{Reference, host, noise};
     use burn::tensor::{Tensor, TensorPrimitive};
     use burn_cuda::Cuda;
+
+    /// Rows that lie further apart than they are long, as CUDA allocates them.
+    #[test]
+    fn padded_rows_agree_on_cuda() {
+        for m in [1usize, 2, 5] {
+            let a = noise::<Cuda, 4>(1, [3, 4, m, 12]) * 1.0;
+            let b = noise::<Cuda, 3>(2, [3, 12, 64]).reshape([3, 12, 4, 16]).swap_dims(1, 2);
+            let on_host = |x: &Tensor<Cuda, 4>| Tensor::<Reference, 4>::from_data(x.to_data(), &Default::default());
+            let expected = host(on_host(&a).matmul(on_host(&b)));
+            let [a, b] = [a, b].map(|x| x.into_primitive().tensor());
+            for strategy in strategies() {
+                let (client, device) = (a.client.clone(), a.device.clone());
+                let out = empty_device_contiguous_dtype(client, device, Shape::from([3, 4, m, 16]), DType::F32);
+                launch(&strategy, (a.clone(), b.clone(), out.clone())).unwrap();
+                let found = host(Tensor::<Cuda, 4>::from_primitive(TensorPrimitive::Float(out)));
+                let worst = found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
+                assert!(worst < 1e-5, "{strategy}, {m} rows: off by {worst}");
+            }
+        }
+    }
 
     /// Whichever of them tuning picks. [m, n, k], and whether b is the transpose of what is stored.
     #[test]
