@@ -230,14 +230,15 @@ impl<'a> Case<'a> {
             }
         }
         let memory = peak_memory_mb();
-        let rows = seconds.into_iter().zip(peaks).zip(&work).map(|((seconds, &peak), work)| {
-            let device_memory_mb = work.device_bytes() as f64 / 1e6;
-            Ok(Row { device_memory_mb, ..self.row(seconds, peak, memory)? })
-        });
+        let rows = seconds
+            .into_iter()
+            .zip(peaks)
+            .zip(&work)
+            .map(|((seconds, &peak), work)| self.row(seconds, peak, [memory, work.device_bytes() as f64 / 1e6]));
         rows.collect()
     }
 
-    fn row(&self, mut seconds: Vec<f64>, peak: f64, memory: f64) -> Result<Row> {
+    fn row(&self, mut seconds: Vec<f64>, peak: f64, [memory, device_memory]: [f64; 2]) -> Result<Row> {
         seconds.sort_by(f64::total_cmp);
         let (batch, median) = (self.options.batch, seconds[seconds.len() / 2]);
         let passes = match self.direction {
@@ -259,7 +260,7 @@ impl<'a> Case<'a> {
             gflops,
             share_of_peak: gflops / peak,
             peak_memory_mb: memory,
-            device_memory_mb: 0.0,
+            device_memory_mb: device_memory,
         })
     }
 }

@@ -30,3 +30,4 @@ pub use layer::{
     norm_linear,
 };
 pub use op::{FusedOps, layer_norm, linear_gelu};
+pub(crate) use op::{rows, widen};

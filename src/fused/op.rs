@@ -94,13 +94,15 @@ pub(super) fn bias<B: Backend>(linear: &Linear<B>) -> Tensor<B, 1> {
     linear.bias.as_ref().map_or_else(|| Tensor::zeros([output], &linear.weight.device()), |bias| bias.val())
 }
 
-pub(super) fn rows<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 2> {
+/// All axes but the last as one: `[.., width]` to `[rows, width]`.
+pub(crate) fn rows<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 2> {
     let width = x.dims()[D - 1];
     let rows = x.shape().num_elements() / width.max(1);
     x.reshape([rows, width])
 }
 
-pub(super) fn widen<B: Backend, const D: usize>(rows: Tensor<B, 2>, mut shape: [usize; D]) -> Tensor<B, D> {
+/// The inverse of [`rows`] for rows of another width: `[rows, width]` to `shape` with `width` at its end.
+pub(crate) fn widen<B: Backend, const D: usize>(rows: Tensor<B, 2>, mut shape: [usize; D]) -> Tensor<B, D> {
     shape[D - 1] = rows.dims()[1];
     rows.reshape(shape)
 }

@@ -1,6 +1,7 @@
 //! What the layers of all three encoders share: linear maps and masked softmax.
 
 use crate::backend::{MatmulOps, cast, matmul};
+use crate::fused::{rows, widen};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, activation, backend::Backend};
 
@@ -20,16 +21,13 @@ pub enum Mode {
 /// All other axes become one first: on three axes Burn 0.21 computes the gradient of the weight once per batch row and
 /// sums the `batch` matrices afterwards. The weights are cast to the element type of `x`, which is that of the result.
 pub fn linear<B: MatmulOps, const D: usize>(layer: &Linear<B>, x: Tensor<B, D>) -> Tensor<B, D> {
-    let (mut shape, dtype) = (x.dims(), x.dtype());
-    let width = shape[D - 1];
-    let rows = shape[..D - 1].iter().product::<usize>();
-    let y = matmul(x.reshape([rows, width]), cast(layer.weight.val(), dtype));
+    let (shape, dtype) = (x.dims(), x.dtype());
+    let y = matmul(rows(x), cast(layer.weight.val(), dtype));
     let y = match &layer.bias {
         Some(bias) => y + cast(bias.val(), dtype).unsqueeze(),
         None => y,
     };
-    shape[D - 1] = y.dims()[1];
-    y.reshape(shape)
+    widen(y, shape)
 }
 
 /// `norm` over the last axis of `x`, any shape, computed in f32; the result has the element type of `x`.
