@@ -1,17 +1,26 @@
 //! Writing videos, through the `ffmpeg` program: re-encoding for training, and pictures of our own.
 //!
-//! A file appears under its name only when it is complete: it is written beside it under a temporary name and renamed.
+//! A file appears under its name only when it is complete: it is written beside it under a temporary name that no other
+//! run uses, and renamed. What a run that was killed left behind is deleted by the next one for the same file.
 
 use super::error::{Result, VideoError};
-use super::ffmpeg::{Program, input, run};
+use super::ffmpeg::{Complaints, Ended, Listener, Program, add_input, file_name, run};
+use super::sniff::{Container, open_regular};
 use super::{ReaderOptions, VideoReader};
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Encoding one video may take this long; an hour of full-HD film takes minutes.
-const LIMIT: Duration = Duration::from_secs(3600);
+/// The encoder may make no progress for this long; it reports every half second.
+const STALL: Duration = Duration::from_secs(300);
+
+/// Options that report progress and overwrite the temporary file, which exists already.
+const ALIVE: [&str; 3] = ["-progress", "pipe:1", "-y"];
+
+/// What the names of unfinished files end with.
+const SUFFIX: &str = ".part.mp4";
 
 /// What [`compress`] aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,13 +47,18 @@ pub fn compress(source: &Path, target: &Path, aim: Compression) -> Result<usize>
     let program = find(source, "re-encoding")?;
     let Compression { short_side: side, fps } = aim;
     let duration = VideoReader::open(source, &ReaderOptions::default())?.duration();
-    let part = Part::beside(target);
-    let mut command = program.command();
-    command.args(["-y", "-i"]).arg(input(source)).arg("-filter:v");
+    let mut file = open_regular(source)?;
+    let demuxer = Container::of(&mut file).and_then(Container::demuxer);
+    let demuxer = demuxer.ok_or_else(|| VideoError::corrupt(source, "its first bytes are those of no video format"))?;
+    let part = Part::beside(target)?;
+    let mut command = program.command("error");
+    command.args(ALIVE);
+    add_input(&mut command, source, demuxer);
+    command.arg("-filter:v");
     command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{side})':'if(gt(a,1),{side},trunc(ow*a/2)*2)'"));
-    command.args(["-map", "0:v", "-r", &fps.to_string()]).arg(input(&part.0));
+    command.args(["-map", "0:V:0", "-r", &fps.to_string()]).arg(file_name(part.path()));
     encode(command, source)?;
-    let mut written = VideoReader::open(&part.0, &ReaderOptions::default())?;
+    let mut written = VideoReader::open(part.path(), &ReaderOptions::default())?;
     let frames = written.len();
     written.get_frames(&[0, frames - 1])?;
     // `-r` shows the first and the last frame once more (30 s become 62 frames, not 60), and rounds to whole frames.
@@ -63,13 +77,14 @@ pub fn compress(source: &Path, target: &Path, aim: Compression) -> Result<usize>
 /// There is no `ffmpeg` program, it fails, or the disk refuses.
 pub fn write_rgb(target: &Path, rgb: &[u8], [width, height]: [usize; 2], fps: f64) -> Result<()> {
     let program = find(target, "writing H.264")?;
-    let (part, raw) = (Part::beside(target), Part(with_suffix(target, ".part.rgb")));
-    std::fs::write(&raw.0, rgb).map_err(|error| VideoError::io(&raw.0, &error))?;
-    let mut command = program.command();
-    command.args(["-y", "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", &format!("{width}x{height}")]);
-    command.args(["-framerate", &fps.to_string(), "-i"]).arg(input(&raw.0));
+    let part = Part::beside(target)?;
+    let raw = Part::beside(target)?;
+    (&raw.file).write_all(rgb).map_err(|error| VideoError::write(raw.path(), error))?;
+    let mut command = program.command("error");
+    command.args(ALIVE).args(["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", &format!("{width}x{height}")]);
+    command.args(["-framerate", &fps.to_string(), "-i"]).arg(file_name(raw.path()));
     // Quality 4 of 51: colours within a few grey levels, in a profile that every decoder knows.
-    command.args(["-c:v", "libx264", "-crf", "4", "-pix_fmt", "yuv420p"]).arg(input(&part.0));
+    command.args(["-c:v", "libx264", "-crf", "4", "-pix_fmt", "yuv420p"]).arg(file_name(part.path()));
     encode(command, target)?;
     part.complete(target)
 }
@@ -97,41 +112,75 @@ fn find(path: &Path, format: &str) -> Result<Program> {
 
 /// Runs the encoder; what it says on standard error is its reason.
 fn encode(command: Command, path: &Path) -> Result<()> {
-    match run(command, LIMIT).map_err(|error| VideoError::io(path, &error))? {
-        None => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: LIMIT.as_secs() }),
-        Some(outcome) if outcome.success => Ok(()),
-        Some(outcome) => {
-            let reason = outcome.stderr.lines().next_back().unwrap_or("ffmpeg gives no reason").to_owned();
-            Err(VideoError::corrupt(path, reason))
-        }
+    let mut complaints = Complaints::default();
+    match run(command, STALL, &mut Reasons(&mut complaints)).map_err(|error| VideoError::io(path, error))? {
+        Ended::Finished(true) => Ok(()),
+        Ended::Stalled => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: STALL.as_secs() }),
+        _ => Err(VideoError::corrupt(path, complaints.worst().unwrap_or("ffmpeg gives no reason"))),
     }
 }
 
-/// A file under its temporary name; deleted unless it is completed.
-struct Part(PathBuf);
+/// Hears complaints and lets progress pass.
+struct Reasons<'a>(&'a mut Complaints);
+
+impl Listener for Reasons<'_> {
+    fn output(&mut self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn message(&mut self, line: &str) -> bool {
+        self.0.line(line);
+        true
+    }
+}
+
+/// A file under a temporary name; deleted unless it is completed. It is locked as long as its run lives, so that another
+/// run can tell it from one that was left behind.
+struct Part {
+    file: File,
+    name: tempfile::TempPath,
+}
 
 impl Part {
-    fn beside(target: &Path) -> Self {
-        Self(with_suffix(target, ".part.mp4"))
+    fn beside(target: &Path) -> Result<Self> {
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let prefix = format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy());
+        clear(folder, &prefix);
+        let failed = |error| VideoError::write(target, error);
+        let mut builder = tempfile::Builder::new();
+        // What is new can be read by whom the system's mask lets read it, not by its owner alone.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let part = builder.prefix(&prefix).suffix(SUFFIX).tempfile_in(folder).map_err(failed)?;
+        let (file, name) = part.into_parts();
+        file.lock().map_err(failed)?;
+        Ok(Self { file, name })
+    }
+
+    fn path(&self) -> &Path {
+        &self.name
     }
 
     fn complete(self, target: &Path) -> Result<()> {
-        std::fs::rename(&self.0, target).map_err(|error| VideoError::io(target, &error))
+        let failed = |error| VideoError::write(target, error);
+        self.file.sync_all().map_err(failed)?;
+        self.name.persist(target).map_err(|error| failed(error.error))
     }
 }
 
-impl Drop for Part {
-    fn drop(&mut self) {
-        // After completion there is nothing left under this name.
-        let _ = std::fs::remove_file(&self.0);
+/// Deletes what runs that were killed left behind: files of these names that nobody holds.
+fn clear(folder: &Path, prefix: &str) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let ours = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(SUFFIX));
+        let random = ours.is_some_and(|middle| middle.len() == 6 && middle.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if random && is_file && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            // Another run may have been faster.
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(suffix);
-    path.with_file_name(name)
 }
 
 #[cfg(test)]
@@ -164,6 +213,24 @@ mod tests {
         let small = VideoReader::open(&target, &ReaderOptions::default()).unwrap();
         assert_eq!((small.width(), small.height()), (18, 10));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing temporary stays behind");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_cleared_and_what_another_run_holds_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a.mp4");
+        let held = Part::beside(&target).unwrap();
+        let left = dir.path().join(".a.mp4.Ab12cd.part.mp4");
+        let other = dir.path().join(".a.mp4.mine.part.mp4");
+        std::fs::write(&left, b"half").unwrap();
+        std::fs::write(&other, b"not a name of ours").unwrap();
+        let second = Part::beside(&target).unwrap();
+        assert!(!left.exists() && other.exists() && held.path().exists() && held.path() != second.path());
+        (&second.file).write_all(b"whole").unwrap();
+        second.complete(&target).unwrap();
+        drop(held);
+        assert_eq!(std::fs::read(&target).unwrap(), b"whole");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

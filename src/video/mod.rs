@@ -4,6 +4,7 @@
 //! [`Transform`] (crop, resize, flip, normalise). [`read_clip`] does the first two, [`inspect`] shows what they give.
 
 mod clip;
+mod clock;
 pub mod encode;
 mod error;
 mod ffmpeg;
