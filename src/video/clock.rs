@@ -7,14 +7,17 @@
 /// would otherwise become millions of clips.
 const LONGEST: f64 = 3600.0;
 
+/// Seconds of a frame where the clock says nothing that can be believed.
+const USUAL: f64 = 0.04;
+
 /// Frames that may be named in the wrong order before a step back counts as a new start.
 const JITTER: usize = 8;
 
 /// Times that never go back, in the unit of the clock, one for each of `times` (in the order of presentation; `None`:
 /// the file names none). `step` is what one frame takes where the clock does not say, `unit` the seconds per tick.
 pub(crate) fn continued(times: &[Option<i64>], step: i64, unit: f64) -> Vec<i64> {
-    let step = step.max(1);
-    let longest = if unit > 0.0 { (LONGEST / unit).max(step as f64) as i64 } else { i64::MAX };
+    let (longest, usual) = if unit > 0.0 { ((LONGEST / unit) as i64, (USUAL / unit) as i64) } else { (i64::MAX, 1) };
+    let step = if (1..=longest).contains(&step) { step } else { usual.max(1) };
     let mut out = Vec::with_capacity(times.len());
     // The highest time of the file's clock since it last started, and the time that was made of it.
     let mut top: Option<i64> = None;
@@ -75,6 +78,8 @@ mod tests {
     fn equal_missing_and_absurd_times() {
         assert_eq!(run(&[0, 0, 1, 1, 2], 1e-3), [0, 0, 1, 1, 2], "more frames than the clock has ticks");
         assert_eq!(run(&[0, 1 << 31, 1 << 32, i64::MAX, i64::MIN], 1.0), [0, 40, 80, 120, 160]);
+        let known = [0, 1 << 31, 1 << 32].map(Some);
+        assert_eq!(continued(&known, 1 << 31, 1.0), [0, 1, 2], "a step of 68 years is none");
         assert_eq!(run(&[0, 90_000, 3_690_000], 1e-3), [0, 90_000, 3_690_000], "an hour of one picture is believed");
         assert_eq!(continued(&[None, None, Some(500), None, Some(580)], 40, 1e-3), [0, 40, 80, 120, 160]);
         assert_eq!((usual_gap(&[0, 0, 5, 9, 14]), usual_gap(&[3]), usual_gap(&[3, 3])), (5, 1, 1));

@@ -24,6 +24,8 @@ const REFERENCES: [&str; 8] = [
 /// Complaints of one run.
 #[derive(Default)]
 pub(crate) struct Complaints {
+    /// The program refused pictures that are larger than it was told to decode.
+    pub too_large: Option<String>,
     damage: Option<String>,
     references: Option<String>,
 }
@@ -37,6 +39,9 @@ impl Complaints {
         let contains = |list: &[&str]| list.iter().any(|part| words.contains(part));
         if contains(&OURS) {
             return;
+        }
+        if words.contains("max pixel count") {
+            self.too_large = Some(plain(words.split(',').next().unwrap_or(words)));
         }
         let place = if contains(&REFERENCES) { &mut self.references } else { &mut self.damage };
         *place = Some(plain(words));

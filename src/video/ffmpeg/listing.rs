@@ -161,10 +161,11 @@ impl Decoded {
         let announced = if self.unit > 0.0 { (self.frame / self.unit).round() as i64 } else { 0 };
         let step = if announced > 0 { announced } else { usual_gap(&known) };
         let times = continued(&self.times, step, self.unit);
+        let ends = continued(&[Some(0), Some(step)], step, self.unit);
         Index {
             times: times.iter().map(|time| *time as f64 * self.unit).collect(),
             cost: Vec::new(),
-            last_duration: step as f64 * self.unit,
+            last_duration: ends[1] as f64 * self.unit,
             size: self.size,
             changes: self.changes,
             packets: self.packets,

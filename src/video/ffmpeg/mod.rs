@@ -161,7 +161,7 @@ impl FfmpegVideo {
         }
         self.index = listing.decoded.index();
         if self.index.times.is_empty() {
-            return Err(self.why_nothing(listing.complaints.worst()));
+            return Err(self.why_nothing(&listing.complaints));
         }
         let whole = self.index.times.len() >= self.index.packets;
         self.complaint = listing.complaints.damage(whole).map(str::to_owned);
@@ -230,13 +230,15 @@ impl FfmpegVideo {
         VideoError::too_large(&self.path, format!("it has more than {MOST_FRAMES} frames"))
     }
 
-    fn why_nothing(&self, complaint: Option<&str>) -> VideoError {
-        match complaint {
+    fn why_nothing(&self, complaints: &Complaints) -> VideoError {
+        if let Some(words) = &complaints.too_large {
+            return VideoError::too_large(&self.path, words);
+        }
+        match complaints.worst() {
             None => VideoError::Empty { path: self.path.clone() },
             Some(words) if words.contains("matches no streams") => {
                 VideoError::NoVideoStream { path: self.path.clone() }
             }
-            Some(words) if words.contains("max pixel count") => VideoError::too_large(&self.path, words),
             Some(words) => VideoError::corrupt(&self.path, format!("ffmpeg says: {words}")),
         }
     }

@@ -62,13 +62,11 @@ impl Joined {
         let known: Vec<Option<i64>> = known.into_iter().map(Some).collect();
         let times = continued(&known, step, self.unit);
         self.shown.iter_mut().zip(times).for_each(|(shown, time)| shown.time = time);
-        if self.last_duration <= 0 {
-            self.last_duration = step;
-        }
-        // The last picture of a clock that says nonsense is shown as long as the others.
-        let longest = continued(&[Some(0), Some(self.last_duration)], step, self.unit);
+        // The last picture is shown as long as the others where the file says nothing, or nonsense.
+        let end = Some(self.last_duration).filter(|duration| *duration > 0);
+        let ends = continued(&[Some(0), end], step, self.unit);
         let Self { parts, samples, shown, unit, truncated, damaged, .. } = self;
-        let last_duration = longest[1];
+        let last_duration = ends[1];
         (!parts.is_empty()).then_some(Track { parts, samples, shown, unit, last_duration, truncated, damaged })
     }
 }
