@@ -102,8 +102,8 @@ impl Container {
         if is_transport_stream(&head) {
             return foreign("an MPEG transport stream", "mpegts");
         }
-        if is_program_stream(&head) {
-            return foreign("an MPEG program stream", "mpeg");
+        if let Some((name, demuxer)) = cut_stream(&head) {
+            return foreign(name, demuxer);
         }
         holds_a_known_box(file).then_some(Self::Mp4)
     }
@@ -163,10 +163,24 @@ fn is_transport_stream(head: &[u8]) -> bool {
     (0..starts).any(|start| head[start] == 0x47 && [188, 192, 204].iter().any(|size| packets(start, *size)))
 }
 
-/// A pack header after nothing but zeros, as cut recordings have it.
-fn is_program_stream(head: &[u8]) -> bool {
-    let zeros = head.iter().take_while(|byte| **byte == 0).count();
-    zeros >= 2 && head.get(zeros..).is_some_and(|rest| rest.starts_with(&[1, 0xba]))
+/// A stream of start codes that was cut anywhere: the first one that only one kind of stream has.
+fn cut_stream(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    let codes = head.windows(6).filter(|window| window.starts_with(&[0, 0, 1]));
+    let mut set = None;
+    for code in codes {
+        match (code[3], code[4]) {
+            // A pack header of MPEG-2 or MPEG-1, by the bits before its clock.
+            (0xba, clock) if clock >> 6 == 1 || clock >> 4 == 2 => return Some(("an MPEG program stream", "mpeg")),
+            (0xb3, _) => return Some(("an MPEG video stream", "mpegvideo")),
+            // Two kinds of parameter sets, one after the other.
+            (0x67 | 0x27, _) => set = Some(("an H.264 stream", "h264")),
+            (0x68 | 0x28, _) if set.is_some_and(|(_, demuxer)| demuxer == "h264") => return set,
+            (0x42, 1) => set = Some(("an HEVC stream", "hevc")),
+            (0x44, 1) if set.is_some_and(|(_, demuxer)| demuxer == "hevc") => return set,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Whether one of the first boxes is of a known kind and says so within the file.
