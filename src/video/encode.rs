@@ -53,7 +53,7 @@ pub fn compress(source: &Path, target: &Path, aim: Compression) -> Result<usize>
     let part = Part::beside(target)?;
     let mut command = program.command("error");
     command.args(ALIVE);
-    add_input(&mut command, source, demuxer);
+    add_input(&mut command, &file_name(source), demuxer);
     command.arg("-filter:v");
     command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{side})':'if(gt(a,1),{side},trunc(ow*a/2)*2)'"));
     command.args(["-map", "0:V:0", "-r", &fps.to_string()]).arg(file_name(part.path()));

@@ -38,6 +38,13 @@ impl Frames {
         self.data.get(index * bytes..(index + 1) * bytes).unwrap_or(&[])
     }
 
+    /// These frames and then those of another video, which have the same size.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.count += other.count;
+        self.data.extend_from_slice(&other.data);
+        self
+    }
+
     /// Mean of red, green and blue over frame `index`, 0 to 255.
     pub fn mean_rgb(&self, index: usize) -> [f64; 3] {
         let frame = self.frame(index);

@@ -242,8 +242,8 @@ fn open_ffmpeg(path: &Path, format: &str, sound: bool, options: &ReaderOptions) 
         return Err(VideoError::Unreadable { path: path.to_path_buf(), format: container.format(&mut file) });
     };
     let seekable = sound && matches!(container, Container::Mp4 | Container::Matroska);
-    let hidden = if seekable { native::hidden_packets(container, &file) } else { None };
-    FfmpegVideo::open(&Source { path, demuxer, format, seekable, hidden }, options.timeout)
+    let layout = native::layout(container, &file);
+    FfmpegVideo::open(&Source { path, demuxer, format, seekable, layout }, options.timeout)
 }
 
 /// Frames at `distinct` indices copied to where `wanted` has them.

@@ -2,7 +2,7 @@
 
 use super::clip::{ClipRequest, read_clip};
 use super::error::{Result, VideoError};
-use super::ffmpeg::{Program, add_input};
+use super::ffmpeg::{Program, add_input, file_name};
 use super::frames::{Frames, MOST_BYTES};
 use super::reader::{ReaderKind, ReaderOptions, VideoReader};
 use super::sampling::FrameSampling;
@@ -83,7 +83,7 @@ fn run(program: &Program, path: &Path, select: Option<&str>, count: usize) -> Re
     let mut file = open_regular(path)?;
     let demuxer = Container::of(&mut file).and_then(Container::demuxer).unwrap_or("mov");
     let mut command = program.decoding("error");
-    add_input(&mut command, path, demuxer);
+    add_input(&mut command, &file_name(path), demuxer);
     command.args(["-map", "0:V:0", "-filter_threads", "1"]);
     if let Some(select) = select {
         command.arg("-vf").arg(format!("select='{select}'"));

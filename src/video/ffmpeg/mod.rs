@@ -6,6 +6,7 @@ mod listing;
 mod pixmaps;
 mod program;
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,9 +16,11 @@ pub(super) use self::complaints::Complaints;
 use self::listing::{Decoded, Index, Packets};
 use self::pixmaps::Pixmaps;
 pub use self::program::ffmpeg_available;
+use self::program::part_name;
 pub(super) use self::program::{Program, add_input, file_name};
 use super::error::{Result, VideoError};
 use super::frames::{Frames, MOST_FRAMES, check_memory};
+use super::native::Layout;
 
 /// Decoded frames between two that are written although nobody wants them: a sign of life on the way to a frame that is
 /// an hour away. One in 100 costs a hundredth of converting them all.
@@ -32,8 +35,8 @@ pub(super) struct Source<'a> {
     pub format: &'a str,
     /// Packets may be taken for frames: the container can be sought by time, and the file shows no sign of damage.
     pub seekable: bool,
-    /// Which packets hold reference pictures that are never shown, where that is known.
-    pub hidden: Option<Vec<bool>>,
+    /// The files that were joined into this one, where that is known.
+    pub layout: Vec<Layout>,
 }
 
 /// A video that the `ffmpeg` program decodes.
@@ -43,9 +46,23 @@ pub(super) struct FfmpegVideo {
     program: Program,
     /// How long the program may make no progress.
     stall: Duration,
-    index: Index,
+    /// The files that were joined, or one: the whole file.
+    parts: Vec<Part>,
+    /// Time of each frame, in seconds.
+    times: Vec<f64>,
+    /// Width and height.
+    size: (usize, usize),
     /// What ffmpeg complained of while it listed the frames.
     complaint: Option<String>,
+}
+
+/// One of the files that were joined: of a second mp4 in one file the program reads nothing, of a second webm not always
+/// all, but each of them alone is read well.
+#[derive(Default)]
+struct Part {
+    /// The input as the program knows it.
+    input: OsString,
+    index: Index,
 }
 
 impl FfmpegVideo {
@@ -61,34 +78,65 @@ impl FfmpegVideo {
             format: source.format.to_owned(),
             looked_at,
         })?;
-        let (path, demuxer) = (path.to_path_buf(), source.demuxer);
-        let mut video = Self { path, demuxer, program, stall, index: Index::default(), complaint: None };
-        let listed = if source.seekable { video.list_packets(source.hidden.as_deref())? } else { None };
-        match listed {
-            Some(index) => video.index = index,
-            None => video.list_frames()?,
+        let (path, demuxer, parts) = (path.to_path_buf(), source.demuxer, Vec::new());
+        let (times, size, complaint) = (Vec::new(), (0, 0), None);
+        let mut video = Self { path, demuxer, program, stall, parts, times, size, complaint };
+        if source.layout.len() < 2 || !video.list_parts(source) {
+            let hidden = source.layout.first().and_then(|part| part.hidden.as_deref());
+            let part = video.list(file_name(source.path), source.seekable, hidden)?;
+            video.parts = vec![part];
         }
+        video.size = video.parts.first().map_or((0, 0), |part| part.index.size);
+        video.times = times_of(&video.parts);
         Ok(video)
+    }
+
+    /// Lists the parts of a joined file, each by itself; false if they do not go together.
+    fn list_parts(&mut self, source: &Source) -> bool {
+        for (number, part) in source.layout.iter().enumerate() {
+            let end = source.layout.get(number + 1).map_or(0, |next| next.origin);
+            let input = part_name(source.path, part.origin, end);
+            match self.list(input, source.seekable, part.hidden.as_deref()) {
+                Ok(part) => self.parts.push(part),
+                Err(VideoError::NoVideoStream { .. } | VideoError::Empty { .. }) => {}
+                Err(error) => self.complaint = Some(error.to_string()),
+            }
+        }
+        let same = self.parts.windows(2).all(|pair| pair[0].index.size == pair[1].index.size);
+        if self.parts.is_empty() || !same {
+            (self.parts, self.complaint) = (Vec::new(), None);
+        }
+        !self.parts.is_empty()
+    }
+
+    /// Lists the frames of one part.
+    fn list(&mut self, input: OsString, seekable: bool, hidden: Option<&[bool]>) -> Result<Part> {
+        let listed = if seekable { self.list_packets(&input, hidden)? } else { None };
+        let index = match listed {
+            Some(index) => index,
+            None => self.list_frames(&input)?,
+        };
+        Ok(Part { input, index })
     }
 
     /// Frames there are.
     pub fn len(&self) -> usize {
-        self.index.times.len()
+        self.times.len()
     }
 
     /// Width and height; rotation is known only once a frame was decoded.
     pub fn size(&self) -> (usize, usize) {
-        self.index.size
+        self.size
     }
 
     /// When each frame is shown, in seconds.
     pub fn times(&self) -> Vec<f64> {
-        self.index.times.clone()
+        self.times.clone()
     }
 
     /// How long the last frame is shown, in seconds.
     pub fn last_duration(&self) -> f64 {
-        self.index.last_duration
+        self.parts.last().map_or(0.0, |part| part.index.last_duration)
     }
 
     /// What ffmpeg complained of, if it did.
@@ -98,45 +146,71 @@ impl FfmpegVideo {
 
     /// Decodes the frames `wanted`, ascending and distinct, to RGB.
     pub fn frames(&mut self, wanted: &[usize]) -> Result<Frames> {
-        check_memory(&self.path, wanted.len(), self.index.size.0, self.index.size.1)?;
-        let seeking: usize = wanted.iter().filter_map(|&index| self.index.cost.get(index)).sum();
+        check_memory(&self.path, wanted.len(), self.size.0, self.size.1)?;
+        let mut all: Option<Frames> = None;
+        let mut first = 0;
+        for number in 0..self.parts.len() {
+            let end = first + self.parts[number].index.times.len();
+            let inside: Vec<usize> =
+                wanted.iter().filter(|index| (first..end).contains(*index)).map(|index| index - first).collect();
+            first = end;
+            if inside.is_empty() {
+                continue;
+            }
+            let frames = self.frames_of(number, &inside)?;
+            all = Some(match all {
+                None => frames,
+                Some(before) if (before.width, before.height) == (frames.width, frames.height) => before.and(frames),
+                Some(_) => return Err(VideoError::corrupt(&self.path, "its parts have pictures of different sizes")),
+            });
+        }
+        let frames = all.ok_or_else(|| VideoError::corrupt(&self.path, "no frame was asked for"))?;
+        self.size = (frames.width, frames.height);
+        Ok(frames)
+    }
+
+    /// Frames of one part, by their number in it.
+    fn frames_of(&mut self, number: usize, wanted: &[usize]) -> Result<Frames> {
+        let part = &self.parts[number];
+        let seeking: usize = wanted.iter().filter_map(|&index| part.index.cost.get(index)).sum();
         let forward = wanted.last().map_or(0, |last| last + 1);
         let mut read = None;
         // 60 packets are about what opening the file once more costs.
-        if !self.index.cost.is_empty() && seeking + 60 * wanted.len() < forward + 60 {
-            read = self.pictures(self.seek_command(wanted), vec![true; wanted.len()])?;
+        if !part.index.cost.is_empty() && seeking + 60 * wanted.len() < forward + 60 {
+            read = self.pictures(self.seek_command(part, wanted), vec![true; wanted.len()])?;
         }
         read = read.filter(|(frames, _)| frames.count == wanted.len());
         if read.is_none() {
-            read = self.forward(wanted)?;
+            read = self.forward(part, wanted)?;
         }
         let Some((frames, complaints)) = read else {
-            return self.frames_that_change(wanted);
+            return self.frames_that_change(number, wanted);
         };
         if frames.count != wanted.len() {
             let words = complaints.worst().map(|words| format!(", it says: {words}")).unwrap_or_default();
             let detail = format!("ffmpeg returned {} of {} frames{words}", frames.count, wanted.len());
             return Err(VideoError::corrupt(&self.path, detail));
         }
-        self.index.size = (frames.width, frames.height);
         Ok(frames)
     }
 
-    /// The frames of a video whose pictures change their size: as the program does, scaled to the size of the first.
-    fn frames_that_change(&mut self, wanted: &[usize]) -> Result<Frames> {
-        let before = self.index.times.len();
-        self.list_frames()?;
-        let same = self.index.changes && self.index.times.len() == before;
-        let read = if same { self.forward(wanted)? } else { None };
+    /// The frames of a part whose pictures change their size: as the program does, scaled to the size of the first.
+    fn frames_that_change(&mut self, number: usize, wanted: &[usize]) -> Result<Frames> {
+        let part = &mut self.parts[number];
+        let (input, before) = (part.input.clone(), part.index.times.len());
+        let index = self.list_frames(&input)?;
+        let same = index.changes && index.times.len() == before;
+        self.parts[number].index = index;
+        let read = if same { self.forward(&self.parts[number], wanted)? } else { None };
         let whole = read.map(|(frames, _)| frames).filter(|frames| frames.count == wanted.len());
         whole.ok_or_else(|| VideoError::corrupt(&self.path, "its pictures change their size"))
     }
 
     /// The frames as the packets tell them, or `None`.
-    fn list_packets(&self, hidden: Option<&[bool]>) -> Result<Option<Index>> {
+    fn list_packets(&self, input: &OsStr, hidden: Option<&[bool]>) -> Result<Option<Index>> {
         let mut command = self.program.decoding("error");
         command.arg("-copyts");
-        add_input(&mut command, &self.path, self.demuxer);
+        add_input(&mut command, input, self.demuxer);
         command.args(["-map", "0:V:0", "-c", "copy", "-copyinkf", "-f", "framecrc", "-"]);
         let mut listing = PacketListing::default();
         self.run(command, &mut listing)?;
@@ -148,10 +222,10 @@ impl FfmpegVideo {
     }
 
     /// Counts the frames by decoding them.
-    fn list_frames(&mut self) -> Result<()> {
+    fn list_frames(&mut self, input: &OsStr) -> Result<Index> {
         let mut command = self.program.decoding("verbose");
         command.arg("-copyts");
-        add_input(&mut command, &self.path, self.demuxer);
+        add_input(&mut command, input, self.demuxer);
         command.args(["-map", "0:V:0", "-vf", "showinfo=checksum=0"]).args(self.program.passthrough());
         command.args(["-f", "null", "-"]);
         let mut listing = FrameListing::default();
@@ -159,25 +233,25 @@ impl FfmpegVideo {
         if listing.decoded.len() > MOST_FRAMES {
             return Err(self.too_long());
         }
-        self.index = listing.decoded.index();
-        if self.index.times.is_empty() {
+        let index = listing.decoded.index();
+        if index.times.is_empty() {
             return Err(self.why_nothing(&listing.complaints));
         }
-        let whole = self.index.times.len() >= self.index.packets;
-        self.complaint = listing.complaints.damage(whole).map(str::to_owned);
-        Ok(())
+        let damage = listing.complaints.damage(index.times.len() >= index.packets);
+        self.complaint = damage.map(str::to_owned).or(self.complaint.take());
+        Ok(index)
     }
 
     /// One input per frame, each sought a little before its time.
-    fn seek_command(&self, wanted: &[usize]) -> Command {
+    fn seek_command(&self, part: &Part, wanted: &[usize]) -> Command {
         let mut command = self.program.decoding("error");
-        let gap = self.index.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.02, f64::min);
+        let gap = part.index.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.02, f64::min);
         for &index in wanted {
-            let time = self.index.times.get(index).copied().unwrap_or(0.0);
+            let time = part.index.times.get(index).copied().unwrap_or(0.0);
             if index > 0 {
                 command.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", time - gap / 2.0)]);
             }
-            add_input(&mut command, &self.path, self.demuxer);
+            add_input(&mut command, &part.input, self.demuxer);
         }
         let streams = (0..wanted.len()).map(|i| format!("[{i}:V:0]trim=end_frame=1,setpts=PTS-STARTPTS[v{i}];"));
         let joined: String = (0..wanted.len()).map(|i| format!("[v{i}]")).collect();
@@ -186,20 +260,20 @@ impl FfmpegVideo {
         command
     }
 
-    /// Decodes all frames from the first to the last wanted one and drops the others.
-    fn forward(&self, wanted: &[usize]) -> Result<Option<(Frames, Complaints)>> {
+    /// Decodes all frames from the first to the last wanted one and drops the others; `None` if they change size.
+    fn forward(&self, part: &Part, wanted: &[usize]) -> Result<Option<(Frames, Complaints)>> {
         let mut command = self.program.decoding("error");
-        if !self.index.changes {
+        if !part.index.changes {
             // Filters that start anew count from zero and lose their place; pictures of another size are seen below.
             command.args(["-reinit_filter", "0"]);
         }
-        add_input(&mut command, &self.path, self.demuxer);
+        add_input(&mut command, &part.input, self.demuxer);
         command.args(["-map", "0:V:0"]);
         let end = wanted.last().map_or(0, |last| last + 1);
         let mut pattern = vec![false; end];
         wanted.iter().for_each(|&index| pattern[index] = true);
         // Where pictures change their size, filters start anew and count from zero: then every frame is written.
-        if !self.index.changes {
+        if !part.index.changes {
             let last = end.saturating_sub(1);
             let select = format!("select={}+not(mod(n\\,{SIGN_OF_LIFE}))*lte(n\\,{last})", any_of(wanted));
             command.args(["-vf", &select]);
@@ -242,6 +316,19 @@ impl FfmpegVideo {
             Some(words) => VideoError::corrupt(&self.path, format!("ffmpeg says: {words}")),
         }
     }
+}
+
+/// Times of all parts, each going on where the one before it ended unless its own clock is later.
+fn times_of(parts: &[Part]) -> Vec<f64> {
+    let mut times: Vec<f64> = Vec::new();
+    let mut end = f64::NEG_INFINITY;
+    for Part { index, .. } in parts {
+        let first = index.times.first().copied().unwrap_or(0.0);
+        let shift = if first < end { end - first } else { 0.0 };
+        times.extend(index.times.iter().map(|time| time + shift));
+        end = times.last().map_or(end, |last| last + index.last_duration);
+    }
+    times
 }
 
 /// Packets as they are listed.

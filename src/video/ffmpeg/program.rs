@@ -75,12 +75,12 @@ impl Program {
     }
 }
 
-/// Adds the file at `path` as an input, to be read by `demuxer` and one thread: no other file is opened, whatever this
-/// one says, and no picture of more than [`MOST_PIXELS`] is decoded.
-pub(crate) fn add_input(command: &mut Command, path: &Path, demuxer: &str) {
+/// Adds `input`, the name of a file or of a part of one, to be read by `demuxer` and one thread: no other file is opened,
+/// whatever this one says, and no picture of more than [`MOST_PIXELS`] is decoded.
+pub(crate) fn add_input(command: &mut Command, input: &OsStr, demuxer: &str) {
     command.args(["-threads", "1", "-max_pixels", &MOST_PIXELS.to_string()]);
-    command.args(["-protocol_whitelist", "file", "-format_whitelist", demuxer, "-f", demuxer]);
-    command.arg("-i").arg(file_name(path));
+    command.args(["-protocol_whitelist", "file,subfile", "-format_whitelist", demuxer, "-f", demuxer]);
+    command.arg("-i").arg(input);
 }
 
 /// Whether the `ffmpeg` program answers.
@@ -92,6 +92,13 @@ pub fn ffmpeg_available() -> bool {
 pub(crate) fn file_name(path: &Path) -> OsString {
     let mut argument = OsString::from("file:");
     argument.push::<&OsStr>(path.as_ref());
+    argument
+}
+
+/// The bytes from `start` to `end` (0: to the end) of the file at `path`, as an input of their own.
+pub(super) fn part_name(path: &Path, start: u64, end: u64) -> OsString {
+    let mut argument = OsString::from(format!("subfile,,start,{start},end,{end},,:"));
+    argument.push(file_name(path));
     argument
 }
 

@@ -374,10 +374,22 @@ pub(super) fn foreign_format(container: Container, file: &mut File) -> Option<St
     }
 }
 
-/// Which packets of a file hold reference pictures that are never shown; `None` where that is not known.
-pub(super) fn hidden_packets(container: Container, file: &File) -> Option<Vec<bool>> {
-    let length = file.metadata().ok()?.len();
-    if container == Container::Matroska { webm::hidden_packets(file, length) } else { None }
+/// One of the files that were joined into one.
+pub(super) struct Layout {
+    /// Its first byte.
+    pub origin: u64,
+    /// Which packets hold reference pictures that are never shown, where that is known.
+    pub hidden: Option<Vec<bool>>,
+}
+
+/// The files that were joined into this one, in order; none where that is not known.
+pub(super) fn layout(container: Container, file: &File) -> Vec<Layout> {
+    let Ok(length) = file.metadata().map(|facts| facts.len()) else { return Vec::new() };
+    match container {
+        Container::Mp4 => mp4::layout(file, length),
+        Container::Matroska => webm::layout(file, length),
+        Container::Other(_) | Container::Unreadable(_) => Vec::new(),
+    }
 }
 
 /// The error for a file whose first bytes are those of no video.

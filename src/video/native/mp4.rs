@@ -10,7 +10,7 @@ use super::mp4_edit::{Edit, edited, edits};
 use super::mp4_fragment::{Collector, Defaults};
 use super::order::presentation;
 use super::track::{Codec, Colour, Orientation, Shown, Track};
-use super::{h264, mp4_table};
+use super::{Layout, h264, mp4_table};
 use crate::video::error::{Result, VideoError};
 
 /// Reads the first video track of the file, and of every further file that was joined to it.
@@ -48,10 +48,10 @@ pub(super) fn foreign_format(file: &mut File, length: u64) -> Option<String> {
     entry.codec().is_none().then(|| entry.format())
 }
 
-/// The first bytes of the files that were joined into one, a single `0` for most.
-pub(super) fn origins(file: &File, length: u64) -> Option<Vec<u64>> {
-    let boxes = top_level(file, length).ok()?;
-    Some(files(&boxes).iter().map(|one| one.origin).collect())
+/// The files that were joined into this one; none if it is broken.
+pub(super) fn layout(file: &File, length: u64) -> Vec<Layout> {
+    let boxes = top_level(file, length).unwrap_or_default();
+    files(&boxes).iter().map(|one| Layout { origin: one.origin, hidden: None }).collect()
 }
 
 /// The boxes of one of the files that make up a joined file.

@@ -7,7 +7,7 @@ use super::ebml::{Element, Walker, unsigned};
 use super::joined::{Joined, Piece};
 use super::order::presentation;
 use super::track::{Codec, Colour, Orientation, Sample, Track};
-use super::{h264, vp9};
+use super::{Layout, h264, vp9};
 use crate::video::error::{Result, VideoError};
 use crate::video::frames::MOST_FRAMES;
 
@@ -62,7 +62,7 @@ pub(super) fn open(path: &Path, file: &File, length: u64) -> Result<Track> {
     scan.run();
     let mut joined = Joined::default();
     (joined.truncated, joined.damaged) = (scan.truncated, scan.damaged);
-    for Found { header, scale, blocks } in scan.found {
+    for Found { header, scale, blocks, .. } in scan.found {
         let codec = header.known_codec().ok_or_else(|| VideoError::unsupported(path, header.format()))?;
         if header.turned {
             return Err(VideoError::unsupported(path, "turned pictures in Matroska"));
@@ -88,13 +88,16 @@ pub(super) fn foreign_format(file: &File, length: u64) -> Option<String> {
     scan.header.filter(|header| header.known_codec().is_none()).map(|header| header.format())
 }
 
-/// Which blocks of a VP8 or VP9 track hold pictures that are only referred to; `None` where that is not known.
-pub(super) fn hidden_packets(file: &File, length: u64) -> Option<Vec<bool>> {
-    let mut scan = Scan::new(Walker::new(file.try_clone().ok()?, length).ok()?);
+/// The files that were joined into this one; none if it is broken.
+pub(super) fn layout(file: &File, length: u64) -> Vec<Layout> {
+    let walker = file.try_clone().and_then(|file| Walker::new(file, length));
+    let Ok(walker) = walker else { return Vec::new() };
+    let mut scan = Scan::new(walker);
     scan.run();
-    let [found] = scan.found.as_slice() else { return None };
-    let known = matches!(found.header.codec.as_str(), "V_VP8" | "V_VP9") && !found.blocks.laced && !scan.damaged;
-    known.then(|| found.blocks.shows.iter().map(|shows| !shows).collect())
+    if scan.damaged {
+        return Vec::new();
+    }
+    scan.found.into_iter().map(Found::into_layout).collect()
 }
 
 impl Header {
@@ -131,14 +134,27 @@ struct Blocks {
 
 /// The video track of one of the files that were joined.
 struct Found {
+    /// Its first byte.
+    origin: u64,
     header: Header,
     /// Nanoseconds per unit of time.
     scale: u64,
     blocks: Blocks,
 }
 
+impl Found {
+    /// Where the file begins, and which blocks of a VP8 or VP9 track hold pictures that are only referred to.
+    fn into_layout(self) -> Layout {
+        let known = matches!(self.header.codec.as_str(), "V_VP8" | "V_VP9") && !self.blocks.laced;
+        let hidden = known.then(|| self.blocks.shows.iter().map(|shows| !shows).collect());
+        Layout { origin: self.origin, hidden }
+    }
+}
+
 struct Scan {
     walker: Walker,
+    /// First byte of the current file.
+    origin: u64,
     /// The video track of the current file.
     header: Option<Header>,
     /// A track list was found.
@@ -157,7 +173,7 @@ struct Scan {
 impl Scan {
     fn new(walker: Walker) -> Self {
         let (header, blocks, found) = (None, Blocks::default(), Vec::new());
-        Self { walker, header, tracks: false, scale: 1_000_000, blocks, found, truncated: false, damaged: false }
+        Self { walker, origin: 0, header, tracks: false, scale: 1_000_000, blocks, found, truncated: false, damaged: false }
     }
 
     /// Everything up to the first cluster; returns that cluster.
@@ -186,6 +202,7 @@ impl Scan {
 
     fn run(&mut self) {
         let mut cluster = self.head();
+        let mut origin = 0;
         // Clusters of unknown size end where the next one begins, so their blocks are walked in one flat loop.
         let mut time = 0i64;
         while let Some(element) = cluster {
@@ -200,6 +217,7 @@ impl Scan {
                 // Another file was joined to this one: its clock, its track list and its numbers begin anew.
                 id::EBML => {
                     self.close();
+                    self.origin = origin;
                     cluster = self.segment_head(&element);
                     continue;
                 }
@@ -208,6 +226,7 @@ impl Scan {
             if self.blocks.samples.len() > MOST_FRAMES || self.walker.go(next).is_none() {
                 break;
             }
+            origin = next;
             cluster = self.walker.next();
         }
         self.damaged = !self.walker.at_end() && !self.truncated;
@@ -217,7 +236,7 @@ impl Scan {
     /// Ends the current file.
     fn close(&mut self) {
         let (blocks, scale) = (std::mem::take(&mut self.blocks), std::mem::replace(&mut self.scale, 1_000_000));
-        self.found.extend(self.header.take().map(|header| Found { header, scale, blocks }));
+        self.found.extend(self.header.take().map(|header| Found { origin: self.origin, header, scale, blocks }));
     }
 
     fn info(&mut self, info: &Element) {
