@@ -13,6 +13,7 @@ mod frames;
 #[cfg(test)]
 mod golden;
 mod inspect;
+mod joined;
 mod native;
 mod reader;
 mod resize;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::{Result, VideoError};
 use super::ffmpeg::{FfmpegVideo, Source, ffmpeg_available};
 use super::frames::{Frames, check_memory};
+use super::joined::origins;
 use super::native::{self, NativeVideo};
 use super::sniff::{Container, open_regular};
 
@@ -242,7 +243,13 @@ fn open_ffmpeg(path: &Path, format: &str, sound: bool, options: &ReaderOptions) 
         return Err(VideoError::Unreadable { path: path.to_path_buf(), format: container.format(&mut file) });
     };
     let seekable = sound && matches!(container, Container::Mp4 | Container::Matroska);
-    let layout = native::layout(container, &file);
+    let layout = match container {
+        Container::Other(_) => {
+            let part = |origin| native::Layout { origin, hidden: None };
+            origins(&mut file, demuxer).into_iter().map(part).collect()
+        }
+        known => native::layout(known, &file),
+    };
     FfmpegVideo::open(&Source { path, demuxer, format, seekable, layout }, options.timeout)
 }
 
