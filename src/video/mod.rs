@@ -3,6 +3,8 @@
 //! A file goes through [`VideoReader`] (frames at the video's own resolution), [`FrameSampling`] (which of them) and
 //! [`Transform`] (crop, resize, flip, normalise). [`read_clip`] does the first two, [`inspect`] shows what they give.
 
+#[cfg(test)]
+mod agreement;
 mod clip;
 mod clock;
 pub mod encode;
@@ -12,6 +14,8 @@ mod folder;
 mod frames;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod hostile;
 mod inspect;
 mod joined;
 mod native;

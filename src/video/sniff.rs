@@ -165,7 +165,7 @@ fn is_transport_stream(head: &[u8]) -> bool {
 
 /// A stream of start codes that was cut anywhere: the first one that only one kind of stream has.
 fn cut_stream(head: &[u8]) -> Option<(&'static str, &'static str)> {
-    let codes = head.windows(6).filter(|window| window.starts_with(&[0, 0, 1]));
+    let codes = head.windows(5).filter(|window| window.starts_with(&[0, 0, 1]));
     let mut set = None;
     for code in codes {
         match (code[3], code[4]) {
