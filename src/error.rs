@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// A video could not be read.
     #[error(transparent)]
-    Video(#[from] crate::video::VideoError),
+    Video(#[from] svitt_video::VideoError),
     /// Training cannot go on (non-finite losses, too many unreadable items).
     #[error("training stopped: {problem}; {remedy}")]
     Training {
@@ -82,5 +82,11 @@ impl Error {
     /// A [`Error::Backend`].
     pub fn backend(backend: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Backend { backend: backend.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+}
+
+impl From<svitt_ops::Error> for Error {
+    fn from(error: svitt_ops::Error) -> Self {
+        Self::setting(error.setting, error.problem, error.remedy)
     }
 }

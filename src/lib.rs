@@ -40,30 +40,22 @@
 #[cfg(test)]
 mod testing;
 
-pub mod ablation;
 pub mod backend;
-pub mod bench;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod error;
 pub mod eval;
-pub mod fused;
-pub mod fuzz;
 pub mod guard;
 pub mod index;
 pub mod loss;
 pub mod model;
-pub mod parity;
 pub mod profile;
-pub mod program;
-pub mod rng;
 pub mod search;
-pub mod sparse;
 pub mod terminal;
 pub mod text;
-pub mod tokens;
 pub mod train;
-pub mod video;
 pub mod visualize;
 pub mod viz;
 pub mod weights;

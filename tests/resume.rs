@@ -1,6 +1,6 @@
 //! A run that is killed anywhere and resumed ends like one that never was.
 
-use crate::workshop::example;
+use crate::support::example;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

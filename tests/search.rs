@@ -1,6 +1,6 @@
 //! `examples/search.rs` from the outside: folders with everything folders have, crashes, second processes.
 
-use crate::workshop::{checkpoint, example, fixture, refusal, stdout, workshop};
+use crate::support::{checkpoint, example, fixture, refusal, stdout, test_folder};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use svitt::index::{Index, Indexer, ModelId};
 
-/// `search ARGUMENTS` in `folder` with the workshop's checkpoint.
+/// `search ARGUMENTS` in `folder` with the checkpoint of the test folder.
 fn search(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
@@ -120,7 +120,7 @@ fn a_second_indexer_stops_while_readers_go_on_and_other_weights_are_refused() {
     assert!(sentence.contains("another process is indexing"), "{sentence}");
     assert_eq!(stdout(&search(dir.path(), &["query", "red square"])).lines().count(), 1);
     drop(first);
-    let other = workshop().join("runs/pretrain/stage-1");
+    let other = test_folder().join("runs/pretrain/stage-1");
     for command in ["index", "query"] {
         let subject = if command == "index" { "videos" } else { "red" };
         let mut process = Command::new(example("search"));

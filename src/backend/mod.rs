@@ -1,42 +1,15 @@
 //! The only place that names concrete backends: a feature becomes a type becomes a device.
 
-mod collective;
-mod dtype;
-#[cfg(any(feature = "ndarray", feature = "flex"))]
-pub mod host;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-pub(crate) mod launch;
-mod limit;
-mod matmul;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-mod matmul_f32;
-#[cfg(any(feature = "ndarray", feature = "flex"))]
-pub(crate) mod product;
-#[cfg(any(feature = "ndarray", feature = "flex"))]
-pub(crate) mod vector;
+mod precision;
 #[cfg(feature = "wgpu")]
 mod wgsl;
 
-pub use limit::{BufferLimit, joined, parts, samples};
+pub use precision::precision;
 
-pub use collective::CollectiveOps;
-pub use dtype::{cast, cast_raw, precision};
-pub use matmul::{MatmulOps, matmul};
-
-use crate::fused::{AdamWOps, LayerOps};
-use crate::sparse::SparseOps;
-use crate::tokens::SelectOps;
 use crate::{Error, Result};
-use burn::tensor::backend::{AutodiffBackend, Backend, Device as _, DeviceId, DeviceOps};
+use burn::tensor::backend::{Backend, Device as _, DeviceId, DeviceOps};
 use std::str::FromStr;
-
-/// What the model needs of a backend: Burn's own operations and this crate's, each with a portable default.
-pub trait SvittBackend: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps {}
-impl<B: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps> SvittBackend for B {}
-
-/// A backend that can train: its gradients are computed on an inner [`SvittBackend`].
-pub trait TrainBackend: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend> {}
-impl<B: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend>> TrainBackend for B {}
+use svitt_ops::TrainBackend;
 
 /// The fastest CPU backend of this build, for whoever wants one type and no choice at run time.
 #[cfg(feature = "flex")]

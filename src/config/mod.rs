@@ -9,9 +9,9 @@ mod sparsity;
 
 pub use curriculum::{Curriculum, Span, Stage, TableGrowth};
 pub use ensemble::ClipEnsemble;
-pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
+pub use model::{ModelConfig, TextConfig, VideoConfig};
 pub use precision::Precision;
 pub use presets::{Expected, LossWeights, ModelChoice, ModelSize, Preset};
-pub use sparsity::{
-    CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, check_keep_rate, kept_tokens,
-};
+pub use sparsity::{CrossSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate};
+pub use svitt_ops::sparse::{Compat, EdgeSparsity};
+pub use svitt_ops::tokens::{TokenOrder, kept_tokens};

@@ -1,13 +1,13 @@
 //! Re-encodes a folder of videos for training, as Singularity did; what is already there is not done again.
 
-use crate::video::encode::{Compression, compress, require_ffmpeg};
-use crate::video::videos_below;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use svitt_video::encode::{Compression, compress, require_ffmpeg};
+use svitt_video::videos_below;
 
 /// The result of `data compress`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -129,14 +129,14 @@ mod tests {
 
     #[test]
     fn a_second_run_goes_on_and_broken_files_are_listed() {
-        if !crate::video::ffmpeg_available() {
+        if !svitt_video::ffmpeg_available() {
             return;
         }
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("in"), dir.path().join("in/small"));
         std::fs::create_dir_all(source.join("sub")).unwrap();
         let pixels = vec![77; 20 * 3 * 24 * 16];
-        crate::video::encode::write_rgb(&source.join("sub/a.mp4"), &pixels, [24, 16], 10.0).unwrap();
+        svitt_video::encode::write_rgb(&source.join("sub/a.mp4"), &pixels, [24, 16], 10.0).unwrap();
         std::fs::write(source.join("b.mp4"), b"no video").unwrap();
         let report = compress_folder(&source, &target, aim(), &|_, _, _| ()).unwrap();
         assert_eq!((report.compressed, report.skipped, report.failed.len()), (1, 0, 1));

@@ -4,18 +4,15 @@ use super::{
     EpochDataset, Item, ItemResult, MediaFolder, Record, Unreadable, UnreadableLimit,
     usable::{Fault, VideoFile, account, fault, keep_usable},
 };
-use crate::{
-    Error, Result,
-    rng::{Rng, text_key},
-    terminal::note,
-    video::{ClipRequest, FrameSampling, ReaderOptions, Transform, ffmpeg_available, read_clip},
-};
+use crate::{Error, Result, terminal::note};
 use burn_dataset::Dataset;
 use std::{
     collections::{BTreeSet, HashMap},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
+use svitt_ops::rng::{Rng, text_key};
+use svitt_video::{ClipRequest, FrameSampling, ReaderOptions, Transform, ffmpeg_available, read_clip};
 
 /// How clips are made of videos.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,10 +166,10 @@ impl VideoDataset {
         let sampling = if *training { FrameSampling::Rand } else { FrameSampling::Middle };
         let request = ClipRequest { start: record.start, end: record.end, ..ClipRequest::new(*frames, sampling) };
         let file = VideoFile::find(&self.folder, video)?;
-        let clip = read_clip(file.path(), &request, &self.rng("frames", epoch, index), reader)?;
+        let clip = read_clip(file.path(), &request, self.rng("frames", epoch, index).into_uniform(), reader)?;
         clip.reader.warnings().iter().for_each(|warning| self.say_once(warning));
         let view = match training {
-            true => transform.draw(&clip.frames, &mut self.rng("view", epoch, index)),
+            true => transform.draw(&clip.frames, &mut self.rng("view", epoch, index).into_uniform()),
             false => transform.whole(&clip.frames),
         };
         Ok(transform.apply(&clip.frames, &view))

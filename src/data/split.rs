@@ -5,7 +5,7 @@ use std::{fmt, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{Benchmark, Record};
-use crate::rng::{Rng, text_key};
+use svitt_ops::rng::{Rng, text_key};
 
 /// The role of a file of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,12 +1,13 @@
 //! Which videos of a manifest can be used, and where they can be opened.
 
 use super::{Found, MediaFolder, Record, Unreadable, media::ambiguous};
-use crate::{Error, Result, video::needs_ffmpeg};
+use crate::{Error, Result};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
+use svitt_video::needs_ffmpeg;
 
 /// Why a video cannot be used.
 pub struct Fault {

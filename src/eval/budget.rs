@@ -2,12 +2,12 @@
 //! time per clip on this machine.
 
 use super::EvalOptions;
-use crate::backend::SvittBackend;
 use crate::config::{NodeSparsity, Sparsity, check_keep_rate};
 use crate::model::{VideoDraws, VideoEncoder};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
 use std::time::Instant;
+use svitt_ops::SvittBackend;
 
 /// Keep rates that a time budget chooses from, highest first.
 const RATES: [f64; 9] = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2];

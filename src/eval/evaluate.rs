@@ -12,7 +12,6 @@ use super::{
 };
 use super::{dump, shapes};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
 use crate::data::shapes::QuestionKind;
 use crate::data::{Record, Task};
@@ -20,6 +19,7 @@ use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, CheckpointInfo, open_qa, open_svitt};
 use serde_json::{Value, json};
 use std::time::Instant;
+use svitt_ops::SvittBackend;
 
 /// What `origin` of a checkpoint starts with once it is fine-tuned.
 pub const FINE_TUNED: &str = "fine-tuned on ";
@@ -351,7 +351,7 @@ mod tests {
         let options = EvalOptions {
             benchmark: Benchmark::Msrvtt,
             annotations: Some(annotations),
-            media: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/video")),
+            media: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/svitt-video/tests/fixtures")),
             features: Some(folder.path().join("features")),
             clips: Some(2),
             probes: false,

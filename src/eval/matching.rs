@@ -2,10 +2,10 @@
 
 use super::{Encoded, host};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::config::ClipEnsemble;
 use crate::model::{Svitt, VideoDraws};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use svitt_ops::SvittBackend;
 
 /// Where the matching head takes the states of a video from: memory, or a cache on disk.
 pub trait ClipSource {

@@ -5,11 +5,11 @@ use super::{
     Ticker, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
 };
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::config::{ClipEnsemble, ModelConfig};
 use crate::eval::metrics::RankCounter;
 use crate::model::{Svitt, VideoDraws};
 use burn::tensor::{Tensor, TensorData};
+use svitt_ops::SvittBackend;
 
 /// A model and where it runs.
 pub struct Examinee<'a, B: SvittBackend, M> {

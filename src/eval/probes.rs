@@ -1,9 +1,9 @@
 //! Temporal probes: the same frames in another order. What survives them was not learned from time.
 
-use crate::rng::Rng;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
+use svitt_ops::rng::Rng;
 
 /// Seed of [`FrameOrder::Shuffle`]: the same in every run.
 const SEED: u64 = 2023;

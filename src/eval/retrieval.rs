@@ -157,7 +157,7 @@ fn row(scores: &[(u32, f32)], candidates: usize) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     const WIDTH: usize = 5;
 

@@ -7,11 +7,11 @@ use super::{
     VideoSet, encode_videos, host, matching::padded,
 };
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::model::{AnswerList, FusionRun, RankedAnswers, SvittQa, Tokens, VideoDraws, VideoTokens};
 use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
 use std::collections::HashSet;
+use svitt_ops::SvittBackend;
 
 /// What a question answering model is asked, and how.
 #[derive(Clone, Copy)]

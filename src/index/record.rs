@@ -127,7 +127,7 @@ fn path_of(bytes: &[u8]) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     fn record() -> Record {
         let clip = |start: f64| ClipEmbedding { start, end: start + 2.5, vector: vec![0.6, -0.8, 0.0] };

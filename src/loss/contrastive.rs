@@ -1,7 +1,7 @@
 //! Video-text contrastive loss with targets by identity (SPEC §3, ITC).
 
-use crate::backend::{MatmulOps, matmul};
 use burn::tensor::{Int, Tensor, activation::log_softmax, backend::Backend};
+use svitt_ops::device::{MatmulOps, matmul};
 
 /// Where the temperature is held during training (SPEC §3).
 pub const TEMPERATURE_RANGE: [f64; 2] = [0.001, 0.5];

@@ -1,6 +1,6 @@
 //! Which words a text encoder has to guess, drawn on the host (SPEC §3, MLM).
 
-use crate::rng::Rng;
+use svitt_ops::rng::Rng;
 
 /// The label of a token that is not predicted.
 pub const IGNORED: i64 = -100;

@@ -3,12 +3,12 @@
 use super::dropout::dropout;
 use super::init::Init;
 use super::layers::{Mode, linear, masked_softmax};
-use crate::backend::{cast, matmul};
 use crate::config::TextConfig;
-use crate::fused::{FusedOps, layer_norm};
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Int, Tensor, backend::Backend};
+use svitt_ops::device::{cast, matmul};
+use svitt_ops::fused::{FusedOps, layer_norm};
 
 /// Attention, output projection, residual and layer norm.
 #[derive(Module, Debug)]

@@ -1,17 +1,18 @@
 //! One layer of the video encoder (SPEC §1.2): pre-norm attention and feed-forward, layer scale, stochastic depth.
 
 use super::init::Init;
-use crate::backend::{SvittBackend, cast, joined, parts, samples};
 use crate::config::VideoConfig;
-use crate::fused::{feed_forward, linear_residual, norm_linear};
-use crate::rng::Rng;
-use crate::sparse::{BlockGraph, RelativeBias, class_attention, sparse_attention};
-use crate::tokens::TokenMap;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use std::ops::Range;
 use std::sync::Arc;
+use svitt_ops::SvittBackend;
+use svitt_ops::device::{cast, joined, parts, samples};
+use svitt_ops::fused::{feed_forward, linear_residual, norm_linear};
+use svitt_ops::rng::Rng;
+use svitt_ops::sparse::{BlockGraph, RelativeBias, class_attention, sparse_attention};
+use svitt_ops::tokens::TokenMap;
 
 /// A layer: u = x + λ1 ⊙ Attn(LN(x)), y = u + λ2 ⊙ MLP(LN(u)).
 #[derive(Module, Debug)]

@@ -1,10 +1,10 @@
 //! Dropout whose draws depend on a seed alone, also where several threads train at once.
 
 use super::layers::Mode;
-use crate::rng::key;
 use burn::tensor::{Distribution, Tensor, backend::Backend};
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
+use svitt_ops::rng::key;
 
 thread_local! {
     /// This thread's seed and the draws made from it.

@@ -3,11 +3,11 @@
 use super::attention::Source;
 use super::layers::Mode;
 use super::text::{Bert, key_mask, remember};
-use crate::backend::SvittBackend;
 use crate::config::{Compat, Selection, kept_tokens};
-use crate::rng::Rng;
-use crate::tokens::{gather_patches, keep_top};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use svitt_ops::SvittBackend;
+use svitt_ops::rng::Rng;
+use svitt_ops::tokens::{gather_patches, keep_top};
 
 /// The video tokens texts are fused with.
 #[derive(Clone, Debug)]
@@ -163,14 +163,14 @@ mod tests {
 
     const LAYERS: [usize; 2] = [2, 3];
 
-    fn bert<B: crate::backend::SvittBackend>(compat: Compat, cross: Option<(f64, Selection)>) -> Bert<B> {
+    fn bert<B: svitt_ops::SvittBackend>(compat: Compat, cross: Option<(f64, Selection)>) -> Bert<B> {
         let mut config = small_config(compat).text;
         config.cross =
             cross.map(|(keep_rate, selection)| CrossSparsity { keep_rate, layers: LAYERS.to_vec(), selection });
         shaken(Bert::new(&config, 15, compat, false, &mut Init::new(1, &Default::default())), 2)
     }
 
-    fn inputs<B: crate::backend::SvittBackend>() -> (Tensor<B, 3>, Tensor<B, 2>, Tensor<B, 3>) {
+    fn inputs<B: svitt_ops::SvittBackend>() -> (Tensor<B, 3>, Tensor<B, 2>, Tensor<B, 3>) {
         let mask = Tensor::from_data([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]], &Default::default());
         (noise(3, [2, 4, 20]), mask, noise(4, [2, 10, 15]))
     }

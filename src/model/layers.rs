@@ -1,9 +1,9 @@
 //! What the layers of all three encoders share: linear maps and masked softmax.
 
-use crate::backend::{MatmulOps, cast, matmul};
-use crate::fused::{rows, widen};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, activation, backend::Backend};
+use svitt_ops::device::{MatmulOps, cast, matmul};
+use svitt_ops::fused::{flatten_rows, unflatten_rows};
 
 /// Whether random layers act. Burn's own dropout acts on every autodiff backend, which makes gradients of the
 /// evaluation forward (parity, saliency) impossible; here it is an argument.
@@ -22,12 +22,12 @@ pub enum Mode {
 /// sums the `batch` matrices afterwards. The weights are cast to the element type of `x`, which is that of the result.
 pub fn linear<B: MatmulOps, const D: usize>(layer: &Linear<B>, x: Tensor<B, D>) -> Tensor<B, D> {
     let (shape, dtype) = (x.dims(), x.dtype());
-    let y = matmul(rows(x), cast(layer.weight.val(), dtype));
+    let y = matmul(flatten_rows(x), cast(layer.weight.val(), dtype));
     let y = match &layer.bias {
         Some(bias) => y + cast(bias.val(), dtype).unsqueeze(),
         None => y,
     };
-    widen(y, shape)
+    unflatten_rows(y, shape)
 }
 
 /// `norm` over the last axis of `x`, any shape, computed in f32; the result has the element type of `x`.

@@ -2,11 +2,11 @@
 
 use super::init::Init;
 use super::layers::linear;
-use crate::backend::{MatmulOps, cast};
 use crate::config::VideoConfig;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
+use svitt_ops::device::{MatmulOps, cast};
 
 /// The patch embedding and the class token.
 #[derive(Module, Debug)]

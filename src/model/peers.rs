@@ -1,9 +1,9 @@
 //! Batches beside this one, on other devices, that the contrastive loss can take its negatives from.
 
-use crate::backend::MatmulOps;
 use crate::loss::{contrastive, similarity};
 use burn::tensor::{Int, Tensor};
 use std::fmt::Debug;
+use svitt_ops::device::MatmulOps;
 
 /// The other parts of a batch that lies on several devices.
 pub trait Peers<B: MatmulOps>: Debug + Send + Sync {

@@ -7,13 +7,13 @@ use super::peers::Peers;
 use super::svitt::{EncodedVideo, Svitt, first_token};
 use super::video::{GraphSource, VideoDraws};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::loss::{
     MaskRules, NegativeDraws, NegativeRule, Negatives, clamped_temperature, contrastive, gumbel_noise, hard_negatives,
     mask_tokens, masked_language, matching, similarity,
 };
-use crate::rng::{Rng, key};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use svitt_ops::SvittBackend;
+use svitt_ops::rng::{Rng, key};
 
 /// Distance of the keep rates that training draws: a GPU tunes its kernels once per number of tokens, and between .4
 /// and 1 these are 13.

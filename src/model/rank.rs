@@ -2,10 +2,10 @@
 
 use super::layers::Mode;
 use super::vqa::{QuestionStates, SvittQa, Tokens};
-use crate::backend::SvittBackend;
 use crate::config::ClipEnsemble;
 use crate::loss::answer_losses;
 use burn::tensor::{Int, Tensor, TensorData, activation::softmax, backend::Backend};
+use svitt_ops::SvittBackend;
 
 /// The list answers are chosen from, on the host and on the device.
 #[derive(Clone, Debug)]

@@ -8,12 +8,13 @@ use super::text::Bert;
 use super::trace::Trace;
 use super::video::{VideoDraws, VideoEncoder};
 use crate::Result;
-use crate::backend::{SvittBackend, cast};
 use crate::config::{ModelConfig, Precision};
 use crate::loss::TEMPERATURE_RANGE;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
+use svitt_ops::SvittBackend;
+use svitt_ops::device::cast;
 
 /// SViTT.
 #[derive(Module, Debug)]

@@ -6,12 +6,12 @@ use super::heads::MlmHead;
 use super::init::Init;
 use super::layers::{Mode, additive_mask, linear};
 use crate::Result;
-use crate::backend::cast;
 use crate::config::{Compat, CrossSparsity, Precision, TextConfig};
-use crate::fused::{FusedOps, layer_norm, linear_gelu};
 use burn::module::Module;
 use burn::nn::{Embedding, LayerNorm, Linear};
 use burn::tensor::{Int, Tensor, backend::Backend};
+use svitt_ops::device::cast;
+use svitt_ops::fused::{FusedOps, layer_norm, linear_gelu};
 
 /// What hides padding from text self-attention (SPEC §3).
 const TEXT_PENALTY: f64 = 1e4;
@@ -207,16 +207,16 @@ mod tests {
     use super::*;
     use crate::testing::{assert_close, on_cpu_backends, shaken, small_config};
 
-    fn bert<B: crate::backend::SvittBackend>() -> Bert<B> {
+    fn bert<B: svitt_ops::SvittBackend>() -> Bert<B> {
         let config = small_config(Compat::Corrected).text;
         shaken(Bert::new(&config, 15, Compat::Corrected, true, &mut Init::new(1, &Default::default())), 2)
     }
 
-    fn text<B: crate::backend::SvittBackend>(ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> Tensor<B, 3> {
+    fn text<B: svitt_ops::SvittBackend>(ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> Tensor<B, 3> {
         bert::<B>().text(ids, mask, Mode::Eval, None)
     }
 
-    fn padding_changes_nothing<B: crate::backend::SvittBackend>() {
+    fn padding_changes_nothing<B: svitt_ops::SvittBackend>() {
         let device = Default::default();
         let short = text::<B>(Tensor::from_data([[1, 9, 30], [1, 17, 4]], &device), Tensor::ones([2, 3], &device));
         let ids = Tensor::from_data([[1, 9, 30, 0, 25], [1, 17, 4, 11, 0]], &device);
@@ -224,7 +224,7 @@ mod tests {
         assert_close(text::<B>(ids, mask).slice([0..2, 0..3]), short, 1e-5);
     }
 
-    fn texts_do_not_see_each_other<B: crate::backend::SvittBackend>() {
+    fn texts_do_not_see_each_other<B: svitt_ops::SvittBackend>() {
         let device = Default::default();
         let ids = Tensor::<B, 2, Int>::from_data([[1, 9, 30], [1, 17, 4], [1, 2, 40]], &device);
         let mask = Tensor::<B, 2>::from_data([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], &device);
@@ -233,7 +233,7 @@ mod tests {
         assert_close(permuted, text(ids, mask).select(0, order), 1e-6);
     }
 
-    fn the_word_head_is_tied_to_the_embeddings<B: crate::backend::SvittBackend>() {
+    fn the_word_head_is_tied_to_the_embeddings<B: svitt_ops::SvittBackend>() {
         let mut bert = bert::<B>();
         let hidden = crate::testing::noise::<B, 3>(3, [2, 3, 20]);
         let before = bert.words(hidden.clone()).unwrap();

@@ -4,16 +4,17 @@ use super::block::VideoLayer;
 use super::init::Init;
 use super::patch::PatchEmbedding;
 use super::trace::{Pruned, Trace};
-use crate::backend::{SvittBackend, cast};
 use crate::config::{Compat, NodeSparsity, Precision, Selection, Sparsity, TokenOrder, VideoConfig};
-use crate::rng::{self, Rng};
-use crate::sparse::{BlockGraph, RelativeBias};
-use crate::tokens::{TokenMap, gather_patches, keep_top, token_order};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::nn::LayerNorm;
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use std::sync::Arc;
+use svitt_ops::SvittBackend;
+use svitt_ops::device::cast;
+use svitt_ops::rng::{self, Rng};
+use svitt_ops::sparse::{BlockGraph, RelativeBias};
+use svitt_ops::tokens::{TokenMap, gather_patches, keep_top, token_order};
 
 /// The encoder's weights, and the settings that are not weights.
 #[derive(Module, Debug)]

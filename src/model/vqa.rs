@@ -7,13 +7,13 @@ use super::layers::{Mode, additive_mask, norm_f32};
 use super::svitt::Svitt;
 use super::text::{Bert, causal_mask};
 use super::video::{VideoDraws, VideoEncoder};
-use crate::backend::SvittBackend;
 use crate::config::{ModelConfig, TextConfig};
 use crate::loss::answer_losses;
 use crate::{Error, Result};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::nn::LayerNorm;
 use burn::tensor::{Int, Tensor, backend::Backend};
+use svitt_ops::SvittBackend;
 
 /// What hides padding from cross-attention (SPEC §3).
 const CROSS_PENALTY: f64 = 1e9;

@@ -1,9 +1,8 @@
 //! How a video is cut into clips, and which frames a clip has.
 
-use crate::rng::Rng;
-use crate::video::{FrameSampling, Frames, ReaderOptions, VideoError, VideoReader, window};
 use crate::{Error, Result};
 use std::path::Path;
+use svitt_video::{FrameSampling, Frames, ReaderOptions, VideoError, VideoReader, window};
 
 /// A video up to this many clip lengths is one clip: a remainder would be a clip of next to nothing.
 const WHOLE: f64 = 1.25;
@@ -66,7 +65,7 @@ pub fn read_span(
     loop {
         let count = reader.len();
         let Some(inside) = window(reader.times(), Some(start), (end > start).then_some(end)) else { return Ok(None) };
-        let places = FrameSampling::Middle.indices(frames, inside.len(), reader.fps(), &mut Rng::new(0, &[]));
+        let places = FrameSampling::Middle.indices(frames, inside.len(), reader.fps(), &mut || 0.0);
         let places: Vec<usize> = places.into_iter().map(|place| place + inside.start).collect();
         let read = reader.get_frames(&places)?;
         // A damaged file turns out shorter while it is read; its frames are then chosen again.

@@ -1,6 +1,5 @@
 //! The model's side of a search: clips and texts to vectors, pairs to matching scores.
 
-use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
 use crate::data::Benchmark;
 use crate::eval::{host, tokenizer};
@@ -8,12 +7,13 @@ use crate::index::ModelId;
 use crate::loss::TEMPERATURE_RANGE;
 use crate::model::{Svitt, VideoDraws};
 use crate::text::{Tokenizer, clean};
-use crate::video::{Frames, Transform};
 use crate::weights::checkpoint::CONFIG;
 use crate::weights::{Part, open_svitt, read_info};
 use crate::{Error, Result};
 use burn::tensor::{Int, Tensor, TensorData};
 use std::path::Path;
+use svitt_ops::SvittBackend;
+use svitt_video::{Frames, Transform};
 
 /// Seed of the block graphs: a clip has one embedding, whenever it is made.
 const GRAPHS: u64 = 0;

@@ -3,17 +3,17 @@
 use super::Embedder;
 use super::clips::Clipping;
 use super::intake::{News, with_decoded};
-use crate::backend::SvittBackend;
 use crate::data::Unreadable;
 use crate::eval::Ticker;
 use crate::index::{ClipEmbedding, Index, Indexer, Stamp, Summary};
-use crate::video::{Frames, VideoError, videos_below};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+use svitt_ops::SvittBackend;
+use svitt_video::{Frames, VideoError, videos_below};
 
 /// What was embedded is made safe against power cuts this often.
 const COMMIT: Duration = Duration::from_secs(5);

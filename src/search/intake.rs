@@ -2,10 +2,10 @@
 
 use super::clips::{Clipping, each_clip};
 use crate::guard::caught;
-use crate::video::{Frames, VideoError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
+use svitt_video::{Frames, VideoError};
 
 /// News of file number `file`.
 pub(super) enum News {

@@ -3,10 +3,10 @@
 use super::clips::read_span;
 use super::results::{Found, printable};
 use crate::Result;
-use crate::video::{ReaderOptions, VideoReader};
 use crate::viz::{Canvas, Page};
 use rayon::prelude::*;
 use std::path::Path;
+use svitt_video::{ReaderOptions, VideoReader};
 
 /// Pictures of a clip, and the box each is fitted into.
 const PICTURES: usize = 4;

@@ -4,12 +4,12 @@ use super::Embedder;
 use super::clips::read_span;
 use super::results::Found;
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::index::{Index, Stamp};
-use crate::video::{ReaderOptions, Transform, VideoReader};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
+use svitt_ops::SvittBackend;
+use svitt_video::{ReaderOptions, Transform, VideoReader};
 
 /// Clips per forward when clips are encoded again: eight of the base model at 16 frames are 75 MB of pixels.
 const BATCH: usize = 8;

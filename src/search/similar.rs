@@ -3,10 +3,10 @@
 use super::clips::{Clipping, each_clip};
 use super::query::{best_apart, number};
 use super::{Embedder, Found};
-use crate::backend::SvittBackend;
 use crate::index::{Index, Stamp};
 use crate::{Error, Result};
 use std::path::Path;
+use svitt_ops::SvittBackend;
 
 /// The vectors of `video` if `index` holds them and the file has not changed: then no model is needed.
 pub fn known_clips(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {

@@ -2,10 +2,10 @@
 
 use crate::Result;
 use crate::index::{ClipEmbedding, Index, Indexer, ModelId, Stamp};
-use crate::rng::Rng;
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
+use svitt_ops::rng::Rng;
 
 /// Clips of one file of the measured index.
 const CLIPS: usize = 10;

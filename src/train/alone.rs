@@ -3,11 +3,11 @@
 use super::learner::Trainee;
 use super::run::{RunOptions, recipe};
 use super::{AdamW, AdamWSettings, Checkpoints, Feed, Journal, RunState, StageDesk, StagePlan, train_stage};
-use crate::backend::TrainBackend;
 use crate::config::{ModelConfig, Span, Stage};
 use crate::profile::{Convention, Profile};
 use crate::{Error, Result};
 use std::path::Path;
+use svitt_ops::TrainBackend;
 
 /// Trains `model`, whose sizes are `config`, as `stage` says, on the data of stage number `number` of the run; writes
 /// `metrics.jsonl` into `out`. An interrupted stage is not taken up again.

@@ -8,12 +8,12 @@ use super::run::{RunOptions, measure};
 use super::start::FirstWeights;
 use super::validate::Encodes;
 use super::{FrameMean, write_json};
-use crate::backend::TrainBackend;
 use crate::config::{ModelConfig, Span, Stage};
 use crate::model::Svitt;
 use crate::{Error, Result};
 use std::fs;
 use std::path::Path;
+use svitt_ops::TrainBackend;
 
 /// Trains and measures every baseline of `options`; one whose report is already on disk is read instead.
 ///

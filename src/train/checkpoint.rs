@@ -17,7 +17,7 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 const UNFINISHED: &str = "unfinished";
 
-/// Where a run stands. Every draw is a function of the seed, the stage and the step ([`crate::rng`]), so these numbers
+/// Where a run stands. Every draw is a function of the seed, the stage and the step ([`svitt_ops::rng`]), so these numbers
 /// are the whole state of all random sources; the sampler's position is the number of batches taken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunState {

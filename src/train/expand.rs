@@ -1,6 +1,5 @@
 //! Weights on their way: scaled for a small model trained from scratch, and taken to the next clip length.
 
-use crate::backend::SvittBackend;
 use crate::config::{ModelConfig, TableGrowth};
 use crate::model::Svitt;
 use crate::weights::position::{TableResampler, TableShape};
@@ -9,6 +8,7 @@ use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
 use std::collections::HashMap;
+use svitt_ops::SvittBackend;
 
 /// The field that holds a layer's relative position table.
 const TABLE: &str = "position_table";

@@ -4,7 +4,6 @@
 use super::input::{StepInput, StepOutput};
 use super::validate::Encodes;
 use crate::Result;
-use crate::backend::{SvittBackend, TrainBackend};
 use crate::loss::{NegativeRule, contrastive, hard_negatives, masked_language, matching, similarity};
 use crate::model::{PretrainDraws, Svitt, VideoDraws, VideoTokens};
 use burn::module::{AutodiffModule, Module};
@@ -12,6 +11,7 @@ use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
 use burn_train::{InferenceStep, TrainOutput, TrainStep};
+use svitt_ops::{SvittBackend, TrainBackend};
 
 /// The baseline around a model of one-frame clips.
 #[derive(Module, Debug)]

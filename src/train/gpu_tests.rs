@@ -1,7 +1,6 @@
 //! Training on GPU backends: the losses of the reference backend, and nothing read back between log lines.
 
 use super::{FirstWeights, RunOptions, Source, StopSignal, pretrain};
-use crate::backend::TrainBackend;
 use crate::config::{Compat, Precision, Preset};
 use crate::loss::MaskRules;
 use crate::model::{Objective, Pairs, PretrainDraws, Svitt};
@@ -9,6 +8,7 @@ use crate::testing::{host, noise, shaken, small_sparse_config};
 use burn::backend::Autodiff;
 use burn::tensor::{Int, Tensor};
 use std::path::Path;
+use svitt_ops::TrainBackend;
 
 /// Two stages, the second sparse in edges and nodes and accumulating; dropout is off in the tiny model, whose size
 /// keeps a step under a second on software Vulkan.

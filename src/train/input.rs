@@ -5,10 +5,10 @@ use super::journal::LogLine;
 use crate::data::VideoTextBatch;
 use crate::loss::MaskRules;
 use crate::model::{Objective, Peers};
-use crate::rng::{Rng, key};
 use burn::tensor::{Tensor, backend::Backend};
 use burn_train::ItemLazy;
 use std::sync::Arc;
+use svitt_ops::rng::{Rng, key};
 
 /// Names the draws of one forward pass: all of them are functions of these numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl StepKey {
 
     /// The seed of draw `purpose` that all workers have in common: worker 0's, and that of a run on one device.
     pub fn shared_seed(&self, purpose: &str) -> u64 {
-        key(self.seed, &[self.stage as u64, self.batch as u64, crate::rng::text_key(purpose)])
+        key(self.seed, &[self.stage as u64, self.batch as u64, svitt_ops::rng::text_key(purpose)])
     }
 
     /// The stream of draw `purpose` of this pass.

@@ -8,7 +8,6 @@ use super::journal::{Journal, LogLine, Losses};
 use super::parallel::{Helper, Member, Team, Window, Worker, help};
 use super::progress::{LogMetric, Progress, Sentence};
 use super::{AdamW, Checkpoints, Feed, RunState, WarmupCosine};
-use crate::backend::TrainBackend;
 use crate::config::Stage;
 use crate::profile::peak_memory_mb;
 use crate::{Error, Result};
@@ -23,6 +22,7 @@ use burn_train::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use svitt_ops::TrainBackend;
 
 /// Steps between log lines.
 const LOG_EVERY: usize = 10;

@@ -4,7 +4,6 @@
 use super::expand::trainable;
 use super::parallel::{flatten, present};
 use super::{AdamW, AdamWSettings, Recipe, StepInput, StepKey, snapshot};
-use crate::backend::SvittBackend;
 use crate::config::{Compat, Precision};
 use crate::data::HostBatch;
 use crate::loss::MaskRules;
@@ -16,6 +15,7 @@ use burn::optim::Optimizer;
 use burn::tensor::{DType, Tensor};
 use burn_train::{TrainOutput, TrainStep};
 use std::sync::Arc;
+use svitt_ops::SvittBackend;
 
 const STEPS: usize = 200;
 

@@ -2,9 +2,7 @@
 //! a device flag that turns a step with a non-finite loss or gradient into no step at all.
 
 use super::flag::StepFlag;
-use crate::backend::TrainBackend;
 use crate::config::Stage;
-use crate::fused::{AdamWStep, adamw, square_sum};
 use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, LearningRate, MultiGradientsParams, Optimizer};
 use burn::tensor::{
@@ -12,6 +10,8 @@ use burn::tensor::{
     backend::{AutodiffBackend, Backend},
 };
 use std::sync::{Arc, Mutex, PoisonError};
+use svitt_ops::TrainBackend;
+use svitt_ops::fused::{AdamWStep, adamw, square_sum};
 
 /// The constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]

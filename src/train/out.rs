@@ -111,31 +111,11 @@ fn newest(folder: &Path) -> PathBuf {
     existing.unwrap_or_else(|| folder.to_path_buf())
 }
 
-/// Ctrl-C and SIGTERM: the first one saves and stops, a second one ends the process at once.
+/// Asks a run to save a checkpoint and to end: a program sets it off at Ctrl-C and SIGTERM.
 #[derive(Clone, Default)]
 pub struct StopSignal {
     /// What the training loop looks at.
     pub interrupter: Interrupter,
-}
-
-impl StopSignal {
-    /// Listens to the signals of this process.
-    ///
-    /// # Errors
-    /// Another listener is already there.
-    pub fn listen() -> Result<Self> {
-        let signal = Self::default();
-        let interrupter = signal.interrupter.clone();
-        ctrlc::set_handler(move || {
-            if interrupter.should_stop() {
-                std::process::exit(130);
-            }
-            crate::terminal::note("stopping: saving a checkpoint first (once more ends at once)");
-            interrupter.stop(Some("signal"));
-        })
-        .map_err(|e| Error::setting("signals", e.to_string(), "start the run from its own process"))?;
-        Ok(signal)
-    }
 }
 
 #[cfg(test)]

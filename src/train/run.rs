@@ -9,7 +9,6 @@ use super::{
     AdamW, AdamWSettings, AdamWState, Checkpoints, Feed, Recipe, RunState, Source, StageDesk, StagePlan, StopSignal,
     Validator, expand, page, train_stage, write_json,
 };
-use crate::backend::{SvittBackend, TrainBackend};
 use crate::config::{LossWeights, ModelConfig, Precision, Preset, Stage};
 use crate::data::Loader;
 use crate::guard::within_memory;
@@ -23,6 +22,7 @@ use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::time::Instant;
+use svitt_ops::{SvittBackend, TrainBackend};
 
 /// What the command line says of a run.
 #[derive(Clone)]

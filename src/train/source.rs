@@ -5,13 +5,13 @@ use crate::config::{ModelConfig, Preset, Span, Stage};
 use crate::data::loader::{Loader, LoaderOptions, TextCollate};
 use crate::data::shapes::{Preset as ShapesPreset, ShapesConfig, ShapesDataset, Split, vocab};
 use crate::data::{ClipSettings, EpochDataset, Manifest, ManifestOptions, Record, VideoDataset};
-use crate::rng::key;
 use crate::terminal::note;
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use svitt_ops::rng::key;
 
 /// Items that count as one pass over the endless `shapes` data.
 const SHAPES_EPOCH: usize = 9_600;

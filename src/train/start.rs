@@ -1,12 +1,12 @@
 //! The weights a run begins with: drawn, taken from a checkpoint folder, or put together from BEiT and BERT.
 
 use super::expand::{FreshStart, fresh_start};
-use crate::backend::SvittBackend;
 use crate::config::{ModelChoice, ModelConfig};
 use crate::model::Svitt;
 use crate::weights::{Checkpoint, MatchOptions, Part, initialise};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
+use svitt_ops::SvittBackend;
 
 /// Where first weights come from; all absent: drawn from the seed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! A training step of the whole model: forward, three losses, backward.
 
 use super::input::{StepInput, StepOutput};
-use crate::backend::{SvittBackend, TrainBackend};
 use crate::model::{Pairs, PretrainDraws, Svitt};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::{Tensor, backend::AutodiffBackend};
 use burn_train::{InferenceStep, TrainOutput, TrainStep};
+use svitt_ops::{SvittBackend, TrainBackend};
 
 impl<B: TrainBackend> TrainStep for Svitt<B> {
     type Input = StepInput<B>;

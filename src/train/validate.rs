@@ -3,13 +3,13 @@
 use super::gallery::ValidationSet;
 use super::report::{ProbeScore, Probes, Scores};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::data::Item;
 use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k, twin_scores};
 use crate::eval::{FrameOrder, rearranged};
 use crate::model::{EncodedText, Svitt, VideoDraws, VideoTokens};
 use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
+use svitt_ops::SvittBackend;
 
 /// Seed of block graphs in validation: the same in every stage and run.
 const SEED: u64 = 2023;

@@ -2,10 +2,9 @@
 
 use crate::Result;
 use crate::config::ModelConfig;
-use crate::rng::Rng;
 use crate::text::Tokenizer;
-use crate::video::{ClipRequest, FrameSampling, ReaderOptions, Transform, read_clip};
 use std::path::Path;
+use svitt_video::{ClipRequest, FrameSampling, ReaderOptions, Transform, read_clip};
 
 /// A clip and which frames of the file it has.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +21,7 @@ pub struct Clip {
 /// It cannot be read.
 pub fn clip_of(path: &Path, config: &ModelConfig) -> Result<Clip> {
     let request = ClipRequest::new(config.video.frames, FrameSampling::Middle);
-    let clip = read_clip(path, &request, &Rng::new(0, &[]), &ReaderOptions::default())?;
+    let clip = read_clip(path, &request, || 0.0, &ReaderOptions::default())?;
     let transform = Transform::new(config.video.image_size);
     let pixels = transform.apply(&clip.frames, &transform.whole(&clip.frames));
     Ok(Clip { pixels, indices: clip.indices })

@@ -2,13 +2,13 @@
 
 use super::Variant;
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::eval::{host, padded};
 use crate::model::{EncodedVideo, FusionRun, Trace, VideoDraws};
-use crate::sparse::BlockGraph;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::Serialize;
 use std::sync::Arc;
+use svitt_ops::SvittBackend;
+use svitt_ops::sparse::BlockGraph;
 
 /// Who chose the tokens that stayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

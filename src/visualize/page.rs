@@ -4,10 +4,10 @@ use super::film::Seen;
 use super::look::{Look, Ranker, Stage};
 use super::{Film, Variant};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::config::EdgeSparsity;
 use crate::viz::{Canvas, Page, Table, contact_sheet};
 use serde_json::{Value, json};
+use svitt_ops::SvittBackend;
 
 /// One clip, seen by the dense and by the sparse model.
 pub struct Shown<'a> {
@@ -235,9 +235,9 @@ fn seen(look: &Look, layer: usize, chosen: usize, edge: Option<EdgeSparsity>, pa
 mod tests {
     use super::*;
     use crate::config::Compat;
-    use crate::rng::Rng;
-    use crate::sparse::BlockGraph;
     use std::sync::Arc;
+    use svitt_ops::rng::Rng;
+    use svitt_ops::sparse::BlockGraph;
 
     #[test]
     fn a_patch_sees_its_local_and_random_blocks() {

@@ -3,10 +3,10 @@
 use super::look::{Look, Ranker, look};
 use super::{Film, Variant};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::data::shapes::Gallery;
 use crate::viz::{Chart, Page, Table};
 use serde::Serialize;
+use svitt_ops::SvittBackend;
 
 /// Clips per forward.
 const BATCH: usize = 32;

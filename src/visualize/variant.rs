@@ -1,10 +1,10 @@
 //! Two models of one checkpoint: dense, and as sparse as it was trained or as the paper's settings make it.
 
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::config::{CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Selection, Sparsity, VideoConfig};
 use crate::model::Svitt;
 use crate::profile::{Convention, Profile};
+use svitt_ops::SvittBackend;
 
 /// q_m of the paper, for checkpoints without cross-modal pruning.
 const KEEP_BY_TEXT: f64 = 0.1;

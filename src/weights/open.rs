@@ -6,13 +6,13 @@ use super::matching::MatchOptions;
 use super::report::Report;
 use super::schema::Part;
 use super::source::WeightSource;
-use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
 use crate::model::{Svitt, SvittQa};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use std::path::Path;
+use svitt_ops::SvittBackend;
 
 /// A model and where it came from.
 #[derive(Debug)]

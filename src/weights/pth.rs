@@ -121,7 +121,7 @@ fn stream(file: &[u8]) -> Result<(Pickle, Storages), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     const MICRO: &[u8] = include_bytes!("../../tests/fixtures/parity/checkpoint_micro_full.pth");
 

@@ -182,7 +182,7 @@ pub(super) fn sync_folder(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     const MICRO: &[u8] = include_bytes!("../../tests/fixtures/parity/checkpoint_micro_model.safetensors");
 

@@ -115,9 +115,9 @@ mod tests {
     use super::super::infer::model_config;
     use super::super::{Checkpoint, MatchOptions, Part, WeightSource, load, weights_hash};
     use super::*;
-    use crate::backend::SvittBackend;
     use crate::config::ModelConfig;
     use crate::model::Svitt;
+    use svitt_ops::SvittBackend;
 
     fn micro() -> (WeightSource, ModelConfig) {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity/checkpoint_micro_full.pth");

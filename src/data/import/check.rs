@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{Imported, Purpose, Split, Task};
-use crate::{Error, Result, data::Record, rng::text_key};
+use crate::{Error, Result, data::Record};
+use svitt_ops::rng::text_key;
 
 /// Checks the records of `path` against their purpose and the published counts.
 ///

@@ -3,10 +3,8 @@
 use std::{fs::File, path::Path, time::Instant};
 
 use super::{Options, Purpose, import, sample};
-use crate::{
-    data::{InspectOptions, inspect},
-    rng::Rng,
-};
+use crate::data::{InspectOptions, inspect};
+use svitt_ops::rng::Rng;
 
 /// What is put into a file: structure, numbers out of range, broken text.
 const PIECES: [&[u8]; 14] = [

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     Result,
     data::{Benchmark, Counts, Record, Split, published},
-    rng::{Rng, text_key},
 };
+use svitt_ops::rng::{Rng, text_key};
 
 /// Videos per template that are scored.
 const PER_TEMPLATE: usize = 12;

@@ -1,9 +1,9 @@
 //! Which items make which batch: a function of the seed and the epoch alone.
 
 use super::LoaderOptions;
-use crate::rng::{Rng, text_key};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use svitt_ops::rng::{Rng, text_key};
 
 /// A place in the sequence of batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -5,13 +5,13 @@ use crate::{
     Error, Result,
     data::{EpochDataset, HostBatch, Item, Unreadable},
     guard::caught,
-    rng::{Rng, text_key},
 };
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
+use svitt_ops::rng::{Rng, text_key};
 
 /// Other items tried in place of an unreadable one.
 const REPLACEMENTS: u64 = 8;

@@ -2,7 +2,6 @@ use super::*;
 use crate::{
     data::{Item, ItemResult},
     text::{Tokenizer, Vocabulary},
-    video::VideoError,
 };
 use burn::data::dataloader::DataLoader;
 use burn_dataset::Dataset;
@@ -10,6 +9,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
+use svitt_video::VideoError;
 
 /// Items of 2 × 3 × 1 × 1 values: index, epoch, then zeros.
 struct Numbers {

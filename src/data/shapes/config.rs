@@ -179,7 +179,7 @@ impl ShapesConfig {
         let Some(limit) = self.gallery_programs.filter(|&limit| limit < programs.len()) else {
             return programs;
         };
-        crate::rng::Rng::new(0, &[crate::rng::text_key("shapes.gallery")]).shuffle(&mut programs);
+        svitt_ops::rng::Rng::new(0, &[svitt_ops::rng::text_key("shapes.gallery")]).shuffle(&mut programs);
         let mut chosen: Vec<Program> = Vec::with_capacity(limit + 1);
         for program in programs {
             let twin = program.reversed();

@@ -2,11 +2,11 @@
 
 use super::{Gallery, ShapesConfig, ShapesDataset, Split};
 use crate::data::Record;
-use crate::video::encode::{require_ffmpeg, write_rgb};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
+use svitt_video::encode::{require_ffmpeg, write_rgb};
 
 /// How much [`export`] writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,7 +81,7 @@ fn manifest(path: &Path, records: &[Record]) -> Result<()> {
 mod tests {
     use super::super::Preset;
     use super::*;
-    use crate::video::{ReaderOptions, VideoReader, ffmpeg_available};
+    use svitt_video::{ReaderOptions, VideoReader, ffmpeg_available};
 
     #[test]
     fn exported_clips_read_back_as_they_were_rendered() {

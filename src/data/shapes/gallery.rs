@@ -4,8 +4,8 @@ use super::render::target_patches;
 use super::{Ceilings, Clip, ShapesConfig, Split, Triple, World, caption, render};
 use crate::Result;
 use crate::data::{Item, ItemResult, Record};
-use crate::rng::mix;
 use burn_dataset::Dataset;
+use svitt_ops::rng::mix;
 
 /// The gallery's own seed: it does not move with the seed of a run.
 const SEED: u64 = 2023;

@@ -5,9 +5,9 @@ use super::question::{QuestionKind, ask, ask_more, named};
 use super::world::{draw_steps, stream};
 use super::{Colour, Direction, Mover, Shape, ShapesConfig, Split, World, render};
 use crate::data::Record;
-use crate::rng::Rng;
 use crate::{Error, Result};
 use burn_dataset::Dataset;
+use svitt_ops::rng::Rng;
 
 /// A clip, a question and its one answer.
 #[derive(Clone, Debug, PartialEq)]

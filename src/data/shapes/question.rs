@@ -1,8 +1,8 @@
 //! The kinds of questions `shapes-qa` asks, and how each is worded.
 
 use super::{Colour, Direction, Program, Shape};
-use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
+use svitt_ops::rng::Rng;
 
 /// What a question is about. The first six need time; the last two can be read off any frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

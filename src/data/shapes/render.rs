@@ -2,7 +2,7 @@
 
 use super::program::cells;
 use super::{Mover, ShapesConfig, World};
-use crate::rng::Rng;
+use svitt_ops::rng::Rng;
 
 /// Grey level of the empty background before noise and brightness.
 const BACKGROUND: u8 = 72;

@@ -1,8 +1,8 @@
 //! Who may be seen in training: ranges of worlds, and combinations held out.
 
 use super::{Colour, Program, Shape};
-use crate::rng::{key, text_key};
 use serde::{Deserialize, Serialize};
+use svitt_ops::rng::{key, text_key};
 
 /// A part of the benchmark; each draws its worlds from a range of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

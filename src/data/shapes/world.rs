@@ -1,8 +1,8 @@
 //! What a clip shows, before it is drawn: who walks where, on which background.
 
 use super::{Direction, Program, ShapesConfig, Triple};
-use crate::rng::{Rng, text_key};
 use serde::{Deserialize, Serialize};
+use svitt_ops::rng::{Rng, text_key};
 
 /// A target's colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -57,7 +57,7 @@ pub fn top_k(scores: &[f32], k: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     /// numpy's `argsort(scores)[::-1]` with a stable sort, spelled out.
     fn argsort_reversed(scores: &[f32]) -> Vec<usize> {

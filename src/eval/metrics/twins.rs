@@ -38,7 +38,7 @@ pub fn twin_scores(scores: impl IntoIterator<Item = [[f32; 2]; 2]>) -> TwinScore
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     #[test]
     fn each_score_asks_its_own_question() {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::rng::Rng;
+use svitt_ops::rng::Rng;
 
 fn id() -> ModelId {
     ModelId { model: "tiny".into(), weights: "abc".into(), dim: 5 }

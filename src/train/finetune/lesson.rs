@@ -14,7 +14,6 @@ use crate::eval::{
 };
 use crate::loss::NegativeRule;
 use crate::model::Objective;
-use crate::rng::key;
 use crate::text::Tokenizer;
 use crate::train::{Recipe, StopSignal};
 use crate::{Error, Result};
@@ -22,6 +21,7 @@ use burn_dataset::Dataset;
 use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use svitt_ops::rng::key;
 
 /// Seed of the validation questions and clips of the generated benchmarks.
 const VALIDATION_SEED: u64 = 2024;

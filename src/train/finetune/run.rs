@@ -3,7 +3,6 @@
 use super::lesson::{FinetuneOptions, Lesson};
 use super::report::{FinetuneReport, StageFacts, TrialReport};
 use super::trial::TrialScore;
-use crate::backend::TrainBackend;
 use crate::config::{Curriculum, ModelConfig};
 use crate::data::{Loader, LoaderOptions, Task, TextCollate, write_answers};
 use crate::eval::{ANSWERS, FINE_TUNED, tokenizer};
@@ -17,6 +16,7 @@ use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;
+use svitt_ops::TrainBackend;
 
 /// Seconds between step-level checkpoints.
 const CHECKPOINT_SECONDS: f64 = 60.0;

@@ -1,10 +1,10 @@
 //! A training step of question answering: forward, weighted next-word loss of the answers, backward (SPEC §5).
 
-use crate::backend::{SvittBackend, TrainBackend};
 use crate::model::layers::Mode;
 use crate::model::{FusionRun, GraphSource, SvittQa, VideoDraws, VideoTokens};
 use crate::train::{StepInput, StepOutput};
 use burn_train::{InferenceStep, TrainOutput, TrainStep};
+use svitt_ops::{SvittBackend, TrainBackend};
 
 impl<B: TrainBackend> TrainStep for SvittQa<B> {
     type Input = StepInput<B>;
@@ -46,13 +46,13 @@ mod tests {
     use super::*;
     use crate::config::Compat;
     use crate::data::{HostBatch, Record};
-    use crate::rng::Rng;
     use crate::testing::{assert_close, host, shaken, small_config};
     use crate::text::{Tokenizer, Vocabulary};
     use crate::train::{Quiz, Recipe, StepKey};
     use burn::backend::Autodiff;
     use burn::tensor::Tensor;
     use std::sync::Arc;
+    use svitt_ops::rng::Rng;
 
     type Inner = burn_ndarray::NdArray;
     type B = Autodiff<Inner>;

@@ -1,7 +1,6 @@
 //! The validation that chooses the weights that are kept.
 
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::config::{ClipEnsemble, ModelConfig};
 use crate::eval::{
     Candidates, ClipPlan, ClipSampling, EncodeOptions, Examinee, FeatureStore, FrameOrder, Metrics, QuestionExam,
@@ -9,6 +8,7 @@ use crate::eval::{
 };
 use crate::model::{Svitt, SvittQa};
 use serde_json::Value;
+use svitt_ops::SvittBackend;
 
 /// Seed of the block graphs in validation: the same in every run.
 const SEED: u64 = 2023;

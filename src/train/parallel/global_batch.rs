@@ -2,11 +2,11 @@
 
 use super::reduce::Reduce;
 use super::team::{Gone, Member};
-use crate::backend::MatmulOps;
 use crate::model::Peers;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 use std::sync::Arc;
+use svitt_ops::device::MatmulOps;
 
 /// One worker's view of the batches of all.
 ///

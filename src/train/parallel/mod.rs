@@ -7,7 +7,7 @@
 //!
 //! Burn's own data parallel strategy is not used: it cannot resume inside an epoch, steps the schedule once per worker,
 //! and its feature `distributed` takes training away from every backend without collectives, the CPU's included. Of
-//! that feature only the sum over CUDA devices is used ([`crate::backend::CollectiveOps`]).
+//! that feature only the sum over CUDA devices is used ([`svitt_ops::device::CollectiveOps`]).
 
 mod global_batch;
 mod gradients;

@@ -1,10 +1,10 @@
 //! Means and gathered rows over workers: on the host for any backend, among the devices where they can.
 
 use super::team::{Gone, Member};
-use crate::backend::CollectiveOps;
 use burn::tensor::{Tensor, TensorData, TensorPrimitive, backend::Backend};
 use std::fmt::Debug;
 use std::sync::Arc;
+use svitt_ops::device::CollectiveOps;
 
 /// What workers do together with tensors; every worker calls the same methods in the same order with tensors of the
 /// same sizes.

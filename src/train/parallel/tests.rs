@@ -7,7 +7,7 @@ use crate::train::{
     AdamW, AdamWSettings, Checkpoints, Feed, FirstWeights, Journal, Recipe, RunOptions, RunState, Source, StageDesk,
     StagePlan, StepInput, StepOutput, StopSignal, WarmupCosine, pretrain, snapshot, train_stage,
 };
-use crate::{Error, backend::SvittBackend, backend::TrainBackend, loss::NegativeDraws};
+use crate::{Error, loss::NegativeDraws};
 use burn::backend::Autodiff;
 use burn::module::{AutodiffModule, Module, Param};
 use burn::optim::GradientsParams;
@@ -15,6 +15,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use burn_train::{InferenceStep, Learner, TrainOutput, TrainStep};
 use std::path::Path;
+use svitt_ops::{SvittBackend, TrainBackend};
 
 /// Pairs of two workers with three each; an identity of one worker's returns among the other's.
 const IDENTITY: [i64; 6] = [7, 3, 3, 5, 7, 2];

@@ -4,7 +4,6 @@ use super::global_batch::GlobalBatch;
 use super::reduce::{Reduce, reducer};
 use super::team::Member;
 use super::{gradients, replica};
-use crate::backend::TrainBackend;
 use crate::guard::caught;
 use crate::model::reseed_dropout;
 use crate::train::expand::trainable;
@@ -16,6 +15,7 @@ use burn::tensor::Tensor;
 use burn_train::Learner;
 use std::sync::Arc;
 use std::time::Instant;
+use svitt_ops::TrainBackend;
 
 /// Time, and the clips of all workers, since the last logged step.
 pub struct Window {
