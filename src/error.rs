@@ -1,11 +1,11 @@
-//! The one error type: every message is a sentence that names the file, line or setting, and says what to do.
+//! The error type. Every message names the file, line or setting and says what to do.
 
 use std::path::{Path, PathBuf};
 
 /// Shorthand for a result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong, as a sentence for the person who typed the command.
+/// What can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder cannot be used.
@@ -49,8 +49,7 @@ pub enum Error {
         /// What the person should do.
         remedy: String,
     },
-    /// A fault of this program rather than of what it was given.
-    #[error("this program failed: {0}; please report this sentence with the command")]
+    /// A bug of this program. / #[error("this is a bug of svitt: {0}; please report this message with the command")]
     Fault(String),
     /// The person asked to stop (Ctrl-C or SIGTERM) and everything was saved.
     #[error("interrupted: {0}")]

@@ -1,5 +1,5 @@
-//! Panics become sentences. Burn and its runtimes panic where a driver is missing or memory runs out, often on a thread
-//! of their own, so that the caller only sees a closed channel: the first panic of the process is the one to report.
+//! Turns panics into errors. Burn and its runtimes panic where a driver is missing or memory runs out, often on their
+//! own threads, so that the caller only sees a closed channel: the first panic of the process is the one reported.
 
 use crate::{Error, Result};
 use std::any::Any;
@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 static FIRST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Makes panics of this process silent and remembers the first until [`guarded`] reports it. For programs, not for
-/// libraries: the panic hook is global.
+/// Silences the panic hook and records the first panic until [`guarded`] reports it. For programs, not libraries: the
+/// hook is global.
 pub fn remember_panics() {
     panic::set_hook(Box::new(|info| {
         if svitt_video::reading_untrusted_input() {
@@ -30,13 +30,13 @@ pub fn guarded<T>(backend: &str, work: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| sentence(backend, &first_or(&*panic)))
 }
 
-/// Runs `work`, which may panic on input that nobody trusts: the panic comes back as its text.
+/// Runs `work` on untrusted input; a panic is returned as its text.
 ///
 /// # Errors
 /// The panic's text.
 pub fn caught<T>(work: impl FnOnce() -> T) -> std::result::Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        // Dealt with here, so that it is not taken for the cause of a later one.
+        // Handled here, so it must not be reported as the cause of a later panic.
         FIRST.lock().unwrap_or_else(PoisonError::into_inner).take();
         payload_text(&*panic)
     })
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_with_its_remedy() {
+    fn missing_drivers_are_named_with_a_remedy() {
         let driver = of("Unable to dynamically load the \"cuda\" shared library - searched for library names: []");
         assert!(driver.contains("no NVIDIA driver") && driver.contains("--backend flex"), "{driver}");
         let compiler = of("Unable to dynamically load the \"nvrtc\" shared library");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn exhausted_memory_asks_for_a_smaller_batch_and_other_panics_go_on() {
+    fn exhausted_memory_suggests_a_smaller_batch_and_other_panics_pass_through() {
         let tell = |text: &str| Error::setting("batch", text, "try 8");
         let full = || -> Result<()> { panic!("CUDA_ERROR_OUT_OF_MEMORY") };
         assert!(within_memory(full, tell).unwrap_err().to_string().contains("try 8"));

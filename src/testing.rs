@@ -25,14 +25,14 @@ pub fn small_sparse_config(compat: Compat) -> ModelConfig {
     config
 }
 
-/// `model` at the published temperature: a shaken one may be so small that its gradient hides all others.
+/// `model` at the published temperature: a redrawn one may be so small that its gradient dominates all others.
 pub fn at_published_temperature<B: Backend>(mut model: crate::model::Svitt<B>) -> crate::model::Svitt<B> {
     model.temp = burn::module::Param::from_tensor(Tensor::full([1], 0.07, &model.temp.device()));
     model
 }
 
-/// `module` with every weight drawn anew from a normal distribution of deviation 0.3 around its old value: fresh
-/// weights are so small that every layer is nearly the identity, and biases are 0.
+/// `module` with every weight redrawn from a normal distribution (deviation 0.3) around its old value: fresh weights
+/// are so small that layers are nearly the identity, and biases are 0.
 pub fn shaken<B: Backend, M: burn::module::Module<B>>(module: M, seed: u64) -> M {
     struct Shake(Rng);
     impl<B: Backend> burn::module::ModuleMapper<B> for Shake {

@@ -1,4 +1,4 @@
-//! Every command in the guides runs as it stands there; those that need a GPU, data to obtain or hours are parsed.
+//! Runs every command of the guides; those that need a GPU, external data or hours are only parsed.
 
 use crate::support::{example, official, svitt, test_folder};
 use std::fs;

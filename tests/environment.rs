@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-/// A folder that does not exist, below one that nobody may write to, root least of all.
+/// A folder that does not exist, below one that nobody (not even root) can write to.
 #[cfg(unix)]
 fn closed(dir: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt as _;

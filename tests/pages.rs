@@ -73,7 +73,7 @@ fn the_page_of_a_clip_shows_both_models() {
 }
 
 #[test]
-fn the_page_of_pruning_recall_compares_with_a_lot() {
+fn the_pruning_recall_page_compares_with_random_pruning() {
     let dir = tempfile::tempdir().unwrap();
     let checkpoint = checkpoint();
     let arguments = ["visualize", "--shapes", "--clips", "36", "--out", "kept", "--checkpoint"];

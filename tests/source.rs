@@ -1,9 +1,9 @@
-//! What holds for every source file.
+//! Rules that hold for every source file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where `unsafe` may stand: kernels, the mapping of checkpoints into memory, and the allocator's settings.
+/// Files that may contain `unsafe`: kernels, memory-mapped checkpoints, allocator settings.
 const UNSAFE: [&str; 6] = [
     "crates/svitt-ops/src/device/",
     "crates/svitt-ops/src/sparse/kernels/",

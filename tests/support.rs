@@ -1,4 +1,4 @@
-//! What the tests of commands share: a folder with a checkpoint and some videos, made once per run.
+//! A project folder with a checkpoint and some videos, made once per test run, shared by the tests of commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The only place that names concrete backends: a feature becomes a type becomes a device.
+//! Choosing a backend: cargo feature -> backend type -> device. The only place that names concrete backends.
 
 mod precision;
 #[cfg(feature = "wgpu")]
@@ -11,7 +11,7 @@ use burn::tensor::backend::{Backend, Device as _, DeviceId, DeviceOps};
 use std::str::FromStr;
 use svitt_ops::TrainBackend;
 
-/// The fastest CPU backend of this build, for whoever wants one type and no choice at run time.
+/// The fastest CPU backend of this build, for programs that need one fixed type.
 #[cfg(feature = "flex")]
 pub type Cpu = burn_flex::Flex;
 /// The fastest CPU backend of this build, for whoever wants one type and no choice at run time.
@@ -120,7 +120,7 @@ pub fn devices<B: Backend>(kind: BackendKind, first: &B::Device, workers: usize)
     Ok((0..workers).map(|index| burn::tensor::Device::<B>::from_id(DeviceId::new(type_id, index as u16))).collect())
 }
 
-/// A computation to be run on whichever backend is chosen at run time.
+/// A computation that runs on the backend chosen at run time.
 pub trait Task {
     /// What it returns.
     type Output;
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_round_trip_and_strangers_are_refused() {
+    fn names_round_trip_and_unknown_names_are_refused() {
         for kind in BackendKind::ALL {
             assert_eq!(kind.name().parse::<BackendKind>().unwrap(), kind);
         }
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "flex")]
-    fn workers_share_a_cpu_and_there_is_at_least_one() {
+    fn workers_share_a_cpu_and_zero_workers_are_refused() {
         let devices = |workers| devices::<burn_flex::Flex>(BackendKind::Flex, &burn_flex::FlexDevice, workers);
         assert_eq!(devices(3).unwrap().len(), 3);
         assert!(devices(0).unwrap_err().to_string().contains("`--devices`: is 0"));

@@ -15,8 +15,8 @@ impl Precision {
     }
 }
 
-/// The precision of a run on `device`: what was `asked` for, or else the preset's where it pays, which for bf16 is on
-/// CUDA alone; elsewhere f32, with a line that says so.
+/// The precision of a run on `device`: `asked` if given; else the preset's on CUDA, f32 on other backends (with a
+/// warning if the preset asks for more).
 ///
 /// # Errors
 /// bf16 was asked for and the device cannot compute in it.
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     #[cfg(all(feature = "ndarray", feature = "flex"))]
-    fn bf16_is_refused_where_it_cannot_be() {
+    fn bf16_is_refused_on_devices_without_it() {
         let asked = Some(Precision::Bf16);
         let device = Default::default();
         let refused = precision::<burn_ndarray::NdArray>(BackendKind::NdArray, &device, asked, Precision::F32);

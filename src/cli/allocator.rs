@@ -1,5 +1,5 @@
-//! The programs' allocator. glibc hands large tensors back to the kernel after every operation; mimalloc keeps them,
-//! but by default for less time than a step takes: filling fresh pages with zeros was a tenth of a training step.
+//! The allocator of the programs. glibc returns large tensors to the kernel after every operation; mimalloc keeps them,
+//! but by default for less than a step: filling new pages with zeros took a tenth of a training step.
 
 use std::ffi::{c_int, c_long, c_ulong};
 
@@ -23,7 +23,7 @@ const KEPT_MS: c_long = 10_000;
 /// The same where memory is short: what a backward frees goes back before it ends.
 const KEPT_FRUGAL_MS: c_long = 1_000;
 
-/// Keeps free pages from one step to the next. What a user sets as `MIMALLOC_PURGE_DELAY` stays.
+/// Keeps freed pages for later steps. A user's `MIMALLOC_PURGE_DELAY` wins.
 pub fn keep_pages() {
     purge_after(KEPT_MS);
 }

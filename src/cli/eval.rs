@@ -33,7 +33,7 @@ pub struct Args {
     /// Clips per video
     #[arg(long)]
     clips: Option<usize>,
-    /// contiguous or strided: how frames are dealt out to clips
+    /// contiguous or strided: how frames are assigned to clips
     #[arg(long, default_value = "contiguous")]
     clip_sampling: String,
     /// none, reverse, shuffle or freeze

@@ -1,5 +1,5 @@
-//! What every program of this crate does around its work: wrong flags, errors and panics become one sentence on
-//! standard error and an exit code.
+//! What every program does around its work: wrong flags, errors and panics become one line on standard error and an
+//! exit code.
 
 use crate::guard::{guarded, remember_panics};
 use crate::terminal::{note, say};
@@ -9,8 +9,8 @@ use clap::error::ErrorKind;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Parses the command line and runs `work` with it: 0 on success, 130 after an interruption that was saved, 2 and one
-/// sentence on standard error otherwise.
+/// Parses the command line and runs `work`: exit code 0 on success, 130 after a saved interruption, 2 with one error
+/// line on standard error otherwise.
 pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOnce(A) -> Result<()>) -> ExitCode {
     remember_panics();
     // Parsing too: clap checks its own tables with assertions.
@@ -60,7 +60,7 @@ pub fn sentence(usage: &clap::Error) -> String {
 /// A count on the command line that cannot be 0.
 ///
 /// # Errors
-/// Something else, as the sentence clap shows.
+/// Anything else, with the message clap shows.
 pub fn positive(text: &str) -> std::result::Result<usize, String> {
     let count: usize = text.parse().map_err(|_| "give a whole number".to_owned())?;
     if count == 0 { Err("give 1 or more".into()) } else { Ok(count) }

@@ -25,7 +25,7 @@ pub struct Args {
 enum Command {
     /// Embed the videos below a folder; again later, only what is new or changed
     Index(IndexArguments),
-    /// List the clips that fit a sentence: rank, score, file, seconds
+    /// List the clips that match a text: rank, score, file, seconds
     Query(QueryArguments),
     /// List the clips most like a video
     Similar(SimilarArguments),

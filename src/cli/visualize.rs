@@ -27,7 +27,7 @@ pub struct Args {
     /// Measure on the `shapes` gallery how much of the target survives pruning, against random pruning
     #[arg(long)]
     shapes: bool,
-    /// What is said of the video; it prunes after the class token
+    /// A text; the clip is also pruned by it
     #[arg(long, allow_hyphen_values = true)]
     text: Option<String>,
     /// Checkpoint folder; the newest under ./runs by default
@@ -91,7 +91,7 @@ impl Task for Visualize {
     }
 }
 
-/// A checkpoint's two models.
+/// A checkpoint's dense and sparse model.
 struct Desk<B: SvittBackend> {
     variants: [Variant<B>; 2],
     opened: Opened<Svitt<B>>,

@@ -1,4 +1,4 @@
-//! A run as a list of stages: clips grow, attention and tokens thin out (SPEC §8, equations 14 to 16).
+//! A run as a list of stages with growing clips and growing sparsity (paper, equations 14 to 16).
 
 use super::{CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Sparsity};
 use crate::{Error, Result};
@@ -197,8 +197,8 @@ impl Curriculum {
     /// Checks every stage for `model`, then equations 14 to 16 between neighbours.
     ///
     /// # Errors
-    /// No stage, a stage whose settings cannot work, or neighbours that break an equation: the sentence names the
-    /// equation, the two stages and their numbers.
+    /// No stage, a stage with impossible settings, or neighbouring stages that violate an equation: the error names the
+    /// equation, both stages and their numbers.
     pub fn validate(&self, model: &ModelConfig) -> Result<()> {
         if self.stages.is_empty() {
             return Err(Error::setting("stages", "the list is empty", "give at least one stage"));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn each_equation_has_its_sentence() {
+    fn each_equation_has_its_error() {
         let sparse = Some((1, 3, 56));
         let shrinking = check(vec![stage("long", 8, sparse, 0.7), stage("short", 4, sparse, 0.6)]);
         assert!(shrinking.contains("equation 14") && shrinking.contains("`long` and then `short`"), "{shrinking}");

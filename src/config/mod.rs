@@ -1,4 +1,4 @@
-//! Every size, rate and layer list: what a model is, how sparse it is, how a run grows it.
+//! Configuration: model sizes, sparsity, curriculum, presets.
 
 mod curriculum;
 mod ensemble;

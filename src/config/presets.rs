@@ -1,5 +1,5 @@
-//! Presets: named curricula that come with the crate. A preset is a claim: what it is, the command that runs it, and
-//! the numbers it is expected to reach.
+//! Presets: named curricula embedded in the crate, with the command that runs each and the scores it is expected to
+//! reach.
 
 use super::{Curriculum, ModelConfig, Precision, Stage};
 use crate::{Error, Result};

@@ -63,7 +63,7 @@ pub struct VideoDataset {
     folder: Arc<MediaFolder>,
     settings: ClipSettings,
     left_out: Vec<Unreadable>,
-    /// What was said of damaged files, so that it is said once.
+    /// Warnings already given, so that each is given once.
     said: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -95,7 +95,7 @@ impl VideoDataset {
         &self.records
     }
 
-    /// Makes one item of up to `each` records of the same clip: the first of them. The others are returned, by item.
+    /// Merges up to `each` records of the same clip into one item (the first); the others are returned per item.
     pub fn group(&mut self, each: usize) -> Vec<Vec<Record>> {
         let mut others: Vec<Vec<Record>> = Vec::new();
         let mut open: HashMap<u64, usize> = HashMap::new();

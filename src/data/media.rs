@@ -1,4 +1,4 @@
-//! The folder of videos: which file a record means, when releases disagree on extensions and folders.
+//! The folder of videos: finds the file of a record although releases differ in extensions and folders.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Extensions a video may have been saved with, DiDeMo's among them.
 const EXTENSIONS: [&str; 14] =
     ["mp4", "mkv", "webm", "mov", "avi", "mpg", "mpeg", "wmv", "m4v", "3gp", "3g2", "mts", "flv", "ts"];
-/// Folders below the media folder that are searched, so that a link to a parent cannot trap the search.
+/// Depth to which folders are searched, so that a link to a parent folder cannot loop.
 const DEPTH: usize = 8;
 
 /// A folder of videos, listed once.
@@ -24,7 +24,7 @@ pub struct MediaFolder {
     by_stem: HashMap<String, Vec<String>>,
 }
 
-/// What a record's `media` means on disk.
+/// The file a record's `media` refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// This file.

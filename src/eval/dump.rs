@@ -1,4 +1,4 @@
-//! A line per query, for people who want to see which ones went wrong.
+//! One JSON line per query (`--dump`).
 
 use super::dual_scores;
 use super::metrics::top_k;

@@ -1,4 +1,4 @@
-//! Videos through the encoder: frames are decoded on threads of their own while the model works.
+//! Encodes videos; frames are decoded on separate threads while the model runs.
 
 use super::probes::rearranged;
 use super::{ClipSampling, Encoded, FeatureStore, FrameOrder, Ticker, VideoSet};
@@ -16,7 +16,7 @@ pub struct ClipPlan {
     pub frames: usize,
     /// K: clips per video.
     pub clips: usize,
-    /// How the T · K frames are dealt out.
+    /// How the T · K frames are assigned to clips.
     pub sampling: ClipSampling,
     /// The probe, if any; applied to all T · K frames before they are dealt out.
     pub order: FrameOrder,
@@ -54,14 +54,14 @@ impl Default for EncodeOptions {
     }
 }
 
-/// What became of the videos.
+/// Statistics of the encoded videos.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Coverage {
     /// Videos that could not be read, with the reason.
     pub missing: Vec<Unreadable>,
     /// Videos encoded now.
     pub encoded: usize,
-    /// Videos whose features an earlier run had kept.
+    /// Videos whose features were loaded from the cache.
     pub recalled: usize,
     /// Seconds from the first video to the last.
     pub seconds: f64,
@@ -115,7 +115,7 @@ pub fn encode_videos(
     result.map(|()| coverage)
 }
 
-/// The consuming side.
+/// Receives decoded videos and encodes them in batches.
 struct Desk<'a> {
     videos: &'a dyn VideoSet,
     options: &'a EncodeOptions,
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn clips_are_dealt_out_after_the_probe() {
+    fn clips_are_assigned_after_the_probe() {
         let pixels = [0.0, 1.0, 2.0, 3.0];
         assert_eq!(plan(ClipSampling::Contiguous, FrameOrder::Reverse).cut(&pixels, 0), [3.0, 2.0, 1.0, 0.0]);
         assert_eq!(plan(ClipSampling::Strided, FrameOrder::None).cut(&pixels, 0), [0.0, 2.0, 1.0, 3.0]);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_video_stops_unless_it_may_be_missed_and_a_second_run_decodes_nothing() {
+    fn an_unreadable_video_is_an_error_or_a_miss_and_a_second_run_decodes_nothing() {
         let root = tempfile::tempdir().unwrap();
         let plan = plan(ClipSampling::Strided, FrameOrder::None);
         let mut store = FeatureStore::in_folder(root.path(), &serde_json::json!({}), 7).unwrap();

@@ -45,7 +45,7 @@ pub fn evaluate<B: SvittBackend>(options: &EvalOptions, device: &B::Device) -> R
     }
 }
 
-/// Everything on the host, checked.
+/// The inputs of an evaluation, loaded and checked.
 struct Job<'a> {
     options: &'a EvalOptions,
     config: ModelConfig,
@@ -98,7 +98,7 @@ impl<'a> Job<'a> {
         FeatureStore::in_folder(root, &setting, videos)
     }
 
-    /// The frame orders to be measured beside the one asked for.
+    /// The other frame orders to be measured.
     fn probes(&self) -> impl Iterator<Item = FrameOrder> {
         let wanted = self.options.probes && self.plan.order == FrameOrder::None;
         FrameOrder::ALL.into_iter().filter(move |order| wanted && *order != FrameOrder::None)

@@ -1,5 +1,5 @@
-//! What the video encoder made of every video: in memory, or in a folder that a later run with another k or ensemble
-//! reads instead of decoding again.
+//! Encoded videos, in memory or in a folder that a later run with another k or ensemble reads instead of decoding
+//! again.
 //!
 //! A folder belongs to one set of weights under one protocol; a file in it, to one version of one video. Files appear
 //! whole or not at all, so a run that was stopped goes on where it was.
@@ -31,7 +31,7 @@ enum States {
 }
 
 impl FeatureStore {
-    /// A store of `videos` videos that forgets everything in the end.
+    /// A store of `videos` videos in memory only.
     pub fn in_memory(videos: usize) -> Self {
         Self { folder: None, features: vec![None; videos], states: vec![States::Absent; videos] }
     }
@@ -66,7 +66,7 @@ impl FeatureStore {
         self.features.get(video).and_then(Option::as_deref).unwrap_or_default()
     }
 
-    /// Takes over what an earlier run left of `video` in the state named by `stamp`; whether there was anything.
+    /// Loads the features of `video` cached under `stamp` by an earlier run; returns whether there were any.
     pub fn recall(&mut self, video: usize, stamp: &str) -> bool {
         let Some(path) = self.path(stamp) else { return false };
         let Some(encoded) = fs::read(&path).ok().and_then(|bytes| parse(&bytes)) else { return false };
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_run_finds_what_an_earlier_one_kept() {
+    fn a_later_run_loads_what_an_earlier_one_stored() {
         let root = tempfile::tempdir().unwrap();
         let setting = json!({"weights": "ab", "frames": 12});
         let mut first = FeatureStore::in_folder(root.path(), &setting, 3).unwrap();

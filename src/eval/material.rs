@@ -1,4 +1,4 @@
-//! Where a benchmark's records and videos come from: release files, or the renderer.
+//! Records and videos of a benchmark: from files, or rendered.
 
 use super::{EvalOptions, FileVideos, RenderedVideos, VideoSet};
 use crate::config::ModelConfig;
@@ -32,7 +32,7 @@ pub struct Material {
     pub split: String,
     /// Version of the release, where there are several.
     pub version: Option<String>,
-    /// Sentences for the person.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
     /// The generator's settings, for generated benchmarks.
     pub shapes: Option<ShapesConfig>,

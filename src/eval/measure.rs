@@ -11,7 +11,7 @@ use crate::model::{Svitt, VideoDraws};
 use burn::tensor::{Tensor, TensorData};
 use svitt_ops::SvittBackend;
 
-/// A model and where it runs.
+/// A model, its configuration and device.
 pub struct Examinee<'a, B: SvittBackend, M> {
     /// The model, without gradients.
     pub model: &'a M,
@@ -21,7 +21,7 @@ pub struct Examinee<'a, B: SvittBackend, M> {
     pub device: &'a B::Device,
 }
 
-/// What a retrieval model is asked, and how.
+/// Inputs of a retrieval evaluation.
 #[derive(Clone, Copy)]
 pub struct RetrievalExam<'a> {
     /// Who belongs to whom.
@@ -58,7 +58,7 @@ pub struct RetrievalOutcome {
     pub dual: [RankCounter; 2],
     /// After re-ranking; none with k = 0.
     pub reranked: Option<[RankCounter; 2]>,
-    /// The scores that did it.
+    /// The re-ranked scores.
     pub scores: Reranked,
     /// Numbers of the videos that were ranked.
     pub present: Vec<usize>,
@@ -66,7 +66,7 @@ pub struct RetrievalOutcome {
     pub video_features: Vec<f32>,
     /// `[texts, e]`.
     pub text_features: Vec<f32>,
-    /// What became of the videos.
+    /// Statistics of the encoded videos.
     pub coverage: Coverage,
 }
 

@@ -1,4 +1,4 @@
-//! Protocols, metrics and reports.
+//! Evaluation: protocols, metrics, reports.
 
 mod budget;
 mod dump;

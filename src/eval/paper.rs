@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// The printed tables.
 const TABLES: &str = include_str!("../../data/paper-tables.json");
 
-/// What an evaluation must agree in with the paper's.
+/// What must be equal for the paper's row to be comparable.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Setting<'a> {
     /// Of the seven benchmarks.

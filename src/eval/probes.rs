@@ -1,4 +1,4 @@
-//! Temporal probes: the same frames in another order. What survives them was not learned from time.
+//! Temporal probes: the same frames in another order. A score that does not drop does not depend on time.
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub enum FrameOrder {
     Reverse,
     /// In an order drawn per video, never the right one.
     Shuffle,
-    /// The first one over and over.
+    /// The first frame repeated.
     Freeze,
 }
 

@@ -1,4 +1,4 @@
-//! The protocol of an evaluation, spelled out: most questions that users of such numbers ask are about these.
+//! The full protocol of an evaluation, as JSON.
 
 use super::material::Material;
 use super::{ClipPlan, EvalOptions, ScoreOptions};
@@ -6,7 +6,7 @@ use crate::config::ModelConfig;
 use crate::weights::CheckpointInfo;
 use serde_json::{Map, Value, json};
 
-/// What every protocol states.
+/// Inputs of the protocol's JSON.
 pub struct Stated<'a> {
     /// Flags.
     pub options: &'a EvalOptions,
@@ -22,7 +22,7 @@ pub struct Stated<'a> {
     pub info: &'a CheckpointInfo,
     /// The checkpoint's hash.
     pub weights: &'a str,
-    /// Of the vocabulary.
+    /// Hash and file of the vocabulary.
     pub vocabulary: String,
     /// Videos and texts or questions.
     pub counts: [usize; 2],

@@ -1,4 +1,4 @@
-//! What an evaluation says: JSON for scripts, a table for people.
+//! The result of an evaluation: JSON, and a text table.
 
 use super::metrics::{RetrievalMetrics, TwinScores};
 use super::{Directions, QuestionOutcome};

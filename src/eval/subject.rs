@@ -1,4 +1,4 @@
-//! Records become what is ranked: distinct videos, texts, and who belongs to whom.
+//! Records as retrieval or QA sets: distinct videos, texts, and which belong together.
 
 use super::Truths;
 use crate::data::Record;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 pub struct RetrievalSubject {
     /// One record per distinct video or span of one; captions are left out.
     pub videos: Vec<Record>,
-    /// Every caption, repeated ones included: each is a query of its own.
+    /// Every caption, duplicates included: each is a query.
     pub texts: Vec<String>,
     /// (text, video), as positions in the above.
     pub pairs: Vec<(usize, usize)>,
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_about_a_video_stand_together() {
+    fn questions_about_one_video_are_adjacent() {
         let ask = |media: &str, question: &str| Record { question: Some(question.into()), ..record(media, &[]) };
         let spans = Record { start: Some(2.0), ..ask("a", "later") };
         let subject = QuestionSubject::new(&[ask("a", "1"), ask("b", "2"), spans, ask("a", "3")], None);

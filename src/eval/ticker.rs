@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Work shorter than this is not spoken of.
+/// No progress is shown for work shorter than this.
 const QUIET: Duration = Duration::from_secs(2);
 
 /// Counts work and says how much is left.

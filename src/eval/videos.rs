@@ -19,7 +19,7 @@ pub trait VideoSet: Sync {
     /// What video `index` is called in reports.
     fn name(&self, index: usize) -> String;
 
-    /// What changes when the content of video `index` does; none for a video that is not worth caching.
+    /// A cache key that changes with the content of video `index`; none for a video that is not worth caching.
     fn stamp(&self, _index: usize) -> Option<String> {
         None
     }

@@ -1,4 +1,4 @@
-//! Question answering measured: every question ranks the answer list, accuracy overall and by type (SPEC §5).
+//! Question answering: every question ranks the answer list; accuracy overall and by type.
 
 use super::measure::Examinee;
 use super::metrics::AccuracyCounter;
@@ -58,7 +58,7 @@ impl Candidates {
     }
 }
 
-/// An answer that was given.
+/// The predicted answer of a question.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Given {
     /// Best answers, as positions in the list, best first; empty where the video is missing.
@@ -125,7 +125,7 @@ pub fn measure_answers<B: SvittBackend>(
     Ok(QuestionOutcome { accuracy, given, unanswerable, k: exam.score.k.min(list.len()), coverage })
 }
 
-/// Asks batches of questions.
+/// Ranks the answers of batches of questions.
 struct Asker<'a, B: SvittBackend> {
     examinee: &'a Examinee<'a, B, SvittQa<B>>,
     exam: &'a QuestionExam<'a>,

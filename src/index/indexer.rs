@@ -1,4 +1,4 @@
-//! The one process that writes an index.
+//! The writer of an index; one per directory.
 
 use super::entry::{Content, FileEntry, normalised};
 use super::manifest::Manifest;

@@ -1,4 +1,4 @@
-//! The one small file that says what an index is made of; replaced as a whole, never edited.
+//! `manifest.json` of an index: model and segments; replaced atomically, never edited.
 
 use super::entry::ModelId;
 use crate::{Error, Result};

@@ -23,7 +23,7 @@ use record::Record;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What stands in an index, read into memory.
+/// The content of an index, read into memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Index {
     dir: PathBuf,

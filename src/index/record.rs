@@ -7,7 +7,7 @@ const CLIPS: u8 = 1;
 const BROKEN: u8 = 2;
 const REMOVED: u8 = 3;
 
-/// One event in the life of a file.
+/// A change of one file: clips added, marked broken, or removed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Record {
     File(PathBuf, FileEntry),

@@ -72,8 +72,8 @@ impl<B: FusedOps> BertAttention<B> {
         let probabilities = masked_softmax(matmul(query, key.swap_dims(2, 3)), source.mask.clone());
         let weights = cast(probabilities.clone(), value.dtype());
         let seen = if mode == Mode::Eval || self.dropout == 0.0 {
-            // Rows of probabilities sum to 1: a constant taken out of the values comes back whole, and what the gradient
-            // of the probabilities cancels is smaller.
+            // Probabilities of a row sum to 1, so a constant subtracted from the values can be added back exactly; it
+            // reduces cancellation in the gradient of the probabilities.
             let centre = value.clone().mean_dim(2).detach();
             matmul(weights, value - centre.clone()) + centre
         } else {

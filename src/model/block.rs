@@ -44,7 +44,7 @@ pub struct VideoLayer<B: Backend> {
     centre: usize,
 }
 
-/// What a layer hands on beside its output.
+/// A layer's output and, on request, the class token's attention.
 pub(super) struct LayerOutput<B: Backend> {
     /// `[batch, 1 + tokens, d]`.
     pub hidden: Tensor<B, 3>,
@@ -85,8 +85,8 @@ impl<B: Backend> VideoLayer<B> {
         Tensor::cat(vec![query.clone(), query.zeros_like(), self.value_bias.val()], 0)
     }
 
-    /// What every sample's branch is multiplied with, `[batch]`: 0 with the layer's probability, else what keeps
-    /// the mean; none where nothing is dropped. `path` tells the two branches apart.
+    /// The factor of every sample's branch, `[batch]`: 0 with the layer's drop probability, else 1/(1−p); none in
+    /// evaluation. `path` distinguishes the two branches.
     fn drop_path(&self, batch: usize, seed: Option<u64>, path: u64) -> Option<Tensor<B, 1>> {
         let seed = seed.filter(|_| self.drop_path > 0.0)?;
         let mut rng = Rng::new(seed, &[path]);

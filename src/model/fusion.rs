@@ -9,7 +9,7 @@ use svitt_ops::SvittBackend;
 use svitt_ops::rng::Rng;
 use svitt_ops::tokens::{gather_patches, keep_top};
 
-/// The video tokens texts are fused with.
+/// Video tokens for cross-attention.
 #[derive(Clone, Debug)]
 pub struct VideoTokens<B: Backend> {
     /// `[videos, 1 + patches, d]`, class token first; one video alone serves every text.
@@ -18,7 +18,7 @@ pub struct VideoTokens<B: Backend> {
     pub rows: Option<Tensor<B, 1, Int>>,
 }
 
-/// What fusing gives.
+/// Output of the fusion layers.
 #[derive(Clone, Debug)]
 pub struct FusionOutput<B: Backend> {
     /// `[batch, tokens, hidden]`.

@@ -5,8 +5,8 @@ use burn::tensor::{DType, Tensor, activation, backend::Backend};
 use svitt_ops::device::{MatmulOps, cast, matmul};
 use svitt_ops::fused::{flatten_rows, unflatten_rows};
 
-/// Whether random layers act. Burn's own dropout acts on every autodiff backend, which makes gradients of the
-/// evaluation forward (parity, saliency) impossible; here it is an argument.
+/// Whether dropout and stochastic depth are active. Burn's own dropout is active on every autodiff backend, so
+/// gradients of the evaluation forward (parity, saliency) would be impossible; here it is an argument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// No dropout, no stochastic depth.

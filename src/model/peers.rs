@@ -1,4 +1,4 @@
-//! Batches beside this one, on other devices, that the contrastive loss can take its negatives from.
+//! Features of the batches on other devices, as extra negatives of the contrastive loss.
 
 use crate::loss::{contrastive, similarity};
 use burn::tensor::{Int, Tensor};

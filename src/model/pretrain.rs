@@ -15,8 +15,8 @@ use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use svitt_ops::SvittBackend;
 use svitt_ops::rng::{Rng, key};
 
-/// Distance of the keep rates that training draws: a GPU tunes its kernels once per number of tokens, and between .4
-/// and 1 these are 13.
+/// Step of the drawn keep rates: a GPU tunes its kernels once per number of tokens; between .4 and 1 there are 13
+/// steps.
 const KEEP_STEP: f64 = 0.05;
 
 /// Videos and their texts.
@@ -174,8 +174,8 @@ impl<B: SvittBackend> Svitt<B> {
         self.losses_among(pairs, draws, objective, None)
     }
 
-    /// [`Self::losses`], the contrastive one over the batches of `peers` too. Negatives of the matching loss come from
-    /// `pairs` in any case: those of others would bring all their video tokens with them.
+    /// [`Self::losses`] with the contrastive loss over the whole global batch. Negatives of the matching loss always
+    /// come from `pairs`: others would need all video tokens of the other devices.
     ///
     /// # Errors
     /// As [`Self::losses`].

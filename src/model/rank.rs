@@ -1,4 +1,4 @@
-//! Which answer of a list: first by its first word, then, for the best, by all words (SPEC §5).
+//! Answer ranking: all answers by their first word, then the best k by all words (docs/model.md, "Answer ranking").
 
 use super::layers::Mode;
 use super::vqa::{QuestionStates, SvittQa, Tokens};
@@ -205,7 +205,7 @@ mod tests {
         }
     }
 
-    fn equal_clips_change_the_order_under_no_ensemble_but_first_words<B: SvittBackend>() {
+    fn equal_clips_change_the_ranking_only_by_first_words<B: SvittBackend>() {
         let (model, clips, list) = setting::<B>();
         let twice = vec![clips[0].clone(), clips[0].clone()];
         for ensemble in [ClipEnsemble::Mean, ClipEnsemble::Max, ClipEnsemble::Lse] {
@@ -230,7 +230,7 @@ mod tests {
 
     on_cpu_backends!(
         the_whole_list_is_ranked_by_the_formula,
-        equal_clips_change_the_order_under_no_ensemble_but_first_words,
+        equal_clips_change_the_ranking_only_by_first_words,
         no_answers_and_no_clips_are_empty_rankings,
     );
 }

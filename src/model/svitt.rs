@@ -29,13 +29,13 @@ pub struct Svitt<B: Backend> {
     pub video_proj: Linear<B>,
     /// Text position 0 to the shared space, `[hidden, e]`.
     pub text_proj: Linear<B>,
-    /// What cosines are divided by, `[1]`.
+    /// Temperature: cosines are divided by it, `[1]`.
     pub temp: Param<Tensor<B, 1>>,
     /// Fused text position 0 to (no match, match), `[hidden, 2]`.
     pub itm_head: Linear<B>,
 }
 
-/// Videos as the other parts of the model see them.
+/// Encoded videos.
 #[derive(Clone, Debug)]
 pub struct EncodedVideo<B: Backend> {
     /// What cross-attention sees, `[batch, 1 + tokens, d]`.
@@ -46,7 +46,7 @@ pub struct EncodedVideo<B: Backend> {
     pub token_ids: Tensor<B, 2, Int>,
 }
 
-/// Texts as the other parts of the model see them.
+/// Encoded texts.
 #[derive(Clone, Debug)]
 pub struct EncodedText<B: Backend> {
     /// Output of the text layers, `[batch, tokens, hidden]`.

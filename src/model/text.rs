@@ -13,7 +13,7 @@ use burn::tensor::{Int, Tensor, backend::Backend};
 use svitt_ops::device::cast;
 use svitt_ops::fused::{FusedOps, layer_norm, linear_gelu};
 
-/// What hides padding from text self-attention (SPEC §3).
+/// Additive mask of padding in text self-attention.
 const TEXT_PENALTY: f64 = 1e4;
 
 /// Word, position and type embeddings.

@@ -1,4 +1,4 @@
-//! What happened inside a forward, recorded on request: no hooks.
+//! Intermediates of a forward, recorded on request; there are no hooks.
 
 use burn::tensor::{Int, Tensor, backend::Backend};
 use std::sync::Arc;

@@ -33,7 +33,7 @@ pub struct VideoEncoder<B: Backend> {
     pub(super) precision: Precision,
 }
 
-/// Where the block graphs of a forward come from.
+/// Source of a forward's block graphs.
 #[derive(Clone, Debug)]
 pub enum GraphSource {
     /// Drawn per layer from this seed: training takes a new one every step, evaluation a fixed one.

@@ -31,7 +31,7 @@ pub struct SvittQa<B: Backend> {
     pub decoder: Bert<B>,
 }
 
-/// Questions that have seen their videos.
+/// Question states after fusion with the video.
 #[derive(Clone, Debug)]
 pub struct QuestionStates<B: Backend> {
     /// `[questions, tokens, hidden]`.
@@ -215,7 +215,7 @@ mod tests {
         model.ask(asked, noise::<B, 3>(3, [2, 28, 20]), FusionRun::default())
     }
 
-    fn words_see_only_the_words_before_them<B: SvittBackend>() {
+    fn each_word_sees_only_earlier_words<B: SvittBackend>() {
         let model = model::<B>();
         let questions = questions(&model);
         let logits = |ids| model.answer_logits(tokens(ids), &questions, None, Mode::Eval);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     on_cpu_backends!(
-        words_see_only_the_words_before_them,
+        each_word_sees_only_earlier_words,
         padding_of_questions_and_answers_changes_nothing,
         answers_are_weighted_and_summed_per_video,
         the_decoder_starts_as_a_copy_and_learns_by_itself,

@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use std::path::Path;
 use svitt_video::{FrameSampling, Frames, ReaderOptions, VideoError, VideoReader, window};
 
-/// A video up to this many clip lengths is one clip: a remainder would be a clip of next to nothing.
+/// A video up to this many clip lengths is one clip, to avoid a very short second one.
 const WHOLE: f64 = 1.25;
 
 /// Lengths and overlaps of clips, and the frames taken of each.
@@ -75,7 +75,7 @@ pub fn read_span(
     }
 }
 
-/// Hands every clip of the video at `path` to `each`, with its span, until that says no.
+/// Passes every clip of the video at `path` and its span to `each`, until it returns false.
 ///
 /// # Errors
 /// The video cannot be opened, or not one clip of it decodes.

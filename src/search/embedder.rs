@@ -1,4 +1,4 @@
-//! The model's side of a search: clips and texts to vectors, pairs to matching scores.
+//! The model in a search: embeds clips and texts, scores pairs with the matching head.
 
 use crate::config::ModelConfig;
 use crate::data::Benchmark;
@@ -76,7 +76,7 @@ impl<B: SvittBackend> Embedder<B> {
         self.config.video.frames
     }
 
-    /// What training divided cosines by.
+    /// The temperature of the contrastive loss.
     pub(super) fn temperature(&self) -> f32 {
         let [low, high] = TEMPERATURE_RANGE;
         host(self.model.temp.val()).first().map_or(high as f32, |temp| temp.clamp(low as f32, high as f32))
@@ -136,8 +136,8 @@ impl<B: SvittBackend> Embedder<B> {
         Ok(host(self.model.encode_text(ids, mask).feature))
     }
 
-    /// How well `text` fits each clip of `pixels` `[clips, frames, 3, size, size]` in the eyes of the fusion encoder:
-    /// the log-odds of a match.
+    /// Log-odds, by the fusion encoder's matching head, that `text` matches each clip of `pixels` `[clips, frames, 3,
+    /// size, size]`.
     ///
     /// # Errors
     /// A text without words; the model refuses the clips.

@@ -1,4 +1,4 @@
-//! A folder becomes an index: only what is new or changed is embedded, and any moment is a good one to be stopped.
+//! Indexes a folder: embeds only new and changed files; safe to interrupt at any time.
 
 use super::Embedder;
 use super::clips::Clipping;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use svitt_ops::SvittBackend;
 use svitt_video::{Frames, VideoError, videos_below};
 
-/// What was embedded is made safe against power cuts this often.
+/// Interval at which embedded files are flushed to disk.
 const COMMIT: Duration = Duration::from_secs(5);
 
 /// What to index, and how.
@@ -88,7 +88,7 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     Ok(IndexReport { clips, seconds, model: id.model.clone(), weights: id.weights.clone(), ..report })
 }
 
-/// Whether a file that was not found may still be there: its disk or folder cannot be looked into just now.
+/// Whether a file that was not found may still exist: its disk or folder is not accessible now.
 fn hidden(path: &Path) -> bool {
     let gone = std::io::ErrorKind::NotFound;
     std::fs::metadata(path).is_err_and(|e| e.kind() != gone && e.kind() != std::io::ErrorKind::NotADirectory)

@@ -1,4 +1,4 @@
-//! Decoding on threads of its own: clips of several videos come out in turns, never more than a few in memory.
+//! Decodes files on worker threads; clips of several videos arrive interleaved, with a bounded number in memory.
 
 use super::clips::{Clipping, each_clip};
 use crate::guard::caught;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use svitt_video::{Frames, VideoError};
 
-/// News of file number `file`.
+/// An event of file number `file`.
 pub(super) enum News {
     /// A clip of it, ready for the model.
     Clip { file: usize, span: [f64; 2], pixels: Vec<f32> },

@@ -1,4 +1,4 @@
-//! Your own videos, searched: a folder becomes an index of clips, a sentence or a video becomes a ranking of them.
+//! Search in your own videos: a folder is indexed as clips; a text or a video ranks them.
 //!
 //! [`index_folder`] walks a folder, cuts every video into overlapping clips ([`Clipping`]), embeds them with the video
 //! encoder and keeps the vectors in a [`crate::index::Index`]. [`Embedder::query`] compares a text's vector with all of

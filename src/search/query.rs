@@ -1,4 +1,4 @@
-//! A sentence becomes a ranking of clips.
+//! Ranks clips for a text query.
 
 use super::Embedder;
 use super::clips::read_span;
@@ -24,7 +24,7 @@ pub struct QueryOptions {
     pub rerank: usize,
 }
 
-/// A ranking, and what a person should know about it.
+/// Results and warnings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     /// Best first.
@@ -83,9 +83,9 @@ impl<B: SvittBackend> Embedder<B> {
     }
 }
 
-/// Sorts `found` by what both encoders believe and scores each by its share: the softmax of cosine over `temperature`
-/// plus the log-odds of a match. On the 288 `shapes` files one checkpoint put the right clip first for 67.0 % of the
-/// captions by the cosine, for 58.3 % by the odds and for 67.7 % by both.
+/// Sorts `found` by both encoders: score = softmax of cosine / `temperature` + log-odds of a match. On the 288 `shapes`
+/// files one checkpoint ranked the right clip first for 67.0 % of captions by cosine, 58.3 % by the odds, 67.7 % by
+/// both.
 fn share_belief(found: &mut [Found], temperature: f32) {
     let belief = |clip: &Found| clip.log_odds.map_or(f32::NEG_INFINITY, |odds| clip.cosine / temperature + odds);
     found.sort_by(|a, b| belief(b).total_cmp(&belief(a)).then(b.cosine.total_cmp(&a.cosine)));

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 pub struct Found {
     /// Place, counted from 1.
     pub rank: usize,
-    /// What it was ranked by: its share of belief among the clips that the fusion encoder looked at, 0 to 1; the cosine
-    /// where that did not look.
+    /// The score it was ranked by: its softmax share among the re-ranked clips, 0 to 1, or the cosine where no clip was
+    /// re-ranked.
     pub score: f32,
     /// Cosine of query and clip, -1 to 1.
     pub cosine: f32,

@@ -1,4 +1,4 @@
-//! A video becomes a ranking of other videos' clips.
+//! Ranks the clips of other videos by similarity to a video.
 
 use super::clips::{Clipping, each_clip};
 use super::query::{best_apart, number};

@@ -1,4 +1,4 @@
-//! How long a search takes, measured on vectors of noise.
+//! Search time, measured on random vectors.
 
 use crate::Result;
 use crate::index::{ClipEmbedding, Index, Indexer, ModelId, Stamp};

@@ -1,4 +1,5 @@
-//! Gradient accumulation: the mean over the micro-batches there were, so an epoch's short tail weighs like any step.
+//! Gradient accumulation: the mean over the micro-batches, so that the shorter last step of an epoch has the same
+//! weight.
 
 use burn::module::{AutodiffModule, ModuleVisitor, Param};
 use burn::optim::GradientsParams;

@@ -1,4 +1,4 @@
-//! One stage outside a curriculum: what baselines and ablations are made of, and what it costs.
+//! Trains one stage outside a curriculum (baselines, ablations), and counts its FLOPs.
 
 use super::learner::Trainee;
 use super::run::{RunOptions, recipe};
@@ -10,7 +10,7 @@ use std::path::Path;
 use svitt_ops::TrainBackend;
 
 /// Trains `model`, whose sizes are `config`, as `stage` says, on the data of stage number `number` of the run; writes
-/// `metrics.jsonl` into `out`. An interrupted stage is not taken up again.
+/// `metrics.jsonl` into `out`. An interrupted stage is not resumed.
 ///
 /// # Errors
 /// As [`super::pretrain`].
@@ -55,7 +55,7 @@ pub fn training_flops(config: &ModelConfig, stage: &Stage) -> Result<f64> {
     Ok(Profile::of(config, Convention::True)?.flops() as f64 * passes)
 }
 
-/// Steps of `stage` that `compute` operations pay for, where a clip takes `passes` passes of the model `config`.
+/// Number of steps of `stage` within `compute` FLOPs, where one clip needs `passes` passes of model `config`.
 ///
 /// # Errors
 /// A model that does not validate.

@@ -1,5 +1,5 @@
-//! What the expanded model is compared with, at equal compute and on the same data (`--baselines`): its last stage from
-//! scratch, a dense model from scratch, and a model that is blind to order.
+//! Baselines at equal compute on the same data (`--baselines`): the last stage from scratch, a dense model from
+//! scratch, and a model without temporal order.
 
 use super::alone::{steps_for, train_alone, training_flops};
 use super::learner::Trainee;
@@ -50,7 +50,7 @@ pub fn train<B: TrainBackend>(
 /// The baselines' names, in the order they are trained.
 const NAMES: [&str; 3] = ["single-stage", "dense", "order-blind"];
 
-/// What earlier calls have trained and measured in `out`.
+/// Reports of baselines already trained in `out`.
 pub fn earlier(out: &Path) -> Vec<StageReport> {
     NAMES.iter().filter_map(|name| finished(&out.join("baselines").join(name).join("report.json"))).collect()
 }
@@ -67,7 +67,8 @@ fn fresh<B: TrainBackend>(options: &RunOptions, config: &ModelConfig, device: &B
     FirstWeights::default().model(config, &options.preset.model, options.seed, device)
 }
 
-/// `stage` with as many steps as `compute` pays for; `passes` of its one-frame model make a clip where it is above 1.
+/// `stage` with the steps that `compute` FLOPs allow; with `passes` > 1, a clip is that many passes of a one-frame
+/// model.
 fn at_equal_compute(stage: Stage, base: &ModelConfig, compute: f64, passes: usize) -> Result<Stage> {
     let frames = if passes > 1 { 1 } else { stage.frames };
     let model = Stage { frames, ..stage.clone() }.model(base);

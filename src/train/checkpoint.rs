@@ -75,7 +75,7 @@ impl Checkpoints {
         let unfinished = self.folder.join(UNFINISHED);
         let written = self.write(&unfinished, state, model, optimizer);
         if written.is_err() {
-            // What was half-written takes the very space that is missing; if even this fails, the next save tries again.
+            // A half-written folder uses the disk space that is missing; if removing fails, the next save tries again.
             let _ = fs::remove_dir_all(&unfinished);
         }
         written?;
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_and_moments_come_back_bit_for_bit() {
+    fn weights_and_moments_round_trip_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of(folder.path());
         let device = Default::default();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_wins_and_older_ones_go() {
+    fn the_newest_is_loaded_and_older_ones_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of(folder.path());
         assert!(checkpoints.newest().unwrap().is_none());

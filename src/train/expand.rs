@@ -1,4 +1,4 @@
-//! Weights on their way: scaled for a small model trained from scratch, and taken to the next clip length.
+//! Weight conversion between stages, and scaled initialisation for small models trained from scratch.
 
 use crate::config::{ModelConfig, TableGrowth};
 use crate::model::Svitt;
@@ -19,7 +19,7 @@ const CLASS_ROWS: usize = 3;
 /// Deviation of the published initial weights: .02, cut at two deviations.
 const DEVIATION: f64 = 0.0176;
 
-/// Biases are never below minus this: far patches stay in reach of learning.
+/// Lower bound of initial biases, so that distant patches can still be learned.
 const FAR: f64 = 8.0;
 
 /// The model of `to` with the weights of `from`, whose configuration was `before`; position tables are resampled
@@ -144,8 +144,8 @@ impl<B: Backend> ModuleMapper<B> for Place<'_, B> {
     }
 }
 
-/// `module` with every parameter a leaf that gradients are computed for. Weights that were mapped on a backend without
-/// gradients, as loaded, converted and scaled ones are, have lost that mark.
+/// `module` with every parameter a leaf that requires gradients. Parameters mapped on a backend without autodiff
+/// (loaded, converted, scaled) have lost `require_grad`.
 pub fn trainable<B: AutodiffBackend, M: AutodiffModule<B>>(module: M) -> M {
     module.map(&mut Leaves)
 }
@@ -174,10 +174,9 @@ pub fn fresh_start<B: SvittBackend>(model: Svitt<B>, start: FreshStart, config: 
     model.map(&mut Fresh { path: Vec::new(), start, frames: config.video.frames, grid: config.video.grid() })
 }
 
-/// A table `[rows, heads]` by which head h of layer l attends to one spatial neighbour in the next frame or the last
-/// one: attention starts as a convolution does, and motion is in sight from the first step. Heads take the four
-/// neighbours in turn; every four heads, and every layer, the direction in time changes, so with eight heads a token
-/// sees where its content came from and where it goes in one layer.
+/// Initial table `[rows, heads]`: head h of layer l attends to one spatial neighbour in the next or previous frame,
+/// like a convolution, so that motion is visible from the first step. Heads cycle through four neighbours; the time
+/// direction alternates every four heads and every layer.
 fn local_table(layer: usize, heads: usize, frames: usize, grid: usize, sharpness: f64) -> Vec<f32> {
     const NEIGHBOURS: [[f64; 2]; 4] = [[0.0, 1.0], [0.0, -1.0], [1.0, 0.0], [-1.0, 0.0]];
     let (side, depth) = (2 * grid - 1, 2 * frames - 1);

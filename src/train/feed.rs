@@ -1,5 +1,5 @@
-//! The loader's host batches as inputs of training steps: cut into one share per worker, uploaded on the worker's own
-//! thread, errors kept as values.
+//! Host batches of the loader as inputs of training steps: split per worker, uploaded on the worker's thread, errors
+//! returned as values.
 
 use super::input::{Recipe, StepInput, StepKey};
 use crate::data::{Cursor, HostBatch, Loader};
@@ -80,7 +80,7 @@ impl Shares {
         Ok(Self { loader, waiting: Mutex::new(vec![VecDeque::new(); workers]), failure: Mutex::new(None) })
     }
 
-    /// The next share of `worker`: whoever comes first for a batch cuts it for all.
+    /// The next part for `worker`; the first worker that asks splits the batch for all.
     fn next(&self, worker: usize) -> Option<HostBatch> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting[worker].is_empty() {

@@ -1,4 +1,4 @@
-//! Whether the stages of a run fit the machine's memory, before the first one has trained for an hour.
+//! Checks that all stages fit into memory before the first one starts.
 
 use super::RunOptions;
 use crate::config::{ModelConfig, Stage};
@@ -42,7 +42,7 @@ fn fits(stage: &Stage, batch: usize, base: &ModelConfig, free: f64) -> Result<()
     Err(Error::setting(format!("stages.{}.batch", stage.name), problem, remedy))
 }
 
-/// What to say of a stage that a device had no memory for.
+/// The error for a stage that ran out of device memory.
 pub(super) fn exhausted(backend: &str, stage: &str, batch: usize, said: &str) -> Error {
     let remedy = match batch / 2 {
         0 => "use fewer frames, smaller frames or a smaller model".to_owned(),

@@ -1,5 +1,5 @@
-//! The device-side verdict on a step: apply it, or skip it because its loss or a gradient is not finite.
-//! Nothing here reads back to the host except [`StepFlag::read`], which is for log lines.
+//! Decides on the device whether a step is applied or skipped (non-finite loss or gradient). Only [`StepFlag::read`],
+//! for log lines, reads back to the host.
 
 use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Added to the norm before dividing, as PyTorch's `clip_grad_norm_` does.
 const NORM_EPSILON: f64 = 1e-6;
 
-/// Whether the current step counts, and a tally of those that did not.
+/// Whether the current step is applied, and counters of skipped steps.
 #[derive(Clone, Debug)]
 pub struct StepFlag<B: Backend> {
     /// 1 where the last judged step was applied, 0 where it was skipped: `[1]`.
@@ -20,7 +20,7 @@ pub struct StepFlag<B: Backend> {
     loss: Option<Tensor<B, 1>>,
 }
 
-/// A tally on the host.
+/// Skip counters on the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// Skipped steps in a row up to now.
@@ -48,8 +48,8 @@ impl<B: Backend> StepFlag<B> {
         self.loss = Some(loss);
     }
 
-    /// Judges a step by its loss and by the sum of its squared gradients (`[1]`), and returns the factor `[1]` that
-    /// brings the global norm down to `max_norm`.
+    /// Decides on a step by its loss and the sum of squared gradients (`[1]`); returns the factor `[1]` that clips the
+    /// global norm to `max_norm`.
     pub fn judge(&mut self, squares: Tensor<B, 1>, max_norm: Option<f64>) -> Option<Tensor<B, 1>> {
         self.steps += 1;
         let evidence = match self.loss.take() {

@@ -1,5 +1,6 @@
-//! An order-blind baseline: every frame is encoded alone, the video's feature is the mean of the frames', and
-//! cross-attention sees the frames' tokens as a set. It cannot pass the unordered ceiling, or the benchmark is broken.
+//! A baseline without temporal order: frames are encoded one by one, the video feature is the mean of the frames'
+//! features, and cross-attention sees the frames' tokens as a set. If it exceeds the unordered ceiling, the benchmark
+//! is broken.
 
 use super::input::{StepInput, StepOutput};
 use super::validate::Encodes;

@@ -1,4 +1,4 @@
-//! The fixed clips a run is measured on after every stage.
+//! The fixed clips on which a run is evaluated after every stage.
 
 use super::report::ReportCeilings;
 use crate::Result;
@@ -32,9 +32,9 @@ pub struct ValidationSet {
     pub seen: Vec<bool>,
     /// Clips for twin accuracy.
     pub twins: Vec<ReversedTwin>,
-    /// What observers that see less can reach.
+    /// Upper bounds for observers with less information.
     pub ceilings: ReportCeilings,
-    /// Token ids of the words that only a clip tells.
+    /// Token ids of words that can only be read off the clip.
     pub keywords: Vec<i64>,
 }
 

@@ -10,7 +10,7 @@ use burn_train::ItemLazy;
 use std::sync::Arc;
 use svitt_ops::rng::{Rng, key};
 
-/// Names the draws of one forward pass: all of them are functions of these numbers.
+/// Identifies the random draws of one forward pass: all are functions of these numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepKey {
     /// Seed of the run.
@@ -41,7 +41,7 @@ impl StepKey {
     }
 }
 
-/// What every step of a run has in common.
+/// Settings shared by all steps of a stage.
 #[derive(Clone, Debug, Default)]
 pub struct Recipe {
     /// Which losses count how much.
@@ -50,7 +50,7 @@ pub struct Recipe {
     pub keep_range: Option<[f64; 2]>,
     /// How words are masked; none: no masked-language loss.
     pub masking: Option<MaskRules>,
-    /// What is asked about the clips; empty outside question answering.
+    /// Questions about the clips; empty outside question answering.
     pub quiz: Arc<Quiz>,
 }
 

@@ -1,4 +1,4 @@
-//! The log of a run: one line of `metrics.jsonl` per logged step, the same numbers for people to read.
+//! The metrics log of a run: one line of `metrics.jsonl` per logged step, and the same as text.
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ fn yes() -> bool {
 }
 
 impl LogLine {
-    /// The line a person reads.
+    /// The line shown to the user.
     pub fn sentence(&self) -> String {
         let Losses { vtc, vtm, mlm, answer } = self.losses;
         let losses = match answer {
@@ -132,7 +132,7 @@ impl Journal {
     /// The file exists and cannot be read.
     pub fn lines(&self) -> Result<Vec<LogLine>> {
         match fs::read(&self.file) {
-            // The cut may go through a letter of several bytes.
+            // The file may be cut inside a multi-byte character.
             Ok(bytes) => {
                 Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
             }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_a_line() {
+    fn the_text_line_has_its_fields() {
         let sentence = line(7).sentence();
         assert!(sentence.starts_with("ördnung 7/40  vtc 0.000") && sentence.ends_with("ETA 1:12"), "{sentence}");
         assert_eq!(clock(3723.0), "1:02:03");

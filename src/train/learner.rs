@@ -1,6 +1,6 @@
-//! One stage is one launch of burn-train's learner with this strategy: the learner owns model, optimizer and schedule,
-//! the loop is ours, because Burn's steps the schedule per micro-batch, drops the tail of an accumulation, and can
-//! neither checkpoint nor stop in the middle of an epoch.
+//! One stage is one launch of burn-train's learner with our own strategy: the learner owns model, optimizer and
+//! schedule, the loop is ours. Burn's loop steps the schedule per micro-batch, drops the last incomplete accumulation,
+//! and can neither checkpoint nor stop inside an epoch.
 
 use super::expand::trainable;
 use super::input::{StepInput, StepOutput};
@@ -27,8 +27,7 @@ use svitt_ops::TrainBackend;
 /// Steps between log lines.
 const LOG_EVERY: usize = 10;
 
-/// Skipped updates in a row after which a run stops: ten log lines' worth of steps, so a single bad batch, or a burst
-/// of them, passes.
+/// Consecutive skipped updates after which a run stops: ten log intervals, so that a burst of bad batches is tolerated.
 const MAX_STREAK: usize = 100;
 
 /// A model this loop can train.
@@ -118,7 +117,7 @@ impl StagePlan {
     }
 }
 
-/// Where a stage writes and whom it obeys.
+/// Output files and stop signal of a stage.
 #[derive(Clone)]
 pub struct StageDesk {
     /// `metrics.jsonl`.
@@ -129,7 +128,7 @@ pub struct StageDesk {
     pub interrupter: Interrupter,
 }
 
-/// The end of a stage.
+/// The result of a stage.
 #[derive(Clone, Debug)]
 pub struct StageOutcome<M> {
     /// The trained weights, without gradients.
@@ -214,7 +213,7 @@ impl<B: TrainBackend, M: Trainee<B>> SupervisedLearningStrategy<Components<B, M>
                 let start = Helper { model, optimizer, state: lock(&self.state).clone(), feed: feed.clone() };
                 scope.spawn(move || help::<B, M>(&self.plan, &member, &self.devices, start));
             }
-            // Also when this worker panics: the scope waits for the others, who wait for it.
+            // Also when this worker panics: the scope waits for the other workers, which wait for it.
             let _end = EndOfTeam(&team);
             let result = self.steps(team.member(0), &mut learner, &train, &mut events);
             team.dissolve(result.err());
@@ -233,7 +232,7 @@ impl Drop for EndOfTeam<'_> {
 }
 
 impl<B: TrainBackend> StageLoop<B> {
-    /// The life of worker 0.
+    /// The training loop of worker 0.
     fn steps<M: Trainee<B>>(
         &self,
         member: Member,

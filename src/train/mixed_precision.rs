@@ -74,10 +74,9 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The band: over 200 steps, in which the loss falls to a sixth, the two curves are apart by less than 3 % of the loss on
-/// average (2.0 % when this was written), and the means of their last 20 steps by less than 5 % (2.1 %, bf16 lower).
-/// Most of it is not rounding itself: negatives and kept tokens are chosen by comparison, and where two scores are close
-/// a rounding chooses otherwise.
+/// Bounds: over 200 steps, in which the loss falls to a sixth, the curves differ by less than 3 % of the loss on
+/// average (2.0 % when written) and the means of the last 20 steps by less than 5 % (2.1 %, bf16 lower). Most of it is
+/// selection, not rounding: negatives and kept tokens are chosen by comparison, and close scores may swap.
 fn two_hundred_steps_of_bf16_track_f32<I: SvittBackend>() {
     let ((wide, _), (narrow, model)) = (curve::<I>(Precision::F32), curve::<I>(Precision::Bf16));
     let apart: Vec<f64> = wide.iter().zip(&narrow).map(|(a, b)| (a - b).abs() / a).collect();

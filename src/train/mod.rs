@@ -1,4 +1,4 @@
-//! A curriculum of stages, driven by burn-train's learner.
+//! Training: a curriculum of stages on burn-train's learner.
 
 mod accumulate;
 mod alone;

@@ -1,5 +1,5 @@
-//! AdamW as PyTorch computes it, with what Burn's lacks: parameter groups by dimension, clipping by global norm, and
-//! a device flag that turns a step with a non-finite loss or gradient into no step at all.
+//! AdamW as in PyTorch, with what Burn's lacks: parameter groups by dimension, clipping by the global norm, and a
+//! device-side flag that skips steps with a non-finite loss or gradient.
 
 use super::flag::StepFlag;
 use crate::config::Stage;
@@ -63,8 +63,8 @@ pub struct Moments<B: Backend> {
     pub second: Tensor<B, 1>,
 }
 
-/// Everything the optimizer remembers; parameters are known by their place in the module's visiting order, so that a
-/// state fits weights loaded from a file, whose ids are new.
+/// The optimizer's state. Parameters are identified by visiting order, so that the state fits weights loaded from a
+/// file, whose ids are new.
 #[derive(Clone, Debug)]
 pub struct AdamWState<B: Backend> {
     /// Moments per parameter; none before its first gradient.
@@ -317,7 +317,7 @@ mod tests {
     }
 
     /// A NaN gradient between two good ones leaves weights, moments and the count of steps as they were.
-    fn a_bad_step_never_happened<B: TrainBackend>() {
+    fn a_skipped_step_changes_nothing<B: TrainBackend>() {
         let device = B::Device::default();
         let mut toy = Toy::<B>::new(&reference("p0"), &device);
         let mut optimizer = AdamW::new(AdamWSettings::default(), &device);
@@ -376,7 +376,7 @@ mod tests {
 
     fn every_check<B: TrainBackend>() {
         three_steps_are_pytorchs::<B>();
-        a_bad_step_never_happened::<B>();
+        a_skipped_step_changes_nothing::<B>();
         clipping_is_by_the_global_norm::<B>();
         accumulation_is_a_mean_at_the_tail_too::<B>();
         a_record_resumes::<B>();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn decay_spares_vectors_but_not_the_temperature() {
+    fn decay_skips_vectors_but_not_the_temperature() {
         let path = |names: &[&str]| names.iter().map(|n| (*n).to_string()).collect::<Vec<_>>();
         assert!(decays(&path(&["video", "layers", "0", "table"]), 2));
         assert!(decays(&path(&["temp"]), 1) && decays(&path(&["video", "cls_token"]), 1));

@@ -1,4 +1,4 @@
-//! Where a run writes, and how it is told to stop.
+//! The output folder of a run, and the stop signal.
 
 use crate::{Error, Result};
 use burn_train::Interrupter;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The folder of runs without `--out`.
 const DEFAULT: &str = "runs/pretrain";
 
-/// Held by the run that writes to a folder, so that a second one keeps out.
+/// Lock file of the run that writes to a folder.
 const LOCK: &str = ".lock";
 
 /// The folder of one run, kept from others until dropped. A run that ends before it has written anything leaves none.
@@ -51,7 +51,7 @@ pub fn place(out: Option<&Path>, resume: bool) -> Result<RunFolder> {
         }
         (false, _) => {
             for folder in (1..).map(|n| sibling(wanted, n)).filter(|folder| is_free(folder)) {
-                // Between the look and the claim another run may have begun there.
+                // Another run may have claimed the folder since it was checked.
                 if let Some(claimed) = claim(&folder)? {
                     return Ok(claimed);
                 }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_way_is_named() {
+    fn a_file_instead_of_a_folder_is_named() {
         let base = tempfile::tempdir().unwrap();
         let file = base.path().join("out");
         fs::write(&file, "x").unwrap();

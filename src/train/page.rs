@@ -1,4 +1,4 @@
-//! `report.html`: the run in one file, curves as inline SVG; and the table a terminal gets.
+//! `report.html`: one self-contained file with curves as inline SVG; and the text table of stages.
 
 use super::journal::{LogLine, clock};
 use super::report::{Report, StageReport};

@@ -1,5 +1,5 @@
-//! What a person sees of a stage: burn-train's metric events, rendered as one line per logged step, rewritten in place
-//! on a terminal. (Burn's own plain renderer prints no values; its dashboard is the feature `tui`.)
+//! Progress of a stage: burn-train's metric events as one line per logged step, rewritten in place on a terminal.
+//! (Burn's plain renderer prints no values; its dashboard is the feature `tui`.)
 
 use super::journal::LogLine;
 use burn_train::metric::{

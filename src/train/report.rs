@@ -1,4 +1,4 @@
-//! `report.json`: what scripts read of a run (DESIGN §4), and more for people.
+//! `report.json` of pretraining.
 
 use super::journal::Losses;
 use crate::data::Unreadable;
@@ -65,7 +65,8 @@ pub struct Scores {
     /// R@1 over combinations that training never shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r1_unseen: Option<f64>,
-    /// Clips nearer to their own caption than to that of their reverse; 50 for whoever ignores order.
+    /// Share of clips closer to their own caption than to the caption of their reverse, percent; 50 for a model without
+    /// temporal order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub twin_accuracy: Option<f64>,
     /// Matching head on true pairs and the hardest false ones; chance is 50.

@@ -1,4 +1,4 @@
-//! A whole run: stage after stage, validation after each, everything written where it can be resumed.
+//! Pretraining: stage after stage, evaluation after each, all output resumable.
 
 use super::baselines;
 use super::fits;
@@ -61,7 +61,7 @@ impl RunOptions {
     /// A digest of all that a resumed run must share with the run it continues.
     fn fingerprint(&self, workers: usize) -> Result<String> {
         let mut preset = self.preset.clone();
-        // What is only said about a run may be reworded.
+        // Texts that only describe the preset may change.
         (preset.description, preset.command, preset.expected) = Default::default();
         let preset = serde_json::to_string(&preset)
             .map_err(|e| Error::setting("--preset", e.to_string(), "report this as a bug"))?;
@@ -113,7 +113,7 @@ pub fn pretrain<B: TrainBackend>(
     Ok(report)
 }
 
-/// A run on its way.
+/// A pretraining run.
 struct Run<'a, B: TrainBackend> {
     options: &'a RunOptions,
     base: ModelConfig,
@@ -132,7 +132,7 @@ struct Run<'a, B: TrainBackend> {
 }
 
 impl<'a, B: TrainBackend> Run<'a, B> {
-    /// Takes up the newest checkpoint, or begins.
+    /// Resumes the newest checkpoint, or starts.
     fn begin(
         options: &'a RunOptions,
         base: ModelConfig,

@@ -1,5 +1,5 @@
-//! A module's tensors by path, bit for bit, and the optimizer's moments beside them: what a resume needs and nothing
-//! that outlives a run (weights for others are written by [`crate::weights`]).
+//! A module's tensors by path, bit for bit, and the optimizer's moments: the files of a step checkpoint. They are not
+//! meant to outlive a run (portable weights are written by [`crate::weights`]).
 
 use super::optimizer::{AdamWState, Moments};
 use super::{Skipped, StepFlag};

@@ -1,4 +1,4 @@
-//! Where a run's clips come from: the `shapes` benchmark, or annotations and a folder of videos.
+//! Training data of a run: the `shapes` benchmark, or annotations and a folder of videos.
 
 use super::gallery::ValidationSet;
 use crate::config::{ModelConfig, Preset, Span, Stage};
@@ -107,7 +107,7 @@ impl Source {
         self.text_tokens
     }
 
-    /// The words that only a clip tells: always masked on `shapes`, where they are the direct lesson in time.
+    /// Words that can only be read off the clip: always masked on `shapes`, as direct supervision of temporal order.
     pub fn keywords(&self) -> Vec<i64> {
         match self.kind {
             Kind::Shapes(_) => vocab::direction_ids().map(|id| id as i64).to_vec(),
@@ -169,7 +169,7 @@ impl Source {
 /// Captions whose length is looked at before a run: a second's work.
 const LOOKED_AT: usize = 20_000;
 
-/// Says how many captions will not be read to their end. Long ones are common, and cut as published.
+/// Warns how many captions are longer than the text limit and will be cut, as published.
 fn warn_of_cut_captions(tokenizer: &Tokenizer, records: &[Record], text_tokens: usize) {
     let long = |caption: &String| tokenizer.encode(caption, text_tokens).too_long;
     let all = records.iter().flat_map(|record| record.captions.iter().map(move |caption| (record, caption)));

@@ -1,4 +1,4 @@
-//! The weights a run begins with: drawn, taken from a checkpoint folder, or put together from BEiT and BERT.
+//! Initial weights of a run: random, from a checkpoint folder, or combined from BEiT and BERT.
 
 use super::expand::{FreshStart, fresh_start};
 use crate::config::{ModelChoice, ModelConfig};

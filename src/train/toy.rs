@@ -1,4 +1,4 @@
-//! A model of two tensors for this room's tests.
+//! A two-tensor model for the tests of this module.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, backend::Backend};

@@ -1,4 +1,4 @@
-//! A model on the gallery: recall of the dual encoder and after re-ranking, twins, heads, frame-order probes.
+//! Evaluation on the gallery: recall of the dual encoder and after re-ranking, twins, heads, frame-order probes.
 
 use super::gallery::ValidationSet;
 use super::report::{ProbeScore, Probes, Scores};

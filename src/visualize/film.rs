@@ -1,4 +1,4 @@
-//! The frames of a clip side by side, with something painted onto their patches.
+//! The frames of a clip side by side, with overlays on their patches.
 
 use crate::config::VideoConfig;
 use crate::viz::{Canvas, Rgb};
@@ -9,7 +9,7 @@ const SIDE: usize = 160;
 const COLUMNS: usize = 4;
 const GAP: usize = 4;
 const PAPER: Rgb = [255; 3];
-/// What a patch that is not there fades into.
+/// Colour of pruned patches.
 const GHOST: Rgb = [226, 226, 230];
 /// Times the mean attention that is drawn brightest.
 const HOTTEST: f32 = 8.0;
@@ -27,10 +27,10 @@ pub struct Film {
     patch: usize,
 }
 
-/// How a patch can be seen by the chosen one.
+/// How a patch is visible to the chosen patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Not alive, or not attended to.
+    /// Pruned, or not attended to.
     No,
     /// In a local block.
     Local,
@@ -62,8 +62,8 @@ impl Film {
         })
     }
 
-    /// The attention each patch gets, as a heat over the grey frame. Red is the mean of the patches alive, yellow
-    /// `HOTTEST` times as much, black as much less: so an undecided model looks undecided.
+    /// Attention as a heat map over the grey frame: red is the mean over kept patches, yellow `HOTTEST` times the mean,
+    /// black an eighth of it; uniform attention looks uniform.
     pub fn heat(&self, attention: &[Option<f32>]) -> Canvas {
         let (count, sum) = attention.iter().flatten().fold((0.0f32, 0.0f32), |(n, sum), value| (n + 1.0, sum + value));
         let mean = (sum / count.max(1.0)).max(f32::MIN_POSITIVE);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flame_rises() {
+    fn the_heat_scale_is_monotonic() {
         let light = |heat: f32| flame(heat).iter().map(|&c| u32::from(c)).sum::<u32>();
         assert!((0..20).all(|n| light(n as f32 / 20.0) < light((n + 1) as f32 / 20.0)));
     }

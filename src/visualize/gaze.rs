@@ -1,4 +1,4 @@
-//! What is looked at: a clip as the model takes it, from a file.
+//! Inputs: a clip from a file as the model takes it, and a text as ids.
 
 use crate::Result;
 use crate::config::ModelConfig;

@@ -1,4 +1,4 @@
-//! A clip goes through a model, and everything worth drawing comes to the host.
+//! Runs a clip through a model and copies what is drawn to the host.
 
 use super::Variant;
 use crate::Result;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use svitt_ops::SvittBackend;
 use svitt_ops::sparse::BlockGraph;
 
-/// Who chose the tokens that stayed.
+/// What pruned the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ranker {
@@ -20,7 +20,7 @@ pub enum Ranker {
     Text,
 }
 
-/// The patches alive after a pruning layer.
+/// The patches kept by a pruning layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
     /// 0-based layer: of the video encoder, or of BERT.
@@ -31,7 +31,7 @@ pub struct Stage {
     pub alive: Vec<bool>,
 }
 
-/// One clip in one model.
+/// The result of one clip in one model.
 #[derive(Clone, Debug)]
 pub struct Look {
     /// Pruning layers in the order they act.

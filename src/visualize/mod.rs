@@ -1,5 +1,5 @@
-//! What the model keeps of a clip, as pictures: which patches live after every pruning layer, what a patch may attend
-//! to, where the class token looks (the paper's Fig. 6), for the dense and the sparse model side by side.
+//! Pictures of what the model keeps of a clip: patches left after every pruning layer, what a patch may attend to,
+//! where the class token attends (paper, Fig. 6), for the dense and the sparse model side by side.
 //!
 //! [`variants`] makes the two models of one checkpoint, [`look`] runs a clip through one of them and brings everything
 //! to the host, [`show`] draws it. [`pruning_recall`] counts on `shapes` what the pictures suggest: how much of the

@@ -86,7 +86,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// What sparsity saves, as a sentence.
+    /// What sparsity saves, as text.
     pub fn saved(&self) -> String {
         let ([all, left], [dense, sparse]) = (self.tokens, self.flops);
         let percent = |part: f64, whole: f64| 100.0 * (1.0 - part / whole.max(1.0));

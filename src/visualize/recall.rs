@@ -22,7 +22,7 @@ pub struct StageRecall {
     pub kept: f64,
     /// Share of the target's patches alive.
     pub recall: f64,
-    /// The same where as many patches are drawn by lot.
+    /// The same with as many patches drawn at random.
     pub random: f64,
 }
 
@@ -58,7 +58,7 @@ pub fn pruning_recall<B: SvittBackend>(
         let pixels: Vec<f32> = batch.iter().flat_map(|&clip| gallery.clip(clip).normalised()).collect();
         let texts: Vec<Vec<i64>> = batch.iter().map(|&clip| encode(&gallery.entries()[clip].caption)).collect();
         let chosen = look(variant, pixels.clone(), &texts, 0, device)?;
-        // Another lot for every batch.
+        // A new random draw for every batch.
         let drawn = look(&by_lot, pixels, &texts, 1 + first as u64, device)?;
         for ((&clip, chosen), drawn) in batch.iter().zip(&chosen).zip(&drawn) {
             add(&mut sums, &gallery.target_patches(clip), chosen, drawn);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     /// Fresh weights know no target: what is kept of it and what a lot keeps are both near the share of all patches.
-    fn a_lot_keeps_as_much_of_the_target_as_of_everything<B: SvittBackend>() {
+    fn random_pruning_keeps_the_same_share_of_target_and_of_all<B: SvittBackend>() {
         let (mut config, device) = (ModelConfig::tiny(4), Default::default());
         config.video.layers = 2;
         config.text.layers = 3;
@@ -179,5 +179,5 @@ mod tests {
         assert!((report.stages[1].random - 0.125).abs() < 0.07, "{report:?}");
     }
 
-    on_cpu_backends!(a_lot_keeps_as_much_of_the_target_as_of_everything);
+    on_cpu_backends!(random_pruning_keeps_the_same_share_of_target_and_of_all);
 }

@@ -75,7 +75,7 @@ impl<B: SvittBackend> Variant<B> {
         Ok(Self { model, config, trained, flops })
     }
 
-    /// The same, but tokens are kept by lot.
+    /// The same with random pruning.
     ///
     /// # Errors
     /// None that the variant itself would not have had.

@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_a_file_name_holds_becomes_markup() {
+    fn file_names_never_become_markup() {
         let name = "<script>\"x\"&'y'\u{1b}\n";
         let mut table = Table::new(name, ["file", "score"]);
         table.row([name, "0.5"]);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_asks_nothing_of_the_network() {
+    fn a_page_makes_no_network_requests() {
         let mut page = Page::new("run");
         page.charts(&[Chart::new("loss", "step", "nats").line("vtc", [[0.0, 1.0], [1.0, 0.5]])]);
         let html = page.html();

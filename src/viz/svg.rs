@@ -101,7 +101,7 @@ impl Chart {
         self
     }
 
-    /// Adds a vertical rule at `x`, such as the beginning of a stage.
+    /// Adds a vertical line at `x`, such as the start of a stage.
     #[must_use]
     pub fn moment(mut self, name: impl Into<String>, x: f64) -> Self {
         self.moments.push((name.into(), x));

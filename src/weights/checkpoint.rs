@@ -132,7 +132,7 @@ fn parse(text: &str) -> std::result::Result<(CheckpointInfo, String), String> {
     Ok((CheckpointInfo { model, part, absent, vocabulary, curriculum, origin }, weights_sha256))
 }
 
-/// The text of `config.json`. The rules stand once, beside the model, where people look for them.
+/// The text of `config.json`. `compat` is written once, beside the model.
 fn describe(info: &CheckpointInfo, weights_sha256: String) -> std::result::Result<String, serde_json::Error> {
     let mut model = serde_json::to_value(&info.model)?;
     if let Json::Object(fields) = &mut model {

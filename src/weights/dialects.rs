@@ -1,4 +1,4 @@
-//! Tests only: the files of other programs, imitated from the micro checkpoint by renaming.
+//! Test fixtures: checkpoints in the layouts of other programs, made from the micro checkpoint by renaming keys.
 
 use super::WeightSource;
 use super::position::TableShape;

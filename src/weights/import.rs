@@ -35,7 +35,7 @@ pub struct Imported {
     pub model: ModelConfig,
     /// SHA-256 of the weights.
     pub weights_sha256: String,
-    /// Classes and functions a PyTorch file named without need; nothing of them was run.
+    /// Non-PyTorch classes and functions named in a PyTorch file; none was executed.
     pub foreign: Vec<String>,
     /// What became of every key.
     pub report: Report,
@@ -67,7 +67,7 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     Ok(Imported { kind: kind.name(), part: info.part, model, weights_sha256, foreign, report })
 }
 
-/// The weights of `checkpoint` and what they are: as its own folder says, or inferred.
+/// The weights of `checkpoint` and their description, read from its folder or inferred.
 fn described(checkpoint: &Path, frames: Option<usize>) -> Result<(WeightSource, CheckpointInfo)> {
     if is_checkpoint(checkpoint) {
         let Checkpoint { mut info, weights, .. } = Checkpoint::open(checkpoint)?;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn singularity_is_inflated_and_what_it_lacks_must_be_allowed() {
+    fn singularity_tables_are_extended_and_missing_keys_must_be_allowed() {
         let folder = tempfile::tempdir().unwrap();
         let (file, out) = (dialects::singularity(folder.path()), folder.path().join("out"));
         let mut options = ImportOptions { frames: Some(5), ..ImportOptions::default() };

@@ -1,4 +1,4 @@
-//! The sizes of a model, read off the shapes of its tensors, its training configuration and files beside it.
+//! Model sizes inferred from tensor shapes, the training configuration, and files beside the checkpoint.
 
 use super::kind::SourceKind;
 use super::position::TableShape;

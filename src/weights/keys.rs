@@ -1,9 +1,9 @@
-//! Paths of this crate's modules ↔ official keys, written once for both directions.
+//! The map between this crate's module paths and the official keys, written once for both directions.
 //!
 //! PyTorch stores a linear map as `[out, in]`, Burn as `[in, out]`; the video layers keep query, key and value in one
 //! matrix; the patch embedding is a convolution there and a linear map here.
 
-/// How a parameter lies in an official checkpoint.
+/// How a parameter is stored in an official checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// In the same order; only the listed sizes may differ (`[1]` for a scalar).

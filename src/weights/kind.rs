@@ -69,7 +69,7 @@ impl SourceKind {
         }
     }
 
-    /// Whether a model of this kind has no tensor `name` by its nature, so that a fresh start is right for it.
+    /// Whether models of this kind never have the tensor `name`, so that it is initialised.
     pub fn never_has(self, name: &str) -> bool {
         match self {
             Self::Svitt | Self::Singularity | Self::Beit => false,
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_dialect_becomes_the_pretraining_keys() {
+    fn every_layout_maps_to_the_pretraining_keys() {
         let cases = [
             (SourceKind::Svitt, "module.temp", "temp"),
             (

@@ -1,4 +1,4 @@
-//! Which tensor of a checkpoint goes into which key of a model, and how.
+//! Matches the tensors of a checkpoint to the keys of a model.
 
 use super::SourceKind;
 use super::infer::table_shape;

@@ -1,4 +1,4 @@
-//! Which checkpoint a command means that names none.
+//! The checkpoint used when none is given: the newest under `./runs`.
 
 use super::checkpoint::is_checkpoint;
 use crate::{Error, Result};

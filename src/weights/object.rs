@@ -1,4 +1,4 @@
-//! What the values of a pickle mean: dictionaries, tensors and configurations.
+//! Interprets pickle values: dictionaries, tensors, configurations.
 
 use super::tensor::DType;
 use super::value::{Call, Id, Pickle, Value};

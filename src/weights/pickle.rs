@@ -1,4 +1,4 @@
-//! A small machine for Python pickles (protocols 2 to 4) that builds a graph of plain values and runs nothing.
+//! A pickle reader (protocols 2 to 4) that builds a graph of plain values and executes nothing.
 //!
 //! Classes and calls are recorded as data ([`Call`]), never looked up, so a pickle with code in it is only a strange
 //! value. All values live in one arena and refer to each other by index: cycles, deep nesting and sharing cost no
@@ -8,8 +8,8 @@ use super::value::{Call, Id, Pickle, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// More values than any checkpoint has (the base model with its optimizer state: 20 thousand) are an attack or an
-/// accident; the limit keeps the arena below 100 MB.
+/// Limit of values: no checkpoint has more (the base model with optimizer state: 20 thousand); keeps memory below 100
+/// MB for malicious files.
 const MAX_VALUES: usize = 1 << 20;
 
 /// Reads the pickle at the beginning of `data`.
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_input_is_a_sentence() {
+    fn malformed_input_is_an_error() {
         for (bad, says) in [
             (&b"\x80\x02"[..], "cut off"),
             (b"\x80\x05N.", "protocol 5"),

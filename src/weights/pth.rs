@@ -182,7 +182,7 @@ mod tests {
         assert!(read(&MICRO[..200_000]).unwrap_err().contains("truncated"));
     }
 
-    /// Every mutation must come back, with a value or a sentence; `SVITT_FUZZ` sets how many are tried.
+    /// Every mutated file must be read or refused with an error; `SVITT_FUZZ` sets how many are tried.
     #[test]
     fn mutated_files_never_panic() {
         let rounds = std::env::var("SVITT_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(200);

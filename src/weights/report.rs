@@ -1,4 +1,4 @@
-//! What happened to every key when a checkpoint was taken over.
+//! The result of loading a checkpoint, key by key.
 
 use serde::Serialize;
 use std::fmt;
@@ -53,7 +53,7 @@ impl Report {
         self.missing.is_empty() && self.mismatched.is_empty()
     }
 
-    /// What is wrong, as part of a sentence, if anything is.
+    /// The problem as part of an error message, if there is one.
     pub fn problem(&self) -> Option<String> {
         if !self.mismatched.is_empty() {
             let (n, all) = (self.mismatched.len(), listed(&self.mismatched));

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_lies_is_refused() {
+    fn an_inconsistent_header_is_refused() {
         assert!(read(b"").is_err() && read(&[0xff; 64]).is_err());
         assert!(read(&MICRO[..MICRO.len() - 4]).unwrap_err().contains("header does not describe it"));
         let text = br#"{"a":{"dtype":"F32","shape":[1000000000],"data_offsets":[0,8]}}"#;

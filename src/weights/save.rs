@@ -1,4 +1,4 @@
-//! A module's parameters become a checkpoint folder under the official keys.
+//! Saves a module's parameters as a checkpoint folder under the official keys.
 
 use super::checkpoint::{CheckpointInfo, write_checkpoint};
 use super::hash::WeightsHasher;

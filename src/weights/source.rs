@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_files_get_a_sentence() {
+    fn unusable_files_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.pth");
         for (content, says) in

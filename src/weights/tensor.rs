@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn views_that_lie_are_refused() {
+    fn inconsistent_views_are_refused() {
         let view = |shape: &[usize], strides: &[usize], offset| {
             TensorView::new(DType::F32, shape.to_vec(), strides.to_vec(), offset, 0..40)
         };

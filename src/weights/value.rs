@@ -1,4 +1,4 @@
-//! Python values as data: what a pickle holds, with nothing in it run.
+//! Python values as data; nothing of a pickle is executed.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// The commands of `svitt`, told apart here so that a typing error costs no build.
+/// The commands of `svitt`, listed here so that a typing error does not start a build.
 const SVITT: [&str; 8] = ["pretrain", "finetune", "eval", "search", "visualize", "import", "data", "profile"];
 
 /// The commands of `svitt-workshop`; `eval ablations` is one, too.
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_refused_with_the_list() {
+    fn unknown_commands_are_refused_with_the_list() {
         let message = run(&words("evaluate msrvtt")).unwrap_err();
         assert!(message.contains("`evaluate`") && message.contains("finetune, eval"), "{message}");
         assert!(run(&[]).is_err());

@@ -22,7 +22,7 @@ const WIDTH: usize = 32;
 const HEADS: usize = 4;
 const FIELDS: usize = 9;
 
-/// A pre-norm layer as everyone writes it, but for the one call.
+/// A standard pre-norm layer, except for the one call.
 #[derive(Module, Debug)]
 struct Layer<B: Backend> {
     before: LayerNorm<B>,

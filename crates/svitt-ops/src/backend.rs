@@ -6,7 +6,7 @@ use crate::sparse::SparseOps;
 use crate::tokens::SelectOps;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-/// What the model needs of a backend: Burn's own operations and this crate's, each with a portable default.
+/// The operations the model needs: Burn's own, and those of this crate, which have a portable default.
 pub trait SvittBackend: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps {}
 impl<B: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps> SvittBackend for B {}
 

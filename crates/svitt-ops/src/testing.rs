@@ -83,8 +83,8 @@ pub fn assert_gradient<B: Backend, const D: usize>(
     }
 }
 
-/// Whether this process runs `test` alone. If not, starts one that does and fails if it fails: for what holds once per
-/// process, or counts what the whole process does.
+/// Whether this process runs only `test`. If not, starts such a process and fails if it fails: for things that hold
+/// once per process.
 #[track_caller]
 pub fn alone(test: &str) -> bool {
     const ALONE: &str = "SVITT_TEST_ALONE";

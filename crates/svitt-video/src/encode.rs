@@ -90,7 +90,7 @@ fn find(path: &Path, format: &str) -> Result<Program> {
     })
 }
 
-/// Runs the encoder; what it says on standard error is its reason.
+/// Runs the encoder; its last line on standard error is the reason of a failure.
 fn encode(command: Command, path: &Path) -> Result<()> {
     match run(command, LIMIT).map_err(|error| VideoError::io(path, &error))? {
         None => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: LIMIT.as_secs() }),
@@ -102,7 +102,7 @@ fn encode(command: Command, path: &Path) -> Result<()> {
     }
 }
 
-/// A file under its temporary name; deleted unless it is completed.
+/// A file under a temporary name, deleted on drop unless it was completed.
 struct Part(PathBuf);
 
 impl Part {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn written_frames_read_back_and_compress_to_two_a_second() {
+    fn written_frames_read_back_and_compress_to_two_per_second() {
         if !super::super::ffmpeg_available() {
             return;
         }

@@ -9,8 +9,8 @@ pub(crate) type Result<T> = std::result::Result<T, VideoError>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VideoError {
-    /// The format needs the `ffmpeg` program and there is none. A fault of the machine, not of the file:
-    /// a loader must not replace the item and go on without saying so.
+    /// The format needs the `ffmpeg` program, which is missing. An error of the machine, not of the file: a loader must
+    /// not replace the item silently.
     #[error("{}", missing_tool(path, format, looked_at))]
     MissingTool {
         /// The video.
@@ -96,7 +96,7 @@ pub enum VideoError {
 }
 
 impl VideoError {
-    /// True for faults of the machine that no other file can make good.
+    /// True for errors of the machine, which no other file avoids.
     pub fn is_configuration(&self) -> bool {
         matches!(self, Self::MissingTool { .. })
     }

@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn odd_names_are_found_and_loops_end() {
+    fn odd_file_names_are_found_and_link_loops_end() {
         use std::os::unix::ffi::OsStrExt;
         let dir = tempfile::tempdir().unwrap();
         let odd = std::ffi::OsStr::from_bytes(b"\xff -x'\n.MP4");

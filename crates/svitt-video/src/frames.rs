@@ -1,4 +1,4 @@
-//! Decoded pictures, as they lie in memory.
+//! Decoded frames in memory.
 
 /// RGB frames at the video's own resolution.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Committed clips against the numbers ffmpeg 5.1.9 gave for them, and against the program where there is one.
+//! Committed clips compared with the frames ffmpeg 5.1.9 decoded, and with the installed ffmpeg if there is one.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -30,7 +30,7 @@ pub struct Inspection {
     pub fps: f64,
     /// The chosen frames.
     pub frames: Vec<InspectedFrame>,
-    /// Damage that the video was read in spite of.
+    /// Warnings: damage the video was read in spite of.
     pub warnings: Vec<String>,
 }
 

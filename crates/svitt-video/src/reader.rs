@@ -136,7 +136,7 @@ impl VideoReader {
         }
     }
 
-    /// What a person should know although the video was read: it is cut short, or damaged.
+    /// Warnings about a video that was read nevertheless: truncated or damaged.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -170,8 +170,8 @@ impl VideoReader {
         }
     }
 
-    /// Makes the best of a failed decode, or gives the error back. Every call shrinks the video or changes the
-    /// decoder, so that it is called a bounded number of times.
+    /// Falls back after a failed decode, or returns the error. Every call shortens the video or changes the decoder, so
+    /// the number of calls is bounded.
     fn recover(&mut self, error: VideoError) -> Result<()> {
         let Backend::Native(video) = &mut self.backend else { return Err(error) };
         let unsupported = matches!(error, VideoError::Unsupported { .. });
@@ -213,7 +213,7 @@ fn open_either(path: &Path, options: &ReaderOptions) -> Result<Backend> {
     }
 }
 
-/// `sound`: the file showed no sign of damage, so its packets may be taken for its frames.
+/// `sound`: no sign of damage was found, so each packet may be counted as a frame.
 fn open_ffmpeg(path: &Path, format: &str, sound: bool, options: &ReaderOptions) -> Result<FfmpegVideo> {
     let mut file = std::fs::File::open(path).map_err(|error| VideoError::io(path, &error))?;
     let container = Container::of(&mut file);

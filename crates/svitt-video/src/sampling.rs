@@ -54,8 +54,8 @@ impl FrameSampling {
     }
 }
 
-/// One frame of each interval, its last one excluded; if an interval has a single frame, that rule leaves nothing to
-/// draw from, and the frames are a sorted random subset of all instead.
+/// One frame per interval, its last frame excluded. Where an interval has a single frame nothing is left to draw; then
+/// the frames are a sorted random subset of all.
 fn draw(bounds: &[usize], total: usize, uniform: &mut dyn FnMut() -> f64) -> Vec<usize> {
     if bounds.windows(2).all(|pair| pair[1] - pair[0] > 1) {
         return bounds.windows(2).map(|pair| pair[0] + below(pair[1] - pair[0] - 1, uniform)).collect();

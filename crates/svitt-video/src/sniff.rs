@@ -1,4 +1,4 @@
-//! What kind of file a video is, from its first bytes: cheap enough to ask of every line of a manifest.
+//! File type of a video from its first bytes; cheap enough for every line of a manifest.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

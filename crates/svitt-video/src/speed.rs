@@ -1,4 +1,4 @@
-//! Decoding, timed: the built-in reader against the `ffmpeg` program, one thread each, on the same frames.
+//! Decoding speed of the built-in reader and of ffmpeg, one thread each, on the same frames.
 
 use super::clip::{ClipRequest, read_clip};
 use super::error::{Result, VideoError};

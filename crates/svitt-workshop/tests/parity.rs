@@ -1,4 +1,4 @@
-//! A part of the official implementation's numbers, small enough to be kept here, held against ours.
+//! A small part of the official outputs, compared with ours.
 //!
 //! `fixtures/parity` has the layout of a parity directory, with some files left out and others thinned out. The whole
 //! of such a directory is compared by `cargo xtask parity`.
@@ -104,7 +104,7 @@ fn ten_tolerances_off_is_a_failure_tensor_by_tensor() {
 }
 
 #[test]
-fn changed_draws_and_inputs_are_noticed() {
+fn changed_draws_and_inputs_are_detected() {
     let backend = BackendKind::choose(None).unwrap();
     let copy = copied();
     perturb(&copy.path().join("video_hybrid_dup_4f.safetensors"), "attn_idx_04", 1.0);
@@ -124,7 +124,7 @@ fn changed_draws_and_inputs_are_noticed() {
 }
 
 #[test]
-fn what_nothing_covers_is_a_failure_and_what_is_damaged_an_error() {
+fn uncovered_files_fail_and_damaged_ones_are_errors() {
     let backend = BackendKind::choose(None).unwrap();
     let copy = tempfile::tempdir().unwrap();
     let place = |name: &str| copy.path().join(name);

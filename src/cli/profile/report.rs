@@ -44,7 +44,7 @@ impl Row {
     }
 }
 
-/// Everything the command tells.
+/// Everything the command prints.
 pub struct Report {
     convention: Convention,
     rows: Vec<Row>,

@@ -34,7 +34,7 @@ pub fn read(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()
     join(path, answers, purpose, imported)
 }
 
-/// `test_q.json` for `test_a.json` and the other way round; a name without the mark is taken for the bare split.
+/// `test_q.json` for `test_a.json` and vice versa; a name without `_q`/`_a` is taken as the bare split name.
 fn renamed(name: &str, from: &str, to: &str) -> String {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, "json"));
     format!("{}{to}.{extension}", stem.strip_suffix(from).unwrap_or(stem))

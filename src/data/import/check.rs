@@ -1,4 +1,4 @@
-//! Checks that every format goes through: what cannot be scored is refused, what is odd is said.
+//! Checks of every imported file: records that cannot be scored are refused, odd ones are reported.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -38,7 +38,7 @@ struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Refuses what is `wrong`; where the file is only looked at, warns.
+    /// Refuses if `wrong`; with [`Purpose::Inspect`] only warns.
     fn refuse(&mut self, wrong: bool, say: impl FnOnce() -> (String, &'static str)) -> Result<()> {
         if !wrong {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Original release files become [`Record`]s: one file per format, told apart by their contents.
+//! Imports the original annotation files of data sets as [`Record`]s; one file per format, detected by content.
 
 mod activitynet_qa;
 mod agqa;
@@ -27,15 +27,15 @@ pub(crate) use json::whole as whole_json;
 use super::{Benchmark, Counts, Record, Split, Task};
 use crate::{Error, Result};
 
-/// What the records are for: how strict an importer must be.
+/// What the records are used for; decides how strict an importer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be looked at: faults become warnings.
+    /// Inspection: problems become warnings.
     #[default]
     Inspect,
-    /// To be learned from: records nothing can be learned from are refused.
+    /// Training: records without usable text are refused.
     Train,
-    /// To be scored: whatever would change the score is refused.
+    /// Evaluation: everything that would change the score is refused.
     Evaluate,
 }
 
@@ -50,7 +50,7 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// The records of a file, and what is to be said about them.
+/// The records of a file, and warnings about them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     /// The format that was detected.
@@ -59,13 +59,13 @@ pub struct Imported {
     pub benchmark: Option<Benchmark>,
     /// Version of the release, where there are several (AGQA: `1.0`, `2.0`).
     pub version: Option<String>,
-    /// The split the file's name speaks of.
+    /// The split that the file's name indicates.
     pub split: Option<Split>,
     /// The records, in file order.
     pub records: Vec<Record>,
     /// Sibling files that were read as well.
     pub joined: Vec<PathBuf>,
-    /// Sentences for the person.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
     /// Published size of this split, where there is one.
     pub expected: Option<Counts>,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn every_format_is_told_by_its_contents() {
+    fn every_format_is_detected_by_its_content() {
         for (name, format) in [
             ("webvid/results_2M_train.csv", Format::WebvidCsv),
             ("msrvtt/MSRVTT_JSFUSION_test.csv", Format::MsrvttCsv),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_scored_is_refused_and_what_is_looked_at_is_warned_of() {
+    fn unusable_records_are_refused_for_scoring_and_warned_about_on_inspection() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clips.json");
         for (text, problem) in [

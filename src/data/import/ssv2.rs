@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_and_learning_take_every_clip() {
+    fn inspection_and_training_take_every_clip() {
         let looked = records(Benchmark::Ssv2Label, Purpose::Inspect, 0);
         assert_eq!((looked.records.len(), looked.joined.len()), (28, 1));
         assert_eq!(looked.records[0].captions, ["turning a mug over"]);

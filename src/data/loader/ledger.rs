@@ -1,11 +1,11 @@
-//! The account of what could not be read, and the limit that ends a run.
+//! The list of unreadable videos, and the limit that stops a run.
 
 use super::LoaderOptions;
 use crate::{Error, Result, data::Unreadable, terminal::note};
 use std::collections::BTreeMap;
 
-/// How many videos may turn out unreadable before training stops: the larger of two bounds, so that a small data set
-/// survives a few bad files and a large one does not lose a tenth of itself unnoticed.
+/// How many videos may be unreadable before training stops: the larger of two bounds, so that a small data set
+/// tolerates a few bad files and a large one does not lose a tenth unnoticed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnreadableLimit {
     /// Share of the items, 0 to 1.
@@ -36,8 +36,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An account that opens with what was left out at the start; that does not count towards the limit, because the
-    /// person was told of it before the run began.
+    /// A list that starts with the files left out at the beginning; these do not count towards the limit, because the
+    /// user was warned before the run started.
     pub fn new(left_out: &[Unreadable]) -> Self {
         let mut ledger = Self::default();
         ledger.extend(left_out);

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_what_and_what_to_do() {
+    fn errors_name_the_problem_and_the_remedy() {
         let cases = [
             (json!(["v", "c"]), "is a list, not an object"),
             (json!({"video": "v", "captoin": "c"}), "unknown key \"captoin\""),

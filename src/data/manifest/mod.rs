@@ -100,7 +100,7 @@ impl Manifest {
     ///
     /// # Errors
     /// A file that cannot be read or parsed, holds no record, or has a record with an unknown key, without a video or
-    /// without text; the sentence names the file, the record or line, and the remedy.
+    /// without text; the error names the file, the record or line, and the remedy.
     pub fn read(path: &Path, options: &ManifestOptions) -> Result<Self> {
         let mut reader = open(path)?;
         let (format, mut records) = match first_byte(&mut reader, path)? {
@@ -175,7 +175,7 @@ pub(super) mod tests {
         Manifest::read(&path, options)
     }
 
-    /// The sentence that reading `content` fails with.
+    /// The error message of reading `content`.
     pub fn sentence(name: &str, content: &[u8], options: &ManifestOptions) -> String {
         let message = read_as(name, content, options).unwrap_err().to_string();
         assert!(message.contains(name), "{message}");

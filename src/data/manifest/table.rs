@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_line_and_flag() {
+    fn errors_name_line_and_flag() {
         let default = ManifestOptions::default();
         let keyed = ManifestOptions { video_key: Some("clip".into()), ..default.clone() };
         let odd = ManifestOptions { separator: Some('→'), ..default.clone() };

@@ -96,7 +96,7 @@ fn many_small_runs_are_merged() {
 }
 
 #[test]
-fn vectors_that_make_no_sense_are_refused() {
+fn invalid_vectors_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut indexer = Indexer::open(dir.path(), &id()).unwrap();
     for vector in [&[0.0; 5][..], &[f32::NAN; 5], &[1.0; 4]] {

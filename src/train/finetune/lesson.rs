@@ -1,4 +1,4 @@
-//! What a fine-tuning learns from and what it is validated on.
+//! Training data and validation of a fine-tuning run.
 
 use super::preset::FinetunePreset;
 use super::quiz::Quiz;
@@ -26,7 +26,7 @@ use svitt_ops::rng::key;
 /// Seed of the validation questions and clips of the generated benchmarks.
 const VALIDATION_SEED: u64 = 2024;
 
-/// What the command line says of a fine-tuning.
+/// Options of a fine-tuning run.
 #[derive(Clone)]
 pub struct FinetuneOptions {
     /// What is learned.
@@ -73,7 +73,7 @@ pub struct Lesson {
     pub answers: Vec<String>,
     /// The validation.
     pub trial: Trial,
-    /// Sentences for the person.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
@@ -205,8 +205,8 @@ impl Desk<'_> {
         Ok(self.lesson(Arc::new(dataset), recipe, answers, trial, warnings))
     }
 
-    /// What is learned and what chooses: the file given, the validation split beside the training file, or a part of
-    /// the training videos.
+    /// Training and validation records: the validation file given, the validation split beside the training file, or a
+    /// held-out part of the training videos.
     fn validation(&self, train: Material) -> Result<(Vec<Record>, Vec<Record>, String)> {
         let (options, preset) = (self.options, &self.options.preset);
         let folder = train.annotations.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));

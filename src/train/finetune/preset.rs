@@ -86,8 +86,8 @@ impl FinetunePreset {
         Err(Error::file(path, problem, "add the benchmark to `benchmarks`, or give another preset"))
     }
 
-    /// The model that is trained from a checkpoint of `model`, and a sentence where the preset's sparsity does not fit
-    /// it and the checkpoint's own is kept.
+    /// The model trained from a checkpoint of `model`, and a warning if the preset's sparsity does not fit and the
+    /// checkpoint's is kept.
     pub fn model(&self, model: &ModelConfig) -> (ModelConfig, Option<String>) {
         if self.keep_checkpoint_sparsity {
             return (model.clone(), None);

@@ -1,4 +1,4 @@
-//! What every training clip is asked, and what the answers are.
+//! Questions about the training clips and their answers.
 
 use crate::data::Record;
 use crate::model::{Tokens, WeightedAnswers};
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clip_is_asked_all_its_questions() {
+    fn a_clip_gets_all_its_questions() {
         let quiz = quiz(&[&[("how", &["no"]), ("many", &["yes"])], &[("two", &["two"])]]);
         let batch = quiz.batch::<B>(&[1, 0, 1], &Default::default());
         assert_eq!(ints(batch.clip.unwrap()), [0, 1, 1, 2]);

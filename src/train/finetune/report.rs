@@ -12,7 +12,7 @@ pub struct TrialReport {
     pub step: usize,
     /// Passes over the data.
     pub epoch: f64,
-    /// What decides.
+    /// The score that is compared.
     pub score: f64,
     /// All figures.
     pub figures: Value,

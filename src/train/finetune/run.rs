@@ -1,4 +1,4 @@
-//! The run: train, validate, keep the best, again until the schedule ends.
+//! The fine-tuning loop: train, validate, keep the best weights.
 
 use super::lesson::{FinetuneOptions, Lesson};
 use super::report::{FinetuneReport, StageFacts, TrialReport};
@@ -59,7 +59,7 @@ pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) 
     }
 }
 
-/// Makes the checkpoint one of `part`, if it can become that.
+/// Converts the checkpoint to `part` if possible.
 fn prepare(checkpoint: &mut Checkpoint, part: Part, config: &ModelConfig) -> Result<()> {
     let possible = [Part::Pretraining, part].contains(&checkpoint.info.part);
     if !possible {
@@ -73,7 +73,7 @@ fn prepare(checkpoint: &mut Checkpoint, part: Part, config: &ModelConfig) -> Res
     Ok(())
 }
 
-/// A run on its way.
+/// A fine-tuning run.
 struct Tuning<'a, B: TrainBackend> {
     options: &'a FinetuneOptions,
     config: ModelConfig,
@@ -137,7 +137,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         MatchOptions { convert_tables, ..MatchOptions::default() }
     }
 
-    /// Trains and validates by turns.
+    /// Alternates training and validation.
     fn run<M: Trainee<B>>(
         &self,
         fresh: M::InnerModule,
@@ -153,7 +153,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         };
         let journal = Journal::open(&self.options.out, state.global_step)?;
         let mut trials = self.trials(state.step)?;
-        // Killed between a validation's checkpoint and its verdict: the verdict is made up for.
+        // Killed between the checkpoint and the validation of the same step: validate now.
         let due = state.step.is_multiple_of(self.validate_every) || state.step == self.plan.stop_at;
         if state.step > 0 && due && trials.last().is_none_or(|trial| trial.step < state.step) {
             self.judge(&mut trials, &state, &model, validate(&model)?)?;
@@ -225,7 +225,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         Ok(trials.into_iter().filter(|trial| trial.step <= step).collect())
     }
 
-    /// Keeps the weights if they are the best so far; of equal ones the earlier.
+    /// Saves the weights if they are the best so far; ties keep the earlier ones.
     fn judge<I: burn::module::Module<B::InnerBackend>>(
         &self,
         trials: &mut Vec<TrialReport>,
@@ -246,7 +246,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         }
         trials.push(TrialReport { step: state.step, epoch, score: outcome.score, figures: outcome.figures, kept });
         write_json(&self.options.out.join(VALIDATIONS), trials)?;
-        // Said when it is true: what was reported as kept is on the disk.
+        // Reported after the write: what is announced as kept is on disk.
         crate::terminal::say(format!(
             "step {} of {}: validation {:.2}{}",
             state.step,
@@ -296,7 +296,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
 /// Where the best weights are, as a pretraining's first stage would be.
 const STAGE: &str = "stage-1";
 
-/// What is said of mirroring.
+/// The report's text about mirroring.
 pub fn flips(flip: bool) -> &'static str {
     if flip { "half of the training clips are mirrored" } else { "none: the texts speak of left and right" }
 }

@@ -1,4 +1,4 @@
-//! The validation that chooses the weights that are kept.
+//! Validation that selects the best weights.
 
 use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};
@@ -13,7 +13,7 @@ use svitt_ops::SvittBackend;
 /// Seed of the block graphs in validation: the same in every run.
 const SEED: u64 = 2023;
 
-/// What a validation asks, of either kind.
+/// Retrieval or question answering.
 pub enum Question {
     /// Captions and videos.
     Retrieval(RetrievalSubject),
@@ -21,9 +21,9 @@ pub enum Question {
     Answers(QuestionSubject, Candidates),
 }
 
-/// A validation split, ready to be asked.
+/// A validation split, prepared.
 pub struct Trial {
-    /// Who belongs to whom.
+    /// Which texts belong to which videos.
     pub asked: Question,
     /// Its texts as ids, without padding.
     pub texts: Vec<Vec<i64>>,
@@ -47,8 +47,8 @@ pub struct TrialScore {
 }
 
 impl TrialScore {
-    /// Six decimals: a long fraction is off by its last bit after a way through JSON, and a resumed run then took an
-    /// equal score for a better one (18 of 50 killed runs did).
+    /// Rounded to six decimals: a fraction may change its last bit in a JSON round trip, and a resumed run then took an
+    /// equal score for a better one (18 of 50 killed runs).
     fn new(percent: f64, metrics: &Metrics) -> Self {
         let figures = serde_json::to_value(metrics).unwrap_or_default();
         Self { score: (percent * 1e6).round() / 1e6, figures }
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_score_is_the_same_after_a_way_through_a_file() {
+    fn a_score_survives_a_round_trip_through_json() {
         for queries in 1..500 {
             let percent = 100.0 * f64::from(queries / 3) / f64::from(queries);
             let score = TrialScore::new(percent, &Metrics::default()).score;

@@ -40,7 +40,7 @@ impl log::Log for CountReads {
 /// more steps.
 #[test]
 fn nothing_is_read_back_between_log_lines() {
-    // other tests of this process read as they like
+    // other tests of this process may read back
     if !alone("train::gpu_tests::wgpu::nothing_is_read_back_between_log_lines") {
         return;
     }

@@ -8,7 +8,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use std::sync::Arc;
 use svitt_ops::device::MatmulOps;
 
-/// One worker's view of the batches of all.
+/// One worker's access to the features of all workers.
 ///
 /// Every worker computes the whole loss L from the same features, those of the others being constants. The gradient of
 /// L that reaches a worker's own features is then already complete, and nothing has to be exchanged in the backward
@@ -36,7 +36,7 @@ impl<B: AutodiffBackend + MatmulOps> Peers<B> for GlobalBatch<B> {
     fn features(&self, own: Tensor<B, 2>) -> Tensor<B, 2> {
         let (rows, rank, workers) = (own.dims()[0], self.member.rank(), self.member.workers());
         let values = own.clone().inner();
-        // Where a worker has stopped, this step's end finds it out and throws the step away.
+        // If a worker has stopped, the end of this step notices and discards it.
         let all = self.reduce.gather(values.clone()).unwrap_or_else(|Gone| values.clone().repeat_dim(0, workers));
         let constant = Tensor::<B, 2>::from_inner(values);
         let own = constant.clone() + (own - constant).mul_scalar(workers as f64);

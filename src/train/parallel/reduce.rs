@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use svitt_ops::device::CollectiveOps;
 
-/// What workers do together with tensors; every worker calls the same methods in the same order with tensors of the
-/// same sizes.
+/// Collective operations of the workers; every worker calls the same methods in the same order with tensors of the same
+/// sizes.
 pub trait Reduce<B: Backend>: Debug + Send + Sync {
     /// Each of `tensors` replaced by its mean over the workers: the same bits for all of them.
     ///
@@ -30,8 +30,8 @@ pub fn reducer<B: CollectiveOps>(member: &Member, devices: &[B::Device]) -> Arc<
     }
 }
 
-/// Through host memory: every worker averages one part of all the numbers, in the order of ranks, and hands it to the
-/// others. Works between any devices, and on CPU backends costs no transfer.
+/// Through host memory: each worker averages one part of the numbers, in rank order, and shares it. Works between any
+/// devices; on CPU backends it costs no transfer.
 #[derive(Clone, Debug)]
 pub struct HostReduce {
     /// The worker's place.
@@ -82,10 +82,9 @@ impl<B: Backend> Reduce<B> for HostReduce {
     }
 }
 
-/// Among the devices themselves (NCCL on CUDA), without a copy to the host.
-///
-/// Workers meet on the host before every group of collectives. A collective that one device never joins stops the
-/// others for good, and after the meeting nothing is left that could fail before all have joined.
+/// Directly among the devices (NCCL on CUDA). Workers synchronise on the host before every group of collectives: a
+/// collective that one device never joins blocks the others for ever, and after that barrier nothing can fail before
+/// all have joined.
 #[derive(Clone, Debug)]
 pub struct DeviceReduce<B: Backend> {
     /// The worker's place.

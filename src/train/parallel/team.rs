@@ -1,4 +1,4 @@
-//! Where workers meet: each brings a value and leaves with everybody's, or learns that one of them has gone.
+//! A group of workers: each contributes a value and receives everybody's, or an error that another worker has stopped.
 
 use crate::Error;
 use std::any::Any;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 type Parcel = Arc<dyn Any + Send + Sync>;
 
-/// Another worker has stopped, so that nobody can be met any more.
+/// Another worker has stopped; no more collective operations are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
@@ -26,12 +26,12 @@ pub struct Team {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What the workers brought to the meeting that is under way, by rank.
+    /// Values contributed to the current exchange, by rank.
     brought: Vec<Option<Parcel>>,
-    /// What they brought to the last one, and how many have still to take it along.
+    /// Values of the last exchange, and how many workers have still to take them.
     shared: Vec<Parcel>,
     to_leave: usize,
-    /// Meetings so far.
+    /// Number of exchanges so far.
     meetings: u64,
     gone: bool,
     failure: Option<Error>,
@@ -49,8 +49,8 @@ impl Team {
         Member { team: self.clone(), rank }
     }
 
-    /// Ends all meetings: a worker has finished, or failed with `error`. The first word counts: whoever fails because
-    /// another one has gone is not the cause.
+    /// Ends all exchanges: a worker finished, or failed with `error`. The first call decides: a worker that fails
+    /// because another one stopped is not the cause.
     pub fn dissolve(&self, error: Option<Error>) {
         let mut state = self.lock();
         if !state.gone {
@@ -83,8 +83,8 @@ impl Team {
         Ok(state)
     }
 
-    /// All workers' parcels, by rank. A meeting that has come about is one for all, whatever happens afterwards: who
-    /// goes on into a collective must not be left alone there.
+    /// All workers' values, by rank. Once complete, an exchange succeeds for all workers, whatever happens later: a
+    /// worker that continues into a collective must not be left alone.
     fn meet(&self, rank: usize, parcel: Parcel) -> Result<Vec<Parcel>, Gone> {
         let mut state = self.wait(self.lock(), |state| state.to_leave == 0)?;
         if state.gone {

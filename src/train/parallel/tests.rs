@@ -129,7 +129,7 @@ on_cpu_backends!(
 );
 
 #[test]
-fn who_waits_for_a_worker_that_failed_goes_too_and_the_first_error_stays() {
+fn a_failed_worker_stops_the_waiting_ones_and_its_error_is_reported() {
     let team = Team::new(3);
     std::thread::scope(|scope| {
         let waiting = [0, 2].map(|rank| {
@@ -148,7 +148,7 @@ fn who_waits_for_a_worker_that_failed_goes_too_and_the_first_error_stays() {
 }
 
 #[test]
-fn meetings_follow_each_other_in_order() {
+fn exchanges_complete_in_order() {
     let team = Team::new(4);
     std::thread::scope(|scope| {
         for rank in 0..4 {
@@ -164,7 +164,7 @@ fn meetings_follow_each_other_in_order() {
 }
 
 #[test]
-fn a_team_of_one_meets_nobody() {
+fn a_group_of_one_does_not_wait() {
     assert_eq!(*Member::alone().exchange(5).unwrap()[0], 5);
 }
 
@@ -318,7 +318,7 @@ max_norm = 1.0
     }
 
     #[test]
-    fn a_worker_that_breaks_down_stops_the_stage_with_its_reason() {
+    fn a_panicking_worker_stops_the_stage_with_its_reason() {
         let folder = tempfile::tempdir().unwrap();
         let feeds = feeds(&preset(folder.path()), 3);
         let desk = StageDesk {

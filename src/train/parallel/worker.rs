@@ -1,4 +1,4 @@
-//! What every worker does in an optimizer step, and the life of those that do nothing else.
+//! An optimizer step of any worker, and the loop of the workers other than 0.
 
 use super::global_batch::GlobalBatch;
 use super::reduce::{Reduce, reducer};
@@ -127,7 +127,7 @@ impl<B: TrainBackend> Worker<B> {
         let wanted: Vec<bool> = (0..present[0].len()).map(|place| present.iter().any(|of| of[place])).collect();
         let mut vectors = gradients::flatten::<B, M>(model, grads, &wanted);
         let kinds = losses.dims()[0];
-        // The verdict on a step looks at its loss: it has to be the same one for all, or replicas would part.
+        // The skip decision depends on the loss, so it must be the same on all workers, or replicas would diverge.
         vectors.push(Tensor::cat(vec![losses, total], 0));
         let mut means = self.reduce.mean(vectors)?;
         let Some(both) = means.pop() else { unreachable!("as many means as vectors") };
@@ -136,7 +136,7 @@ impl<B: TrainBackend> Worker<B> {
     }
 }
 
-/// What a helper starts from: worker 0's model and optimizer, and its own share of the data.
+/// The start of a worker other than 0: worker 0's model and optimizer, and its own share of the data.
 pub struct Helper<B: TrainBackend, M> {
     /// Worker 0's model.
     pub model: M,
@@ -148,8 +148,7 @@ pub struct Helper<B: TrainBackend, M> {
     pub feed: Feed<B>,
 }
 
-/// The life of a worker other than 0: step after step, until the stage ends or worker 0 does. An error or a panic ends
-/// the team, which makes it everybody's.
+/// The loop of a worker other than 0, until the stage ends or worker 0 does. An error or a panic aborts the group.
 pub fn help<B: TrainBackend, M: Trainee<B>>(
     plan: &StagePlan,
     member: &Member,

@@ -1,4 +1,4 @@
-//! Sums over the devices of several workers.
+//! All-reduce over the devices of several workers.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -7,16 +7,16 @@ use burn::tensor::ops::FloatTensor;
 
 /// Collective operations of a backend's devices.
 pub trait CollectiveOps: Backend {
-    /// Whether the devices of this backend add up tensors among themselves; elsewhere workers meet in host memory.
+    /// Whether the devices of this backend can sum tensors among themselves; elsewhere workers sum through host memory.
     const COLLECTIVE: bool = false;
 
-    /// The sum of the tensors that all `devices` give: each calls this once, in the same order, on a thread of its
-    /// own. The result may be used after [`Self::finish_collectives`]. Called where [`Self::COLLECTIVE`] holds.
+    /// The sum of the tensors of all `devices`. Every device's thread calls this once, in the same order; the result
+    /// must not be used before [`Self::finish_collectives`]. Call it only where [`Self::COLLECTIVE`] is true.
     fn sum_over_devices(tensor: FloatTensor<Self>, _devices: &[Self::Device]) -> FloatTensor<Self> {
         tensor
     }
 
-    /// Lets what `device` is given from here on wait for its sums.
+    /// Makes all later work on `device` wait for its pending sums.
     fn finish_collectives(_device: &Self::Device) {}
 }
 

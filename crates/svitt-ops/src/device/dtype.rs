@@ -3,7 +3,7 @@
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Tensor, TensorMetadata, backend::Backend};
 
-/// `x` with elements of `dtype`, any shape; differentiable, and nothing at all where it has them already.
+/// `x` cast to `dtype`, any shape; differentiable; returns `x` itself where it has that type already.
 pub fn cast<B: Backend, const D: usize>(x: Tensor<B, D>, dtype: DType) -> Tensor<B, D> {
     if x.dtype() == dtype { x } else { x.cast(dtype) }
 }

@@ -1,4 +1,4 @@
-//! Tensors of the CPU backends as slices: what CPU kernels read and write.
+//! Tensors of the CPU backends as slices, for the CPU kernels.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -14,7 +14,7 @@ pub trait HostBackend: Backend {
     }
 }
 
-/// The elements of a float tensor as f32, row-major; without a copy if they are and nobody else holds it.
+/// The elements of a float tensor as f32, row-major; no copy if they are f32 and the tensor is not shared.
 pub fn take<B: HostBackend>(tensor: FloatTensor<B>) -> Vec<f32> {
     let length = tensor.shape().num_elements();
     let flat = B::float_reshape(tensor, Shape::from([length]));
@@ -38,15 +38,15 @@ pub fn write<B: HostBackend, const D: usize>(
     Tensor::<B, D>::from_data(TensorData::new(values, shape), device).into_primitive().tensor()
 }
 
-/// `length` floats that `fill` writes: zeroing them first is one more pass of one thread over memory, 0.7 ms for the
-/// inner activations of one layer of the base model.
+/// A vector of `length` floats written by `fill`. Zeroing it first would be one more pass over memory on one thread:
+/// 0.7 ms for the inner activations of one base-model layer.
 ///
 /// # Safety
 /// `fill` must write every element.
 pub(crate) unsafe fn filled(length: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
     let mut values = Vec::with_capacity(length);
     fill(&mut values.spare_capacity_mut()[..length]);
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees that `fill` writes every element.
     unsafe { values.set_len(length) };
     values
 }
@@ -64,7 +64,7 @@ impl HostBackend for burn_flex::Flex {
     }
 }
 
-/// A contiguous f32 tensor of flex, read in place, or the elements of another.
+/// A contiguous f32 tensor of flex read in place, or a converted copy of another type.
 #[cfg(feature = "flex")]
 enum Held {
     Tensor(burn_flex::FlexTensor),

@@ -1,4 +1,4 @@
-//! What launching a CubeCL kernel takes: contiguous inputs, fresh outputs, cube counts, and what the device can do.
+//! Helpers to launch CubeCL kernels: contiguous inputs, new outputs, cube counts, device limits.
 
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_cubecl::CubeRuntime;
@@ -10,8 +10,8 @@ use cubecl::features::{AtomicUsage, TypeUsage};
 use cubecl::ir::{ElemType, FloatKind, StorageType, Type};
 use cubecl::prelude::*;
 
-/// Whether our kernels can run on `tensors`: one element type, which the device stores and converts, and places that
-/// 32 bits count.
+/// Whether our kernels can run on `tensors`: all have one element type that the device stores and converts, and every
+/// index fits 32 bits.
 pub fn runs_on<R: CubeRuntime>(tensors: &[&CubeTensor<R>]) -> bool {
     let Some(first) = tensors.first() else { return false };
     let usage = match first.dtype {
@@ -34,7 +34,7 @@ pub fn shared_memory<R: CubeRuntime>(client: &ComputeClient<R>) -> usize {
     client.properties().hardware.max_shared_memory_size.min(32 * 1024)
 }
 
-/// A fresh, contiguous tensor beside `like`; its elements are not defined.
+/// A new, contiguous, uninitialised tensor on the device of `like`.
 pub fn empty<R: CubeRuntime, const D: usize>(like: &CubeTensor<R>, shape: [usize; D], dtype: DType) -> CubeTensor<R> {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::from(shape), dtype)
 }
@@ -47,7 +47,7 @@ pub fn zeros<R: CubeRuntime, const D: usize>(like: &CubeTensor<R>, shape: [usize
     CubeTensor::new_contiguous(client, device, shape, flat.handle, dtype)
 }
 
-/// `values` beside `like`.
+/// `values` as a tensor on the device of `like`.
 pub fn upload<R: CubeRuntime>(like: &CubeTensor<R>, values: &[u32]) -> CubeTensor<R> {
     let handle = like.client.create_from_slice(u32::as_bytes(values));
     let shape = Shape::from([values.len()]);

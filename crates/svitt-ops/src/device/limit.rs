@@ -3,14 +3,14 @@
 use burn::tensor::{Tensor, backend::Backend};
 use std::ops::Range;
 
-/// What a backend knows of its device's buffers.
+/// Limits of a device's buffers.
 pub trait BufferLimit: Backend {
     /// Bytes of the largest tensor on `device`.
     fn largest_tensor(_device: &Self::Device) -> u64 {
         u64::MAX
     }
 
-    /// Bytes the allocator of `device` has taken from it; 0 where the host's allocator serves.
+    /// Bytes the device's allocator has reserved; 0 where the host's allocator is used.
     fn reserved_bytes(_device: &Self::Device) -> u64 {
         0
     }
@@ -61,7 +61,7 @@ fn in_parts(batch: usize, bytes: u64, values: usize) -> Vec<Range<usize>> {
     (0..batch).step_by(at_once).map(|first| first..batch.min(first + at_once)).collect()
 }
 
-/// The samples `part` of `x`, not copied where that is all of them.
+/// The samples `part` of `x`; no copy if `part` is the whole batch.
 pub fn samples<B: Backend, const D: usize>(x: &Tensor<B, D>, part: &Range<usize>) -> Tensor<B, D> {
     if part.len() == x.dims()[0] { x.clone() } else { x.clone().narrow(0, part.start, part.len()) }
 }

@@ -1,8 +1,8 @@
 //! Matrix products in the precision of their element type.
 //!
-//! Burn multiplies f32 matrices on NVIDIA's tensor cores as TF32, with 10 bits of fraction in place of 23, wherever
-//! that is faster, and has no switch for it: logits and features were off by 1e-4 to 4e-3 then, and every official file of
-//! the fusion encoder failed. Here f32 is f32, and who wants tensor cores asks for bf16.
+//! Burn computes f32 products on NVIDIA tensor cores as TF32 (10 bits of fraction instead of 23) wherever that is
+//! faster, and has no switch for it. Logits and features were then off by 1e-4 to 4e-3, and every fusion file of the
+//! parity set failed. Here f32 stays f32; for tensor cores use bf16.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
@@ -53,7 +53,7 @@ where
 struct ProductBackward;
 
 impl<B: MatmulOps> Backward<B, 2> for ProductBackward {
-    /// a and b, as far as the other's gradient is wanted.
+    /// a and b, each only if the gradient of the other is needed.
     type State = [Option<NodeId>; 2];
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
@@ -108,7 +108,7 @@ mod tests {
         assert_gradient(noise::<B, 3>(4, [2, 3, 3]), |x| matmul(x.clone(), x).sum());
     }
 
-    /// Rows alone, columns alone, and operands that are transposed or lie apart, as those of attention heads do.
+    /// Single rows, single columns, transposed operands, and operands with gaps between rows, as attention heads have.
     fn odd_shapes_agree<B: MatmulOps>() {
         for (seed, [batch, heads, m, n, k]) in
             [[2, 3, 1, 7, 5], [3, 2, 6, 1, 9], [1, 1, 1, 1, 33], [3, 4, 1, 5, 8], [1, 1, 3, 41, 20], [2, 2, 19, 17, 24]]

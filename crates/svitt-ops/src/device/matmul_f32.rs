@@ -16,7 +16,7 @@ use cubek::std::InputBinding;
 /// a, b and where their product goes.
 type Operands<R> = (CubeTensor<R>, CubeTensor<R>, CubeTensor<R>);
 
-/// Whether Burn's own product might take `a` for TF32.
+/// Whether Burn's own product might compute `a` in TF32.
 pub(super) fn would_round<R: CubeRuntime>(a: &CubeTensor<R>) -> bool {
     let tf32 = StorageType::Scalar(ElemType::Float(FloatKind::TF32));
     a.dtype == DType::F32 && a.client.properties().supports_type(tf32)
@@ -41,8 +41,9 @@ pub(super) fn product<R: CubeRuntime>(a: CubeTensor<R>, b: CubeTensor<R>) -> Cub
     out
 }
 
-/// The first takes every shape: tuning falls back on it. The double-buffered variants are left out: they are wrong for
-/// a single row of 12 values that lie 16 apart (cubek 0.2, by half of a value; the probabilities of one token).
+/// The first strategy accepts every shape and is the fallback of tuning. Double-buffered variants are excluded: cubek
+/// 0.2 computes them wrongly for a single row of 12 values with stride 16 (errors of half a value; that is the
+/// attention of one token).
 fn strategies() -> Vec<Strategy> {
     let mut strategies = vec![Strategy::Naive];
     for tile_size in [TileSizeSelection::MaxTileSize, TileSizeSelection::MinTileSize] {

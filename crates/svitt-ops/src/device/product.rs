@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// Multiplications below which one thread is faster than waking the others: about 10 µs of work.
+/// Below this many multiplications one thread is faster than waking the others (about 10 µs of work).
 const ALONE: usize = 1 << 20;
 
 /// Columns and rows per piece are multiples of these: the register tiles of `gemm` are 64 × 6 with AVX-512 and
@@ -31,7 +31,7 @@ impl<'a> View<'a> {
         Self { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
     }
 
-    /// What is left from `row` and `column` on.
+    /// The submatrix from `row` and `column` on.
     fn from(self, row: usize, column: usize) -> Self {
         Self { values: &self.values[row * self.row_stride + column * self.column_stride..], ..self }
     }
@@ -81,7 +81,7 @@ unsafe fn strided(to: *mut f32, stride: usize, [m, n, k]: [usize; 3], a: View, b
     }
 }
 
-/// What is done to a finished stretch of one row of a product while it is in the cache: row, first column, values.
+/// Applied to each finished piece of a row while it is still in the cache: row, first column, values (a GEMM epilogue).
 pub(crate) type Finish<'a> = &'a (dyn Fn(usize, usize, &mut [f32]) + Sync);
 
 /// `a · b` over all threads, `[m, n]`, each stretch of a row finished by `finish`.
@@ -135,7 +135,7 @@ impl Target {
     }
 }
 
-/// Rows and columns of every piece: two per thread, so that a thread that is held up holds up half of its share.
+/// Rows and columns of every piece: two pieces per thread, so that a delayed thread delays half of its share only.
 fn pieces([m, n, k]: [usize; 3], threads: usize) -> Vec<(Range<usize>, Range<usize>)> {
     let parts = if m * n * k < ALONE || threads == 1 { 1 } else { 2 * threads };
     let runs = |length: usize, multiple: usize| {

@@ -1,4 +1,4 @@
-//! Loops over one row, compiled for the machine's widest vectors.
+//! Loops over one row, compiled for the widest vectors of the CPU.
 
 use pulp::{Arch, NullaryFnOnce};
 
@@ -25,8 +25,8 @@ pub(crate) fn vectorized<R>(body: impl FnMut() -> R) -> R {
 /// Lanes a loop is unrolled to: one AVX-512 register, two AVX2 registers.
 pub(crate) const LANES: usize = 16;
 
-/// e^x to 2 units in the last place for x in [−87, 88]; below, about 1e-38. Branch-free, so that loops over it
-/// vectorise (std's `exp` does not).
+/// e^x to 2 ulp for x in [−87, 88]; about 1e-38 below. Without branches, so that loops over it vectorise (std's `exp`
+/// does not).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // 2^23 + 2^22: adding it rounds to an integer in the low mantissa bits

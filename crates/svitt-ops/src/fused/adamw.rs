@@ -43,7 +43,7 @@ pub trait AdamWOps: Backend {
     }
 }
 
-/// A skipped step multiplies NaN gradients into everything; `mask_where` at the end discards all of it.
+/// A skipped step computes with NaN gradients; `mask_where` at the end discards the result.
 fn portable<B: Backend>(
     [old, first, second]: [Tensor<B, 1>; 3],
     grad: Tensor<B, 1>,
@@ -81,7 +81,8 @@ pub fn square_sum<B: AdamWOps>(x: Tensor<B, 1>) -> Tensor<B, 1> {
     float(B::square_sum(raw(x)))
 }
 
-/// An optimizer works on inner tensors; here only because every backend of the crate has every operation.
+/// The optimizer works on inner tensors; this impl exists only because [`SvittBackend`] requires every operation of
+/// every backend.
 impl<B: Backend, C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy> AdamWOps
     for burn::backend::Autodiff<B, C>
 {
@@ -224,7 +225,7 @@ mod tests {
     }
 
     /// 70 001 elements: two full chunks of the kernel and a part of one.
-    fn one_pass_is_the_fourteen<B: AdamWOps>() {
+    fn one_pass_equals_the_tensor_operations<B: AdamWOps>() {
         let state = || [noise::<B, 1>(1, [70_001]), noise(2, [70_001]), noise::<B, 1>(3, [70_001]).abs()];
         for (skip, scale, decay) in [(false, None, 0.0), (false, Some(0.3), 1e-3), (true, Some(f32::NAN), 1e-3)] {
             let (grad, step) = (noise::<B, 1>(4, [70_001]), step::<B>(skip, scale));
@@ -242,5 +243,5 @@ mod tests {
         assert!((found / expected - 1.0).abs() < 1e-5, "{found} is not {expected}");
     }
 
-    on_cpu_backends!(one_pass_is_the_fourteen, squares_add_up);
+    on_cpu_backends!(one_pass_equals_the_tensor_operations, squares_add_up);
 }

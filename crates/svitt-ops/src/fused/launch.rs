@@ -1,4 +1,4 @@
-//! Launches the CubeCL kernels; falls back to the portable siblings for element types the device does not know.
+//! Launches the CubeCL kernels; uses the portable implementation for element types the device does not support.
 
 use super::op::{FusedOps, float, raw};
 use super::{cube, portable};

@@ -1,6 +1,6 @@
-//! The parts of a pre-norm layer as one operation each. What they keep for the backward is their input, and the inner
-//! activations before the GELU: norms, GELU outputs and branch outputs are computed again in one pass over rows. A
-//! layer of the base model keeps 7680 floats per token this way, and 14592 where every operation keeps its own inputs.
+//! The branches of a pre-norm layer as one operation each. Forward saves the input and the inner activations before the
+//! GELU; norms, GELU outputs and branch outputs are recomputed in the backward. A base-model layer saves 7680 floats
+//! per token this way, 14592 if every operation saved its own inputs.
 
 use super::layer_portable as portable;
 use super::op::{FusedOps, bias, flatten_rows, float, raw, unflatten_rows};
@@ -30,7 +30,7 @@ pub struct LinearWeights<T> {
     pub bias: T,
 }
 
-/// How a branch is added to its residual.
+/// Layer scale and stochastic depth of a residual branch.
 #[derive(Clone, Debug)]
 pub struct Join<T> {
     /// λ, layer scale: `[d]`.

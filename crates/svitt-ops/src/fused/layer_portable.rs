@@ -1,4 +1,4 @@
-//! The portable siblings of the layer operations: compositions of the row operations and products.
+//! The portable implementations of the layer operations, composed of row operations and products.
 
 use super::layer::{FeedForwardSaved, FeedForwardWeights, Join, LinearWeights, NormWeights};
 use super::op::{FusedOps, float, raw};

@@ -1,5 +1,5 @@
-//! Layer norm, bias + GELU and layer scale + residual, each in one pass over its rows instead of five to nine, and the
-//! branches of a pre-norm layer as one operation each.
+//! Layer norm, bias + GELU, and layer scale + residual, each in one pass over its rows instead of five to nine; and
+//! each branch of a pre-norm layer as one operation.
 //!
 //! As in [`crate::sparse`], every op is a trait method with a portable body, a hand-written backward, and kernels
 //! where a backend has them. The functions take any number of leading axes: rows are the last axis, d wide.

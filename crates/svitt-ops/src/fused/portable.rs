@@ -4,7 +4,7 @@ use crate::device::cast;
 use burn::tensor::{DType, Tensor, backend::Backend};
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-/// Sums and error functions in bf16 would lose what they add up.
+/// Casts to f32: sums and error functions lose too much in bf16.
 fn wide<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     cast(x, DType::F32)
 }

@@ -6,7 +6,7 @@ use crate::device::vector::{LANES, erf, exp, total, vectorized};
 use rayon::prelude::*;
 use std::f32::consts::FRAC_1_SQRT_2;
 
-/// Rows a task takes: 64 rows of 3072 floats are 786 KB, a core's cache.
+/// Rows per task: 64 rows of 3072 floats are 786 KB, the size of a core's cache.
 const CHUNK: usize = 64;
 
 /// 1/√(2π).

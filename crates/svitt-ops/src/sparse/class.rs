@@ -1,4 +1,4 @@
-//! The class row on its own: what a pruning layer ranks tokens by.
+//! The attention row of the class token alone: the scores by which a pruning layer ranks tokens.
 
 use crate::device::cast;
 use burn::tensor::{DType, Tensor, activation::softmax, backend::Backend};

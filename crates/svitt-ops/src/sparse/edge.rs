@@ -15,7 +15,7 @@ pub struct EdgeSparsity {
     pub block: usize,
 }
 
-/// Which rules the model follows where the official code has accidents (SPEC §9).
+/// Which rules the model follows where the official code deviates from the paper (docs/model.md, "Official rules").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "lowercase")]
 pub enum Compat {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn impossible_settings_name_themselves() {
+    fn impossible_settings_are_named() {
         let bad = |local, random, block| EdgeSparsity { local, random, block }.validate(30).unwrap_err().to_string();
         assert!(bad(2, 1, 5).contains("edge.local"), "{}", bad(2, 1, 5));
         assert!(bad(1, 1, 31).contains("edge.block"));

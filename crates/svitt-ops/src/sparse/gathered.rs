@@ -1,4 +1,4 @@
-//! The portable sibling: key blocks are gathered, everything else is batched matrix products. Works on any backend.
+//! The portable implementation: key blocks are gathered, the rest is batched matrix products. Works on any backend.
 //!
 //! The class key is kept out of the gathered keys and joins the softmax as one more logit column.
 
@@ -6,8 +6,7 @@ use super::op::{AttentionPlan, SavedAttention, float};
 use crate::device::cast;
 use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
 
-/// Added to the score of a key that must not be seen; finite, because a row of −∞ has no softmax (its probability
-/// underflows to exactly 0).
+/// Added to the score of a masked key. Finite: a row of −∞ has no softmax (its probability underflows to exactly 0).
 const HIDDEN: f32 = -1e9;
 
 /// See [`super::SparseOps::sparse_attention`].
@@ -47,7 +46,7 @@ pub fn backward<B: Backend>(
     (cast(qkv, dtype), cast(parts.table_gradient(class.bias, patch.bias), dtype))
 }
 
-/// Everything here is computed in f32: this sibling is the reference and the last resort, not the fast path.
+/// Casts to f32: this implementation is the reference and the fallback, not the fast path.
 fn wide<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     cast(x, DType::F32)
 }
@@ -69,7 +68,7 @@ struct Gradients<B: Backend, const D: usize> {
     bias: Tensor<B, D>,
 }
 
-/// Everything both directions need, in blocks.
+/// Inputs of forward and backward, cut into blocks.
 struct Parts<'a, B: Backend> {
     plan: &'a AttentionPlan,
     /// `[B, H, S, D]`, queries scaled by D^(-1/2).

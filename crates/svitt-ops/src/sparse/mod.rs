@@ -1,9 +1,9 @@
-//! The op room: attention over a block graph, with a relative position bias (SPEC §1a). Knows no model types, so any
+//! Block-sparse attention with a relative position bias (docs/model.md, "Edge sparsity"). Knows no model types: any
 //! Burn model can use it.
 //!
 //! Every query block of G consecutive tokens sees the class token, its local blocks and its random blocks; the class
-//! token sees everything. [`BlockGraph::dense`] is the same op with one block. Three siblings compute it and are held
-//! against each other, forward and gradient: [`oracle`] (a dense mask), [`gathered`] (tensor operations, any backend)
+//! token sees everything. [`BlockGraph::dense`] is the same op with one block. Three implementations compute it, and
+//! tests compare them, forward and gradient: [`oracle`] (a dense mask), [`gathered`] (tensor operations, any backend)
 //! and the kernels behind [`SparseOps`].
 //!
 //! Shape legend: B batch, H heads, S tokens with the class token, N = S − 1 patch tokens, D head width, C = H·D,

@@ -6,7 +6,7 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Tensor, TensorPrimitive};
 use std::sync::Arc;
 
-/// What stays fixed in one call: the graph, the number of heads, the table's middle row.
+/// What is fixed in one call: the graph, the number of heads, the table's middle row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttentionPlan {
     /// Which blocks see which.
@@ -51,7 +51,7 @@ pub trait SparseOps: Backend {
     }
 }
 
-/// What the backward needs of the forward.
+/// What the forward saves for the backward.
 #[derive(Clone, Debug)]
 pub struct SavedAttention<B: Backend> {
     /// `[batch, S, 3C]`.

@@ -1,5 +1,5 @@
-//! The reference sibling: one dense score matrix and a matrix that says how often each query sees each key.
-//! Plain tensor operations, differentiated by Burn; never optimised. It does not know mirrored windows.
+//! The reference implementation: a dense score matrix and a matrix of how often each query sees each key. Plain tensor
+//! operations, differentiated by Burn, never optimised. Does not support mirrored windows.
 
 use super::{BlockGraph, RelativeBias};
 use burn::tensor::{Int, Tensor, TensorData, activation::softmax, backend::Backend};

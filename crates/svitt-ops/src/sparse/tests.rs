@@ -1,4 +1,4 @@
-//! The siblings against each other, forward and gradient, on odd sizes; on every backend.
+//! The implementations against each other, forward and gradient, on odd sizes, on every backend.
 
 #[cfg(feature = "wgpu")]
 use super::op::float;
@@ -156,7 +156,7 @@ fn the_op_is_the_oracle<B: super::SparseOps>() {
     }
 }
 
-fn the_portable_sibling_is_the_oracle<B: Backend>() {
+fn the_portable_implementation_is_the_oracle<B: Backend>() {
     for (i, case) in cases().iter().enumerate() {
         let expected = gradients::<Reference>(case, &|qkv, bias| oracle::attention(qkv, bias, &case.graph));
         agree(portable::<B>(case), expected, &format!("case {i}"));
@@ -209,7 +209,7 @@ fn wide_cases() -> Vec<Case> {
     cases
 }
 
-/// bf16 values, f32 sums: on CUDA by tensor cores. Both sides see the same rounded inputs; what is left is the rounding
+/// bf16 values, f32 sums: on CUDA by tensor cores. Both sides get the same rounded inputs; what remains is the rounding
 /// of outputs (2⁻⁹) and of the weights that tensor cores multiply.
 #[cfg(feature = "cuda")]
 fn sixteen_bits_agree<B: super::SparseOps>() {
@@ -458,6 +458,6 @@ crate::on_every_backend!(
 
 /// Tensor operations alone, the same on every backend.
 mod portable_sibling {
-    use super::{the_portable_backward_is_the_derivative, the_portable_sibling_is_the_oracle};
-    crate::on_cpu_backends!(the_portable_sibling_is_the_oracle, the_portable_backward_is_the_derivative);
+    use super::{the_portable_backward_is_the_derivative, the_portable_implementation_is_the_oracle};
+    crate::on_cpu_backends!(the_portable_implementation_is_the_oracle, the_portable_backward_is_the_derivative);
 }

@@ -1,4 +1,4 @@
-//! Where surviving tokens came from: their original patch ids and position coordinates.
+//! Original patch ids and position coordinates of the remaining tokens.
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 

@@ -1,4 +1,4 @@
-//! Which tokens survive, and where they came from: scores, order-preserving selection, token orders. Knows no model.
+//! Token pruning: order-preserving top-k selection, original patch ids, token orders. Knows no model.
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;

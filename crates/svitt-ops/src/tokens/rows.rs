@@ -1,5 +1,5 @@
-//! Rows of tokens taken out of, and put back into, a sequence: what pruning does to activations and their gradients.
-//! On the CPU a row is one copy; Burn's `gather` computes an index per element.
+//! Gather and scatter of token rows, for pruning activations and their gradients. On the CPU a row is one copy; Burn's
+//! `gather` computes an index per element.
 
 use crate::device::cast;
 use burn::backend::Autodiff;
@@ -159,7 +159,7 @@ mod tests {
     }
 
     /// The gradient of a bf16 sequence is bf16: beside one of f32, kernels would read its bits for another type's.
-    fn sixteen_bits_stay_sixteen<B: RowOps>() {
+    fn bf16_gradients_stay_bf16<B: RowOps>() {
         let x = noise::<B, 3>(3, [2, 5, 4]).cast(DType::BF16);
         let rows = take_rows(x.clone(), positions());
         let put = float::<B>(B::put_rows(raw(rows.clone()), positions::<B>().into_primitive(), 5));
@@ -174,12 +174,12 @@ mod tests {
     #[cfg(feature = "flex")]
     #[test]
     fn sixteen_bits_stay_sixteen_on_flex() {
-        sixteen_bits_stay_sixteen::<burn_flex::Flex>();
+        bf16_gradients_stay_bf16::<burn_flex::Flex>();
     }
 
     #[cfg(feature = "cuda")]
     #[test]
     fn sixteen_bits_stay_sixteen_on_cuda() {
-        sixteen_bits_stay_sixteen::<burn_cuda::Cuda>();
+        bf16_gradients_stay_bf16::<burn_cuda::Cuda>();
     }
 }

@@ -33,7 +33,7 @@ pub fn gather_patches<B: RowOps>(x: Tensor<B, 3>, positions: &Tensor<B, 2, Int>)
     take_rows(x, Tensor::cat(vec![class, positions.clone() + 1], 1))
 }
 
-/// Ranks by comparison: a token is kept if fewer than `k` others beat it. O(tokens²) comparisons.
+/// Selection by rank: a token is kept if fewer than `k` others have a higher score. O(tokens²) comparisons.
 pub(super) fn keep_by_rank<B: Backend>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, Int> {
     let [batch, n] = scores.dims();
     let device = scores.device();
@@ -50,7 +50,7 @@ pub(super) fn keep_by_rank<B: Backend>(scores: Tensor<B, 2>, k: usize) -> Tensor
     places.scatter(1, place, position, burn::tensor::IndexingUpdateOp::Add).slice([0..batch, 0..k])
 }
 
-/// The host sibling, for backends whose tensors live there: O(tokens) selection of the k-th score.
+/// The implementation on the host, for CPU backends: O(tokens) selection of the k-th score.
 #[cfg(any(test, feature = "ndarray", feature = "flex"))]
 fn keep_on_host(scores: &[f32], n: usize, k: usize) -> Vec<i64> {
     let row = |row: &[f32]| {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     /// Ties everywhere: 6 levels for up to 387 tokens, which is seven cubes of the kernel and a part of one.
-    fn every_sibling_keeps_the_same<B: SelectOps>() {
+    fn all_implementations_keep_the_same_tokens<B: SelectOps>() {
         for (batch, n, k) in [(3, 17, 5), (2, 1, 1), (1, 40, 40), (2, 33, 32), (2, 387, 201)] {
             let values = scores(batch, n, 6);
             let tensor = Tensor::<B, 2>::from_data(TensorData::new(values.clone(), [batch, n]), &Default::default());
@@ -143,7 +143,7 @@ mod tests {
 
     on_every_backend!(
         ties_go_to_the_lower_position_and_order_is_kept,
-        every_sibling_keeps_the_same,
+        all_implementations_keep_the_same_tokens,
         the_class_token_always_stays,
     );
 }

@@ -1,4 +1,4 @@
-//! Which frames a file holds, as the `ffmpeg` program tells it in its `framecrc` format.
+//! The frames of a file, as listed by the `ffmpeg` program in its `framecrc` format.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(super) struct Index {
     /// Time of each frame in seconds.
     pub times: Vec<f64>,
-    /// Packets that are decoded before each frame comes out when reading starts at its key frame, itself included.
+    /// Packets to decode before each frame comes out, counted from its key frame, itself included.
     pub cost: Vec<usize>,
     /// How long the last frame is shown, in seconds.
     pub last_duration: f64,

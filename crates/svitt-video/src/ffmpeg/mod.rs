@@ -1,4 +1,4 @@
-//! Every other format, through the `ffmpeg` program.
+//! All other formats, through the `ffmpeg` program.
 
 mod index;
 mod program;
@@ -22,7 +22,7 @@ pub(super) struct FfmpegVideo {
     index: Index,
     /// The container can be sought by time and all its packets have one.
     seekable: bool,
-    /// What ffmpeg complained of while it listed the frames.
+    /// ffmpeg's messages while it listed the frames.
     complaint: Option<String>,
 }
 

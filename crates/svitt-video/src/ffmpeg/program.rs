@@ -1,4 +1,4 @@
-//! Finding the `ffmpeg` program and running it without ever hanging on it.
+//! Finds the `ffmpeg` program and runs it with a time limit.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -14,14 +14,14 @@ const VARIABLE: &str = "SVITT_FFMPEG";
 /// Bytes of standard error that are kept.
 const STDERR_BYTES: usize = 2048;
 
-/// A program that answered, and its version.
+/// An ffmpeg that runs, and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     path: OsString,
     version: (u32, u32),
 }
 
-/// What a run left behind.
+/// Output of a finished process.
 pub(crate) struct Outcome {
     /// Whether the program said that it succeeded.
     pub success: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Outcome {
 /// What asking a program for its version gave, by its path and the search path.
 type Answers = HashMap<(OsString, OsString), Option<Program>>;
 
-/// Programs that were asked already: asking costs 80 ms.
+/// Cached versions: asking costs 80 ms.
 static KNOWN: Mutex<Option<Answers>> = Mutex::new(None);
 
 impl Program {
@@ -106,7 +106,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
 
 /// Runs `command` to its end. `Ok(None)`: it took longer than `limit` and was stopped.
 ///
-/// Both pipes are drained on threads of their own, so that neither side can wait for the other.
+/// Both pipes are read on their own threads, so that the child can never block on a full pipe.
 pub(crate) fn run(mut command: Command, limit: Duration) -> std::io::Result<Option<Outcome>> {
     let deadline = Instant::now() + limit;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -181,7 +181,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_program_that_hangs_is_stopped_and_one_that_talks_too_much_is_drained() {
+    fn a_hanging_program_is_stopped_and_long_output_is_read() {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 30"]);
         let start = Instant::now();

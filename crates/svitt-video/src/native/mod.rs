@@ -119,7 +119,7 @@ impl NativeVideo {
 
     /// Decodes the frames `wanted`, ascending and distinct, to RGB.
     pub fn frames(&mut self, wanted: &[usize]) -> Result<Frames> {
-        // A decoder is a parser of untrusted bytes; whatever it does, one bad video must not end a run.
+        // Decoders parse untrusted bytes: a panic on one bad video must not end a run.
         let outcome = caught(|| self.decode(wanted));
         outcome.unwrap_or_else(|_| Err(VideoError::corrupt(&self.path, "the decoder gave up on the video stream")))
     }
@@ -259,7 +259,7 @@ impl NativeVideo {
         if width.saturating_mul(height) > MOST_PIXELS {
             return Err(VideoError::unsupported(&self.path, format!("pictures of {width} x {height}")));
         }
-        // The program spreads chroma differently over an odd number of rows, by up to 160 levels at edges.
+        // swscale upsamples chroma differently for an odd number of rows (differences up to 160 levels at edges).
         if height % 2 == 1 {
             return Err(VideoError::unsupported(&self.path, "pictures with an odd number of rows"));
         }

@@ -44,7 +44,7 @@ pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
     Ok(track)
 }
 
-/// The codec of the first video track, for a person: `HEVC in MP4`. `None` if it is decoded here or unknowable.
+/// The codec of the first video track as text, such as `HEVC in MP4`. `None` if it is decoded here or unknown.
 pub(super) fn foreign_format(file: &mut File, length: u64) -> Option<String> {
     let boxes = top_level(file, length).ok()?;
     let moov = content(file, boxes.iter().find(|found| found.kind == *b"moov")?, length).ok()?;

@@ -1,4 +1,4 @@
-//! Walking the boxes of an ISO file (ISO/IEC 14496-12 §4.2), leniently: what is broken ends the walk.
+//! Iterates over the boxes of an ISO file (ISO/IEC 14496-12 §4.2), leniently: iteration ends at the first broken box.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

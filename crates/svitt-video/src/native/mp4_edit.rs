@@ -41,8 +41,8 @@ pub(super) fn unedited(samples: &[Sample], shift: i64) -> Vec<Shown> {
 
 /// Samples in the order of presentation after `edits`. `scale` is track units per movie unit.
 ///
-/// As the ffmpeg program has it: samples outside an edit are decoded but not shown, an edit of zero length runs to the
-/// end, and if the first picture would then come late without an empty edit asking for it, all move to the front.
+/// Follows ffmpeg: samples outside an edit are decoded but not shown, an edit of zero length runs to the end, and if
+/// the first picture would start late without an empty edit, all are moved to the front.
 pub(super) fn edited(samples: &[Sample], edits: &[Edit], scale: f64) -> Vec<Shown> {
     let order = unedited(samples, 0);
     let mut shown = Vec::with_capacity(order.len());

@@ -1,4 +1,4 @@
-//! A decoded picture, and its way to RGB: bit exact with what the `ffmpeg` program writes.
+//! A decoded 4:2:0 picture and its conversion to RGB, bit exact with ffmpeg's swscale.
 
 use super::track::{Colour, Orientation};
 
@@ -24,7 +24,7 @@ pub(super) struct Gains {
 }
 
 impl Gains {
-    /// Gains where nothing is said: BT.601, limited range.
+    /// Coefficients where the stream states nothing: BT.601, limited range.
     pub fn unspecified() -> Self {
         Self { offset: 16, luma: 9539, red_v: 13_075, green_u: -3209, green_v: -6660, blue_u: 16_525 }
     }

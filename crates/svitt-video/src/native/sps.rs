@@ -47,7 +47,7 @@ impl Sps {
         Some(Self { width, height, chroma_format, bit_depth, interlaced, matrix, full_range })
     }
 
-    /// The colour to convert with: the stream's word goes before the container's.
+    /// The colour space to convert with: the stream's value wins over the container's.
     pub fn colour(&self, container: Colour) -> Colour {
         Colour {
             matrix: self.matrix.unwrap_or(container.matrix),

@@ -1,4 +1,4 @@
-//! What a demuxer knows of a video track: where its samples lie and when each is shown.
+//! A video track after demuxing: where its samples are and when each is shown.
 
 /// A codec that is decoded here.
 #[derive(Clone, Debug, PartialEq, Eq)]

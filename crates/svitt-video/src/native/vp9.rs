@@ -6,7 +6,7 @@ use super::bits::Bits;
 use super::picture::Picture;
 use super::track::Colour;
 
-/// The head of the first frame in a sample.
+/// Header fields of the first frame in a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub profile: u32,

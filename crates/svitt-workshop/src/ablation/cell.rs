@@ -12,7 +12,7 @@ pub struct TestTime {
     pub cross: Option<CrossSparsity>,
 }
 
-/// What one file of results is of.
+/// What one result file describes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// The name of its file, seed left out.

@@ -1,4 +1,4 @@
-//! Fills the grid: trains what is missing, measures, writes a file per cell.
+//! Runs the grid: trains missing models, evaluates, writes a file per cell.
 
 use super::measurement::chain;
 use super::training::of;
@@ -228,7 +228,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         report: svitt::train::StageReport,
     ) -> Result<Measurement> {
         let chain = match self.dense.filter(|_| training.id == self.plan.dense()) {
-            // Nobody knows how it was trained.
+            // Its training is unknown.
             Some(_) => Vec::new(),
             None => chain(&self.trainings, training)?,
         };

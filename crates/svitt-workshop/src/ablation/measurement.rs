@@ -1,4 +1,4 @@
-//! One file of results.
+//! One result file.
 
 use super::{TestTime, Training};
 use serde::{Deserialize, Serialize};

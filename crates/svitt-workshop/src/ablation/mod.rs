@@ -1,4 +1,4 @@
-//! The paper's ablations on the `shapes` benchmark, as one grid of cells that is filled in any number of sittings.
+//! The paper's ablations on the `shapes` benchmark, as one resumable grid of cells.
 //!
 //! A [`Plan`] says how models of three clip lengths are trained; [`Training`]s are its models, each from the weights of
 //! another; a [`Cell`] is a trained model measured under its own sparsity or, at test time, under another. Every cell

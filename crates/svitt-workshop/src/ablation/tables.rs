@@ -204,7 +204,7 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
-    fn the_grid_is_the_issues() {
+    fn the_grid_has_all_tables_and_cells() {
         let plan = Plan::load(None).unwrap();
         let rows: HashMap<&str, usize> = tables(&plan).iter().map(|table| (table.key, table.rows.len())).collect();
         assert_eq!([rows["table1"], rows["table2"], rows["table3"]], [7, 12, 6]);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_for_one_setting_and_every_setting_is_possible() {
+    fn cell_names_are_unique_and_settings_valid() {
         let plan = Plan::load(None).unwrap();
         let base = plan.base(64);
         let trainings = plan.trainings(&base).unwrap();

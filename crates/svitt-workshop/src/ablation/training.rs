@@ -99,7 +99,7 @@ impl Plan {
         std::iter::once(any).chain(fixed).collect()
     }
 
-    /// The second hybrid stage with tokens that stay by lot.
+    /// The second hybrid stage with random token selection.
     fn random_selection(&self) -> Training {
         let mut random = self.expanded("hybrid", 2, name("hybrid", &self.preset.stages[1]));
         random.id = name("random-selection", &random.stage);

@@ -1,4 +1,4 @@
-//! Two results side by side, row by row. A difference counts only where it is larger than the spread of the repeats.
+//! Compares two bench reports row by row. A difference counts only if it exceeds the spread of the repeats.
 
 use super::{Direction, Report, Row};
 use serde::Serialize;
@@ -11,7 +11,7 @@ pub enum Verdict {
     Gain,
     /// The second is slower by more than the spread.
     Loss,
-    /// The difference is within the spread: repeat more often, or accept that it cannot be told.
+    /// The difference is within the spread: repeat more often, or treat both as equal.
     WithinSpread,
 }
 

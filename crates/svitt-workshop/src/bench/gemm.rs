@@ -1,4 +1,4 @@
-//! What the backend's own matrix product reaches: the ceiling every other number is held against.
+//! The backend's own matrix product: the peak that other figures are related to.
 
 use burn::tensor::{Distribution, Tensor};
 use std::time::Instant;

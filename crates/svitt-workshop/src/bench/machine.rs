@@ -1,4 +1,4 @@
-//! What a result file must say to be worth keeping: machine, commit, date.
+//! Metadata of a result file: machine, commit, date.
 
 use serde::{Deserialize, Serialize};
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Where a layer's time goes: its matrix products, its attention and its branches alone, at the size they have in the
-//! first layer of the base encoder.
+//! Time of the parts of a layer: matrix products, attention and branches, at the size of the base encoder's first
+//! layer.
 
 use super::BenchOptions;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};

@@ -146,7 +146,7 @@ impl<B: TrainBackend> Training<B> {
         let (probability, vocab_size) = (0.5, self.vocab);
         let rules = MaskRules { probability, vocab_size, mask_id: 103, never: vec![0, 101], always: Vec::new() };
         let draws = PretrainDraws::seeded(step, &self.ids, [batch, TEXT], Some(&rules), device);
-        // The loss is let go of before the optimizer runs: it alone keeps the batch's activations alive.
+        // The loss is dropped before the optimizer runs: it keeps the batch's activations alive.
         let gradients = {
             let losses = model.losses(&pairs, &draws, &Objective::default())?.losses;
             GradientsParams::from_grads(losses.total.backward(), &model)

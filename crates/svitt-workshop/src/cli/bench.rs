@@ -126,7 +126,8 @@ fn check(args: &Args) -> Result<()> {
     }
 }
 
-/// The allocator before a row: no free pages of earlier rows, and set as in training where that is timed.
+/// Prepares the allocator for a row: no free pages of earlier rows, and the settings of training where training is
+/// timed.
 fn prepare(direction: Direction) {
     allocator::release_pages();
     allocator::save_memory(direction == Direction::Train);

@@ -12,8 +12,7 @@ use svitt::cli::program::positive;
 use svitt::guard::caught;
 use svitt::{Error, Result};
 
-/// One file may keep a reader busy for this many seconds of processor time: on a machine that is busy itself, a clock
-/// would find hangs where there are none.
+/// Limit of processor seconds per file; wall time would report hangs on a busy machine.
 const MOST_SECONDS: f64 = 20.0;
 /// A reader that waits instead is given up after this long.
 const MOST_WAIT: Duration = Duration::from_secs(300);
@@ -174,7 +173,7 @@ fn lines_of(worker: &mut Child) -> Receiver<String> {
     lines
 }
 
-/// Counts what a worker says until it ends; what ended it before its time, if anything did.
+/// Counts the lines of a worker until it ends; returns the reason if it ended early.
 fn follow(row: &mut Row, lines: &Receiver<String>, worker: &mut Child) -> Option<String> {
     let (mut since, mut open, mut busy_before) = (Instant::now(), false, None);
     loop {

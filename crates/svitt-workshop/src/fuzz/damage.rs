@@ -1,9 +1,9 @@
-//! What happens to files: bits flip, pieces are lost, doubled or moved, and structure turns up where it does not belong.
+//! Mutations: flipped bits; lost, doubled or moved pieces; inserted structure.
 
 use sha2::{Digest, Sha256};
 use svitt_ops::rng::Rng;
 
-/// Which pieces make sense in a file, so that damage reaches the code behind the first check.
+/// The dictionary of a file type, so that mutations get past the first check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vocabulary {
     /// JSON, CSV, TOML.
@@ -89,8 +89,8 @@ fn place(length: usize, rng: &mut Rng) -> usize {
     }
 }
 
-/// Writes right checksums into the records of an index segment, as far as their lengths lead: magic of 8 bytes, then
-/// length (4), checksum (8) and content of each record.
+/// Recomputes the checksums of an index segment's records as far as their lengths are valid: magic (8 bytes), then
+/// length (4), checksum (8), content per record.
 pub fn mend_segment(bytes: &mut [u8]) {
     let mut at = 8;
     while let Some(length) = bytes.get(at..at + 4).and_then(|length| <[u8; 4]>::try_from(length).ok()) {

@@ -1,6 +1,5 @@
-//! Damaged input for every reader of files: whatever a download, an editor or a disk did to a file, its reader answers
-//! with a value or with a sentence. `cargo xtask fuzz` runs it in processes of bounded time and memory; the tests run a
-//! short part of it.
+//! Damaged input for every file reader: it must return a value or an error with a remedy. `cargo xtask fuzz` runs it in
+//! processes with bounded time and memory; the tests run a short part.
 
 mod damage;
 mod readers;
@@ -61,7 +60,7 @@ impl FromStr for Target {
 pub enum Verdict {
     /// It was read: the damage did not matter, or only cost a part.
     Read,
-    /// It was refused with a sentence.
+    /// It was refused with an error.
     Refused,
 }
 
@@ -86,7 +85,7 @@ impl Fuzzer {
     /// Reads input number `number` of the sequence `seed`.
     ///
     /// # Errors
-    /// `scratch` cannot be written, or a reader refused the file with a sentence that has no remedy.
+    /// `scratch` cannot be written, or a reader's error has no remedy.
     pub fn round(&self, seed: u64, number: u64) -> Result<Verdict> {
         let mut rng = Rng::new(seed, &[number]);
         let sample = &self.samples[rng.below(self.samples.len())];

@@ -1,4 +1,4 @@
-//! Every public reader, put to a file.
+//! Applies every public reader to a file.
 
 use super::Target;
 use super::samples::{DIM, model};

@@ -1,4 +1,4 @@
-//! Whole files to be damaged: small ones that the tests read too.
+//! The corpus: intact files that are mutated.
 
 use super::{Target, Vocabulary};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What every check needs: the directory's settings, its tensors, and models with its weights.
+//! Shared state of the checks: settings, tensors, models with the directory's weights.
 
 use super::cases::{Case, Cases};
 use super::fixture::{Fixture, bad};
@@ -28,7 +28,7 @@ pub struct Context<B: TrainBackend> {
     models: RefCell<BTreeMap<usize, Svitt<B>>>,
 }
 
-/// How clearly a pruning layer decided.
+/// How clearly a pruning layer separated kept from dropped tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Margin {
     /// The smallest over samples of (s_k − s_{k+1}) / s_k.
@@ -159,7 +159,7 @@ impl<B: TrainBackend> Context<B> {
         pixels(fixture, case.input().map_or("", |(name, _)| name), None, &self.device)
     }
 
-    /// Remembers how clearly the `kept` best of each row of `scores` `[samples, tokens]` were told from the rest.
+    /// Records the margin between the `kept` best of each row of `scores` `[samples, tokens]` and the rest.
     pub fn note_margin(&self, name: &str, scores: &[f32], tokens: usize, kept: usize) {
         let rows = scores.chunks(tokens.max(1)).filter_map(|row| {
             let mut row = row.to_vec();

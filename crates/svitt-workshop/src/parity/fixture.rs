@@ -1,4 +1,4 @@
-//! One safetensors file of a parity directory, with a note of what was used of it.
+//! One safetensors file of a parity directory; records which tensors were used.
 
 use super::report::FileCheck;
 use super::tolerance::Kind;
@@ -157,7 +157,7 @@ pub fn number(name: &str, prefix: &str) -> Option<usize> {
     name.strip_prefix(prefix)?.parse().ok()
 }
 
-/// A file of the directory is not what it should be.
+/// An error about a file of the directory.
 pub fn bad(path: &Path, problem: impl Into<String>) -> Error {
     Error::file(path, problem, "copy the parity directory again")
 }

@@ -40,8 +40,8 @@ pub fn check<B: TrainBackend, M: AutodiffModule<B>>(
     Ok(())
 }
 
-/// `model` with every parameter replaced by its gradient: the map from our layout to the official one, which splits
-/// the fused query, key and value, then serves gradients too.
+/// `model` with every parameter replaced by its gradient, so that the map from our layout to the official one (which
+/// splits query, key and value) serves gradients too.
 fn of_parameters<B: AutodiffBackend, M: AutodiffModule<B>>(model: &M, loss: Tensor<B, 1>) -> M {
     let gradients = GradientsParams::from_grads(loss.backward(), model);
     model.clone().map(&mut Replace { gradients })

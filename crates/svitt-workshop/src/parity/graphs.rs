@@ -1,4 +1,4 @@
-//! Recorded block tables: put into the model, and held against what the official code can draw.
+//! Recorded block tables: injected into the model, and checked against the official drawing rules.
 
 use super::fixture::{Fixture, number};
 use super::report::FileCheck;

@@ -1,4 +1,4 @@
-//! Whether this implementation gives the official one's numbers.
+//! Compares this implementation with the official one's numbers.
 //!
 //! A parity directory holds inputs, weights, random draws and outputs of the official code for a small model. Sizes
 //! come from its `config_*.json`, settings of every case from its `cases.json`; nothing here is about one directory.
@@ -103,7 +103,7 @@ impl<P: FnMut(&FileReport)> Task for Check<P> {
     }
 }
 
-/// Files that add to another one's comparisons come before it, those that only serve others last.
+/// Order of files: those that add to another file's comparisons come first, those that only serve others last.
 fn rank(file: &str) -> u8 {
     match file {
         vqa::FILE => 0,

@@ -78,7 +78,7 @@ impl FileCheck {
         self.tensors.push(TensorReport { name: name.into(), max_abs, tolerance, pass });
     }
 
-    /// Counts what must not happen.
+    /// Adds a count of violations, which must be 0.
     pub fn violations(&mut self, name: impl Into<String>, count: usize) {
         self.compare(name, Kind::Exact, &[count as f64], &[0.0f64]);
     }

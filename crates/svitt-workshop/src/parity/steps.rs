@@ -54,7 +54,7 @@ fn values<B: Backend>(fixture: &Fixture, name: &str, device: &B::Device) -> Resu
     Ok(Tensor::from_data(TensorData::new(values, shape), device))
 }
 
-/// What the directory's README says of the steps; without it, the published constants at a rate of 3e-3.
+/// The constants stated in the directory's README; without it the published ones at a rate of 3e-3.
 fn recipe(folder: &Path) -> Recipe {
     let text = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
     let published = Recipe { rate: 3e-3, settings: AdamWSettings::default() };

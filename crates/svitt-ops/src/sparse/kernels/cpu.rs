@@ -1,5 +1,5 @@
-//! The CPU kernel: one task per sample and tile of queries; a tile's scores live in a scratch row buffer and
-//! are gone when its output is written. The bias is looked up from the table, never materialised.
+//! The CPU kernel: one task per sample and tile of queries. A tile's scores live in a scratch buffer of rows and are
+//! discarded when its output is written. The bias is looked up in the table, never materialised.
 
 use crate::device::host::{HostBackend, integers, write};
 use crate::device::product::{View, product};
@@ -33,7 +33,7 @@ pub(super) struct Tile {
     pub rows: usize,
 }
 
-/// Everything the tasks share.
+/// What all tasks share.
 pub(super) struct Kernel<'a> {
     pub qkv: &'a [f32],
     /// `[heads, rows]`: a head's table is contiguous.
@@ -195,7 +195,7 @@ impl<'a> Kernel<'a> {
             let p = View::rows(&scratch[e.from..], columns);
             product(out, width, [tile.rows, d, e.values], p, self.part(2, b, h, 1 + e.value), 1.0, true);
         }
-        // Here a row has D values; in front of the products it had as many as keys.
+        // Rows have stride D here; before the products they had stride `keys`.
         for (row, inverse) in out.chunks_mut(width).zip(&inverse[..tile.rows]) {
             row[..d].iter_mut().for_each(|x| *x *= inverse);
         }

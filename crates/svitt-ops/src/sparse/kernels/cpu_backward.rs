@@ -131,7 +131,7 @@ impl Backward<'_> {
         }
     }
 
-    /// A histogram over the table rows the tile used: no two tasks share it, so nothing is atomic.
+    /// A histogram over the table rows of the tile. Each task has its own, so no atomics are needed.
     fn table_gradient(&self, b: usize, tile: Tile, head: &mut Head) {
         let k = &self.kernel;
         let (coords, columns) = (k.sample_coords(b), k.columns(tile.block));

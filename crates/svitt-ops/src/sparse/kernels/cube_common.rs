@@ -6,7 +6,8 @@
 
 use cubecl::prelude::*;
 
-/// A score this far above the reference replaces it; until then the sums grow by at most e^8 and nothing is rescaled.
+/// The running maximum is replaced only by a score more than this above it; until then sums grow by at most e^8 and
+/// need no rescaling.
 pub const SLACK: f32 = 8.0;
 
 /// The sizes of a call; see the legend of [`crate::sparse`].

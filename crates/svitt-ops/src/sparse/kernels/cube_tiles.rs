@@ -1,8 +1,8 @@
 //! What the attention kernels on tensor cores share: products of tiles in shared memory.
 //!
-//! As in the other kernels a unit owns a row (a query, or a key). The 32 rows of a plane are multiplied together, as
-//! matrices of [`SIDE`]. Tensor cores leave products in registers whose layout is their own, so scores go through
-//! shared memory, where their unit adds the bias and takes the exponential in f32. Factors are `F`, sums f32.
+//! A unit owns a row (a query, or a key), as in the other kernels. The 32 rows of a plane are multiplied together as
+//! matrices of side [`SIDE`]. Tensor cores keep results in registers of undocumented layout, so scores pass through
+//! shared memory, where each unit adds the bias and exponentiates in f32. Factors are `F`, sums f32.
 
 use super::cube_common::lanes;
 use cubecl::cmma::{self, Matrix, MatrixIdent, MatrixLayout};
@@ -54,8 +54,8 @@ impl Tiles {
     }
 }
 
-/// The column of a tile that `unit` takes as number `j`: where units 8 rows apart took the same, they would meet in
-/// one bank.
+/// The column of a tile that `unit` reads as its `j`-th: rotated, so that units 8 rows apart do not hit the same
+/// shared-memory bank.
 #[cube]
 pub fn column_of(unit: usize, j: usize) -> usize {
     (j + unit / 8) % comptime!(TILE)
@@ -250,7 +250,7 @@ fn load_sums(sums: &Matrix<f32>, scores: &SharedMemory<f32>, first: usize) {
     cmma::load_with_layout(sums, &rows, comptime!(SCORES as u32), MatrixLayout::RowMajor);
 }
 
-/// Puts columns 16·`n` to 16·`n` + 15 of the plane's sums into its rows of `scores`.
+/// Stores columns 16·`n` to 16·`n` + 15 of the plane's sums into its rows of `scores`.
 #[cube]
 pub fn spill(
     sums: &Sequence<Matrix<f32>>,

@@ -13,8 +13,8 @@ use cubecl::ir::{ElemType, FloatKind};
 /// Head widths whose sums of two gradients fit a unit's registers.
 const WIDEST_HEAD: usize = 64;
 
-/// The tiles of a call on `qkv` with `units` rows to a cube; none where the device multiplies no 16-bit matrices, or a
-/// plane is not what the kernels take it for.
+/// Tile sizes for `qkv` with `units` rows per cube; none if the device has no 16-bit matrix units or its planes do not
+/// have the size the kernels assume.
 pub(super) fn tiles<R: CubeRuntime>(qkv: &CubeTensor<R>, head_dim: usize, units: usize) -> Option<Tiles> {
     let properties = qkv.client.properties();
     let hardware = &properties.hardware;

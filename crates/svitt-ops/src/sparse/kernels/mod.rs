@@ -1,4 +1,4 @@
-//! Which backend runs which sibling.
+//! Which backend runs which implementation.
 
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu;

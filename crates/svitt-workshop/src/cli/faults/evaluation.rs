@@ -1,4 +1,4 @@
-//! `eval`, killed: a report is whole or not there, and what was kept of encoded videos gives the same figures.
+//! `eval`, killed: its report is complete or missing, and cached features give the same metrics.
 
 use super::training::pretraining;
 use super::{Bench, Row, moment, must_succeed, run_killed, svitt};

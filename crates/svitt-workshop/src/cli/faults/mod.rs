@@ -1,5 +1,5 @@
-//! `svitt faults`: programs are killed (SIGKILL) at random moments, again and again, and must go on as if nothing had
-//! happened. What one kill breaks is named with the moment it came.
+//! `svitt faults`: programs are killed (SIGKILL) at random moments and must resume without loss. Every failure is
+//! reported with the moment of the kill.
 
 mod evaluation;
 mod index;
@@ -33,7 +33,7 @@ pub struct Args {
     index_worker: Option<PathBuf>,
 }
 
-/// What became of one target.
+/// The result of one target.
 #[derive(Debug, Default, Serialize)]
 pub struct Row {
     target: &'static str,
@@ -55,7 +55,7 @@ struct Report {
     targets: Vec<Row>,
 }
 
-/// A target: kills so often, with these draws, in a folder of its own.
+/// A target: kills so many times, with these draws, in its own folder.
 type Trial = fn(&Bench, &mut Row) -> Result<()>;
 
 const TRIALS: [(&str, Trial); 4] = [
@@ -65,7 +65,7 @@ const TRIALS: [(&str, Trial); 4] = [
     ("eval", evaluation::eval),
 ];
 
-/// Where trials run.
+/// Where kill tests run.
 pub struct Bench {
     folder: PathBuf,
     rounds: usize,
@@ -167,7 +167,7 @@ fn svitt() -> Result<Command> {
     Err(Error::file(program, "is not there", "build it with `cargo build --release --bin svitt`"))
 }
 
-/// Fails where a run that was not killed fails: the trial itself cannot go on then.
+/// Fails if a run that was not killed fails.
 fn must_succeed(ended: &Ended, what: &str) -> Result<()> {
     if ended.success { Ok(()) } else { Err(Error::Fault(format!("{what}: {}", ended.err.trim()))) }
 }
