@@ -28,7 +28,8 @@ impl Span {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TableGrowth {
-    /// As published (SPEC §2): time offsets are rescaled, for more frames out of the same seconds.
+    /// As published: time offsets are rescaled, for more frames out of the same seconds
+    /// (docs/model.md, "Position tables").
     #[default]
     Rescale,
     /// Offsets keep their meaning, new ones take the outermost known one's values: for more seconds at the same rate,

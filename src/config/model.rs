@@ -4,7 +4,7 @@ use super::{Compat, CrossSparsity, Sparsity, TokenOrder};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// The video encoder (SPEC §1).
+/// The video encoder (docs/model.md, "Video encoder").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VideoConfig {
@@ -36,7 +36,8 @@ pub struct VideoConfig {
     pub sparsity: Sparsity,
 }
 
-/// The text encoder and, from `fusion_layer` on, the fusion encoder (SPEC §4): one BERT.
+/// The text encoder and, from `fusion_layer` on, the fusion encoder: one BERT
+/// (docs/model.md, "Text and fusion encoder").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextConfig {

@@ -91,7 +91,8 @@ impl ModelChoice {
     }
 }
 
-/// How much each loss counts in the sum that is differentiated; 1 each as published (SPEC §3).
+/// How much each loss counts in the sum that is differentiated; 1 each as published
+/// (docs/model.md, "Total loss").
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossWeights {

@@ -1,4 +1,5 @@
-//! Edge sparsity (K_l, K_r, G), node sparsity (q, layers) and the order tokens stand in (SPEC §1a-1c).
+//! Edge sparsity (K_l, K_r, G), node sparsity (q, layers) and the order tokens stand in
+//! (docs/model.md, "Edge sparsity", "Token pruning", "Token order").
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ pub enum Selection {
     Random,
 }
 
-/// After each layer of `layers`, the ceil(`keep_rate` · N) best patch tokens stay, in their order (§1b).
+/// After each layer of `layers`, the ceil(`keep_rate` · N) best patch tokens stay, in their order
+/// (docs/model.md, "Token pruning").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSparsity {
@@ -38,7 +40,8 @@ impl NodeSparsity {
     }
 }
 
-/// Cross-modal pruning: text position 0 ranks the video tokens for the following fusion layers (SPEC §4).
+/// Cross-modal pruning: text position 0 ranks the video tokens for the following fusion layers
+/// (docs/model.md, "Cross-modal pruning").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CrossSparsity {

@@ -42,7 +42,7 @@ pub enum Task {
     QuestionAnswering,
 }
 
-/// The settings of a benchmark (SPEC §8; the `shapes` rows are ours).
+/// The settings of a benchmark (docs/model.md, "Published settings"; the `shapes` rows are ours).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
     /// Retrieval or question answering.

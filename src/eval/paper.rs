@@ -54,7 +54,7 @@ fn label(mode: &str, frames: usize) -> String {
     format!("zero-shot, {mode}, {frames} frames, 2M pretraining pairs")
 }
 
-/// The paper's name for the sparsity of `model`, if model and sparsity are the paper's (SPEC §11).
+/// The paper's name for the sparsity of `model`, if model and sparsity are the paper's (docs/model.md, "Operations").
 fn published_mode(model: &ModelConfig) -> Option<&'static str> {
     let VideoConfig { image_size, patch_size, hidden, layers, frames, sparsity, .. } = &model.video;
     if [*image_size, *patch_size, *hidden, *layers, model.text.hidden, model.text.layers] != [224, 16, 768, 12, 768, 12]

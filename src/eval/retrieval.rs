@@ -1,4 +1,5 @@
-//! Ranking by two encoders, and re-ranking of the best by the matching head, in both directions (SPEC §7).
+//! Ranking by two encoders, and re-ranking of the best by the matching head, in both directions
+//! (docs/model.md, "Retrieval evaluation").
 //!
 //! No matrix of all pairs is kept: scores of the two encoders live one row at a time, and re-ranked ones are lists of
 //! at most k per query, so 10 000 texts against 10 000 videos need 10 000 · 128 · 2 pairs of 12 bytes: 31 MB.
@@ -8,7 +9,7 @@ use crate::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// The score of a pair that was not re-ranked (SPEC §7).
+/// The score of a pair that was not re-ranked (docs/model.md, "Re-ranking").
 pub const NOT_RERANKED: f32 = -100.0;
 
 /// Which videos are right for each text, and which texts for each video.
@@ -170,7 +171,7 @@ mod tests {
         Rng::new(99, &[video as u64, text as u64]).between(-3.0, 3.0) as f32
     }
 
-    /// SPEC §7 spelled out: both matrices, all pairs, one sort per row.
+    /// Re-ranking spelled out: both matrices, all pairs, one sort per row.
     fn brute_force(scores: &[f32], columns: usize, k: usize, matching: impl Fn(usize, usize) -> f32) -> Vec<Vec<f32>> {
         let rerank = |(query, row): (usize, &[f32])| {
             let mut order: Vec<usize> = (0..columns).collect();

@@ -1,4 +1,4 @@
-//! Video-text contrastive loss with targets by identity (SPEC §3, ITC).
+//! Video-text contrastive loss with targets by identity (docs/model.md, "Contrastive loss").
 
 use burn::tensor::{Int, Tensor, activation::log_softmax, backend::Backend};
 use svitt_ops::device::{MatmulOps, matmul};

@@ -1,4 +1,4 @@
-//! Hard negatives for matching, drawn on the device (SPEC §3, ITM).
+//! Hard negatives for matching, drawn on the device (docs/model.md, "Matching loss").
 
 use super::contrastive::same_identity;
 use burn::tensor::{Int, Tensor, TensorData, activation::softmax, backend::Backend};

@@ -1,4 +1,5 @@
-//! Post-norm multi-head attention of BERT, to the text itself or to another encoder's states (SPEC §4).
+//! Post-norm multi-head attention of BERT, to the text itself or to another encoder's states
+//! (docs/model.md, "Text encoder").
 
 use super::dropout::dropout;
 use super::init::Init;

@@ -1,4 +1,5 @@
-//! One layer of the video encoder (SPEC §1.2): pre-norm attention and feed-forward, layer scale, stochastic depth.
+//! One layer of the video encoder: pre-norm attention and feed-forward, layer scale, stochastic depth
+//! (docs/model.md, "Encoder layer").
 
 use super::init::Init;
 use crate::config::VideoConfig;
@@ -25,7 +26,7 @@ pub struct VideoLayer<B: Backend> {
     pub query_bias: Param<Tensor<B, 1>>,
     /// `[d]`; keys have no bias.
     pub value_bias: Param<Tensor<B, 1>>,
-    /// The relative position table, `[rows, heads]` (SPEC §1.4).
+    /// The relative position table, `[rows, heads]` (docs/model.md, "Relative position bias").
     pub position_table: Param<Tensor<B, 2>>,
     /// Output projection of the attention.
     pub attention_out: Linear<B>,

@@ -1,4 +1,5 @@
-//! The fusion layers of BERT, and the pruning of video tokens by text (SPEC §4).
+//! The fusion layers of BERT, and the pruning of video tokens by text
+//! (docs/model.md, "Fusion encoder" and "Cross-modal pruning").
 
 use super::attention::Source;
 use super::layers::Mode;

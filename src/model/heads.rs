@@ -8,7 +8,8 @@ use burn::tensor::{DType, Tensor, backend::Backend};
 use svitt_ops::device::{cast, matmul};
 use svitt_ops::fused::{FusedOps, layer_norm, linear_gelu};
 
-/// BERT's masked-language head: dense, GELU, layer norm, then the word embeddings as decoder (SPEC §3).
+/// BERT's masked-language head: dense, GELU, layer norm, then the word embeddings as decoder
+/// (docs/model.md, "Masked-language loss").
 #[derive(Module, Debug)]
 pub struct MlmHead<B: Backend> {
     /// `[hidden, hidden]`.

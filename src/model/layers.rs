@@ -38,8 +38,8 @@ pub fn norm_f32<B: Backend, const D: usize>(norm: &LayerNorm<B>, x: Tensor<B, D>
 
 /// The summand that hides what `mask` marks with 0: `(1 − mask) · −penalty`, any shape.
 ///
-/// Finite on purpose: a row of −∞ alone gives NaN in a softmax. SPEC §3: 10 000 for text self-attention, 1e9 for
-/// cross-attention.
+/// Finite on purpose: a row of −∞ alone gives NaN in a softmax. 10 000 for text self-attention, 1e9 for
+/// cross-attention (docs/model.md, "Attention masks").
 pub fn additive_mask<B: Backend, const D: usize>(mask: Tensor<B, D>, penalty: f64) -> Tensor<B, D> {
     mask.sub_scalar(1.0).mul_scalar(penalty)
 }

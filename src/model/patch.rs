@@ -1,4 +1,5 @@
-//! Frames become tokens (SPEC §1.1): one linear map of every patch, a class token for the whole clip in front.
+//! Frames become tokens: one linear map of every patch, a class token for the whole clip in front
+//! (docs/model.md, "Patch tokens").
 
 use super::init::Init;
 use super::layers::linear;

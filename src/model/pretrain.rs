@@ -1,4 +1,4 @@
-//! The three pretraining losses of a batch, as a function of model, batch and draws (SPEC §3).
+//! The three pretraining losses of a batch, as a function of model, batch and draws (docs/model.md, "Losses").
 
 use super::dropout::reseed_dropout;
 use super::fusion::{FusionRun, VideoTokens};

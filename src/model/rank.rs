@@ -181,7 +181,7 @@ mod tests {
         (model, clips, AnswerList::new(&ANSWERS.concat(), &mask, 4, &device))
     }
 
-    /// The formula of SPEC §5 on one question at a time, all answers, no selection.
+    /// The formula of docs/model.md, "Answer ranking", on one question at a time, all answers, no selection.
     fn brute_force<B: SvittBackend>(
         model: &SvittQa<B>,
         clip: &QuestionStates<B>,

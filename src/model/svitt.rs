@@ -1,4 +1,5 @@
-//! The whole model: video encoder, text and fusion encoder, and the heads between them (SPEC §3).
+//! The whole model: video encoder, text and fusion encoder, and the heads between them
+//! (docs/model.md, "Projection heads").
 
 use super::fusion::{FusionRun, VideoTokens};
 use super::heads::unit_rows;

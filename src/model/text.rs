@@ -1,4 +1,5 @@
-//! BERT: text layers, and from `fusion_layer` on layers that also attend to the video (SPEC §4).
+//! BERT: text layers, and from `fusion_layer` on layers that also attend to the video
+//! (docs/model.md, "Text encoder" and "Fusion encoder").
 
 use super::attention::{BertAttention, Source};
 use super::dropout::dropout;

@@ -1,4 +1,5 @@
-//! The video encoder (SPEC §1): joint space-time attention over all frames of a clip, sparse in edges and nodes.
+//! The video encoder: joint space-time attention over all frames of a clip, sparse in edges and nodes
+//! (docs/model.md, "Video encoder").
 
 use super::block::VideoLayer;
 use super::init::Init;
@@ -23,7 +24,7 @@ pub struct VideoEncoder<B: Backend> {
     pub embeddings: PatchEmbedding<B>,
     /// The transformer layers.
     pub layers: Vec<VideoLayer<B>>,
-    /// The norm behind the mean of the patch tokens (SPEC §1.5).
+    /// The norm behind the mean of the patch tokens (docs/model.md, "Pooled video feature").
     pub pool_norm: LayerNorm<B>,
     #[module(skip)]
     config: VideoConfig,

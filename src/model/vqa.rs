@@ -1,4 +1,5 @@
-//! Question answering: the question is fused with the video, and a decoder scores answers (SPEC §5).
+//! Question answering: the question is fused with the video, and a decoder scores answers
+//! (docs/model.md, "Question answering").
 
 use super::attention::Source;
 use super::fusion::{FusionRun, VideoTokens};
@@ -15,7 +16,7 @@ use burn::nn::LayerNorm;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use svitt_ops::SvittBackend;
 
-/// What hides padding from cross-attention (SPEC §3).
+/// What hides padding from cross-attention (docs/model.md, "Attention masks").
 const CROSS_PENALTY: f64 = 1e9;
 
 /// SViTT for question answering.
@@ -84,7 +85,7 @@ impl<B: SvittBackend> SvittQa<B> {
     }
 
     /// The model that goes on from pretrained weights: the decoder starts as a copy of the fusion layers, embeddings
-    /// and word head (SPEC §5).
+    /// and word head (docs/model.md, "Answer decoder").
     ///
     /// # Errors
     /// A pretrained model without fusion layers, or whose video and text widths differ (the copied cross-attention
@@ -143,7 +144,7 @@ impl<B: SvittBackend> SvittQa<B> {
     }
 
     /// The training loss `[1]`: Σ weight · summed cross entropy of the answer's words, over the number of questions
-    /// (`asked`; SPEC §5 has one per video); and the loss of each answer `[answers]`.
+    /// (`asked`; the published code has one per video); and the loss of each answer `[answers]`.
     pub fn loss(
         &self,
         questions: &QuestionStates<B>,

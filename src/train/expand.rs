@@ -23,7 +23,7 @@ const DEVIATION: f64 = 0.0176;
 const FAR: f64 = 8.0;
 
 /// The model of `to` with the weights of `from`, whose configuration was `before`; position tables are resampled
-/// (SPEC §2).
+/// (docs/model.md, "Position tables").
 ///
 /// # Errors
 /// `to` differs from `before` in more than frames and sparsity.

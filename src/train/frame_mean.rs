@@ -38,7 +38,7 @@ impl<B: SvittBackend> Encodes<B> for FrameMean<B> {
 }
 
 impl<B: SvittBackend> FrameMean<B> {
-    /// vtc, vtm and mlm, `[1]` each, as SPEC §3 has them.
+    /// vtc, vtm and mlm, `[1]` each (docs/model.md, "Losses").
     fn losses(&self, input: &StepInput<B>) -> Result<[Tensor<B, 1>; 3]> {
         let (batch, model) = (&input.batch, &self.model);
         let (ids, mask) = (batch.token_ids.clone(), batch.token_mask.clone());

@@ -29,7 +29,7 @@ pub struct AdamWSettings {
 }
 
 impl Default for AdamWSettings {
-    /// The published settings (SPEC §8): (.9, .999), 1e-8, .02, no clipping.
+    /// The published settings (docs/model.md, "Optimizer"): (.9, .999), 1e-8, .02, no clipping.
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.02, max_norm: None }
     }
@@ -45,7 +45,7 @@ impl AdamWSettings {
 
 /// Whether weight decay applies to the parameter at `path` (its field names) with `dims` dimensions: not to biases and
 /// other vectors, but to the temperature, which the published model holds without any dimension, and to the class
-/// token, which it holds with three (SPEC §8).
+/// token, which it holds with three (docs/model.md, "Optimizer").
 pub fn decays(path: &[String], dims: usize) -> bool {
     match path.last().map(String::as_str) {
         Some("temp" | "cls_token") => true,

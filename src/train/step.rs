@@ -37,7 +37,8 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
         TrainOutput::new(self, losses.total.backward(), output)
     }
 
-    /// An optimizer step, after which the temperature is put back into its range (SPEC §3 does so before each forward).
+    /// An optimizer step, after which the temperature is put back into its range; the published code does so before
+    /// each forward (docs/model.md, "Contrastive loss").
     fn optimize<A, O>(self, optim: &mut O, lr: f64, grads: GradientsParams) -> Self
     where
         A: AutodiffBackend,

@@ -18,7 +18,7 @@ pub struct Variant<B: SvittBackend> {
     pub config: ModelConfig,
     /// Whether the checkpoint was trained like this.
     pub trained: bool,
-    /// Operations of the video encoder for one clip, as computed (SPEC §11).
+    /// Operations of the video encoder for one clip, as computed (docs/model.md, "Operations").
     pub flops: u64,
 }
 

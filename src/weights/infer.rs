@@ -128,7 +128,8 @@ fn sparsity(source: &WeightSource) -> Sparsity {
     Sparsity { edge, node }
 }
 
-/// The settings the official code reads; the `joint_encoder_args` of its configurations are dead (SPEC §4).
+/// The settings the official code reads; the `joint_encoder_args` of its configurations are dead
+/// (docs/model.md, "Cross-modal pruning").
 fn cross(source: &WeightSource, fusion_layer: usize) -> Option<CrossSparsity> {
     let keep_rate = setting(source, "/text_encoder_args/token_keep_rate").and_then(Json::as_f64)?;
     (keep_rate < 1.0).then(|| CrossSparsity {

@@ -7,7 +7,7 @@
 //! | [`tensor`] | where a tensor lies in a mapped file, and its values as `f32` |
 //! | [`source`], [`kind`] | the named tensors of any of these files, under the official names |
 //! | [`schema`], [`infer`] | the keys of a model from its sizes, and its sizes from its keys |
-//! | [`spline`], [`position`] | relative position tables between clip lengths and grids (SPEC §2) |
+//! | [`spline`], [`position`] | relative position tables between clip lengths and grids |
 //! | [`matching`], [`report`] | which tensor goes where, and what became of every key |
 //! | [`checkpoint`], [`mod@import`], [`hash`] | checkpoint folders: reading, writing, taking over |
 //! | [`keys`], [`mod@load`], [`mod@save`], [`open`] | module parameters under the official keys, in and out |

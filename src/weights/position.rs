@@ -1,4 +1,4 @@
-//! Relative position tables between any two clip lengths and grids (SPEC §2).
+//! Relative position tables between any two clip lengths and grids (docs/model.md, "Position tables").
 //!
 //! A table is `[(2T−1)(2W−1)² + 3, heads]`, rows ordered by (time, row, column) offset; the last three rows belong to
 //! the class token and are carried over. Temporal offsets are rescaled (nearest), not copied; a 2-D table is repeated

@@ -1,4 +1,5 @@
-//! The official keys of a model and their shapes, in the order of the official state dictionary (SPEC §8).
+//! The official keys of a model and their shapes, in the order of the official state dictionary
+//! (docs/model.md, "Official checkpoints").
 
 use super::kind::tied_to;
 use super::safetensors::{Kind, Outline};

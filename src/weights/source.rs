@@ -149,8 +149,9 @@ impl WeightSource {
         Self { frames: Some(frames), ..self }
     }
 
-    /// Gives a pretrained model an answer decoder, as the official code does (SPEC §8): decoder layer i is fusion
-    /// layer `fusion_layer` + i, embeddings are copied and the language head moves. Nothing happens if it has a decoder.
+    /// Gives a pretrained model an answer decoder, as the official code does: decoder layer i is fusion layer
+    /// `fusion_layer` + i, embeddings are copied and the language head moves (docs/model.md, "Official checkpoints").
+    /// Nothing happens if it has a decoder.
     pub fn add_decoder(&mut self, fusion_layer: usize) {
         if self.tensors.keys().any(|name| name.starts_with("text_decoder.")) {
             return;

@@ -1,4 +1,4 @@
-//! Bicubic resizing of `u8` pictures, as torchvision does it on tensors (SPEC §6, "Train transform").
+//! Bicubic resizing of `u8` pictures, as torchvision does it on tensors (docs/model.md, "Image transform").
 
 /// Which bicubic filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Which frames of a video a clip is made of (SPEC §6, "Frames").
+//! Which frames of a video a clip is made of (docs/model.md, "Frame sampling").
 
 use std::ops::Range;
 

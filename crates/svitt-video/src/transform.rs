@@ -1,4 +1,4 @@
-//! From decoded frames to the model's input: crop, resize, flip, normalise (SPEC §6, "Train transform").
+//! From decoded frames to the model's input: crop, resize, flip, normalise (docs/model.md, "Image transform").
 
 use super::frames::Frames;
 use super::resize::{Bicubic, CropBox, Resizer};

@@ -148,7 +148,7 @@ fn empty(path: &Path) -> Error {
     Error::file(path, "holds no record", "give a manifest with at least one {\"video\", \"caption\"} record")
 }
 
-/// The captions of `record`, joined with one space before any cleaning (SPEC §6).
+/// The captions of `record`, joined with one space before any cleaning (docs/model.md, "Pairs and identities").
 pub fn join_paragraph(record: &mut Record) {
     if record.captions.len() > 1 {
         record.captions = vec![record.captions.join(" ")];

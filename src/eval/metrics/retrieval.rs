@@ -50,7 +50,7 @@ impl RankCounter {
         Self::default()
     }
 
-    /// Counts a query: its `scores` of all candidates, and which of them are right (SPEC §7: the best one counts).
+    /// Counts a query: its `scores` of all candidates, and which of them are right: the best one counts.
     pub fn push(&mut self, scores: &[f32], truths: &[usize]) {
         let rank = rank_of_best(scores, truths);
         self.candidates = self.candidates.max(scores.len());

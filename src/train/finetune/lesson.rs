@@ -281,7 +281,7 @@ impl Desk<'_> {
     }
 }
 
-/// Contrastive and matching loss, no masked words (SPEC §3).
+/// Contrastive and matching loss, no masked words (docs/model.md, "Total loss").
 fn retrieval_recipe() -> Recipe {
     let objective = Objective { vtc: 1.0, vtm: 1.0, mlm: 0.0, negatives: NegativeRule::Hard };
     Recipe { objective, ..Recipe::default() }

@@ -1,4 +1,4 @@
-//! Presets of fine-tuning: the settings of SPEC §8, one file each.
+//! Presets of fine-tuning: the settings of docs/model.md, "Published settings", one file each.
 
 use crate::config::{ModelConfig, Span, Stage};
 use crate::data::Benchmark;

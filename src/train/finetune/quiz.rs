@@ -53,7 +53,7 @@ pub struct QuizBatch<B: Backend> {
 
 impl Quiz {
     /// The questions of `clips`, clip by clip; at most `[question, answer]` tokens per text. Of several
-    /// annotators' answers each distinct one counts by its share (SPEC §5).
+    /// annotators' answers each distinct one counts by its share (docs/model.md, "Answer loss").
     pub fn new(
         clips: impl IntoIterator<Item = impl IntoIterator<Item = impl Borrow<Record>>>,
         tokenizer: &Tokenizer,

@@ -1,4 +1,5 @@
-//! A training step of question answering: forward, weighted next-word loss of the answers, backward (SPEC §5).
+//! A training step of question answering: forward, weighted next-word loss of the answers, backward
+//! (docs/model.md, "Answer loss").
 
 use crate::model::layers::Mode;
 use crate::model::{FusionRun, GraphSource, SvittQa, VideoDraws, VideoTokens};

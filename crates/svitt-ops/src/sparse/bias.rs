@@ -1,4 +1,5 @@
-//! The 3-D relative position bias, addressed by differences of one integer per token (SPEC §1.4).
+//! The 3-D relative position bias, addressed by differences of one integer per token
+//! (docs/model.md, "Relative position bias").
 
 use burn::tensor::{Int, Tensor, backend::Backend};
 

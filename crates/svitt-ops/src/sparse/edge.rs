@@ -3,7 +3,8 @@
 use crate::{Error, Result};
 use burn::serde::{Deserialize, Serialize};
 
-/// Patch queries see the class token, `local` neighbouring blocks and `random` drawn blocks of `block` tokens (§1a).
+/// Patch queries see the class token, `local` neighbouring blocks and `random` drawn blocks of `block` tokens
+/// (docs/model.md, "Edge sparsity").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", deny_unknown_fields)]
 pub struct EdgeSparsity {

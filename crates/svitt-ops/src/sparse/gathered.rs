@@ -287,8 +287,8 @@ impl<'a, B: Backend> Parts<'a, B> {
     }
 }
 
-/// The table row of every patch-to-patch score, `[1 | B, M, G, W·G]`; padded keys use patch→class (SPEC §1a: their
-/// position id is 0, the class token's), padded queries whatever is in range.
+/// The table row of every patch-to-patch score, `[1 | B, M, G, W·G]`; padded keys use patch→class (their position
+/// id is 0, the class token's; docs/model.md, "Edge sparsity"), padded queries whatever is in range.
 fn bias_rows<B: Backend>(coords: Tensor<B, 2, Int>, rows: usize, plan: &AttentionPlan) -> Tensor<B, 4, Int> {
     let graph = &plan.graph;
     let [samples, tokens] = coords.dims();

@@ -28,7 +28,8 @@ impl BlockGraph {
     ///
     /// Corrected rules: random blocks are distinct and never local, and where fewer than K_l + K_r blocks exist all
     /// are seen once. [`Compat::Official`]: one uniform score per pair of blocks, local pairs scored 0, the K_r best
-    /// per row, so that local blocks are drawn again where others run out (SPEC §1a).
+    /// per row, so that local blocks are drawn again where others run out
+    /// (docs/model.md, "Edge sparsity").
     pub fn draw(tokens: usize, edge: &EdgeSparsity, compat: Compat, rng: &mut Rng) -> Self {
         let block = block_length(tokens, edge, compat);
         let blocks = tokens.div_ceil(block);
@@ -132,7 +133,7 @@ impl BlockGraph {
         lists
     }
 
-    /// Query-key pairs that are scored, the class token's included (edges of SPEC §11, padding not counted).
+    /// Query-key pairs that are scored, the class token's included, padding not counted (docs/model.md, "Edges").
     pub fn edges(&self) -> usize {
         let size = |b: usize| if b + 1 == self.blocks() { self.block - self.padding() } else { self.block };
         let patch: usize = self

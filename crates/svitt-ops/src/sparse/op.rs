@@ -98,7 +98,8 @@ pub fn sparse_attention<B: SparseOps>(
 }
 
 /// Attention of the class token to every patch token, averaged over heads, `[batch, tokens]`: what a pruning layer
-/// ranks by. Normalised over all tokens, the class token included (SPEC §1b); carries no gradient.
+/// ranks by. The paper's Eq. 10, but normalised over all tokens, the class token included
+/// (docs/model.md, "Token pruning"); carries no gradient.
 pub fn class_attention<B: SparseOps>(qkv: &Tensor<B, 3>, bias: &RelativeBias<B>) -> Tensor<B, 2> {
     let (qkv, table) = (qkv.clone().into_primitive().tensor(), bias.table.clone().into_primitive().tensor());
     float(B::class_attention(qkv, table))

@@ -1,8 +1,10 @@
-//! The order patch tokens stand in before layer 0 (SPEC §1c): raster, or along a space-filling curve of (t, y, x).
+//! The order patch tokens stand in before layer 0: raster, or along a space-filling curve of (t, y, x)
+//! (docs/model.md, "Token order").
 
 use burn::serde::{Deserialize, Serialize};
 
-/// The order patch tokens stand in before layer 0; blocks are consecutive positions of it (§1c).
+/// The order patch tokens stand in before layer 0; blocks are consecutive positions of it
+/// (docs/model.md, "Token order").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", rename_all = "lowercase")]
 pub enum TokenOrder {

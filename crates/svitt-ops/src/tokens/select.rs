@@ -1,4 +1,4 @@
-//! Order-preserving selection of the k best tokens (SPEC §1b).
+//! Order-preserving selection of the k best tokens (docs/model.md, "Token pruning").
 
 use super::rows::{RowOps, take_rows};
 use burn::tensor::backend::Backend;

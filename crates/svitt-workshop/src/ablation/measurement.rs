@@ -22,7 +22,7 @@ pub struct Measurement {
     /// The sparsity at test time, where it is not the trained one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestTime>,
-    /// Operations of the video encoder for one clip, in millions, as computed (SPEC §11).
+    /// Operations of the video encoder for one clip, in millions, as computed (docs/model.md, "Operations").
     pub mflops: f64,
     /// Operations of the video encoder over all training of the chain, forward and backward, in 10¹².
     pub training_tflops: f64,

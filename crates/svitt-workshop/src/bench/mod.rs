@@ -74,8 +74,8 @@ pub struct Row {
     pub max_s: f64,
     /// Clips per second, by the median.
     pub clips_per_s: f64,
-    /// GFLOP/s by the true convention of SPEC §11, three times the forward's where gradients are computed; 0 for
-    /// `train`, whose text side that convention does not count.
+    /// GFLOP/s by the true convention (docs/model.md, "Operations"), three times the forward's where gradients are
+    /// computed; 0 for `train`, whose text side that convention does not count.
     pub gflops: f64,
     /// `gflops` over the measured peak, 0-1.
     pub share_of_peak: f64,

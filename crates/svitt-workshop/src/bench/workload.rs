@@ -14,7 +14,7 @@ use svitt::model::{Objective, Pairs, PretrainDraws, Svitt, VideoDraws, VideoEnco
 use svitt::train::{AdamW, AdamWSettings};
 use svitt_ops::TrainBackend;
 
-/// Text tokens of the timed batch, as in pretraining (SPEC §8).
+/// Text tokens of the timed batch, as in pretraining (docs/model.md, "Published settings").
 const TEXT: usize = 32;
 
 /// Work that can be repeated, on whichever backend it was prepared for.

@@ -30,7 +30,8 @@ pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Re
     Ok(())
 }
 
-/// Row of the position table for every pair of tokens of a full clip, class token first: `[(N + 1)²]` (SPEC §1.4).
+/// Row of the position table for every pair of tokens of a full clip, class token first: `[(N + 1)²]`
+/// (docs/model.md, "Relative position bias").
 pub fn relative_index<B: TrainBackend>(frames: usize, grid: usize) -> Vec<f64> {
     let coords = RelativeBias::<B>::raster_coords(frames, grid);
     let centre = RelativeBias::<B>::raster_centre(frames, grid) as i64;
