@@ -6,18 +6,18 @@ use std::any::Any;
 use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 
-static FIRST: Mutex<Option<String>> = Mutex::new(None);
+static FIRST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Silences the panic hook and records the first panic until [`guarded`] reports it. For programs, not libraries: the
+/// Silences the panic hook and records the first panic until [`catch_backend_panic`] reports it. For programs, not libraries: the
 /// hook is global.
-pub fn remember_panics() {
+pub fn capture_panics() {
     panic::set_hook(Box::new(|info| {
         if svitt_video::reading_untrusted_input() {
             return;
         }
         let text = payload_text(info.payload());
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
-        FIRST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text + &place);
+        FIRST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text + &place);
     }));
 }
 
@@ -25,19 +25,19 @@ pub fn remember_panics() {
 ///
 /// # Errors
 /// A missing driver, exhausted memory, or a fault of this program, each with its remedy.
-pub fn guarded<T>(backend: &str, work: impl FnOnce() -> T) -> Result<T> {
-    FIRST.lock().unwrap_or_else(PoisonError::into_inner).take();
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| sentence(backend, &first_or(&*panic)))
+pub fn catch_backend_panic<T>(backend: &str, work: impl FnOnce() -> T) -> Result<T> {
+    FIRST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_error(backend, &first_or(&*panic)))
 }
 
 /// Runs `work` on untrusted input; a panic is returned as its text.
 ///
 /// # Errors
 /// The panic's text.
-pub fn caught<T>(work: impl FnOnce() -> T) -> std::result::Result<T, String> {
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> std::result::Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         // Handled here, so it must not be reported as the cause of a later panic.
-        FIRST.lock().unwrap_or_else(PoisonError::into_inner).take();
+        FIRST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
         payload_text(&*panic)
     })
 }
@@ -47,7 +47,7 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> std::result::Result<T, String> {
 ///
 /// # Errors
 /// What `work` returns, or `out_of_memory`.
-pub fn within_memory<T>(work: impl FnOnce() -> Result<T>, out_of_memory: impl FnOnce(&str) -> Error) -> Result<T> {
+pub fn catch_out_of_memory<T>(work: impl FnOnce() -> Result<T>, out_of_memory: impl FnOnce(&str) -> Error) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = first_or(&*panic);
         if lacks_memory(&text) { Err(out_of_memory(&first_line(&text))) } else { resume_unwind(panic) }
@@ -56,7 +56,7 @@ pub fn within_memory<T>(work: impl FnOnce() -> Result<T>, out_of_memory: impl Fn
 
 /// The first panic of the process where it was remembered, or this one.
 fn first_or(panic: &(dyn Any + Send)) -> String {
-    let first = FIRST.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let first = FIRST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
     first.unwrap_or_else(|| payload_text(panic))
 }
 
@@ -80,7 +80,7 @@ fn lacks_memory(text: &str) -> bool {
 }
 
 /// The panic `text` of `backend`, as far as its cause is known.
-fn sentence(backend: &str, text: &str) -> Error {
+fn panic_error(backend: &str, text: &str) -> Error {
     let other = "or use `--backend flex`";
     let said = first_line(text);
     if lacks_memory(text) {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn of(text: &'static str) -> String {
-        sentence("cuda", text).to_string()
+        panic_error("cuda", text).to_string()
     }
 
     #[test]
@@ -131,10 +131,10 @@ mod tests {
     fn exhausted_memory_suggests_a_smaller_batch_and_other_panics_pass_through() {
         let tell = |text: &str| Error::setting("batch", text, "try 8");
         let full = || -> Result<()> { panic!("CUDA_ERROR_OUT_OF_MEMORY") };
-        assert!(within_memory(full, tell).unwrap_err().to_string().contains("try 8"));
-        let other = catch_unwind(|| within_memory(|| -> Result<()> { panic!("index") }, tell));
+        assert!(catch_out_of_memory(full, tell).unwrap_err().to_string().contains("try 8"));
+        let other = catch_unwind(|| catch_out_of_memory(|| -> Result<()> { panic!("index") }, tell));
         assert!(other.is_err());
-        assert!(guarded("flex", || panic!("out of memory")).unwrap_err().to_string().contains("smaller batch"));
-        assert_eq!(guarded("flex", || 7).unwrap(), 7);
+        assert!(catch_backend_panic("flex", || panic!("out of memory")).unwrap_err().to_string().contains("smaller batch"));
+        assert_eq!(catch_backend_panic("flex", || 7).unwrap(), 7);
     }
 }

@@ -33,7 +33,7 @@ pub fn at_published_temperature<B: Backend>(mut model: crate::model::Svitt<B>) -
 
 /// `module` with every weight redrawn from a normal distribution (deviation 0.3) around its old value: fresh weights
 /// are so small that layers are nearly the identity, and biases are 0.
-pub fn shaken<B: Backend, M: burn::module::Module<B>>(module: M, seed: u64) -> M {
+pub fn randomized<B: Backend, M: burn::module::Module<B>>(module: M, seed: u64) -> M {
     struct Shake(Rng);
     impl<B: Backend> burn::module::ModuleMapper<B> for Shake {
         fn map_float<const D: usize>(

@@ -121,7 +121,7 @@ pub fn devices<B: Backend>(kind: BackendKind, first: &B::Device, workers: usize)
 }
 
 /// A computation that runs on the backend chosen at run time.
-pub trait Task {
+pub trait BackendTask {
     /// What it returns.
     type Output;
     /// Runs it on `device` of backend `B`.
@@ -132,11 +132,11 @@ pub trait Task {
 ///
 /// # Errors
 /// `kind` is not compiled in, its driver or device is missing, its memory is exhausted, or the task panics.
-pub fn dispatch<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
-    crate::guard::guarded(kind.name(), || run(kind, task))?
+pub fn dispatch<T: BackendTask>(kind: BackendKind, task: T) -> Result<T::Output> {
+    crate::guard::catch_backend_panic(kind.name(), || run(kind, task))?
 }
 
-fn run<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
+fn run<T: BackendTask>(kind: BackendKind, task: T) -> Result<T::Output> {
     match kind {
         #[cfg(feature = "ndarray")]
         BackendKind::NdArray => Ok(task.run::<burn::backend::Autodiff<burn_ndarray::NdArray>>(Default::default())),

@@ -1,10 +1,10 @@
 //! `svitt eval`: a checkpoint on a benchmark.
 
-use crate::backend::{BackendKind, Task, dispatch};
+use crate::backend::{BackendKind, BackendTask, dispatch};
 use crate::cli::output;
 use crate::config::ClipEnsemble;
 use crate::data::{Benchmark, Split};
-use crate::eval::{ClipSampling, DATA, EvalOptions, Evaluation, FrameOrder, evaluate};
+use crate::eval::{ClipSampling, DATA_DIR, EvalOptions, Evaluation, FrameOrder, evaluate};
 use crate::weights::given_or_newest;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ pub struct Args {
 
 struct Evaluate(EvalOptions);
 
-impl Task for Evaluate {
+impl BackendTask for Evaluate {
     type Output = Result<Evaluation>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
@@ -115,7 +115,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Prints what to obtain where neither flags nor `data/` name a file.
 pub fn refuse_without_files(benchmark: Benchmark, annotations: Option<&Path>) -> Result<()> {
-    let (files, data) = (benchmark.files(), Path::new(DATA));
+    let (files, data) = (benchmark.files(), Path::new(DATA_DIR));
     if benchmark.is_generated() || annotations.is_some() || files.locate(data, Split::Test).is_some() {
         return Ok(());
     }

@@ -1,10 +1,10 @@
 //! `svitt finetune`: a pretrained checkpoint learns a benchmark.
 
-use crate::backend::{BackendKind, Task, dispatch};
+use crate::backend::{BackendKind, BackendTask, dispatch};
 use crate::cli::program::positive;
 use crate::cli::{allocator, output};
 use crate::data::{Benchmark, Split};
-use crate::eval::DATA;
+use crate::eval::DATA_DIR;
 use crate::train::{FinetuneOptions, FinetunePreset, FinetuneReport, finetune, place};
 use crate::weights::given_or_newest;
 use crate::{Error, Result};
@@ -62,7 +62,7 @@ pub struct Args {
 
 struct Finetune(FinetuneOptions);
 
-impl Task for Finetune {
+impl BackendTask for Finetune {
     type Output = Result<FinetuneReport>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
@@ -114,7 +114,7 @@ fn summary(report: &FinetuneReport) -> String {
 
 /// Prints what to obtain where neither flags nor `data/` name a file to learn from.
 fn refuse_without_files(benchmark: Benchmark, annotations: Option<&Path>) -> Result<()> {
-    let (files, data) = (benchmark.files(), Path::new(DATA));
+    let (files, data) = (benchmark.files(), Path::new(DATA_DIR));
     if benchmark.is_generated() || annotations.is_some() || files.locate(data, Split::Train).is_some() {
         return Ok(());
     }

@@ -1,11 +1,11 @@
 //! `svitt pretrain`: trains SViTT through a curriculum of stages: on the built-in `shapes` benchmark, or on your own videos.
 
-use crate::backend::{BackendKind, Task, devices, dispatch, precision};
+use crate::backend::{BackendKind, BackendTask, devices, dispatch, precision};
 use crate::cli::allocator;
 use crate::cli::program::positive;
-use crate::config::{Precision, Preset};
+use crate::config::{Precision, PretrainPreset};
 use crate::terminal::say;
-use crate::train::{FirstWeights, Report, RunOptions, Source, place, pretrain, table};
+use crate::train::{InitialWeights, PretrainReport, PretrainOptions, TrainingData, place, pretrain, table};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use svitt_ops::TrainBackend;
@@ -74,7 +74,7 @@ struct Check {
     preset: Precision,
 }
 
-impl Task for Check {
+impl BackendTask for Check {
     type Output = Result<Precision>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Result<Precision> {
@@ -84,16 +84,16 @@ impl Task for Check {
 }
 
 struct Pretrain {
-    options: RunOptions,
-    first: FirstWeights,
+    options: PretrainOptions,
+    first: InitialWeights,
     backend: BackendKind,
     workers: usize,
 }
 
-impl Task for Pretrain {
-    type Output = Result<Report>;
+impl BackendTask for Pretrain {
+    type Output = Result<PretrainReport>;
 
-    fn run<B: TrainBackend>(self, device: B::Device) -> Result<Report> {
+    fn run<B: TrainBackend>(self, device: B::Device) -> Result<PretrainReport> {
         let Self { options, first, backend, workers } = &self;
         let choice = &options.preset.model;
         let devices = devices::<B>(*backend, &device, *workers)?;
@@ -106,24 +106,24 @@ pub fn run(arguments: Args) -> Result<()> {
     allocator::save_memory(true);
     let backend = BackendKind::choose(arguments.backend.as_deref())?;
     let default = if arguments.annotations.is_some() { "tiny-video" } else { "shapes-default" };
-    let preset = Preset::load(arguments.preset.as_deref().unwrap_or(default))?;
+    let preset = PretrainPreset::load(arguments.preset.as_deref().unwrap_or(default))?;
     let source = match (&arguments.annotations, &arguments.media) {
         (Some(annotations), Some(media)) => {
-            Source::videos(&preset, annotations, media, arguments.vocab.as_deref(), arguments.seed)?
+            TrainingData::videos(&preset, annotations, media, arguments.vocab.as_deref(), arguments.seed)?
         }
-        _ if preset.is_shapes() => Source::shapes(&preset, arguments.seed)?,
+        _ if preset.is_shapes() => TrainingData::shapes(&preset, arguments.seed)?,
         _ => {
             let problem = format!("preset `{}` trains on videos of your own", preset.name);
             return Err(Error::setting("--annotations", problem, "give --annotations FILE and --media DIR"));
         }
     };
-    let first = FirstWeights { checkpoint: arguments.init, video: arguments.init_video, text: arguments.init_text };
+    let first = InitialWeights { checkpoint: arguments.init, video: arguments.init_video, text: arguments.init_text };
     let inputs = vec![format!("{:?} {:?} {first:?}", arguments.annotations, arguments.media)];
     let (workers, asked) = (arguments.devices, arguments.precision);
     let precision = dispatch(backend, Check { backend, workers, asked, preset: preset.precision })??;
     let out = place(arguments.out.as_deref(), arguments.resume)?;
     say(format!("{}: {}\nwriting to {}", preset.name, preset.description, out.display()));
-    let options = RunOptions {
+    let options = PretrainOptions {
         preset,
         source,
         inputs,

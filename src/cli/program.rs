@@ -1,7 +1,7 @@
 //! What every program does around its work: wrong flags, errors and panics become one line on standard error and an
 //! exit code.
 
-use crate::guard::{guarded, remember_panics};
+use crate::guard::{catch_backend_panic, capture_panics};
 use crate::terminal::{note, say};
 use crate::{Error, Result};
 use clap::Parser;
@@ -12,9 +12,9 @@ use std::process::ExitCode;
 /// Parses the command line and runs `work`: exit code 0 on success, 130 after a saved interruption, 2 with one error
 /// line on standard error otherwise.
 pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOnce(A) -> Result<()>) -> ExitCode {
-    remember_panics();
+    capture_panics();
     // Parsing too: clap checks its own tables with assertions.
-    let parsed = match guarded("this one", || A::try_parse_from(words)) {
+    let parsed = match catch_backend_panic("this one", || A::try_parse_from(words)) {
         Ok(parsed) => parsed,
         Err(fault) => {
             note(format!("error: {fault}"));
@@ -28,11 +28,11 @@ pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOn
             return ExitCode::SUCCESS;
         }
         Err(usage) => {
-            note(format!("error: {}", sentence(&usage)));
+            note(format!("error: {}", usage_message(&usage)));
             return ExitCode::from(2);
         }
     };
-    match guarded("this one", || work(arguments)).flatten() {
+    match catch_backend_panic("this one", || work(arguments)).flatten() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ Error::Interrupted(_)) => {
             note(error);
@@ -46,7 +46,7 @@ pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOn
 }
 
 /// clap's message without its usage lines: the first paragraph and its tip, on one line.
-pub fn sentence(usage: &clap::Error) -> String {
+pub fn usage_message(usage: &clap::Error) -> String {
     if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "a command is missing; --help lists them".to_owned();
     }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn wrong_flags_give_one_line() {
-        let line = |words: &[&str]| sentence(&Flags::try_parse_from(words).unwrap_err());
+        let line = |words: &[&str]| usage_message(&Flags::try_parse_from(words).unwrap_err());
         let unknown = line(&["x", "--frame", "4"]);
         assert!(
             !unknown.contains('\n') && unknown.contains("'--frame'") && unknown.contains("'--frames'"),

@@ -1,10 +1,10 @@
 //! `svitt search …`: a folder of your own videos, searched by a sentence or by another video.
 
-use crate::backend::{BackendKind, Task, dispatch};
+use crate::backend::{BackendKind, BackendTask, dispatch};
 use crate::cli::output::print;
 use crate::index::Index;
 use crate::search::{
-    Answer, Clipping, Embedder, IndexOptions, IndexReport, QueryOptions, identify, index_folder, known_clips,
+    QueryResult, ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, identify, index_folder, indexed_vectors,
     measure_search, printable, results_page, similar,
 };
 use crate::train::write_json;
@@ -136,11 +136,11 @@ enum Job {
 
 enum Outcome {
     Indexed(IndexReport),
-    Answered(Answer),
+    Answered(QueryResult),
     Embedded(Vec<Vec<f32>>),
 }
 
-impl Task for Job {
+impl BackendTask for Job {
     type Output = Result<Outcome>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
@@ -153,7 +153,7 @@ impl Task for Job {
                 let options = IndexOptions {
                     folder: args.dir,
                     index: args.common.index,
-                    clipping: Clipping::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?,
+                    clipping: ClipWindows::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?,
                     batch: args.batch,
                     threads: args
                         .threads
@@ -167,7 +167,7 @@ impl Task for Job {
             }
             Self::Embed(args, folder) => {
                 let embedder = open(&folder, &args.common)?;
-                let clipping = Clipping::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?;
+                let clipping = ClipWindows::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?;
                 embedder.embed_video(&args.file, &clipping).map(Outcome::Embedded)
             }
         }
@@ -215,7 +215,7 @@ fn query(args: QueryArguments) -> Result<()> {
 
 fn find_similar(args: SimilarArguments) -> Result<()> {
     let index = Index::open(&args.common.index)?;
-    let vectors = match known_clips(&index, &args.file) {
+    let vectors = match indexed_vectors(&index, &args.file) {
         Some(vectors) => vectors,
         None => {
             let folder = given_or_newest(args.common.checkpoint.clone())?;
@@ -226,12 +226,12 @@ fn find_similar(args: SimilarArguments) -> Result<()> {
             vectors
         }
     };
-    let answer = Answer { found: similar(&index, &args.file, &vectors, args.top)?, warnings: Vec::new() };
+    let answer = QueryResult { found: similar(&index, &args.file, &vectors, args.top)?, warnings: Vec::new() };
     let title = format!("Like {}", printable(&args.file));
     show(&answer, &title, index.clips(), args.html.as_deref(), args.common.json.as_deref())
 }
 
-fn show(answer: &Answer, title: &str, clips: usize, html: Option<&Path>, json: Option<&Path>) -> Result<()> {
+fn show(answer: &QueryResult, title: &str, clips: usize, html: Option<&Path>, json: Option<&Path>) -> Result<()> {
     answer.found.iter().try_for_each(|clip| say(&clip.line()))?;
     if let Some(path) = html {
         results_page(title, &format!("The best of {clips} clips."), &answer.found)?.write(path)?;

@@ -1,15 +1,15 @@
 //! `svitt visualize`: what a checkpoint keeps of a clip, as pictures and numbers.
 
-use crate::backend::{BackendKind, Task, dispatch};
+use crate::backend::{BackendKind, BackendTask, dispatch};
 use crate::cli::output;
 use crate::data::Benchmark;
 use crate::data::shapes::Gallery;
 use crate::eval::{shapes_config, tokenizer};
 use crate::model::Svitt;
 use crate::text::Tokenizer;
-use crate::visualize::{Film, Shown, Variant, clip_of, encode_text, look, pruning_recall, recall_page, show, variants};
+use crate::visualize::{FrameStrip, ClipComparison, ModelVariant, load_clip, encode_text, analyze_clips, pruning_recall, recall_page, comparison_page, variants};
 use crate::viz::{Canvas, Page, contact_sheet};
-use crate::weights::{Opened, given_or_newest, open_svitt};
+use crate::weights::{LoadedModel, given_or_newest, open_svitt};
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ pub struct Args {
 }
 
 /// Everything that is written.
-struct Pictures {
+struct VisualizeOutput {
     page: Page,
     sheet: Canvas,
     report: Value,
@@ -64,7 +64,7 @@ struct Pictures {
 pub fn run(args: Args) -> Result<()> {
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let (folder, out) = (given_or_newest(args.checkpoint.clone())?, args.out.clone());
-    let Pictures { page, sheet, report } = dispatch(backend, Visualize(args, folder))??;
+    let VisualizeOutput { page, sheet, report } = dispatch(backend, Visualize(args, folder))??;
     std::fs::create_dir_all(&out).map_err(|e| Error::io(&out, &e))?;
     sheet.write_png(out.join("sheet.png"))?;
     page.write(out.join("index.html"))?;
@@ -78,12 +78,12 @@ pub fn run(args: Args) -> Result<()> {
 
 struct Visualize(Args, PathBuf);
 
-impl Task for Visualize {
-    type Output = Result<Pictures>;
+impl BackendTask for Visualize {
+    type Output = Result<VisualizeOutput>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         let Self(args, folder) = &self;
-        let desk = Desk::<B::InnerBackend>::open(args, folder, &device)?;
+        let desk = VisualizeRun::<B::InnerBackend>::open(args, folder, &device)?;
         match &args.video {
             Some(video) => desk.one(args, video),
             None => desk.gallery(args),
@@ -92,15 +92,15 @@ impl Task for Visualize {
 }
 
 /// A checkpoint's dense and sparse model.
-struct Desk<B: SvittBackend> {
-    variants: [Variant<B>; 2],
-    opened: Opened<Svitt<B>>,
+struct VisualizeRun<B: SvittBackend> {
+    variants: [ModelVariant<B>; 2],
+    opened: LoadedModel<Svitt<B>>,
     tokenizer: Option<Tokenizer>,
     folder: PathBuf,
     device: B::Device,
 }
 
-impl<B: SvittBackend> Desk<B> {
+impl<B: SvittBackend> VisualizeRun<B> {
     fn open(args: &Args, folder: &Path, device: &B::Device) -> Result<Self> {
         let opened = open_svitt::<B>(folder, None, device)?;
         let variants = variants(&opened.model, &opened.config, args.keep_by_text)?;
@@ -121,16 +121,16 @@ impl<B: SvittBackend> Desk<B> {
         json!({ "folder": self.folder.display().to_string(), "weights": self.opened.weights_sha256 })
     }
 
-    fn one(&self, args: &Args, video: &Path) -> Result<Pictures> {
+    fn one(&self, args: &Args, video: &Path) -> Result<VisualizeOutput> {
         let config = &self.opened.config;
         let patch = args.patch.as_deref().map(|patch| parse_patch(patch, config)).transpose()?;
-        let clip = clip_of(video, config)?;
+        let clip = load_clip(video, config)?;
         let texts: Vec<Vec<i64>> = args.text.iter().map(|text| self.ids(text)).collect();
         let [dense, sparse] = &self.variants;
-        let see = |variant| look(variant, clip.pixels.clone(), &texts, 0, &self.device);
+        let see = |variant| analyze_clips(variant, clip.pixels.clone(), &texts, 0, &self.device);
         let looks = [see(dense)?, see(sparse)?];
-        let film = Film::new(&clip.pixels, &config.video);
-        let shown = Shown::new(&film, &self.variants, [&looks[0][0], &looks[1][0]], patch);
+        let film = FrameStrip::new(&clip.pixels, &config.video);
+        let shown = ClipComparison::new(&film, &self.variants, [&looks[0][0], &looks[1][0]], patch);
         let note = format!(
             "{}, frames {:?}, checkpoint {}{}",
             video.display(),
@@ -138,7 +138,7 @@ impl<B: SvittBackend> Desk<B> {
             self.folder.display(),
             args.text.as_ref().map_or(String::new(), |text| format!(", text “{text}”"))
         );
-        let (page, sheet, numbers) = show("What the model keeps", &note, &shown)?;
+        let (page, sheet, numbers) = comparison_page("What the model keeps", &note, &shown)?;
         let report = json!({
             "summary": shown.saved(),
             "video": crate::search::printable(video),
@@ -147,10 +147,10 @@ impl<B: SvittBackend> Desk<B> {
             "checkpoint": self.checkpoint(),
             "clip": numbers,
         });
-        Ok(Pictures { page, sheet, report })
+        Ok(VisualizeOutput { page, sheet, report })
     }
 
-    fn gallery(&self, args: &Args) -> Result<Pictures> {
+    fn gallery(&self, args: &Args) -> Result<VisualizeOutput> {
         let config = &self.opened.config;
         let frames = config.video.frames;
         let gallery = Gallery::new(&shapes_config(config, frames), frames)?;
@@ -160,29 +160,29 @@ impl<B: SvittBackend> Desk<B> {
         let step = (gallery.entries().len() / EXAMPLES).max(1);
         for index in (0..gallery.entries().len()).step_by(step).take(EXAMPLES) {
             let (pixels, caption) = (gallery.clip(index).normalised(), &gallery.entries()[index].caption);
-            let film = Film::new(&pixels, &config.video);
-            let seen = look(sparse, pixels, &[self.ids(caption)], 0, &self.device)?.remove(0);
+            let film = FrameStrip::new(&pixels, &config.video);
+            let seen = analyze_clips(sparse, pixels, &[self.ids(caption)], 0, &self.device)?.remove(0);
             examples.push((caption.clone(), film, seen, gallery.target_patches(index)));
         }
         let page = recall_page("What pruning leaves of the target", &measured, &examples)?;
         let cells: Vec<(String, Canvas)> = examples
             .iter()
-            .flat_map(|(caption, film, look, target)| {
+            .flat_map(|(caption, film, analyze_clips, target)| {
                 let whole = (caption.clone(), film.outlined(film.plain(), target));
-                let stages = look.stages.iter().map(|stage| {
+                let stages = analyze_clips.stages.iter().map(|stage| {
                     let label = format!("layer {}: {} left", stage.layer + 1, stage.count());
                     (label, film.outlined(film.alive(&stage.alive), target))
                 });
                 std::iter::once(whole).chain(stages)
             })
             .collect();
-        let sheet = contact_sheet(&cells, 1 + examples.first().map_or(0, |(_, _, look, _)| look.stages.len()));
-        let sentence = |stage: &crate::visualize::StageRecall| {
+        let sheet = contact_sheet(&cells, 1 + examples.first().map_or(0, |(_, _, analyze_clips, _)| analyze_clips.stages.len()));
+        let usage_message = |stage: &crate::visualize::StageRecall| {
             format!("{:.1} % of the target alive ({:.1} % by lot)", 100.0 * stage.recall, 100.0 * stage.random)
         };
-        let summary = measured.stages.iter().map(sentence).collect::<Vec<_>>().join(", then ");
+        let summary = measured.stages.iter().map(usage_message).collect::<Vec<_>>().join(", then ");
         let report = json!({ "summary": summary, "checkpoint": self.checkpoint(), "pruning_recall": measured });
-        Ok(Pictures { page, sheet, report })
+        Ok(VisualizeOutput { page, sheet, report })
     }
 }
 

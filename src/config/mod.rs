@@ -7,11 +7,11 @@ mod precision;
 mod presets;
 mod sparsity;
 
-pub use curriculum::{Curriculum, Span, Stage, TableGrowth};
+pub use curriculum::{Curriculum, StepsOrEpochs, Stage, TableGrowth};
 pub use ensemble::ClipEnsemble;
 pub use model::{ModelConfig, TextConfig, VideoConfig};
 pub use precision::Precision;
-pub use presets::{Expected, LossWeights, ModelChoice, ModelSize, Preset};
+pub use presets::{ExpectedScores, LossWeights, ModelChoice, ModelSize, PretrainPreset};
 pub use sparsity::{CrossSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate};
 pub use svitt_ops::sparse::{Compat, EdgeSparsity};
 pub use svitt_ops::tokens::{TokenOrder, kept_tokens};

@@ -2,7 +2,7 @@
 
 use super::{
     EpochDataset, Item, ItemResult, MediaFolder, Record, Unreadable, UnreadableLimit,
-    usable::{Fault, VideoFile, account, fault, keep_usable},
+    usable::{UnusableVideo, VideoFile, collect_unusable, check_video, keep_usable},
 };
 use crate::{Error, Result, terminal::note};
 use burn_dataset::Dataset;
@@ -115,16 +115,16 @@ impl VideoDataset {
 
     fn leave_out(&mut self, media: &Path) -> Result<()> {
         let (asked, ffmpeg) = (self.records.len(), ffmpeg_available());
-        let mut faults: HashMap<String, Option<Fault>> = HashMap::new();
+        let mut faults: HashMap<String, Option<UnusableVideo>> = HashMap::new();
         for video in self.records.iter().flat_map(Record::videos) {
             if !faults.contains_key(video) {
-                faults.insert(video.to_owned(), fault(&self.folder, video, ffmpeg)?);
+                faults.insert(video.to_owned(), check_video(&self.folder, video, ffmpeg)?);
             }
         }
         let usable = |video: &str| faults.get(video).is_none_or(Option::is_none);
         self.records.iter_mut().for_each(|record| keep_usable(record, &usable));
         self.records.retain(|record| usable(&record.media));
-        let (missing, left_out) = account(faults);
+        let (missing, left_out) = collect_unusable(faults);
         self.left_out = left_out;
         let allowed = self.settings.limit.allowed(asked);
         match self.left_out.first() {

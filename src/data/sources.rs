@@ -5,11 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Benchmark, Split, Task, split::published};
+use super::{Benchmark, Split, BenchmarkTask, split::published};
 
 /// The files of a benchmark, by the names of their release.
 #[derive(Clone, Copy, Debug)]
-pub struct Files {
+pub struct BenchmarkFiles {
     benchmark: Benchmark,
     /// Folder below `data/`.
     pub folder: &'static str,
@@ -29,7 +29,7 @@ pub struct Files {
 
 /// Files that were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Located {
+pub struct LocatedFiles {
     /// The annotations of the split asked for.
     pub annotations: PathBuf,
     /// The folder of videos.
@@ -37,7 +37,7 @@ pub struct Located {
 }
 
 /// What the rows below leave out.
-const NOTHING: Files = Files {
+const NOTHING: BenchmarkFiles = BenchmarkFiles {
     benchmark: Benchmark::Shapes,
     folder: "shapes",
     test: &[],
@@ -48,7 +48,7 @@ const NOTHING: Files = Files {
     source: "generated, nothing to obtain",
 };
 
-const MSRVTT: Files = Files {
+const MSRVTT: BenchmarkFiles = BenchmarkFiles {
     benchmark: Benchmark::Msrvtt,
     folder: "msrvtt",
     test: &["MSRVTT_JSFUSION_test.csv", "msrvtt_ret_test1k.json"],
@@ -59,7 +59,7 @@ const MSRVTT: Files = Files {
     ..NOTHING
 };
 
-const DIDEMO: Files = Files {
+const DIDEMO: BenchmarkFiles = BenchmarkFiles {
     benchmark: Benchmark::Didemo,
     folder: "didemo",
     test: &["test_data.json", "didemo_ret_test.json"],
@@ -70,7 +70,7 @@ const DIDEMO: Files = Files {
     source: "annotations and videos: github.com/LisaAnne/LocalizingMoments; lists: the collaborative-experts repository",
 };
 
-const CHARADES: Files = Files {
+const CHARADES: BenchmarkFiles = BenchmarkFiles {
     benchmark: Benchmark::Charades,
     folder: "charades",
     test: &["Charades_v1_test.csv", "charades-script_test.json"],
@@ -80,7 +80,7 @@ const CHARADES: Files = Files {
     ..NOTHING
 };
 
-const SSV2: Files = Files {
+const SSV2: BenchmarkFiles = BenchmarkFiles {
     folder: "ssv2",
     test: &["something-something-v2-validation.json", "validation.json"],
     train: &["something-something-v2-train.json", "train.json"],
@@ -90,7 +90,7 @@ const SSV2: Files = Files {
     ..NOTHING
 };
 
-const MSRVTT_QA: Files = Files {
+const MSRVTT_QA: BenchmarkFiles = BenchmarkFiles {
     benchmark: Benchmark::MsrvttQa,
     folder: "msrvtt_qa",
     test: &["test_qa.json", "msrvtt_qa_test.json"],
@@ -101,7 +101,7 @@ const MSRVTT_QA: Files = Files {
     source: "github.com/xudejing/video-question-answering; videos: Microsoft's MSR-VTT release",
 };
 
-const ANET_QA: Files = Files {
+const ANET_QA: BenchmarkFiles = BenchmarkFiles {
     benchmark: Benchmark::AnetQa,
     folder: "anet_qa",
     test: &["test_q.json", "anet_qa_test.json"],
@@ -112,7 +112,7 @@ const ANET_QA: Files = Files {
     source: "github.com/MILVLG/activitynet-qa; videos: activity-net.org",
 };
 
-const AGQA: Files = Files {
+const AGQA: BenchmarkFiles = BenchmarkFiles {
     benchmark: Benchmark::Agqa,
     folder: "agqa",
     test: &["test_balanced.txt", "test_balanced.json", "agqa_test_balanced.json"],
@@ -124,21 +124,21 @@ const AGQA: Files = Files {
 
 impl Benchmark {
     /// The files of this benchmark.
-    pub const fn files(self) -> Files {
+    pub const fn files(self) -> BenchmarkFiles {
         match self {
             Self::Msrvtt => MSRVTT,
             Self::Didemo => DIDEMO,
             Self::Charades => CHARADES,
-            Self::Ssv2Label | Self::Ssv2Template => Files { benchmark: self, ..SSV2 },
+            Self::Ssv2Label | Self::Ssv2Template => BenchmarkFiles { benchmark: self, ..SSV2 },
             Self::MsrvttQa => MSRVTT_QA,
             Self::AnetQa => ANET_QA,
             Self::Agqa => AGQA,
-            Self::Shapes | Self::ShapesQa => Files { benchmark: self, ..NOTHING },
+            Self::Shapes | Self::ShapesQa => BenchmarkFiles { benchmark: self, ..NOTHING },
         }
     }
 }
 
-impl Files {
+impl BenchmarkFiles {
     /// The names of a split's file.
     pub const fn of(&self, split: Split) -> &'static [&'static str] {
         match split {
@@ -149,11 +149,11 @@ impl Files {
     }
 
     /// Looks below `data` for the annotations of `split` and the folder `videos` beside them.
-    pub fn locate(&self, data: &Path, split: Split) -> Option<Located> {
+    pub fn locate(&self, data: &Path, split: Split) -> Option<LocatedFiles> {
         let folder = data.join(self.folder);
         let annotations = self.of(split).iter().map(|name| folder.join(name)).find(|path| path.is_file())?;
         let media = folder.join("videos");
-        media.is_dir().then_some(Located { annotations, media })
+        media.is_dir().then_some(LocatedFiles { annotations, media })
     }
 
     /// The file to score, in a phrase.
@@ -198,7 +198,7 @@ impl Files {
         if self.folder == SSV2.folder && split == Split::Test {
             return " (24777 clips with public labels, of which 12 per template are drawn)".into();
         }
-        let what = if self.benchmark.task() == Task::Retrieval { "captions" } else { "questions" };
+        let what = if self.benchmark.task() == BenchmarkTask::Retrieval { "captions" } else { "questions" };
         published(self.benchmark, split)
             .map_or(String::new(), |n| format!(" ({} {what}, {} videos)", n.texts, n.videos))
     }
@@ -234,6 +234,6 @@ mod tests {
         assert_eq!(Benchmark::AnetQa.files().locate(data.path(), Split::Test), None);
         std::fs::write(folder.join("test_q.json"), "[]").unwrap();
         let located = Benchmark::AnetQa.files().locate(data.path(), Split::Test).unwrap();
-        assert_eq!(located, Located { annotations: folder.join("test_q.json"), media: folder.join("videos") });
+        assert_eq!(located, LocatedFiles { annotations: folder.join("test_q.json"), media: folder.join("videos") });
     }
 }

@@ -1,6 +1,6 @@
 //! Which videos of a manifest are usable, and their paths on disk.
 
-use super::{Found, MediaFolder, Record, Unreadable, media::ambiguous};
+use super::{MediaMatch, MediaFolder, Record, Unreadable, media::ambiguous};
 use crate::{Error, Result};
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
 use svitt_video::needs_ffmpeg;
 
 /// Why a video cannot be used.
-pub struct Fault {
+pub struct UnusableVideo {
     /// The file itself is missing (as opposed to the program that reads it).
     pub missing: bool,
     /// The reason for the report.
@@ -18,20 +18,20 @@ pub struct Fault {
 }
 
 /// What is wrong with `video`, as far as its name and headers tell.
-pub fn fault(folder: &MediaFolder, video: &str, ffmpeg: bool) -> Result<Option<Fault>> {
+pub fn check_video(folder: &MediaFolder, video: &str, ffmpeg: bool) -> Result<Option<UnusableVideo>> {
     let path = match folder.find(video) {
-        Found::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
-        Found::Missing => return Ok(Some(Fault { missing: true, reason: "there is no such file".into() })),
-        Found::File(path) if !ffmpeg => path,
-        Found::File(_) | Found::Member(_) => return Ok(None),
+        MediaMatch::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
+        MediaMatch::Missing => return Ok(Some(UnusableVideo { missing: true, reason: "there is no such file".into() })),
+        MediaMatch::File(path) if !ffmpeg => path,
+        MediaMatch::File(_) | MediaMatch::ShardMember(_) => return Ok(None),
     };
     Ok(match needs_ffmpeg(&path) {
         Ok(None) => None,
         Ok(Some(format)) => {
             let reason = format!("{format} needs the `ffmpeg` program, which was not found; install it");
-            Some(Fault { missing: false, reason })
+            Some(UnusableVideo { missing: false, reason })
         }
-        Err(error) => Some(Fault { missing: true, reason: error.to_string() }),
+        Err(error) => Some(UnusableVideo { missing: true, reason: error.to_string() }),
     })
 }
 
@@ -44,9 +44,9 @@ pub fn keep_usable(record: &mut Record, usable: &impl Fn(&str) -> bool) {
 }
 
 /// The number of missing files, and all unusable videos sorted by name.
-pub fn account(faults: HashMap<String, Option<Fault>>) -> (usize, Vec<Unreadable>) {
-    let missing = faults.values().flatten().filter(|fault| fault.missing).count();
-    let named = faults.into_iter().filter_map(|(media, fault)| Some(Unreadable { media, reason: fault?.reason }));
+pub fn collect_unusable(faults: HashMap<String, Option<UnusableVideo>>) -> (usize, Vec<Unreadable>) {
+    let missing = faults.values().flatten().filter(|check_video| check_video.missing).count();
+    let named = faults.into_iter().filter_map(|(media, check_video)| Some(Unreadable { media, reason: check_video?.reason }));
     let mut named: Vec<Unreadable> = named.collect();
     named.sort_by(|a, b| a.media.cmp(&b.media));
     (missing, named)
@@ -63,12 +63,12 @@ impl VideoFile {
     pub fn find(folder: &MediaFolder, video: &str) -> Result<Self> {
         static COPIES: AtomicU64 = AtomicU64::new(0);
         let member = match folder.find(video) {
-            Found::File(path) => return Ok(Self { path, copied: false }),
-            Found::Missing => {
+            MediaMatch::File(path) => return Ok(Self { path, copied: false }),
+            MediaMatch::Missing => {
                 return Err(Error::file(video, "there is no such file", "check --media and the annotations"));
             }
-            Found::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
-            Found::Member(member) => member,
+            MediaMatch::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
+            MediaMatch::ShardMember(member) => member,
         };
         let name = format!("svitt-{}-{}", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
         let file = Self { path: std::env::temp_dir().join(name), copied: true };
@@ -122,9 +122,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("x.mpg"), [0, 0, 1, 0xba, 0x44]).unwrap();
         let folder = MediaFolder::open(dir.path()).unwrap();
-        assert!(fault(&folder, "x.mpg", true).unwrap().is_none());
-        let told = fault(&folder, "x.mpg", false).unwrap().unwrap();
+        assert!(check_video(&folder, "x.mpg", true).unwrap().is_none());
+        let told = check_video(&folder, "x.mpg", false).unwrap().unwrap();
         assert!(!told.missing && told.reason.starts_with("MPEG video in an MPEG program stream needs"));
-        assert!(fault(&folder, "y.mpg", true).unwrap().unwrap().missing);
+        assert!(check_video(&folder, "y.mpg", true).unwrap().unwrap().missing);
     }
 }

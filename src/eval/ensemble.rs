@@ -15,7 +15,7 @@ pub enum ClipSampling {
 
 /// What the video encoder makes of one video, on the host.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Encoded {
+pub struct EncodedClips {
     /// Unit vectors of the shared space, `[clips, e]`; empty for question answering.
     pub features: Vec<f32>,
     /// What cross-attention sees, `[clips, 1 + tokens, d]`.

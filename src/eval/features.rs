@@ -4,7 +4,7 @@
 //! A folder belongs to one set of weights under one protocol; a file in it, to one version of one video. Files appear
 //! whole or not at all, so a run that was stopped goes on where it was.
 
-use super::{ClipSource, Encoded};
+use super::{ClipSource, EncodedClips};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -79,7 +79,7 @@ impl FeatureStore {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep(&mut self, video: usize, stamp: Option<&str>, encoded: Encoded) -> Result<()> {
+    pub fn keep(&mut self, video: usize, stamp: Option<&str>, encoded: EncodedClips) -> Result<()> {
         let Some(path) = stamp.and_then(|stamp| self.path(stamp)) else {
             self.features[video] = Some(encoded.features);
             self.states[video] = States::Memory(encoded.states);
@@ -117,7 +117,7 @@ fn digest(text: &str) -> String {
 }
 
 /// Two lengths, then both lists, little-endian.
-fn bytes(encoded: &Encoded) -> Vec<u8> {
+fn bytes(encoded: &EncodedClips) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     for length in [encoded.features.len(), encoded.states.len()] {
         bytes.extend((length as u64).to_le_bytes());
@@ -127,7 +127,7 @@ fn bytes(encoded: &Encoded) -> Vec<u8> {
 }
 
 /// None for anything but a whole file of [`bytes`].
-fn parse(bytes: &[u8]) -> Option<Encoded> {
+fn parse(bytes: &[u8]) -> Option<EncodedClips> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (lengths, values) = rest.split_at_checked(16)?;
     let length = |at: usize| Some(u64::from_le_bytes(lengths.get(at..at + 8)?.try_into().ok()?) as usize);
@@ -139,7 +139,7 @@ fn parse(bytes: &[u8]) -> Option<Encoded> {
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
     };
     let (features, states) = values.split_at(4 * features);
-    Some(Encoded { features: floats(features), states: floats(states) })
+    Some(EncodedClips { features: floats(features), states: floats(states) })
 }
 
 #[cfg(test)]
@@ -147,8 +147,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn encoded() -> Encoded {
-        Encoded { features: vec![0.25, -1.0, 3.5], states: vec![1.0, f32::MIN_POSITIVE, 7.0, -0.5] }
+    fn encoded() -> EncodedClips {
+        EncodedClips { features: vec![0.25, -1.0, 3.5], states: vec![1.0, f32::MIN_POSITIVE, 7.0, -0.5] }
     }
 
     #[test]

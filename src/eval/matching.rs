@@ -1,6 +1,6 @@
 //! The model's side of retrieval: encodes clips and texts in batches, and scores pairs with the matching head.
 
-use super::{Encoded, host};
+use super::{EncodedClips, host};
 use crate::Result;
 use crate::config::ClipEnsemble;
 use crate::model::{Svitt, VideoDraws};
@@ -20,7 +20,7 @@ pub trait ClipSource {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VideoBank {
     /// One entry per video.
-    pub videos: Vec<Encoded>,
+    pub videos: Vec<EncodedClips>,
 }
 
 impl ClipSource for VideoBank {
@@ -96,7 +96,7 @@ pub(crate) fn padded<B: Backend>(texts: &[Vec<i64>], device: &B::Device) -> (Ten
     (ids, Tensor::from_data(TensorData::new(mask, shape), device), tokens)
 }
 
-/// Encodes the clips of several videos at once: `pixels` `[videos · clips, frames, 3, size, size]`, one [`Encoded`] per
+/// Encodes the clips of several videos at once: `pixels` `[videos · clips, frames, 3, size, size]`, one [`EncodedClips`] per
 /// video.
 ///
 /// # Errors
@@ -106,13 +106,13 @@ pub fn encode_clips<B: SvittBackend>(
     pixels: Tensor<B, 5>,
     clips: usize,
     draws: &VideoDraws,
-) -> Result<Vec<Encoded>> {
+) -> Result<Vec<EncodedClips>> {
     let videos = pixels.dims()[0] / clips.max(1);
     let encoded = model.encode_video(pixels, draws)?;
     let (features, states) = (host(encoded.feature), host(encoded.embeds));
     let [features_each, states_each] = [features.len(), states.len()].map(|all| (all / videos.max(1)).max(1));
     let pairs = features.chunks_exact(features_each).zip(states.chunks_exact(states_each));
-    Ok(pairs.map(|(f, s)| Encoded { features: f.to_vec(), states: s.to_vec() }).collect())
+    Ok(pairs.map(|(f, s)| EncodedClips { features: f.to_vec(), states: s.to_vec() }).collect())
 }
 
 /// Scores pairs with the matching head: the logit of class 1, joined over clips.

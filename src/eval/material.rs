@@ -2,16 +2,16 @@
 
 use super::{EvalOptions, FileVideos, RenderedVideos, VideoSet};
 use crate::config::ModelConfig;
-use crate::data::import::{Options, Purpose, import};
-use crate::data::shapes::{Gallery, Preset, QaSet, ShapesConfig, Split as ShapesSplit, answers};
-use crate::data::{AnswerRule, Benchmark, Record, Split, Task, read_answers};
+use crate::data::import::{AnnotationOptions, ImportPurpose, import};
+use crate::data::shapes::{Gallery, ShapesPreset, QaSet, ShapesConfig, Split as ShapesSplit, answers};
+use crate::data::{AnswerRule, Benchmark, Record, Split, BenchmarkTask, read_answers};
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
 use std::path::{Path, PathBuf};
 
 /// Where benchmarks' files are looked for.
-pub const DATA: &str = "data";
+pub const DATA_DIR: &str = "data";
 
 /// Questions of `shapes-qa`: 20 rounds of the 96 that balance every kind exactly.
 const QUESTIONS: usize = 1_920;
@@ -21,7 +21,7 @@ const QUESTION_SEED: u64 = 2023;
 
 /// Records and what is known of them.
 #[derive(Clone, Debug, Default)]
-pub struct Material {
+pub struct BenchmarkData {
     /// The records.
     pub records: Vec<Record>,
     /// The folder of their videos; none for rendered ones.
@@ -38,7 +38,7 @@ pub struct Material {
     pub shapes: Option<ShapesConfig>,
 }
 
-impl Material {
+impl BenchmarkData {
     /// What `options` ask for, for a model of `model` that sees `frames` frames per video.
     ///
     /// # Errors
@@ -46,17 +46,17 @@ impl Material {
     pub fn gather(options: &EvalOptions, model: &ModelConfig, frames: usize) -> Result<Self> {
         match options.benchmark {
             Benchmark::Shapes | Benchmark::ShapesQa => Self::generated(options.benchmark, model, frames),
-            _ => Self::files(options, Split::Test, Purpose::Evaluate),
+            _ => Self::files(options, Split::Test, ImportPurpose::Evaluate),
         }
     }
 
     /// The files of `split`: those given, or those in `data/`.
     ///
     /// # Errors
-    /// As [`Material::gather`].
-    pub fn files(options: &EvalOptions, split: Split, purpose: Purpose) -> Result<Self> {
+    /// As [`BenchmarkData::gather`].
+    pub fn files(options: &EvalOptions, split: Split, purpose: ImportPurpose) -> Result<Self> {
         let (annotations, media) = located(options, split)?;
-        let asked = Options { benchmark: Some(options.benchmark), purpose, seed: options.seed };
+        let asked = AnnotationOptions { benchmark: Some(options.benchmark), purpose, seed: options.seed };
         let imported = import(&annotations, &asked)?;
         let name = imported.split.unwrap_or(split).to_string();
         Ok(Self {
@@ -77,8 +77,8 @@ impl Material {
     pub fn generated(benchmark: Benchmark, model: &ModelConfig, frames: usize) -> Result<Self> {
         let config = shapes_config(model, frames);
         let records = match benchmark.task() {
-            Task::Retrieval => Gallery::new(&config, frames)?.records("rendered"),
-            Task::QuestionAnswering => {
+            BenchmarkTask::Retrieval => Gallery::new(&config, frames)?.records("rendered"),
+            BenchmarkTask::QuestionAnswering => {
                 let set = question_set(&config, frames)?;
                 (0..set.len()).map(|index| set.record(index)).collect()
             }
@@ -125,7 +125,7 @@ impl Material {
         if options.benchmark == Benchmark::ShapesQa {
             return Ok((answers().into_iter().map(str::to_owned).collect(), "the generator's".into()));
         }
-        let beside = options.checkpoint.join(ANSWERS);
+        let beside = options.checkpoint.join(ANSWERS_FILE);
         if let Some(path) = options.answers.clone().or_else(|| beside.is_file().then_some(beside)) {
             return Ok((read_answers(&path)?, path.display().to_string()));
         }
@@ -136,7 +136,7 @@ impl Material {
             let remedy = format!("give a JSON list, or put {} beside the annotations", names.first().unwrap_or(&""));
             return Err(Error::setting("--answers", problem, remedy));
         };
-        let asked = Options { benchmark: Some(options.benchmark), purpose: Purpose::Train, seed: options.seed };
+        let asked = AnnotationOptions { benchmark: Some(options.benchmark), purpose: ImportPurpose::Train, seed: options.seed };
         let rule = AnswerRule::of(options.benchmark);
         let list = rule.derive(&import(&train, &asked)?.records);
         let most = rule.max_answers.map_or(String::new(), |most| format!(", the {most} most frequent"));
@@ -147,14 +147,14 @@ impl Material {
 /// The generator's default settings for a model of `model` that sees `frames` frames per clip: its patches are the
 /// generator's cells.
 pub fn shapes_config(model: &ModelConfig, frames: usize) -> ShapesConfig {
-    let mut config = ShapesConfig::preset(Preset::Default);
+    let mut config = ShapesConfig::preset(ShapesPreset::Default);
     (config.px, config.patch) = (model.video.image_size, model.video.patch_size);
     config.frames = config.frames.max(frames);
     config
 }
 
 /// The answer list that is saved beside weights.
-pub const ANSWERS: &str = "answers.json";
+pub const ANSWERS_FILE: &str = "answers.json";
 
 /// The questions of `shapes-qa` that are scored.
 ///
@@ -166,12 +166,12 @@ pub fn question_set(config: &ShapesConfig, frames: usize) -> Result<QaSet> {
 
 fn rendered(benchmark: Benchmark, config: &ShapesConfig, frames: usize, count: usize) -> Result<Box<dyn VideoSet>> {
     Ok(match benchmark.task() {
-        Task::Retrieval => {
+        BenchmarkTask::Retrieval => {
             let gallery = Gallery::new(config, frames)?;
             let render = Box::new(move |index| gallery.clip(index).normalised());
             Box::new(RenderedVideos { count, prefix: "shapes", render })
         }
-        Task::QuestionAnswering => {
+        BenchmarkTask::QuestionAnswering => {
             let set = question_set(config, frames)?;
             let render = Box::new(move |index| set.item(index).frames);
             Box::new(RenderedVideos { count, prefix: "shapes-qa", render })
@@ -180,7 +180,7 @@ fn rendered(benchmark: Benchmark, config: &ShapesConfig, frames: usize, count: u
 }
 
 fn located(options: &EvalOptions, split: Split) -> Result<(PathBuf, PathBuf)> {
-    let found = options.benchmark.files().locate(Path::new(DATA), split);
+    let found = options.benchmark.files().locate(Path::new(DATA_DIR), split);
     match (&options.annotations, &options.media, found) {
         (Some(annotations), Some(media), _) => Ok((annotations.clone(), media.clone())),
         (Some(annotations), None, _) if annotations.to_string_lossy().contains(".tar") => {
@@ -191,7 +191,7 @@ fn located(options: &EvalOptions, split: Split) -> Result<(PathBuf, PathBuf)> {
         }
         (None, media, Some(found)) => Ok((found.annotations, media.clone().unwrap_or(found.media))),
         (None, ..) => {
-            let folder = Path::new(DATA).join(options.benchmark.files().folder);
+            let folder = Path::new(DATA_DIR).join(options.benchmark.files().folder);
             Err(Error::file(
                 folder,
                 "the benchmark's files are not there",
@@ -213,7 +213,7 @@ pub fn tokenizer(
     size: usize,
     sha256: Option<&str>,
 ) -> Result<Tokenizer> {
-    let common = Path::new(DATA).join("vocab.txt");
+    let common = Path::new(DATA_DIR).join("vocab.txt");
     let tokenizer = match (vocab, Tokenizer::read(folder)) {
         (Some(path), _) => Tokenizer::read(path)?,
         (None, Ok(tokenizer)) => tokenizer,

@@ -1,8 +1,8 @@
 //! A retrieval model measured: encode, rank by two encoders, re-rank by the matching head.
 
 use super::{
-    ClipPlan, Coverage, Directions, EncodeOptions, FeatureStore, MatchScorer, Reranked, RetrievalSubject, TextBank,
-    Ticker, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
+    ClipPlan, EncodeStats, BidirectionalMetrics, EncodeOptions, FeatureStore, MatchScorer, Reranked, RetrievalSet, TextBank,
+    ProgressReporter, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
 };
 use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};
@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, TensorData};
 use svitt_ops::SvittBackend;
 
 /// A model, its configuration and device.
-pub struct Examinee<'a, B: SvittBackend, M> {
+pub struct EvalModel<'a, B: SvittBackend, M> {
     /// The model, without gradients.
     pub model: &'a M,
     /// Its sizes.
@@ -23,9 +23,9 @@ pub struct Examinee<'a, B: SvittBackend, M> {
 
 /// Inputs of a retrieval evaluation.
 #[derive(Clone, Copy)]
-pub struct RetrievalExam<'a> {
+pub struct RetrievalTask<'a> {
     /// Who belongs to whom.
-    pub ranked: &'a RetrievalSubject,
+    pub ranked: &'a RetrievalSet,
     /// Its texts as ids, without padding.
     pub texts: &'a [Vec<i64>],
     /// Its videos.
@@ -67,23 +67,23 @@ pub struct RetrievalOutcome {
     /// `[texts, e]`.
     pub text_features: Vec<f32>,
     /// Statistics of the encoded videos.
-    pub coverage: Coverage,
+    pub coverage: EncodeStats,
 }
 
 impl RetrievalOutcome {
     /// Figures of the two encoders.
-    pub fn dual_metrics(&self) -> Directions {
+    pub fn dual_metrics(&self) -> BidirectionalMetrics {
         directions(&self.dual)
     }
 
     /// The headline figures: re-ranked where that was done.
-    pub fn metrics(&self) -> Directions {
+    pub fn metrics(&self) -> BidirectionalMetrics {
         directions(self.reranked.as_ref().unwrap_or(&self.dual))
     }
 }
 
-fn directions([t2v, v2t]: &[RankCounter; 2]) -> Directions {
-    Directions { t2v: t2v.metrics(), v2t: v2t.metrics() }
+fn directions([t2v, v2t]: &[RankCounter; 2]) -> BidirectionalMetrics {
+    BidirectionalMetrics { t2v: t2v.metrics(), v2t: v2t.metrics() }
 }
 
 /// Ranks the videos and texts of `exam`, taking from `store` what is encoded already.
@@ -92,13 +92,13 @@ fn directions([t2v, v2t]: &[RankCounter; 2]) -> Directions {
 ///
 /// # Errors
 /// A video that cannot be read, unless that is allowed; clips of another size than the model's.
-pub fn measure_retrieval<B: SvittBackend>(
-    examinee: &Examinee<'_, B, Svitt<B>>,
-    exam: &RetrievalExam<'_>,
+pub fn evaluate_retrieval<B: SvittBackend>(
+    examinee: &EvalModel<'_, B, Svitt<B>>,
+    exam: &RetrievalTask<'_>,
     store: &mut FeatureStore,
 ) -> Result<RetrievalOutcome> {
-    let Examinee { model, config, device } = *examinee;
-    let RetrievalExam { ranked, texts, videos, plan, encoding, score } = *exam;
+    let EvalModel { model, config, device } = *examinee;
+    let RetrievalTask { ranked, texts, videos, plan, encoding, score } = *exam;
     let draws = VideoDraws::evaluation(score.seed);
     let coverage = encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
         let size = config.video.image_size;
@@ -122,7 +122,7 @@ pub fn measure_retrieval<B: SvittBackend>(
     };
     let (mut reranked, mut scores) = (None, Reranked::default());
     if score.k > 0 {
-        let mut ticker = Ticker::new("re-ranking videos", present.len());
+        let mut ticker = ProgressReporter::new("re-ranking videos", present.len());
         scores = rerank(&features, &bank.features, width, score.k, |video, texts| {
             ticker.tick(1);
             scorer.scores(present[video], texts)

@@ -22,23 +22,23 @@ mod ticker;
 mod videos;
 mod vqa;
 
-pub use encode::{ClipPlan, Coverage, EncodeOptions, encode_videos};
-pub use ensemble::{ClipSampling, Encoded, mean_features};
+pub use encode::{ClipPlan, EncodeStats, EncodeOptions, encode_videos};
+pub use ensemble::{ClipSampling, EncodedClips, mean_features};
 pub use evaluate::{Evaluation, FINE_TUNED, evaluate};
 pub use features::FeatureStore;
 pub(crate) use matching::padded;
 pub use matching::{ClipSource, MatchScorer, TextBank, VideoBank, encode_clips};
-pub use material::{ANSWERS, DATA, Material, shapes_config, shapes_tokenizer, tokenizer};
-pub use measure::{Examinee, RetrievalExam, RetrievalOutcome, ScoreOptions, measure_retrieval};
+pub use material::{ANSWERS_FILE, DATA_DIR, BenchmarkData, shapes_config, shapes_tokenizer, tokenizer};
+pub use measure::{EvalModel, RetrievalTask, RetrievalOutcome, ScoreOptions, evaluate_retrieval};
 pub use options::EvalOptions;
-pub use paper::{Setting, paper_row};
-pub use probes::{FrameOrder, rearranged};
+pub use paper::{PaperSetting, paper_row};
+pub use probes::{FrameOrder, reorder_frames};
 pub use report::{EvalReport, Metrics, ProbeFigures, ShapesFigures};
-pub use retrieval::{Directions, NOT_RERANKED, Reranked, Truths, dual_scores, rank_dual, rerank};
-pub use subject::{Question, QuestionSubject, RetrievalSubject};
-pub use ticker::Ticker;
+pub use retrieval::{BidirectionalMetrics, NOT_RERANKED, Reranked, GroundTruth, dual_scores, rank_dual, rerank};
+pub use subject::{Question, QuestionSet, RetrievalSet};
+pub use ticker::ProgressReporter;
 pub use videos::{FileVideos, RenderedVideos, VideoSet};
-pub use vqa::{Candidates, Given, QuestionExam, QuestionOutcome, measure_answers};
+pub use vqa::{Candidates, Prediction, QaTask, QuestionOutcome, evaluate_questions};
 
 use burn::tensor::{Tensor, backend::Backend};
 

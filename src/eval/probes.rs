@@ -68,7 +68,7 @@ impl FromStr for FrameOrder {
 }
 
 /// The frames of `pixels` `[frames, …]` at `places`, one after the other.
-pub fn rearranged(pixels: &[f32], frames: usize, places: impl IntoIterator<Item = usize>) -> Vec<f32> {
+pub fn reorder_frames(pixels: &[f32], frames: usize, places: impl IntoIterator<Item = usize>) -> Vec<f32> {
     let size = pixels.len() / frames.max(1);
     places.into_iter().flat_map(|place| &pixels[place * size..(place + 1) * size]).copied().collect()
 }
@@ -87,7 +87,7 @@ mod tests {
             order.sort_unstable();
             assert_eq!(order, [0, 1, 2, 3]);
         }
-        assert_eq!(rearranged(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, [2, 0]), [5.0, 6.0, 1.0, 2.0]);
+        assert_eq!(reorder_frames(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3, [2, 0]), [5.0, 6.0, 1.0, 2.0]);
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! The full protocol of an evaluation, as JSON.
 
-use super::material::Material;
+use super::material::BenchmarkData;
 use super::{ClipPlan, EvalOptions, ScoreOptions};
 use crate::config::ModelConfig;
 use crate::weights::CheckpointInfo;
 use serde_json::{Map, Value, json};
 
 /// Inputs of the protocol's JSON.
-pub struct Stated<'a> {
+pub struct ProtocolInputs<'a> {
     /// Flags.
     pub options: &'a EvalOptions,
     /// Records.
-    pub material: &'a Material,
+    pub material: &'a BenchmarkData,
     /// Frames.
     pub plan: &'a ClipPlan,
     /// Scores.
@@ -30,10 +30,10 @@ pub struct Stated<'a> {
     pub missing: usize,
 }
 
-impl Stated<'_> {
+impl ProtocolInputs<'_> {
     /// The protocol with the fields in `more`.
     pub fn json(&self, more: Value) -> Value {
-        let Stated { options, material, plan, score, config, info, .. } = self;
+        let ProtocolInputs { options, material, plan, score, config, info, .. } = self;
         let [videos, texts] = self.counts;
         let mut fields = Map::new();
         let mut state = |name: &str, value: Value| fields.insert(name.into(), value);
@@ -83,14 +83,14 @@ impl Stated<'_> {
     }
 }
 
-fn sampling(material: &Material, plan: &ClipPlan) -> String {
+fn sampling(material: &BenchmarkData, plan: &ClipPlan) -> String {
     match &material.shapes {
         Some(config) => format!("{} middle frames of {}", plan.test_frames(), config.frames),
         None => format!("the middle frames of {} equal intervals", plan.test_frames()),
     }
 }
 
-fn image(material: &Material, config: &ModelConfig) -> String {
+fn image(material: &BenchmarkData, config: &ModelConfig) -> String {
     let size = config.video.image_size;
     match &material.shapes {
         Some(_) => format!("rendered at {size} × {size}"),

@@ -1,12 +1,12 @@
 //! Records as retrieval or QA sets: distinct videos, texts, and which belong together.
 
-use super::Truths;
+use super::GroundTruth;
 use crate::data::Record;
 use std::collections::HashMap;
 
 /// Captions and videos to be ranked against each other.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RetrievalSubject {
+pub struct RetrievalSet {
     /// One record per distinct video or span of one; captions are left out.
     pub videos: Vec<Record>,
     /// Every caption, duplicates included: each is a query.
@@ -18,7 +18,7 @@ pub struct RetrievalSubject {
 /// A question about a video.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Question {
-    /// Position of its video in [`QuestionSubject::videos`].
+    /// Position of its video in [`QuestionSet::videos`].
     pub video: usize,
     /// The question.
     pub text: String,
@@ -32,7 +32,7 @@ pub struct Question {
 
 /// Questions about videos.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct QuestionSubject {
+pub struct QuestionSet {
     /// One record per distinct video or span of one.
     pub videos: Vec<Record>,
     /// The questions, those about one video next to each other.
@@ -57,7 +57,7 @@ impl Videos {
     }
 }
 
-impl RetrievalSubject {
+impl RetrievalSet {
     /// The first `limit` texts of `records`; with `paragraph`, all captions of a record are one text, joined by a
     /// space (DiDeMo). A record's further videos fit its captions as well (SSv2 templates).
     pub fn new(records: &[Record], paragraph: bool, limit: Option<usize>) -> Self {
@@ -77,11 +77,11 @@ impl RetrievalSubject {
     }
 
     /// The truths among the videos for which `kept` holds, renumbered, and the numbers of those videos.
-    pub fn truths(&self, kept: impl Fn(usize) -> bool) -> (Truths, Vec<usize>) {
+    pub fn truths(&self, kept: impl Fn(usize) -> bool) -> (GroundTruth, Vec<usize>) {
         let present: Vec<usize> = (0..self.videos.len()).filter(|&video| kept(video)).collect();
         let place = |video: usize| present.binary_search(&video).ok();
         let pairs = self.pairs.iter().filter_map(|&(text, video)| Some((text, place(video)?)));
-        (Truths::new(self.texts.len(), present.len(), pairs), present)
+        (GroundTruth::new(self.texts.len(), present.len(), pairs), present)
     }
 
     /// Fewest and most captions of a video.
@@ -92,7 +92,7 @@ impl RetrievalSubject {
     }
 }
 
-impl QuestionSubject {
+impl QuestionSet {
     /// The first `limit` questions of `records`.
     pub fn new(records: &[Record], limit: Option<usize>) -> Self {
         let mut videos = Videos::default();
@@ -123,21 +123,21 @@ mod tests {
     #[test]
     fn videos_are_counted_once_and_captions_every_time() {
         let records = [record("a", &["x", "y"]), record("b", &["x"]), record("a", &["z"])];
-        let subject = RetrievalSubject::new(&records, false, None);
+        let subject = RetrievalSet::new(&records, false, None);
         assert_eq!((subject.videos.len(), subject.texts.join(" ")), (2, "x y x z".into()));
         assert_eq!(subject.pairs, [(0, 0), (1, 0), (2, 1), (3, 0)]);
         assert_eq!(subject.captions_per_video(), [1, 3]);
         let (truths, present) = subject.truths(|video| video == 1);
         assert_eq!((present, truths.videos_of_text), (vec![1], vec![vec![], vec![], vec![0], vec![]]));
-        assert_eq!(RetrievalSubject::new(&records, false, Some(2)).videos.len(), 1);
+        assert_eq!(RetrievalSet::new(&records, false, Some(2)).videos.len(), 1);
     }
 
     #[test]
     fn paragraphs_are_joined_and_templates_have_several_videos() {
-        let subject = RetrievalSubject::new(&[record("a", &["one.", "two."])], true, None);
+        let subject = RetrievalSet::new(&[record("a", &["one.", "two."])], true, None);
         assert_eq!(subject.texts, ["one. two."]);
         let template = Record { also: vec!["b".into(), "c".into()], ..record("a", &["t"]) };
-        let subject = RetrievalSubject::new(&[template], false, None);
+        let subject = RetrievalSet::new(&[template], false, None);
         assert_eq!(subject.pairs, [(0, 0), (0, 1), (0, 2)]);
     }
 
@@ -145,7 +145,7 @@ mod tests {
     fn questions_about_one_video_are_adjacent() {
         let ask = |media: &str, question: &str| Record { question: Some(question.into()), ..record(media, &[]) };
         let spans = Record { start: Some(2.0), ..ask("a", "later") };
-        let subject = QuestionSubject::new(&[ask("a", "1"), ask("b", "2"), spans, ask("a", "3")], None);
+        let subject = QuestionSet::new(&[ask("a", "1"), ask("b", "2"), spans, ask("a", "3")], None);
         let texts: Vec<&str> = subject.questions.iter().map(|question| question.text.as_str()).collect();
         assert_eq!((texts, subject.videos.len()), (vec!["1", "3", "2", "later"], 3));
         assert_eq!(subject.questions[1].id, "3");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const QUIET: Duration = Duration::from_secs(2);
 
 /// Counts work and says how much is left.
-pub struct Ticker {
+pub struct ProgressReporter {
     what: &'static str,
     total: usize,
     done: usize,
@@ -17,7 +17,7 @@ pub struct Ticker {
     terminal: bool,
 }
 
-impl Ticker {
+impl ProgressReporter {
     /// Nothing of `total` is done yet.
     pub fn new(what: &'static str, total: usize) -> Self {
         let (started, terminal) = (Instant::now(), std::io::stderr().is_terminal());

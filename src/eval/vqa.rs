@@ -1,13 +1,13 @@
 //! Question answering: every question ranks the answer list; accuracy overall and by type.
 
-use super::measure::Examinee;
+use super::measure::EvalModel;
 use super::metrics::AccuracyCounter;
 use super::{
-    ClipPlan, ClipSource, Coverage, EncodeOptions, Encoded, FeatureStore, QuestionSubject, ScoreOptions, Ticker,
+    ClipPlan, ClipSource, EncodeStats, EncodeOptions, EncodedClips, FeatureStore, QuestionSet, ScoreOptions, ProgressReporter,
     VideoSet, encode_videos, host, matching::padded,
 };
 use crate::Result;
-use crate::model::{AnswerList, FusionRun, RankedAnswers, SvittQa, Tokens, VideoDraws, VideoTokens};
+use crate::model::{AnswerList, FusionOptions, RankedAnswers, SvittQa, TokenBatch, VideoDraws, VideoTokens};
 use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
 use std::collections::HashSet;
@@ -15,9 +15,9 @@ use svitt_ops::SvittBackend;
 
 /// What a question answering model is asked, and how.
 #[derive(Clone, Copy)]
-pub struct QuestionExam<'a> {
+pub struct QaTask<'a> {
     /// The questions and their videos.
-    pub asked: &'a QuestionSubject,
+    pub asked: &'a QuestionSet,
     /// The questions as ids, without padding.
     pub texts: &'a [Vec<i64>],
     /// The videos.
@@ -60,7 +60,7 @@ impl Candidates {
 
 /// The predicted answer of a question.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Given {
+pub struct Prediction {
     /// Best answers, as positions in the list, best first; empty where the video is missing.
     pub ranked: RankedAnswers,
     /// Whether the best one is what an annotator said.
@@ -73,13 +73,13 @@ pub struct QuestionOutcome {
     /// Overall and by type.
     pub accuracy: AccuracyCounter,
     /// One per question.
-    pub given: Vec<Given>,
+    pub given: Vec<Prediction>,
     /// Questions none of whose answers is in the list.
     pub unanswerable: usize,
     /// Answers that were scored in full per question.
     pub k: usize,
     /// What became of the videos.
-    pub coverage: Coverage,
+    pub coverage: EncodeStats,
 }
 
 /// Asks every question of `exam`, taking from `store` what is encoded already. A question whose video is missing, or
@@ -87,9 +87,9 @@ pub struct QuestionOutcome {
 ///
 /// # Errors
 /// A video that cannot be read, unless that is allowed; clips of another size than the model's.
-pub fn measure_answers<B: SvittBackend>(
-    examinee: &Examinee<'_, B, SvittQa<B>>,
-    exam: &QuestionExam<'_>,
+pub fn evaluate_questions<B: SvittBackend>(
+    examinee: &EvalModel<'_, B, SvittQa<B>>,
+    exam: &QaTask<'_>,
     store: &mut FeatureStore,
 ) -> Result<QuestionOutcome> {
     let (model, device, plan) = (examinee.model, examinee.device, exam.plan);
@@ -99,15 +99,15 @@ pub fn measure_answers<B: SvittBackend>(
         let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
         let states = host(model.encode_video(Tensor::<B, 5>::from_data(pixels, device), &draws)?);
         let each = (states.len() / count).max(1);
-        Ok(states.chunks_exact(each).map(|s| Encoded { features: Vec::new(), states: s.to_vec() }).collect())
+        Ok(states.chunks_exact(each).map(|s| EncodedClips { features: Vec::new(), states: s.to_vec() }).collect())
     })?;
     let Candidates { ids, mask, tokens, .. } = exam.answers;
     let list = AnswerList::<B>::new(ids, mask, *tokens, device);
-    let asker = Asker { examinee, exam, list: &list, store };
-    let (mut accuracy, mut given) = (AccuracyCounter::default(), vec![Given::default(); exam.asked.questions.len()]);
+    let asker = BatchRanker { examinee, exam, list: &list, store };
+    let (mut accuracy, mut given) = (AccuracyCounter::default(), vec![Prediction::default(); exam.asked.questions.len()]);
     let present = |&number: &usize| store.contains(exam.asked.questions[number].video);
     let numbers: Vec<usize> = (0..given.len()).filter(present).collect();
-    let mut ticker = Ticker::new("asking questions", numbers.len());
+    let mut ticker = ProgressReporter::new("asking questions", numbers.len());
     for batch in numbers.chunks(exam.score.batch.max(1)) {
         for (&number, ranked) in batch.iter().zip(asker.ask(batch)?) {
             given[number].ranked = ranked;
@@ -126,17 +126,17 @@ pub fn measure_answers<B: SvittBackend>(
 }
 
 /// Ranks the answers of batches of questions.
-struct Asker<'a, B: SvittBackend> {
-    examinee: &'a Examinee<'a, B, SvittQa<B>>,
-    exam: &'a QuestionExam<'a>,
+struct BatchRanker<'a, B: SvittBackend> {
+    examinee: &'a EvalModel<'a, B, SvittQa<B>>,
+    exam: &'a QaTask<'a>,
     list: &'a AnswerList<B>,
     store: &'a FeatureStore,
 }
 
-impl<B: SvittBackend> Asker<'_, B> {
+impl<B: SvittBackend> BatchRanker<'_, B> {
     /// The ranked answers of questions `numbers`; each distinct video is uploaded once.
     fn ask(&self, numbers: &[usize]) -> Result<Vec<RankedAnswers>> {
-        let Examinee { model, config, device } = *self.examinee;
+        let EvalModel { model, config, device } = *self.examinee;
         let questions = &self.exam.asked.questions;
         let mut videos: Vec<usize> = numbers.iter().map(|&number| questions[number].video).collect();
         videos.dedup();
@@ -156,7 +156,7 @@ impl<B: SvittBackend> Asker<'_, B> {
                     states.iter().flat_map(|s| &s[clip * size..(clip + 1) * size]).copied().collect();
                 let embeds = Tensor::from_data(TensorData::new(values, [videos.len(), tokens, width]), device);
                 let video = VideoTokens { embeds, rows: Some(rows.clone()) };
-                model.ask(Tokens { ids: ids.clone(), mask: mask.clone() }, video, FusionRun::default())
+                model.ask(TokenBatch { ids: ids.clone(), mask: mask.clone() }, video, FusionOptions::default())
             })
             .collect();
         Ok(model.rank_answers(&per_clip, self.list, self.exam.score.k, self.exam.score.ensemble))

@@ -1,9 +1,9 @@
 //! The writer of an index; one per directory.
 
 use super::entry::{Content, FileEntry, normalised};
-use super::manifest::Manifest;
+use super::manifest::IndexManifest;
 use super::record::Record;
-use super::segment::Writer;
+use super::segment::SegmentWriter;
 use super::{ClipEmbedding, Index, ModelId, Stamp};
 use crate::{Error, Result};
 use std::fs::{File, TryLockError};
@@ -14,7 +14,7 @@ const MOST_SEGMENTS: usize = 8;
 
 /// What an index held when its indexer finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct IndexSummary {
     /// Files known, broken ones included.
     pub files: usize,
     /// Embedded clips.
@@ -24,19 +24,19 @@ pub struct Summary {
 }
 
 /// Writes an index; holds its lock until dropped. Each call that returns has written its record to the file;
-/// [`Indexer::commit`] makes it survive a power cut.
+/// [`IndexWriter::commit`] makes it survive a power cut.
 #[derive(Debug)]
-pub struct Indexer {
+pub struct IndexWriter {
     /// Released by the system when the process ends, however it ends.
     _lock: File,
-    manifest: Manifest,
+    manifest: IndexManifest,
     index: Index,
-    writer: Option<Writer>,
+    writer: Option<SegmentWriter>,
     /// Records on disk that later ones replaced.
     stale: usize,
 }
 
-impl Indexer {
+impl IndexWriter {
     /// Opens or creates the index in `dir` for embeddings of `id`.
     ///
     /// # Errors
@@ -45,10 +45,10 @@ impl Indexer {
         let dir = dir.as_ref();
         std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, &e))?;
         let lock = lock(dir)?;
-        let manifest = match Manifest::read(dir)? {
+        let manifest = match IndexManifest::read(dir)? {
             Some(manifest) => manifest,
             None => {
-                let manifest = Manifest::new(id.clone());
+                let manifest = IndexManifest::new(id.clone());
                 manifest.write(dir)?;
                 manifest
             }
@@ -122,7 +122,7 @@ impl Indexer {
 
     /// A fresh segment, on disk before the manifest names it. What an earlier crash left half-written stays behind in
     /// its own segment and is never appended to.
-    fn start_segment(&mut self) -> Result<Writer> {
+    fn start_segment(&mut self) -> Result<SegmentWriter> {
         let dir = self.index.dir.clone();
         let (name, writer) = create_segment(&dir)?;
         let mut manifest = self.manifest.clone();
@@ -137,20 +137,20 @@ impl Indexer {
     /// # Errors
     /// The disk refuses.
     pub fn commit(&mut self) -> Result<()> {
-        self.writer.as_ref().map_or(Ok(()), Writer::sync)
+        self.writer.as_ref().map_or(Ok(()), SegmentWriter::sync)
     }
 
     /// Commits, and merges the segments when there are many or most of their records are replaced ones.
     ///
     /// # Errors
     /// The disk refuses; the index is then as before the merge.
-    pub fn finish(mut self) -> Result<Summary> {
+    pub fn finish(mut self) -> Result<IndexSummary> {
         self.commit()?;
         if self.manifest.segments.len() > MOST_SEGMENTS || self.stale > self.index.files.len() {
             self.merge()?;
         }
         let broken = self.index.broken().count();
-        Ok(Summary { files: self.index.files.len(), clips: self.index.clips(), broken })
+        Ok(IndexSummary { files: self.index.files.len(), clips: self.index.clips(), broken })
     }
 
     fn merge(&mut self) -> Result<()> {
@@ -185,12 +185,12 @@ fn lock(dir: &Path) -> Result<File> {
 }
 
 /// A segment under the lowest number that was never used.
-fn create_segment(dir: &Path) -> Result<(String, Writer)> {
+fn create_segment(dir: &Path) -> Result<(String, SegmentWriter)> {
     let listed = std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e))?;
     let number = |entry: std::fs::DirEntry| entry.path().file_stem()?.to_str()?.parse::<u64>().ok();
     let last = listed.flatten().filter_map(number).max().unwrap_or(0);
     let name = format!("{:06}.seg", last.saturating_add(1));
-    Writer::create(dir.join(&name)).map(|writer| (name, writer))
+    SegmentWriter::create(dir.join(&name)).map(|writer| (name, writer))
 }
 
 #[cfg(test)]

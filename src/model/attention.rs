@@ -31,7 +31,7 @@ pub struct BertAttention<B: Backend> {
 
 /// What queries attend to.
 #[derive(Clone, Debug)]
-pub struct Source<B: Backend> {
+pub struct AttentionSource<B: Backend> {
     /// `[sources, keys, source width]`; one source alone serves every row of the batch.
     pub states: Tensor<B, 3>,
     /// Which source each row of the batch attends to, `[batch]`; none: row i to source i.
@@ -58,7 +58,7 @@ impl<B: FusedOps> BertAttention<B> {
 
     /// `x` `[batch, tokens, hidden]` after attending to `source`, and the probabilities before dropout
     /// `[batch, heads, tokens, keys]`, f32.
-    pub fn forward(&self, x: Tensor<B, 3>, source: &Source<B>, mode: Mode) -> (Tensor<B, 3>, Tensor<B, 4>) {
+    pub fn forward(&self, x: Tensor<B, 3>, source: &AttentionSource<B>, mode: Mode) -> (Tensor<B, 3>, Tensor<B, 4>) {
         let [batch, tokens, hidden] = x.dims();
         let scale = ((hidden / self.heads) as f64).powf(-0.5);
         let query = self.split(linear(&self.query, x.clone()).mul_scalar(scale));

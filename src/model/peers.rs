@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use svitt_ops::device::MatmulOps;
 
 /// The other parts of a batch that lies on several devices.
-pub trait Peers<B: MatmulOps>: Debug + Send + Sync {
+pub trait FeatureGather<B: MatmulOps>: Debug + Send + Sync {
     /// The features of the whole batch, `[pairs, e]`, of which `own` `[batch, e]` are this device's. The mean over
     /// devices of the gradients of a loss of them is the gradient of that loss.
     fn features(&self, own: Tensor<B, 2>) -> Tensor<B, 2>;

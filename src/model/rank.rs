@@ -1,7 +1,7 @@
 //! Answer ranking: all answers by their first word, then the best k by all words (docs/model.md, "Answer ranking").
 
 use super::layers::Mode;
-use super::vqa::{QuestionStates, SvittQa, Tokens};
+use super::vqa::{QuestionStates, SvittQa, TokenBatch};
 use crate::config::ClipEnsemble;
 use crate::loss::answer_losses;
 use burn::tensor::{Int, Tensor, TensorData, activation::softmax, backend::Backend};
@@ -14,7 +14,7 @@ pub struct AnswerList<B: Backend> {
     first: Vec<i64>,
     /// [CLS], with which every answer starts.
     start: i64,
-    tokens: Tokens<B>,
+    tokens: TokenBatch<B>,
 }
 
 /// The best answers of a question, best first.
@@ -33,7 +33,7 @@ impl<B: Backend> AnswerList<B> {
         Self {
             first: ids.chunks(tokens.max(1)).map(|answer| answer.get(1).copied().unwrap_or_default()).collect(),
             start: ids.first().copied().unwrap_or_default(),
-            tokens: Tokens {
+            tokens: TokenBatch {
                 ids: Tensor::from_data(TensorData::new(ids.to_vec(), shape), device),
                 mask: Tensor::from_data(TensorData::new(mask.to_vec(), shape), device),
             },
@@ -97,7 +97,7 @@ impl<B: SvittBackend> SvittQa<B> {
     fn first_word(&self, clip: &QuestionStates<B>, start: i64) -> Tensor<B, 2> {
         let (questions, device) = (clip.mask.dims()[0], clip.mask.device());
         let tokens =
-            Tokens { ids: Tensor::full([questions, 1], start, &device), mask: Tensor::ones([questions, 1], &device) };
+            TokenBatch { ids: Tensor::full([questions, 1], start, &device), mask: Tensor::ones([questions, 1], &device) };
         let logits = self.answer_logits(tokens, clip, None, Mode::Eval);
         let vocab = logits.dims()[2];
         softmax(logits.reshape([questions, vocab]), 1)
@@ -113,7 +113,7 @@ impl<B: SvittBackend> SvittQa<B> {
         let answers = int(candidates.iter().flatten().map(|&answer| answer as i64).collect());
         let question = |(question, candidates): (usize, &Vec<usize>)| vec![question as i64; candidates.len()];
         let questions = int(candidates.iter().enumerate().flat_map(question).collect());
-        let tokens = Tokens {
+        let tokens = TokenBatch {
             ids: list.tokens.ids.clone().select(0, answers.clone()),
             mask: list.tokens.mask.clone().select(0, answers),
         };
@@ -163,18 +163,18 @@ fn host<B: Backend, const D: usize>(x: Tensor<B, D>) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::config::Compat;
-    use crate::model::FusionRun;
-    use crate::testing::{noise, on_cpu_backends, shaken, small_config};
+    use crate::model::FusionOptions;
+    use crate::testing::{noise, on_cpu_backends, randomized, small_config};
 
     const ANSWERS: [[i64; 4]; 5] = [[1, 7, 2, 0], [1, 8, 9, 2], [1, 5, 2, 0], [1, 8, 2, 0], [1, 30, 31, 2]];
 
     fn setting<B: SvittBackend>() -> (SvittQa<B>, Vec<QuestionStates<B>>, AnswerList<B>) {
         let device = Default::default();
-        let model = shaken(SvittQa::new(&small_config(Compat::Corrected), 1, &device).unwrap(), 2);
+        let model = randomized(SvittQa::new(&small_config(Compat::Corrected), 1, &device).unwrap(), 2);
         let clip = |seed| {
             let ids = Tensor::<B, 2, Int>::from_data([[1, 9, 30, 4], [1, 17, 0, 0]], &device);
             let mask = ids.clone().not_equal_elem(0).float();
-            model.ask(Tokens { ids, mask }, noise::<B, 3>(seed, [2, 28, 15]), FusionRun::default())
+            model.ask(TokenBatch { ids, mask }, noise::<B, 3>(seed, [2, 28, 15]), FusionOptions::default())
         };
         let clips = vec![clip(3), clip(4)];
         let mask: Vec<f32> = ANSWERS.concat().iter().map(|&id| f32::from(u8::from(id != 0))).collect();

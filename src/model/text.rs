@@ -1,7 +1,7 @@
 //! BERT: text layers, and from `fusion_layer` on layers that also attend to the video
 //! (docs/model.md, "Text encoder" and "Fusion encoder").
 
-use super::attention::{BertAttention, Source};
+use super::attention::{BertAttention, AttentionSource};
 use super::dropout::dropout;
 use super::heads::MlmHead;
 use super::init::Init;
@@ -110,10 +110,10 @@ impl<B: FusedOps> BertLayer<B> {
         &self,
         x: Tensor<B, 3>,
         mask: &Tensor<B, 4>,
-        source: Option<&Source<B>>,
+        source: Option<&AttentionSource<B>>,
         mode: Mode,
     ) -> (Tensor<B, 3>, Option<Tensor<B, 4>>) {
-        let own = Source { states: x.clone(), rows: None, mask: Some(mask.clone()) };
+        let own = AttentionSource { states: x.clone(), rows: None, mask: Some(mask.clone()) };
         let (x, _) = self.attention.forward(x, &own, mode);
         let (x, probabilities) = match (&self.cross_attention, source) {
             (Some(attention), Some(source)) => {
@@ -169,10 +169,10 @@ impl<B: FusedOps> Bert<B> {
     ) -> Tensor<B, 3> {
         let mask = key_mask(mask);
         let mut x = cast(self.embeddings.forward(ids, mode), self.precision.dtype());
-        remember(&mut trace, &x);
+        record(&mut trace, &x);
         for layer in &self.layers[..self.fusion_layer] {
             (x, _) = layer.forward(x, &mask, None, mode);
-            remember(&mut trace, &x);
+            record(&mut trace, &x);
         }
         x
     }
@@ -197,7 +197,7 @@ pub(super) fn causal_mask<B: Backend>(mask: Tensor<B, 2>) -> Tensor<B, 4> {
     additive_mask(seen * mask.reshape([batch, 1, 1, tokens]), TEXT_PENALTY)
 }
 
-pub(super) fn remember<B: Backend>(trace: &mut Option<&mut Vec<Tensor<B, 3>>>, x: &Tensor<B, 3>) {
+pub(super) fn record<B: Backend>(trace: &mut Option<&mut Vec<Tensor<B, 3>>>, x: &Tensor<B, 3>) {
     if let Some(trace) = trace {
         trace.push(x.clone());
     }
@@ -206,11 +206,11 @@ pub(super) fn remember<B: Backend>(trace: &mut Option<&mut Vec<Tensor<B, 3>>>, x
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, on_cpu_backends, shaken, small_config};
+    use crate::testing::{assert_close, on_cpu_backends, randomized, small_config};
 
     fn bert<B: svitt_ops::SvittBackend>() -> Bert<B> {
         let config = small_config(Compat::Corrected).text;
-        shaken(Bert::new(&config, 15, Compat::Corrected, true, &mut Init::new(1, &Default::default())), 2)
+        randomized(Bert::new(&config, 15, Compat::Corrected, true, &mut Init::new(1, &Default::default())), 2)
     }
 
     fn text<B: svitt_ops::SvittBackend>(ids: Tensor<B, 2, Int>, mask: Tensor<B, 2>) -> Tensor<B, 3> {

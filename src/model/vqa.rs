@@ -1,8 +1,8 @@
 //! Question answering: the question is fused with the video, and a decoder scores answers
 //! (docs/model.md, "Question answering").
 
-use super::attention::Source;
-use super::fusion::{FusionRun, VideoTokens};
+use super::attention::AttentionSource;
+use super::fusion::{FusionOptions, VideoTokens};
 use super::init::Init;
 use super::layers::{Mode, additive_mask, norm_f32};
 use super::svitt::Svitt;
@@ -43,7 +43,7 @@ pub struct QuestionStates<B: Backend> {
 
 /// Tokenised texts.
 #[derive(Clone, Debug)]
-pub struct Tokens<B: Backend> {
+pub struct TokenBatch<B: Backend> {
     /// `[texts, tokens]`.
     pub ids: Tensor<B, 2, Int>,
     /// `[texts, tokens]`, 1 where a token stands.
@@ -54,7 +54,7 @@ pub struct Tokens<B: Backend> {
 #[derive(Clone, Debug)]
 pub struct WeightedAnswers<B: Backend> {
     /// `[answers, tokens]`, closed by `[SEP]`.
-    pub tokens: Tokens<B>,
+    pub tokens: TokenBatch<B>,
     /// The question each answers, `[answers]`.
     pub question: Tensor<B, 1, Int>,
     /// The share of annotators who gave it, `[answers]`.
@@ -115,8 +115,8 @@ impl<B: SvittBackend> SvittQa<B> {
     }
 
     /// Questions, one per row, with the video of each.
-    pub fn ask(&self, questions: Tokens<B>, video: impl Into<VideoTokens<B>>, run: FusionRun) -> QuestionStates<B> {
-        let Tokens { ids, mask } = questions;
+    pub fn ask(&self, questions: TokenBatch<B>, video: impl Into<VideoTokens<B>>, run: FusionOptions) -> QuestionStates<B> {
+        let TokenBatch { ids, mask } = questions;
         QuestionStates { states: self.text.multi_modal(ids, mask.clone(), video.into(), run, None).hidden, mask }
     }
 
@@ -124,7 +124,7 @@ impl<B: SvittBackend> SvittQa<B> {
     /// (none: answer i to question i), to `[answers, tokens, vocab]`.
     pub fn answer_logits(
         &self,
-        answers: Tokens<B>,
+        answers: TokenBatch<B>,
         questions: &QuestionStates<B>,
         question: Option<Tensor<B, 1, Int>>,
         mode: Mode,
@@ -135,7 +135,7 @@ impl<B: SvittBackend> SvittQa<B> {
         };
         let [count, tokens] = mask.dims();
         let mask = additive_mask(mask.reshape([count, 1, 1, tokens]), CROSS_PENALTY);
-        let source = Source { states: questions.states.clone(), rows: question, mask: Some(mask) };
+        let source = AttentionSource { states: questions.states.clone(), rows: question, mask: Some(mask) };
         let own = causal_mask(answers.mask);
         let embedded = self.decoder.embeddings.forward(answers.ids, mode);
         let hidden =
@@ -192,7 +192,7 @@ impl<B: Backend> ModuleMapper<B> for FreshIds {
 mod tests {
     use super::*;
     use crate::config::Compat;
-    use crate::testing::{assert_close, host, noise, on_cpu_backends, shaken, small_config};
+    use crate::testing::{assert_close, host, noise, on_cpu_backends, randomized, small_config};
     use burn::backend::Autodiff;
     use burn::tensor::backend::AutodiffBackend;
 
@@ -203,17 +203,17 @@ mod tests {
     }
 
     fn model<B: SvittBackend>() -> SvittQa<B> {
-        shaken(SvittQa::new(&config(), 1, &Default::default()).unwrap(), 2)
+        randomized(SvittQa::new(&config(), 1, &Default::default()).unwrap(), 2)
     }
 
-    fn tokens<B: Backend, const A: usize, const T: usize>(ids: [[i64; T]; A]) -> Tokens<B> {
+    fn tokens<B: Backend, const A: usize, const T: usize>(ids: [[i64; T]; A]) -> TokenBatch<B> {
         let ids = Tensor::<B, 2, Int>::from_data(ids, &Default::default());
-        Tokens { mask: ids.clone().not_equal_elem(0).float(), ids }
+        TokenBatch { mask: ids.clone().not_equal_elem(0).float(), ids }
     }
 
     fn questions<B: SvittBackend>(model: &SvittQa<B>) -> QuestionStates<B> {
         let asked = tokens([[1, 9, 30, 4], [1, 17, 0, 0]]);
-        model.ask(asked, noise::<B, 3>(3, [2, 28, 20]), FusionRun::default())
+        model.ask(asked, noise::<B, 3>(3, [2, 28, 20]), FusionOptions::default())
     }
 
     fn each_word_sees_only_earlier_words<B: SvittBackend>() {
@@ -229,9 +229,9 @@ mod tests {
     fn padding_of_questions_and_answers_changes_nothing<B: SvittBackend>() {
         let model = model::<B>();
         let video = noise::<B, 3>(3, [1, 28, 20]);
-        let loss = |question: Tokens<B>, answer: Tokens<B>| {
+        let loss = |question: TokenBatch<B>, answer: TokenBatch<B>| {
             let device = Default::default();
-            let questions = model.ask(question, video.clone(), FusionRun::default());
+            let questions = model.ask(question, video.clone(), FusionOptions::default());
             let (question, weight) = (Tensor::zeros([1], &device), Tensor::ones([1], &device));
             model.loss(&questions, &WeightedAnswers { tokens: answer, question, weight }, 1, Mode::Eval).0
         };
@@ -256,7 +256,7 @@ mod tests {
     where
         Autodiff<B>: SvittBackend + AutodiffBackend<InnerBackend = B>,
     {
-        let pretrained = shaken(Svitt::<Autodiff<B>>::new(&config(), 1, &Default::default()).unwrap(), 2);
+        let pretrained = randomized(Svitt::<Autodiff<B>>::new(&config(), 1, &Default::default()).unwrap(), 2);
         let fused = pretrained.text.layers[3].output.weight.val();
         let model = SvittQa::from_pretrained(pretrained).unwrap();
         assert_eq!(model.decoder.layers.len(), 3);

@@ -8,7 +8,7 @@ use crate::loss::TEMPERATURE_RANGE;
 use crate::model::{Svitt, VideoDraws};
 use crate::text::{Tokenizer, clean};
 use crate::weights::checkpoint::CONFIG;
-use crate::weights::{Part, open_svitt, read_info};
+use crate::weights::{CheckpointPart, open_svitt, read_info};
 use crate::{Error, Result};
 use burn::tensor::{Int, Tensor, TensorData};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub struct Embedder<B: SvittBackend> {
 /// There is no checkpoint, or one that cannot compare texts with videos.
 pub fn identify(folder: &Path) -> Result<(ModelConfig, ModelId)> {
     let (info, weights) = read_info(&folder.join(CONFIG))?;
-    if info.part != Part::Pretraining {
+    if info.part != CheckpointPart::Pretraining {
         let remedy = "give a checkpoint of pretraining or of fine-tuning for retrieval";
         return Err(Error::file(folder, "its model cannot compare texts with videos", remedy));
     }

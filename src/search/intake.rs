@@ -1,14 +1,14 @@
 //! Decodes files on worker threads; clips of several videos arrive interleaved, with a bounded number in memory.
 
-use super::clips::{Clipping, each_clip};
-use crate::guard::caught;
+use super::clips::{ClipWindows, each_clip};
+use crate::guard::catch_panic;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use svitt_video::{Frames, VideoError};
 
 /// An event of file number `file`.
-pub(super) enum News {
+pub(super) enum DecodeEvent {
     /// A clip of it, ready for the model.
     Clip { file: usize, span: [f64; 2], pixels: Vec<f32> },
     /// No more clips will come; or why none can.
@@ -18,10 +18,10 @@ pub(super) enum News {
 /// Decodes `files` on `threads` threads while `consume` takes the news; `prepare` turns frames into the model's pixels.
 pub(super) fn with_decoded<T>(
     files: &[PathBuf],
-    clipping: &Clipping,
+    clipping: &ClipWindows,
     threads: usize,
     prepare: &(dyn Fn(&Frames) -> Vec<f32> + Sync),
-    consume: impl FnOnce(Receiver<News>) -> T,
+    consume: impl FnOnce(Receiver<DecodeEvent>) -> T,
 ) -> T {
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -33,10 +33,10 @@ pub(super) fn with_decoded<T>(
                     let Some(path) = files.get(file) else { return };
                     let send = |span, frames: Frames| {
                         let pixels = prepare(&frames);
-                        !stop.load(Ordering::Relaxed) && sender.send(News::Clip { file, span, pixels }).is_ok()
+                        !stop.load(Ordering::Relaxed) && sender.send(DecodeEvent::Clip { file, span, pixels }).is_ok()
                     };
-                    let outcome = guarded(path, || each_clip(path, clipping, send));
-                    if sender.send(News::End { file, outcome }).is_err() {
+                    let outcome = catch_backend_panic(path, || each_clip(path, clipping, send));
+                    if sender.send(DecodeEvent::End { file, outcome }).is_err() {
                         return;
                     }
                 }
@@ -50,8 +50,8 @@ pub(super) fn with_decoded<T>(
 }
 
 /// A decoder that gives up on a file gives up on that file alone.
-fn guarded(path: &Path, decode: impl FnOnce() -> Result<(), VideoError>) -> Result<(), VideoError> {
-    caught(decode).unwrap_or_else(|_| {
+fn catch_backend_panic(path: &Path, decode: impl FnOnce() -> Result<(), VideoError>) -> Result<(), VideoError> {
+    catch_panic(decode).unwrap_or_else(|_| {
         Err(VideoError::Corrupt { path: path.to_path_buf(), detail: "the decoder gave up on it".to_owned() })
     })
 }

@@ -1,6 +1,6 @@
 //! Search in your own videos: a folder is indexed as clips; a text or a video ranks them.
 //!
-//! [`index_folder`] walks a folder, cuts every video into overlapping clips ([`Clipping`]), embeds them with the video
+//! [`index_folder`] walks a folder, cuts every video into overlapping clips ([`ClipWindows`]), embeds them with the video
 //! encoder and keeps the vectors in a [`crate::index::Index`]. [`Embedder::query`] compares a text's vector with all of
 //! them and lets the fusion encoder look at the best; [`similar`] starts from a video instead. [`results_page`] shows
 //! what was found with pictures.
@@ -19,11 +19,11 @@ mod results;
 mod similar;
 mod speed;
 
-pub use clips::{Clipping, read_span};
+pub use clips::{ClipWindows, read_span};
 pub use embedder::{Embedder, identify, unknown_words};
 pub use indexing::{IndexOptions, IndexReport, index_folder};
 pub use page::results_page;
-pub use query::{Answer, QueryOptions};
-pub use results::{Found, printable};
-pub use similar::{known_clips, similar};
+pub use query::{QueryResult, QueryOptions};
+pub use results::{SearchResult, printable};
+pub use similar::{indexed_vectors, similar};
 pub use speed::{SearchSpeed, measure_search};

@@ -1,7 +1,7 @@
 //! The results of a search as one page with pictures.
 
 use super::clips::read_span;
-use super::results::{Found, printable};
+use super::results::{SearchResult, printable};
 use crate::Result;
 use crate::viz::{Canvas, Page};
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ const BOX: [usize; 2] = [228, 160];
 ///
 /// # Errors
 /// A picture that cannot be encoded.
-pub fn results_page(title: &str, note: &str, found: &[Found]) -> Result<Page> {
+pub fn results_page(title: &str, note: &str, found: &[SearchResult]) -> Result<Page> {
     let mut page = Page::new(title);
     page.paragraph(note);
     if found.is_empty() {
@@ -30,7 +30,7 @@ pub fn results_page(title: &str, note: &str, found: &[Found]) -> Result<Page> {
     Ok(page)
 }
 
-fn describe(clip: &Found) -> String {
+fn describe(clip: &SearchResult) -> String {
     let score = match clip.matched {
         Some(matched) => format!("score {:.4} (match {matched:.4}, cosine {:.4})", clip.score, clip.cosine),
         None => format!("cosine {:.4}", clip.cosine),
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn names_are_text_and_missing_files_have_no_pictures() {
         let name = "/nowhere/<img src=x onerror=alert(1)>'\"&\n.mp4";
-        let found = Found {
+        let found = SearchResult {
             rank: 1,
             score: 0.75,
             cosine: 0.5,

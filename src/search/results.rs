@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// One result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Found {
+pub struct SearchResult {
     /// Place, counted from 1.
     pub rank: usize,
     /// The score it was ranked by: its softmax share among the re-ranked clips, 0 to 1, or the cosine where no clip was
@@ -32,7 +32,7 @@ pub struct Found {
     pub path: PathBuf,
 }
 
-impl Found {
+impl SearchResult {
     pub(super) fn new(hit: &Hit<'_>) -> Self {
         Self {
             rank: 0,

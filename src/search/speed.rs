@@ -1,7 +1,7 @@
 //! Search time, measured on random vectors.
 
 use crate::Result;
-use crate::index::{ClipEmbedding, Index, Indexer, ModelId, Stamp};
+use crate::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -34,7 +34,7 @@ pub fn measure_search(folder: &Path, clips: usize, dim: usize) -> Result<SearchS
     let id = ModelId { model: "noise".into(), weights: "none".into(), dim };
     let mut rng = Rng::new(0, &[]);
     let mut vector = || (0..dim).map(|_| rng.between(-1.0, 1.0) as f32).collect::<Vec<_>>();
-    let mut indexer = Indexer::open(folder, &id)?;
+    let mut indexer = IndexWriter::open(folder, &id)?;
     for file in 0..clips.div_ceil(CLIPS) {
         let count = CLIPS.min(clips - file * CLIPS);
         let clip = |n: usize| ClipEmbedding { start: n as f64, end: n as f64 + 1.0, vector: vector() };

@@ -8,12 +8,12 @@ use std::marker::PhantomData;
 
 /// Gradients and losses of the micro-batches seen since the last step.
 #[derive(Debug, Default)]
-pub struct Accumulator {
+pub struct GradientAccumulator {
     sum: Option<GradientsParams>,
     count: usize,
 }
 
-impl Accumulator {
+impl GradientAccumulator {
     /// Micro-batches added since the last [`Self::mean`].
     pub fn count(&self) -> usize {
         self.count

@@ -1,9 +1,9 @@
 //! Trains one stage outside a curriculum (baselines, ablations), and counts its FLOPs.
 
-use super::learner::Trainee;
-use super::run::{RunOptions, recipe};
-use super::{AdamW, AdamWSettings, Checkpoints, Feed, Journal, RunState, StageDesk, StagePlan, train_stage};
-use crate::config::{ModelConfig, Span, Stage};
+use super::learner::TrainableModel;
+use super::run::{PretrainOptions, recipe};
+use super::{AdamW, AdamWSettings, Checkpoints, BatchStream, MetricsLog, RunState, StageContext, StagePlan, train_stage};
+use crate::config::{ModelConfig, StepsOrEpochs, Stage};
 use crate::profile::{Convention, Profile};
 use crate::{Error, Result};
 use std::path::Path;
@@ -14,8 +14,8 @@ use svitt_ops::TrainBackend;
 ///
 /// # Errors
 /// As [`super::pretrain`].
-pub fn train_alone<B: TrainBackend, M: Trainee<B>>(
-    options: &RunOptions,
+pub fn train_single_stage<B: TrainBackend, M: TrainableModel<B>>(
+    options: &PretrainOptions,
     number: usize,
     stage: &Stage,
     config: &ModelConfig,
@@ -27,9 +27,9 @@ pub fn train_alone<B: TrainBackend, M: Trainee<B>>(
     data.video.frames = stage.frames;
     let loader = options.source.loader(number, stage, &data, 1)?;
     let plan = StagePlan::of(stage, loader.batches(), options.checkpoint_seconds);
-    let feed = Feed::<B>::new(loader, 0, recipe(options, stage), device)?;
-    let desk = StageDesk {
-        journal: Journal::open(out, 0)?,
+    let feed = BatchStream::<B>::new(loader, 0, recipe(options, stage), device)?;
+    let desk = StageContext {
+        journal: MetricsLog::open(out, 0)?,
         checkpoints: Checkpoints::of(out),
         interrupter: options.stop.interrupter.clone(),
     };
@@ -46,7 +46,7 @@ pub fn train_alone<B: TrainBackend, M: Trainee<B>>(
 /// # Errors
 /// A stage that lasts epochs, or a model that does not validate.
 pub fn training_flops(config: &ModelConfig, stage: &Stage) -> Result<f64> {
-    let Span::Steps(steps) = stage.length else {
+    let StepsOrEpochs::Steps(steps) = stage.length else {
         let problem = format!("stage `{}` lasts epochs, whose compute is not known before the run", stage.name);
         return Err(Error::setting("stages.length", problem, "give its steps"));
     };
@@ -60,7 +60,7 @@ pub fn training_flops(config: &ModelConfig, stage: &Stage) -> Result<f64> {
 /// # Errors
 /// A model that does not validate.
 pub fn steps_for(stage: &Stage, config: &ModelConfig, compute: f64, passes: usize) -> Result<usize> {
-    let one_step = Stage { length: Span::Steps(1), ..stage.clone() };
+    let one_step = Stage { length: StepsOrEpochs::Steps(1), ..stage.clone() };
     let step = training_flops(config, &one_step)? * passes as f64;
     Ok((compute / step).round().max(1.0) as usize)
 }

@@ -1,8 +1,8 @@
 //! Host batches of the loader as inputs of training steps: split per worker, uploaded on the worker's thread, errors
 //! returned as values.
 
-use super::input::{Recipe, StepInput, StepKey};
-use crate::data::{Cursor, HostBatch, Loader};
+use super::input::{StepConfig, StepInput, StepKey};
+use crate::data::{LoaderPosition, HostBatch, Loader};
 use crate::{Error, Result};
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::tensor::backend::Backend;
@@ -11,20 +11,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// An endless sequence of step inputs, epoch after epoch.
 #[derive(Clone)]
-pub struct Feed<B: Backend> {
-    shares: Arc<Shares>,
+pub struct BatchStream<B: Backend> {
+    shares: Arc<SharedLoader>,
     worker: usize,
     device: B::Device,
-    recipe: Arc<Recipe>,
+    recipe: Arc<StepConfig>,
 }
 
-impl<B: Backend> Feed<B> {
+impl<B: Backend> BatchStream<B> {
     /// Batches of `loader` from its batch number `taken` (over all epochs) on.
     ///
     /// # Errors
     /// None in a loader of the size the run began with.
-    pub fn new(loader: Loader, taken: usize, recipe: Recipe, device: &B::Device) -> Result<Self> {
-        let shares = Arc::new(Shares::new(loader, taken, 1)?);
+    pub fn new(loader: Loader, taken: usize, recipe: StepConfig, device: &B::Device) -> Result<Self> {
+        let shares = Arc::new(SharedLoader::new(loader, taken, 1)?);
         Ok(Self { shares, worker: 0, device: device.clone(), recipe: Arc::new(recipe) })
     }
 
@@ -32,8 +32,8 @@ impl<B: Backend> Feed<B> {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn shares(loader: Loader, taken: usize, recipe: Recipe, devices: &[B::Device]) -> Result<Vec<Self>> {
-        let shares = Arc::new(Shares::new(loader, taken, devices.len())?);
+    pub fn shares(loader: Loader, taken: usize, recipe: StepConfig, devices: &[B::Device]) -> Result<Vec<Self>> {
+        let shares = Arc::new(SharedLoader::new(loader, taken, devices.len())?);
         let recipe = Arc::new(recipe);
         let feed = |(worker, device): (usize, &B::Device)| Self {
             shares: shares.clone(),
@@ -55,7 +55,7 @@ impl<B: Backend> Feed<B> {
     }
 }
 
-impl<B: Backend> Iterator for Feed<B> {
+impl<B: Backend> Iterator for BatchStream<B> {
     type Item = StepInput<B>;
 
     fn next(&mut self) -> Option<StepInput<B>> {
@@ -65,7 +65,7 @@ impl<B: Backend> Iterator for Feed<B> {
 }
 
 /// A loader whose batches several workers share.
-struct Shares {
+struct SharedLoader {
     loader: Loader,
     /// What was cut and not yet taken, per worker. Workers meet after every optimizer step, so that no more than the
     /// micro-batches of one step wait here.
@@ -73,10 +73,10 @@ struct Shares {
     failure: Mutex<Option<Error>>,
 }
 
-impl Shares {
+impl SharedLoader {
     fn new(loader: Loader, taken: usize, workers: usize) -> Result<Self> {
         let per_epoch = loader.batches().max(1);
-        loader.seek(Cursor { epoch: (taken / per_epoch) as u64, batch: taken % per_epoch })?;
+        loader.seek(LoaderPosition { epoch: (taken / per_epoch) as u64, batch: taken % per_epoch })?;
         Ok(Self { loader, waiting: Mutex::new(vec![VecDeque::new(); workers]), failure: Mutex::new(None) })
     }
 
@@ -97,13 +97,13 @@ impl Shares {
     }
 }
 
-impl<B: Backend> DataLoaderIterator<StepInput<B>> for Feed<B> {
+impl<B: Backend> DataLoaderIterator<StepInput<B>> for BatchStream<B> {
     fn progress(&self) -> Progress {
         Progress::new(self.shares.loader.position().batch, self.shares.loader.batches())
     }
 }
 
-impl<B: Backend> DataLoader<B, StepInput<B>> for Feed<B> {
+impl<B: Backend> DataLoader<B, StepInput<B>> for BatchStream<B> {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<StepInput<B>> + 'a> {
         Box::new(self.clone())
     }

@@ -1,6 +1,6 @@
 //! Checks that all stages fit into memory before the first one starts.
 
-use super::RunOptions;
+use super::PretrainOptions;
 use crate::config::{ModelConfig, Stage};
 use crate::profile::{Convention, Profile, available_memory_mb};
 use crate::{Error, Result};
@@ -14,7 +14,7 @@ const MB: f64 = 1024.0 * 1024.0;
 ///
 /// # Errors
 /// Names the stage, and a batch to try where one would fit.
-pub(super) fn check(options: &RunOptions, base: &ModelConfig, workers: usize) -> Result<()> {
+pub(super) fn check(options: &PretrainOptions, base: &ModelConfig, workers: usize) -> Result<()> {
     let (on_host, free) = (["flex", "ndarray"].contains(&options.backend.as_str()), available_memory_mb());
     let Some(free) = free.filter(|_| on_host) else { return Ok(()) };
     options.preset.stages.iter().try_for_each(|stage| {
@@ -54,11 +54,11 @@ pub(super) fn exhausted(backend: &str, stage: &str, batch: usize, said: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Preset;
+    use crate::config::PretrainPreset;
 
     #[test]
     fn a_batch_that_fits_is_proposed() {
-        let preset = Preset::load("paper-webvid").unwrap();
+        let preset = PretrainPreset::load("paper-webvid").unwrap();
         let base = preset.model.model(1, 30_522);
         let last = preset.stages.last().unwrap();
         let refuse = |batch, free| fits(last, batch, &base, free).unwrap_err().to_string();

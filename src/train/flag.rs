@@ -1,4 +1,4 @@
-//! Decides on the device whether a step is applied or skipped (non-finite loss or gradient). Only [`StepFlag::read`],
+//! Decides on the device whether a step is applied or skipped (non-finite loss or gradient). Only [`NonFiniteCheck::read`],
 //! for log lines, reads back to the host.
 
 use burn::tensor::{Tensor, backend::Backend};
@@ -9,7 +9,7 @@ const NORM_EPSILON: f64 = 1e-6;
 
 /// Whether the current step is applied, and counters of skipped steps.
 #[derive(Clone, Debug)]
-pub struct StepFlag<B: Backend> {
+pub struct NonFiniteCheck<B: Backend> {
     /// 1 where the last judged step was applied, 0 where it was skipped: `[1]`.
     pub applied: Tensor<B, 1>,
     /// Skipped steps in a row up to now, skipped steps in all, the last skipped step (counted from 1, 0 for none):
@@ -22,7 +22,7 @@ pub struct StepFlag<B: Backend> {
 
 /// Skip counters on the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Skipped {
+pub struct SkippedSteps {
     /// Skipped steps in a row up to now.
     pub streak: usize,
     /// Skipped steps in all.
@@ -31,14 +31,14 @@ pub struct Skipped {
     pub last: usize,
 }
 
-impl<B: Backend> StepFlag<B> {
+impl<B: Backend> NonFiniteCheck<B> {
     /// No step judged yet.
     pub fn new(device: &B::Device) -> Self {
         Self { applied: Tensor::zeros([1], device), tally: Tensor::zeros([3], device), steps: 0, loss: None }
     }
 
     /// Goes on from a saved tally.
-    pub fn resume(steps: usize, skipped: Skipped, device: &B::Device) -> Self {
+    pub fn resume(steps: usize, skipped: SkippedSteps, device: &B::Device) -> Self {
         let tally = [skipped.streak as f32, skipped.total as f32, skipped.last as f32];
         Self { tally: Tensor::from_floats(tally, device), steps, ..Self::new(device) }
     }
@@ -67,13 +67,13 @@ impl<B: Backend> StepFlag<B> {
     }
 
     /// The tally on the host; waits for the device.
-    pub fn read(&self) -> Skipped {
+    pub fn read(&self) -> SkippedSteps {
         let data = self.tally.to_data().convert::<f32>();
         match data.as_slice::<f32>() {
             Ok(&[streak, total, last]) => {
-                Skipped { streak: streak as usize, total: total as usize, last: last as usize }
+                SkippedSteps { streak: streak as usize, total: total as usize, last: last as usize }
             }
-            _ => Skipped::default(),
+            _ => SkippedSteps::default(),
         }
     }
 }

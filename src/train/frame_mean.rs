@@ -3,7 +3,7 @@
 //! is broken.
 
 use super::input::{StepInput, StepOutput};
-use super::validate::Encodes;
+use super::validate::RetrievalModel;
 use crate::Result;
 use crate::loss::{NegativeRule, contrastive, hard_negatives, masked_language, matching, similarity};
 use crate::model::{PretrainDraws, Svitt, VideoDraws, VideoTokens};
@@ -21,7 +21,7 @@ pub struct FrameMean<B: Backend> {
     pub model: Svitt<B>,
 }
 
-impl<B: SvittBackend> Encodes<B> for FrameMean<B> {
+impl<B: SvittBackend> RetrievalModel<B> for FrameMean<B> {
     fn svitt(&self) -> &Svitt<B> {
         &self.model
     }

@@ -1,10 +1,10 @@
 //! What goes into a training step and what comes out of it.
 
-use super::finetune::Quiz;
+use super::finetune::TokenizedQuestions;
 use super::journal::LogLine;
 use crate::data::VideoTextBatch;
 use crate::loss::MaskRules;
-use crate::model::{Objective, Peers};
+use crate::model::{Objective, FeatureGather};
 use burn::tensor::{Tensor, backend::Backend};
 use burn_train::ItemLazy;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl StepKey {
 
 /// Settings shared by all steps of a stage.
 #[derive(Clone, Debug, Default)]
-pub struct Recipe {
+pub struct StepConfig {
     /// Which losses count how much.
     pub objective: Objective,
     /// Where each step's q_v is drawn from; none: the configured one.
@@ -51,7 +51,7 @@ pub struct Recipe {
     /// How words are masked; none: no masked-language loss.
     pub masking: Option<MaskRules>,
     /// Questions about the clips; empty outside question answering.
-    pub quiz: Arc<Quiz>,
+    pub quiz: Arc<TokenizedQuestions>,
 }
 
 /// A batch and the name of its draws.
@@ -62,9 +62,9 @@ pub struct StepInput<B: Backend> {
     /// Its draws.
     pub key: StepKey,
     /// The run's losses and masking.
-    pub recipe: Arc<Recipe>,
+    pub recipe: Arc<StepConfig>,
     /// The other workers' batches, where contrastive negatives come from them too.
-    pub peers: Option<Arc<dyn Peers<B>>>,
+    pub peers: Option<Arc<dyn FeatureGather<B>>>,
 }
 
 /// The losses of one forward pass, still on the device.

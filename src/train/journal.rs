@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The losses of one step, unsmoothed: three of pretraining, or the one of question answering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Losses {
+pub struct LossValues {
     /// Video-text contrastive.
     pub vtc: f64,
     /// Video-text matching.
@@ -20,7 +20,7 @@ pub struct Losses {
     pub answer: Option<f64>,
 }
 
-impl Losses {
+impl LossValues {
     /// Whether every loss is a number.
     pub fn is_finite(&self) -> bool {
         [self.vtc, self.vtm, self.mlm, self.answer.unwrap_or(0.0)].iter().all(|loss| loss.is_finite())
@@ -42,7 +42,7 @@ pub struct LogLine {
     pub stage_steps: usize,
     /// Losses of this step; where `finite` is false, of the last logged step that had finite ones, because JSON has no
     /// other numbers.
-    pub losses: Losses,
+    pub losses: LossValues,
     /// Whether the losses of this step were numbers.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub finite: bool,
@@ -67,7 +67,7 @@ fn yes() -> bool {
 impl LogLine {
     /// The line shown to the user.
     pub fn sentence(&self) -> String {
-        let Losses { vtc, vtm, mlm, answer } = self.losses;
+        let LossValues { vtc, vtm, mlm, answer } = self.losses;
         let losses = match answer {
             Some(answer) => format!("answer {answer:.3}"),
             None => format!("vtc {vtc:.3}  vtm {vtm:.3}  mlm {mlm:.3}"),
@@ -82,13 +82,13 @@ impl LogLine {
             self.clips_per_s,
             100.0 * self.data_wait_share,
             self.memory_mb,
-            clock(self.eta_s),
+            format_duration(self.eta_s),
         )
     }
 }
 
 /// Seconds as `1:02:03` or `2:03`.
-pub fn clock(seconds: f64) -> String {
+pub fn format_duration(seconds: f64) -> String {
     let s = seconds.max(0.0).round() as u64;
     match s / 3600 {
         0 => format!("{}:{:02}", s / 60, s % 60),
@@ -98,11 +98,11 @@ pub fn clock(seconds: f64) -> String {
 
 /// `metrics.jsonl` of one run.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub struct MetricsLog {
     file: PathBuf,
 }
 
-impl Journal {
+impl MetricsLog {
     /// Opens the journal of the run in `out` and cuts every line beyond optimizer step `step` of the run: a resumed
     /// run writes those again.
     ///
@@ -167,12 +167,12 @@ mod tests {
     #[test]
     fn lines_beyond_the_checkpoint_are_cut() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path(), 0).unwrap();
+        let journal = MetricsLog::open(folder.path(), 0).unwrap();
         [1, 10, 20, 30].iter().for_each(|&step| journal.add(&line(step)).unwrap());
         let file = folder.path().join("metrics.jsonl");
         let half = [fs::read(&file).unwrap().as_slice(), b"{\"stage\":1,\"stage_name\":\"\xc3"].concat();
         fs::write(&file, half).unwrap();
-        let resumed = Journal::open(folder.path(), 20).unwrap();
+        let resumed = MetricsLog::open(folder.path(), 20).unwrap();
         let steps: Vec<usize> = resumed.lines().unwrap().iter().map(|line| line.step).collect();
         assert_eq!(steps, [1, 10, 20]);
     }
@@ -181,7 +181,7 @@ mod tests {
     fn the_text_line_has_its_fields() {
         let sentence = line(7).sentence();
         assert!(sentence.starts_with("ördnung 7/40  vtc 0.000") && sentence.ends_with("ETA 1:12"), "{sentence}");
-        assert_eq!(clock(3723.0), "1:02:03");
+        assert_eq!(format_duration(3723.0), "1:02:03");
         let lost = LogLine { finite: false, ..line(7) };
         assert!(lost.sentence().contains("loss not finite"), "{}", lost.sentence());
         assert_eq!(serde_json::from_str::<LogLine>(&to_line(&lost).unwrap()).unwrap(), lost);

@@ -3,12 +3,12 @@
 
 use super::expand::trainable;
 use super::parallel::{flatten, present};
-use super::{AdamW, AdamWSettings, Recipe, StepInput, StepKey, snapshot};
+use super::{AdamW, AdamWSettings, StepConfig, StepInput, StepKey, snapshot};
 use crate::config::{Compat, Precision};
 use crate::data::HostBatch;
 use crate::loss::MaskRules;
 use crate::model::Svitt;
-use crate::testing::{at_published_temperature, host, noise, shaken, small_sparse_config};
+use crate::testing::{at_published_temperature, host, noise, randomized, small_sparse_config};
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
 use burn::optim::Optimizer;
@@ -26,7 +26,7 @@ fn model<I: SvittBackend>(precision: Precision) -> Svitt<Autodiff<I>> {
     (config.video.hidden, config.video.heads, config.video.ffn) = (32, 2, 44);
     (config.video.drop_path, config.text.dropout) = (0.1, 0.1);
     let fresh = Svitt::<I>::new(&config, 1, &Default::default()).unwrap();
-    trainable(Svitt::from_inner(shaken(fresh, 2).with_precision(precision)))
+    trainable(Svitt::from_inner(randomized(fresh, 2).with_precision(precision)))
 }
 
 /// Batch `step` of four that return again and again.
@@ -43,7 +43,7 @@ fn input<I: SvittBackend>(step: usize) -> StepInput<Autodiff<I>> {
         ..HostBatch::default()
     };
     let masking = MaskRules { probability: 0.3, vocab_size: 41, mask_id: 2, never: vec![0, 1], always: Vec::new() };
-    let recipe = Arc::new(Recipe { masking: Some(masking), ..Recipe::default() });
+    let recipe = Arc::new(StepConfig { masking: Some(masking), ..StepConfig::default() });
     let key = StepKey { seed: 3, stage: 0, batch: step, worker: 0 };
     StepInput { batch: host.upload(&Default::default()), key, recipe, peers: None }
 }

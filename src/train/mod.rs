@@ -1,7 +1,7 @@
 //! Training: a curriculum of stages on burn-train's learner.
 
 mod accumulate;
-mod alone;
+mod run_alone;
 mod baselines;
 mod checkpoint;
 mod expand;
@@ -34,27 +34,27 @@ mod step;
 mod toy;
 mod validate;
 
-pub use accumulate::Accumulator;
-pub use alone::{steps_for, train_alone, training_flops};
+pub use accumulate::GradientAccumulator;
+pub use run_alone::{steps_for, train_single_stage, training_flops};
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
-pub use expand::{FreshStart, expand, fresh_start, trainable};
-pub use feed::Feed;
+pub use expand::{InitOverrides, expand, apply_init_overrides, trainable};
+pub use feed::BatchStream;
 pub use finetune::{
-    FinetuneOptions, FinetunePreset, FinetuneReport, Lesson, Quiz, QuizBatch, Trial, TrialReport, finetune,
+    FinetuneOptions, FinetunePreset, FinetuneReport, FinetuneData, TokenizedQuestions, QuestionBatch, ValidationTask, ValidationReport, finetune,
 };
-pub use flag::{Skipped, StepFlag};
+pub use flag::{SkippedSteps, NonFiniteCheck};
 pub use frame_mean::FrameMean;
 pub use gallery::{ReversedTwin, ValidationSet};
-pub use input::{Recipe, StepInput, StepKey, StepOutput};
-pub use journal::{Journal, LogLine, Losses, clock};
-pub use learner::{StageDesk, StageOutcome, StagePlan, Trainee, train_stage};
+pub use input::{StepConfig, StepInput, StepKey, StepOutput};
+pub use journal::{MetricsLog, LogLine, LossValues, format_duration};
+pub use learner::{StageContext, StageOutcome, StagePlan, TrainableModel, train_stage};
 pub use optimizer::{AdamW, AdamWSettings, AdamWState, Moments, decays};
 pub use out::{StopSignal, place};
 pub use page::table;
-pub use progress::{LogMetric, Progress, Sentence};
-pub use report::{ProbeScore, Probes, Report, ReportCeilings, Scores, StageReport};
-pub use run::{RunOptions, measure, pretrain};
+pub use progress::{LogMetric, Progress, LogLineMetric};
+pub use report::{ProbeScore, Probes, PretrainReport, ReportCeilings, ValidationScores, StageReport};
+pub use run::{PretrainOptions, stage_report, pretrain};
 pub use schedule::WarmupCosine;
-pub use source::Source;
-pub use start::FirstWeights;
-pub use validate::{Encodes, Validator};
+pub use source::TrainingData;
+pub use start::InitialWeights;
+pub use validate::{RetrievalModel, Validator};

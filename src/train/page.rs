@@ -1,7 +1,7 @@
 //! `report.html`: one self-contained file with curves as inline SVG; and the text table of stages.
 
-use super::journal::{LogLine, clock};
-use super::report::{Report, StageReport};
+use super::journal::{LogLine, format_duration};
+use super::report::{PretrainReport, StageReport};
 use crate::Result;
 use crate::viz::{Chart, Page, Table};
 use std::path::Path;
@@ -106,7 +106,7 @@ fn run_charts(lines: &[LogLine]) -> Vec<Chart> {
             begun.push(line);
         }
     }
-    let mark = |chart: Chart| begun.iter().fold(chart, |c, line| c.moment(line.stage_name.clone(), line.step as f64));
+    let mark = |chart: Chart| begun.iter().fold(chart, |c, line| c.vertical_rule(line.stage_name.clone(), line.step as f64));
     curves.into_iter().map(mark).collect()
 }
 
@@ -153,13 +153,13 @@ fn stage_table(caption: &str, stages: &[StageReport]) -> Table {
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn write(file: &Path, report: &Report, lines: &[LogLine]) -> Result<()> {
+pub fn write(file: &Path, report: &PretrainReport, lines: &[LogLine]) -> Result<()> {
     let mut page = Page::new(format!("svitt: {}", report.preset));
     page.paragraph(&format!(
         "Seed {}, backend {}, {} in all, {:.0} MB at most.",
         report.seed,
         report.backend,
-        clock(report.seconds),
+        format_duration(report.seconds),
         report.peak_memory_mb
     ));
     page.heading("Stages").table(&stage_table("Text to video on the fixed gallery, percent", &report.stages));

@@ -60,15 +60,15 @@ impl Numeric for LogMetric {
 
 /// The whole log line as a text metric; [`Progress`] prints it.
 #[derive(Clone, Debug)]
-pub struct Sentence;
+pub struct LogLineMetric;
 
-const SENTENCE: &str = "progress";
+const LOG_LINE: &str = "progress";
 
-impl Metric for Sentence {
+impl Metric for LogLineMetric {
     type Input = LogLine;
 
     fn name(&self) -> MetricName {
-        Arc::new(SENTENCE.to_string())
+        Arc::new(LOG_LINE.to_string())
     }
 
     fn update(&mut self, line: &LogLine, _metadata: &MetricMetadata) -> SerializedEntry {
@@ -149,7 +149,7 @@ impl MetricsRenderer for Progress {
     fn manual_close(&mut self) {}
 
     fn register_metric(&mut self, definition: MetricDefinition) {
-        if definition.name == SENTENCE {
+        if definition.name == LOG_LINE {
             self.sentence = Some(definition.metric_id);
         }
     }

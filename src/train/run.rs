@@ -2,21 +2,21 @@
 
 use super::baselines;
 use super::fits;
-use super::journal::Journal;
-use super::report::{Report, StageReport};
-use super::validate::Encodes;
+use super::journal::MetricsLog;
+use super::report::{PretrainReport, StageReport};
+use super::validate::RetrievalModel;
 use super::{
-    AdamW, AdamWSettings, AdamWState, Checkpoints, Feed, Recipe, RunState, Source, StageDesk, StagePlan, StopSignal,
+    AdamW, AdamWSettings, AdamWState, Checkpoints, BatchStream, StepConfig, RunState, TrainingData, StageContext, StagePlan, StopSignal,
     Validator, expand, page, train_stage, write_json,
 };
-use crate::config::{LossWeights, ModelConfig, Precision, Preset, Stage};
+use crate::config::{LossWeights, ModelConfig, Precision, PretrainPreset, Stage};
 use crate::data::Loader;
-use crate::guard::within_memory;
+use crate::guard::catch_out_of_memory;
 use crate::loss::MaskRules;
 use crate::model::{Objective, Svitt};
 use crate::profile::{Convention, Profile, peak_memory_mb};
 use crate::terminal::{note, say};
-use crate::weights::{self, CheckpointInfo, CurriculumPosition, Part, Vocabulary};
+use crate::weights::{self, CheckpointInfo, CurriculumPosition, CheckpointPart, VocabularyRef};
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
@@ -26,11 +26,11 @@ use svitt_ops::{SvittBackend, TrainBackend};
 
 /// What the command line says of a run.
 #[derive(Clone)]
-pub struct RunOptions {
+pub struct PretrainOptions {
     /// Model, stages, and what is expected of them.
-    pub preset: Preset,
+    pub preset: PretrainPreset,
     /// The data.
-    pub source: Source,
+    pub source: TrainingData,
     /// What else the run depends on (paths of data and first weights), for the fingerprint.
     pub inputs: Vec<String>,
     /// Where everything is written.
@@ -57,7 +57,7 @@ pub struct RunOptions {
     pub stop: StopSignal,
 }
 
-impl RunOptions {
+impl PretrainOptions {
     /// A digest of all that a resumed run must share with the run it continues.
     fn fingerprint(&self, workers: usize) -> Result<String> {
         let mut preset = self.preset.clone();
@@ -87,10 +87,10 @@ impl RunOptions {
 /// # Errors
 /// Settings that cannot work, data that cannot be read, a full disk, losses that stay non-finite, an interruption.
 pub fn pretrain<B: TrainBackend>(
-    options: &RunOptions,
+    options: &PretrainOptions,
     devices: &[B::Device],
     first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
-) -> Result<Report> {
+) -> Result<PretrainReport> {
     let Some(device) = devices.first() else {
         return Err(Error::setting("--devices", "is 0", "use 1 or more"));
     };
@@ -104,7 +104,7 @@ pub fn pretrain<B: TrainBackend>(
     if options.baselines {
         baselines::check(options, &base)?;
     }
-    let (mut run, model) = Run::<B>::begin(options, base, devices, first)?;
+    let (mut run, model) = PretrainRun::<B>::begin(options, base, devices, first)?;
     run.stages(model)?;
     let mut report = run.report(baselines::earlier(&options.out))?;
     if options.baselines && run.partial.is_none() {
@@ -114,12 +114,12 @@ pub fn pretrain<B: TrainBackend>(
 }
 
 /// A pretraining run.
-struct Run<'a, B: TrainBackend> {
-    options: &'a RunOptions,
+struct PretrainRun<'a, B: TrainBackend> {
+    options: &'a PretrainOptions,
     base: ModelConfig,
     /// One per worker; what is not training happens on the first.
     devices: &'a [B::Device],
-    journal: Journal,
+    journal: MetricsLog,
     checkpoints: Checkpoints,
     state: RunState,
     /// The optimizer of a stage that was interrupted.
@@ -131,10 +131,10 @@ struct Run<'a, B: TrainBackend> {
     since: Instant,
 }
 
-impl<'a, B: TrainBackend> Run<'a, B> {
+impl<'a, B: TrainBackend> PretrainRun<'a, B> {
     /// Resumes the newest checkpoint, or starts.
     fn begin(
-        options: &'a RunOptions,
+        options: &'a PretrainOptions,
         base: ModelConfig,
         devices: &'a [B::Device],
         first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
@@ -160,7 +160,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
                 (RunState { fingerprint, seed: options.seed, ..RunState::default() }, first(&config(0))?, None)
             }
         };
-        let journal = Journal::open(&options.out, state.global_step)?;
+        let journal = MetricsLog::open(&options.out, state.global_step)?;
         let (since, before) = (Instant::now(), state.run_seconds);
         let partial = None;
         let run = Self { options, base, devices, journal, checkpoints, state, optimizer, partial, before, since };
@@ -176,7 +176,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             let stage = &all[self.state.stage];
             let config = stage.model(&self.base);
             let (trained, plan) = self.train(stage, &config, model)?;
-            let report = measure(self.options, stage, &config, &trained, &self.state)?;
+            let report = stage_report(self.options, stage, &config, &trained, &self.state)?;
             self.save_stage(&config, &trained)?;
             say(format!("{}\n", page::table(std::slice::from_ref(&report))));
             model = trained;
@@ -208,15 +208,15 @@ impl<'a, B: TrainBackend> Run<'a, B> {
             None => AdamW::<B>::new(settings, &self.devices[0]),
         };
         let recipe = recipe(self.options, stage);
-        let feeds = Feed::<B>::shares(loader.clone(), self.state.batches, recipe, self.devices)?;
-        let desk = StageDesk {
+        let feeds = BatchStream::<B>::shares(loader.clone(), self.state.batches, recipe, self.devices)?;
+        let desk = StageContext {
             journal: self.journal.clone(),
             checkpoints: self.checkpoints.clone(),
             interrupter: self.options.stop.interrupter.clone(),
         };
         let model = Svitt::<B>::from_inner(model.with_precision(self.options.precision));
         let state = self.state.clone();
-        let outcome = within_memory(
+        let outcome = catch_out_of_memory(
             || train_stage(plan.clone(), desk, state, model, optimizer, feeds),
             |said| fits::exhausted(&self.options.backend, &stage.name, stage.batch, said),
         );
@@ -245,9 +245,9 @@ impl<'a, B: TrainBackend> Run<'a, B> {
         let position = CurriculumPosition { stage: self.state.stage + 1, stages, step: self.state.global_step };
         let info = CheckpointInfo {
             model: config.clone(),
-            part: Part::Pretraining,
+            part: CheckpointPart::Pretraining,
             absent: Vec::new(),
-            vocabulary: Some(Vocabulary { file: tokenizer.file_name().into(), sha256: tokenizer.sha256() }),
+            vocabulary: Some(VocabularyRef { file: tokenizer.file_name().into(), sha256: tokenizer.sha256() }),
             curriculum: Some(position),
             origin: format!("preset {}, seed {}", self.options.preset.name, self.options.seed),
         };
@@ -273,10 +273,10 @@ impl<'a, B: TrainBackend> Run<'a, B> {
     }
 
     /// Writes both reports.
-    fn report(&self, baselines: Vec<StageReport>) -> Result<Report> {
+    fn report(&self, baselines: Vec<StageReport>) -> Result<PretrainReport> {
         let mut stages = self.state.finished.clone();
         stages.extend(self.partial.clone());
-        let report = Report {
+        let report = PretrainReport {
             preset: self.options.preset.name.clone(),
             seed: self.options.seed,
             backend: self.options.backend.clone(),
@@ -294,7 +294,7 @@ impl<'a, B: TrainBackend> Run<'a, B> {
 }
 
 /// Losses and masking of a run.
-pub(super) fn recipe(options: &RunOptions, stage: &Stage) -> Recipe {
+pub(super) fn recipe(options: &PretrainOptions, stage: &Stage) -> StepConfig {
     let (tokenizer, preset) = (&options.source.tokenizer, &options.preset);
     let special = tokenizer.special();
     let masking = MaskRules {
@@ -306,18 +306,18 @@ pub(super) fn recipe(options: &RunOptions, stage: &Stage) -> Recipe {
     };
     let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
     let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
-    Recipe { objective, keep_range: stage.keep_range, masking: Some(masking), ..Recipe::default() }
+    StepConfig { objective, keep_range: stage.keep_range, masking: Some(masking), ..StepConfig::default() }
 }
 
 /// The row of the report for `model`, trained as `stage` says up to `state`.
 ///
 /// # Errors
 /// Clips of another size or length than the model's.
-pub fn measure<B: SvittBackend>(
-    options: &RunOptions,
+pub fn stage_report<B: SvittBackend>(
+    options: &PretrainOptions,
     stage: &Stage,
     config: &ModelConfig,
-    model: &dyn Encodes<B>,
+    model: &dyn RetrievalModel<B>,
     state: &RunState,
 ) -> Result<StageReport> {
     let source = &options.source;
@@ -340,7 +340,7 @@ pub fn measure<B: SvittBackend>(
     })
 }
 
-fn check_fingerprint(state: &RunState, fingerprint: &str, options: &RunOptions) -> Result<()> {
+fn check_fingerprint(state: &RunState, fingerprint: &str, options: &PretrainOptions) -> Result<()> {
     if state.fingerprint == fingerprint {
         return Ok(());
     }

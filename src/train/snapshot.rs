@@ -2,7 +2,7 @@
 //! meant to outlive a run (portable weights are written by [`crate::weights`]).
 
 use super::optimizer::{AdamWState, Moments};
-use super::{Skipped, StepFlag};
+use super::{SkippedSteps, NonFiniteCheck};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -70,7 +70,7 @@ pub fn optimizer_tensors<B: Backend, M: Module<B>>(module: &M, state: &AdamWStat
 pub fn read_optimizer<B: Backend, M: Module<B>>(
     module: &M,
     file: &Path,
-    (steps, skipped): (usize, Skipped),
+    (steps, skipped): (usize, SkippedSteps),
     device: &B::Device,
 ) -> Result<AdamWState<B>> {
     let bytes = fs::read(file).map_err(|e| Error::io(file, &e))?;
@@ -88,7 +88,7 @@ pub fn read_optimizer<B: Backend, M: Module<B>>(
     Ok(AdamWState {
         moments: tensors(module).into_iter().map(moments).collect(),
         corrections: [both.clone().narrow(0, 0, 1), both.narrow(0, 1, 1)],
-        flag: StepFlag::resume(steps, skipped, device),
+        flag: NonFiniteCheck::resume(steps, skipped, device),
     })
 }
 

@@ -1,9 +1,9 @@
 //! Training data of a run: the `shapes` benchmark, or annotations and a folder of videos.
 
 use super::gallery::ValidationSet;
-use crate::config::{ModelConfig, Preset, Span, Stage};
+use crate::config::{ModelConfig, PretrainPreset, StepsOrEpochs, Stage};
 use crate::data::loader::{Loader, LoaderOptions, TextCollate};
-use crate::data::shapes::{Preset as ShapesPreset, ShapesConfig, ShapesDataset, Split, vocab};
+use crate::data::shapes::{PretrainPreset as ShapesPreset, ShapesConfig, ShapesDataset, ShapesSplit, vocab};
 use crate::data::{ClipSettings, EpochDataset, Manifest, ManifestOptions, Record, VideoDataset};
 use crate::terminal::note;
 use crate::text::{Tokenizer, Vocabulary};
@@ -21,27 +21,27 @@ const WORDS: usize = 30_522;
 
 /// The data of a run and the tokenizer that fits it.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct TrainingData {
     /// Captions to ids.
     pub tokenizer: Arc<Tokenizer>,
-    kind: Kind,
+    kind: DataKind,
     text_tokens: usize,
     flip: bool,
     seed: u64,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum DataKind {
     Shapes(Box<ShapesConfig>),
     Videos { records: Vec<Record>, media: PathBuf },
 }
 
-impl Source {
+impl TrainingData {
     /// The `shapes` benchmark for `preset`, whose last stage sees whole clips.
     ///
     /// # Errors
     /// Stages that name no program lengths, or a model whose patches are not the benchmark's cells.
-    pub fn shapes(preset: &Preset, seed: u64) -> Result<Self> {
+    pub fn shapes(preset: &PretrainPreset, seed: u64) -> Result<Self> {
         let mut config = ShapesConfig::preset(ShapesPreset::Default);
         let model = preset.model.model(1, 64);
         (config.px, config.patch) = (model.video.image_size, model.video.patch_size);
@@ -56,7 +56,7 @@ impl Source {
             return Err(Error::setting(setting, "is missing", "name the program lengths, or give --annotations"));
         }
         let tokenizer = Arc::new(Tokenizer::new(Vocabulary::from_tokens(words(), Path::new("shapes"))?)?);
-        let kind = Kind::Shapes(Box::new(config));
+        let kind = DataKind::Shapes(Box::new(config));
         Ok(Self { tokenizer, kind, text_tokens: preset.text_tokens, flip: false, seed })
     }
 
@@ -64,7 +64,7 @@ impl Source {
     ///
     /// # Errors
     /// Annotations or a vocabulary that cannot be read.
-    pub fn videos(preset: &Preset, annotations: &Path, media: &Path, vocab: Option<&Path>, seed: u64) -> Result<Self> {
+    pub fn videos(preset: &PretrainPreset, annotations: &Path, media: &Path, vocab: Option<&Path>, seed: u64) -> Result<Self> {
         let manifest = Manifest::read_any(annotations, &ManifestOptions::default())?;
         manifest.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
         let records = manifest.records;
@@ -73,23 +73,23 @@ impl Source {
             None => Tokenizer::new(Vocabulary::from_captions(records.iter().flat_map(|r| &r.captions), WORDS))?,
         };
         warn_of_cut_captions(&tokenizer, &records, preset.text_tokens);
-        let kind = Kind::Videos { records, media: media.to_path_buf() };
+        let kind = DataKind::Videos { records, media: media.to_path_buf() };
         Ok(Self { tokenizer: Arc::new(tokenizer), kind, text_tokens: preset.text_tokens, flip: preset.flip, seed })
     }
 
     /// Records of the annotations; none for the endless `shapes`.
     pub fn records(&self) -> Option<usize> {
         match &self.kind {
-            Kind::Shapes(_) => None,
-            Kind::Videos { records, .. } => Some(records.len()),
+            DataKind::Shapes(_) => None,
+            DataKind::Videos { records, .. } => Some(records.len()),
         }
     }
 
     /// A digest of what the annotations say: a run is not continued on other records.
     pub fn digest(&self) -> Vec<u8> {
         match &self.kind {
-            Kind::Shapes(_) => Vec::new(),
-            Kind::Videos { records, .. } => {
+            DataKind::Shapes(_) => Vec::new(),
+            DataKind::Videos { records, .. } => {
                 let mut hash = Sha256::new();
                 records.iter().for_each(|record| hash.update(format!("{record:?}")));
                 hash.finalize().to_vec()
@@ -99,7 +99,7 @@ impl Source {
 
     /// Whether this is the `shapes` benchmark.
     pub fn is_shapes(&self) -> bool {
-        matches!(self.kind, Kind::Shapes(_))
+        matches!(self.kind, DataKind::Shapes(_))
     }
 
     /// Tokens of a text.
@@ -110,8 +110,8 @@ impl Source {
     /// Words that can only be read off the clip: always masked on `shapes`, as direct supervision of temporal order.
     pub fn keywords(&self) -> Vec<i64> {
         match self.kind {
-            Kind::Shapes(_) => vocab::direction_ids().map(|id| id as i64).to_vec(),
-            Kind::Videos { .. } => Vec::new(),
+            DataKind::Shapes(_) => vocab::direction_ids().map(|id| id as i64).to_vec(),
+            DataKind::Videos { .. } => Vec::new(),
         }
     }
 
@@ -124,16 +124,16 @@ impl Source {
         let (frames, size) = (settings.frames, model.video.image_size);
         let seed = key(self.seed, &[stage as u64]);
         let dataset: Arc<dyn EpochDataset> = match &self.kind {
-            Kind::Shapes(config) => {
+            DataKind::Shapes(config) => {
                 let items = match settings.length {
-                    Span::Steps(steps) => steps * settings.batch * workers * settings.accumulate,
-                    Span::Epochs(_) => SHAPES_EPOCH,
+                    StepsOrEpochs::Steps(steps) => steps * settings.batch * workers * settings.accumulate,
+                    StepsOrEpochs::Epochs(_) => SHAPES_EPOCH,
                 };
                 let config = ShapesConfig { segments: settings.segments.clone(), ..(**config).clone() };
-                let data = ShapesDataset::new(&config, Split::Train, frames, items, seed)?;
+                let data = ShapesDataset::new(&config, ShapesSplit::Train, frames, items, seed)?;
                 Arc::new(data.with_clips_per_object(settings.clips_per_object))
             }
-            Kind::Videos { records, media } => {
+            DataKind::Videos { records, media } => {
                 let clips = ClipSettings::train(frames, size, self.flip, seed);
                 Arc::new(VideoDataset::new(records.clone(), media, clips)?)
             }
@@ -154,11 +154,11 @@ impl Source {
     /// What stages of `frames` frames are measured on.
     ///
     /// # Errors
-    /// As [`Source::loader`].
+    /// As [`TrainingData::loader`].
     pub fn validation(&self, frames: usize, size: usize) -> Result<ValidationSet> {
         match &self.kind {
-            Kind::Shapes(config) => ValidationSet::shapes(config, frames),
-            Kind::Videos { records, media } => {
+            DataKind::Shapes(config) => ValidationSet::shapes(config, frames),
+            DataKind::Videos { records, media } => {
                 let clips = VideoDataset::new(records.clone(), media, ClipSettings::evaluate(frames, size))?;
                 Ok(ValidationSet::videos(&clips, frames, size))
             }

@@ -1,16 +1,16 @@
 //! Initial weights of a run: random, from a checkpoint folder, or combined from BEiT and BERT.
 
-use super::expand::{FreshStart, fresh_start};
+use super::expand::{InitOverrides, apply_init_overrides};
 use crate::config::{ModelChoice, ModelConfig};
 use crate::model::Svitt;
-use crate::weights::{Checkpoint, MatchOptions, Part, initialise};
+use crate::weights::{Checkpoint, MatchOptions, CheckpointPart, initialise};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::SvittBackend;
 
 /// Where first weights come from; all absent: drawn from the seed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FirstWeights {
+pub struct InitialWeights {
     /// A checkpoint folder of this crate (`--init`).
     pub checkpoint: Option<PathBuf>,
     /// BEiT or any checkpoint with a video encoder (`--init-video`).
@@ -19,7 +19,7 @@ pub struct FirstWeights {
     pub text: Option<PathBuf>,
 }
 
-impl FirstWeights {
+impl InitialWeights {
     /// The model `config` of the first stage. What no file gives is drawn from `seed`; position tables are taken to
     /// the stage's clip length.
     ///
@@ -32,8 +32,8 @@ impl FirstWeights {
         seed: u64,
         device: &B::Device,
     ) -> Result<Svitt<B>> {
-        let start = FreshStart { gain: choice.init_gain, sharpness: choice.local_positions };
-        let mut model = fresh_start(Svitt::<B>::new(config, seed, device)?, start, config);
+        let start = InitOverrides { gain: choice.init_gain, sharpness: choice.local_positions };
+        let mut model = apply_init_overrides(Svitt::<B>::new(config, seed, device)?, start, config);
         if let Some(folder) = &self.checkpoint {
             if self.video.is_some() || self.text.is_some() {
                 let problem = "already gives all weights";
@@ -42,7 +42,7 @@ impl FirstWeights {
             let checkpoint = Checkpoint::open(folder)?;
             (model, _) = checkpoint.load(model, config, &converted())?;
         }
-        for (file, part) in [(&self.video, Part::Video), (&self.text, Part::Text)] {
+        for (file, part) in [(&self.video, CheckpointPart::Video), (&self.text, CheckpointPart::Text)] {
             if let Some(file) = file {
                 model = part_of(model, file, config, part)?;
             }
@@ -55,7 +55,7 @@ fn converted() -> MatchOptions {
     MatchOptions { convert_tables: true, ..MatchOptions::default() }
 }
 
-fn part_of<B: SvittBackend>(model: Svitt<B>, file: &Path, config: &ModelConfig, part: Part) -> Result<Svitt<B>> {
+fn part_of<B: SvittBackend>(model: Svitt<B>, file: &Path, config: &ModelConfig, part: CheckpointPart) -> Result<Svitt<B>> {
     let (model, report) = initialise(model, config, file, part)?;
     crate::terminal::note(format!("{}: {} tensors taken over", file.display(), report.applied.len()));
     Ok(model)

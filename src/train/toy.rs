@@ -5,14 +5,14 @@ use burn::tensor::{Tensor, backend::Backend};
 
 /// `weight [5, 4]` is decayed, `bias [4]` is not.
 #[derive(Module, Debug)]
-pub struct Toy<B: Backend> {
+pub struct ToyModel<B: Backend> {
     /// `[5, 4]`.
     pub weight: Param<Tensor<B, 2>>,
     /// `[4]`.
     pub bias: Param<Tensor<B, 1>>,
 }
 
-impl<B: Backend> Toy<B> {
+impl<B: Backend> ToyModel<B> {
     /// `weight` from a slice of 20 numbers, `bias` of ones.
     pub fn new(weight: &[f32], device: &B::Device) -> Self {
         let weight = Tensor::<B, 1>::from_floats(weight, device).reshape([5, 4]);

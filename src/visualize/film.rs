@@ -8,9 +8,9 @@ const SIDE: usize = 160;
 /// Frames in a row.
 const COLUMNS: usize = 4;
 const GAP: usize = 4;
-const PAPER: Rgb = [255; 3];
+const BACKGROUND: Rgb = [255; 3];
 /// Colour of pruned patches.
-const GHOST: Rgb = [226, 226, 230];
+const FADED: Rgb = [226, 226, 230];
 /// Times the mean attention that is drawn brightest.
 const HOTTEST: f32 = 8.0;
 const LOCAL: Rgb = [30, 120, 255];
@@ -20,7 +20,7 @@ const TARGET: Rgb = [0, 190, 70];
 
 /// The frames of a clip as the model sees them, enlarged.
 #[derive(Clone, Debug)]
-pub struct Film {
+pub struct FrameStrip {
     frames: Vec<Canvas>,
     grid: usize,
     /// Side of a patch on the pictures, pixels.
@@ -29,7 +29,7 @@ pub struct Film {
 
 /// How a patch is visible to the chosen patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Visibility {
     /// Pruned, or not attended to.
     No,
     /// In a local block.
@@ -38,7 +38,7 @@ pub enum Seen {
     Random,
 }
 
-impl Film {
+impl FrameStrip {
     /// From normalised `pixels` `[frames, 3, size, size]`.
     pub fn new(pixels: &[f32], video: &VideoConfig) -> Self {
         let (size, grid) = (video.image_size, video.grid());
@@ -70,19 +70,19 @@ impl Film {
         self.grey().painted(|frame, patch, at| match attention[patch] {
             Some(value) => {
                 let times = (value / mean).max(f32::MIN_POSITIVE).log2() / HOTTEST.log2();
-                frame.shade(at, [self.patch; 2], flame(0.5 + 0.5 * times), 0.75);
+                frame.shade(at, [self.patch; 2], heat_colour(0.5 + 0.5 * times), 0.75);
             }
             None => self.fade(frame, at),
         })
     }
 
     /// What patch `chosen` attends to.
-    pub fn graph(&self, chosen: usize, seen: &[Seen]) -> Canvas {
+    pub fn graph(&self, chosen: usize, seen: &[Visibility]) -> Canvas {
         self.grey().painted(|frame, patch, at| {
             match seen[patch] {
-                Seen::No => self.fade(frame, at),
-                Seen::Local => frame.shade(at, [self.patch; 2], LOCAL, 0.5),
-                Seen::Random => frame.shade(at, [self.patch; 2], RANDOM, 0.5),
+                Visibility::No => self.fade(frame, at),
+                Visibility::Local => frame.shade(at, [self.patch; 2], LOCAL, 0.5),
+                Visibility::Random => frame.shade(at, [self.patch; 2], RANDOM, 0.5),
             }
             if patch == chosen {
                 frame.shade(at, [self.patch; 2], CHOSEN, 0.85);
@@ -108,7 +108,7 @@ impl Film {
     }
 
     fn fade(&self, frame: &mut Canvas, at: [usize; 2]) {
-        frame.shade(at, [self.patch; 2], GHOST, 0.88);
+        frame.shade(at, [self.patch; 2], FADED, 0.88);
     }
 
     /// Frame and pixel corner of a patch.
@@ -125,7 +125,7 @@ impl Film {
     fn painted(&self, paint: impl Fn(&mut Canvas, usize, [usize; 2])) -> Canvas {
         let side = self.frames.first().map_or(1, Canvas::width);
         let (columns, rows) = (self.frames.len().clamp(1, COLUMNS), self.frames.len().div_ceil(COLUMNS).max(1));
-        let mut strip = Canvas::new(columns * (side + GAP) - GAP, rows * (side + GAP) - GAP, PAPER);
+        let mut strip = Canvas::new(columns * (side + GAP) - GAP, rows * (side + GAP) - GAP, BACKGROUND);
         let each = self.grid * self.grid;
         for (number, frame) in self.frames.iter().enumerate() {
             let mut frame = frame.clone();
@@ -145,12 +145,12 @@ fn picture(frame: &[f32], size: usize, grid: usize) -> Canvas {
     let side = if size * 2 <= SIDE { SIDE / size * size } else { (SIDE / grid).max(1) * grid };
     match Canvas::from_rgb(size, size, pixels) {
         Ok(canvas) => canvas.fitted(side, side),
-        Err(_) => Canvas::new(side, side, GHOST),
+        Err(_) => Canvas::new(side, side, FADED),
     }
 }
 
 /// Black through purple, red and orange to yellow; never as pale as a patch that is not there.
-fn flame(heat: f32) -> Rgb {
+fn heat_colour(heat: f32) -> Rgb {
     const STOPS: [[f32; 3]; 5] =
         [[0.0, 0.0, 4.0], [87.0, 16.0, 110.0], [188.0, 55.0, 84.0], [249.0, 142.0, 9.0], [250.0, 235.0, 80.0]];
     let place = heat.clamp(0.0, 1.0) * (STOPS.len() - 1) as f32;
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn patches_are_painted_where_they_lie() {
         let video = ModelConfig::tiny(5).video;
-        let film = Film::new(&vec![-1.0; 5 * 3 * 32 * 32], &video);
+        let film = FrameStrip::new(&vec![-1.0; 5 * 3 * 32 * 32], &video);
         assert_eq!((film.patch, film.plain().width(), film.plain().height()), (40, 4 * 164 - 4, 2 * 164 - 4));
         let mut alive = vec![true; 80];
         alive[4 * 16 + 6] = false;
@@ -184,14 +184,14 @@ mod tests {
 
     #[test]
     fn the_heat_scale_is_monotonic() {
-        let light = |heat: f32| flame(heat).iter().map(|&c| u32::from(c)).sum::<u32>();
+        let light = |heat: f32| heat_colour(heat).iter().map(|&c| u32::from(c)).sum::<u32>();
         assert!((0..20).all(|n| light(n as f32 / 20.0) < light((n + 1) as f32 / 20.0)));
     }
 
     #[test]
     fn large_frames_shrink_to_whole_patches() {
         let video = ModelConfig::base(4).video;
-        let film = Film::new(&vec![1.0; 4 * 3 * 224 * 224], &video);
+        let film = FrameStrip::new(&vec![1.0; 4 * 3 * 224 * 224], &video);
         assert_eq!((film.patch, film.frames[0].width()), (11, 154));
     }
 }

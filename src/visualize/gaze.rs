@@ -8,7 +8,7 @@ use svitt_video::{ClipRequest, FrameSampling, ReaderOptions, Transform, read_cli
 
 /// A clip and which frames of the file it has.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Clip {
+pub struct ClipPixels {
     /// Normalised, `[frames, 3, size, size]`.
     pub pixels: Vec<f32>,
     /// Frame numbers in the file.
@@ -19,12 +19,12 @@ pub struct Clip {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn clip_of(path: &Path, config: &ModelConfig) -> Result<Clip> {
+pub fn load_clip(path: &Path, config: &ModelConfig) -> Result<ClipPixels> {
     let request = ClipRequest::new(config.video.frames, FrameSampling::Middle);
     let clip = read_clip(path, &request, || 0.0, &ReaderOptions::default())?;
     let transform = Transform::new(config.video.image_size);
     let pixels = transform.apply(&clip.frames, &transform.whole(&clip.frames));
-    Ok(Clip { pixels, indices: clip.indices })
+    Ok(ClipPixels { pixels, indices: clip.indices })
 }
 
 /// The ids of `text`, without padding.

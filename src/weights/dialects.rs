@@ -2,7 +2,7 @@
 
 use super::WeightSource;
 use super::position::TableShape;
-use super::safetensors::{Kind, Outline, write};
+use super::safetensors::{TensorContent, TensorSpec, write};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -23,11 +23,11 @@ fn write_renamed(path: PathBuf, rename: impl Fn(&str) -> Option<String>, more: &
             tensor.values.truncate(flat * tensor.shape[1]);
             tensor.shape[0] = flat;
         }
-        outlines.push(Outline { name: renamed.clone(), shape: tensor.shape, kind: Kind::Learned });
+        outlines.push(TensorSpec { name: renamed.clone(), shape: tensor.shape, kind: TensorContent::Learned });
         values.insert(renamed, tensor.values);
     }
     for name in more {
-        outlines.push(Outline { name: name.to_string(), shape: vec![2], kind: Kind::Learned });
+        outlines.push(TensorSpec { name: name.to_string(), shape: vec![2], kind: TensorContent::Learned });
         values.insert(name.to_string(), vec![0.5; 2]);
     }
     write(&path, &outlines, &BTreeMap::new(), |name| Ok(values[name].clone())).unwrap();

@@ -3,8 +3,8 @@
 use super::SourceKind;
 use super::infer::table_shape;
 use super::position::{TableResampler, TableShape};
-use super::report::{Mismatch, Report};
-use super::schema::{Key, begins};
+use super::report::{ShapeMismatch, LoadReport};
+use super::schema::{WeightKey, has_prefix};
 use super::source::WeightSource;
 use crate::config::VideoConfig;
 use crate::{Error, Result};
@@ -21,22 +21,22 @@ pub struct MatchOptions {
 
 /// Tensors of a checkpoint for the keys of a model.
 #[derive(Debug)]
-pub struct Matched<'a> {
+pub struct MatchedWeights<'a> {
     source: &'a WeightSource,
     /// How the tables are converted, by their rows in the checkpoint.
     resamplers: HashMap<usize, TableResampler>,
     /// What became of every key.
-    pub report: Report,
+    pub report: LoadReport,
 }
 
-impl<'a> Matched<'a> {
+impl<'a> MatchedWeights<'a> {
     /// Looks every learned key of `keys` up in `source`; `video` are the sizes of the model.
     ///
     /// # Errors
     /// A position table for another clip length although conversion was not asked for. What is missing or has
-    /// another shape is in the report; see [`Matched::complete`].
-    pub fn new(source: &'a WeightSource, keys: &[Key], video: &VideoConfig, options: &MatchOptions) -> Result<Self> {
-        let mut matched = Self { source, resamplers: HashMap::new(), report: Report::default() };
+    /// another shape is in the report; see [`MatchedWeights::complete`].
+    pub fn new(source: &'a WeightSource, keys: &[WeightKey], video: &VideoConfig, options: &MatchOptions) -> Result<Self> {
+        let mut matched = Self { source, resamplers: HashMap::new(), report: LoadReport::default() };
         let target = TableShape { frames: video.frames, grid: video.grid() };
         for key in keys.iter().filter(|key| key.is_learned()) {
             matched.look_up(key, target, options)?;
@@ -77,12 +77,12 @@ impl<'a> Matched<'a> {
         }
     }
 
-    fn look_up(&mut self, key: &Key, target: TableShape, options: &MatchOptions) -> Result<()> {
+    fn look_up(&mut self, key: &WeightKey, target: TableShape, options: &MatchOptions) -> Result<()> {
         let name = key.outline.name.clone();
         let Some(found) = self.source.shape(&name) else {
             let list = if self.source.kind().never_has(&name) {
                 &mut self.report.fresh
-            } else if options.allow_missing.iter().any(|allowed| begins(&name, allowed)) {
+            } else if options.allow_missing.iter().any(|allowed| has_prefix(&name, allowed)) {
                 &mut self.report.allowed
             } else {
                 &mut self.report.missing
@@ -93,7 +93,7 @@ impl<'a> Matched<'a> {
         if found != key.outline.shape {
             if !self.converts(&name, found, &key.outline.shape, target, options)? {
                 let (expected, found) = (key.outline.shape.clone(), found.to_vec());
-                self.report.mismatched.push(Mismatch { name, expected, found });
+                self.report.mismatched.push(ShapeMismatch { name, expected, found });
                 return Ok(());
             }
             self.report.converted.push(name.clone());
@@ -141,7 +141,7 @@ fn is_table(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::infer::model_config;
-    use super::super::schema::{Part, keys};
+    use super::super::schema::{CheckpointPart, keys};
     use super::*;
 
     fn micro() -> WeightSource {
@@ -153,8 +153,8 @@ mod tests {
     fn every_key_of_the_micro_checkpoint_is_accounted_for() {
         let source = micro();
         let config = model_config(&source, None).unwrap();
-        let keys = keys(&config, Part::Pretraining);
-        let matched = Matched::new(&source, &keys, &config.video, &MatchOptions::default()).unwrap();
+        let keys = keys(&config, CheckpointPart::Pretraining);
+        let matched = MatchedWeights::new(&source, &keys, &config.video, &MatchOptions::default()).unwrap();
         let report = &matched.report;
         assert!(report.is_complete() && report.unused.is_empty() && report.converted.is_empty());
         assert_eq!(report.applied.len(), keys.iter().filter(|key| key.is_learned()).count());
@@ -165,11 +165,11 @@ mod tests {
     fn another_clip_length_is_an_error_or_converted() {
         let source = micro();
         let config = model_config(&source, Some(8)).unwrap();
-        let keys = keys(&config, Part::Pretraining);
-        let refused = Matched::new(&source, &keys, &config.video, &MatchOptions::default()).unwrap_err().to_string();
+        let keys = keys(&config, CheckpointPart::Pretraining);
+        let refused = MatchedWeights::new(&source, &keys, &config.video, &MatchOptions::default()).unwrap_err().to_string();
         assert!(refused.contains("4 frames of 2×2 patches") && refused.contains("8 frames"), "{refused}");
         let options = MatchOptions { convert_tables: true, ..MatchOptions::default() };
-        let matched = Matched::new(&source, &keys, &config.video, &options).unwrap().complete().unwrap();
+        let matched = MatchedWeights::new(&source, &keys, &config.video, &options).unwrap().complete().unwrap();
         assert_eq!(matched.report.converted.len(), 2);
         let values = matched.values(&matched.report.converted[0]).unwrap().unwrap();
         assert_eq!(values.len(), (15 * 9 + 3) * 2);
@@ -179,12 +179,12 @@ mod tests {
     fn missing_and_misshapen_keys_are_named() {
         let mut source = micro();
         let config = model_config(&source, None).unwrap();
-        let mut wanted = keys(&config, Part::Pretraining);
+        let mut wanted = keys(&config, CheckpointPart::Pretraining);
         wanted[0].outline.shape = vec![3];
-        let problem = |source: &WeightSource, wanted: &[Key], allow: &[&str]| {
+        let problem = |source: &WeightSource, wanted: &[WeightKey], allow: &[&str]| {
             let allow_missing = allow.iter().map(|name| name.to_string()).collect();
             let options = MatchOptions { allow_missing, convert_tables: false };
-            Matched::new(source, wanted, &config.video, &options).unwrap().complete().map(|m| m.report)
+            MatchedWeights::new(source, wanted, &config.video, &options).unwrap().complete().map(|m| m.report)
         };
         assert!(problem(&source, &wanted, &[]).unwrap_err().to_string().contains("temp [] instead of [3]"));
         wanted[0].outline.shape.clear();

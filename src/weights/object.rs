@@ -1,7 +1,7 @@
 //! Interprets pickle values: dictionaries, tensors, configurations.
 
-use super::tensor::DType;
-use super::value::{Call, Id, Pickle, Value};
+use super::tensor::StoredDType;
+use super::value::{RecordedCall, ValueId, Pickle, Value};
 use serde_json::{Map, Value as Json};
 
 /// Configurations nest a handful of levels; a pickle may be cyclic.
@@ -13,7 +13,7 @@ pub struct PickledTensor {
     /// Name of its storage.
     pub storage: String,
     /// Element type.
-    pub dtype: DType,
+    pub dtype: StoredDType,
     /// Its first element, counted in elements from the beginning of the storage.
     pub offset: usize,
     /// Sizes of its dimensions.
@@ -24,16 +24,16 @@ pub struct PickledTensor {
 
 impl Pickle {
     /// The value that was pickled.
-    pub fn root(&self) -> Id {
+    pub fn root(&self) -> ValueId {
         self.root
     }
 
-    fn value(&self, id: Id) -> &Value {
+    fn value(&self, id: ValueId) -> &Value {
         self.values.get(id as usize).unwrap_or(&Value::None)
     }
 
     /// A string's text.
-    pub fn text(&self, id: Id) -> Option<&str> {
+    pub fn text(&self, id: ValueId) -> Option<&str> {
         match self.value(id) {
             Value::Text(text) => Some(text),
             _ => None,
@@ -41,7 +41,7 @@ impl Pickle {
     }
 
     /// The entries of a dictionary, or of an object that acts as one (`OrderedDict`).
-    pub fn entries(&self, id: Id) -> &[(Id, Id)] {
+    pub fn entries(&self, id: ValueId) -> &[(ValueId, ValueId)] {
         match self.value(id) {
             Value::Dict(entries) => entries,
             Value::Object(call) => &call.entries,
@@ -50,12 +50,12 @@ impl Pickle {
     }
 
     /// The entry of a dictionary under a string key; the last one if there are several.
-    pub fn get(&self, id: Id, key: &str) -> Option<Id> {
+    pub fn get(&self, id: ValueId, key: &str) -> Option<ValueId> {
         self.entries(id).iter().rev().find(|(name, _)| self.text(*name) == Some(key)).map(|&(_, value)| value)
     }
 
     /// The items of a tuple, list or set.
-    pub fn items(&self, id: Id) -> &[Id] {
+    pub fn items(&self, id: ValueId) -> &[ValueId] {
         match self.value(id) {
             Value::Items(items) => items,
             Value::Object(call) => &call.items,
@@ -64,7 +64,7 @@ impl Pickle {
     }
 
     /// The class `module.name` of an object.
-    fn class(&self, id: Id) -> Option<(&str, &str, &Call)> {
+    fn class(&self, id: ValueId) -> Option<(&str, &str, &RecordedCall)> {
         let Value::Object(call) = self.value(id) else { return None };
         match self.value(call.callee) {
             Value::Global(module, name) => Some((module, name, call)),
@@ -88,7 +88,7 @@ impl Pickle {
     }
 
     /// The tensor that `id` is, or none if it is something else.
-    pub fn tensor(&self, id: Id) -> Option<Result<PickledTensor, String>> {
+    pub fn tensor(&self, id: ValueId) -> Option<Result<PickledTensor, String>> {
         let (module, name, call) = self.class(id)?;
         match (module, name) {
             ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => {
@@ -104,7 +104,7 @@ impl Pickle {
         }
     }
 
-    fn rebuild(&self, arguments: &[Id]) -> Result<PickledTensor, String> {
+    fn rebuild(&self, arguments: &[ValueId]) -> Result<PickledTensor, String> {
         let [storage, offset, shape, strides, ..] = arguments else {
             return Err("is described by too few numbers".to_string());
         };
@@ -117,7 +117,7 @@ impl Pickle {
     }
 
     /// The element type and name of a storage reference `("storage", class, name, location, elements)`.
-    pub(super) fn storage(&self, id: Id) -> Option<Result<(DType, String), String>> {
+    pub(super) fn storage(&self, id: ValueId) -> Option<Result<(StoredDType, String), String>> {
         let Value::Persistent(reference) = self.value(id) else { return None };
         let [_, class, name, ..] = self.items(*reference) else { return None };
         let (Value::Global(_, class), Some(name)) = (self.value(*class), self.text(*name)) else { return None };
@@ -126,12 +126,12 @@ impl Pickle {
     }
 
     /// Every storage reference of the pickle.
-    pub(super) fn storages(&self) -> impl Iterator<Item = (DType, String)> + '_ {
-        let ids = (0..self.values.len() as Id).filter(|&id| matches!(self.value(id), Value::Persistent(_)));
+    pub(super) fn storages(&self) -> impl Iterator<Item = (StoredDType, String)> + '_ {
+        let ids = (0..self.values.len() as ValueId).filter(|&id| matches!(self.value(id), Value::Persistent(_)));
         ids.filter_map(|id| self.storage(id)?.ok())
     }
 
-    fn size(&self, id: Id) -> Option<usize> {
+    fn size(&self, id: ValueId) -> Option<usize> {
         match self.value(id) {
             Value::Int(size) => usize::try_from(*size).ok(),
             _ => None,
@@ -139,14 +139,14 @@ impl Pickle {
     }
 
     /// A configuration as JSON: OmegaConf containers and nodes become what they hold, unknown objects become null.
-    pub fn plain(&self, id: Id) -> Json {
+    pub fn plain(&self, id: ValueId) -> Json {
         // Shared values are written out each time they occur; the budget, in bytes of text plus one for each value,
         // keeps a small pickle from growing without end.
         let mut budget = 2 * self.length;
         self.plain_within(id, MAX_DEPTH, &mut budget)
     }
 
-    fn plain_within(&self, id: Id, depth: usize, budget: &mut usize) -> Json {
+    fn plain_within(&self, id: ValueId, depth: usize, budget: &mut usize) -> Json {
         let text = self.text(id).map_or(0, str::len);
         if depth == 0 || *budget <= text {
             return Json::Null;
@@ -176,7 +176,7 @@ impl Pickle {
     }
 
     /// What an OmegaConf container, an OmegaConf node or an `argparse.Namespace` holds.
-    fn held(&self, call: &Call) -> Option<Id> {
+    fn held(&self, call: &RecordedCall) -> Option<ValueId> {
         let state = call.state?;
         let Value::Global(module, name) = self.value(call.callee) else { return None };
         match (module.split('.').next(), &**name) {
@@ -188,18 +188,18 @@ impl Pickle {
     }
 }
 
-fn storage_type(class: &str) -> Option<DType> {
+fn storage_type(class: &str) -> Option<StoredDType> {
     Some(match class {
-        "DoubleStorage" => DType::F64,
-        "FloatStorage" => DType::F32,
-        "HalfStorage" => DType::F16,
-        "BFloat16Storage" => DType::Bf16,
-        "LongStorage" => DType::I64,
-        "IntStorage" => DType::I32,
-        "ShortStorage" => DType::I16,
-        "CharStorage" => DType::I8,
-        "ByteStorage" => DType::U8,
-        "BoolStorage" => DType::Bool,
+        "DoubleStorage" => StoredDType::F64,
+        "FloatStorage" => StoredDType::F32,
+        "HalfStorage" => StoredDType::F16,
+        "BFloat16Storage" => StoredDType::Bf16,
+        "LongStorage" => StoredDType::I64,
+        "IntStorage" => StoredDType::I32,
+        "ShortStorage" => StoredDType::I16,
+        "CharStorage" => StoredDType::I8,
+        "ByteStorage" => StoredDType::U8,
+        "BoolStorage" => StoredDType::Bool,
         _ => return None,
     })
 }

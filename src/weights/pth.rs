@@ -6,8 +6,8 @@
 use super::archive;
 use super::object::PickledTensor;
 use super::pickle;
-use super::tensor::{DType, TensorView};
-use super::value::{Id, Pickle};
+use super::tensor::{StoredDType, TensorView};
+use super::value::{ValueId, Pickle};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -55,7 +55,7 @@ pub fn read(file: &[u8]) -> Result<PthFile, String> {
 
 type Storages = HashMap<String, Range<usize>>;
 
-fn tensors(pickle: &Pickle, state: Id, storages: &Storages) -> Result<Vec<(String, TensorView)>, String> {
+fn tensors(pickle: &Pickle, state: ValueId, storages: &Storages) -> Result<Vec<(String, TensorView)>, String> {
     let mut found = Vec::new();
     for &(name, value) in pickle.entries(state) {
         if let (Some(name), Some(tensor)) = (pickle.text(name), pickle.tensor(value)) {
@@ -103,7 +103,7 @@ fn stream(file: &[u8]) -> Result<(Pickle, Storages), String> {
     }
     let (object, _) = next()?;
     let (names, mut at) = next()?;
-    let types: HashMap<String, DType> = object.storages().map(|(dtype, name)| (name, dtype)).collect();
+    let types: HashMap<String, StoredDType> = object.storages().map(|(dtype, name)| (name, dtype)).collect();
     let mut storages = Storages::new();
     for name in names.items(names.root()).iter().filter_map(|&id| names.text(id)) {
         let count = at.checked_add(8).and_then(|end| file.get(at..end)).ok_or("it is truncated")?;

@@ -21,7 +21,7 @@ pub struct WeightSource {
     path: PathBuf,
     kind: SourceKind,
     files: Vec<Mmap>,
-    tensors: BTreeMap<String, Located>,
+    tensors: BTreeMap<String, TensorEntry>,
     index_buffers: Vec<String>,
     tied: Vec<String>,
     config: Option<Json>,
@@ -30,7 +30,7 @@ pub struct WeightSource {
 }
 
 #[derive(Clone, Debug)]
-struct Located {
+struct TensorEntry {
     /// The name in the file.
     name: String,
     file: usize,
@@ -39,7 +39,7 @@ struct Located {
 
 /// A file's tensors, before their names are understood.
 #[derive(Default)]
-struct Parts {
+struct FileTensors {
     files: Vec<Mmap>,
     tensors: Vec<(String, usize, TensorView)>,
     config: Option<Json>,
@@ -64,14 +64,14 @@ impl WeightSource {
         Ok(Self::named(file, kind, parts))
     }
 
-    fn named(path: PathBuf, kind: SourceKind, parts: Parts) -> Self {
+    fn named(path: PathBuf, kind: SourceKind, parts: FileTensors) -> Self {
         let (mut tensors, mut index_buffers, mut tied) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, file, view) in parts.tensors {
             let canonical = kind.canonical(&name);
             if is_index_buffer(&canonical) {
                 index_buffers.push(name);
             } else {
-                tensors.insert(canonical, Located { name, file, view });
+                tensors.insert(canonical, TensorEntry { name, file, view });
             }
         }
         let copies: Vec<(String, String)> =
@@ -82,7 +82,7 @@ impl WeightSource {
                 tensors.entry(original).or_insert(located);
             }
         }
-        let Parts { files, config, foreign, .. } = parts;
+        let FileTensors { files, config, foreign, .. } = parts;
         let frames = config.as_ref().and_then(|config| config.pointer("/video_input/num_frames")?.as_u64());
         let frames = frames.and_then(|frames| usize::try_from(frames).ok()).filter(|frames| (1..=64).contains(frames));
         Self { path, kind, files, tensors, index_buffers, tied, config, frames, foreign }
@@ -165,7 +165,7 @@ impl WeightSource {
             let layer = layer.parse::<usize>().ok()?.checked_sub(fusion_layer)?;
             Some((format!("text_decoder.{LAYERS}{layer}.{part}"), located.clone()))
         });
-        let copies: Vec<(String, Located)> = copies.collect();
+        let copies: Vec<(String, TensorEntry)> = copies.collect();
         self.tensors.retain(|name, _| !name.starts_with("text_encoder.cls."));
         self.tensors.extend(copies);
     }
@@ -181,12 +181,12 @@ fn weight_file(path: &Path) -> Result<PathBuf> {
 }
 
 /// The tensors of one file, whose format is told by its first bytes.
-fn single(path: &Path) -> Result<Parts> {
+fn single(path: &Path) -> Result<FileTensors> {
     let file = map(path)?;
     let bytes: &[u8] = &file;
     let safetensors_like = bytes.get(8) == Some(&b'{') && !archive::is_zip(bytes);
     let bad = |problem: String| Error::file(path, problem, REMEDY);
-    let mut parts = Parts::default();
+    let mut parts = FileTensors::default();
     let tensors = if safetensors_like || path.extension().is_some_and(|extension| extension == "safetensors") {
         safetensors::read(bytes).map_err(bad)?.tensors
     } else {
@@ -200,7 +200,7 @@ fn single(path: &Path) -> Result<Parts> {
 }
 
 /// The tensors of all shards that index file `path` names.
-fn shards(path: &Path) -> Result<Parts> {
+fn shards(path: &Path) -> Result<FileTensors> {
     let bad = |problem: String| Error::file(path, problem, "download the checkpoint again");
     let text = std::fs::read_to_string(path).map_err(|problem| Error::io(path, &problem))?;
     let index: Json =
@@ -209,7 +209,7 @@ fn shards(path: &Path) -> Result<Parts> {
     let mut names: Vec<&str> = map.values().filter_map(Json::as_str).collect();
     names.sort_unstable();
     names.dedup();
-    let mut all = Parts::default();
+    let mut all = FileTensors::default();
     for name in names {
         if name.contains(['/', '\\']) {
             return Err(bad(format!("names the shard `{name}` outside its folder")));

@@ -43,7 +43,7 @@ impl ClipRequest {
 }
 
 /// A clip and where it came from.
-pub struct Clip {
+pub struct DecodedClip {
     /// Frame numbers in the file, ascending; the last one repeated where the file has too few.
     pub indices: Vec<usize>,
     /// Their pixels.
@@ -64,14 +64,14 @@ pub fn read_clip(
     request: &ClipRequest,
     uniform: impl FnMut() -> f64 + Clone,
     options: &ReaderOptions,
-) -> Result<Clip> {
+) -> Result<DecodedClip> {
     let mut reader = VideoReader::open(path, options)?;
     loop {
         let count = reader.len();
         let indices = request.indices(&reader, path, &mut uniform.clone())?;
         let frames = reader.get_frames(&indices)?;
         if reader.len() == count {
-            return Ok(Clip { indices, frames, reader });
+            return Ok(DecodedClip { indices, frames, reader });
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A file appears under its name only when it is complete: it is written beside it under a temporary name and renamed.
 
 use super::error::{Result, VideoError};
-use super::ffmpeg::{Program, input, run};
+use super::ffmpeg::{FfmpegProgram, input, run};
 use super::{ReaderOptions, VideoReader};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ const LIMIT: Duration = Duration::from_secs(3600);
 
 /// What [`compress`] aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Compression {
+pub struct CompressSettings {
     /// Length of the shorter side, pixels; the longer one follows, made even.
     pub short_side: usize,
     /// Frames per second.
     pub fps: f64,
 }
 
-impl Default for Compression {
+impl Default for CompressSettings {
     /// What Singularity trained on: 2 frames per second, short side 224.
     fn default() -> Self {
         Self { short_side: 224, fps: 2.0 }
@@ -34,11 +34,11 @@ impl Default for Compression {
 ///
 /// # Errors
 /// There is no `ffmpeg` program, it fails, or the file it wrote does not read back with the expected frames.
-pub fn compress(source: &Path, target: &Path, aim: Compression) -> Result<usize> {
+pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<usize> {
     let program = find(source, "re-encoding")?;
-    let Compression { short_side: side, fps } = aim;
+    let CompressSettings { short_side: side, fps } = aim;
     let duration = VideoReader::open(source, &ReaderOptions::default())?.duration();
-    let part = Part::beside(target);
+    let part = PartialFile::beside(target);
     let mut command = program.command();
     command.args(["-y", "-i"]).arg(input(source)).arg("-filter:v");
     command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{side})':'if(gt(a,1),{side},trunc(ow*a/2)*2)'"));
@@ -63,7 +63,7 @@ pub fn compress(source: &Path, target: &Path, aim: Compression) -> Result<usize>
 /// There is no `ffmpeg` program, it fails, or the disk refuses.
 pub fn write_rgb(target: &Path, rgb: &[u8], [width, height]: [usize; 2], fps: f64) -> Result<()> {
     let program = find(target, "writing H.264")?;
-    let (part, raw) = (Part::beside(target), Part(with_suffix(target, ".part.rgb")));
+    let (part, raw) = (PartialFile::beside(target), PartialFile(with_suffix(target, ".part.rgb")));
     std::fs::write(&raw.0, rgb).map_err(|error| VideoError::io(&raw.0, &error))?;
     let mut command = program.command();
     command.args(["-y", "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", &format!("{width}x{height}")]);
@@ -79,11 +79,11 @@ pub fn write_rgb(target: &Path, rgb: &[u8], [width, height]: [usize; 2], fps: f6
 /// # Errors
 /// [`VideoError::NoFfmpeg`].
 pub fn require_ffmpeg() -> Result<()> {
-    Program::find().map(|_| ()).map_err(|looked_at| VideoError::NoFfmpeg { looked_at })
+    FfmpegProgram::find().map(|_| ()).map_err(|looked_at| VideoError::NoFfmpeg { looked_at })
 }
 
-fn find(path: &Path, format: &str) -> Result<Program> {
-    Program::find().map_err(|looked_at| VideoError::MissingTool {
+fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
+    FfmpegProgram::find().map_err(|looked_at| VideoError::MissingTool {
         path: path.to_path_buf(),
         format: format.to_owned(),
         looked_at,
@@ -103,9 +103,9 @@ fn encode(command: Command, path: &Path) -> Result<()> {
 }
 
 /// A file under a temporary name, deleted on drop unless it was completed.
-struct Part(PathBuf);
+struct PartialFile(PathBuf);
 
-impl Part {
+impl PartialFile {
     fn beside(target: &Path) -> Self {
         Self(with_suffix(target, ".part.mp4"))
     }
@@ -115,7 +115,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         // After completion there is nothing left under this name.
         let _ = std::fs::remove_file(&self.0);
@@ -154,7 +154,7 @@ mod tests {
             let [r, g, b] = frames.mean_rgb(place);
             assert!((r - red).abs() < 4.0 && (g - 90.0).abs() < 4.0 && (b - 40.0).abs() < 4.0, "{r} {g} {b}");
         }
-        let frames = compress(&source, &target, Compression { short_side: 10, fps: 2.0 }).unwrap();
+        let frames = compress(&source, &target, CompressSettings { short_side: 10, fps: 2.0 }).unwrap();
         assert!((6..=8).contains(&frames), "{frames} of 3 s at 2 per second, with the ends once more");
         let small = VideoReader::open(&target, &ReaderOptions::default()).unwrap();
         assert_eq!((small.width(), small.height()), (18, 10));
@@ -166,7 +166,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("a.mp4"), dir.path().join("b.mp4"));
         std::fs::write(&source, b"not a video at all").unwrap();
-        assert!(compress(&source, &target, Compression::default()).is_err());
+        assert!(compress(&source, &target, CompressSettings::default()).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::clip::{Clip, ClipRequest, read_clip};
+use super::clip::{DecodedClip, ClipRequest, read_clip};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
 use super::reader::ReaderOptions;
@@ -61,7 +61,7 @@ pub fn inspect(
     if let Some(folder) = pictures {
         write_pictures(&clip, folder)?;
     }
-    let Clip { indices, frames, reader } = clip;
+    let DecodedClip { indices, frames, reader } = clip;
     let describe = |(place, &index): (usize, &usize)| InspectedFrame {
         index,
         pts_s: reader.times().get(index).copied().unwrap_or(0.0),
@@ -80,7 +80,7 @@ pub fn inspect(
     })
 }
 
-fn write_pictures(clip: &Clip, folder: &Path) -> Result<()> {
+fn write_pictures(clip: &DecodedClip, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| VideoError::not_written(folder, error))?;
     for (place, index) in clip.indices.iter().enumerate() {
         write_png(&folder.join(format!("frame-{place:02}-{index}.png")), &clip.frames, place)?;

@@ -22,7 +22,7 @@ mod speed;
 mod transform;
 
 pub use caught::reading_untrusted_input;
-pub use clip::{Clip, ClipRequest, read_clip};
+pub use clip::{DecodedClip, ClipRequest, read_clip};
 pub use error::VideoError;
 pub use ffmpeg::ffmpeg_available;
 pub use folder::videos_below;
@@ -33,7 +33,7 @@ pub use resize::{Bicubic, CropBox, Resizer};
 pub use sampling::{FrameSampling, clips, intervals, window};
 pub use sniff::needs_ffmpeg;
 pub use speed::DecodeSpeed;
-pub use transform::{Transform, View};
+pub use transform::{Transform, CropFlip};
 
 /// Random numbers in `[0, 1)` for tests (a linear congruential generator, Knuth's constants).
 #[cfg(test)]

@@ -40,12 +40,12 @@ impl Default for ReaderOptions {
 pub struct VideoReader {
     path: PathBuf,
     options: ReaderOptions,
-    backend: Backend,
+    backend: ReaderBackend,
     times: Vec<f64>,
     warnings: Vec<String>,
 }
 
-enum Backend {
+enum ReaderBackend {
     Native(NativeVideo),
     Ffmpeg(FfmpegVideo),
 }
@@ -63,14 +63,14 @@ impl VideoReader {
         }
         let mut warnings = Vec::new();
         let backend = match options.kind {
-            ReaderKind::Native => Backend::Native(NativeVideo::open(path)?),
-            ReaderKind::Ffmpeg => Backend::Ffmpeg(open_ffmpeg(path, "the reader `ffmpeg`", true, options)?),
+            ReaderKind::Native => ReaderBackend::Native(NativeVideo::open(path)?),
+            ReaderKind::Ffmpeg => ReaderBackend::Ffmpeg(open_ffmpeg(path, "the reader `ffmpeg`", true, options)?),
             ReaderKind::Auto => open_either(path, options)?,
         };
         match &backend {
-            Backend::Native(video) if video.truncated() => warnings.push(cut_short(path, video.len())),
-            Backend::Ffmpeg(video) => warnings.extend(video.complaint().map(|what| damaged(path, what, video.len()))),
-            Backend::Native(_) => {}
+            ReaderBackend::Native(video) if video.truncated() => warnings.push(cut_short(path, video.len())),
+            ReaderBackend::Ffmpeg(video) => warnings.extend(video.complaint().map(|what| damaged(path, what, video.len()))),
+            ReaderBackend::Native(_) => {}
         }
         let mut reader =
             Self { path: path.to_path_buf(), options: options.clone(), backend, times: Vec::new(), warnings };
@@ -96,8 +96,8 @@ impl VideoReader {
     /// Seconds from the first frame to the end of the last.
     pub fn duration(&self) -> f64 {
         let last = match &self.backend {
-            Backend::Native(video) => video.last_duration(),
-            Backend::Ffmpeg(video) => video.last_duration(),
+            ReaderBackend::Native(video) => video.last_duration(),
+            ReaderBackend::Ffmpeg(video) => video.last_duration(),
         };
         match (self.times.first(), self.times.last()) {
             (Some(first), Some(end)) => end - first + last,
@@ -123,16 +123,16 @@ impl VideoReader {
 
     fn size(&self) -> (usize, usize) {
         match &self.backend {
-            Backend::Native(video) => video.size(),
-            Backend::Ffmpeg(video) => video.size(),
+            ReaderBackend::Native(video) => video.size(),
+            ReaderBackend::Ffmpeg(video) => video.size(),
         }
     }
 
     /// `native` or `ffmpeg`.
     pub fn decoder(&self) -> &'static str {
         match self.backend {
-            Backend::Native(_) => "native",
-            Backend::Ffmpeg(_) => "ffmpeg",
+            ReaderBackend::Native(_) => "native",
+            ReaderBackend::Ffmpeg(_) => "ffmpeg",
         }
     }
 
@@ -160,8 +160,8 @@ impl VideoReader {
             distinct.sort_unstable();
             distinct.dedup();
             let read = match &mut self.backend {
-                Backend::Native(video) => video.frames(&distinct),
-                Backend::Ffmpeg(video) => video.frames(&distinct),
+                ReaderBackend::Native(video) => video.frames(&distinct),
+                ReaderBackend::Ffmpeg(video) => video.frames(&distinct),
             };
             match read {
                 Ok(frames) => return Ok(spread(frames, &distinct, &wanted)),
@@ -173,13 +173,13 @@ impl VideoReader {
     /// Falls back after a failed decode, or returns the error. Every call shortens the video or changes the decoder, so
     /// the number of calls is bounded.
     fn recover(&mut self, error: VideoError) -> Result<()> {
-        let Backend::Native(video) = &mut self.backend else { return Err(error) };
+        let ReaderBackend::Native(video) = &mut self.backend else { return Err(error) };
         let unsupported = matches!(error, VideoError::Unsupported { .. });
         if self.options.kind == ReaderKind::Auto && (unsupported || ffmpeg_available()) {
             let format = if let VideoError::Unsupported { format, .. } = &error { format } else { "a damaged file" };
             let video = open_ffmpeg(&self.path, format, false, &self.options)?;
             self.warnings.extend(video.complaint().map(|what| damaged(&self.path, what, video.len())));
-            self.backend = Backend::Ffmpeg(video);
+            self.backend = ReaderBackend::Ffmpeg(video);
         } else if unsupported || !video.cut_before_failure() {
             return Err(error);
         } else {
@@ -192,22 +192,22 @@ impl VideoReader {
 
     fn refresh(&mut self) {
         self.times = match &self.backend {
-            Backend::Native(video) => video.times(),
-            Backend::Ffmpeg(video) => video.times(),
+            ReaderBackend::Native(video) => video.times(),
+            ReaderBackend::Ffmpeg(video) => video.times(),
         };
     }
 }
 
 /// The built-in reader, or the `ffmpeg` program after any error of it that another reader may not share.
-fn open_either(path: &Path, options: &ReaderOptions) -> Result<Backend> {
+fn open_either(path: &Path, options: &ReaderOptions) -> Result<ReaderBackend> {
     let error = match NativeVideo::open(path) {
-        Ok(video) => return Ok(Backend::Native(video)),
+        Ok(video) => return Ok(ReaderBackend::Native(video)),
         Err(error) => error,
     };
     match &error {
-        VideoError::Unsupported { format, .. } => open_ffmpeg(path, format, true, options).map(Backend::Ffmpeg),
+        VideoError::Unsupported { format, .. } => open_ffmpeg(path, format, true, options).map(ReaderBackend::Ffmpeg),
         VideoError::Corrupt { .. } | VideoError::Empty { .. } if ffmpeg_available() => {
-            open_ffmpeg(path, "a damaged file", false, options).map(Backend::Ffmpeg)
+            open_ffmpeg(path, "a damaged file", false, options).map(ReaderBackend::Ffmpeg)
         }
         _ => Err(error),
     }

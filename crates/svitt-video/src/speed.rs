@@ -2,7 +2,7 @@
 
 use super::clip::{ClipRequest, read_clip};
 use super::error::{Result, VideoError};
-use super::ffmpeg::{Program, input};
+use super::ffmpeg::{FfmpegProgram, input};
 use super::frames::Frames;
 use super::reader::{ReaderKind, ReaderOptions, VideoReader};
 use super::sampling::FrameSampling;
@@ -39,7 +39,7 @@ impl DecodeSpeed {
     /// # Errors
     /// A file that cannot be read, or no `ffmpeg` program.
     pub fn measure(path: &Path, frames: usize, repeats: usize) -> Result<Option<Self>> {
-        let program = Program::find().map_err(|looked_at| VideoError::MissingTool {
+        let program = FfmpegProgram::find().map_err(|looked_at| VideoError::MissingTool {
             path: path.to_path_buf(),
             format: "the comparison".to_owned(),
             looked_at,
@@ -76,7 +76,7 @@ fn whole(path: &Path, options: &ReaderOptions) -> Result<()> {
 
 /// Lets the program decode the frames that `select` names, or all, to RGB and write them nowhere. After the last wanted
 /// frame it stops.
-fn run(program: &Program, path: &Path, select: Option<&str>, count: usize) -> Result<()> {
+fn run(program: &FfmpegProgram, path: &Path, select: Option<&str>, count: usize) -> Result<()> {
     let mut command = program.command();
     command.arg("-i").arg(input(path)).args(["-map", "0:v:0", "-filter_threads", "1"]);
     if let Some(select) = select {

@@ -25,7 +25,7 @@ pub struct Transform {
 
 /// What was drawn for one clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View {
+pub struct CropFlip {
     /// The part of the picture that is used.
     pub crop: CropBox,
     /// Mirror left and right.
@@ -47,8 +47,8 @@ impl Transform {
     }
 
     /// The whole picture, unmirrored, whatever its aspect ratio: what evaluation uses.
-    pub fn whole(&self, frames: &Frames) -> View {
-        View { crop: CropBox { top: 0, left: 0, height: frames.height, width: frames.width }, flip: false }
+    pub fn whole(&self, frames: &Frames) -> CropFlip {
+        CropFlip { crop: CropBox { top: 0, left: 0, height: frames.height, width: frames.width }, flip: false }
     }
 
     /// A random crop and flip: what training uses.
@@ -56,9 +56,9 @@ impl Transform {
     /// Ten times an area and an aspect ratio (uniform in its logarithm) are drawn; if no such box fits into the
     /// picture, it is the largest centred box whose ratio is allowed. That is torchvision's `RandomResizedCrop`.
     /// `uniform` gives random numbers in `[0, 1)`.
-    pub fn draw(&self, frames: &Frames, uniform: &mut dyn FnMut() -> f64) -> View {
+    pub fn draw(&self, frames: &Frames, uniform: &mut dyn FnMut() -> f64) -> CropFlip {
         let crop = (0..10).find_map(|_| self.try_crop(frames, uniform)).unwrap_or_else(|| self.centred(frames));
-        View { crop, flip: uniform() < self.flip }
+        CropFlip { crop, flip: uniform() < self.flip }
     }
 
     fn try_crop(&self, frames: &Frames, uniform: &mut dyn FnMut() -> f64) -> Option<CropBox> {
@@ -87,7 +87,7 @@ impl Transform {
     }
 
     /// The clip as `[frames, 3, size, size]`, row-major, normalised. Empty if there are no pixels.
-    pub fn apply(&self, frames: &Frames, view: &View) -> Vec<f32> {
+    pub fn apply(&self, frames: &Frames, view: &CropFlip) -> Vec<f32> {
         if frames.frame_bytes() == 0 || self.size == 0 {
             return Vec::new();
         }
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(straight.len(), 2 * 3 * 9);
         assert_eq!(straight[..3], [0.0f32, 1.0, 2.0].map(|v| (v / 255.0 - 0.5) / 0.5));
         assert!(straight[9..18].iter().all(|&v| v == 1.0) && straight[18..27].iter().all(|&v| v == -1.0));
-        let view = View { flip: true, ..transform.whole(&frames) };
+        let view = CropFlip { flip: true, ..transform.whole(&frames) };
         let mirrored = transform.apply(&frames, &view);
         assert_eq!(mirrored[..3], [straight[2], straight[1], straight[0]]);
     }

@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct DecodeReport {
     frames: usize,
     rows: Vec<DecodeSpeed>,
     /// Files that the built-in decoders leave to the ffmpeg program.
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let sum = |seconds: fn(&DecodeSpeed) -> f64| rows.iter().map(seconds).sum::<f64>();
     let (clips, frames) = (rows.len() as f64, rows.iter().map(|row| row.frames_total).sum::<usize>() as f64);
-    let report = Report {
+    let report = DecodeReport {
         frames: args.frames,
         clips_per_s: clips / sum(|row| row.clip_s),
         ffmpeg_clips_per_s: clips / sum(|row| row.ffmpeg_clip_s),
@@ -65,7 +65,7 @@ pub fn run(args: Args) -> Result<()> {
     output::write_json(args.json.as_deref(), &report)
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &DecodeReport) -> String {
     let head = ["file", "size", "frames", "clip ms", "ffmpeg ms", "speed", "whole ms", "ffmpeg ms", "speed"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let ms = |seconds: f64| format!("{:.0}", 1000.0 * seconds);
@@ -82,7 +82,7 @@ fn table(report: &Report) -> String {
             format!("{:.2}", row.ffmpeg_whole_s / row.whole_s),
         ]
     }));
-    let Report { frames, clips_per_s, ffmpeg_clips_per_s, frames_per_s, ffmpeg_frames_per_s, .. } = report;
+    let DecodeReport { frames, clips_per_s, ffmpeg_clips_per_s, frames_per_s, ffmpeg_frames_per_s, .. } = report;
     let others = if report.left_out.is_empty() {
         String::new()
     } else {

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use svitt_video::encode::Compression;
+use svitt_video::encode::CompressSettings;
 
 /// Re-encode a folder of videos for training, as Singularity did (needs the ffmpeg program)
 #[derive(clap::Args)]
@@ -36,7 +36,7 @@ pub fn run(args: Args) -> Result<()> {
         .num_threads(args.jobs)
         .build()
         .map_err(|e| Error::setting("--jobs", format!("{} threads cannot be started ({e})", args.jobs), "use fewer"))?;
-    let aim = Compression { short_side: args.size, fps: args.fps };
+    let aim = CompressSettings { short_side: args.size, fps: args.fps };
     let progress = Progress::new();
     let tell = |done: usize, all: usize, path: &Path| progress.tell(done, all, path);
     let report = pool.install(|| compress_folder(&args.source, &args.out, aim, &tell))?;

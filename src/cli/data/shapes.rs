@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::cli::output;
-use crate::data::shapes::{ExportOptions, Preset, ShapesConfig, export};
+use crate::data::shapes::{ExportOptions, ShapesPreset, ShapesConfig, export};
 use std::path::PathBuf;
 
 /// Write the synthetic benchmark as H.264 files with manifests (needs the ffmpeg program)
@@ -13,7 +13,7 @@ pub struct Args {
     out: PathBuf,
     /// tiny, default, order or long
     #[arg(long, default_value = "default")]
-    preset: Preset,
+    preset: ShapesPreset,
     /// Training clips beside the held-out gallery
     #[arg(long, value_name = "N", default_value_t = 0)]
     train: usize,

@@ -45,7 +45,7 @@ impl Row {
 }
 
 /// Everything the command prints.
-pub struct Report {
+pub struct ProfileReport {
     convention: Convention,
     rows: Vec<Row>,
     edges_m: Vec<(&'static str, f64)>,
@@ -57,7 +57,7 @@ fn kept_mb(memory: LayerMemory) -> [f64; 2] {
     [mb(memory.linear + memory.weights), mb(memory.linear + memory.statistics)]
 }
 
-impl Report {
+impl ProfileReport {
     pub fn new(convention: Convention, rows: Vec<Row>) -> Result<Self> {
         Ok(Self { convention, rows, edges_m: published::edges_m(convention)?, paper: published::paper_tables()? })
     }

@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path, time::Instant};
 
-use super::{Options, Purpose, import, sample};
+use super::{AnnotationOptions, ImportPurpose, import, sample};
 use crate::data::{InspectOptions, inspect};
 use svitt_ops::rng::Rng;
 
@@ -68,8 +68,8 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
 
 fn try_all(path: &Path) {
     let begun = Instant::now();
-    for purpose in [Purpose::Inspect, Purpose::Train, Purpose::Evaluate] {
-        if let Err(error) = import(path, &Options { purpose, ..Options::default() }) {
+    for purpose in [ImportPurpose::Inspect, ImportPurpose::Train, ImportPurpose::Evaluate] {
+        if let Err(error) = import(path, &AnnotationOptions { purpose, ..AnnotationOptions::default() }) {
             assert!(error.to_string().contains("; "), "no remedy in: {error}");
         }
     }

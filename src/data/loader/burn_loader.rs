@@ -1,6 +1,6 @@
 //! The loader behind Burn's trait.
 
-use super::{BatchResult, Cursor, Loader};
+use super::{BatchResult, LoaderPosition, Loader};
 use burn::{
     data::dataloader::{DataLoader, DataLoaderIterator, Progress},
     tensor::backend::Backend,
@@ -20,9 +20,9 @@ impl Loader {
     pub fn epoch(&self) -> LoaderIterator {
         if !self.inner.options.training() {
             // Batch 0 always exists: a loader is never empty.
-            let _ = self.seek(Cursor::default());
+            let _ = self.seek(LoaderPosition::default());
         }
-        let Cursor { epoch, batch } = self.position();
+        let LoaderPosition { epoch, batch } = self.position();
         LoaderIterator { loader: self.clone(), epoch, items: batch * self.batch_size() }
     }
 }

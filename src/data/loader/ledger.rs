@@ -30,12 +30,12 @@ impl UnreadableLimit {
 
 /// Unreadable videos by name.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct UnreadableLog {
     left_out: usize,
     reasons: BTreeMap<String, String>,
 }
 
-impl Ledger {
+impl UnreadableLog {
     /// A list that starts with the files left out at the beginning; these do not count towards the limit, because the
     /// user was warned before the run started.
     pub fn new(left_out: &[Unreadable]) -> Self {

@@ -17,13 +17,13 @@ pub use burn_loader::LoaderIterator;
 pub use collate::{Collate, TextCollate};
 pub use ledger::UnreadableLimit;
 pub use options::{LoaderMode, LoaderOptions};
-pub use plan::Cursor;
+pub use plan::LoaderPosition;
 
 use super::{EpochDataset, HostBatch, Unreadable};
 use crate::{Error, Result};
-use ledger::Ledger;
-use plan::Plan;
-use pool::{Pool, Slot};
+use ledger::UnreadableLog;
+use plan::BatchSampler;
+use pool::{WorkerPool, ItemRequest};
 use std::{
     collections::VecDeque,
     ops::Range,
@@ -41,21 +41,21 @@ pub struct Loader {
 }
 
 struct Inner {
-    pool: Pool,
-    plan: Plan,
+    pool: WorkerPool,
+    plan: BatchSampler,
     options: LoaderOptions,
     dataset: Arc<dyn EpochDataset>,
     collate: Arc<dyn Collate>,
-    flow: Mutex<Flow>,
-    ledger: Mutex<Ledger>,
+    flow: Mutex<LoaderState>,
+    ledger: Mutex<UnreadableLog>,
 }
 
 /// The loader's position.
-struct Flow {
+struct LoaderState {
     /// The batch to be handed out next.
-    next: Cursor,
+    next: LoaderPosition,
     /// The next batch to request, at most `prefetch` ahead.
-    ahead: Cursor,
+    ahead: LoaderPosition,
     /// Tickets of batches requested and not yet returned, oldest first.
     tickets: VecDeque<u64>,
     /// The order of the epoch of `ahead`.
@@ -83,12 +83,12 @@ impl Loader {
         items: Range<usize>,
     ) -> Result<Self> {
         options.validate(items.len())?;
-        let plan = Plan::new(items, &options);
-        let ledger = Ledger::new(dataset.left_out());
-        let pool = Pool::start(&dataset, &collate, &options, plan.items());
-        let start = Cursor::default();
+        let plan = BatchSampler::new(items, &options);
+        let ledger = UnreadableLog::new(dataset.left_out());
+        let pool = WorkerPool::start(&dataset, &collate, &options, plan.items());
+        let start = LoaderPosition::default();
         let flow =
-            Flow { next: start, ahead: start, tickets: VecDeque::new(), order: None, waited: 0.0, failed: false };
+            LoaderState { next: start, ahead: start, tickets: VecDeque::new(), order: None, waited: 0.0, failed: false };
         let (flow, ledger) = (Mutex::new(flow), Mutex::new(ledger));
         Ok(Self { inner: Arc::new(Inner { pool, plan, options, dataset, collate, flow, ledger }) })
     }
@@ -120,13 +120,13 @@ impl Loader {
     }
 
     /// The batch that comes next: what a checkpoint has to remember.
-    pub fn position(&self) -> Cursor {
+    pub fn position(&self) -> LoaderPosition {
         self.flow().next
     }
 
     /// The place after `taken` batches from the start.
-    pub fn cursor_after(&self, taken: usize) -> Cursor {
-        Cursor { epoch: (taken / self.batches()) as u64, batch: taken % self.batches() }
+    pub fn cursor_after(&self, taken: usize) -> LoaderPosition {
+        LoaderPosition { epoch: (taken / self.batches()) as u64, batch: taken % self.batches() }
     }
 
     /// Batches from where the loader stands, epoch after epoch in training, until an error.
@@ -139,7 +139,7 @@ impl Loader {
     ///
     /// # Errors
     /// A batch that the epoch does not have.
-    pub fn seek(&self, cursor: Cursor) -> Result<()> {
+    pub fn seek(&self, cursor: LoaderPosition) -> Result<()> {
         if cursor.batch >= self.batches() {
             let problem = format!("batch {} of an epoch of {} batches", cursor.batch, self.batches());
             return Err(Error::setting("position", problem, "resume with the data and batch size the run began with"));
@@ -197,7 +197,7 @@ impl Loader {
     }
 
     /// Requests batches until `prefetch` are pending. Training continues into the next epoch, evaluation stops.
-    fn fill(&self, flow: &mut Flow) {
+    fn fill(&self, flow: &mut LoaderState) {
         let Inner { plan, options, pool, .. } = &*self.inner;
         while flow.tickets.len() < options.prefetch {
             if !options.training() && flow.ahead.epoch > 0 {
@@ -209,16 +209,16 @@ impl Loader {
             }
             let order = flow.order.as_ref().map_or(&[][..], |(_, order)| order);
             let slots = plan.batch_of(order, flow.ahead.batch);
-            flow.tickets.push_back(pool.submit(slots.iter().map(|index| Slot { epoch, index: *index as usize })));
+            flow.tickets.push_back(pool.submit(slots.iter().map(|index| ItemRequest { epoch, index: *index as usize })));
             flow.ahead = plan.after(flow.ahead);
         }
     }
 
-    fn flow(&self) -> MutexGuard<'_, Flow> {
+    fn flow(&self) -> MutexGuard<'_, LoaderState> {
         self.inner.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn ledger(&self) -> MutexGuard<'_, UnreadableLog> {
         self.inner.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use svitt_ops::rng::{Rng, text_key};
 
 /// A place in the sequence of batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Cursor {
+pub struct LoaderPosition {
     /// Epoch, from 0.
     pub epoch: u64,
     /// Batch of the epoch, from 0.
@@ -16,7 +16,7 @@ pub struct Cursor {
 
 /// The division of a data set into batches.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct BatchSampler {
     items: Range<usize>,
     batch: usize,
     /// Seed of the order; evaluation keeps the order of the file.
@@ -25,7 +25,7 @@ pub struct Plan {
     row: usize,
 }
 
-impl Plan {
+impl BatchSampler {
     /// The plan over `items`, which must not be empty.
     pub fn new(items: Range<usize>, options: &LoaderOptions) -> Self {
         let batch = options.batch.min(items.len());
@@ -64,10 +64,10 @@ impl Plan {
     }
 
     /// The batch after `cursor`.
-    pub fn after(&self, cursor: Cursor) -> Cursor {
+    pub fn after(&self, cursor: LoaderPosition) -> LoaderPosition {
         match cursor.batch + 1 < self.batches() {
-            true => Cursor { batch: cursor.batch + 1, ..cursor },
-            false => Cursor { epoch: cursor.epoch + 1, batch: 0 },
+            true => LoaderPosition { batch: cursor.batch + 1, ..cursor },
+            false => LoaderPosition { epoch: cursor.epoch + 1, batch: 0 },
         }
     }
 }

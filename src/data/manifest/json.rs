@@ -39,7 +39,7 @@ impl<R: BufRead> Read for CountLines<'_, R> {
 
 /// Takes the records out of a list; the first faulty one is kept beside the parser's own error, with its place.
 struct Records<'a> {
-    fault: &'a mut Option<(String, fields::Fault)>,
+    fault: &'a mut Option<(String, fields::FieldError)>,
     line: &'a Cell<usize>,
 }
 

@@ -10,7 +10,7 @@ pub use check::too_long;
 
 use super::{
     Record,
-    import::{self, Format, Purpose},
+    import::{self, AnnotationFormat, ImportPurpose},
 };
 use crate::{Error, Result, text::clean};
 use std::{
@@ -45,7 +45,7 @@ pub enum ManifestFormat {
         separator: char,
     },
     /// The original format of a data set, read by its importer.
-    Original(Format),
+    Original(AnnotationFormat),
 }
 
 impl std::fmt::Display for ManifestFormat {
@@ -83,10 +83,10 @@ impl Manifest {
     pub fn read_any(path: &Path, options: &ManifestOptions) -> Result<Self> {
         let named = options.video_key.is_some() || options.caption_key.is_some() || options.separator.is_some();
         let format = if named { None } else { import::detect(path).ok() };
-        let Some(format) = format.filter(|f| f.benchmarks().is_some() || *f == Format::Webdataset) else {
+        let Some(format) = format.filter(|f| f.benchmarks().is_some() || *f == AnnotationFormat::Webdataset) else {
             return Self::read(path, options);
         };
-        let imported = import::import(path, &import::Options { purpose: Purpose::Train, ..Default::default() })?;
+        let imported = import::import(path, &import::AnnotationOptions { purpose: ImportPurpose::Train, ..Default::default() })?;
         let (format, warnings) = (ManifestFormat::Original(format), imported.warnings);
         let mut records = imported.records;
         if options.paragraphs {
@@ -207,7 +207,7 @@ pub(super) mod tests {
         let path = dir.path().join("webvid.csv");
         std::fs::write(&path, content).unwrap();
         let original = Manifest::read_any(&path, &ManifestOptions::default()).unwrap();
-        assert_eq!(original.format, ManifestFormat::Original(Format::WebvidCsv));
+        assert_eq!(original.format, ManifestFormat::Original(AnnotationFormat::WebvidCsv));
         assert_eq!(original.records[0].media, "p/q/7.mp4");
         let key = |name: &str| Some(name.to_owned());
         let named = ManifestOptions { video_key: key("videoid"), caption_key: key("name"), ..Default::default() };

@@ -85,7 +85,7 @@ impl Columns {
         Ok(Self { video, caption, start: at("start"), end: at("end"), question, answer, id })
     }
 
-    fn record(&self, row: &csv::StringRecord) -> std::result::Result<Record, fields::Fault> {
+    fn record(&self, row: &csv::StringRecord) -> std::result::Result<Record, fields::FieldError> {
         let text = |column: Option<usize>| row.get(column?).map(str::to_owned);
         let given = |column: Option<usize>| text(column).filter(|text| !text.trim().is_empty());
         let seconds = |column: Option<usize>, key: &str| match given(column) {

@@ -20,13 +20,13 @@ fn unit(axis: usize) -> Vec<f32> {
 #[test]
 fn only_new_and_changed_files_need_embedding() {
     let dir = tempfile::tempdir().unwrap();
-    let mut indexer = Indexer::open(dir.path(), &id()).unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
     indexer.add(Path::new("a.mp4"), stamp(1), vec![clip(0.0, &unit(0)), clip(1.0, &unit(1))]).unwrap();
     indexer.add(Path::new("b.mp4"), stamp(2), vec![clip(0.0, &unit(2))]).unwrap();
     indexer.add_broken(Path::new("c.mp4"), stamp(3), "not a video").unwrap();
-    assert_eq!(indexer.finish().unwrap(), Summary { files: 3, clips: 3, broken: 1 });
+    assert_eq!(indexer.finish().unwrap(), IndexSummary { files: 3, clips: 3, broken: 1 });
 
-    let mut again = Indexer::open(dir.path(), &id()).unwrap();
+    let mut again = IndexWriter::open(dir.path(), &id()).unwrap();
     assert!(again.index().is_current(Path::new("c.mp4"), &stamp(3)));
     assert!(!again.index().is_current(Path::new("b.mp4"), &stamp(9)));
     assert!(!again.index().is_current(Path::new("b.mp4"), &Stamp { clipping: "8 frames".into(), ..stamp(2) }));
@@ -43,15 +43,15 @@ fn only_new_and_changed_files_need_embedding() {
 #[test]
 fn another_model_and_a_second_indexer_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Indexer::open(dir.path(), &id()).unwrap();
-    let second = Indexer::open(dir.path(), &id()).unwrap_err().to_string();
+    let first = IndexWriter::open(dir.path(), &id()).unwrap();
+    let second = IndexWriter::open(dir.path(), &id()).unwrap_err().to_string();
     assert!(second.contains("another process is indexing"), "{second}");
     Index::open(dir.path()).unwrap().require(&id()).unwrap();
     drop(first);
     let other = ModelId { weights: "def".into(), ..id() };
     let message = Index::open(dir.path()).unwrap().require(&other).unwrap_err().to_string();
     assert!(message.contains("abc") && message.contains("def"), "{message}");
-    assert!(Indexer::open(dir.path(), &other).is_err());
+    assert!(IndexWriter::open(dir.path(), &other).is_err());
     let nothing = Index::open(dir.path().join("nowhere")).unwrap_err().to_string();
     assert!(nothing.contains("there is no index here"), "{nothing}");
 }
@@ -59,7 +59,7 @@ fn another_model_and_a_second_indexer_are_refused() {
 #[test]
 fn a_crash_at_any_byte_loses_one_record_at_most() {
     let dir = tempfile::tempdir().unwrap();
-    let mut indexer = Indexer::open(dir.path(), &id()).unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
     for n in 0..4u64 {
         indexer.add(Path::new(&format!("{n}.mp4")), stamp(n), vec![clip(0.0, &unit(n as usize))]).unwrap();
     }
@@ -70,12 +70,12 @@ fn a_crash_at_any_byte_loses_one_record_at_most() {
     for cut in [0, 3, 8, 9, 8 + record - 1, 8 + record, 8 + 3 * record + 11, whole.len()] {
         std::fs::write(&segment, &whole[..cut]).unwrap();
         let complete = cut.saturating_sub(8) / record;
-        let mut indexer = Indexer::open(dir.path(), &id()).unwrap();
+        let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
         assert_eq!(indexer.index().clips(), complete, "cut at {cut}");
         indexer.add(Path::new("new.mp4"), stamp(9), vec![clip(0.0, &unit(4))]).unwrap();
         drop(indexer);
         assert_eq!(Index::open(dir.path()).unwrap().clips(), complete + 1, "what is written after a crash is kept");
-        Indexer::open(dir.path(), &id()).unwrap().retain(|path| path != Path::new("new.mp4")).unwrap();
+        IndexWriter::open(dir.path(), &id()).unwrap().retain(|path| path != Path::new("new.mp4")).unwrap();
     }
 }
 
@@ -83,7 +83,7 @@ fn a_crash_at_any_byte_loses_one_record_at_most() {
 fn many_small_runs_are_merged() {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..21u64 {
-        let mut indexer = Indexer::open(dir.path(), &id()).unwrap();
+        let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
         indexer.add(Path::new(&format!("{}.mp4", n % 3)), stamp(n), vec![clip(0.0, &unit(n as usize % 5))]).unwrap();
         indexer.finish().unwrap();
     }
@@ -98,7 +98,7 @@ fn many_small_runs_are_merged() {
 #[test]
 fn invalid_vectors_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let mut indexer = Indexer::open(dir.path(), &id()).unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
     for vector in [&[0.0; 5][..], &[f32::NAN; 5], &[1.0; 4]] {
         assert!(indexer.add(Path::new("a.mp4"), stamp(1), vec![clip(0.0, vector)]).is_err(), "{vector:?}");
     }
@@ -110,7 +110,7 @@ fn invalid_vectors_are_refused() {
 #[test]
 fn search_returns_the_best_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let mut indexer = Indexer::open(dir.path(), &id()).unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
     for axis in 0..5 {
         let clips = vec![clip(0.0, &unit(axis)), clip(1.0, &unit(axis))];
         indexer.add(Path::new(&format!("{axis}.mp4")), stamp(1), clips).unwrap();
@@ -127,7 +127,7 @@ fn search_returns_the_best_in_order() {
 fn ten_thousand_clips_are_searched_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let wide = ModelId { dim: 256, ..id() };
-    let mut indexer = Indexer::open(dir.path(), &wide).unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &wide).unwrap();
     let mut rng = Rng::new(2, &[]);
     let mut vector = || (0..256).map(|_| rng.between(-1.0, 1.0) as f32).collect::<Vec<_>>();
     for file in 0..100 {
@@ -151,7 +151,7 @@ fn ten_thousand_clips_are_searched_at_once() {
 #[test]
 fn damaged_directories_are_errors_or_smaller_indexes() {
     let dir = tempfile::tempdir().unwrap();
-    let mut indexer = Indexer::open(dir.path(), &id()).unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
     for n in 0..3 {
         indexer.add(Path::new(&format!("{n}.mp4")), stamp(n), vec![clip(0.0, &unit(1))]).unwrap();
     }

@@ -1,21 +1,21 @@
 //! Training data and validation of a fine-tuning run.
 
 use super::preset::FinetunePreset;
-use super::quiz::Quiz;
-use super::trial::{Question, Trial};
-use crate::config::{ModelConfig, Span};
-use crate::data::import::Purpose;
+use super::quiz::TokenizedQuestions;
+use super::trial::{Question, ValidationTask};
+use crate::config::{ModelConfig, StepsOrEpochs};
+use crate::data::import::ImportPurpose;
 use crate::data::shapes::{QaSet, ShapesDataset, Split as ShapesSplit};
 use crate::data::{
-    Benchmark, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, Task, VideoDataset, hold_out,
+    Benchmark, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, BenchmarkTask, VideoDataset, hold_out,
 };
 use crate::eval::{
-    Candidates, EvalOptions, Material, QuestionSubject, RenderedVideos, RetrievalSubject, shapes_config,
+    Candidates, EvalOptions, BenchmarkData, QuestionSet, RenderedVideos, RetrievalSet, shapes_config,
 };
 use crate::loss::NegativeRule;
 use crate::model::Objective;
 use crate::text::Tokenizer;
-use crate::train::{Recipe, StopSignal};
+use crate::train::{StepConfig, StopSignal};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
 use std::borrow::Borrow;
@@ -60,11 +60,11 @@ pub struct FinetuneOptions {
 }
 
 /// Data, losses and validation of a run.
-pub struct Lesson {
+pub struct FinetuneData {
     /// Training clips.
     pub dataset: Arc<dyn EpochDataset>,
     /// Losses and answers.
-    pub recipe: Recipe,
+    pub recipe: StepConfig,
     /// Texts to ids.
     pub tokenizer: Arc<Tokenizer>,
     /// Tokens of a text.
@@ -72,18 +72,18 @@ pub struct Lesson {
     /// The list that answers are chosen from; empty for retrieval.
     pub answers: Vec<String>,
     /// The validation.
-    pub trial: Trial,
+    pub trial: ValidationTask,
     /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
-impl Lesson {
+impl FinetuneData {
     /// The data of `options` for a model of `config`.
     ///
     /// # Errors
     /// Files that are not there or cannot be learned from, a test split given for validation.
     pub fn gather(options: &FinetuneOptions, config: &ModelConfig, tokenizer: Arc<Tokenizer>) -> Result<Self> {
-        let desk = Desk { options, config, tokenizer };
+        let desk = DataBuilder { options, config, tokenizer };
         match options.benchmark {
             Benchmark::Shapes => desk.shapes(),
             Benchmark::ShapesQa => desk.shapes_qa(),
@@ -92,13 +92,13 @@ impl Lesson {
     }
 }
 
-struct Desk<'a> {
+struct DataBuilder<'a> {
     options: &'a FinetuneOptions,
     config: &'a ModelConfig,
     tokenizer: Arc<Tokenizer>,
 }
 
-impl Desk<'_> {
+impl DataBuilder<'_> {
     fn frames(&self) -> usize {
         self.config.video.frames
     }
@@ -115,13 +115,13 @@ impl Desk<'_> {
     fn items(&self) -> usize {
         let stage = &self.options.preset.stage;
         let passes = match stage.length {
-            Span::Steps(steps) => steps,
-            Span::Epochs(_) => 100,
+            StepsOrEpochs::Steps(steps) => steps,
+            StepsOrEpochs::Epochs(_) => 100,
         };
         passes * stage.batch * stage.accumulate
     }
 
-    fn shapes(self) -> Result<Lesson> {
+    fn shapes(self) -> Result<FinetuneData> {
         let config = shapes_config(self.config, self.frames());
         let frames = self.frames();
         let dataset = ShapesDataset::new(&config, ShapesSplit::Train, frames, self.items(), self.options.seed)?;
@@ -129,13 +129,13 @@ impl Desk<'_> {
         let held = ShapesDataset::new(&config, ShapesSplit::Val, frames, count, VALIDATION_SEED)?;
         let items: Vec<(String, u64)> = (0..count).map(|i| (held.clip(i).1, held.triple(i).0.identity())).collect();
         let pairs = (0..count).flat_map(|text| (0..count).map(move |video| (text, video)));
-        let ranked = RetrievalSubject {
+        let ranked = RetrievalSet {
             videos: (0..count).map(|i| Record { media: format!("shapes/val/{i}"), ..Record::default() }).collect(),
             texts: items.iter().map(|(caption, _)| caption.clone()).collect(),
             pairs: pairs.filter(|&(text, video)| items[text].1 == items[video].1).collect(),
         };
         let render = Box::new(move |index| held.clip(index).0.normalised());
-        let trial = Trial {
+        let trial = ValidationTask {
             texts: self.ids(ranked.texts.iter()),
             asked: Question::Retrieval(ranked),
             videos: Box::new(RenderedVideos { count, prefix: "shapes/val", render }),
@@ -143,10 +143,10 @@ impl Desk<'_> {
             k: self.options.preset.rerank_k,
             source: "the generator's validation worlds".into(),
         };
-        Ok(self.lesson(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, Vec::new()))
+        Ok(self.build(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, Vec::new()))
     }
 
-    fn shapes_qa(self) -> Result<Lesson> {
+    fn shapes_qa(self) -> Result<FinetuneData> {
         let config = shapes_config(self.config, self.frames());
         let frames = self.frames();
         let training = QaSet::new(&config, ShapesSplit::Train, frames, self.items(), self.options.seed)?;
@@ -158,31 +158,31 @@ impl Desk<'_> {
         let recipe = self.question_recipe((0..training.len()).map(|index| training.records(index, each)));
         let render = Box::new(move |index| held.item(index).frames);
         let videos = Box::new(RenderedVideos { count, prefix: "shapes-qa/val", render });
-        let trial = self.question_trial(&records, videos, answers.clone(), "the generator's validation worlds".into());
-        Ok(self.lesson(Arc::new(Questions(training)), recipe, answers, trial, Vec::new()))
+        let trial = self.question_validation(&records, videos, answers.clone(), "the generator's validation worlds".into());
+        Ok(self.build(Arc::new(QaDataset(training)), recipe, answers, trial, Vec::new()))
     }
 
-    fn files(self) -> Result<Lesson> {
+    fn files(self) -> Result<FinetuneData> {
         let options = self.options;
-        let train = Material::files(&self.eval_options(options.annotations.clone()), Split::Train, Purpose::Train)?;
+        let train = BenchmarkData::files(&self.eval_options(options.annotations.clone()), Split::Train, ImportPurpose::Train)?;
         let mut warnings = train.warnings.clone();
         let media = train.media.clone().unwrap_or_default();
         let (mut records, validation, source) = self.validation(train)?;
         let size = self.config.video.image_size;
         let protocol = options.benchmark.protocol();
-        if protocol.task == Task::Retrieval {
+        if protocol.task == BenchmarkTask::Retrieval {
             records = records.iter().flat_map(|record| one_per_caption(record, protocol.paragraph)).collect();
         }
         let mut clips = ClipSettings::train(self.frames(), size, options.preset.flip, key(options.seed, &[0]));
         clips.identity_by_caption = protocol.identity_by_caption;
         let mut dataset = VideoDataset::new(records, &media, clips)?;
         warnings.extend(dataset.left_out().iter().map(|left| format!("{}: {}; left out", left.media, left.reason)));
-        let material = Material { media: Some(media), records: validation, ..Material::default() };
+        let material = BenchmarkData { media: Some(media), records: validation, ..BenchmarkData::default() };
         let limit = options.preset.validation_limit;
         let videos = |records: &[Record]| material.videos(options.benchmark, records, self.frames(), size, true);
-        if protocol.task == Task::Retrieval {
-            let ranked = RetrievalSubject::new(&material.records, protocol.paragraph, limit);
-            let trial = Trial {
+        if protocol.task == BenchmarkTask::Retrieval {
+            let ranked = RetrievalSet::new(&material.records, protocol.paragraph, limit);
+            let trial = ValidationTask {
                 texts: self.ids(ranked.texts.iter()),
                 videos: videos(&ranked.videos)?,
                 asked: Question::Retrieval(ranked),
@@ -190,7 +190,7 @@ impl Desk<'_> {
                 k: options.preset.rerank_k,
                 source,
             };
-            return Ok(self.lesson(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, warnings));
+            return Ok(self.build(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, warnings));
         }
         let answers = match &options.answers {
             Some(path) => crate::data::read_answers(path)?,
@@ -199,15 +199,15 @@ impl Desk<'_> {
         let others = dataset.group(options.preset.questions_per_clip);
         let asked = dataset.records().iter().zip(&others).map(|(first, others)| std::iter::once(first).chain(others));
         let recipe = self.question_recipe(asked);
-        let asked = QuestionSubject::new(&material.records, limit);
+        let asked = QuestionSet::new(&material.records, limit);
         let videos = videos(&asked.videos)?;
-        let trial = self.question_trial(&material.records, videos, answers.clone(), source);
-        Ok(self.lesson(Arc::new(dataset), recipe, answers, trial, warnings))
+        let trial = self.question_validation(&material.records, videos, answers.clone(), source);
+        Ok(self.build(Arc::new(dataset), recipe, answers, trial, warnings))
     }
 
     /// Training and validation records: the validation file given, the validation split beside the training file, or a
     /// held-out part of the training videos.
-    fn validation(&self, train: Material) -> Result<(Vec<Record>, Vec<Record>, String)> {
+    fn validation(&self, train: BenchmarkData) -> Result<(Vec<Record>, Vec<Record>, String)> {
         let (options, preset) = (self.options, &self.options.preset);
         let folder = train.annotations.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let names = options.benchmark.files().validation;
@@ -227,7 +227,7 @@ impl Desk<'_> {
             return Err(Error::file(path, problem, "give the validation split, or leave --validation out"));
         }
         let held = EvalOptions { media: train.media.clone(), ..self.eval_options(Some(path.clone())) };
-        let held = Material::files(&held, Split::Validation, Purpose::Evaluate)?;
+        let held = BenchmarkData::files(&held, Split::Validation, ImportPurpose::Evaluate)?;
         Ok((train.records, held.records, path.display().to_string()))
     }
 
@@ -243,22 +243,22 @@ impl Desk<'_> {
     fn question_recipe(
         &self,
         clips: impl IntoIterator<Item = impl IntoIterator<Item = impl Borrow<Record>>>,
-    ) -> Recipe {
+    ) -> StepConfig {
         let tokens = [self.text_tokens(), self.options.benchmark.protocol().max_answer];
-        let quiz = Quiz::new(clips, &self.tokenizer, tokens);
-        Recipe { quiz: Arc::new(quiz), ..Recipe::default() }
+        let quiz = TokenizedQuestions::new(clips, &self.tokenizer, tokens);
+        StepConfig { quiz: Arc::new(quiz), ..StepConfig::default() }
     }
 
-    fn question_trial(
+    fn question_validation(
         &self,
         records: &[Record],
         videos: Box<dyn crate::eval::VideoSet>,
         answers: Vec<String>,
         source: String,
-    ) -> Trial {
-        let asked = QuestionSubject::new(records, self.options.preset.validation_limit);
+    ) -> ValidationTask {
+        let asked = QuestionSet::new(records, self.options.preset.validation_limit);
         let candidates = Candidates::new(answers, &self.tokenizer, self.options.benchmark.protocol().max_answer);
-        Trial {
+        ValidationTask {
             texts: self.ids(asked.questions.iter().map(|question| &question.text)),
             asked: Question::Answers(asked, candidates),
             videos,
@@ -268,23 +268,23 @@ impl Desk<'_> {
         }
     }
 
-    fn lesson(
+    fn build(
         self,
         dataset: Arc<dyn EpochDataset>,
-        recipe: Recipe,
+        recipe: StepConfig,
         answers: Vec<String>,
-        trial: Trial,
+        trial: ValidationTask,
         warnings: Vec<String>,
-    ) -> Lesson {
+    ) -> FinetuneData {
         let text_tokens = self.text_tokens();
-        Lesson { dataset, recipe, tokenizer: self.tokenizer, text_tokens, answers, trial, warnings }
+        FinetuneData { dataset, recipe, tokenizer: self.tokenizer, text_tokens, answers, trial, warnings }
     }
 }
 
 /// Contrastive and matching loss, no masked words (docs/model.md, "Total loss").
-fn retrieval_recipe() -> Recipe {
+fn retrieval_recipe() -> StepConfig {
     let objective = Objective { vtc: 1.0, vtm: 1.0, mlm: 0.0, negatives: NegativeRule::Hard };
-    Recipe { objective, ..Recipe::default() }
+    StepConfig { objective, ..StepConfig::default() }
 }
 
 /// A record per caption, so that an epoch sees every caption; or one with all of them as a paragraph.
@@ -297,9 +297,9 @@ fn one_per_caption(record: &Record, paragraph: bool) -> Vec<Record> {
 }
 
 /// Generated questions as training items: the caption is the question.
-struct Questions(QaSet);
+struct QaDataset(QaSet);
 
-impl Dataset<ItemResult> for Questions {
+impl Dataset<ItemResult> for QaDataset {
     fn get(&self, index: usize) -> Option<ItemResult> {
         let item = self.0.get(index)?;
         let media = format!("shapes-qa/{index}");
@@ -311,4 +311,4 @@ impl Dataset<ItemResult> for Questions {
     }
 }
 
-impl EpochDataset for Questions {}
+impl EpochDataset for QaDataset {}

@@ -12,9 +12,9 @@ mod run;
 mod step;
 mod trial;
 
-pub use lesson::{FinetuneOptions, Lesson};
+pub use lesson::{FinetuneOptions, FinetuneData};
 pub use preset::FinetunePreset;
-pub use quiz::{Quiz, QuizBatch};
-pub use report::{FinetuneReport, TrialReport};
+pub use quiz::{TokenizedQuestions, QuestionBatch};
+pub use report::{FinetuneReport, ValidationReport};
 pub use run::finetune;
-pub use trial::Trial;
+pub use trial::ValidationTask;

@@ -1,30 +1,30 @@
 //! Questions about the training clips and their answers.
 
 use crate::data::Record;
-use crate::model::{Tokens, WeightedAnswers};
+use crate::model::{TokenBatch, WeightedAnswers};
 use crate::text::{Encoding, Tokenizer};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use std::borrow::Borrow;
 
 /// An answer and how much it counts.
 #[derive(Clone, Debug, PartialEq)]
-struct Weighted {
-    text: Row,
+struct WeightedAnswer {
+    text: TokenRow,
     weight: f32,
 }
 
 /// A question and its answers.
 #[derive(Clone, Debug, PartialEq)]
-struct Asked {
-    question: Row,
-    answers: Vec<Weighted>,
+struct TokenizedQuestion {
+    question: TokenRow,
+    answers: Vec<WeightedAnswer>,
 }
 
 /// Token ids without padding: a quarter of the memory, and AGQA has 1.6 million questions.
 #[derive(Clone, Debug, PartialEq)]
-struct Row(Box<[u32]>);
+struct TokenRow(Box<[u32]>);
 
-impl Row {
+impl TokenRow {
     fn new(encoding: &Encoding) -> Self {
         Self(encoding.tokens().iter().map(|&id| id as u32).collect())
     }
@@ -32,17 +32,17 @@ impl Row {
 
 /// The questions of a data set, tokenised, by position of the clip they are asked about.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Quiz {
+pub struct TokenizedQuestions {
     question_tokens: usize,
     answer_tokens: usize,
-    clips: Vec<Vec<Asked>>,
+    clips: Vec<Vec<TokenizedQuestion>>,
 }
 
 /// A batch of questions: every question of every clip, clip by clip.
 #[derive(Clone, Debug)]
-pub struct QuizBatch<B: Backend> {
+pub struct QuestionBatch<B: Backend> {
     /// `[questions, tokens]`.
-    pub questions: Tokens<B>,
+    pub questions: TokenBatch<B>,
     /// The clip each is asked about, `[questions]`; none: question i about clip i.
     pub clip: Option<Tensor<B, 1, Int>>,
     /// What they are answered with.
@@ -51,7 +51,7 @@ pub struct QuizBatch<B: Backend> {
     pub count: usize,
 }
 
-impl Quiz {
+impl TokenizedQuestions {
     /// The questions of `clips`, clip by clip; at most `[question, answer]` tokens per text. Of several
     /// annotators' answers each distinct one counts by its share (docs/model.md, "Answer loss").
     pub fn new(
@@ -62,11 +62,11 @@ impl Quiz {
         let asked = |record: &Record| {
             let question = tokenizer.encode(record.question.as_deref().unwrap_or_default(), question_tokens);
             let weighted = |(answer, count): (&str, usize)| {
-                let text = Row::new(&tokenizer.encode_answer(answer, answer_tokens));
-                Weighted { text, weight: count as f32 / record.answers.len() as f32 }
+                let text = TokenRow::new(&tokenizer.encode_answer(answer, answer_tokens));
+                WeightedAnswer { text, weight: count as f32 / record.answers.len() as f32 }
             };
             let answers = counted(&record.answers).into_iter().map(weighted).collect();
-            Asked { question: Row::new(&question), answers }
+            TokenizedQuestion { question: TokenRow::new(&question), answers }
         };
         let clips = clips
             .into_iter()
@@ -76,9 +76,9 @@ impl Quiz {
     }
 
     /// All questions about clips `indices`, in their order.
-    pub fn batch<B: Backend>(&self, indices: &[usize], device: &B::Device) -> QuizBatch<B> {
+    pub fn batch<B: Backend>(&self, indices: &[usize], device: &B::Device) -> QuestionBatch<B> {
         let clips = indices.iter().map(|&index| self.clips.get(index).map_or(&[][..], Vec::as_slice));
-        let asked: Vec<(i64, &Asked)> =
+        let asked: Vec<(i64, &TokenizedQuestion)> =
             clips.enumerate().flat_map(|(row, asked)| asked.iter().map(move |asked| (row as i64, asked))).collect();
         let answers = || {
             let numbered = asked.iter().enumerate();
@@ -87,7 +87,7 @@ impl Quiz {
         let one_each = asked.iter().enumerate().all(|(number, (row, _))| number as i64 == *row);
         let vector = |values: Vec<i64>| Tensor::from_data(TensorData::from(values.as_slice()), device);
         let weights: Vec<f32> = answers().map(|(_, answer)| answer.weight).collect();
-        QuizBatch {
+        QuestionBatch {
             questions: tokens(asked.iter().map(|(_, asked)| &asked.question), self.question_tokens, device),
             clip: (!one_each).then(|| vector(asked.iter().map(|(row, _)| *row).collect())),
             answers: WeightedAnswers {
@@ -113,9 +113,9 @@ fn counted(answers: &[String]) -> Vec<(&str, usize)> {
 }
 
 /// Rows padded to `length`.
-fn tokens<'a, B: Backend>(rows: impl Iterator<Item = &'a Row>, length: usize, device: &B::Device) -> Tokens<B> {
+fn tokens<'a, B: Backend>(rows: impl Iterator<Item = &'a TokenRow>, length: usize, device: &B::Device) -> TokenBatch<B> {
     let (mut ids, mut mask) = (Vec::new(), Vec::new());
-    for Row(row) in rows {
+    for TokenRow(row) in rows {
         let end = ids.len() + length;
         ids.extend(row.iter().map(|&id| i64::from(id)));
         mask.resize(ids.len(), 1.0f32);
@@ -123,7 +123,7 @@ fn tokens<'a, B: Backend>(rows: impl Iterator<Item = &'a Row>, length: usize, de
         mask.resize(end, 0.0);
     }
     let shape = [ids.len() / length.max(1), length];
-    Tokens {
+    TokenBatch {
         ids: Tensor::from_data(TensorData::new(ids, shape), device),
         mask: Tensor::from_data(TensorData::new(mask, shape), device),
     }
@@ -137,7 +137,7 @@ mod tests {
 
     type B = burn_ndarray::NdArray;
 
-    fn quiz(clips: &[&[(&str, &[&str])]]) -> Quiz {
+    fn quiz(clips: &[&[(&str, &[&str])]]) -> TokenizedQuestions {
         let tokenizer = Tokenizer::new(Vocabulary::from_words(["yes", "no", "two", "how", "many"])).unwrap();
         let record = |&(question, answers): &(&str, &[&str])| Record {
             question: Some(question.into()),
@@ -145,7 +145,7 @@ mod tests {
             ..Record::default()
         };
         let clips: Vec<Vec<Record>> = clips.iter().map(|clip| clip.iter().map(record).collect()).collect();
-        Quiz::new(&clips, &tokenizer, [5, 4])
+        TokenizedQuestions::new(&clips, &tokenizer, [5, 4])
     }
 
     fn ints<const D: usize>(tensor: Tensor<B, D, Int>) -> Vec<i64> {

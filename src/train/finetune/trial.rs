@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};
 use crate::eval::{
-    Candidates, ClipPlan, ClipSampling, EncodeOptions, Examinee, FeatureStore, FrameOrder, Metrics, QuestionExam,
-    QuestionSubject, RetrievalExam, RetrievalSubject, ScoreOptions, VideoSet, measure_answers, measure_retrieval,
+    Candidates, ClipPlan, ClipSampling, EncodeOptions, EvalModel, FeatureStore, FrameOrder, Metrics, QaTask,
+    QuestionSet, RetrievalTask, RetrievalSet, ScoreOptions, VideoSet, evaluate_questions, evaluate_retrieval,
 };
 use crate::model::{Svitt, SvittQa};
 use serde_json::Value;
@@ -14,17 +14,17 @@ use svitt_ops::SvittBackend;
 const SEED: u64 = 2023;
 
 /// Retrieval or question answering.
-pub enum Question {
+pub enum ValidationKind {
     /// Captions and videos.
-    Retrieval(RetrievalSubject),
+    Retrieval(RetrievalSet),
     /// Questions and the answers to choose from.
-    Answers(QuestionSubject, Candidates),
+    Answers(QuestionSet, Candidates),
 }
 
 /// A validation split, prepared.
-pub struct Trial {
+pub struct ValidationTask {
     /// Which texts belong to which videos.
-    pub asked: Question,
+    pub asked: ValidationKind,
     /// Its texts as ids, without padding.
     pub texts: Vec<Vec<i64>>,
     /// Its videos.
@@ -39,14 +39,14 @@ pub struct Trial {
 
 /// The outcome of a validation.
 #[derive(Clone, Debug, Default)]
-pub struct TrialScore {
+pub struct ValidationScore {
     /// What decides: the mean of R@1, 5 and 10 over both directions, or accuracy; to six decimals.
     pub score: f64,
     /// All figures.
     pub figures: Value,
 }
 
-impl TrialScore {
+impl ValidationScore {
     /// Rounded to six decimals: a fraction may change its last bit in a JSON round trip, and a resumed run then took an
     /// equal score for a better one (18 of 50 killed runs).
     fn new(percent: f64, metrics: &Metrics) -> Self {
@@ -55,7 +55,7 @@ impl TrialScore {
     }
 }
 
-impl Trial {
+impl ValidationTask {
     /// One clip per video, whatever the test will use: validation only compares checkpoints with each other.
     fn plan(&self) -> ClipPlan {
         ClipPlan { frames: self.frames, clips: 1, sampling: ClipSampling::Contiguous, order: FrameOrder::None }
@@ -69,8 +69,8 @@ impl Trial {
     /// What is compared, for reports.
     pub fn criterion(&self) -> &'static str {
         match self.asked {
-            Question::Retrieval(_) => "mean of R@1, R@5 and R@10 over both directions, re-ranked",
-            Question::Answers(..) => "accuracy",
+            ValidationKind::Retrieval(_) => "mean of R@1, R@5 and R@10 over both directions, re-ranked",
+            ValidationKind::Answers(..) => "accuracy",
         }
     }
 
@@ -88,10 +88,10 @@ impl Trial {
         model: &Svitt<B>,
         config: &ModelConfig,
         device: &B::Device,
-    ) -> Result<TrialScore> {
-        let Question::Retrieval(ranked) = &self.asked else { return Ok(TrialScore::default()) };
+    ) -> Result<ValidationScore> {
+        let ValidationKind::Retrieval(ranked) = &self.asked else { return Ok(ValidationScore::default()) };
         let (plan, (encoding, score)) = (self.plan(), self.options());
-        let exam = RetrievalExam {
+        let exam = RetrievalTask {
             ranked,
             texts: &self.texts,
             videos: &*self.videos,
@@ -100,25 +100,25 @@ impl Trial {
             score: &score,
         };
         let mut store = FeatureStore::in_memory(self.videos.len());
-        let outcome = measure_retrieval(&Examinee { model, config, device }, &exam, &mut store)?;
+        let outcome = evaluate_retrieval(&EvalModel { model, config, device }, &exam, &mut store)?;
         let (headline, dual) = (outcome.metrics(), outcome.dual_metrics());
         let score = (headline.t2v.mean + headline.v2t.mean) / 2.0;
-        Ok(TrialScore::new(score, &Metrics::retrieval(headline, dual)))
+        Ok(ValidationScore::new(score, &Metrics::retrieval(headline, dual)))
     }
 
     /// Asks a question answering model.
     ///
     /// # Errors
-    /// As [`Trial::retrieval`].
+    /// As [`ValidationTask::retrieval`].
     pub fn answers<B: SvittBackend>(
         &self,
         model: &SvittQa<B>,
         config: &ModelConfig,
         device: &B::Device,
-    ) -> Result<TrialScore> {
-        let Question::Answers(asked, answers) = &self.asked else { return Ok(TrialScore::default()) };
+    ) -> Result<ValidationScore> {
+        let ValidationKind::Answers(asked, answers) = &self.asked else { return Ok(ValidationScore::default()) };
         let (plan, (encoding, score)) = (self.plan(), self.options());
-        let exam = QuestionExam {
+        let exam = QaTask {
             asked,
             texts: &self.texts,
             videos: &*self.videos,
@@ -128,8 +128,8 @@ impl Trial {
             score: &score,
         };
         let mut store = FeatureStore::in_memory(self.videos.len());
-        let outcome = measure_answers(&Examinee { model, config, device }, &exam, &mut store)?;
-        Ok(TrialScore::new(outcome.accuracy.overall().percent, &Metrics::answers(&outcome)))
+        let outcome = evaluate_questions(&EvalModel { model, config, device }, &exam, &mut store)?;
+        Ok(ValidationScore::new(outcome.accuracy.overall().percent, &Metrics::answers(&outcome)))
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
     fn a_score_survives_a_round_trip_through_json() {
         for queries in 1..500 {
             let percent = 100.0 * f64::from(queries / 3) / f64::from(queries);
-            let score = TrialScore::new(percent, &Metrics::default()).score;
+            let score = ValidationScore::new(percent, &Metrics::default()).score;
             let text = serde_json::to_string(&score).unwrap();
             assert_eq!(serde_json::from_str::<f64>(&text).unwrap(), score, "{text}");
         }

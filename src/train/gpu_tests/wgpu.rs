@@ -1,7 +1,7 @@
 //! On the default wgpu device.
 
 use super::train;
-use crate::testing::alone;
+use crate::testing::run_alone;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 type B = burn::backend::Autodiff<burn_wgpu::Wgpu>;
@@ -41,7 +41,7 @@ impl log::Log for CountReads {
 #[test]
 fn nothing_is_read_back_between_log_lines() {
     // other tests of this process may read back
-    if !alone("train::gpu_tests::wgpu::nothing_is_read_back_between_log_lines") {
+    if !run_alone("train::gpu_tests::wgpu::nothing_is_read_back_between_log_lines") {
         return;
     }
     log::set_logger(&CountReads).unwrap();

@@ -1,6 +1,6 @@
 //! Data parallel training: one worker per device, each with a replica of the model and its share of every batch.
 //!
-//! Workers are threads of one process. Once per optimizer step they average gradients and losses ([`Reduce`]) and take
+//! Workers are threads of one process. Once per optimizer step they average gradients and losses ([`Collective`]) and take
 //! the same step, so replicas stay equal bit for bit without being compared. Worker 0 also logs, saves and handles
 //! Ctrl-C. There is no synchronisation inside a backward pass: Burn's autodiff holds a lock over all graphs of the
 //! process there, and a worker waiting under it would deadlock.
@@ -20,6 +20,6 @@ mod worker;
 
 pub use global_batch::GlobalBatch;
 pub use gradients::{flatten, present};
-pub use reduce::{DeviceReduce, HostReduce, Reduce, reducer};
-pub use team::{Gone, Member, Team};
-pub(super) use worker::{Helper, Window, Worker, help};
+pub use reduce::{DeviceCollective, HostCollective, Collective, collective_for};
+pub use team::{WorkerStopped, Communicator, WorkerGroup};
+pub(super) use worker::{WorkerStart, ThroughputMeter, Worker, run_worker};

@@ -4,21 +4,21 @@ use crate::Error;
 use std::any::Any;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-type Parcel = Arc<dyn Any + Send + Sync>;
+type Message = Arc<dyn Any + Send + Sync>;
 
 /// Another worker has stopped; no more collective operations are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
+pub struct WorkerStopped;
 
-impl From<Gone> for Error {
-    fn from(Gone: Gone) -> Self {
+impl From<WorkerStopped> for Error {
+    fn from(WorkerStopped: WorkerStopped) -> Self {
         Self::Training { problem: "another worker stopped".into(), remedy: "see why it did".into() }
     }
 }
 
 /// The workers of a stage.
 #[derive(Debug)]
-pub struct Team {
+pub struct WorkerGroup {
     size: usize,
     state: Mutex<State>,
     changed: Condvar,
@@ -27,9 +27,9 @@ pub struct Team {
 #[derive(Debug, Default)]
 struct State {
     /// Values contributed to the current exchange, by rank.
-    brought: Vec<Option<Parcel>>,
+    brought: Vec<Option<Message>>,
     /// Values of the last exchange, and how many workers have still to take them.
-    shared: Vec<Parcel>,
+    shared: Vec<Message>,
     to_leave: usize,
     /// Number of exchanges so far.
     meetings: u64,
@@ -37,7 +37,7 @@ struct State {
     failure: Option<Error>,
 }
 
-impl Team {
+impl WorkerGroup {
     /// A team of `size` workers.
     pub fn new(size: usize) -> Arc<Self> {
         let state = State { brought: vec![None; size], ..State::default() };
@@ -45,13 +45,13 @@ impl Team {
     }
 
     /// Worker number `rank`.
-    pub fn member(self: &Arc<Self>, rank: usize) -> Member {
-        Member { team: self.clone(), rank }
+    pub fn member(self: &Arc<Self>, rank: usize) -> Communicator {
+        Communicator { team: self.clone(), rank }
     }
 
     /// Ends all exchanges: a worker finished, or failed with `error`. The first call decides: a worker that fails
     /// because another one stopped is not the cause.
-    pub fn dissolve(&self, error: Option<Error>) {
+    pub fn abort(&self, error: Option<Error>) {
         let mut state = self.lock();
         if !state.gone {
             (state.gone, state.failure) = (true, error);
@@ -73,10 +73,10 @@ impl Team {
         &'a self,
         mut state: MutexGuard<'a, State>,
         until: impl Fn(&State) -> bool,
-    ) -> Result<MutexGuard<'a, State>, Gone> {
+    ) -> Result<MutexGuard<'a, State>, WorkerStopped> {
         while !until(&state) {
             if state.gone {
-                return Err(Gone);
+                return Err(WorkerStopped);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -85,10 +85,10 @@ impl Team {
 
     /// All workers' values, by rank. Once complete, an exchange succeeds for all workers, whatever happens later: a
     /// worker that continues into a collective must not be left alone.
-    fn meet(&self, rank: usize, parcel: Parcel) -> Result<Vec<Parcel>, Gone> {
+    fn all_gather_any(&self, rank: usize, parcel: Message) -> Result<Vec<Message>, WorkerStopped> {
         let mut state = self.wait(self.lock(), |state| state.to_leave == 0)?;
         if state.gone {
-            return Err(Gone);
+            return Err(WorkerStopped);
         }
         let meeting = state.meetings;
         state.brought[rank] = Some(parcel);
@@ -111,15 +111,15 @@ impl Team {
 
 /// One worker's place in its team.
 #[derive(Clone, Debug)]
-pub struct Member {
-    team: Arc<Team>,
+pub struct Communicator {
+    team: Arc<WorkerGroup>,
     rank: usize,
 }
 
-impl Member {
+impl Communicator {
     /// The place of the only worker there is.
-    pub fn alone() -> Self {
-        Team::new(1).member(0)
+    pub fn run_alone() -> Self {
+        WorkerGroup::new(1).member(0)
     }
 
     /// Number of the worker, from 0.
@@ -133,7 +133,7 @@ impl Member {
     }
 
     /// The team.
-    pub fn team(&self) -> &Team {
+    pub fn team(&self) -> &WorkerGroup {
         &self.team
     }
 
@@ -141,8 +141,8 @@ impl Member {
     ///
     /// # Errors
     /// The team is dissolved before the last worker comes.
-    pub fn exchange<T: Send + Sync + 'static>(&self, value: T) -> Result<Vec<Arc<T>>, Gone> {
-        let parcels = self.team.meet(self.rank, Arc::new(value))?;
+    pub fn all_gather<T: Send + Sync + 'static>(&self, value: T) -> Result<Vec<Arc<T>>, WorkerStopped> {
+        let parcels = self.team.all_gather_any(self.rank, Arc::new(value))?;
         let opened = parcels.into_iter().map(|parcel| parcel.downcast::<T>());
         // Workers run the same code: at one meeting they all bring the same type.
         Ok(opened.map(|value| value.unwrap_or_else(|_| unreachable!("workers met over different things"))).collect())

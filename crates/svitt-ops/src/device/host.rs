@@ -58,21 +58,21 @@ impl HostBackend for burn_ndarray::NdArray {}
 impl HostBackend for burn_flex::Flex {
     fn values(tensor: &FloatTensor<Self>) -> impl Deref<Target = [f32]> + Sync {
         match tensor.dtype() {
-            DType::F32 => Held::Tensor(tensor.to_contiguous()),
-            _ => Held::Converted(take::<Self>(tensor.clone())),
+            DType::F32 => TensorSlice::Tensor(tensor.to_contiguous()),
+            _ => TensorSlice::Converted(take::<Self>(tensor.clone())),
         }
     }
 }
 
 /// A contiguous f32 tensor of flex read in place, or a converted copy of another type.
 #[cfg(feature = "flex")]
-enum Held {
+enum TensorSlice {
     Tensor(burn_flex::FlexTensor),
     Converted(Vec<f32>),
 }
 
 #[cfg(feature = "flex")]
-impl Deref for Held {
+impl Deref for TensorSlice {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {

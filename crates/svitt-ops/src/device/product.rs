@@ -14,13 +14,13 @@ const ROWS: usize = 6;
 
 /// A matrix inside a slice.
 #[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
+pub(crate) struct MatrixView<'a> {
     values: &'a [f32],
     row_stride: usize,
     column_stride: usize,
 }
 
-impl<'a> View<'a> {
+impl<'a> MatrixView<'a> {
     /// Rows `stride` apart, columns beside each other.
     pub(crate) fn rows(values: &'a [f32], stride: usize) -> Self {
         Self { values, row_stride: stride, column_stride: 1 }
@@ -43,7 +43,7 @@ impl<'a> View<'a> {
 
 /// `to (+)= scale · a · b` for `a` `[m, k]`, `b` `[k, n]` and `to` `[m, n]` with rows `stride` apart; `add` keeps what
 /// `to` holds.
-pub(crate) fn product(to: &mut [f32], stride: usize, [m, n, k]: [usize; 3], a: View, b: View, scale: f32, add: bool) {
+pub(crate) fn product(to: &mut [f32], stride: usize, [m, n, k]: [usize; 3], a: MatrixView, b: MatrixView, scale: f32, add: bool) {
     if m == 0 || n == 0 || k == 0 {
         return;
     }
@@ -54,7 +54,7 @@ pub(crate) fn product(to: &mut [f32], stride: usize, [m, n, k]: [usize; 3], a: V
 
 /// # Safety
 /// `to` `[m, n]`, rows `stride` apart, must be writable, and readable with `add`; `a` and `b` must hold their sizes.
-unsafe fn strided(to: *mut f32, stride: usize, [m, n, k]: [usize; 3], a: View, b: View, scale: f32, add: bool) {
+unsafe fn strided(to: *mut f32, stride: usize, [m, n, k]: [usize; 3], a: MatrixView, b: MatrixView, scale: f32, add: bool) {
     // SAFETY: the caller's promise.
     unsafe {
         gemm::gemm(
@@ -82,14 +82,14 @@ unsafe fn strided(to: *mut f32, stride: usize, [m, n, k]: [usize; 3], a: View, b
 }
 
 /// Applied to each finished piece of a row while it is still in the cache: row, first column, values (a GEMM epilogue).
-pub(crate) type Finish<'a> = &'a (dyn Fn(usize, usize, &mut [f32]) + Sync);
+pub(crate) type Epilogue<'a> = &'a (dyn Fn(usize, usize, &mut [f32]) + Sync);
 
 /// `a · b` over all threads, `[m, n]`, each stretch of a row finished by `finish`.
 ///
 /// Every thread multiplies pieces of its own, columns or rows, and packs what it needs alone. `gemm`'s own threads wait
 /// for each other at every block of k: 193 instead of 207 GFLOP/s at 785 × 768 × 3072 on two Zen 4 cores, and 147
 /// instead of 183 where b is transposed.
-pub(crate) fn parallel_product(shape: [usize; 3], a: View, b: View, finish: Option<Finish>) -> Vec<f32> {
+pub(crate) fn parallel_product(shape: [usize; 3], a: MatrixView, b: MatrixView, finish: Option<Epilogue>) -> Vec<f32> {
     let [m, n, k] = shape;
     if m == 0 || n == 0 || k == 0 {
         return vec![0.0; m * n];
@@ -101,10 +101,10 @@ pub(crate) fn parallel_product(shape: [usize; 3], a: View, b: View, finish: Opti
     out
 }
 
-fn parallel_product_into(to: &mut [MaybeUninit<f32>], shape: [usize; 3], a: View, b: View, finish: Option<Finish>) {
+fn parallel_product_into(to: &mut [MaybeUninit<f32>], shape: [usize; 3], a: MatrixView, b: MatrixView, finish: Option<Epilogue>) {
     let [m, n, k] = shape;
     assert!(a.holds(m, k) && b.holds(k, n) && m * n <= to.len(), "a matrix reaches beyond its slice");
-    let target = Target(to.as_mut_ptr().cast());
+    let target = OutputPtr(to.as_mut_ptr().cast());
     pieces(shape, rayon::current_num_threads()).into_par_iter().with_max_len(1).for_each(|(rows, columns)| {
         let (height, width) = (rows.len(), columns.len());
         let at = |row: usize| target.at(row * n + columns.start);
@@ -122,14 +122,14 @@ fn parallel_product_into(to: &mut [MaybeUninit<f32>], shape: [usize; 3], a: View
 
 /// The target of all pieces.
 #[derive(Clone, Copy)]
-struct Target(*mut f32);
+struct OutputPtr(*mut f32);
 
 // SAFETY: threads write disjoint pieces of it.
-unsafe impl Sync for Target {}
+unsafe impl Sync for OutputPtr {}
 // SAFETY: as above.
-unsafe impl Send for Target {}
+unsafe impl Send for OutputPtr {}
 
-impl Target {
+impl OutputPtr {
     fn at(self, offset: usize) -> *mut f32 {
         self.0.wrapping_add(offset)
     }
@@ -159,7 +159,7 @@ mod tests {
         let a: Vec<f32> = (0..20).map(|x| x as f32).collect();
         let mut to = vec![1f32; 12];
         // rows 0..2, columns 0..3 of a 4 × 5 matrix, times the transpose of its rows 2..4
-        product(&mut to, 6, [2, 2, 3], View::rows(&a, 5), View::rows(&a[10..], 5).t(), 2.0, true);
+        product(&mut to, 6, [2, 2, 3], MatrixView::rows(&a, 5), MatrixView::rows(&a[10..], 5).t(), 2.0, true);
         let dot = |i: usize, j: usize| (0..3).map(|k| a[i * 5 + k] * a[10 + j * 5 + k]).sum::<f32>();
         assert_eq!(to[..2], [1.0 + 2.0 * dot(0, 0), 1.0 + 2.0 * dot(0, 1)]);
         assert_eq!(to[6..8], [1.0 + 2.0 * dot(1, 0), 1.0 + 2.0 * dot(1, 1)]);
@@ -171,7 +171,7 @@ mod tests {
         for [m, n, k] in [[1, 1, 1], [7, 130, 33], [301, 29, 131], [67, 515, 91], [0, 3, 2]] {
             let values = |count: usize| -> Vec<f32> { (0..count).map(|i| ((i * 37) % 23) as f32 - 11.0).collect() };
             let (a, b) = (values(m * k), values(k * n));
-            for (a, b) in [(View::rows(&a, k), View::rows(&b, n)), (View::rows(&a, m).t(), View::rows(&b, k).t())] {
+            for (a, b) in [(MatrixView::rows(&a, k), MatrixView::rows(&b, n)), (MatrixView::rows(&a, m).t(), MatrixView::rows(&b, k).t())] {
                 let mut expected = vec![0f32; m * n];
                 product(&mut expected, n, [m, n, k], a, b, 1.0, false);
                 expected.iter_mut().enumerate().for_each(|(i, x)| *x += (i / n * 100 + i % n) as f32);

@@ -116,7 +116,7 @@ mod cpu {
     }
 
     /// A step's numbers on the host.
-    struct Numbers {
+    struct AdamWScalars {
         scale: f32,
         root: f32,
         size: f32,
@@ -126,7 +126,7 @@ mod cpu {
         shrink: f32,
     }
 
-    impl Numbers {
+    impl AdamWScalars {
         #[inline(always)]
         fn update(&self, new: &mut [f32], first: &mut [f32], second: &mut [f32], grad: &[f32]) {
             for (((p, m), v), g) in new.iter_mut().zip(first).zip(second).zip(grad) {
@@ -148,7 +148,7 @@ mod cpu {
             return [old, first, second];
         }
         let device = B::float_device(&old);
-        let numbers = Numbers {
+        let numbers = AdamWScalars {
             scale: step.scale.as_ref().map_or(1.0, scalar),
             root: scalar(&step.root),
             size: scalar(&step.size),

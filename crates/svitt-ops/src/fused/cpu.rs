@@ -70,7 +70,7 @@ fn residual_backward<B: HostBackend>(
 ) -> [FloatTensor<B>; 3] {
     let ([rows, d], device) = (shape::<B>(&y), B::float_device(&y));
     let ([y, bias, scale], mut grad) = ([&y, &bias, &scale].map(B::values), take::<B>(grad));
-    let (dbias, dscale) = rows::join_gradients(&y, &bias, &scale, &mut grad);
+    let (dbias, dscale) = rows::branch_scale_gradients(&y, &bias, &scale, &mut grad);
     let [dbias, dscale] = [dbias, dscale].map(|sums| write::<B, 1>(sums, [d], &device));
     [write::<B, 2>(grad, [rows, d], &device), dbias, dscale]
 }

@@ -20,13 +20,13 @@ const CHUNK: usize = 32;
 const CHUNKS: usize = 256;
 
 /// `[rows, d]` and how the rows are cut into chunks.
-struct Sizes {
+struct RowChunks {
     rows: usize,
     d: usize,
     chunk: usize,
 }
 
-impl Sizes {
+impl RowChunks {
     fn of<R: CubeRuntime>(x: &CubeTensor<R>) -> Self {
         let [rows, d] = x.shape().dims();
         Self { rows, d, chunk: rows.div_ceil(CHUNKS).max(CHUNK) }
@@ -46,7 +46,7 @@ impl Sizes {
 fn add_chunks<R: CubeRuntime, const V: usize>(
     partial: &CubeTensor<R>,
     like: &CubeTensor<R>,
-    sizes: &Sizes,
+    sizes: &RowChunks,
 ) -> [CubeTensor<R>; V] {
     let width = V * sizes.d;
     let sums = empty(like, [width], like.dtype);
@@ -77,7 +77,7 @@ fn norm<R: CubeRuntime>(
     beta: &CubeTensor<R>,
     epsilon: f64,
 ) -> (CubeTensor<R>, CubeTensor<R>) {
-    let Sizes { rows, d, .. } = Sizes::of(x);
+    let RowChunks { rows, d, .. } = RowChunks::of(x);
     let (y, stats) = (empty(x, [rows, d], x.dtype), empty(x, [rows, 2], DType::F32));
     // SAFETY: cubes past the last row stop; a cube touches d values of its row, γ and β, and its two statistics.
     unsafe {
@@ -106,8 +106,8 @@ fn norm_backward<R: CubeRuntime>(
     stats: &CubeTensor<R>,
     grad: &CubeTensor<R>,
 ) -> [CubeTensor<R>; 3] {
-    let sizes = Sizes::of(x);
-    let Sizes { rows, d, chunk } = sizes;
+    let sizes = RowChunks::of(x);
+    let RowChunks { rows, d, chunk } = sizes;
     let dx = empty(x, [rows, d], x.dtype);
     let partial = empty(x, [sizes.chunks(), 2, d], DType::F32);
     // SAFETY: cubes past the last row, units past the last column and rows past a chunk's end do nothing.
@@ -145,7 +145,7 @@ fn norm_backward<R: CubeRuntime>(
 }
 
 fn gelu<R: CubeRuntime>(x: &CubeTensor<R>, bias: &CubeTensor<R>) -> CubeTensor<R> {
-    let Sizes { rows, d, .. } = Sizes::of(x);
+    let RowChunks { rows, d, .. } = RowChunks::of(x);
     let (y, units) = (empty(x, [rows, d], x.dtype), CubeDim::new(&x.client, rows * d));
     // SAFETY: units past the last element do nothing.
     unsafe {
@@ -165,8 +165,8 @@ fn gelu<R: CubeRuntime>(x: &CubeTensor<R>, bias: &CubeTensor<R>) -> CubeTensor<R
 }
 
 fn gelu_backward<R: CubeRuntime>(x: &CubeTensor<R>, bias: &CubeTensor<R>, grad: &CubeTensor<R>) -> [CubeTensor<R>; 2] {
-    let sizes = Sizes::of(x);
-    let Sizes { rows, d, chunk } = sizes;
+    let sizes = RowChunks::of(x);
+    let RowChunks { rows, d, chunk } = sizes;
     let (dx, partial) = (empty(x, [rows, d], x.dtype), empty(x, [sizes.chunks(), d], DType::F32));
     // SAFETY: units past the last column and rows past a chunk's end do nothing.
     unsafe {
@@ -195,7 +195,7 @@ fn residual<R: CubeRuntime>(
     bias: &CubeTensor<R>,
     scale: &CubeTensor<R>,
 ) -> CubeTensor<R> {
-    let Sizes { rows, d, .. } = Sizes::of(y);
+    let RowChunks { rows, d, .. } = RowChunks::of(y);
     let (out, units) = (empty(x, [rows, d], x.dtype), CubeDim::new(&x.client, rows * d));
     // SAFETY: units past the last element do nothing.
     unsafe {
@@ -222,8 +222,8 @@ fn residual_backward<R: CubeRuntime>(
     scale: &CubeTensor<R>,
     grad: &CubeTensor<R>,
 ) -> [CubeTensor<R>; 3] {
-    let sizes = Sizes::of(y);
-    let Sizes { rows, d, chunk } = sizes;
+    let sizes = RowChunks::of(y);
+    let RowChunks { rows, d, chunk } = sizes;
     let (dy, partial) = (empty(y, [rows, d], y.dtype), empty(y, [sizes.chunks(), 2, d], DType::F32));
     // SAFETY: units past the last column and rows past a chunk's end do nothing.
     unsafe {

@@ -32,7 +32,7 @@ pub struct LinearWeights<T> {
 
 /// Layer scale and stochastic depth of a residual branch.
 #[derive(Clone, Debug)]
-pub struct Join<T> {
+pub struct BranchScale<T> {
     /// λ, layer scale: `[d]`.
     pub scale: T,
     /// Stochastic depth, `[batch]`: what every sample's branch is multiplied with; carries no gradient.
@@ -49,7 +49,7 @@ pub struct FeedForwardWeights<T> {
     /// inner → d.
     pub down: LinearWeights<T>,
     /// λ and stochastic depth.
-    pub join: Join<T>,
+    pub join: BranchScale<T>,
 }
 
 /// What the backward of a feed-forward branch needs beside its input and weights.
@@ -89,7 +89,7 @@ pub trait LayerOps: FusedOps {
         residual: FloatTensor<Self>,
         x: FloatTensor<Self>,
         linear: LinearWeights<FloatTensor<Self>>,
-        join: Join<FloatTensor<Self>>,
+        join: BranchScale<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
         portable::linear_residual::<Self>(residual, x, linear, join)
     }
@@ -98,7 +98,7 @@ pub trait LayerOps: FusedOps {
     fn linear_residual_backward(
         x: FloatTensor<Self>,
         linear: LinearWeights<FloatTensor<Self>>,
-        join: Join<FloatTensor<Self>>,
+        join: BranchScale<FloatTensor<Self>>,
         grad: FloatTensor<Self>,
     ) -> [FloatTensor<Self>; 4] {
         portable::linear_residual_backward::<Self>(x, linear, join, grad)
@@ -134,8 +134,8 @@ fn linear_weights<B: Backend>(linear: &Linear<B>, dtype: DType) -> LinearWeights
     LinearWeights { weight: raw(cast(linear.weight.val(), dtype)), bias: raw(cast(bias(linear), dtype)) }
 }
 
-fn join<B: Backend>(scale: Tensor<B, 1>, keep: Option<Tensor<B, 1>>, dtype: DType) -> Join<FloatTensor<B>> {
-    Join { scale: raw(cast(scale, dtype)), keep: keep.map(|keep| raw(cast(keep, dtype))) }
+fn join<B: Backend>(scale: Tensor<B, 1>, keep: Option<Tensor<B, 1>>, dtype: DType) -> BranchScale<FloatTensor<B>> {
+    BranchScale { scale: raw(cast(scale, dtype)), keep: keep.map(|keep| raw(cast(keep, dtype))) }
 }
 
 /// `norm` over the last axis of `x`, then `weight` `[d, output]` and `bias` `[output]`: `[.., d]` to `[.., output]`.

@@ -1,6 +1,6 @@
 //! The backwards of the layer operations: one node per branch.
 
-use super::layer::{FeedForwardSaved, FeedForwardWeights, Join, LayerOps, LinearWeights, NormWeights};
+use super::layer::{FeedForwardSaved, FeedForwardWeights, BranchScale, LayerOps, LinearWeights, NormWeights};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -48,7 +48,7 @@ impl<B: LayerOps> Backward<B, 5> for LinearResidualBackward {
         let grad = grads.consume::<B>(&ops.node);
         let (nodes, keep) = ops.state;
         let [x, weight, bias, scale] = nodes.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node));
-        let (linear, join) = (LinearWeights { weight, bias }, Join { scale, keep });
+        let (linear, join) = (LinearWeights { weight, bias }, BranchScale { scale, keep });
         let [dx, dweight, dbias, dscale] = B::linear_residual_backward(x, linear, join, grad.clone());
         register!(grads, ops.parents, [grad, dx, dweight, dbias, dscale]);
     }
@@ -67,7 +67,7 @@ impl<B: LayerOps> Backward<B, 8> for FeedForwardBackward {
             norm: NormWeights { gamma, beta, epsilon },
             up: LinearWeights { weight: w1, bias: b1 },
             down: LinearWeights { weight: w2, bias: b2 },
-            join: Join { scale, keep },
+            join: BranchScale { scale, keep },
         };
         register!(grads, ops.parents, B::feed_forward_backward(x, weights, saved, grad));
     }
@@ -99,12 +99,12 @@ impl<B: LayerOps, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         residual: FloatTensor<Self>,
         x: FloatTensor<Self>,
         linear: LinearWeights<FloatTensor<Self>>,
-        join: Join<FloatTensor<Self>>,
+        join: BranchScale<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
         let LinearWeights { weight, bias } = linear;
         let keep = join.keep.map(|keep| keep.primitive);
         let map = LinearWeights { weight: weight.primitive.clone(), bias: bias.primitive.clone() };
-        let inner = Join { scale: join.scale.primitive.clone(), keep: keep.clone() };
+        let inner = BranchScale { scale: join.scale.primitive.clone(), keep: keep.clone() };
         let out = B::linear_residual(residual.primitive.clone(), x.primitive.clone(), map, inner);
         let nodes = [&residual, &x, &weight, &bias, &join.scale].map(|tensor| tensor.node.clone());
         match LinearResidualBackward.prepare::<C>(nodes).compute_bound().stateful() {
@@ -128,7 +128,7 @@ impl<B: LayerOps, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
             norm: NormWeights { gamma: primitive(&norm.gamma), beta: primitive(&norm.beta), epsilon: norm.epsilon },
             up: LinearWeights { weight: primitive(&up.weight), bias: primitive(&up.bias) },
             down: LinearWeights { weight: primitive(&down.weight), bias: primitive(&down.bias) },
-            join: Join { scale: primitive(&join.scale), keep: keep.clone() },
+            join: BranchScale { scale: primitive(&join.scale), keep: keep.clone() },
         };
         let all = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias, &down.weight, &down.bias, &join.scale];
         let prepared = FeedForwardBackward.prepare::<C>(all.map(|tensor| tensor.node.clone()));

@@ -1,10 +1,10 @@
 //! The layer operations on the CPU: products over all threads, whose pieces are finished while they are in the cache.
 
-use super::layer::{FeedForwardSaved, FeedForwardWeights, Join, LayerOps, LinearWeights, NormWeights};
+use super::layer::{FeedForwardSaved, FeedForwardWeights, BranchScale, LayerOps, LinearWeights, NormWeights};
 use super::rows;
 use crate::device::cast_raw;
 use crate::device::host::{HostBackend, take, write};
-use crate::device::product::{View, parallel_product};
+use crate::device::product::{MatrixView, parallel_product};
 use crate::device::vector::vectorized;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
@@ -28,16 +28,16 @@ fn affine(x: &[f32], [rows, input, output]: [usize; 3], weight: &[f32], bias: &[
         );
     };
     let shape = [rows, output, input];
-    parallel_product(shape, View::rows(x, input), View::rows(weight, output), Some(&add_bias))
+    parallel_product(shape, MatrixView::rows(x, input), MatrixView::rows(weight, output), Some(&add_bias))
 }
 
 /// How a sample's rows are scaled by stochastic depth.
-struct Kept<'a> {
+struct DropPathFactors<'a> {
     factors: Option<&'a [f32]>,
     rows_per_sample: usize,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> DropPathFactors<'a> {
     fn new(factors: Option<&'a [f32]>, rows: usize) -> Self {
         Self { factors, rows_per_sample: factors.map_or(rows, |factors| rows / factors.len()) }
     }
@@ -54,7 +54,7 @@ fn branch(
     x: &[f32],
     [rows, input, d]: [usize; 3],
     [weight, bias, scale]: [&[f32]; 3],
-    kept: &Kept,
+    kept: &DropPathFactors,
 ) -> Vec<f32> {
     let join = |row: usize, first: usize, to: &mut [f32]| {
         let residual = &residual[row * d + first..][..to.len()];
@@ -68,7 +68,7 @@ fn branch(
             },
         );
     };
-    parallel_product([rows, d, input], View::rows(x, input), View::rows(weight, d), Some(&join))
+    parallel_product([rows, d, input], MatrixView::rows(x, input), MatrixView::rows(weight, d), Some(&join))
 }
 
 /// Of a branch λ ⊙ (x·W + b) with the gradient `grad` (stochastic depth included): the gradients of W, b and λ, and
@@ -79,7 +79,7 @@ fn branch_gradients(
     [weight, bias, scale]: [&[f32]; 3],
     grad: &mut [f32],
 ) -> [Vec<f32>; 3] {
-    let mut dweight = parallel_product([input, d, rows], View::rows(x, input).t(), View::rows(grad, d), None);
+    let mut dweight = parallel_product([input, d, rows], MatrixView::rows(x, input).t(), MatrixView::rows(grad, d), None);
     let mut dscale = rows::by_row(
         &mut dweight,
         d,
@@ -112,7 +112,7 @@ fn branch_gradients(
 }
 
 /// `grad`, every sample's rows times its factor.
-fn kept_gradient(mut grad: Vec<f32>, d: usize, kept: &Kept) -> Vec<f32> {
+fn kept_gradient(mut grad: Vec<f32>, d: usize, kept: &DropPathFactors) -> Vec<f32> {
     if kept.factors.is_some() {
         rows::by_row(
             &mut grad,
@@ -142,10 +142,10 @@ fn norm_linear_gradients(
     base: Option<&[f32]>,
 ) -> [Vec<f32>; 4] {
     let normed = rows::normed(x, gamma, beta, stats);
-    let dweight = parallel_product([d, output, rows], View::rows(&normed, d).t(), View::rows(grad, output), None);
+    let dweight = parallel_product([d, output, rows], MatrixView::rows(&normed, d).t(), MatrixView::rows(grad, output), None);
     drop(normed);
-    let weight = View::rows(weight, output).t();
-    let mut dx = parallel_product([rows, d, output], View::rows(grad, output), weight, None);
+    let weight = MatrixView::rows(weight, output).t();
+    let mut dx = parallel_product([rows, d, output], MatrixView::rows(grad, output), weight, None);
     let (dgamma, dbeta) = rows::norm_gradients(x, gamma, stats, &mut dx, base);
     [dx, dgamma, dbeta, dweight]
 }
@@ -167,11 +167,11 @@ fn norm_linear_backward<B: HostBackend>(
     [write::<B, 2>(dx, [rows, d], &device), dgamma, dbeta, dweight, write::<B, 1>(dbias, [output], &device)]
 }
 
-fn linear_residual<B: HostBackend>(residual: T<B>, x: T<B>, linear: LinearWeights<T<B>>, join: Join<T<B>>) -> T<B> {
+fn linear_residual<B: HostBackend>(residual: T<B>, x: T<B>, linear: LinearWeights<T<B>>, join: BranchScale<T<B>>) -> T<B> {
     let ([rows, input], [_, d], device) = (dims::<B>(&x), dims::<B>(&linear.weight), B::float_device(&x));
     let keep = join.keep.as_ref().map(B::values);
     let [residual, x, weight, bias, scale] = [&residual, &x, &linear.weight, &linear.bias, &join.scale].map(B::values);
-    let kept = Kept::new(keep.as_deref(), rows);
+    let kept = DropPathFactors::new(keep.as_deref(), rows);
     let out = branch(&residual, &x, [rows, input, d], [&weight, &bias, &scale], &kept);
     write::<B, 2>(out, [rows, d], &device)
 }
@@ -179,15 +179,15 @@ fn linear_residual<B: HostBackend>(residual: T<B>, x: T<B>, linear: LinearWeight
 fn linear_residual_backward<B: HostBackend>(
     x: T<B>,
     linear: LinearWeights<T<B>>,
-    join: Join<T<B>>,
+    join: BranchScale<T<B>>,
     grad: T<B>,
 ) -> [T<B>; 4] {
     let ([rows, input], [_, d], device) = (dims::<B>(&x), dims::<B>(&linear.weight), B::float_device(&x));
     let keep = join.keep.as_ref().map(B::values);
     let [x, weight, bias, scale] = [&x, &linear.weight, &linear.bias, &join.scale].map(B::values);
-    let mut grad = kept_gradient(take::<B>(grad), d, &Kept::new(keep.as_deref(), rows));
+    let mut grad = kept_gradient(take::<B>(grad), d, &DropPathFactors::new(keep.as_deref(), rows));
     let [dweight, dbias, dscale] = branch_gradients(&x, [rows, input, d], [&weight, &bias, &scale], &mut grad);
-    let dx = parallel_product([rows, input, d], View::rows(&grad, d), View::rows(&weight, d).t(), None);
+    let dx = parallel_product([rows, input, d], MatrixView::rows(&grad, d), MatrixView::rows(&weight, d).t(), None);
     let [dbias, dscale] = [dbias, dscale].map(|sums| write::<B, 1>(sums, [d], &device));
     let dweight = write::<B, 2>(dweight, [input, d], &device);
     [write::<B, 2>(dx, [rows, input], &device), dweight, dbias, dscale]
@@ -205,7 +205,7 @@ fn feed_forward<B: HostBackend>(
     let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
     let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
     let normed = rows::normed(&x, &gamma, &beta, &stats);
-    let (normed, w1) = (View::rows(&normed, d), View::rows(&w1, inner));
+    let (normed, w1) = (MatrixView::rows(&normed, d), MatrixView::rows(&w1, inner));
     let activate = |_: usize, first: usize, to: &mut [f32]| {
         let bias = &b1[first..];
         vectorized(
@@ -223,7 +223,7 @@ fn feed_forward<B: HostBackend>(
     } else {
         (parallel_product([rows, inner, d], normed, w1, Some(&activate)), None)
     };
-    let kept = Kept::new(keep.as_deref(), rows);
+    let kept = DropPathFactors::new(keep.as_deref(), rows);
     let out = branch(&x, &hidden, [rows, inner, d], [&w2, &b2, &scale], &kept);
     let saved = z.map(|z| FeedForwardSaved {
         stats: write::<B, 2>(stats, [rows, 2], &device),
@@ -244,11 +244,11 @@ fn feed_forward_backward<B: HostBackend>(
     let [x, gamma, beta, w1, b1] = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias].map(B::values);
     let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
     let [stats, z, outer] = [&saved.stats, &saved.inner, &grad].map(B::values);
-    let mut grad = kept_gradient(outer.to_vec(), d, &Kept::new(keep.as_deref(), rows));
+    let mut grad = kept_gradient(outer.to_vec(), d, &DropPathFactors::new(keep.as_deref(), rows));
     let hidden = rows::biased_gelu(&z, &b1);
     let [dw2, db2, dscale] = branch_gradients(&hidden, [rows, inner, d], [&w2, &b2, &scale], &mut grad);
     drop(hidden);
-    let mut dz = parallel_product([rows, inner, d], View::rows(&grad, d), View::rows(&w2, d).t(), None);
+    let mut dz = parallel_product([rows, inner, d], MatrixView::rows(&grad, d), MatrixView::rows(&w2, d).t(), None);
     let db1 = rows::gelu_gradients(&z, &b1, &mut dz);
     let [dx, dgamma, dbeta, dw1] =
         norm_linear_gradients(&x, [rows, d, inner], [&gamma, &beta, &w1, &stats], &dz, Some(&outer));
@@ -288,7 +288,7 @@ macro_rules! on_the_cpu {
                 residual: T<Self>,
                 x: T<Self>,
                 linear: LinearWeights<T<Self>>,
-                join: Join<T<Self>>,
+                join: BranchScale<T<Self>>,
             ) -> T<Self> {
                 let dtype = x.dtype();
                 cast_raw::<Self>(linear_residual::<Self>(residual, x, linear, join), dtype)
@@ -297,7 +297,7 @@ macro_rules! on_the_cpu {
             fn linear_residual_backward(
                 x: T<Self>,
                 linear: LinearWeights<T<Self>>,
-                join: Join<T<Self>>,
+                join: BranchScale<T<Self>>,
                 grad: T<Self>,
             ) -> [T<Self>; 4] {
                 let dtype = x.dtype();

@@ -1,6 +1,6 @@
 //! The portable implementations of the layer operations, composed of row operations and products.
 
-use super::layer::{FeedForwardSaved, FeedForwardWeights, Join, LinearWeights, NormWeights};
+use super::layer::{FeedForwardSaved, FeedForwardWeights, BranchScale, LinearWeights, NormWeights};
 use super::op::{FusedOps, float, raw};
 use crate::device::matmul;
 use burn::tensor::backend::Backend;
@@ -35,7 +35,7 @@ pub(super) fn linear_residual<B: FusedOps>(
     residual: FloatTensor<B>,
     x: FloatTensor<B>,
     linear: LinearWeights<FloatTensor<B>>,
-    join: Join<FloatTensor<B>>,
+    join: BranchScale<FloatTensor<B>>,
 ) -> FloatTensor<B> {
     let y = raw(product::<B>(x, linear.weight));
     joined::<B>(residual, y, linear.bias, join)
@@ -44,7 +44,7 @@ pub(super) fn linear_residual<B: FusedOps>(
 pub(super) fn linear_residual_backward<B: FusedOps>(
     x: FloatTensor<B>,
     linear: LinearWeights<FloatTensor<B>>,
-    join: Join<FloatTensor<B>>,
+    join: BranchScale<FloatTensor<B>>,
     grad: FloatTensor<B>,
 ) -> [FloatTensor<B>; 4] {
     let grad = kept::<B>(float(grad), join.keep);
@@ -97,7 +97,7 @@ fn joined<B: FusedOps>(
     residual: FloatTensor<B>,
     y: FloatTensor<B>,
     bias: FloatTensor<B>,
-    join: Join<FloatTensor<B>>,
+    join: BranchScale<FloatTensor<B>>,
 ) -> FloatTensor<B> {
     if join.keep.is_none() {
         return B::scaled_residual(residual, y, bias, join.scale);

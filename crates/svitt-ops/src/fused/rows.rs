@@ -223,7 +223,7 @@ pub(super) fn joined(x: &[f32], y: &[f32], bias: &[f32], scale: &[f32]) -> Vec<f
 }
 
 /// `grad` becomes the gradient of y; returns those of bias and scale.
-pub(super) fn join_gradients(y: &[f32], bias: &[f32], scale: &[f32], grad: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn branch_scale_gradients(y: &[f32], bias: &[f32], scale: &[f32], grad: &mut [f32]) -> (Vec<f32>, Vec<f32>) {
     let d = bias.len();
     let mut sums = by_row(
         grad,

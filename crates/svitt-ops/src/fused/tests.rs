@@ -1,7 +1,7 @@
 //! Kernels, portable siblings and Burn's own derivative against each other, on odd sizes.
 
 use super::{
-    FeedForwardWeights, FusedOps, Join, LayerOps, LinearWeights, NormWeights, feed_forward, layer_norm, layer_portable,
+    FeedForwardWeights, FusedOps, BranchScale, LayerOps, LinearWeights, NormWeights, feed_forward, layer_norm, layer_portable,
     linear_gelu, linear_residual, norm_linear, portable,
 };
 use crate::rng::Rng;
@@ -172,7 +172,7 @@ fn the_portable_layers_agree<B: LayerOps>() {
             norm: NormWeights { gamma: vector(&g), beta: vector(&b), epsilon: 1e-12 },
             up: LinearWeights { weight: matrix(&w1), bias: vector(&b1) },
             down: LinearWeights { weight: matrix(&w2), bias: vector(&b2) },
-            join: Join { scale: vector(&s), keep: keep_of::<B>(keep).map(|keep| keep.into_primitive().tensor()) },
+            join: BranchScale { scale: vector(&s), keep: keep_of::<B>(keep).map(|keep| keep.into_primitive().tensor()) },
         };
         let (y, saved) = B::feed_forward(matrix(&x), weights(), true);
         let (expected, portable_saved) = layer_portable::feed_forward::<B>(matrix(&x), weights(), true);

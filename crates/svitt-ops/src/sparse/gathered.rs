@@ -7,7 +7,7 @@ use crate::device::cast;
 use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
 
 /// Added to the score of a masked key. Finite: a row of −∞ has no softmax (its probability underflows to exactly 0).
-const HIDDEN: f32 = -1e9;
+const MASKED: f32 = -1e9;
 
 /// See [`super::SparseOps::sparse_attention`].
 pub fn forward<B: Backend>(
@@ -17,7 +17,7 @@ pub fn forward<B: Backend>(
     plan: &AttentionPlan,
 ) -> (Tensor<B, 3>, Tensor<B, 3>) {
     let dtype = qkv.dtype();
-    let parts = Parts::new(wide(qkv), wide(table), coords, plan);
+    let parts = BlockedInputs::new(wide(qkv), wide(table), coords, plan);
     let class = parts.class_row();
     let patch = parts.patch_rows();
     let (class_lse, class_out) = (lse(class.clone()), parts.class_out(&class));
@@ -35,7 +35,7 @@ pub fn backward<B: Backend>(
 ) -> (Tensor<B, 3>, Tensor<B, 2>) {
     let dtype = grad.dtype();
     let (qkv, table) = (wide(float(saved.qkv)), wide(float(saved.table)));
-    let parts = Parts::new(qkv, table, Tensor::from_primitive(saved.coords), plan);
+    let parts = BlockedInputs::new(qkv, table, Tensor::from_primitive(saved.coords), plan);
     let out = parts.split_heads(wide(float(saved.out)));
     let grad = parts.split_heads(wide(grad));
     let lse = float::<B, 3>(saved.lse).unsqueeze_dim::<4>(3);
@@ -57,7 +57,7 @@ fn lse<B: Backend, const D: usize>(scores: Tensor<B, D>) -> Tensor<B, D> {
 }
 
 /// Gradients of one group of rows (the class row, or all patch rows).
-struct Gradients<B: Backend, const D: usize> {
+struct RowGradients<B: Backend, const D: usize> {
     /// Of the queries of these rows.
     query: Tensor<B, 4>,
     /// Of all keys, `[B, H, S, D]`.
@@ -69,7 +69,7 @@ struct Gradients<B: Backend, const D: usize> {
 }
 
 /// Inputs of forward and backward, cut into blocks.
-struct Parts<'a, B: Backend> {
+struct BlockedInputs<'a, B: Backend> {
     plan: &'a AttentionPlan,
     /// `[B, H, S, D]`, queries scaled by D^(-1/2).
     query: Tensor<B, 4>,
@@ -79,12 +79,12 @@ struct Parts<'a, B: Backend> {
     table: Tensor<B, 2>,
     /// Table row of every patch-to-patch score, `[1 | B, M, G, W·G]`.
     rows: Tensor<B, 4, Int>,
-    /// 0 for a visible key, [`HIDDEN`] for padding: `[1, 1, M, 1, W·G]`.
+    /// 0 for a visible key, [`MASKED`] for padding: `[1, 1, M, 1, W·G]`.
     mask: Option<Tensor<B, 5>>,
     scale: f64,
 }
 
-impl<'a, B: Backend> Parts<'a, B> {
+impl<'a, B: Backend> BlockedInputs<'a, B> {
     fn new(qkv: Tensor<B, 3>, table: Tensor<B, 2>, coords: Tensor<B, 2, Int>, plan: &'a AttentionPlan) -> Self {
         let [batch, s, width] = qkv.dims();
         let (c, d) = (width / 3, width / 3 / plan.heads);
@@ -203,11 +203,11 @@ impl<'a, B: Backend> Parts<'a, B> {
         class + probabilities.slice_dim(4, 1..keys as i64).matmul(values)
     }
 
-    fn class_gradients(&self, grad: &Tensor<B, 4>, lse: &Tensor<B, 4>, delta: &Tensor<B, 4>) -> Gradients<B, 4> {
+    fn class_gradients(&self, grad: &Tensor<B, 4>, lse: &Tensor<B, 4>, delta: &Tensor<B, 4>) -> RowGradients<B, 4> {
         let grad = Self::class_of(grad);
         let p = (self.class_row() - Self::class_of(lse)).exp();
         let ds = p.clone() * (grad.clone().matmul(self.value.clone().swap_dims(2, 3)) - Self::class_of(delta));
-        Gradients {
+        RowGradients {
             query: ds.clone().matmul(self.key.clone()),
             key: ds.clone().swap_dims(2, 3).matmul(Self::class_of(&self.query)),
             value: p.swap_dims(2, 3).matmul(grad),
@@ -215,7 +215,7 @@ impl<'a, B: Backend> Parts<'a, B> {
         }
     }
 
-    fn patch_gradients(&self, grad: &Tensor<B, 4>, lse: &Tensor<B, 4>, delta: &Tensor<B, 4>) -> Gradients<B, 5> {
+    fn patch_gradients(&self, grad: &Tensor<B, 4>, lse: &Tensor<B, 4>, delta: &Tensor<B, 4>) -> RowGradients<B, 5> {
         let grad = self.block(Self::patches_of(grad));
         let (lse, delta) = (self.block(Self::patches_of(lse)), self.block(Self::patches_of(delta)));
         let keys = 1 + self.sizes()[1] * self.sizes()[2];
@@ -237,7 +237,7 @@ impl<'a, B: Backend> Parts<'a, B> {
         let dv = self.scatter(p_patch.swap_dims(3, 4).matmul(grad.clone()), value_list);
         let dk_class = (ds_class * query).sum_dim(3).sum_dim(2).squeeze_dim::<4>(2);
         let dv_class = (p_class * grad).sum_dim(3).sum_dim(2).squeeze_dim::<4>(2);
-        Gradients {
+        RowGradients {
             query: self.unblock(dq),
             key: Tensor::cat(vec![dk_class, dk], 2),
             value: Tensor::cat(vec![dv_class, dv], 2),
@@ -246,7 +246,7 @@ impl<'a, B: Backend> Parts<'a, B> {
     }
 
     /// `[B, S, 3C]`.
-    fn join_gradients(&self, class: &Gradients<B, 4>, patch: &Gradients<B, 5>) -> Tensor<B, 3> {
+    fn join_gradients(&self, class: &RowGradients<B, 4>, patch: &RowGradients<B, 5>) -> Tensor<B, 3> {
         let query = Tensor::cat(vec![class.query.clone(), patch.query.clone()], 2).mul_scalar(self.scale);
         let key = class.key.clone() + patch.key.clone();
         let value = class.value.clone() + patch.value.clone();
@@ -327,7 +327,7 @@ fn padding_mask<B: Backend>(plan: &AttentionPlan, device: &B::Device) -> Option<
         return None;
     }
     let mask: Vec<f32> =
-        padded_keys(plan).concat().into_iter().map(|padded| if padded { HIDDEN } else { 0.0 }).collect();
+        padded_keys(plan).concat().into_iter().map(|padded| if padded { MASKED } else { 0.0 }).collect();
     let shape = [1, 1, graph.blocks(), 1, graph.width() * graph.block()];
     Some(Tensor::from_data(TensorData::new(mask, shape), device))
 }

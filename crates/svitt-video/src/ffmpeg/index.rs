@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Frames of the first video stream in the order of presentation.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Index {
+pub(super) struct FrameIndex {
     /// Time of each frame in seconds.
     pub times: Vec<f64>,
     /// Packets to decode before each frame comes out, counted from its key frame, itself included.
@@ -25,7 +25,7 @@ struct Line {
     discarded: bool,
 }
 
-impl Index {
+impl FrameIndex {
     /// Parses the listing of packets or of decoded frames.
     pub fn parse(text: &str) -> Self {
         let mut index = Self { timed: true, ..Self::default() };
@@ -92,11 +92,11 @@ mod tests {
         let text = "#software: Lavf59\n#tb 0: 1/1000\n#dimensions 0: 480x360\n\
             0, -40, 0, 40, 900, 0x01\n0, 0, 120, 40, 90, 0x01, F=0x0\n0, 40, 40, 40, 70, 0x01, F=0x0\n\
             0, 80, 40, 40, 60, 0x01, F=0x0\n0, 120, 80, 40, 50, 0x01, F=0x4\n0, 160, 160, 33, 800, 0x01, S=1, 40\n";
-        let index = Index::parse(text);
+        let index = FrameIndex::parse(text);
         assert_eq!(index.times, [0.0, 0.04, 0.12, 0.16]);
         assert_eq!(index.cost, [1, 4, 2, 1]);
         assert_eq!((index.size, index.timed, index.last_duration), ((480, 360), true, 0.033));
-        let untimed = Index::parse("#tb 0: 1/25\n0, 0, -9223372036854775808, 1, 9, 0x01\n0, 1, 1, 1, 9, 0x01, F=0x0\n");
+        let untimed = FrameIndex::parse("#tb 0: 1/25\n0, 0, -9223372036854775808, 1, 9, 0x01\n0, 1, 1, 1, 9, 0x01, F=0x0\n");
         assert!(!untimed.timed);
     }
 }

@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use self::index::Index;
-use self::program::Outcome;
+use self::index::FrameIndex;
+use self::program::ProcessOutput;
 pub use self::program::ffmpeg_available;
-pub(super) use self::program::{Program, input, run};
+pub(super) use self::program::{FfmpegProgram, input, run};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
 
 /// A video that the `ffmpeg` program decodes.
 pub(super) struct FfmpegVideo {
     path: PathBuf,
-    program: Program,
+    program: FfmpegProgram,
     limit: Duration,
-    index: Index,
+    index: FrameIndex,
     /// The container can be sought by time and all its packets have one.
     seekable: bool,
     /// ffmpeg's messages while it listed the frames.
@@ -32,12 +32,12 @@ impl FfmpegVideo {
     /// In mp4, mov, webm and mkv (`seekable`) that is done without decoding. In avi, mpg and ts, where seeking loses
     /// frames and packets are not frames, and in files that are damaged, frames are counted by decoding all of them.
     pub fn open(path: &Path, format: &str, seekable: bool, limit: Duration) -> Result<Self> {
-        let program = Program::find().map_err(|looked_at| VideoError::MissingTool {
+        let program = FfmpegProgram::find().map_err(|looked_at| VideoError::MissingTool {
             path: path.to_path_buf(),
             format: format.to_owned(),
             looked_at,
         })?;
-        let index = Index::default();
+        let index = FrameIndex::default();
         let mut video = Self { path: path.to_path_buf(), program, limit, index, seekable, complaint: None };
         let mut complaint = String::new();
         if seekable {
@@ -103,12 +103,12 @@ impl FfmpegVideo {
     }
 
     /// Runs a listing with these output options: the index and ffmpeg's complaints.
-    fn list(&self, options: &[&str]) -> Result<(Index, String)> {
+    fn list(&self, options: &[&str]) -> Result<(FrameIndex, String)> {
         let mut command = self.program.command();
         command.arg("-copyts").arg("-i").arg(input(&self.path));
         command.args(["-map", "0:v:0"]).args(options).args(["-f", "framecrc", "-"]);
         let outcome = self.run(command)?;
-        Ok((Index::parse(&String::from_utf8_lossy(&outcome.stdout)), outcome.stderr))
+        Ok((FrameIndex::parse(&String::from_utf8_lossy(&outcome.stdout)), outcome.stderr))
     }
 
     /// One input per frame, each sought a little before its time.
@@ -145,7 +145,7 @@ impl FfmpegVideo {
         Ok(Ppm::split(outcome.stdout))
     }
 
-    fn run(&self, command: Command) -> Result<Outcome> {
+    fn run(&self, command: Command) -> Result<ProcessOutput> {
         let outcome = run(command, self.limit).map_err(|error| VideoError::corrupt(&self.path, error.to_string()))?;
         outcome.ok_or_else(|| VideoError::Timeout { path: self.path.clone(), seconds: self.limit.as_secs() })
     }

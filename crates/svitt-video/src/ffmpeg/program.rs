@@ -16,13 +16,13 @@ const STDERR_BYTES: usize = 2048;
 
 /// An ffmpeg that runs, and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Program {
+pub(crate) struct FfmpegProgram {
     path: OsString,
     version: (u32, u32),
 }
 
 /// Output of a finished process.
-pub(crate) struct Outcome {
+pub(crate) struct ProcessOutput {
     /// Whether the program said that it succeeded.
     pub success: bool,
     pub stdout: Vec<u8>,
@@ -31,12 +31,12 @@ pub(crate) struct Outcome {
 }
 
 /// What asking a program for its version gave, by its path and the search path.
-type Answers = HashMap<(OsString, OsString), Option<Program>>;
+type VersionCache = HashMap<(OsString, OsString), Option<FfmpegProgram>>;
 
 /// Cached versions: asking costs 80 ms.
-static KNOWN: Mutex<Option<Answers>> = Mutex::new(None);
+static KNOWN: Mutex<Option<VersionCache>> = Mutex::new(None);
 
-impl Program {
+impl FfmpegProgram {
     /// `$SVITT_FFMPEG` if it is set, else `ffmpeg` on the search path.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Program {
 
 /// Whether the `ffmpeg` program answers.
 pub fn ffmpeg_available() -> bool {
-    Program::find().is_ok()
+    FfmpegProgram::find().is_ok()
 }
 
 /// The path as one argument that cannot be taken for an option or a protocol.
@@ -107,7 +107,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
 /// Runs `command` to its end. `Ok(None)`: it took longer than `limit` and was stopped.
 ///
 /// Both pipes are read on their own threads, so that the child can never block on a full pipe.
-pub(crate) fn run(mut command: Command, limit: Duration) -> std::io::Result<Option<Outcome>> {
+pub(crate) fn run(mut command: Command, limit: Duration) -> std::io::Result<Option<ProcessOutput>> {
     let deadline = Instant::now() + limit;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdout, stderr) = (drain(child.stdout.take(), usize::MAX), drain(child.stderr.take(), STDERR_BYTES));
@@ -117,7 +117,7 @@ pub(crate) fn run(mut command: Command, limit: Duration) -> std::io::Result<Opti
     match (output, status) {
         (Ok((stdout, stderr)), Some(success)) => {
             let stderr = String::from_utf8_lossy(&stderr).trim().to_owned();
-            Ok(Some(Outcome { success, stdout, stderr }))
+            Ok(Some(ProcessOutput { success, stdout, stderr }))
         }
         _ => {
             // It may have ended in between; either way nothing of it may stay behind.
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_named_program_that_does_not_run_is_not_replaced_by_another() {
-        let looked_at = Program::find_named(Some("no-such-folder/ffmpeg".into())).unwrap_err();
+        let looked_at = FfmpegProgram::find_named(Some("no-such-folder/ffmpeg".into())).unwrap_err();
         assert_eq!(looked_at, "$SVITT_FFMPEG (no-such-folder/ffmpeg, which does not run)");
     }
 

@@ -16,13 +16,13 @@ pub(super) struct Element {
 }
 
 /// Walks a file tag by tag.
-pub(super) struct Walker {
+pub(super) struct EbmlReader {
     reader: BufReader<File>,
     position: u64,
     length: u64,
 }
 
-impl Walker {
+impl EbmlReader {
     pub fn new(file: File, length: u64) -> std::io::Result<Self> {
         let mut reader = BufReader::with_capacity(4096, file);
         reader.seek(SeekFrom::Start(0))?;

@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use self::picture::{Gains, Picture};
+use self::picture::{YuvCoefficients, Picture};
 use self::track::{Codec, Sample, Track};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
@@ -45,7 +45,7 @@ pub(super) struct NativeVideo {
     /// Stored size, before rotation.
     width: usize,
     height: usize,
-    gains: Gains,
+    gains: YuvCoefficients,
     /// The sample that did not decode.
     failed: Option<usize>,
 }
@@ -81,7 +81,7 @@ impl NativeVideo {
             file,
             width: 0,
             height: 0,
-            gains: Gains::unspecified(),
+            gains: YuvCoefficients::unspecified(),
             track,
             failed: None,
         };
@@ -244,7 +244,7 @@ impl NativeVideo {
         let first = self.read(self.sample(0)?)?;
         let container = self.track.colour;
         let format = match &self.track.codec {
-            Codec::Vp9 => vp9::Head::parse(&first).and_then(|head| head.format),
+            Codec::Vp9 => vp9::FrameHeader::parse(&first).and_then(|head| head.format),
             Codec::H264 { parameter_sets, length_bytes } => {
                 let stored = parameter_sets.iter().map(Vec::as_slice);
                 let sps = h264::find_sps(stored.chain(h264::nals(&first, *length_bytes)));
@@ -252,7 +252,7 @@ impl NativeVideo {
                 usable.map(|sps| (sps.width, sps.height, sps.colour(container)))
             }
         };
-        let convertible = format.and_then(|(width, height, colour)| Some((width, height, Gains::new(colour)?)));
+        let convertible = format.and_then(|(width, height, colour)| Some((width, height, YuvCoefficients::new(colour)?)));
         let Some((width, height, gains)) = convertible.filter(|(width, height, _)| *width > 0 && *height > 0) else {
             return Err(VideoError::unsupported(&self.path, "this profile of its codec (8-bit 4:2:0 frames only)"));
         };

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::bits::Bytes;
 use super::mp4_boxes::{TopLevel, child, children, content, descend, top_level, versioned};
 use super::mp4_edit::{Edit, edited, edits, unedited};
-use super::mp4_fragment::{Collector, Defaults};
-use super::track::{Codec, Colour, Orientation, Track};
+use super::mp4_fragment::{FragmentSamples, FragmentDefaults};
+use super::track::{Codec, ColourSpace, Orientation, Track};
 use super::{h264, mp4_table};
 use crate::error::{Result, VideoError};
 
@@ -94,15 +94,15 @@ impl<'a> SampleEntry<'a> {
         format!("{codec} in MP4")
     }
 
-    fn colour(&self) -> Colour {
-        let parse = |colr: &[u8]| -> Option<Colour> {
+    fn colour(&self) -> ColourSpace {
+        let parse = |colr: &[u8]| -> Option<ColourSpace> {
             let mut bytes = Bytes(colr);
             let kind = bytes.take(4)?;
             bytes.u32()?;
             let matrix = u8::try_from(bytes.u16()?).ok().filter(|_| kind == b"nclx" || kind == b"nclc")?;
-            Some(Colour { matrix, full_range: kind == b"nclx" && bytes.u8()? & 0x80 != 0 })
+            Some(ColourSpace { matrix, full_range: kind == b"nclx" && bytes.u8()? & 0x80 != 0 })
         };
-        child(self.boxes, b"colr").and_then(parse).unwrap_or(Colour::UNSPECIFIED)
+        child(self.boxes, b"colr").and_then(parse).unwrap_or(ColourSpace::UNSPECIFIED)
     }
 }
 
@@ -125,7 +125,7 @@ fn orientation(trak: &[u8]) -> Option<Orientation> {
 
 /// Samples of a track and how its times are to be read.
 struct Samples {
-    collector: Collector,
+    collector: FragmentSamples,
     edits: Vec<Edit>,
     movie_scale: f64,
     track_scale: f64,
@@ -140,12 +140,12 @@ impl Samples {
         let stbl = descend(trak, &[b"mdia", b"minf", b"stbl"])?;
         let (samples, last_duration) = mp4_table::samples(stbl, length)?;
         let edits = descend(trak, &[b"edts", b"elst"]).and_then(edits).unwrap_or_default();
-        let defaults = Defaults::of(moov, track);
-        let collector = Collector { track, length, defaults, samples, time: 0, last_duration };
+        let defaults = FragmentDefaults::of(moov, track);
+        let collector = FragmentSamples { track, length, defaults, samples, time: 0, last_duration };
         Some(Self { collector, edits, movie_scale, track_scale, fragmented: false })
     }
 
-    fn into_track(self, codec: Codec, orientation: Orientation, colour: Colour) -> Track {
+    fn into_track(self, codec: Codec, orientation: Orientation, colour: ColourSpace) -> Track {
         let samples = self.collector.samples;
         let shown = if self.edits.is_empty() {
             unedited(&samples, 0)

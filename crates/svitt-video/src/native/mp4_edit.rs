@@ -1,7 +1,7 @@
 //! Edit lists (ISO/IEC 14496-12 §8.6.6): which samples are shown, and when.
 
 use super::mp4_boxes::versioned;
-use super::track::{Sample, Shown};
+use super::track::{Sample, DisplayedFrame};
 
 /// How often all samples may be shown.
 const MOST_REPEATS: usize = 16;
@@ -32,9 +32,9 @@ pub(super) fn edits(elst: &[u8]) -> Option<Vec<Edit>> {
 }
 
 /// Samples in the order of presentation with no edits.
-pub(super) fn unedited(samples: &[Sample], shift: i64) -> Vec<Shown> {
-    let mut shown: Vec<Shown> =
-        samples.iter().enumerate().map(|(sample, s)| Shown { sample, time: s.time.saturating_sub(shift) }).collect();
+pub(super) fn unedited(samples: &[Sample], shift: i64) -> Vec<DisplayedFrame> {
+    let mut shown: Vec<DisplayedFrame> =
+        samples.iter().enumerate().map(|(sample, s)| DisplayedFrame { sample, time: s.time.saturating_sub(shift) }).collect();
     shown.sort_by_key(|shown| shown.time);
     shown
 }
@@ -43,7 +43,7 @@ pub(super) fn unedited(samples: &[Sample], shift: i64) -> Vec<Shown> {
 ///
 /// Follows ffmpeg: samples outside an edit are decoded but not shown, an edit of zero length runs to the end, and if
 /// the first picture would start late without an empty edit, all are moved to the front.
-pub(super) fn edited(samples: &[Sample], edits: &[Edit], scale: f64) -> Vec<Shown> {
+pub(super) fn edited(samples: &[Sample], edits: &[Edit], scale: f64) -> Vec<DisplayedFrame> {
     let order = unedited(samples, 0);
     let mut shown = Vec::with_capacity(order.len());
     let (mut start, mut empty) = (0i64, 0i64);
@@ -62,7 +62,7 @@ pub(super) fn edited(samples: &[Sample], edits: &[Edit], scale: f64) -> Vec<Show
             break;
         }
         let moved = |time: i64| time.saturating_sub(from).saturating_add(start);
-        shown.extend(inside.iter().map(|picture| Shown { sample: picture.sample, time: moved(picture.time) }));
+        shown.extend(inside.iter().map(|picture| DisplayedFrame { sample: picture.sample, time: moved(picture.time) }));
         start = start.saturating_add(duration);
     }
     let late = shown.iter().map(|picture| picture.time).min().unwrap_or(0).saturating_sub(empty);

@@ -6,13 +6,13 @@ use super::track::Sample;
 
 /// Defaults of a track in fragments (`trex`).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Defaults {
+pub(super) struct FragmentDefaults {
     duration: u32,
     size: u32,
     flags: u32,
 }
 
-impl Defaults {
+impl FragmentDefaults {
     /// The defaults of track `id` inside `moov`.
     pub fn of(moov: &[u8], id: u32) -> Self {
         let parse = |trex: &[u8]| -> Option<(u32, Self)> {
@@ -28,11 +28,11 @@ impl Defaults {
 }
 
 /// Collects the samples of one track over all fragments.
-pub(super) struct Collector {
+pub(super) struct FragmentSamples {
     pub track: u32,
     /// Bytes of the file.
     pub length: u64,
-    pub defaults: Defaults,
+    pub defaults: FragmentDefaults,
     pub samples: Vec<Sample>,
     /// Decoding time of the next sample.
     pub time: i64,
@@ -44,10 +44,10 @@ pub(super) struct Collector {
 struct Header {
     base: Option<u64>,
     from_moof: bool,
-    defaults: Defaults,
+    defaults: FragmentDefaults,
 }
 
-impl Collector {
+impl FragmentSamples {
     /// Adds what the `moof` at byte `start` of the file says of the track. `None`: it is broken from here on.
     pub fn add(&mut self, moof: &[u8], start: u64) -> Option<()> {
         let mut previous_end = start;
@@ -80,12 +80,12 @@ impl Collector {
         let duration = optional(8, 4)?.map_or(self.defaults.duration, |v| v as u32);
         let size = optional(0x10, 4)?.map_or(self.defaults.size, |v| v as u32);
         let flag_word = optional(0x20, 4)?.map_or(self.defaults.flags, |v| v as u32);
-        let defaults = Defaults { duration, size, flags: flag_word };
+        let defaults = FragmentDefaults { duration, size, flags: flag_word };
         Some((track, Header { base, from_moof: flags & 0x2_0000 != 0, defaults }))
     }
 
     /// One run of samples; returns where its data ends.
-    fn run(&mut self, trun: &[u8], base: u64, next: u64, defaults: &Defaults, ours: bool) -> Option<u64> {
+    fn run(&mut self, trun: &[u8], base: u64, next: u64, defaults: &FragmentDefaults, ours: bool) -> Option<u64> {
         let (_, flags, mut bytes) = versioned(trun)?;
         let count = bytes.u32()?;
         let mut offset = next;
@@ -143,8 +143,8 @@ mod tests {
         let header = boxed(b"tfhd", &words(&[0x2_0000, 7]));
         let run = boxed(b"trun", &words(&[0, u32::MAX]));
         let moof = boxed(b"traf", &[header, run].concat());
-        let defaults = Defaults { duration: 1, size: 20, flags: 0 };
-        let mut collector = Collector { track: 7, length: 1000, defaults, samples: vec![], time: 0, last_duration: 0 };
+        let defaults = FragmentDefaults { duration: 1, size: 20, flags: 0 };
+        let mut collector = FragmentSamples { track: 7, length: 1000, defaults, samples: vec![], time: 0, last_duration: 0 };
         assert!(collector.add(&moof, 0).is_none());
         assert!((50..=51).contains(&collector.samples.len()), "{}", collector.samples.len());
     }

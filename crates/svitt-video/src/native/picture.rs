@@ -1,6 +1,6 @@
 //! A decoded 4:2:0 picture and its conversion to RGB, bit exact with ffmpeg's swscale.
 
-use super::track::{Colour, Orientation};
+use super::track::{ColourSpace, Orientation};
 
 /// 8-bit 4:2:0.
 pub(super) struct Picture {
@@ -14,7 +14,7 @@ pub(super) struct Picture {
 
 /// Integer gains of one colour, reduced to 13 bits as swscale's vector code has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gains {
+pub(super) struct YuvCoefficients {
     offset: i32,
     luma: i32,
     red_v: i32,
@@ -23,14 +23,14 @@ pub(super) struct Gains {
     blue_u: i32,
 }
 
-impl Gains {
+impl YuvCoefficients {
     /// Coefficients where the stream states nothing: BT.601, limited range.
     pub fn unspecified() -> Self {
         Self { offset: 16, luma: 9539, red_v: 13_075, green_u: -3209, green_v: -6660, blue_u: 16_525 }
     }
 
     /// Gains for `colour`; `None` for matrices that 4:2:0 pictures cannot have.
-    pub fn new(colour: Colour) -> Option<Self> {
+    pub fn new(colour: ColourSpace) -> Option<Self> {
         // 16.16 fixed point: red from V, blue from U, green from U, green from V.
         let chroma: [i64; 4] = match colour.matrix {
             1 => [117_489, 138_438, 13_975, 34_925],
@@ -73,7 +73,7 @@ impl Gains {
 
 impl Picture {
     /// Writes the picture as `[height, width, 3]`, not yet turned. False if a plane is too small.
-    pub fn to_rgb(&self, gains: &Gains, out: &mut [u8]) -> bool {
+    pub fn to_rgb(&self, gains: &YuvCoefficients, out: &mut [u8]) -> bool {
         let chroma_width = self.width.div_ceil(2);
         for (y, out) in out.chunks_exact_mut(self.width * 3).take(self.height).enumerate() {
             let row = |plane: usize, y: usize, width: usize| {
@@ -119,7 +119,7 @@ mod tests {
     /// The first pixel of a picture of one colour.
     fn pixel(matrix: u8, full_range: bool, yuv: [u8; 3]) -> [u8; 3] {
         let mut out = [0; 6];
-        Gains::new(Colour { matrix, full_range }).unwrap().row(&[yuv[0]; 2], &[yuv[1]], &[yuv[2]], &mut out);
+        YuvCoefficients::new(ColourSpace { matrix, full_range }).unwrap().row(&[yuv[0]; 2], &[yuv[1]], &[yuv[2]], &mut out);
         [out[0], out[1], out[2]]
     }
 
@@ -141,8 +141,8 @@ mod tests {
             found.push(pixel(matrix, true, samples[0]));
             assert_eq!(found, expected, "matrix {matrix}");
         }
-        assert_eq!(Gains::new(Colour::UNSPECIFIED).unwrap(), Gains::unspecified());
-        assert!(Gains::new(Colour { matrix: 8, full_range: false }).is_none());
+        assert_eq!(YuvCoefficients::new(ColourSpace::UNSPECIFIED).unwrap(), YuvCoefficients::unspecified());
+        assert!(YuvCoefficients::new(ColourSpace { matrix: 8, full_range: false }).is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The sequence parameter set of H.264 (ISO/IEC 14496-10 §7.3.2.1): size, colour and what we do not decode.
 
 use super::bits::Bits;
-use super::track::Colour;
+use super::track::ColourSpace;
 
 /// What is needed of a sequence parameter set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Sps {
     }
 
     /// The colour space to convert with: the stream's value wins over the container's.
-    pub fn colour(&self, container: Colour) -> Colour {
-        Colour {
+    pub fn colour(&self, container: ColourSpace) -> ColourSpace {
+        ColourSpace {
             matrix: self.matrix.unwrap_or(container.matrix),
             full_range: self.full_range.unwrap_or(container.full_range),
         }

@@ -24,7 +24,7 @@ pub(super) struct Sample {
 
 /// One picture on screen, in the order of presentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct DisplayedFrame {
     /// Which sample, in decoding order.
     pub sample: usize,
     /// Presentation time in track units.
@@ -47,14 +47,14 @@ impl Orientation {
 
 /// YUV to RGB: which matrix and which range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Colour {
+pub(super) struct ColourSpace {
     /// `matrix_coefficients` of ISO/IEC 23091-2; 2 is unspecified.
     pub matrix: u8,
     /// Luma uses 0–255 instead of 16–235.
     pub full_range: bool,
 }
 
-impl Colour {
+impl ColourSpace {
     /// Nothing said.
     pub const UNSPECIFIED: Self = Self { matrix: 2, full_range: false };
 }
@@ -66,14 +66,14 @@ pub(super) struct Track {
     /// In decoding order.
     pub samples: Vec<Sample>,
     /// In the order of presentation.
-    pub shown: Vec<Shown>,
+    pub shown: Vec<DisplayedFrame>,
     /// Seconds per track unit.
     pub unit: f64,
     /// How long the last picture is shown, in track units.
     pub last_duration: i64,
     pub orientation: Orientation,
     /// What the container says; the bitstream may say otherwise.
-    pub colour: Colour,
+    pub colour: ColourSpace,
     /// Samples lie past the end of the file: it was cut.
     pub truncated: bool,
 }

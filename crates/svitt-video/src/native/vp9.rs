@@ -4,20 +4,20 @@ use rusty_vp9::{Error, Vp9Decoder};
 
 use super::bits::Bits;
 use super::picture::Picture;
-use super::track::Colour;
+use super::track::ColourSpace;
 
 /// Header fields of the first frame in a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct FrameHeader {
     pub profile: u32,
     pub key: bool,
     /// The frame, or an earlier one, appears on screen.
     pub shown: bool,
     /// Width, height and colour; key frames alone carry them.
-    pub format: Option<(usize, usize, Colour)>,
+    pub format: Option<(usize, usize, ColourSpace)>,
 }
 
-impl Head {
+impl FrameHeader {
     pub fn parse(sample: &[u8]) -> Option<Self> {
         let mut bits = Bits::new(sample);
         if bits.take(2)? != 2 {
@@ -37,7 +37,7 @@ impl Head {
     }
 }
 
-fn format(bits: &mut Bits, profile: u32) -> Option<(usize, usize, Colour)> {
+fn format(bits: &mut Bits, profile: u32) -> Option<(usize, usize, ColourSpace)> {
     if bits.take(24)? != 0x49_8342 || profile != 0 {
         return None;
     }
@@ -45,7 +45,7 @@ fn format(bits: &mut Bits, profile: u32) -> Option<(usize, usize, Colour)> {
     let matrix = [2, 5, 1, 6, 7, 9, 2, 0][bits.take(3)? as usize];
     let full_range = bits.bit()?;
     let (width, height) = (bits.take(16)? as usize + 1, bits.take(16)? as usize + 1);
-    Some((width, height, Colour { matrix, full_range }))
+    Some((width, height, ColourSpace { matrix, full_range }))
 }
 
 /// Whether the last byte of a sample closes a superframe: several frames, the last of which is shown.
@@ -90,12 +90,12 @@ mod tests {
         // frame marker 10, profile 0 0, not a repeat, key frame 0, shown 1, not error resilient; sync code;
         // BT.709, limited range; 425 and 239 in 16 bits; then padding.
         let key = [0x82, 0x49, 0x83, 0x42, 0b0100_0000, 0b0001_1010, 0b1001_0000, 0b0000_1110, 0b1111_0000];
-        let head = Head::parse(&key).unwrap();
+        let head = FrameHeader::parse(&key).unwrap();
         assert_eq!((head.key, head.shown, head.profile), (true, true, 0));
-        assert_eq!(head.format, Some((426, 240, Colour { matrix: 1, full_range: false })));
-        let hidden = Head::parse(&[0x84, 0]).unwrap();
+        assert_eq!(head.format, Some((426, 240, ColourSpace { matrix: 1, full_range: false })));
+        let hidden = FrameHeader::parse(&[0x84, 0]).unwrap();
         assert_eq!((hidden.key, hidden.shown), (false, false));
-        assert!(Head::parse(&[0x86, 0]).unwrap().shown);
+        assert!(FrameHeader::parse(&[0x86, 0]).unwrap().shown);
         assert!(ends_superframe(0xc1) && !ends_superframe(0x21));
     }
 }

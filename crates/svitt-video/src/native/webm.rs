@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::ebml::{Element, Walker, unsigned};
-use super::track::{Codec, Colour, Orientation, Sample, Shown, Track};
+use super::ebml::{Element, EbmlReader, unsigned};
+use super::track::{Codec, ColourSpace, Orientation, Sample, DisplayedFrame, Track};
 use super::{h264, vp9};
 use crate::error::{Result, VideoError};
 
@@ -50,11 +50,11 @@ struct Header {
 /// Reads the first video track of the file.
 pub(super) fn open(path: &Path, file: &File, length: u64) -> Result<Track> {
     let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
-    let mut walker = Walker::new(file.try_clone().map_err(io)?, length).map_err(io)?;
+    let mut walker = EbmlReader::new(file.try_clone().map_err(io)?, length).map_err(io)?;
     let mut scan =
-        Scan { walker: &mut walker, header: None, tracks: false, scale: 1_000_000, blocks: Blocks::default() };
+        MatroskaScan { walker: &mut walker, header: None, tracks: false, scale: 1_000_000, blocks: BlockList::default() };
     scan.run();
-    let Scan { header, tracks, scale, blocks, .. } = scan;
+    let MatroskaScan { header, tracks, scale, blocks, .. } = scan;
     let Some(header) = header else {
         return Err(match tracks {
             true => VideoError::NoVideoStream { path: path.to_path_buf() },
@@ -67,8 +67,8 @@ pub(super) fn open(path: &Path, file: &File, length: u64) -> Result<Track> {
 
 /// The codec of the first video track, for a person: `VP8 in WebM`. `None` if it is decoded here or unknowable.
 pub(super) fn foreign_format(file: &File, length: u64) -> Option<String> {
-    let mut walker = Walker::new(file.try_clone().ok()?, length).ok()?;
-    let mut scan = Scan { walker: &mut walker, header: None, tracks: false, scale: 0, blocks: Blocks::default() };
+    let mut walker = EbmlReader::new(file.try_clone().ok()?, length).ok()?;
+    let mut scan = MatroskaScan { walker: &mut walker, header: None, tracks: false, scale: 0, blocks: BlockList::default() };
     scan.head();
     scan.header.filter(|header| header.known_codec().is_none()).map(|header| header.format())
 }
@@ -97,24 +97,24 @@ impl Header {
 
 /// Blocks of the track as they are found.
 #[derive(Default)]
-struct Blocks {
+struct BlockList {
     samples: Vec<Sample>,
     /// Whether each sample puts a picture on screen.
     shows: Vec<bool>,
     truncated: bool,
 }
 
-struct Scan<'a> {
-    walker: &'a mut Walker,
+struct MatroskaScan<'a> {
+    walker: &'a mut EbmlReader,
     header: Option<Header>,
     /// A track list was found.
     tracks: bool,
     /// Nanoseconds per unit.
     scale: u64,
-    blocks: Blocks,
+    blocks: BlockList,
 }
 
-impl Scan<'_> {
+impl MatroskaScan<'_> {
     /// Everything up to the first cluster; returns that cluster.
     fn head(&mut self) -> Option<Element> {
         let first = self.walker.next().filter(|element| element.id == id::EBML)?;
@@ -242,21 +242,21 @@ impl Scan<'_> {
         if sample.is_empty() {
             return;
         }
-        let hidden = is_vp9 && vp9::Head::parse(sample).is_some_and(|head| !head.shown);
+        let hidden = is_vp9 && vp9::FrameHeader::parse(sample).is_some_and(|head| !head.shown);
         let last = if hidden { self.walker.go(block.end - 1).and_then(|()| self.walker.bytes(1)) } else { None };
         let shows = !hidden || last.is_some_and(|last| vp9::ends_superframe(last[0]));
         let container_key = key.unwrap_or(fixed[2] & 0x80 != 0);
-        let key = if is_vp9 { vp9::Head::parse(sample).is_some_and(|head| head.key) } else { container_key };
+        let key = if is_vp9 { vp9::FrameHeader::parse(sample).is_some_and(|head| head.key) } else { container_key };
         let time = time.saturating_add(i64::from(i16::from_be_bytes([fixed[0], fixed[1]])));
         self.blocks.samples.push(Sample { offset, size: (block.end - offset) as usize, time, key });
         self.blocks.shows.push(shows);
     }
 }
 
-impl Blocks {
+impl BlockList {
     fn into_track(self, codec: Codec, header: &Header, scale: u64) -> Track {
         let on_screen = self.samples.iter().zip(&self.shows).enumerate().filter(|(_, (_, shows))| **shows);
-        let mut shown: Vec<Shown> = on_screen.map(|(sample, (block, _))| Shown { sample, time: block.time }).collect();
+        let mut shown: Vec<DisplayedFrame> = on_screen.map(|(sample, (block, _))| DisplayedFrame { sample, time: block.time }).collect();
         shown.sort_by_key(|shown| shown.time);
         let span = shown.last().map_or(0, |last| last.time.saturating_sub(shown[0].time));
         let mean_gap = span / (shown.len() as i64 - 1).max(1);
@@ -271,7 +271,7 @@ impl Blocks {
             unit: scale as f64 * 1e-9,
             last_duration,
             orientation: Orientation::UPRIGHT,
-            colour: Colour { matrix: header.matrix.unwrap_or(2), full_range: header.full_range },
+            colour: ColourSpace { matrix: header.matrix.unwrap_or(2), full_range: header.full_range },
             truncated: self.truncated,
         }
     }

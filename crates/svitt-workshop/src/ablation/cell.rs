@@ -5,7 +5,7 @@ use svitt::config::{CrossSparsity, ModelConfig, Sparsity};
 
 /// A sparsity that a model was not trained with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TestTime {
+pub struct TestTimeSparsity {
     /// Of the video encoder.
     pub sparsity: Sparsity,
     /// Of cross-attention.
@@ -20,7 +20,7 @@ pub struct Cell {
     /// The training whose model it measures.
     pub training: String,
     /// The sparsity at test time; none: the one it was trained with.
-    pub test: Option<TestTime>,
+    pub test: Option<TestTimeSparsity>,
     /// Whether it is run with every seed.
     pub headline: bool,
 }
@@ -33,7 +33,7 @@ impl Cell {
 
     /// The model of `training` under another sparsity, called `name`.
     pub fn tested(training: &str, name: &str, sparsity: Sparsity, cross: Option<CrossSparsity>) -> Self {
-        let test = Some(TestTime { sparsity, cross });
+        let test = Some(TestTimeSparsity { sparsity, cross });
         Self { id: format!("{training}+{name}"), training: training.into(), test, headline: false }
     }
 

@@ -2,7 +2,7 @@
 
 use super::tables::{BUDGET_LINES, BUDGET_POINTS};
 use super::training::MODES;
-use super::{Entry, Summary};
+use super::{SummaryRow, AblationSummary};
 use std::path::Path;
 use svitt::Result;
 use svitt::train::write_atomically;
@@ -18,7 +18,7 @@ const FILES: [&str; 2] = ["accuracy-flops.svg", "accuracy-budget.svg"];
 ///
 /// # Errors
 /// The disk is full or the folder cannot be written.
-pub fn write(summary: &Summary, out: &Path) -> Result<()> {
+pub fn write(summary: &AblationSummary, out: &Path) -> Result<()> {
     for (file, chart) in FILES.into_iter().zip([modes(summary), budgets(summary)]) {
         if let Some(chart) = chart {
             write_atomically(&out.join(file), chart.file().as_bytes())?;
@@ -28,22 +28,22 @@ pub fn write(summary: &Summary, out: &Path) -> Result<()> {
 }
 
 /// The rows of table `key`; none where it was not run.
-fn rows<'a>(summary: &'a Summary, key: &str) -> &'a [Entry] {
+fn rows<'a>(summary: &'a AblationSummary, key: &str) -> &'a [SummaryRow] {
     let table = summary.tables.iter().find(|table| table.key == key);
     table.map_or(&[][..], |table| &table.rows)
 }
 
 /// MFLOPs and R@1 of the rows of table `key` that `chosen` takes.
-fn points(summary: &Summary, key: &str, chosen: impl Fn(&Entry) -> bool) -> Vec<[f64; 2]> {
-    let point = |row: &Entry| Some([row.measurements.first()?.mflops, row.r1.mean]);
+fn points(summary: &AblationSummary, key: &str, chosen: impl Fn(&SummaryRow) -> bool) -> Vec<[f64; 2]> {
+    let point = |row: &SummaryRow| Some([row.measurements.first()?.mflops, row.r1.mean]);
     rows(summary, key).iter().filter(|row| chosen(row)).filter_map(point).collect()
 }
 
-fn begins(row: &Entry, text: &str) -> bool {
+fn begins(row: &SummaryRow, text: &str) -> bool {
     row.measurements.first().is_some_and(|found| found.cell.starts_with(text))
 }
 
-fn budgets(summary: &Summary) -> Option<Chart> {
+fn budgets(summary: &AblationSummary) -> Option<Chart> {
     let mut chart = Chart::new("R@1 on shapes by keep rate", AXES[0], AXES[1]);
     let begun = |label: &str| points(summary, "budgets", |row| row.label.starts_with(label));
     for label in BUDGET_LINES {
@@ -53,7 +53,7 @@ fn budgets(summary: &Summary) -> Option<Chart> {
     (!chart.is_empty()).then_some(chart)
 }
 
-fn modes(summary: &Summary) -> Option<Chart> {
+fn modes(summary: &AblationSummary) -> Option<Chart> {
     let mut chart = Chart::new("R@1 on shapes against operations", AXES[0], AXES[1]);
     for mode in MODES {
         chart = chart.line(mode, points(summary, "table2", |row| begins(row, &format!("{mode}-"))));
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_picture_of_its_own_is_written() {
         let table = TableSpec { key: "table2", title: "T".into(), rows: Vec::new() };
-        let mut summary = Summary::default();
+        let mut summary = AblationSummary::default();
         summary.add(&table, "4 frames, dense", found("dense-4", 0, 40.0));
         summary.add(&table, "4 frames, hybrid", found("hybrid-4", 0, 45.0));
         let folder = tempfile::tempdir().unwrap();
@@ -84,6 +84,6 @@ mod tests {
         assert!(std::fs::read_to_string(folder.path().join(FILES[1])).unwrap().contains("rates drawn in training"));
         let svg = std::fs::read_to_string(folder.path().join(FILES[0])).unwrap();
         assert!(svg.starts_with("<svg xmlns=") && svg.contains("hybrid") && svg.contains("<style>"), "{svg}");
-        assert!(modes(&Summary::default()).is_none() && budgets(&Summary::default()).is_none());
+        assert!(modes(&AblationSummary::default()).is_none() && budgets(&AblationSummary::default()).is_none());
     }
 }

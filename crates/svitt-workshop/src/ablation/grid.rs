@@ -2,7 +2,7 @@
 
 use super::measurement::chain;
 use super::training::of;
-use super::{Cell, Measurement, Plan, Summary, TableSpec, Training, figures, tables};
+use super::{Cell, Measurement, AblationPlan, AblationSummary, TableSpec, TrainingSpec, figures, tables};
 use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use svitt::model::Svitt;
 use svitt::profile::{Convention, Profile};
 use svitt::terminal::say;
 use svitt::train::{
-    Encodes, FirstWeights, FrameMean, RunOptions, RunState, Source, StopSignal, expand, measure, train_alone,
+    RetrievalModel, InitialWeights, FrameMean, PretrainOptions, RunState, TrainingData, StopSignal, expand, stage_report, train_single_stage,
     write_json,
 };
-use svitt::weights::{Checkpoint, CheckpointInfo, MatchOptions, Part, Vocabulary, open_svitt, save};
+use svitt::weights::{Checkpoint, CheckpointInfo, MatchOptions, CheckpointPart, VocabularyRef, open_svitt, save};
 use svitt::{Error, Result};
 use svitt_ops::{SvittBackend, TrainBackend};
 
@@ -22,7 +22,7 @@ use svitt_ops::{SvittBackend, TrainBackend};
 #[derive(Clone)]
 pub struct AblationOptions {
     /// Models and sparsities.
-    pub plan: Plan,
+    pub plan: AblationPlan,
     /// Where everything is written, and looked for.
     pub out: PathBuf,
     /// Names of tables; all of them where it is empty.
@@ -41,10 +41,10 @@ pub struct AblationOptions {
 ///
 /// # Errors
 /// An unknown table, a full disk, losses that stay non-finite, an interruption (finished cells stay).
-pub fn ablate<B: TrainBackend>(options: &AblationOptions, device: &B::Device) -> Result<Summary> {
+pub fn ablate<B: TrainBackend>(options: &AblationOptions, device: &B::Device) -> Result<AblationSummary> {
     let wanted = wanted(options)?;
     let seeds = options.seeds.unwrap_or(options.plan.seeds).max(1) as u64;
-    let mut summary = Summary::default();
+    let mut summary = AblationSummary::default();
     for seed in 0..seeds {
         let grid = Grid::<B>::new(options, seed, device)?;
         for table in &wanted {
@@ -70,7 +70,7 @@ fn wanted(options: &AblationOptions) -> Result<Vec<TableSpec>> {
 }
 
 /// Sizes of the dense checkpoint in `folder`, and the hash of its weights.
-fn given(folder: &Path, plan: &Plan) -> Result<(ModelConfig, String)> {
+fn given(folder: &Path, plan: &AblationPlan) -> Result<(ModelConfig, String)> {
     let Checkpoint { info, weights_sha256, .. } = Checkpoint::open(folder)?;
     let (video, frames) = (&info.model.video, plan.lengths()[0]);
     let expected = plan.base(1).video;
@@ -86,28 +86,28 @@ fn given(folder: &Path, plan: &Plan) -> Result<(ModelConfig, String)> {
 
 /// The cells of one seed.
 struct Grid<'a, B: TrainBackend> {
-    run: RunOptions,
-    plan: &'a Plan,
+    run: PretrainOptions,
+    plan: &'a AblationPlan,
     digest: String,
     dense: Option<&'a Path>,
     base: ModelConfig,
-    trainings: Vec<Training>,
+    trainings: Vec<TrainingSpec>,
     device: &'a B::Device,
 }
 
 impl<'a, B: TrainBackend> Grid<'a, B> {
     fn new(options: &'a AblationOptions, seed: u64, device: &'a B::Device) -> Result<Self> {
         let plan = &options.plan;
-        let source = Source::shapes(&plan.preset, seed)?;
+        let source = TrainingData::shapes(&plan.preset, seed)?;
         let (base, weights) = match &options.dense {
             None => (plan.base(source.tokenizer.vocab_size()), String::new()),
             Some(folder) => given(folder, plan)?,
         };
         let trainings = plan.trainings(&base)?;
         // How many seeds there are does not change what one of them gives.
-        let text = serde_json::to_string(&Plan { seeds: 1, ..plan.clone() }).unwrap_or_default() + &weights;
+        let text = serde_json::to_string(&AblationPlan { seeds: 1, ..plan.clone() }).unwrap_or_default() + &weights;
         let digest = Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let run = RunOptions {
+        let run = PretrainOptions {
             preset: plan.preset.clone(),
             source,
             inputs: Vec::new(),
@@ -150,17 +150,17 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         let (before, config) = (training.model(&self.base), cell.model(&training.model(&self.base)));
         let model = expand(&model, &before, &config, TableGrowth::Extend)?;
         let state = RunState { seed: self.run.seed, ..RunState::default() };
-        let report = measure(&self.run, &training.stage, &config, &model, &state)?;
+        let report = stage_report(&self.run, &training.stage, &config, &model, &state)?;
         self.keep(cell, training, &config, report)
     }
 
-    fn training(&self, id: &str) -> Result<&Training> {
+    fn training(&self, id: &str) -> Result<&TrainingSpec> {
         of(&self.trainings, id)
             .ok_or_else(|| Error::setting("ablations", format!("no training `{id}`"), "report a bug"))
     }
 
     /// The weights of `training`, from its folder or trained now; then its own cell is written, too.
-    fn trained(&self, training: &Training) -> Result<Svitt<B::InnerBackend>> {
+    fn trained(&self, training: &TrainingSpec) -> Result<Svitt<B::InnerBackend>> {
         let (config, folder) = (training.model(&self.base), self.folder(&training.id));
         if Measurement::read(&self.file(&training.id), &self.digest).is_some() {
             let fresh = Svitt::new(&config, 0, self.device)?;
@@ -168,13 +168,13 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         }
         if let Some(given) = self.dense.filter(|_| training.id == self.plan.dense()) {
             let model = open_svitt(given, None, self.device)?.model;
-            let report = measure(&self.run, &training.stage, &config, &model, &RunState::default())?;
+            let report = stage_report(&self.run, &training.stage, &config, &model, &RunState::default())?;
             self.save(training, &config, &model, &folder)?;
             self.keep(&Cell::trained(&training.id, false), training, &config, report)?;
             return Ok(model);
         }
         let first = match &training.parent {
-            None => FirstWeights::default().model(&config, &self.plan.preset.model, self.run.seed, self.device)?,
+            None => InitialWeights::default().model(&config, &self.plan.preset.model, self.run.seed, self.device)?,
             Some(parent) => {
                 let parent = self.training(parent)?;
                 expand(&self.trained(parent)?, &parent.model(&self.base), &config, training.stage.tables)?
@@ -185,13 +185,13 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         let (run, number, stage) = (&self.run, training.number, &training.stage);
         let (model, report) = if training.order_blind {
             let model = FrameMean { model: Svitt::<B>::from_inner(first) };
-            let (model, state) = train_alone::<B, _>(run, number, stage, &config, model, &folder, self.device)?;
-            let report = measure(run, stage, &config, &model as &dyn Encodes<_>, &state)?;
+            let (model, state) = train_single_stage::<B, _>(run, number, stage, &config, model, &folder, self.device)?;
+            let report = stage_report(run, stage, &config, &model as &dyn RetrievalModel<_>, &state)?;
             (model.model, report)
         } else {
             let model = Svitt::<B>::from_inner(first);
-            let (model, state) = train_alone::<B, _>(run, number, stage, &config, model, &folder, self.device)?;
-            let report = measure(run, stage, &config, &model, &state)?;
+            let (model, state) = train_single_stage::<B, _>(run, number, stage, &config, model, &folder, self.device)?;
+            let report = stage_report(run, stage, &config, &model, &state)?;
             (model, report)
         };
         self.save(training, &config, &model, &folder)?;
@@ -201,7 +201,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
 
     fn save<I: SvittBackend>(
         &self,
-        training: &Training,
+        training: &TrainingSpec,
         config: &ModelConfig,
         model: &Svitt<I>,
         folder: &Path,
@@ -209,9 +209,9 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         let tokenizer = &self.run.source.tokenizer;
         let info = CheckpointInfo {
             model: config.clone(),
-            part: Part::Pretraining,
+            part: CheckpointPart::Pretraining,
             absent: Vec::new(),
-            vocabulary: Some(Vocabulary { file: tokenizer.file_name().into(), sha256: tokenizer.sha256() }),
+            vocabulary: Some(VocabularyRef { file: tokenizer.file_name().into(), sha256: tokenizer.sha256() }),
             curriculum: None,
             origin: format!("ablation {}, seed {}", training.id, self.run.seed),
         };
@@ -223,7 +223,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
     fn keep(
         &self,
         cell: &Cell,
-        training: &Training,
+        training: &TrainingSpec,
         config: &ModelConfig,
         report: svitt::train::StageReport,
     ) -> Result<Measurement> {
@@ -262,11 +262,11 @@ mod tests {
 
     /// The embedded plan with a model of one head, one step per stage and a gallery of 36 clips.
     fn options(out: &Path) -> AblationOptions {
-        let mut plan = Plan::load(None).unwrap();
+        let mut plan = AblationPlan::load(None).unwrap();
         plan.preset.gallery_programs = Some(2);
         plan.preset.model.hidden = Some(16);
         for stage in &mut plan.preset.stages {
-            (stage.length, stage.batch, stage.clips_per_object) = (svitt::config::Span::Steps(1), 2, 1);
+            (stage.length, stage.batch, stage.clips_per_object) = (svitt::config::StepsOrEpochs::Steps(1), 2, 1);
         }
         let only = vec!["fig5b".to_owned()];
         let stop = StopSignal::default();
@@ -282,7 +282,7 @@ mod tests {
         let changed = |cell: &str| std::fs::metadata(out.join("cells").join(cell)).unwrap().modified().unwrap();
         let before = changed("dense-5+cross-0.1-s0.json");
         std::fs::remove_file(out.join("cells/dense-5+cross-0.5-s0.json")).unwrap();
-        let r1 = |summary: &Summary| summary.tables[0].rows.iter().map(|row| row.r1.mean).collect::<Vec<_>>();
+        let r1 = |summary: &AblationSummary| summary.tables[0].rows.iter().map(|row| row.r1.mean).collect::<Vec<_>>();
         assert_eq!(r1(&ablate::<B>(&options(&out), &device).unwrap()), r1(&first), "the missing cell gives the same");
         assert_eq!(changed("dense-5+cross-0.1-s0.json"), before);
         let given = AblationOptions { dense: Some(out.join("models/dense-5-s0")), ..options(&folder.path().join("b")) };

@@ -1,6 +1,6 @@
 //! One result file.
 
-use super::{TestTime, Training};
+use super::{TestTimeSparsity, TrainingSpec};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use svitt::train::StageReport;
@@ -21,7 +21,7 @@ pub struct Measurement {
     pub stage: serde_json::Value,
     /// The sparsity at test time, where it is not the trained one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test: Option<TestTime>,
+    pub test: Option<TestTimeSparsity>,
     /// Operations of the video encoder for one clip, in millions, as computed (docs/model.md, "Operations").
     pub mflops: f64,
     /// Operations of the video encoder over all training of the chain, forward and backward, in 10¹².
@@ -50,7 +50,7 @@ impl Measurement {
 ///
 /// # Errors
 /// A parent that is not among `all`.
-pub fn chain<'a>(all: &'a [Training], training: &'a Training) -> Result<Vec<&'a Training>> {
+pub fn chain<'a>(all: &'a [TrainingSpec], training: &'a TrainingSpec) -> Result<Vec<&'a TrainingSpec>> {
     let mut chain = vec![training];
     while let Some(parent) = chain.last().and_then(|last| last.parent.as_deref()) {
         let found = super::training::of(all, parent);

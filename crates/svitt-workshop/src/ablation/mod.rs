@@ -1,6 +1,6 @@
 //! The paper's ablations on the `shapes` benchmark, as one resumable grid of cells.
 //!
-//! A [`Plan`] says how models of three clip lengths are trained; [`Training`]s are its models, each from the weights of
+//! A [`AblationPlan`] says how models of three clip lengths are trained; [`TrainingSpec`]s are its models, each from the weights of
 //! another; a [`Cell`] is a trained model measured under its own sparsity or, at test time, under another. Every cell
 //! is one JSON file, and a second run goes on with those that are not there.
 
@@ -13,10 +13,10 @@ mod summary;
 mod tables;
 mod training;
 
-pub use cell::{Cell, TestTime};
+pub use cell::{Cell, TestTimeSparsity};
 pub use grid::{AblationOptions, ablate};
 pub use measurement::Measurement;
-pub use plan::{Budgets, Plan};
-pub use summary::{Entry, Spread, Summary, TableSummary};
+pub use plan::{Budgets, AblationPlan};
+pub use summary::{SummaryRow, Spread, AblationSummary, TableSummary};
 pub use tables::{TableSpec, tables};
-pub use training::Training;
+pub use training::TrainingSpec;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use svitt::config::{
-    CrossSparsity, Curriculum, EdgeSparsity, ModelConfig, NodeSparsity, Preset, Selection, Sparsity, check_keep_rate,
+    CrossSparsity, Curriculum, EdgeSparsity, ModelConfig, NodeSparsity, PretrainPreset, Selection, Sparsity, check_keep_rate,
 };
 use svitt::{Error, Result};
 
@@ -13,7 +13,7 @@ const EMBEDDED: &str = include_str!("../../data/ablations.toml");
 /// Models and sparsities of a grid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct AblationPlan {
     /// Runs of every headline cell, seeds 0, 1, …; other cells are run with seed 0.
     pub seeds: usize,
     /// (K_l, K_r, G), the paper's (1, 3, 56).
@@ -33,7 +33,7 @@ pub struct Plan {
     /// One checkpoint under many keep rates.
     pub budgets: Budgets,
     /// Model and stages: a dense start, then three clip lengths, all given without sparsity.
-    pub preset: Preset,
+    pub preset: PretrainPreset,
 }
 
 /// Keep rates of the longest clips: drawn anew for every training step, beside models trained with one of them.
@@ -48,7 +48,7 @@ pub struct Budgets {
     pub fixed: Vec<f64>,
 }
 
-impl Plan {
+impl AblationPlan {
     /// The embedded plan, or the one in `file`.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_embedded_plan_can_be_run() {
-        let plan = Plan::load(None).unwrap();
+        let plan = AblationPlan::load(None).unwrap();
         assert_eq!(plan.sparsity("dense", 0), Sparsity::default());
         assert_eq!((plan.sparsity("hybrid", 2).mode(), plan.sparsity("node", 1).mode()), ("hybrid", "node"));
         let rates = |rates: [f64; 3]| rates.windows(2).all(|pair| pair[0] >= pair[1]);
@@ -148,7 +148,7 @@ mod tests {
             let file = folder.path().join("plan.toml");
             assert!(EMBEDDED.contains(from), "{from}");
             std::fs::write(&file, EMBEDDED.replacen(from, to, 1)).unwrap();
-            Plan::load(Some(&file)).unwrap_err().to_string()
+            AblationPlan::load(Some(&file)).unwrap_err().to_string()
         };
         assert!(refused("frames = 8\n", "frames = 5\n").contains("preset.stages"));
         assert!(refused("keep_range = [0.3", "keep_range = [0.0").contains("budgets"));

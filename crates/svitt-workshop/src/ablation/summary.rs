@@ -20,7 +20,7 @@ pub struct Spread {
 
 /// A row: one cell, all its seeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Entry {
+pub struct SummaryRow {
     /// What the row is called.
     pub label: String,
     /// Seeds that are in it.
@@ -45,12 +45,12 @@ pub struct TableSummary {
     /// Its heading.
     pub title: String,
     /// Its rows.
-    pub rows: Vec<Entry>,
+    pub rows: Vec<SummaryRow>,
 }
 
 /// All tables.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Summary {
+pub struct AblationSummary {
     /// In the order they are run.
     pub tables: Vec<TableSummary>,
 }
@@ -72,7 +72,7 @@ impl Spread {
     }
 }
 
-impl Entry {
+impl SummaryRow {
     fn new(label: &str, measurements: Vec<Measurement>) -> Self {
         let spread = |value: &dyn Fn(&Measurement) -> f64| Spread::of(measurements.iter().map(value));
         let [r1, r1_reranked, mean_recall, twin_accuracy] = [
@@ -86,7 +86,7 @@ impl Entry {
     }
 }
 
-impl Summary {
+impl AblationSummary {
     /// Adds a result to row `label` of `table`.
     pub fn add(&mut self, table: &TableSpec, label: &str, found: Measurement) {
         let place = self.tables.iter().position(|known| known.key == table.key).unwrap_or_else(|| {
@@ -98,9 +98,9 @@ impl Summary {
             Some(row) => {
                 let mut all = std::mem::take(&mut row.measurements);
                 all.push(found);
-                *row = Entry::new(label, all);
+                *row = SummaryRow::new(label, all);
             }
-            None => rows.push(Entry::new(label, vec![found])),
+            None => rows.push(SummaryRow::new(label, vec![found])),
         }
     }
 
@@ -129,7 +129,7 @@ impl Summary {
     }
 }
 
-fn line(row: &Entry) -> String {
+fn line(row: &SummaryRow) -> String {
     let first = row.measurements.first();
     let [mflops, removed] = [first.map_or(0.0, |m| m.mflops), first.map_or(0.0, |m| 100.0 * m.report.edges_removed)];
     let figures = [&row.r1, &row.r1_reranked, &row.mean_recall, &row.twin_accuracy].map(Spread::text).join(" | ");
@@ -139,11 +139,11 @@ fn line(row: &Entry) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use svitt::train::{Scores, StageReport};
+    use svitt::train::{ValidationScores, StageReport};
 
     /// A result with R@1 `r1`, made up.
     pub fn found(cell: &str, seed: u64, r1: f64) -> Measurement {
-        let scores = Scores { r1, r1_reranked: r1, r5_reranked: 90.0, r10_reranked: 99.0, ..Scores::default() };
+        let scores = ValidationScores { r1, r1_reranked: r1, r5_reranked: 90.0, r10_reranked: 99.0, ..ValidationScores::default() };
         Measurement {
             cell: cell.into(),
             seed,
@@ -161,7 +161,7 @@ pub(super) mod tests {
     #[test]
     fn rows_have_the_mean_and_the_range_of_their_seeds() {
         let table = TableSpec { key: "table2", title: "T".into(), rows: Vec::new() };
-        let mut summary = Summary::default();
+        let mut summary = AblationSummary::default();
         for (seed, r1) in [(0, 40.0), (1, 50.0), (2, 63.0)] {
             summary.add(&table, "a", found("a", seed, r1));
         }

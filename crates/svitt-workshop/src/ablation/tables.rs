@@ -1,7 +1,7 @@
 //! Which cells make which of the paper's tables and figures.
 
 use super::training::{MODES, START, budget_name, name};
-use super::{Cell, Plan};
+use super::{Cell, AblationPlan};
 use svitt::config::{CrossSparsity, EdgeSparsity, Selection, Sparsity};
 
 /// A table: labels and their cells.
@@ -19,8 +19,8 @@ pub struct TableSpec {
 const MOST_BLOCKS: usize = 6;
 
 /// All tables of `plan`, the most important first: that is the order cells are run in.
-pub fn tables(plan: &Plan) -> Vec<TableSpec> {
-    let at = Shorthand { plan, lengths: plan.lengths() };
+pub fn tables(plan: &AblationPlan) -> Vec<TableSpec> {
+    let at = TableBuilder { plan, lengths: plan.lengths() };
     vec![
         at.table2(),
         at.table3(),
@@ -41,12 +41,12 @@ pub const BUDGET_LINES: [&str; 3] = ["rates drawn in training", "the same, token
 /// How its other rows begin, which are points.
 pub const BUDGET_POINTS: &str = "each trained at its own";
 
-struct Shorthand<'a> {
-    plan: &'a Plan,
+struct TableBuilder<'a> {
+    plan: &'a AblationPlan,
     lengths: [usize; 3],
 }
 
-impl Shorthand<'_> {
+impl TableBuilder<'_> {
     fn tested(&self, name: &str, edge: Option<EdgeSparsity>, q_v: f64, q_m: f64) -> Cell {
         let sparsity = Sparsity { edge, node: self.plan.node(q_v, Selection::ClassAttention) };
         let cross = (q_m < 1.0).then(|| CrossSparsity { keep_rate: q_m, ..self.plan.cross.clone() });
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_grid_has_all_tables_and_cells() {
-        let plan = Plan::load(None).unwrap();
+        let plan = AblationPlan::load(None).unwrap();
         let rows: HashMap<&str, usize> = tables(&plan).iter().map(|table| (table.key, table.rows.len())).collect();
         assert_eq!([rows["table1"], rows["table2"], rows["table3"]], [7, 12, 6]);
         assert_eq!([rows["fig4a"], rows["fig5a"], rows["fig5b"]], [18, 6, 5]);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn cell_names_are_unique_and_settings_valid() {
-        let plan = Plan::load(None).unwrap();
+        let plan = AblationPlan::load(None).unwrap();
         let base = plan.base(64);
         let trainings = plan.trainings(&base).unwrap();
         let mut known: HashMap<String, Cell> = HashMap::new();

@@ -1,14 +1,14 @@
 //! The models of a grid, each trained for one stage from the weights of another or from fresh ones.
 
-use super::Plan;
+use super::AblationPlan;
 use serde::Serialize;
 use svitt::Result;
-use svitt::config::{ModelConfig, Selection, Span, Stage};
+use svitt::config::{ModelConfig, Selection, StepsOrEpochs, Stage};
 use svitt::train::{steps_for, training_flops};
 
 /// One stage of training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Training {
+pub struct TrainingSpec {
     /// Its name in files and tables.
     pub id: String,
     /// The training whose weights it starts from; none: fresh ones.
@@ -27,7 +27,7 @@ pub const MODES: [&str; 4] = ["dense", "edge", "node", "hybrid"];
 /// The dense first stage of every expansion.
 pub const START: &str = "start";
 
-impl Training {
+impl TrainingSpec {
     /// The model it trains.
     pub fn model(&self, base: &ModelConfig) -> ModelConfig {
         let frames = if self.order_blind { 1 } else { self.stage.frames };
@@ -44,15 +44,15 @@ impl Training {
     }
 }
 
-impl Plan {
+impl AblationPlan {
     /// All trainings of the grid, parents first.
     ///
     /// # Errors
     /// Stages whose steps are not known.
-    pub fn trainings(&self, base: &ModelConfig) -> Result<Vec<Training>> {
+    pub fn trainings(&self, base: &ModelConfig) -> Result<Vec<TrainingSpec>> {
         let stages = &self.preset.stages;
         let first = Stage { cross: None, ..stages[0].clone() };
-        let mut all = vec![Training { id: START.into(), parent: None, stage: first, number: 0, order_blind: false }];
+        let mut all = vec![TrainingSpec { id: START.into(), parent: None, stage: first, number: 0, order_blind: false }];
         for mode in MODES {
             for number in 1..stages.len() {
                 let parent = if number == 1 { START.into() } else { name(mode, &stages[number - 1]) };
@@ -66,7 +66,7 @@ impl Plan {
             let mut single = self.expanded("hybrid", number, String::new());
             (single.id, single.parent) = (name("single", &single.stage), None);
             let steps = steps_for(&single.stage, &single.model(base), spent, 1)?;
-            single.stage.length = Span::Steps(steps);
+            single.stage.length = StepsOrEpochs::Steps(steps);
             all.push(single);
         }
         all.push(self.random_selection());
@@ -74,25 +74,25 @@ impl Plan {
         let mut late = self.expanded("dense", 3, String::new());
         (late.id, late.parent, late.order_blind) = (name("late-fusion", &late.stage), None, true);
         let steps = steps_for(&late.stage, &late.model(base), spent, late.stage.frames)?;
-        late.stage.length = Span::Steps(steps);
+        late.stage.length = StepsOrEpochs::Steps(steps);
         all.push(late);
         Ok(all)
     }
 
-    fn expanded(&self, mode: &str, number: usize, parent: String) -> Training {
+    fn expanded(&self, mode: &str, number: usize, parent: String) -> TrainingSpec {
         let mut stage = self.preset.stages[number].clone();
         let sparsity = self.sparsity(mode, number - 1);
         (stage.edge, stage.node) = (sparsity.edge, sparsity.node);
-        Training { id: name(mode, &stage), parent: Some(parent), stage, number, order_blind: false }
+        TrainingSpec { id: name(mode, &stage), parent: Some(parent), stage, number, order_blind: false }
     }
 
     /// The last hybrid stage with a keep rate per step, and with each of the fixed ones.
-    pub(super) fn budget_models(&self) -> Vec<Training> {
+    pub(super) fn budget_models(&self) -> Vec<TrainingSpec> {
         let last = self.expanded("hybrid", 3, name("hybrid", &self.preset.stages[2]));
-        let mut any = Training { id: budget_name(None, &last.stage), ..last.clone() };
+        let mut any = TrainingSpec { id: budget_name(None, &last.stage), ..last.clone() };
         any.stage.keep_range = Some(self.budgets.keep_range);
         let fixed = self.budgets.fixed.iter().map(|&rate| {
-            let mut one = Training { id: budget_name(Some(rate), &last.stage), ..last.clone() };
+            let mut one = TrainingSpec { id: budget_name(Some(rate), &last.stage), ..last.clone() };
             one.stage.node = self.node(rate, Selection::ClassAttention);
             one
         });
@@ -100,7 +100,7 @@ impl Plan {
     }
 
     /// The second hybrid stage with random token selection.
-    fn random_selection(&self) -> Training {
+    fn random_selection(&self) -> TrainingSpec {
         let mut random = self.expanded("hybrid", 2, name("hybrid", &self.preset.stages[1]));
         random.id = name("random-selection", &random.stage);
         random.stage.node.iter_mut().for_each(|node| node.selection = Selection::Random);
@@ -109,7 +109,7 @@ impl Plan {
 }
 
 /// The training of that name.
-pub fn of<'a>(all: &'a [Training], id: &str) -> Option<&'a Training> {
+pub fn of<'a>(all: &'a [TrainingSpec], id: &str) -> Option<&'a TrainingSpec> {
     all.iter().find(|training| training.id == id)
 }
 
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn single_stages_cost_what_their_expansion_costs() {
-        let plan = Plan::load(None).unwrap();
+        let plan = AblationPlan::load(None).unwrap();
         let base = plan.base(64);
         let all = plan.trainings(&base).unwrap();
         assert_eq!(all.len(), 1 + 12 + 3 + 2 + 1 + plan.budgets.fixed.len());
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn parents_come_first() {
-        let plan = Plan::load(None).unwrap();
+        let plan = AblationPlan::load(None).unwrap();
         let all = plan.trainings(&plan.base(64)).unwrap();
         for (place, training) in all.iter().enumerate() {
             let parent = training.parent.as_deref();

@@ -1,6 +1,6 @@
 //! Compares two bench reports row by row. A difference counts only if it exceeds the spread of the repeats.
 
-use super::{Direction, Report, Row};
+use super::{BenchDirection, BenchReport, BenchRow};
 use serde::Serialize;
 
 /// What a pair of rows tells.
@@ -17,13 +17,13 @@ pub enum Verdict {
 
 /// The same work in both results.
 #[derive(Clone, Debug, Serialize)]
-pub struct Pair {
+pub struct RowPair {
     /// dense, edge, node or hybrid.
     pub mode: String,
     /// T.
     pub frames: usize,
     /// What was timed.
-    pub direction: Direction,
+    pub direction: BenchDirection,
     /// Clips at once.
     pub batch: usize,
     /// Medians of the first and the second, seconds.
@@ -44,19 +44,19 @@ pub struct Comparison {
     /// Matrix products of both, GFLOP/s: where they differ, so did the machine.
     pub gemm_peak_gflops: [f64; 2],
     /// Rows that both have.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<RowPair>,
     /// Rows that only one has, and which: not comparable.
     pub unpaired: Vec<String>,
 }
 
 impl Comparison {
     /// Compares `first` with `second`.
-    pub fn new(first: &Report, second: &Report) -> Self {
+    pub fn new(first: &BenchReport, second: &BenchReport) -> Self {
         let mut pairs = Vec::new();
         let mut unpaired = Vec::new();
         for row in &first.rows {
             match second.rows.iter().find(|other| same_work(row, other)) {
-                Some(other) => pairs.push(Pair::new(row, other)),
+                Some(other) => pairs.push(RowPair::new(row, other)),
                 None => unpaired.push(format!("{}: only in the first", name(row))),
             }
         }
@@ -71,8 +71,8 @@ impl Comparison {
     }
 }
 
-impl Pair {
-    fn new(first: &Row, second: &Row) -> Self {
+impl RowPair {
+    fn new(first: &BenchRow, second: &BenchRow) -> Self {
         let spread_s = [first, second].map(|row| row.max_s - row.min_s).into_iter().fold(0.0, f64::max);
         let difference = second.median_s - first.median_s;
         let verdict = match difference {
@@ -93,15 +93,15 @@ impl Pair {
     }
 }
 
-fn same_work(a: &Row, b: &Row) -> bool {
+fn same_work(a: &BenchRow, b: &BenchRow) -> bool {
     (&a.mode, a.frames, a.direction, a.batch) == (&b.mode, b.frames, b.direction, b.batch)
 }
 
-fn name(row: &Row) -> String {
+fn name(row: &BenchRow) -> String {
     format!("{}, T = {}, {:?}, batch {}", row.mode, row.frames, row.direction, row.batch)
 }
 
-fn title(report: &Report) -> String {
+fn title(report: &BenchReport) -> String {
     let machine = &report.machine;
     let precision = if report.precision.is_f32() { "" } else { report.precision.name() };
     let parts = [&report.backend, precision, &machine.commit, &machine.date, &machine.cpu];
@@ -112,12 +112,12 @@ fn title(report: &Report) -> String {
 mod tests {
     use super::*;
 
-    fn row(mode: &str, frames: usize, seconds: [f64; 3]) -> Row {
+    fn row(mode: &str, frames: usize, seconds: [f64; 3]) -> BenchRow {
         let [min_s, median_s, max_s] = seconds;
-        Row {
+        BenchRow {
             mode: mode.into(),
             frames,
-            direction: Direction::Forward,
+            direction: BenchDirection::Forward,
             batch: 1,
             median_s,
             min_s,
@@ -130,8 +130,8 @@ mod tests {
         }
     }
 
-    fn report(rows: Vec<Row>) -> Report {
-        Report {
+    fn report(rows: Vec<BenchRow>) -> BenchReport {
+        BenchReport {
             backend: "flex".into(),
             gemm_peak_gflops: 200.0,
             threads: 2,

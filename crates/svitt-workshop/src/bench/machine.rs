@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Where, when and of which commit a measurement is; empty where the system does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Machine {
+pub struct MachineInfo {
     /// Model name of the processor.
     pub cpu: String,
     /// Widest vectors of the processor that the kernels know: avx512, avx2 or the architecture's name.
@@ -18,7 +18,7 @@ pub struct Machine {
     pub date: String,
 }
 
-impl Machine {
+impl MachineInfo {
     /// This machine, now.
     pub fn here() -> Self {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -88,6 +88,6 @@ mod tests {
 
     #[test]
     fn files_without_a_machine_are_read() {
-        assert_eq!(serde_json::from_str::<Machine>("{}").unwrap(), Machine::default());
+        assert_eq!(serde_json::from_str::<MachineInfo>("{}").unwrap(), MachineInfo::default());
     }
 }

@@ -7,22 +7,22 @@ mod machine;
 mod parts;
 mod workload;
 
-pub use compare::{Comparison, Pair, Verdict};
-pub use machine::Machine;
-pub use parts::Part;
+pub use compare::{Comparison, RowPair, Verdict};
+pub use machine::MachineInfo;
+pub use parts::PartTiming;
 
 use serde::{Deserialize, Serialize};
 use svitt::Result;
-use svitt::backend::{BackendKind, Task, dispatch};
+use svitt::backend::{BackendKind, BackendTask, dispatch};
 use svitt::config::{Compat, ModelConfig, Precision};
 use svitt::profile::{Convention, Profile, peak_memory_mb, published, reset_peak_memory};
 use svitt_ops::TrainBackend;
-use workload::{Timed, prepare};
+use workload::{TimedWork, prepare};
 
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Direction {
+pub enum BenchDirection {
     /// The video encoder's forward, without gradients.
     Forward,
     /// The video encoder, forward and backward.
@@ -41,7 +41,7 @@ pub struct BenchOptions {
     /// Keep rates q_v of node and hybrid; empty: those of Table 2.
     pub keep: Vec<f64>,
     /// Which directions.
-    pub directions: Vec<Direction>,
+    pub directions: Vec<BenchDirection>,
     /// Whether the parts of a layer are timed alone, too.
     pub parts: bool,
     /// What is computed in.
@@ -52,18 +52,18 @@ pub struct BenchOptions {
     pub repeats: usize,
     /// Called before every row: gives the free pages of the program's allocator back, so that what earlier rows freed
     /// is not counted as this row's memory, and sets the allocator as programs that do such work set it.
-    pub prepare: fn(Direction),
+    pub prepare: fn(BenchDirection),
 }
 
 /// One line of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Row {
+pub struct BenchRow {
     /// dense, edge, node or hybrid; edge is (K_l, K_r, G) = (1, 3, 56), keep rates are those of Table 2 or named here.
     pub mode: String,
     /// T.
     pub frames: usize,
     /// What was timed.
-    pub direction: Direction,
+    pub direction: BenchDirection,
     /// Clips at once.
     pub batch: usize,
     /// Median of the repeats, seconds.
@@ -90,7 +90,7 @@ pub struct Row {
 
 /// Everything one run measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Report {
+pub struct BenchReport {
     /// Backend name.
     pub backend: String,
     /// The best of ten 1536³ f32 products.
@@ -102,19 +102,19 @@ pub struct Report {
     pub precision: Precision,
     /// Where, when and of which commit.
     #[serde(default)]
-    pub machine: Machine,
+    pub machine: MachineInfo,
     /// Parts of the first layer, where they were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<Part>,
+    pub parts: Vec<PartTiming>,
     /// One per frames × mode × direction.
-    pub rows: Vec<Row>,
+    pub rows: Vec<BenchRow>,
 }
 
 /// Measures `options` on `kind`, handing every finished row to `seen`.
 ///
 /// # Errors
 /// The backend cannot be used, or a mode's settings do not fit.
-pub fn run(kind: BackendKind, options: &BenchOptions, mut seen: impl FnMut(&Row)) -> Result<Report> {
+pub fn run(kind: BackendKind, options: &BenchOptions, mut seen: impl FnMut(&BenchRow)) -> Result<BenchReport> {
     let mut reports = measure(&[kind], options, |_, row| seen(row))?;
     Ok(reports.remove(0))
 }
@@ -123,8 +123,8 @@ pub fn run(kind: BackendKind, options: &BenchOptions, mut seen: impl FnMut(&Row)
 ///
 /// # Errors
 /// The backend cannot be used, or does not compute in the precision.
-pub fn parts(kind: BackendKind, options: &BenchOptions, mut seen: impl FnMut(&Part)) -> Result<Vec<Part>> {
-    dispatch(kind, parts::Parts { kind, options, seen: &mut seen })?
+pub fn parts(kind: BackendKind, options: &BenchOptions, mut seen: impl FnMut(&PartTiming)) -> Result<Vec<PartTiming>> {
+    dispatch(kind, parts::PartsTask { kind, options, seen: &mut seen })?
 }
 
 /// Measures `options` on `first` and `second`, their repeats taking turns so that what else the machine does meets
@@ -135,8 +135,8 @@ pub fn parts(kind: BackendKind, options: &BenchOptions, mut seen: impl FnMut(&Pa
 pub fn run_both(
     [first, second]: [BackendKind; 2],
     options: &BenchOptions,
-    seen: impl FnMut(BackendKind, &Row),
-) -> Result<[Report; 2]> {
+    seen: impl FnMut(BackendKind, &BenchRow),
+) -> Result<[BenchReport; 2]> {
     let mut reports = measure(&[first, second], options, seen)?.into_iter();
     match (reports.next(), reports.next()) {
         (Some(first), Some(second)) => Ok([first, second]),
@@ -147,12 +147,12 @@ pub fn run_both(
 fn measure(
     kinds: &[BackendKind],
     options: &BenchOptions,
-    mut seen: impl FnMut(BackendKind, &Row),
-) -> Result<Vec<Report>> {
+    mut seen: impl FnMut(BackendKind, &BenchRow),
+) -> Result<Vec<BenchReport>> {
     let mut reports = kinds.iter().map(|&kind| empty_report(kind, options)).collect::<Result<Vec<_>>>()?;
     for &frames in &options.frames {
         for mode in &options.modes {
-            for case in Case::all(frames, mode, options) {
+            for case in BenchCase::all(frames, mode, options) {
                 let peaks: Vec<f64> = reports.iter().map(|report| report.gemm_peak_gflops).collect();
                 for ((row, report), &kind) in case.rows(kinds, &peaks)?.into_iter().zip(&mut reports).zip(kinds) {
                     seen(kind, &row);
@@ -164,9 +164,9 @@ fn measure(
     Ok(reports)
 }
 
-fn empty_report(kind: BackendKind, options: &BenchOptions) -> Result<Report> {
+fn empty_report(kind: BackendKind, options: &BenchOptions) -> Result<BenchReport> {
     struct Peak;
-    impl Task for Peak {
+    impl BackendTask for Peak {
         type Output = f64;
 
         fn run<B: TrainBackend>(self, device: B::Device) -> f64 {
@@ -174,27 +174,27 @@ fn empty_report(kind: BackendKind, options: &BenchOptions) -> Result<Report> {
         }
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(Report {
+    Ok(BenchReport {
         backend: kind.name().into(),
         gemm_peak_gflops: dispatch(kind, Peak)?,
         threads,
         precision: options.precision,
-        machine: Machine::here(),
+        machine: MachineInfo::here(),
         parts: Vec::new(),
         rows: Vec::new(),
     })
 }
 
 /// One line of the table to be measured.
-struct Case<'a> {
+struct BenchCase<'a> {
     frames: usize,
     mode: &'a str,
     keep: Option<f64>,
-    direction: Direction,
+    direction: BenchDirection,
     options: &'a BenchOptions,
 }
 
-impl<'a> Case<'a> {
+impl<'a> BenchCase<'a> {
     /// The rows of one mode and clip length: every keep rate where the mode has one, every direction.
     fn all(frames: usize, mode: &'a str, options: &'a BenchOptions) -> Vec<Self> {
         let rates: Vec<Option<f64>> = match mode {
@@ -213,10 +213,10 @@ impl<'a> Case<'a> {
     }
 
     /// A row per backend, the repeats taking turns.
-    fn rows(&self, kinds: &[BackendKind], peaks: &[f64]) -> Result<Vec<Row>> {
+    fn rows(&self, kinds: &[BackendKind], peaks: &[f64]) -> Result<Vec<BenchRow>> {
         let options = self.options;
         (options.prepare)(self.direction);
-        let mut work: Vec<Box<dyn Timed>> = kinds
+        let mut work: Vec<Box<dyn TimedWork>> = kinds
             .iter()
             .map(|&kind| prepare(kind, &self.config(), self.direction, options.batch, options.precision))
             .collect::<Result<_>>()?;
@@ -239,17 +239,17 @@ impl<'a> Case<'a> {
         rows.collect()
     }
 
-    fn row(&self, mut seconds: Vec<f64>, peak: f64, [memory, device_memory]: [f64; 2]) -> Result<Row> {
+    fn row(&self, mut seconds: Vec<f64>, peak: f64, [memory, device_memory]: [f64; 2]) -> Result<BenchRow> {
         seconds.sort_by(f64::total_cmp);
         let (batch, median) = (self.options.batch, seconds[seconds.len() / 2]);
         let passes = match self.direction {
-            Direction::Forward => 1.0,
-            Direction::ForwardBackward => 3.0,
-            Direction::Train => 0.0,
+            BenchDirection::Forward => 1.0,
+            BenchDirection::ForwardBackward => 3.0,
+            BenchDirection::Train => 0.0,
         };
         let flops = Profile::of(&self.config(), Convention::True)?.flops();
         let gflops = passes * flops as f64 * batch as f64 / median / 1e9;
-        Ok(Row {
+        Ok(BenchRow {
             mode: self.keep.map_or_else(|| self.mode.into(), |rate| format!("{} q {rate}", self.mode)),
             frames: self.frames,
             direction: self.direction,

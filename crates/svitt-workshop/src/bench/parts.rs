@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
 use svitt::Result;
-use svitt::backend::{BackendKind, Task, precision};
+use svitt::backend::{BackendKind, BackendTask, precision};
 use svitt::config::{Compat, EdgeSparsity, Precision};
 use svitt::profile::published;
 use svitt_ops::TrainBackend;
@@ -20,7 +20,7 @@ use svitt_ops::tokens::{gather_patches, keep_top};
 
 /// One part of a layer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Part {
+pub struct PartTiming {
     /// What it is.
     pub name: String,
     /// T.
@@ -40,14 +40,14 @@ pub struct Part {
 }
 
 /// Measures every part for every clip length of `options`.
-pub(super) struct Parts<'a> {
+pub(super) struct PartsTask<'a> {
     pub kind: BackendKind,
     pub options: &'a BenchOptions,
-    pub seen: &'a mut dyn FnMut(&Part),
+    pub seen: &'a mut dyn FnMut(&PartTiming),
 }
 
-impl Task for Parts<'_> {
-    type Output = Result<Vec<Part>>;
+impl BackendTask for PartsTask<'_> {
+    type Output = Result<Vec<PartTiming>>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         precision::<B>(self.kind, &device, Some(self.options.precision), Precision::F32)?;
@@ -74,7 +74,7 @@ struct FirstLayer<'a, B: TrainBackend> {
     device: &'a B::Device,
 }
 
-type Report<'a> = dyn FnMut(Part) + 'a;
+type BenchReport<'a> = dyn FnMut(PartTiming) + 'a;
 
 impl<'a, B: TrainBackend> FirstLayer<'a, B> {
     fn new(frames: usize, options: &'a BenchOptions, device: &'a B::Device) -> Self {
@@ -96,7 +96,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         cast(x, self.options.precision.dtype())
     }
 
-    fn measure(&self, report: &mut Report) {
+    fn measure(&self, report: &mut BenchReport) {
         let (d, inner) = (self.hidden, self.inner);
         for (name, from, to) in [("qkv", d, 3 * d), ("attention out", d, d), ("up", d, inner), ("down", inner, d)] {
             self.product(name, from, to, report);
@@ -108,7 +108,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
     }
 
     /// Rows of `from` values to rows of `to`; backward adds two products.
-    fn product(&self, name: &str, from: usize, to: usize, report: &mut Report) {
+    fn product(&self, name: &str, from: usize, to: usize, report: &mut BenchReport) {
         let (x, weight) = (self.random([self.rows(), from]), self.random([from, to]));
         let flops = 2.0 * (self.rows() * from * to) as f64;
         let name = format!("product {name} {from}×{to}");
@@ -118,7 +118,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         });
     }
 
-    fn branches(&self, report: &mut Report) {
+    fn branches(&self, report: &mut BenchReport) {
         let (d, inner, rows) = (self.hidden, self.inner, self.rows() as f64);
         let norm: LayerNorm<B> = LayerNormConfig::new(d).init(self.device);
         let linear = |from, to| -> Linear<B> { LinearConfig::new(from, to).init(self.device) };
@@ -137,7 +137,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
     }
 
     /// Two products of every query and key forward, five backward.
-    fn attention(&self, mode: &str, report: &mut Report) {
+    fn attention(&self, mode: &str, report: &mut BenchReport) {
         let tokens = self.tokens();
         let (graph, keys) = match mode {
             "edge" => {
@@ -164,7 +164,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
     }
 
     /// Ranking, and taking the kept rows: .7 of them.
-    fn pruning(&self, report: &mut Report) {
+    fn pruning(&self, report: &mut BenchReport) {
         let (tokens, keep) = (self.tokens(), svitt::config::kept_tokens(0.7, self.tokens()));
         let scores = self.random([self.options.batch, tokens]);
         let kept = keep_top(scores.clone(), keep);
@@ -178,7 +178,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         name: &str,
         flops: f64,
         with_backward: f64,
-        report: &mut Report,
+        report: &mut BenchReport,
         forward: impl Fn() -> Tensor<B, D>,
     ) {
         self.once(name, false, flops, report, &mut || drop(forward()));
@@ -189,7 +189,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         });
     }
 
-    fn once(&self, name: &str, backward: bool, flops: f64, report: &mut Report, work: &mut dyn FnMut()) {
+    fn once(&self, name: &str, backward: bool, flops: f64, report: &mut BenchReport, work: &mut dyn FnMut()) {
         let mut timed = || {
             let start = Instant::now();
             work();
@@ -201,7 +201,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         let mut ms: Vec<f64> = (0..self.options.repeats.max(1)).map(|_| timed()).collect();
         ms.sort_by(f64::total_cmp);
         let median_ms = ms[ms.len() / 2];
-        report(Part {
+        report(PartTiming {
             name: name.into(),
             frames: self.frames,
             batch: self.options.batch,

@@ -1,12 +1,12 @@
 //! One timed unit of work: weights, a batch, and what is done with them.
 
-use super::Direction;
+use super::BenchDirection;
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::{Distribution, Int, Tensor};
 use std::time::Instant;
 use svitt::Result;
-use svitt::backend::{BackendKind, Task, dispatch, precision};
+use svitt::backend::{BackendKind, BackendTask, dispatch, precision};
 use svitt::config::{ModelConfig, Precision};
 use svitt::loss::MaskRules;
 use svitt::model::init::Init;
@@ -18,7 +18,7 @@ use svitt_ops::TrainBackend;
 const TEXT: usize = 32;
 
 /// Work that can be repeated, on whichever backend it was prepared for.
-pub(super) trait Timed {
+pub(super) trait TimedWork {
     /// Does the work once and waits until the device is done.
     fn run(&mut self) -> Result<()>;
 
@@ -40,23 +40,23 @@ pub(super) trait Timed {
 pub(super) fn prepare(
     kind: BackendKind,
     config: &ModelConfig,
-    direction: Direction,
+    direction: BenchDirection,
     batch: usize,
     precision: Precision,
-) -> Result<Box<dyn Timed>> {
-    dispatch(kind, Prepare { kind, config, direction, batch, precision })?
+) -> Result<Box<dyn TimedWork>> {
+    dispatch(kind, WorkloadSpec { kind, config, direction, batch, precision })?
 }
 
-struct Prepare<'a> {
+struct WorkloadSpec<'a> {
     kind: BackendKind,
     config: &'a ModelConfig,
-    direction: Direction,
+    direction: BenchDirection,
     batch: usize,
     precision: Precision,
 }
 
-impl Task for Prepare<'_> {
-    type Output = Result<Box<dyn Timed>>;
+impl BackendTask for WorkloadSpec<'_> {
+    type Output = Result<Box<dyn TimedWork>>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         precision::<B>(self.kind, &device, Some(self.precision), Precision::F32)?;
@@ -65,20 +65,20 @@ impl Task for Prepare<'_> {
 }
 
 struct Workload<B: TrainBackend> {
-    kind: Kind<B>,
+    kind: WorkloadKind<B>,
     video: Tensor<B, 5>,
     device: B::Device,
     step: u64,
 }
 
-enum Kind<B: TrainBackend> {
+enum WorkloadKind<B: TrainBackend> {
     Forward(Box<VideoEncoder<B::InnerBackend>>),
     ForwardBackward(Box<VideoEncoder<B>>),
     /// The model is absent while its optimizer step consumes it, so that no second copy of the weights is alive.
-    Train(Box<Training<B>>),
+    Train(Box<TrainingState<B>>),
 }
 
-struct Training<B: TrainBackend> {
+struct TrainingState<B: TrainBackend> {
     model: Option<Svitt<B>>,
     optimizer: AdamW<B>,
     ids: Vec<i64>,
@@ -86,8 +86,8 @@ struct Training<B: TrainBackend> {
 }
 
 impl<B: TrainBackend> Workload<B> {
-    fn new(of: &Prepare, device: &B::Device) -> Result<Self> {
-        let Prepare { config, direction, batch, precision, .. } = *of;
+    fn new(of: &WorkloadSpec, device: &B::Device) -> Result<Self> {
+        let WorkloadSpec { config, direction, batch, precision, .. } = *of;
         let size = config.video.image_size;
         let shape = [batch, config.video.frames, 3, size, size];
         let video = Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), device);
@@ -95,9 +95,9 @@ impl<B: TrainBackend> Workload<B> {
             VideoEncoder::<B>::new(&config.video, config.compat, &mut Init::new(0, device)).with_precision(precision)
         };
         let kind = match direction {
-            Direction::Forward => Kind::Forward(Box::new(encoder().valid())),
-            Direction::ForwardBackward => Kind::ForwardBackward(Box::new(encoder())),
-            Direction::Train => Kind::Train(Box::new(Training {
+            BenchDirection::Forward => WorkloadKind::Forward(Box::new(encoder().valid())),
+            BenchDirection::ForwardBackward => WorkloadKind::ForwardBackward(Box::new(encoder())),
+            BenchDirection::Train => WorkloadKind::Train(Box::new(TrainingState {
                 model: Some(Svitt::new(config, 0, device)?.with_precision(precision)),
                 optimizer: AdamW::new(AdamWSettings::default(), device),
                 ids: (0..batch * TEXT).map(|i| 1000 + (i as i64 * 7919) % 20_000).collect(),
@@ -108,7 +108,7 @@ impl<B: TrainBackend> Workload<B> {
     }
 }
 
-impl<B: TrainBackend> Timed for Workload<B> {
+impl<B: TrainBackend> TimedWork for Workload<B> {
     fn device_bytes(&self) -> u64 {
         B::reserved_bytes(&self.device)
     }
@@ -117,22 +117,22 @@ impl<B: TrainBackend> Timed for Workload<B> {
         self.step += 1;
         let draws = VideoDraws::evaluation(self.step);
         match &mut self.kind {
-            Kind::Forward(encoder) => {
+            WorkloadKind::Forward(encoder) => {
                 encoder.forward(self.video.clone().inner(), &draws, None)?;
             }
-            Kind::ForwardBackward(encoder) => {
+            WorkloadKind::ForwardBackward(encoder) => {
                 let output = encoder.forward(self.video.clone(), &draws, None)?;
                 let loss = output.hidden.mean().add(output.pooled.mean());
                 drop(GradientsParams::from_grads(loss.backward(), &**encoder));
             }
-            Kind::Train(training) => training.step(&self.video, self.step, &self.device)?,
+            WorkloadKind::Train(training) => training.step(&self.video, self.step, &self.device)?,
         }
         B::sync(&self.device)
             .map_err(|e| svitt::Error::backend(B::name(&self.device), e.to_string(), "use a smaller --batch"))
     }
 }
 
-impl<B: TrainBackend> Training<B> {
+impl<B: TrainBackend> TrainingState<B> {
     fn step(&mut self, video: &Tensor<B, 5>, step: u64, device: &B::Device) -> Result<()> {
         let Some(model) = self.model.take() else { return Ok(()) };
         let batch = video.dims()[0];

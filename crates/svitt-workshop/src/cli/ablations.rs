@@ -1,9 +1,9 @@
 //! `svitt eval ablations`: the paper's ablations on `shapes`.
 
-use crate::ablation::{AblationOptions, Plan, Summary, ablate};
+use crate::ablation::{AblationOptions, AblationPlan, AblationSummary, ablate};
 use std::path::PathBuf;
 use svitt::Result;
-use svitt::backend::{BackendKind, Task, dispatch};
+use svitt::backend::{BackendKind, BackendTask, dispatch};
 use svitt::cli::output;
 use svitt_ops::TrainBackend;
 
@@ -38,8 +38,8 @@ pub struct Args {
 
 struct Ablate(AblationOptions);
 
-impl Task for Ablate {
-    type Output = Result<Summary>;
+impl BackendTask for Ablate {
+    type Output = Result<AblationSummary>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         ablate::<B>(&self.0, &device)
@@ -50,7 +50,7 @@ impl Task for Ablate {
 pub fn run(args: Args) -> Result<()> {
     let (backend, json) = (BackendKind::choose(args.backend.as_deref())?, args.json);
     let options = AblationOptions {
-        plan: Plan::load(args.plan.as_deref())?,
+        plan: AblationPlan::load(args.plan.as_deref())?,
         out: args.out.unwrap_or_else(|| PathBuf::from("runs/ablations")),
         only: args.only,
         seeds: args.seeds,

@@ -1,6 +1,6 @@
 //! `svitt bench`: how fast the base model runs here, and whether that is faster than it was.
 
-use crate::bench::{BenchOptions, Comparison, Direction, Part, Report, Row, Verdict};
+use crate::bench::{BenchOptions, Comparison, BenchDirection, PartTiming, BenchReport, BenchRow, Verdict};
 use std::path::{Path, PathBuf};
 use svitt::backend::BackendKind;
 use svitt::cli::{allocator, output};
@@ -69,9 +69,9 @@ pub fn run(args: Args) -> Result<()> {
     let kind = BackendKind::choose(args.backend.as_deref())?;
     check(&args)?;
     let mut directions = Vec::new();
-    directions.extend((!args.no_forward).then_some(Direction::Forward));
-    directions.extend(args.backward.then_some(Direction::ForwardBackward));
-    directions.extend(args.train.then_some(Direction::Train));
+    directions.extend((!args.no_forward).then_some(BenchDirection::Forward));
+    directions.extend(args.backward.then_some(BenchDirection::ForwardBackward));
+    directions.extend(args.train.then_some(BenchDirection::Train));
     let options = BenchOptions {
         frames: args.frames,
         modes: args.modes,
@@ -103,7 +103,7 @@ pub fn run(args: Args) -> Result<()> {
     output::write_json(args.json.as_deref(), &report)
 }
 
-fn read(path: &Path) -> Result<Report> {
+fn read(path: &Path) -> Result<BenchReport> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
     serde_json::from_str(&text)
         .map_err(|e| Error::file(path, format!("this is no report of `bench` ({e})"), "write one with `bench --json`"))
@@ -128,29 +128,29 @@ fn check(args: &Args) -> Result<()> {
 
 /// Prepares the allocator for a row: no free pages of earlier rows, and the settings of training where training is
 /// timed.
-fn prepare(direction: Direction) {
+fn prepare(direction: BenchDirection) {
     allocator::release_pages();
-    allocator::save_memory(direction == Direction::Train);
+    allocator::save_memory(direction == BenchDirection::Train);
 }
 
-fn name(direction: Direction) -> &'static str {
+fn name(direction: BenchDirection) -> &'static str {
     match direction {
-        Direction::Forward => "forward",
-        Direction::ForwardBackward => "forward + backward",
-        Direction::Train => "train",
+        BenchDirection::Forward => "forward",
+        BenchDirection::ForwardBackward => "forward + backward",
+        BenchDirection::Train => "train",
     }
 }
 
-fn line(row: &Row) -> String {
-    let Row { mode, frames, direction, median_s, min_s, max_s, clips_per_s, gflops, .. } = row;
+fn line(row: &BenchRow) -> String {
+    let BenchRow { mode, frames, direction, median_s, min_s, max_s, clips_per_s, gflops, .. } = row;
     let direction = name(*direction);
     format!(
         "{mode}, {frames}, {direction}: {median_s:.3} s ({min_s:.3} to {max_s:.3}), {clips_per_s:.2}, {gflops:.0}\n"
     )
 }
 
-fn part_line(part: &Part) -> String {
-    let Part { name, frames, backward, median_ms, min_ms, max_ms, gflops, .. } = part;
+fn part_line(part: &PartTiming) -> String {
+    let PartTiming { name, frames, backward, median_ms, min_ms, max_ms, gflops, .. } = part;
     let direction = if *backward { ", forward + backward" } else { "" };
     let rate = if *gflops > 0.0 { format!(", {gflops:.0} GFLOP/s") } else { String::new() };
     format!("{name}, {frames}{direction}: {median_ms:.2} ms ({min_ms:.2} to {max_ms:.2}){rate}\n")
@@ -158,7 +158,7 @@ fn part_line(part: &Part) -> String {
 
 const HEAD: [&str; 9] = ["mode", "T", "direction", "median s", "clips/s", "GFLOP/s", "of peak", "peak MB", "device MB"];
 
-fn cells(row: &Row) -> Vec<String> {
+fn cells(row: &BenchRow) -> Vec<String> {
     // The true convention counts the video encoder alone; a training step has no number.
     let known = |text: String| if row.gflops > 0.0 { text } else { "-".to_owned() };
     vec![
@@ -174,18 +174,18 @@ fn cells(row: &Row) -> Vec<String> {
     ]
 }
 
-fn peak(report: &Report) -> String {
+fn peak(report: &BenchReport) -> String {
     format!("matrix product, best of ten 1536³: {:.0} GFLOP/s", report.gemm_peak_gflops)
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &BenchReport) -> String {
     let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
     rows.extend(report.rows.iter().map(cells));
     let rows = if report.rows.is_empty() { String::new() } else { output::columns(&rows) };
     rows + &peak(report) + "\n"
 }
 
-fn markdown(report: &Report) -> String {
+fn markdown(report: &BenchReport) -> String {
     let machine = &report.machine;
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = format!(

@@ -1,6 +1,6 @@
 //! `svitt fuzz`: damaged files for every reader, in processes whose time and memory are watched.
 
-use crate::fuzz::{Fuzzer, Target, Verdict};
+use crate::fuzz::{Fuzzer, Target, FuzzOutcome};
 use serde::Serialize;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub struct Args {
 
 /// What happened to the files of one target.
 #[derive(Debug, Default, Serialize)]
-struct Row {
+struct FuzzRow {
     target: &'static str,
     files: usize,
     read: usize,
@@ -56,10 +56,10 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct FuzzReport {
     seed: u64,
     passed: bool,
-    targets: Vec<Row>,
+    targets: Vec<FuzzRow>,
 }
 
 /// Runs the command.
@@ -74,16 +74,16 @@ pub fn run(args: Args) -> Result<()> {
     let mut rows = Vec::new();
     for target in targets {
         let row = watch(target, args.seed, args.iterations)?;
-        output::print(&format!("{}\n", sentence(&row)))?;
+        output::print(&format!("{}\n", summary(&row)))?;
         rows.push(row);
     }
     let passed = rows.iter().all(|row| row.findings.is_empty());
-    output::write_json(args.json.as_deref(), &Report { seed: args.seed, passed, targets: rows })?;
+    output::write_json(args.json.as_deref(), &FuzzReport { seed: args.seed, passed, targets: rows })?;
     if passed { Ok(()) } else { Err(Error::Fault("files listed above were neither read nor refused".into())) }
 }
 
-fn sentence(row: &Row) -> String {
-    let Row { target, files, read, refused, panics, hangs, crashes, peak_memory_mb, seconds, findings } = row;
+fn summary(row: &FuzzRow) -> String {
+    let FuzzRow { target, files, read, refused, panics, hangs, crashes, peak_memory_mb, seconds, findings } = row;
     let mut text = format!(
         "{target}: {files} files, {read} read, {refused} refused; {panics} panics, {hangs} hangs, {crashes} crashes; \
          {peak_memory_mb:.0} MB at most, {seconds:.0} s"
@@ -100,8 +100,8 @@ fn work(target: Target, seed: u64, files: std::ops::Range<u64>) -> Result<()> {
         output::print(&format!("{number}\n"))?;
         let verdict = caught(|| fuzzer.round(seed, number));
         let word = match verdict {
-            Ok(Ok(Verdict::Read)) => "read".to_owned(),
-            Ok(Ok(Verdict::Refused)) => "refused".to_owned(),
+            Ok(Ok(FuzzOutcome::Read)) => "read".to_owned(),
+            Ok(Ok(FuzzOutcome::Refused)) => "refused".to_owned(),
             Ok(Err(error)) => format!("error {error}"),
             Err(panic) => format!("panic {panic}"),
         };
@@ -128,9 +128,9 @@ impl Drop for Scratch {
 }
 
 /// Starts workers until all files were read, and watches them.
-fn watch(target: Target, seed: u64, files: usize) -> Result<Row> {
+fn watch(target: Target, seed: u64, files: usize) -> Result<FuzzRow> {
     let start = Instant::now();
-    let mut row = Row { target: target.name(), ..Row::default() };
+    let mut row = FuzzRow { target: target.name(), ..FuzzRow::default() };
     while row.files < files {
         let before = row.files;
         let mut worker = spawn(target, seed, row.files, files)?;
@@ -174,7 +174,7 @@ fn lines_of(worker: &mut Child) -> Receiver<String> {
 }
 
 /// Counts the lines of a worker until it ends; returns the reason if it ended early.
-fn follow(row: &mut Row, lines: &Receiver<String>, worker: &mut Child) -> Option<String> {
+fn follow(row: &mut FuzzRow, lines: &Receiver<String>, worker: &mut Child) -> Option<String> {
     let (mut since, mut open, mut busy_before) = (Instant::now(), false, None);
     loop {
         let memory = memory_mb(worker.id());
@@ -205,7 +205,7 @@ fn follow(row: &mut Row, lines: &Receiver<String>, worker: &mut Child) -> Option
     }
 }
 
-fn count(row: &mut Row, line: &str) {
+fn count(row: &mut FuzzRow, line: &str) {
     match line.split_once(' ').map_or(line, |(word, _)| word) {
         "read" => row.read += 1,
         "refused" => row.refused += 1,

@@ -5,7 +5,7 @@ use svitt_ops::rng::Rng;
 
 /// The dictionary of a file type, so that mutations get past the first check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vocabulary {
+pub enum Dictionary {
     /// JSON, CSV, TOML.
     Text,
     /// Boxes, headers, pickles.
@@ -56,8 +56,8 @@ const BINARY: [&[u8]; 10] = [
 const STRUCTURE: usize = 4096;
 
 /// Damages `bytes` in one to four places.
-pub fn damage(bytes: &mut Vec<u8>, vocabulary: Vocabulary, rng: &mut Rng) {
-    let pieces: &[&[u8]] = if vocabulary == Vocabulary::Text { &TEXT } else { &BINARY };
+pub fn mutate(bytes: &mut Vec<u8>, vocabulary: Dictionary, rng: &mut Rng) {
+    let pieces: &[&[u8]] = if vocabulary == Dictionary::Text { &TEXT } else { &BINARY };
     for _ in 0..1 + rng.below(4) {
         let at = place(bytes.len(), rng);
         let until = (at + rng.below(48)).min(bytes.len());
@@ -72,7 +72,7 @@ pub fn damage(bytes: &mut Vec<u8>, vocabulary: Vocabulary, rng: &mut Rng) {
                 let to = place(bytes.len(), rng);
                 drop(bytes.splice(to..to, copy));
             }
-            5 if vocabulary == Vocabulary::Text => {
+            5 if vocabulary == Dictionary::Text => {
                 drop(bytes.splice(at..at, std::iter::repeat_n(b"[{"[rng.below(2)], 3000)))
             }
             6 => bytes[at..until].fill(rng.bits() as u8),
@@ -91,7 +91,7 @@ fn place(length: usize, rng: &mut Rng) -> usize {
 
 /// Recomputes the checksums of an index segment's records as far as their lengths are valid: magic (8 bytes), then
 /// length (4), checksum (8), content per record.
-pub fn mend_segment(bytes: &mut [u8]) {
+pub fn fix_checksums(bytes: &mut [u8]) {
     let mut at = 8;
     while let Some(length) = bytes.get(at..at + 4).and_then(|length| <[u8; 4]>::try_from(length).ok()) {
         let (from, until) = (at + 12, at + 12 + u32::from_le_bytes(length) as usize);

@@ -1,13 +1,13 @@
 //! Damaged input for every file reader: it must return a value or an error with a remedy. `cargo xtask fuzz` runs it in
 //! processes with bounded time and memory; the tests run a short part.
 
-mod damage;
+mod mutate;
 mod readers;
 mod samples;
 
-pub use damage::{Vocabulary, damage};
+pub use mutate::{Dictionary, mutate};
 
-use samples::Sample;
+use samples::CorpusFile;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use svitt::{Error, Result};
@@ -57,7 +57,7 @@ impl FromStr for Target {
 
 /// What became of a damaged file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FuzzOutcome {
     /// It was read: the damage did not matter, or only cost a part.
     Read,
     /// It was refused with an error.
@@ -68,7 +68,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Fuzzer {
     target: Target,
-    samples: Vec<Sample>,
+    samples: Vec<CorpusFile>,
     scratch: PathBuf,
 }
 
@@ -86,13 +86,13 @@ impl Fuzzer {
     ///
     /// # Errors
     /// `scratch` cannot be written, or a reader's error has no remedy.
-    pub fn round(&self, seed: u64, number: u64) -> Result<Verdict> {
+    pub fn round(&self, seed: u64, number: u64) -> Result<FuzzOutcome> {
         let mut rng = Rng::new(seed, &[number]);
         let sample = &self.samples[rng.below(self.samples.len())];
         let mut bytes = sample.bytes.clone();
-        damage(&mut bytes, sample.vocabulary, &mut rng);
-        if sample.vocabulary == Vocabulary::Segment && rng.chance(0.5) {
-            damage::mend_segment(&mut bytes);
+        mutate(&mut bytes, sample.vocabulary, &mut rng);
+        if sample.vocabulary == Dictionary::Segment && rng.chance(0.5) {
+            mutate::fix_checksums(&mut bytes);
         }
         let file = self.scratch.join(&sample.name);
         std::fs::write(&file, bytes).map_err(|e| Error::io(&file, &e))?;
@@ -101,11 +101,11 @@ impl Fuzzer {
             std::fs::write(&file, &sample.bytes).map_err(|e| Error::io(&file, &e))?;
         }
         match read {
-            Ok(()) => Ok(Verdict::Read),
+            Ok(()) => Ok(FuzzOutcome::Read),
             Err(error) => {
                 let sentence = error.to_string();
                 let explained = sentence.contains("; ") || sentence.contains("fix:");
-                if explained { Ok(Verdict::Refused) } else { Err(Error::Fault(format!("no remedy in: {sentence}"))) }
+                if explained { Ok(FuzzOutcome::Refused) } else { Err(Error::Fault(format!("no remedy in: {sentence}"))) }
             }
         }
     }
@@ -122,8 +122,8 @@ mod tests {
         for target in Target::ALL {
             let scratch = tempfile::tempdir().unwrap();
             let fuzzer = Fuzzer::new(target, repository, scratch.path()).unwrap();
-            let verdicts: Vec<Verdict> = (0..60).map(|number| fuzzer.round(1, number).unwrap()).collect();
-            let refused = verdicts.iter().filter(|verdict| **verdict == Verdict::Refused).count();
+            let verdicts: Vec<FuzzOutcome> = (0..60).map(|number| fuzzer.round(1, number).unwrap()).collect();
+            let refused = verdicts.iter().filter(|verdict| **verdict == FuzzOutcome::Refused).count();
             assert!((1..60).contains(&refused), "{}: {refused} of 60 refused", target.name());
         }
     }

@@ -4,10 +4,10 @@ use super::Target;
 use super::samples::{DIM, model};
 use std::path::Path;
 use svitt::Result;
-use svitt::config::Preset;
-use svitt::data::import::{Options, Purpose, import};
+use svitt::config::PretrainPreset;
+use svitt::data::import::{AnnotationOptions, ImportPurpose, import};
 use svitt::data::{Benchmark, InspectOptions, inspect};
-use svitt::index::{Index, Indexer};
+use svitt::index::{Index, IndexWriter};
 use svitt::train::FinetunePreset;
 use svitt::weights::{WeightSource, infer};
 use svitt_ops::rng::Rng;
@@ -31,8 +31,8 @@ pub(super) fn read(target: Target, file: &Path, rng: &mut Rng) -> Result<()> {
 }
 
 fn manifest(file: &Path) -> Result<()> {
-    let purposes = [Purpose::Inspect, Purpose::Train, Purpose::Evaluate];
-    let read = purposes.map(|purpose| import(file, &Options { purpose, ..Options::default() }).map(drop));
+    let purposes = [ImportPurpose::Inspect, ImportPurpose::Train, ImportPurpose::Evaluate];
+    let read = purposes.map(|purpose| import(file, &AnnotationOptions { purpose, ..AnnotationOptions::default() }).map(drop));
     let tokens = |text: &str| text.len() / 4;
     let options = InspectOptions { tokens: Some(&tokens), media: file.parent(), ..InspectOptions::default() };
     inspect(file, &options).map(drop).and(read.into_iter().collect())
@@ -58,7 +58,7 @@ fn checkpoint(file: &Path) -> Result<()> {
 
 fn preset(file: &Path) -> Result<()> {
     let tuned = FinetunePreset::load(Benchmark::Msrvtt, Some(file));
-    let preset = Preset::load(&file.to_string_lossy());
+    let preset = PretrainPreset::load(&file.to_string_lossy());
     match (preset, tuned) {
         (Ok(preset), _) => preset.validate(&preset.model.model(1, 1000)),
         (_, Ok(tuned)) => tuned.model(&svitt::config::ModelConfig::base(4)).0.validate(),
@@ -72,5 +72,5 @@ fn index(file: &Path, rng: &mut Rng) -> Result<()> {
     let query: Vec<f32> = (0..index.id().dim.min(DIM)).map(|_| rng.normal() as f32).collect();
     index.search(&query, 5)?;
     index.require(&model())?;
-    Indexer::open(folder, &model()).map(drop)
+    IndexWriter::open(folder, &model()).map(drop)
 }

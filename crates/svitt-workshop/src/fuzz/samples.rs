@@ -1,27 +1,27 @@
 //! The corpus: intact files that are mutated.
 
-use super::{Target, Vocabulary};
+use super::{Target, Dictionary};
 use std::path::{Path, PathBuf};
-use svitt::index::{ClipEmbedding, Indexer, ModelId, Stamp};
+use svitt::index::{ClipEmbedding, IndexWriter, ModelId, Stamp};
 use svitt::{Error, Result};
 use svitt_ops::rng::Rng;
 
 /// A whole file.
 #[derive(Clone, Debug)]
-pub(super) struct Sample {
+pub(super) struct CorpusFile {
     /// Its name, whose extension tells readers its format.
     pub name: String,
     pub bytes: Vec<u8>,
-    pub vocabulary: Vocabulary,
+    pub vocabulary: Dictionary,
 }
 
 /// The samples of `target`: files of `repository`, or an index made below `scratch`.
-pub(super) fn of(target: Target, repository: &Path, scratch: &Path) -> Result<Vec<Sample>> {
+pub(super) fn of(target: Target, repository: &Path, scratch: &Path) -> Result<Vec<CorpusFile>> {
     let (folders, extensions, vocabulary): (&[&str], &[&str], _) = match target {
-        Target::Manifests => (&["data/samples"], &["json", "jsonl", "csv", "tsv", "txt"], Vocabulary::Text),
-        Target::Videos => (&["crates/svitt-video/tests/fixtures"], &["mp4", "mov", "mkv", "webm"], Vocabulary::Binary),
-        Target::Checkpoints => (&["tests/fixtures/parity"], &["pth", "safetensors"], Vocabulary::Binary),
-        Target::Presets => (&["data/presets"], &["toml"], Vocabulary::Text),
+        Target::Manifests => (&["data/samples"], &["json", "jsonl", "csv", "tsv", "txt"], Dictionary::Text),
+        Target::Videos => (&["crates/svitt-video/tests/fixtures"], &["mp4", "mov", "mkv", "webm"], Dictionary::Binary),
+        Target::Checkpoints => (&["tests/fixtures/parity"], &["pth", "safetensors"], Dictionary::Binary),
+        Target::Presets => (&["data/presets"], &["toml"], Dictionary::Text),
         Target::Index => return index(scratch),
     };
     let mut files = Vec::new();
@@ -48,10 +48,10 @@ fn collect(folder: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> Resu
     Ok(())
 }
 
-fn sample(file: &Path, vocabulary: Vocabulary) -> Result<Sample> {
+fn sample(file: &Path, vocabulary: Dictionary) -> Result<CorpusFile> {
     let bytes = std::fs::read(file).map_err(|e| Error::io(file, &e))?;
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Sample { name, bytes, vocabulary })
+    Ok(CorpusFile { name, bytes, vocabulary })
 }
 
 /// Width of the sample index's embeddings.
@@ -63,10 +63,10 @@ pub(super) fn model() -> ModelId {
 }
 
 /// An index of a few files in `scratch` itself: its manifest and segments are the samples.
-fn index(scratch: &Path) -> Result<Vec<Sample>> {
+fn index(scratch: &Path) -> Result<Vec<CorpusFile>> {
     let mut rng = Rng::new(0, &[]);
     for session in 0..2 {
-        let mut indexer = Indexer::open(scratch, &model())?;
+        let mut indexer = IndexWriter::open(scratch, &model())?;
         for file in 0..4u64 {
             let name = PathBuf::from(format!("clips/{session}-{file}.mp4"));
             let stamp = Stamp { size: file, modified_ns: 5, clipping: "4 frames".into() };
@@ -86,8 +86,8 @@ fn index(scratch: &Path) -> Result<Vec<Sample>> {
     collect(scratch, &["json", "seg"], &mut files)?;
     files.sort();
     let vocabulary = |file: &Path| match file.extension() {
-        Some(extension) if extension == "seg" => Vocabulary::Segment,
-        _ => Vocabulary::Text,
+        Some(extension) if extension == "seg" => Dictionary::Segment,
+        _ => Dictionary::Text,
     };
     files.iter().map(|file| sample(file, vocabulary(file))).collect()
 }

@@ -1,6 +1,6 @@
 //! The settings of a parity directory: `cases.json`, and the sizes in `config_beit.json` and `config_bert.json`.
 
-use super::fixture::bad;
+use super::fixture::invalid;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
@@ -121,7 +121,7 @@ fn one() -> f64 {
 /// It is missing or says something else than it should.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path).map_err(|problem| Error::io(path, &problem))?;
-    serde_json::from_str(&text).map_err(|problem| bad(path, format!("cannot be understood ({problem})")))
+    serde_json::from_str(&text).map_err(|problem| invalid(path, format!("cannot be understood ({problem})")))
 }
 
 impl Cases {
@@ -141,7 +141,7 @@ impl Cases {
         let entry = self.cases.get(name).and_then(|entry| part.map_or(Some(entry), |part| entry.get(part)));
         let Some(entry) = entry else { return Ok(None) };
         let case = serde_json::from_value(entry.clone());
-        case.map(Some).map_err(|problem| bad(Path::new(CASES), format!("case `{name}` is not understood ({problem})")))
+        case.map(Some).map_err(|problem| invalid(Path::new(CASES), format!("case `{name}` is not understood ({problem})")))
     }
 
     /// The first case of the plain dense encoder with the checkpoint's own clip length.

@@ -1,12 +1,12 @@
 //! `checkpoint_*`: every tensor read from PyTorch's format and from safetensors, taken over, exported, bit for bit.
 
 use super::cases::{BEIT, BERT, Case, read_json};
-use super::context::{Context, loaded};
-use super::fixture::bad;
+use super::context::{ParityContext, loaded};
+use super::fixture::invalid;
 use super::report::FileCheck;
 use super::tables::relative_index;
 use super::tokenization::numbers;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use serde_json::{Map, Value as Json};
 use std::path::{Path, PathBuf};
 use svitt::Result;
@@ -24,7 +24,7 @@ const MICRO: &str = "micro";
 ///
 /// # Errors
 /// A file that cannot be read or does not fit its sizes.
-pub fn check<B: TrainBackend>(context: &Context<B>, file: &str, check: &mut FileCheck) -> Result<()> {
+pub fn check<B: TrainBackend>(context: &ParityContext<B>, file: &str, check: &mut FileCheck) -> Result<()> {
     let path = context.folder.join(file);
     let source = WeightSource::open(pytorch_form(&path))?;
     let config = match file.contains(MICRO) {
@@ -50,12 +50,12 @@ fn compare<B: TrainBackend>(
 ) -> Result<()> {
     if name.ends_with(".relative_position_index") {
         let ours = relative_index::<B>(config.video.frames, config.video.grid());
-        check.compare(name, Kind::Exact, &ours, &tensor.values);
+        check.compare(name, TensorKind::Exact, &ours, &tensor.values);
         return Ok(());
     }
     if name.ends_with(".position_ids") {
         let ours: Vec<f64> = (0..config.text.max_positions).map(|place| place as f64).collect();
-        check.compare(name, Kind::Exact, &ours, &tensor.values);
+        check.compare(name, TensorKind::Exact, &ours, &tensor.values);
         return Ok(());
     }
     let key = SourceKind::Svitt.canonical(name);
@@ -84,14 +84,14 @@ fn tensors(path: &Path) -> Result<Vec<(String, HostTensor)>> {
     } else {
         safetensors::read(&bytes).map(|file| file.tensors)
     };
-    let tensors = read.map_err(|problem| bad(path, problem))?;
+    let tensors = read.map_err(|problem| invalid(path, problem))?;
     Ok(tensors.into_iter().map(|(name, view)| (name, view.read(&bytes))).collect())
 }
 
 /// The sizes of the small checkpoint as `cases.json` has them. What the checkpoint itself says is compared to them;
 /// without the configuration that PyTorch's form carries, clip length and head counts cannot be read off.
 fn micro_sizes<B: TrainBackend>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     source: &WeightSource,
     check: &mut FileCheck,
 ) -> Result<ModelConfig> {
@@ -102,7 +102,7 @@ fn micro_sizes<B: TrainBackend>(
         let Some(given) = sizes.get(name).and_then(Json::as_u64) else { return };
         if known {
             let ours: Vec<f64> = places.iter().map(|place| **place as f64).collect();
-            check.compare(format!("sizes.{name}"), Kind::Exact, &ours, &vec![given as f64; ours.len()]);
+            check.compare(format!("sizes.{name}"), TensorKind::Exact, &ours, &vec![given as f64; ours.len()]);
         }
         places.iter_mut().for_each(|place| **place = given as usize);
     };
@@ -120,7 +120,7 @@ fn micro_sizes<B: TrainBackend>(
     // Not from `config`: at a keep rate of 1 the list of pruning layers says nothing, and is left out there.
     let listed = source.config().and_then(|config| config.pointer("/vision_encoder_args/token_drop_loc"));
     if let (Some(given), Some(listed)) = (sizes.get("vision_prune_layers"), listed) {
-        check.compare("sizes.vision_prune_layers", Kind::Exact, &numbers(listed), &numbers(given));
+        check.compare("sizes.vision_prune_layers", TensorKind::Exact, &numbers(listed), &numbers(given));
     }
     Ok(config)
 }
@@ -129,7 +129,7 @@ fn micro_sizes<B: TrainBackend>(
 ///
 /// # Errors
 /// The file or the checkpoint cannot be read.
-pub fn check_sizes<B: TrainBackend>(context: &Context<B>, file: &str, check: &mut FileCheck) -> Result<()> {
+pub fn check_sizes<B: TrainBackend>(context: &ParityContext<B>, file: &str, check: &mut FileCheck) -> Result<()> {
     let stated: Map<String, Json> = read_json(&context.folder.join(file))?;
     context.model(&Case::plain(None))?;
     let ModelConfig { video, text, .. } = model_config(&context.source()?, None)?;
@@ -156,7 +156,7 @@ pub fn check_sizes<B: TrainBackend>(context: &Context<B>, file: &str, check: &mu
     };
     for (name, shown) in shown {
         if let Some(stated) = stated.get(*name).and_then(Json::as_f64) {
-            check.compare(*name, Kind::Exact, &[*shown as f64], &[stated]);
+            check.compare(*name, TensorKind::Exact, &[*shown as f64], &[stated]);
         }
     }
     Ok(())

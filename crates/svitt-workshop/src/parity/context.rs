@@ -1,7 +1,7 @@
 //! Shared state of the checks: settings, tensors, models with the directory's weights.
 
 use super::cases::{Case, Cases};
-use super::fixture::{Fixture, bad};
+use super::fixture::{Fixture, invalid};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use svitt::Result;
 use svitt::config::{ModelConfig, TextConfig, VideoConfig};
 use svitt::model::{Svitt, SvittQa};
-use svitt::weights::{MatchOptions, Part, Report, WeightSource, load};
+use svitt::weights::{MatchOptions, CheckpointPart, LoadReport, WeightSource, load};
 use svitt_ops::TrainBackend;
 
 /// A parity directory, opened.
-pub struct Context<B: TrainBackend> {
+pub struct ParityContext<B: TrainBackend> {
     /// The directory.
     pub folder: PathBuf,
     /// Its settings.
@@ -37,7 +37,7 @@ pub struct Margin {
     pub score: f64,
 }
 
-impl<B: TrainBackend> Context<B> {
+impl<B: TrainBackend> ParityContext<B> {
     /// Reads settings and tensors of `folder`; checkpoints stay closed.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl<B: TrainBackend> Context<B> {
     /// # Errors
     /// It is not there.
     pub fn fixture(&self, stem: &str) -> Result<&Fixture> {
-        let missing = || bad(&self.folder, format!("has no {stem}.safetensors, which other files need"));
+        let missing = || invalid(&self.folder, format!("has no {stem}.safetensors, which other files need"));
         self.fixtures.get(stem).ok_or_else(missing)
     }
 
@@ -88,7 +88,7 @@ impl<B: TrainBackend> Context<B> {
         let name = format!("checkpoint_{}f", self.cases.num_frames_of_checkpoint);
         let files = ["safetensors", "pth"].map(|extension| self.folder.join(format!("{name}.{extension}")));
         let file = files.iter().find(|file| file.exists());
-        WeightSource::open(file.ok_or_else(|| bad(&self.folder, format!("has no {name}.safetensors or .pth")))?)
+        WeightSource::open(file.ok_or_else(|| invalid(&self.folder, format!("has no {name}.safetensors or .pth")))?)
     }
 
     /// The main model under the settings of `case`, position tables taken to its clip length.
@@ -117,12 +117,12 @@ impl<B: TrainBackend> Context<B> {
     ///
     /// # Errors
     /// Weights that do not fit, or settings that cannot work.
-    pub fn question_model(&self, case: &Case) -> Result<(SvittQa<B>, Report)> {
+    pub fn question_model(&self, case: &Case) -> Result<(SvittQa<B>, LoadReport)> {
         let config = case.configure(self.config()?);
         let mut source = self.source()?;
         source.add_decoder(config.text.fusion_layer);
         let fresh = SvittQa::new(&config, 0, &self.device)?;
-        load(fresh, &source, &config, Part::QuestionAnswering, &OPTIONS)
+        load(fresh, &source, &config, CheckpointPart::QuestionAnswering, &OPTIONS)
     }
 
     /// The texts `name` of `fixture`, `[texts, tokens]`, whose ids the vocabulary has and whose length the model takes.
@@ -137,7 +137,7 @@ impl<B: TrainBackend> Context<B> {
             return Ok(ids);
         }
         Err(fixture
-            .bad(format!("`{name}` has texts of {tokens} tokens, but the model takes 1 to {}", text.max_positions)))
+            .invalid(format!("`{name}` has texts of {tokens} tokens, but the model takes 1 to {}", text.max_positions)))
     }
 
     /// The clips `case` names, out of `fixture`: `[clips, frames, 3, size, size]`, normalised.
@@ -146,7 +146,7 @@ impl<B: TrainBackend> Context<B> {
     /// `fixture` has no such tensor.
     pub fn clips<I: Backend<Device = B::Device>>(&self, case: &Case, fixture: &Fixture) -> Result<Tensor<I, 5>> {
         let Some((name, range)) = case.input() else {
-            return Err(bad(&self.folder.join(super::cases::CASES), "has a case without `input`"));
+            return Err(invalid(&self.folder.join(super::cases::CASES), "has a case without `input`"));
         };
         pixels(fixture, name, range, &self.device)
     }
@@ -184,8 +184,8 @@ pub fn loaded<B: TrainBackend>(
     source: &WeightSource,
     config: &ModelConfig,
     device: &B::Device,
-) -> Result<(Svitt<B>, Report)> {
-    load(Svitt::new(config, 0, device)?, source, config, Part::Pretraining, &OPTIONS)
+) -> Result<(Svitt<B>, LoadReport)> {
+    load(Svitt::new(config, 0, device)?, source, config, CheckpointPart::Pretraining, &OPTIONS)
 }
 
 fn configured<B: TrainBackend>(model: Svitt<B>, config: &ModelConfig) -> Result<Svitt<B>> {
@@ -210,13 +210,13 @@ pub fn pixels<B: Backend>(
 ) -> Result<Tensor<B, 5>> {
     let shape = fixture.shape::<5>(name)?;
     if shape.contains(&0) {
-        return Err(fixture.bad(format!("tensor `{name}` of shape {shape:?} holds no pixels")));
+        return Err(fixture.invalid(format!("tensor `{name}` of shape {shape:?} holds no pixels")));
     }
     let values: Vec<f32> = fixture.get(name)?.values.iter().map(|value| (value / 255.0 - 0.5) / 0.5).collect();
     let all = Tensor::from_data(TensorData::new(values, shape), device);
     match range {
         None => Ok(all),
         Some(range) if range.start < range.end && range.end <= shape[0] => Ok(all.slice([range])),
-        Some(range) => Err(fixture.bad(format!("tensor `{name}` has no samples {range:?}"))),
+        Some(range) => Err(fixture.invalid(format!("tensor `{name}` has no samples {range:?}"))),
     }
 }

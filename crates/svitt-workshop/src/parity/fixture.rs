@@ -1,7 +1,7 @@
 //! One safetensors file of a parity directory; records which tensors were used.
 
 use super::report::FileCheck;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ impl Fixture {
     /// A missing or damaged file.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|problem| Error::io(path, &problem))?;
-        let file = safetensors::read(&bytes).map_err(|problem| bad(path, problem))?;
+        let file = safetensors::read(&bytes).map_err(|problem| invalid(path, problem))?;
         let tensors = file.tensors.into_iter().map(|(name, view)| (name, view.read(&bytes))).collect();
         Ok(Self { path: path.to_path_buf(), tensors, used: RefCell::default() })
     }
@@ -46,7 +46,7 @@ impl Fixture {
     /// # Errors
     /// There is none.
     pub fn get(&self, name: &str) -> Result<&HostTensor> {
-        self.find(name).ok_or_else(|| bad(&self.path, format!("has no tensor `{name}`")))
+        self.find(name).ok_or_else(|| invalid(&self.path, format!("has no tensor `{name}`")))
     }
 
     /// The shape of `name`.
@@ -55,7 +55,7 @@ impl Fixture {
     /// There is none, or it has not `D` sizes.
     pub fn shape<const D: usize>(&self, name: &str) -> Result<[usize; D]> {
         let shape = &self.get(name)?.shape;
-        shape.as_slice().try_into().map_err(|_| bad(&self.path, format!("tensor `{name}` has shape {shape:?}")))
+        shape.as_slice().try_into().map_err(|_| invalid(&self.path, format!("tensor `{name}` has shape {shape:?}")))
     }
 
     /// `name` as integers.
@@ -98,7 +98,7 @@ impl Fixture {
     ) -> Result<Tensor<B, D, Int>> {
         let known = |&id: &i64| Some(id) == besides || usize::try_from(id).is_ok_and(|id| id < limit);
         match self.integers(name)?.into_iter().find(|id| !known(id)) {
-            Some(id) => Err(self.bad(format!("`{name}` holds {id}, but ids end at {}", limit.saturating_sub(1)))),
+            Some(id) => Err(self.invalid(format!("`{name}` holds {id}, but ids end at {}", limit.saturating_sub(1)))),
             None => self.int(name, device),
         }
     }
@@ -112,11 +112,11 @@ impl Fixture {
         if found == shape {
             return Ok(());
         }
-        Err(self.bad(format!("tensor `{name}` has shape {found:?} instead of {shape:?}")))
+        Err(self.invalid(format!("tensor `{name}` has shape {found:?} instead of {shape:?}")))
     }
 
     /// Compares `ours` to the tensor called `name`, if there is one. Shapes must agree but for sizes of 1.
-    pub fn check<B: Backend, const D: usize>(&self, name: &str, kind: Kind, ours: Tensor<B, D>, check: &mut FileCheck) {
+    pub fn check<B: Backend, const D: usize>(&self, name: &str, kind: TensorKind, ours: Tensor<B, D>, check: &mut FileCheck) {
         let Some(reference) = self.find(name) else { return };
         let real = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
         let same = real(&ours.dims()) == real(&reference.shape);
@@ -125,8 +125,8 @@ impl Fixture {
     }
 
     /// The file is not what it should be.
-    pub fn bad(&self, problem: impl Into<String>) -> Error {
-        bad(&self.path, problem)
+    pub fn invalid(&self, problem: impl Into<String>) -> Error {
+        invalid(&self.path, problem)
     }
 
     /// Whether anything of it was used.
@@ -158,6 +158,6 @@ pub fn number(name: &str, prefix: &str) -> Option<usize> {
 }
 
 /// An error about a file of the directory.
-pub fn bad(path: &Path, problem: impl Into<String>) -> Error {
+pub fn invalid(path: &Path, problem: impl Into<String>) -> Error {
     Error::file(path, problem, "copy the parity directory again")
 }

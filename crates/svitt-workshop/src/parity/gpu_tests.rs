@@ -15,7 +15,7 @@ fn official(backend: BackendKind) {
 mod wgpu {
     use super::official;
     use svitt::backend::BackendKind;
-    use svitt::testing::alone;
+    use svitt::testing::run_alone;
 
     #[test]
     fn the_official_numbers_through_spirv() {
@@ -25,7 +25,7 @@ mod wgpu {
     /// A device has one shader language per process.
     #[test]
     fn the_official_numbers_through_wgsl() {
-        if alone("parity::gpu_tests::wgpu::the_official_numbers_through_wgsl") {
+        if run_alone("parity::gpu_tests::wgpu::the_official_numbers_through_wgsl") {
             official(BackendKind::WgpuWgsl);
         }
     }

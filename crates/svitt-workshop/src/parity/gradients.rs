@@ -2,7 +2,7 @@
 
 use super::fixture::Fixture;
 use super::report::FileCheck;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use burn::module::{AutodiffModule, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, backend::AutodiffBackend};
@@ -27,7 +27,7 @@ pub fn check<B: TrainBackend, M: AutodiffModule<B>>(
     for name in fixture.names() {
         let Some(key) = name.strip_prefix("grad.").map(|key| kind.canonical(key)) else { continue };
         if exported.names().any(|known| known == key) {
-            check.compare(&name, Kind::Gradient, &exported.read(&key)?, &fixture.get(&name)?.values);
+            check.compare(&name, TensorKind::Gradient, &exported.read(&key)?, &fixture.get(&name)?.values);
         }
     }
     if let Some(norm) = fixture.find("grad_norm_all") {
@@ -35,7 +35,7 @@ pub fn check<B: TrainBackend, M: AutodiffModule<B>>(
         for name in exported.names() {
             squares += exported.read(name)?.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
         }
-        check.compare("grad_norm_all", Kind::Gradient, &[squares.sqrt()], &norm.values);
+        check.compare("grad_norm_all", TensorKind::Gradient, &[squares.sqrt()], &norm.values);
     }
     Ok(())
 }

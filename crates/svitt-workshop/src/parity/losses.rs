@@ -1,12 +1,12 @@
 //! `losses_*`: one pretraining forward and backward with the recorded negatives, masks and block graphs.
 
 use super::cases::Case;
-use super::context::Context;
+use super::context::ParityContext;
 use super::fixture::Fixture;
 use super::gradients;
 use super::graphs::recorded_draws;
 use super::report::FileCheck;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use svitt::Result;
 use svitt::loss::{IGNORED, NegativeDraws, Negatives, negative_weights};
@@ -18,7 +18,7 @@ use svitt_ops::TrainBackend;
 ///
 /// # Errors
 /// Settings, inputs or draws that do not fit.
-pub fn check<B: TrainBackend>(context: &Context<B>, stem: &str, case: &Case, check: &mut FileCheck) -> Result<()> {
+pub fn check<B: TrainBackend>(context: &ParityContext<B>, stem: &str, case: &Case, check: &mut FileCheck) -> Result<()> {
     let model = context.model(case)?;
     let (fixture, inputs, device) = (context.fixture(stem)?, context.fixture("inputs")?, &context.device);
     let (video, words) = (context.clips(case, inputs)?, context.config()?.text.vocab_size);
@@ -30,7 +30,7 @@ pub fn check<B: TrainBackend>(context: &Context<B>, stem: &str, case: &Case, che
     };
     let [clips, texts] = [pairs.video.dims()[0], pairs.token_ids.dims()[0]];
     if clips != texts {
-        return Err(fixture.bad(format!("has {clips} clips for {texts} captions")));
+        return Err(fixture.invalid(format!("has {clips} clips for {texts} captions")));
     }
     ["idx", "img_neg_indices", "txt_neg_indices"].iter().try_for_each(|name| fixture.expect(name, &[clips]))?;
     let shape = pairs.token_ids.dims();
@@ -63,22 +63,22 @@ fn outputs<B: Backend>(
     check: &mut FileCheck,
 ) {
     let similarity = output.similarity.clone();
-    fixture.check("sim_i2t", Kind::Hidden, similarity.clone(), check);
+    fixture.check("sim_i2t", TensorKind::Hidden, similarity.clone(), check);
     let weights = negative_weights(similarity.clone().transpose(), identity);
-    fixture.check("weights_t2i", Kind::Probability, weights, check);
-    fixture.check("weights_i2t", Kind::Probability, negative_weights(similarity, identity), check);
+    fixture.check("weights_t2i", TensorKind::Probability, weights, check);
+    fixture.check("weights_i2t", TensorKind::Probability, negative_weights(similarity, identity), check);
     if let Some(matching) = &output.matching {
-        fixture.check("itm_cls_embeds", Kind::Hidden, matching.states.clone(), check);
-        fixture.check("itm_logits", Kind::Hidden, matching.logits.clone(), check);
+        fixture.check("itm_cls_embeds", TensorKind::Hidden, matching.states.clone(), check);
+        fixture.check("itm_logits", TensorKind::Hidden, matching.logits.clone(), check);
     }
     let losses = &output.losses;
-    let named = [
+    let ensemble_named = [
         ("loss_ita", &losses.vtc),
         ("loss_itm", &losses.vtm),
         ("loss_mlm", &losses.mlm),
         ("loss_total", &losses.total),
     ];
-    named.into_iter().for_each(|(name, loss)| fixture.check(name, Kind::Loss, loss.clone(), check));
+    ensemble_named.into_iter().for_each(|(name, loss)| fixture.check(name, TensorKind::Loss, loss.clone(), check));
 }
 
 /// Recorded negatives must show another video than their row.

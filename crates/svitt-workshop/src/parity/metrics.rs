@@ -1,15 +1,15 @@
 //! `retrieval_metrics`: recalls of the score matrices, and the texts behind their columns.
 
 use super::cases::read_json;
-use super::context::Context;
+use super::context::ParityContext;
 use super::report::FileCheck;
-use super::tokenization::{Spelled, check_ids};
-use super::tolerance::Kind;
+use super::tokenization::{TextsWithIds, check_ids};
+use super::tolerance::TensorKind;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use svitt::Result;
 use svitt::eval::metrics::RankCounter;
-use svitt::eval::{Reranked, Truths, rank_dual};
+use svitt::eval::{Reranked, GroundTruth, rank_dual};
 use svitt::text::Tokenizer;
 use svitt_ops::TrainBackend;
 
@@ -17,7 +17,7 @@ use svitt_ops::TrainBackend;
 pub const FILE: &str = "retrieval_metrics.json";
 
 /// Scores under one ensemble and length of the short list.
-pub struct Scored {
+pub struct ScoreMatrices {
     /// After re-ranking.
     pub reranked: Reranked,
     /// By the two encoders, `[videos, texts]`.
@@ -55,7 +55,7 @@ enum Right {
     Several(Vec<usize>),
 }
 
-impl Scored {
+impl ScoreMatrices {
     /// Re-ranked scores, `[videos, texts]`.
     pub fn video_rows(&self) -> Vec<f32> {
         (0..self.videos).flat_map(|video| self.reranked.video_row(video)).collect()
@@ -77,14 +77,14 @@ impl Scored {
 /// # Errors
 /// The file cannot be understood.
 pub fn check_metrics<B: TrainBackend>(
-    context: &Context<B>,
-    all: &BTreeMap<String, Scored>,
+    context: &ParityContext<B>,
+    all: &BTreeMap<String, ScoreMatrices>,
     scores: &mut FileCheck,
     check: &mut FileCheck,
 ) -> Result<()> {
     let figures: Figures = read_json(&context.folder.join(FILE))?;
     let length = context.cases.max_text_length;
-    let texts = Spelled { texts: &figures.texts, length, encode: Tokenizer::encode };
+    let texts = TextsWithIds { texts: &figures.texts, length, encode: Tokenizer::encode };
     check_ids(context, "retrieval", ["input_ids", "attention_mask"], &texts, scores)?;
     for (name, expected) in &figures.metrics {
         let scored = name.rsplit_once('.').and_then(|(setting, which)| Some((all.get(setting)?, which)));
@@ -99,7 +99,7 @@ pub fn check_metrics<B: TrainBackend>(
         let ours = official_figures(&ranks);
         for (figure, value) in expected {
             match ours.get(figure.as_str()) {
-                Some(ours) => check.compare(format!("{name}.{figure}"), Kind::Exact, &[*ours], &[*value]),
+                Some(ours) => check.compare(format!("{name}.{figure}"), TensorKind::Exact, &[*ours], &[*value]),
                 None => check.uncovered(format!("{name}.{figure}")),
             }
         }
@@ -109,8 +109,8 @@ pub fn check_metrics<B: TrainBackend>(
 
 impl Figures {
     /// The right videos of every text and the right texts of every video, as the file has them.
-    fn truths(&self, scored: &Scored) -> Truths {
-        let mut truths = Truths { videos_of_text: vec![Vec::new(); scored.texts], texts_of_video: Vec::new() };
+    fn truths(&self, scored: &ScoreMatrices) -> GroundTruth {
+        let mut truths = GroundTruth { videos_of_text: vec![Vec::new(); scored.texts], texts_of_video: Vec::new() };
         for (text, right) in self.txt2img.iter().filter(|(text, _)| **text < scored.texts) {
             truths.videos_of_text[*text] = match right {
                 Right::One(video) => vec![*video],

@@ -1,10 +1,10 @@
 //! `misc`: frame indices, learning-rate multipliers, weight-decay groups and how clear the pruning decisions were.
 
 use super::cases::{Case, read_json};
-use super::context::{Context, Margin};
+use super::context::{ParityContext, Margin};
 use super::report::FileCheck;
 use super::tokenization::numbers;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, backend::Backend};
 use serde::Deserialize;
@@ -55,7 +55,7 @@ struct Groups {
 ///
 /// # Errors
 /// The file or the weights cannot be read.
-pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
+pub fn check<B: TrainBackend>(context: &ParityContext<B>, check: &mut FileCheck) -> Result<()> {
     let path = context.folder.join(FILE);
     let sections: Map<String, Json> = read_json(&path)?;
     for (name, section) in sections {
@@ -89,10 +89,10 @@ fn frame_indices(all: &[Sampled], check: &mut FileCheck) {
     for Sampled { num_frames, vlen, middle, intervals: bounds } in all {
         let name = format!("frame_indices.{num_frames}_of_{vlen}");
         let ours = FrameSampling::Middle.indices(*num_frames, *vlen, 1.0, &mut || 0.0);
-        check.compare(format!("{name}.middle"), Kind::Exact, &floats(&ours), &numbers(middle));
+        check.compare(format!("{name}.middle"), TensorKind::Exact, &floats(&ours), &numbers(middle));
         check.compare(
             format!("{name}.intervals"),
-            Kind::Exact,
+            TensorKind::Exact,
             &floats(&intervals(*num_frames, *vlen)),
             &numbers(bounds),
         );
@@ -103,7 +103,7 @@ fn indices_at_rate(all: &[SampledAtRate], check: &mut FileCheck) {
     for SampledAtRate { fps, vlen, input_fps, max, idx } in all {
         let sampling = FrameSampling::Fps { fps: *fps, max: usize::try_from(*max).ok() };
         let ours = sampling.indices(1, *vlen, *input_fps, &mut || 0.0);
-        check.compare(format!("frame_indices_fps.{fps}_of_{vlen}"), Kind::Exact, &floats(&ours), &numbers(idx));
+        check.compare(format!("frame_indices_fps.{fps}_of_{vlen}"), TensorKind::Exact, &floats(&ours), &numbers(idx));
     }
 }
 
@@ -111,13 +111,13 @@ fn schedules(all: &[Schedule], check: &mut FileCheck) {
     for Schedule { total, warmup, min_lr_multi, multipliers } in all {
         let schedule = WarmupCosine { peak: 1.0, total: *total, warmup: *warmup, minimum: *min_lr_multi, taken: 0 };
         let ours: Vec<f64> = (0..multipliers.len()).map(|step| schedule.multiplier(step)).collect();
-        check.compare(format!("schedule.{total}_{warmup}_{min_lr_multi}"), Kind::Step, &ours, multipliers);
+        check.compare(format!("schedule.{total}_{warmup}_{min_lr_multi}"), TensorKind::Step, &ours, multipliers);
     }
 }
 
 /// Tolerance: both scores of a margin may be off by that of a probability. Margins of files that are not in the
 /// directory cannot be computed.
-fn margins<B: TrainBackend>(context: &Context<B>, all: &BTreeMap<String, f64>, check: &mut FileCheck) {
+fn margins<B: TrainBackend>(context: &ParityContext<B>, all: &BTreeMap<String, f64>, check: &mut FileCheck) {
     let known = context.margins.borrow();
     for (name, reference) in all {
         let file = name.split('/').next().unwrap_or_default();
@@ -129,7 +129,7 @@ fn margins<B: TrainBackend>(context: &Context<B>, all: &BTreeMap<String, f64>, c
             Some(margin) => {
                 let tolerance = 2e-5 / margin.score.abs();
                 let name = format!("topk_relative_margins.{name}");
-                check.compare(name, Kind::Derived(tolerance), &[margin.value], &[*reference]);
+                check.compare(name, TensorKind::Derived(tolerance), &[margin.value], &[*reference]);
             }
             None if context.has(file) || context.has(&format!("video_{file}")) => check.uncovered(name),
             None => {}
@@ -138,7 +138,7 @@ fn margins<B: TrainBackend>(context: &Context<B>, all: &BTreeMap<String, f64>, c
 }
 
 /// Which parameters decay, under their official names.
-fn weight_decay<B: TrainBackend>(context: &Context<B>, groups: &Groups, check: &mut FileCheck) -> Result<()> {
+fn weight_decay<B: TrainBackend>(context: &ParityContext<B>, groups: &Groups, check: &mut FileCheck) -> Result<()> {
     let mut ours = Decay { path: Vec::new(), groups: [Vec::new(), Vec::new()] };
     context.model(&Case::plain(None))?.visit(&mut ours);
     let [decay, no_decay] = &ours.groups;

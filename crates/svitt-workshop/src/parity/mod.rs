@@ -37,13 +37,13 @@ pub mod transforms;
 pub mod video;
 pub mod vqa;
 
-pub use report::{FileReport, Report, TensorReport};
+pub use report::{FileReport, ParityReport, TensorReport};
 
-use context::Context;
+use context::ParityContext;
 use report::FileCheck;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use svitt::backend::{BackendKind, Task, dispatch};
+use svitt::backend::{BackendKind, BackendTask, dispatch};
 use svitt::{Error, Result};
 use svitt_ops::TrainBackend;
 
@@ -52,9 +52,9 @@ use svitt_ops::TrainBackend;
 /// # Errors
 /// A directory without settings, or files that are damaged or do not fit together. Numbers that differ, and files that
 /// nothing here covers, are in the report.
-pub fn check(folder: &Path, backend: BackendKind, progress: impl FnMut(&FileReport)) -> Result<Report> {
+pub fn check(folder: &Path, backend: BackendKind, progress: impl FnMut(&FileReport)) -> Result<ParityReport> {
     let files = listed(folder)?;
-    dispatch(backend, Check { folder: folder.to_path_buf(), backend, files, progress })?
+    dispatch(backend, ParityTask { folder: folder.to_path_buf(), backend, files, progress })?
 }
 
 /// The files of `folder` that are to be covered: all safetensors, PyTorch and JSON files but the settings.
@@ -72,18 +72,18 @@ fn listed(folder: &Path) -> Result<Vec<String>> {
     Ok(files)
 }
 
-struct Check<P> {
+struct ParityTask<P> {
     folder: PathBuf,
     backend: BackendKind,
     files: Vec<String>,
     progress: P,
 }
 
-impl<P: FnMut(&FileReport)> Task for Check<P> {
-    type Output = Result<Report>;
+impl<P: FnMut(&FileReport)> BackendTask for ParityTask<P> {
+    type Output = Result<ParityReport>;
 
-    fn run<B: TrainBackend>(mut self, device: B::Device) -> Result<Report> {
-        let context = Context::<B>::open(&self.folder, &self.files, device)?;
+    fn run<B: TrainBackend>(mut self, device: B::Device) -> Result<ParityReport> {
+        let context = ParityContext::<B>::open(&self.folder, &self.files, device)?;
         let factor = tolerance::factor(self.backend);
         let mut checks: BTreeMap<String, FileCheck> =
             self.files.iter().map(|file| (file.clone(), FileCheck::new(file, factor))).collect();
@@ -99,7 +99,7 @@ impl<P: FnMut(&FileReport)> Task for Check<P> {
             reports.push(report);
         }
         reports.sort_by(|a, b| a.file.cmp(&b.file));
-        Ok(Report::new(self.backend.name(), reports))
+        Ok(ParityReport::new(self.backend.name(), reports))
     }
 }
 
@@ -114,7 +114,7 @@ fn rank(file: &str) -> u8 {
 }
 
 /// Compares `file`, and adds to the checks of files that belong to it.
-fn run_file<B: TrainBackend>(context: &Context<B>, file: &str, checks: &mut BTreeMap<String, FileCheck>) -> Result<()> {
+fn run_file<B: TrainBackend>(context: &ParityContext<B>, file: &str, checks: &mut BTreeMap<String, FileCheck>) -> Result<()> {
     let Some(mut check) = checks.remove(file) else { return Ok(()) };
     let result = compare(context, file, &mut check, checks);
     checks.insert(file.to_string(), check);
@@ -122,7 +122,7 @@ fn run_file<B: TrainBackend>(context: &Context<B>, file: &str, checks: &mut BTre
 }
 
 fn compare<B: TrainBackend>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     file: &str,
     check: &mut FileCheck,
     others: &mut BTreeMap<String, FileCheck>,
@@ -155,7 +155,7 @@ fn compare<B: TrainBackend>(
 }
 
 /// A file with an entry of its own in `cases.json`.
-fn forward<B: TrainBackend>(context: &Context<B>, stem: &str, check: &mut FileCheck) -> Result<()> {
+fn forward<B: TrainBackend>(context: &ParityContext<B>, stem: &str, check: &mut FileCheck) -> Result<()> {
     let Some(case) = context.cases.case(stem, None)? else {
         check.uncovered("its entry in cases.json");
         return Ok(());
@@ -172,7 +172,7 @@ fn forward<B: TrainBackend>(context: &Context<B>, stem: &str, check: &mut FileCh
 }
 
 /// Tensors that no comparison has touched; of the inputs, any use will do.
-fn note_unused<B: TrainBackend>(context: &Context<B>, file: &str, check: &mut FileCheck) {
+fn note_unused<B: TrainBackend>(context: &ParityContext<B>, file: &str, check: &mut FileCheck) {
     let Some(stem) = file.strip_suffix(".safetensors").filter(|stem| context.has(stem)) else { return };
     let Ok(fixture) = context.fixture(stem) else { return };
     match stem {

@@ -1,6 +1,6 @@
 //! What was compared, as JSON and as a table.
 
-use super::tolerance::{Difference, Kind};
+use super::tolerance::{Difference, TensorKind};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -40,7 +40,7 @@ pub struct FileReport {
 
 /// A whole directory.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct ParityReport {
     /// Whether every file passes.
     pub passed: bool,
     /// Where the model ran.
@@ -67,7 +67,7 @@ impl FileCheck {
     }
 
     /// Compares `ours` to `reference`.
-    pub fn compare<A, B>(&mut self, name: impl Into<String>, kind: Kind, ours: &[A], reference: &[B])
+    pub fn compare<A, B>(&mut self, name: impl Into<String>, kind: TensorKind, ours: &[A], reference: &[B])
     where
         A: Copy + Into<f64>,
         B: Copy + Into<f64>,
@@ -80,7 +80,7 @@ impl FileCheck {
 
     /// Adds a count of violations, which must be 0.
     pub fn violations(&mut self, name: impl Into<String>, count: usize) {
-        self.compare(name, Kind::Exact, &[count as f64], &[0.0f64]);
+        self.compare(name, TensorKind::Exact, &[count as f64], &[0.0f64]);
     }
 
     /// Compares names or words: how many stand in another place, or in one list alone.
@@ -107,7 +107,7 @@ impl FileCheck {
         match ours == reference {
             // A zero of another sign, say.
             true => self.violations(name, usize::from(!same)),
-            false => self.compare(name, Kind::Exact, ours, reference),
+            false => self.compare(name, TensorKind::Exact, ours, reference),
         }
     }
 
@@ -134,7 +134,7 @@ impl FileCheck {
     }
 }
 
-impl Report {
+impl ParityReport {
     /// The report of `files`.
     pub fn new(backend: &'static str, files: Vec<FileReport>) -> Self {
         let passed = !files.is_empty() && files.iter().all(|file| file.pass);
@@ -142,7 +142,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ParityReport {
     /// A line per file with its worst tensor, then every failure.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.files.iter().map(|file| file.file.len()).max().unwrap_or(0).max(4);
@@ -176,16 +176,16 @@ mod tests {
     #[test]
     fn a_file_shows_its_worst_tensor() {
         let mut check = FileCheck::new("x.safetensors", 1.0);
-        check.compare("hidden", Kind::Hidden, &[1.0f32, 2.0], &[1.0f32, 2.0]);
-        check.compare("feature", Kind::Probability, &[0.500_009f64], &[0.5f64]);
+        check.compare("hidden", TensorKind::Hidden, &[1.0f32, 2.0], &[1.0f32, 2.0]);
+        check.compare("feature", TensorKind::Probability, &[0.500_009f64], &[0.5f64]);
         let file = check.clone().finish();
         assert!(file.pass && file.covered && file.tolerance == 1e-5 && file.max_abs > 8e-6, "{file:?}");
         check.words("names", &["a", "b"], &["a", "c", "d"]);
         let file = check.clone().finish();
         assert_eq!((file.pass, file.max_abs, file.tolerance), (false, 2.0, 0.0));
         check.uncovered("extra");
-        let report = Report::new("flex", vec![check.finish()]);
+        let report = ParityReport::new("flex", vec![check.finish()]);
         assert!(!report.passed && report.to_string().contains("x.safetensors: extra is not covered"), "{report}");
-        assert!(report.to_string().contains("NOT COVERED") && !Report::new("flex", vec![]).passed);
+        assert!(report.to_string().contains("NOT COVERED") && !ParityReport::new("flex", vec![]).passed);
     }
 }

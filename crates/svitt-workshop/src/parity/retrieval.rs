@@ -1,11 +1,11 @@
 //! `retrieval` and `retrieval_metrics`: score matrices of the dual encoder and after re-ranking, and their figures,
 //! by the code that evaluates benchmarks.
 
-use super::context::{Context, pixels};
+use super::context::{ParityContext, pixels};
 use super::fixture::Fixture;
-use super::metrics::{Scored, check_metrics};
+use super::metrics::{ScoreMatrices, check_metrics};
 use super::report::FileCheck;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use burn::module::AutodiffModule;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use svitt_ops::{SvittBackend, TrainBackend};
 const BATCH: usize = 4;
 
 /// Everything encoded by one model.
-struct Bank<B: SvittBackend> {
+struct EncodedSet<B: SvittBackend> {
     model: Svitt<B>,
     videos: VideoBank,
     texts: TextBank,
@@ -33,7 +33,7 @@ struct Bank<B: SvittBackend> {
 /// # Errors
 /// Settings or inputs that do not fit.
 pub fn check<B: TrainBackend>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     check: &mut FileCheck,
     metrics: Option<&mut FileCheck>,
 ) -> Result<()> {
@@ -45,14 +45,14 @@ pub fn check<B: TrainBackend>(
         if !banks.contains_key(name) {
             let model = context.model(&case)?.valid();
             let captions = context.captions(fixture, "input_ids")?;
-            banks.insert(name.to_string(), Bank::new(model, fixture, &captions, &context.device)?);
+            banks.insert(name.to_string(), EncodedSet::new(model, fixture, &captions, &context.device)?);
         }
         let scored = banks[name].score(ensemble, k, &context.device)?;
         let matrices = [("i2t_x", scored.video_rows()), ("t2i_x", scored.text_rows()), ("i2t", scored.dual_rows())];
         for (part, ours) in matrices {
             let name = format!("{setting}.{part}");
             if let Some(reference) = fixture.find(&name) {
-                check.compare(name, Kind::Hidden, &ours, &reference.values);
+                check.compare(name, TensorKind::Hidden, &ours, &reference.values);
             }
         }
         all.insert(setting, scored);
@@ -72,11 +72,11 @@ fn settings(fixture: &Fixture) -> Vec<String> {
 fn parse(setting: &str) -> Option<(&str, ClipEnsemble, usize)> {
     let (rest, k) = setting.rsplit_once(".k")?;
     let (model, ensemble) = rest.rsplit_once('.')?;
-    Some((model, named(ensemble)?, k.parse().ok()?))
+    Some((model, ensemble_named(ensemble)?, k.parse().ok()?))
 }
 
 /// The ensemble called `name`.
-pub fn named(name: &str) -> Option<ClipEnsemble> {
+pub fn ensemble_named(name: &str) -> Option<ClipEnsemble> {
     [ClipEnsemble::Lse, ClipEnsemble::Mean, ClipEnsemble::Max].into_iter().find(|ensemble| ensemble.name() == name)
 }
 
@@ -89,13 +89,13 @@ pub fn clips<B: Backend>(video: Tensor<B, 5>, frames: usize, fixture: &Fixture) 
     let [videos, all, channels, height, width] = video.dims();
     let clips = all / frames.max(1);
     if clips == 0 {
-        return Err(fixture.bad(format!("its videos of {all} frames have no clip of {frames}")));
+        return Err(fixture.invalid(format!("its videos of {all} frames have no clip of {frames}")));
     }
     let video = video.slice([0..videos, 0..clips * frames]);
     Ok((video.reshape([videos * clips, frames, channels, height, width]), clips))
 }
 
-impl<B: SvittBackend> Bank<B> {
+impl<B: SvittBackend> EncodedSet<B> {
     fn new(model: Svitt<B>, fixture: &Fixture, captions: &Tensor<B, 2, Int>, device: &B::Device) -> Result<Self> {
         let video = pixels(fixture, "video_u8", None, device)?;
         let (pixels, clips) = clips(video, model.video.config().frames, fixture)?;
@@ -113,7 +113,7 @@ impl<B: SvittBackend> Bank<B> {
         Ok(Self { means: mean_features(&features, clips, width), model, videos, texts, clips })
     }
 
-    fn score(&self, ensemble: ClipEnsemble, k: usize, device: &B::Device) -> Result<Scored> {
+    fn score(&self, ensemble: ClipEnsemble, k: usize, device: &B::Device) -> Result<ScoreMatrices> {
         let scorer = MatchScorer {
             model: &self.model,
             device,
@@ -128,6 +128,6 @@ impl<B: SvittBackend> Bank<B> {
         let reranked = rerank(means, features, width, k, |video, texts| scorer.scores(video, texts))?;
         let (videos, texts) = (self.videos.videos.len(), self.texts.len());
         let (means, features) = (means.clone(), features.clone());
-        Ok(Scored { reranked, dual: dual_scores(&means, &features, width), means, features, width, videos, texts })
+        Ok(ScoreMatrices { reranked, dual: dual_scores(&means, &features, width), means, features, width, videos, texts })
     }
 }

@@ -1,10 +1,10 @@
 //! `interp`: position tables between grids and clip lengths, and the index buffer that addresses them.
 
 use super::cases::Case;
-use super::context::Context;
+use super::context::ParityContext;
 use super::fixture::Fixture;
 use super::report::FileCheck;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use burn::module::AutodiffModule;
 use svitt::Result;
 use svitt::weights::position::{TableResampler, TableShape};
@@ -15,12 +15,12 @@ use svitt_ops::sparse::RelativeBias;
 ///
 /// # Errors
 /// A table that is none, or a checkpoint that cannot be read.
-pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
+pub fn check<B: TrainBackend>(context: &ParityContext<B>, check: &mut FileCheck) -> Result<()> {
     let fixture = context.fixture("interp")?;
     for name in fixture.names() {
         if let Some(frames) = wrapped(&name, "relative_position_index_", "f") {
             let ours = relative_index::<B>(frames, context.config()?.video.grid());
-            check.compare(&name, Kind::Exact, &ours, &fixture.get(&name)?.values);
+            check.compare(&name, TensorKind::Exact, &ours, &fixture.get(&name)?.values);
         } else if let Some((frames, layer)) = checkpoint_table(&name) {
             checkpoint(context, frames, layer, &name, check)?;
         } else if let Some((source, from, to)) = conversion(fixture, &name)? {
@@ -48,7 +48,7 @@ pub fn relative_index<B: TrainBackend>(frames: usize, grid: usize) -> Vec<f64> {
 
 /// The checkpoint's table of `layer` for clips of `frames` frames.
 fn checkpoint<B: TrainBackend>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     frames: usize,
     layer: usize,
     name: &str,
@@ -56,7 +56,7 @@ fn checkpoint<B: TrainBackend>(
 ) -> Result<()> {
     let model = context.model(&Case::plain(Some(frames)))?.valid();
     if let Some(layer) = model.video.layers.get(layer) {
-        context.fixture("interp")?.check(name, Kind::Table, layer.position_table.val(), check);
+        context.fixture("interp")?.check(name, TensorKind::Table, layer.position_table.val(), check);
     }
     Ok(())
 }
@@ -82,7 +82,7 @@ fn conversion(fixture: &Fixture, name: &str) -> Result<Option<(String, TableShap
     let source = format!("src_{old}f");
     let [rows, _] = fixture.shape::<2>(&source)?;
     let shape = TableShape::of_rows(rows, &[old]).filter(|shape| shape.frames == old);
-    let shape = shape.ok_or_else(|| fixture.bad(format!("`{source}` of {rows} rows is no table of {old} frames")))?;
+    let shape = shape.ok_or_else(|| fixture.invalid(format!("`{source}` of {rows} rows is no table of {old} frames")))?;
     Ok(Some((source, shape, TableShape { frames: new, grid: shape.grid })))
 }
 
@@ -95,7 +95,7 @@ fn convert(
 ) -> Result<()> {
     let [_, heads] = fixture.shape::<2>(source)?;
     let ours = TableResampler::new(from, to)?.resample(&fixture.get(source)?.values, heads)?;
-    let kind = if from.grid == to.grid { Kind::Table } else { Kind::SplineTable };
+    let kind = if from.grid == to.grid { TensorKind::Table } else { TensorKind::SplineTable };
     check.compare(name, kind, &ours, &fixture.get(name)?.values);
     Ok(())
 }

@@ -1,23 +1,23 @@
 //! `text`: every stage of the text encoder. `fusion_*`: every stage of the fusion encoder.
 
 use super::cases::Case;
-use super::context::Context;
+use super::context::ParityContext;
 use super::fixture::{Fixture, host, host_int};
 use super::report::FileCheck;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use burn::module::AutodiffModule;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use svitt::Result;
 use svitt::config::kept_tokens;
 use svitt::model::layers::{Mode, linear};
-use svitt::model::{FusionOutput, FusionRun, VideoTokens};
+use svitt::model::{FusionOutput, FusionOptions, VideoTokens};
 use svitt_ops::TrainBackend;
 
 /// Compares every tensor of `text.safetensors`.
 ///
 /// # Errors
 /// Inputs are missing.
-pub fn check_text<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
+pub fn check_text<B: TrainBackend>(context: &ParityContext<B>, check: &mut FileCheck) -> Result<()> {
     let model = context.model(&Case::plain(None))?.valid();
     let (fixture, inputs) = (context.fixture("text")?, context.fixture("inputs")?);
     let ids: Tensor<B::InnerBackend, 2, Int> = context.captions(inputs, "input_ids")?;
@@ -27,9 +27,9 @@ pub fn check_text<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) 
     model.text.text(Tensor::clone(&ids), Tensor::clone(&mask), Mode::Eval, Some(&mut trace));
     let encoded = model.encode_text(ids, mask);
     layers(fixture, &trace, "embeddings", 0, check);
-    fixture.check("text_embeds", Kind::Hidden, encoded.embeds.clone(), check);
-    fixture.check("pooled", Kind::Hidden, position_0(encoded.embeds), check);
-    fixture.check("text_feat", Kind::Probability, encoded.feature, check);
+    fixture.check("text_embeds", TensorKind::Hidden, encoded.embeds.clone(), check);
+    fixture.check("pooled", TensorKind::Hidden, position_0(encoded.embeds), check);
+    fixture.check("text_feat", TensorKind::Probability, encoded.feature, check);
     Ok(())
 }
 
@@ -38,7 +38,7 @@ pub fn check_text<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) 
 /// # Errors
 /// Settings or inputs that do not fit.
 pub fn check_fusion<B: TrainBackend>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     stem: &str,
     case: &Case,
     check: &mut FileCheck,
@@ -51,10 +51,10 @@ pub fn check_fusion<B: TrainBackend>(
     inputs.expect("text_embeds", &[texts, tokens, context.config()?.text.hidden])?;
     inputs.expect("video_embeds", &[texts, patches, context.config()?.video.hidden])?;
     if clips * tokens * patches == 0 {
-        return Err(inputs.bad("holds empty texts or clips"));
+        return Err(inputs.invalid("holds empty texts or clips"));
     }
     let video = VideoTokens::from(inputs.float("video_embeds", device)?);
-    let (run, mut trace) = (FusionRun::default(), Vec::new());
+    let (run, mut trace) = (FusionOptions::default(), Vec::new());
     let output = if case.mode == "multi_modal" {
         context.fixture("inputs")?.expect("input_ids", &[texts, tokens])?;
         let ids = context.captions(context.fixture("inputs")?, "input_ids")?;
@@ -69,10 +69,10 @@ pub fn check_fusion<B: TrainBackend>(
     };
     pruning(context, stem, case, fixture, &output, check);
     let hidden = output.hidden;
-    fixture.check("last_hidden", Kind::Hidden, hidden.clone(), check);
-    fixture.check("itm_logits", Kind::Hidden, linear(&model.itm_head, position_0(hidden.clone())), check);
+    fixture.check("last_hidden", TensorKind::Hidden, hidden.clone(), check);
+    fixture.check("itm_logits", TensorKind::Hidden, linear(&model.itm_head, position_0(hidden.clone())), check);
     if let Some(words) = model.text.words(hidden) {
-        fixture.check("mlm_logits", Kind::Hidden, words, check);
+        fixture.check("mlm_logits", TensorKind::Hidden, words, check);
     }
     Ok(())
 }
@@ -81,34 +81,34 @@ pub fn check_fusion<B: TrainBackend>(
 ///
 /// # Errors
 /// Inputs are missing.
-pub fn check_fusion_inputs<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
+pub fn check_fusion_inputs<B: TrainBackend>(context: &ParityContext<B>, check: &mut FileCheck) -> Result<()> {
     let (fixture, inputs, device) = (context.fixture("fusion_inputs")?, context.fixture("inputs")?, &context.device);
     let model = context.model(&Case::plain(None))?.valid();
     let ids: Tensor<B::InnerBackend, 2, Int> = context.captions(inputs, "input_ids")?;
     inputs.expect("attention_mask", &ids.dims())?;
     let mask = inputs.float::<_, 2>("attention_mask", device)?;
-    fixture.check("attention_mask", Kind::Exact, mask.clone(), check);
-    fixture.check("text_embeds", Kind::Hidden, model.encode_text(ids, mask).embeds, check);
+    fixture.check("attention_mask", TensorKind::Exact, mask.clone(), check);
+    fixture.check("text_embeds", TensorKind::Hidden, model.encode_text(ids, mask).embeds, check);
     if let Some(case) = context.cases.plain_video() {
         let clips = context.all_clips(&case, inputs)?;
         let draws = svitt::model::VideoDraws::evaluation(0);
-        fixture.check("video_embeds", Kind::Hidden, model.encode_video(clips, &draws)?.embeds, check);
+        fixture.check("video_embeds", TensorKind::Hidden, model.encode_video(clips, &draws)?.embeds, check);
     }
     Ok(())
 }
 
 /// Outputs of layers: `trace[0]` is called `first` where that has a name, the next ones are layers from `from` on.
 fn layers<B: Backend>(fixture: &Fixture, trace: &[Tensor<B, 3>], first: &str, from: usize, check: &mut FileCheck) {
-    let named = usize::from(!first.is_empty());
-    trace.iter().take(named).for_each(|x| fixture.check(first, Kind::Hidden, x.clone(), check));
-    for (layer, hidden) in trace.iter().skip(named).enumerate() {
-        fixture.check(&format!("layer_{:02}", from + layer), Kind::Hidden, hidden.clone(), check);
+    let ensemble_named = usize::from(!first.is_empty());
+    trace.iter().take(ensemble_named).for_each(|x| fixture.check(first, TensorKind::Hidden, x.clone(), check));
+    for (layer, hidden) in trace.iter().skip(ensemble_named).enumerate() {
+        fixture.check(&format!("layer_{:02}", from + layer), TensorKind::Hidden, hidden.clone(), check);
     }
 }
 
 /// Rankings and decisions of the pruning layers.
 fn pruning<B: TrainBackend>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     stem: &str,
     case: &Case,
     fixture: &Fixture,
@@ -117,7 +117,7 @@ fn pruning<B: TrainBackend>(
 ) {
     for (place, (layer, ranking)) in case.cross_layers().into_iter().zip(&output.probabilities).enumerate() {
         let name = format!("cross_probs_{layer:02}");
-        fixture.check(&name, Kind::Probability, ranking.clone(), check);
+        fixture.check(&name, TensorKind::Probability, ranking.clone(), check);
         let [texts, keys] = ranking.dims();
         let patches = host(ranking.clone().slice([0..texts, 1..keys]));
         for rate in context.cases.cross_rates() {
@@ -125,7 +125,7 @@ fn pruning<B: TrainBackend>(
         }
         let name = format!("token_idx_drop{place}");
         if let (Some(kept), Some(reference)) = (output.kept.get(place), fixture.find(&name)) {
-            check.compare(name, Kind::Exact, &host_int(kept.clone()), &reference.values);
+            check.compare(name, TensorKind::Exact, &host_int(kept.clone()), &reference.values);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! `tokenization`: raw text to cleaned text, tokens and ids; also the ids of texts that other files spell out.
 
 use super::cases::read_json;
-use super::context::Context;
+use super::context::ParityContext;
 use super::report::FileCheck;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use serde_json::{Map, Value as Json};
 use svitt::Result;
 use svitt::text::{Encoding, Tokenizer, clean};
@@ -20,7 +20,7 @@ const UNCUT: usize = 4096;
 ///
 /// # Errors
 /// The file or the vocabulary cannot be read.
-pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
+pub fn check<B: TrainBackend>(context: &ParityContext<B>, check: &mut FileCheck) -> Result<()> {
     let entries: Vec<Map<String, Json>> = read_json(&context.folder.join(FILE))?;
     let tokenizer = Tokenizer::read(&context.folder.join(VOCABULARY))?;
     for (place, entry) in entries.iter().enumerate() {
@@ -39,16 +39,16 @@ fn check_entry(tokenizer: &Tokenizer, length: usize, place: &str, entry: &Map<St
             "pre_text" => check.words(name, &[clean(raw)], &[value.as_str().unwrap_or_default()]),
             "tokens" => check.words(name, &tokens(tokenizer, &clean(raw)), &words(value)),
             "raw_tokens" => check.words(name, &tokens(tokenizer, raw), &words(value)),
-            "ids" => check.compare(name, Kind::Exact, &floats(&cleaned.ids), &numbers(value)),
-            "mask" => check.compare(name, Kind::Exact, &cleaned.mask, &numbers(value)),
-            "ids_raw" => check.compare(name, Kind::Exact, &floats(&encoded.ids), &numbers(value)),
+            "ids" => check.compare(name, TensorKind::Exact, &floats(&cleaned.ids), &numbers(value)),
+            "mask" => check.compare(name, TensorKind::Exact, &cleaned.mask, &numbers(value)),
+            "ids_raw" => check.compare(name, TensorKind::Exact, &floats(&encoded.ids), &numbers(value)),
             _ => check.uncovered(name),
         }
     }
 }
 
 /// Texts that a file gives beside their ids.
-pub struct Spelled<'a> {
+pub struct TextsWithIds<'a> {
     /// The texts.
     pub texts: &'a [String],
     /// Ids of every text.
@@ -62,10 +62,10 @@ pub struct Spelled<'a> {
 /// # Errors
 /// The vocabulary or the fixture cannot be read.
 pub fn check_ids<B: TrainBackend>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     stem: &str,
     [ids, mask]: [&str; 2],
-    spelled: &Spelled<'_>,
+    spelled: &TextsWithIds<'_>,
     check: &mut FileCheck,
 ) -> Result<()> {
     if spelled.texts.is_empty() {
@@ -76,9 +76,9 @@ pub fn check_ids<B: TrainBackend>(
     let encode = |text: &String| (spelled.encode)(&tokenizer, text, spelled.length);
     let encoded: Vec<Encoding> = spelled.texts.iter().map(encode).collect();
     let ours: Vec<f64> = encoded.iter().flat_map(|text| floats(&text.ids)).collect();
-    check.compare(ids, Kind::Exact, &ours, &fixture.get(ids)?.values);
+    check.compare(ids, TensorKind::Exact, &ours, &fixture.get(ids)?.values);
     let ours: Vec<f32> = encoded.iter().flat_map(|text| text.mask.clone()).collect();
-    check.compare(mask, Kind::Exact, &ours, &fixture.get(mask)?.values);
+    check.compare(mask, TensorKind::Exact, &ours, &fixture.get(mask)?.values);
     Ok(())
 }
 

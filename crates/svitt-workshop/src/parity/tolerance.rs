@@ -4,7 +4,7 @@ use svitt::backend::BackendKind;
 
 /// What a compared tensor is, which decides its tolerance (the tolerances of the fixtures' own README).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub enum TensorKind {
     /// Hidden states, logits, similarities and matching scores: 2e-4.
     Hidden,
     /// Probabilities and features of length 1: 1e-5.
@@ -49,7 +49,7 @@ pub fn factor(backend: BackendKind) -> f64 {
     }
 }
 
-impl Kind {
+impl TensorKind {
     /// Compares `ours` to `reference`, tolerances times `factor`. Another number of values, or a value that is not a
     /// number, is an infinite difference (written as the largest `f64`, because JSON has no infinity).
     pub fn difference(self, ours: &[f64], reference: &[f64], factor: f64) -> Difference {
@@ -112,15 +112,15 @@ mod tests {
     fn every_kind_allows_what_it_says_and_ten_times_that_fails() {
         let reference: Vec<f64> = (1..=2000).map(|i| f64::from(i) * 0.01).collect();
         let kinds = [
-            (Kind::Hidden, 2e-4),
-            (Kind::Probability, 1e-5),
-            (Kind::Loss, 1e-4 * 0.08),
-            (Kind::Gradient, 1e-3 * 20.0),
-            (Kind::Table, 1e-4),
-            (Kind::SplineTable, 1e-3),
-            (Kind::Step, 1e-6),
-            (Kind::Pixels(1.0), 1.0),
-            (Kind::Derived(0.3), 0.3),
+            (TensorKind::Hidden, 2e-4),
+            (TensorKind::Probability, 1e-5),
+            (TensorKind::Loss, 1e-4 * 0.08),
+            (TensorKind::Gradient, 1e-3 * 20.0),
+            (TensorKind::Table, 1e-4),
+            (TensorKind::SplineTable, 1e-3),
+            (TensorKind::Step, 1e-6),
+            (TensorKind::Pixels(1.0), 1.0),
+            (TensorKind::Derived(0.3), 0.3),
         ];
         for (kind, tolerance) in kinds {
             let off = |by: f64| {
@@ -136,11 +136,11 @@ mod tests {
 
     #[test]
     fn exact_is_exact_and_nan_never_passes() {
-        assert_eq!(Kind::Exact.difference(&[1.0, 2.0], &[1.0, 2.0], 4.0).max_abs, 0.0);
-        assert!(!Kind::Exact.difference(&[1.0, 2.0], &[1.0, 3.0], 4.0).pass);
-        let broken = Kind::Hidden.difference(&[f64::NAN], &[1.0], 1.0);
+        assert_eq!(TensorKind::Exact.difference(&[1.0, 2.0], &[1.0, 2.0], 4.0).max_abs, 0.0);
+        assert!(!TensorKind::Exact.difference(&[1.0, 2.0], &[1.0, 3.0], 4.0).pass);
+        let broken = TensorKind::Hidden.difference(&[f64::NAN], &[1.0], 1.0);
         assert!(!broken.pass && broken.max_abs == f64::MAX);
-        assert!(!Kind::Hidden.difference(&[1.0], &[], 1.0).pass);
+        assert!(!TensorKind::Hidden.difference(&[1.0], &[], 1.0).pass);
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
         let reference = vec![100.0; 5000];
         let changed = |count: usize| {
             let ours: Vec<f64> = (0..5000).map(|i| if i < count { 101.0 } else { 100.0 }).collect();
-            Kind::Pixels(1.0).difference(&ours, &reference, 1.0).pass
+            TensorKind::Pixels(1.0).difference(&ours, &reference, 1.0).pass
         };
         assert!(changed(5) && !changed(6));
     }

@@ -1,18 +1,18 @@
 //! `transforms`: resizing, cropping, mirroring and normalising of `u8` pictures.
 
-use super::context::Context;
+use super::context::ParityContext;
 use super::fixture::Fixture;
 use super::report::FileCheck;
-use super::tolerance::Kind;
+use super::tolerance::TensorKind;
 use svitt::Result;
 use svitt_ops::TrainBackend;
-use svitt_video::{Bicubic, CropBox, Frames, Transform, View};
+use svitt_video::{Bicubic, CropBox, Frames, Transform, CropFlip};
 
 /// One level of normalised pixels.
 const NORMALISED_LEVEL: f64 = 2.0 / 255.0;
 
 /// What a picture was made with.
-struct Recipe {
+struct TransformCase {
     source: String,
     crop: Option<CropBox>,
     flip: bool,
@@ -23,7 +23,7 @@ struct Recipe {
 ///
 /// # Errors
 /// A picture that is none.
-pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
+pub fn check<B: TrainBackend>(context: &ParityContext<B>, check: &mut FileCheck) -> Result<()> {
     let fixture = context.fixture("transforms")?;
     let names = fixture.names();
     let crop = names.iter().find_map(|name| crop_box(name));
@@ -33,18 +33,18 @@ pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Re
         let ours = picture(fixture, &recipe, size)?;
         let reference = &fixture.get(name)?.values;
         if name.ends_with("_norm") {
-            check.compare(name, Kind::Pixels(NORMALISED_LEVEL), &ours, reference);
+            check.compare(name, TensorKind::Pixels(NORMALISED_LEVEL), &ours, reference);
         } else {
             let levels: Vec<f32> = ours.iter().map(|value| ((value * 0.5 + 0.5) * 255.0).round()).collect();
-            check.compare(name, Kind::Pixels(1.0), &levels, reference);
+            check.compare(name, TensorKind::Pixels(1.0), &levels, reference);
         }
     }
     Ok(())
 }
 
 /// How the picture called `name` is made; none for what others are made of.
-fn recipe(name: &str, crop: Option<CropBox>) -> Option<Recipe> {
-    let frames = |crop, flip, filter| Recipe { source: "frames_u8".to_string(), crop, flip, filter };
+fn recipe(name: &str, crop: Option<CropBox>) -> Option<TransformCase> {
+    let frames = |crop, flip, filter| TransformCase { source: "frames_u8".to_string(), crop, flip, filter };
     match name {
         "resized_u8" | "resized_norm" => Some(frames(None, false, Bicubic::Plain)),
         "resized_antialias_u8" => Some(frames(None, false, Bicubic::Antialias)),
@@ -52,7 +52,7 @@ fn recipe(name: &str, crop: Option<CropBox>) -> Option<Recipe> {
         _ if name.starts_with("crop_i") => Some(frames(Some(crop_box(name)?), false, Bicubic::Plain)),
         _ => {
             let source = format!("{}_u8", name.strip_suffix("_resized_u8")?);
-            Some(Recipe { source, crop: None, flip: false, filter: Bicubic::Plain })
+            Some(TransformCase { source, crop: None, flip: false, filter: Bicubic::Plain })
         }
     }
 }
@@ -65,11 +65,11 @@ fn crop_box(name: &str) -> Option<CropBox> {
 }
 
 /// The picture of `recipe`, `size` by `size`, normalised: `[frames, 3, size, size]`.
-fn picture(fixture: &Fixture, recipe: &Recipe, size: usize) -> Result<Vec<f32>> {
+fn picture(fixture: &Fixture, recipe: &TransformCase, size: usize) -> Result<Vec<f32>> {
     let [count, channels, height, width] = fixture.shape::<4>(&recipe.source)?;
     if channels != 3 || count * height * width * size == 0 {
         let shape = [count, channels, height, width];
-        return Err(fixture.bad(format!("`{}` of shape {shape:?} is no sequence of RGB pictures", recipe.source)));
+        return Err(fixture.invalid(format!("`{}` of shape {shape:?} is no sequence of RGB pictures", recipe.source)));
     }
     let planes = &fixture.get(&recipe.source)?.values;
     let frames = Frames { count, height, width, data: interleaved(planes, height * width) };
@@ -77,9 +77,9 @@ fn picture(fixture: &Fixture, recipe: &Recipe, size: usize) -> Result<Vec<f32>> 
     let mut view = transform.whole(&frames);
     if let Some(crop) = recipe.crop {
         if crop.top + crop.height > height || crop.left + crop.width > width {
-            return Err(fixture.bad(format!("a crop {crop:?} reaches beyond {height} × {width} pixels")));
+            return Err(fixture.invalid(format!("a crop {crop:?} reaches beyond {height} × {width} pixels")));
         }
-        view = View { crop, flip: recipe.flip };
+        view = CropFlip { crop, flip: recipe.flip };
     }
     Ok(transform.apply(&frames, &view))
 }

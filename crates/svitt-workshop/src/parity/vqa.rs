@@ -1,20 +1,20 @@
 //! `vqa` and `vqa_meta`: loss, gradients and answer ranking, token ids, and what became of the pretrained keys.
 
 use super::cases::{Case, read_json};
-use super::context::{Context, pixels};
+use super::context::{ParityContext, pixels};
 use super::fixture::Fixture;
 use super::gradients;
 use super::report::FileCheck;
-use super::retrieval::{clips, named};
-use super::tokenization::{Spelled, check_ids};
-use super::tolerance::Kind;
+use super::retrieval::{clips, ensemble_named};
+use super::tokenization::{TextsWithIds, check_ids};
+use super::tolerance::TensorKind;
 use burn::module::AutodiffModule;
 use burn::tensor::{Tensor, TensorData};
 use svitt::Result;
 use svitt::config::ClipEnsemble;
 use svitt::model::layers::Mode;
 use svitt::model::{
-    AnswerList, FusionRun, QuestionStates, RankedAnswers, SvittQa, Tokens, VideoDraws, WeightedAnswers,
+    AnswerList, FusionOptions, QuestionStates, RankedAnswers, SvittQa, TokenBatch, VideoDraws, WeightedAnswers,
 };
 use svitt::text::Tokenizer;
 use svitt::weights::SourceKind;
@@ -29,7 +29,7 @@ const MAIN: &str = "main";
 ///
 /// # Errors
 /// Settings or inputs that do not fit.
-pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Result<()> {
+pub fn check<B: TrainBackend>(context: &ParityContext<B>, check: &mut FileCheck) -> Result<()> {
     let fixture = context.fixture("vqa")?;
     let Some(case) = context.cases.case("vqa", Some(MAIN))? else {
         check.uncovered("its settings in cases.json");
@@ -37,21 +37,21 @@ pub fn check<B: TrainBackend>(context: &Context<B>, check: &mut FileCheck) -> Re
     };
     let (model, _) = context.question_model(&case)?;
     let (loss, each) = training::<B, B>(context, &model, &case, fixture, Some(check))?;
-    fixture.check("loss", Kind::Loss, loss.clone(), check);
-    fixture.check("per_answer_loss", Kind::Loss, each, check);
+    fixture.check("loss", TensorKind::Loss, loss.clone(), check);
+    fixture.check("per_answer_loss", TensorKind::Loss, each, check);
     gradients::check(&model, loss, SourceKind::SvittQa, fixture, check)?;
     for part in fixture.names().iter().filter(|name| name.starts_with("loss_")) {
         let Some(case) = context.cases.case("vqa", Some(part))? else { continue };
         let model = context.question_model(&case)?.0.valid();
         let (loss, _) = training::<B, _>(context, &model, &case, fixture, None)?;
-        fixture.check(part, Kind::Loss, loss, check);
+        fixture.check(part, TensorKind::Loss, loss, check);
     }
     rankings(context, &model.valid(), &case, fixture, check)
 }
 
 /// Loss `[1]` and loss of each answer on the first clip of every video; `stages` are compared where asked for.
 fn training<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     model: &SvittQa<I>,
     case: &Case,
     fixture: &Fixture,
@@ -60,10 +60,10 @@ fn training<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
     let first = asked(context, model, case, fixture)?.swap_remove(0);
     let answers = answers::<B, I>(context, fixture)?;
     if let Some(check) = stages {
-        fixture.check("question_states", Kind::Hidden, first.states.clone(), check);
+        fixture.check("question_states", TensorKind::Hidden, first.states.clone(), check);
         let (tokens, question) = (answers.tokens.clone(), Some(answers.question.clone()));
         let logits = model.answer_logits(tokens, &first, question, Mode::Eval);
-        fixture.check("decoder_logits", Kind::Hidden, logits, check);
+        fixture.check("decoder_logits", TensorKind::Hidden, logits, check);
     }
     let videos = first.mask.dims()[0];
     Ok(model.loss(&first, &answers, videos, Mode::Eval))
@@ -71,7 +71,7 @@ fn training<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
 
 /// The questions after seeing each clip of their videos; at least one clip.
 fn asked<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     model: &SvittQa<I>,
     case: &Case,
     fixture: &Fixture,
@@ -79,7 +79,7 @@ fn asked<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
     let device = &context.device;
     let ids = context.captions::<I>(fixture, "question_ids")?;
     fixture.expect("question_mask", &ids.dims())?;
-    let questions = Tokens { ids, mask: fixture.float::<I, 2>("question_mask", device)? };
+    let questions = TokenBatch { ids, mask: fixture.float::<I, 2>("question_mask", device)? };
     let videos = 0..questions.ids.dims()[0];
     let (source, frames) = (context.fixture("retrieval")?, model.video.config().frames);
     let name = case.input().map(|(name, _)| name).filter(|name| source.names().iter().any(|known| known == name));
@@ -90,14 +90,14 @@ fn asked<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
     let seen = seen.reshape([videos.len(), count, tokens, width]);
     let of_clip = |clip| {
         let states = seen.clone().slice([videos.clone(), clip..clip + 1]).reshape([videos.len(), tokens, width]);
-        model.ask(questions.clone(), states, FusionRun::default())
+        model.ask(questions.clone(), states, FusionOptions::default())
     };
     Ok((0..count).map(of_clip).collect())
 }
 
 /// The training answers with the questions they belong to: `k` of them for each question.
 fn answers<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     fixture: &Fixture,
 ) -> Result<WeightedAnswers<I>> {
     let device = &context.device;
@@ -109,13 +109,13 @@ fn answers<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
     let [answers, tokens] = ids.dims();
     if answers != count || counts.len() != fixture.shape::<2>("question_ids")?[0] {
         return Err(
-            fixture.bad(format!("`k` counts {count} answers of {} questions, there are {answers}", counts.len()))
+            fixture.invalid(format!("`k` counts {count} answers of {} questions, there are {answers}", counts.len()))
         );
     }
     fixture.expect("answer_mask", &[answers, tokens])?;
     fixture.expect("weights", &[answers])?;
     Ok(WeightedAnswers {
-        tokens: Tokens { ids, mask: fixture.float("answer_mask", device)? },
+        tokens: TokenBatch { ids, mask: fixture.float("answer_mask", device)? },
         question: Tensor::from_data(TensorData::new(question, [count]), device),
         weight: fixture.float("weights", device)?,
     })
@@ -123,7 +123,7 @@ fn answers<B: TrainBackend, I: SvittBackend<Device = B::Device>>(
 
 /// `rank_<ensemble>_k<k>_ids` and `…_probs`; `concat` is one clip, others join all clips.
 fn rankings<B: TrainBackend>(
-    context: &Context<B>,
+    context: &ParityContext<B>,
     model: &SvittQa<B::InnerBackend>,
     case: &Case,
     fixture: &Fixture,
@@ -144,12 +144,12 @@ fn rankings<B: TrainBackend>(
             Some(ensemble) => model.rank_answers(&states, &list, k, ensemble),
         };
         let ids: Vec<f64> = ranked.iter().flat_map(|row| row.answers.iter().map(|&answer| answer as f64)).collect();
-        check.compare(&name, Kind::Exact, &ids, &fixture.get(&name)?.values);
+        check.compare(&name, TensorKind::Exact, &ids, &fixture.get(&name)?.values);
         let probabilities = |row: &RankedAnswers| row.probabilities.clone();
         let ours: Vec<f32> = ranked.iter().flat_map(probabilities).collect();
         let name = name.replace("_ids", "_probs");
         if let Some(reference) = fixture.find(&name) {
-            check.compare(name, Kind::Probability, &ours, &reference.values);
+            check.compare(name, TensorKind::Probability, &ours, &reference.values);
         }
     }
     Ok(())
@@ -158,7 +158,7 @@ fn rankings<B: TrainBackend>(
 /// `<ensemble>_k<k>`; no ensemble for `concat`.
 fn ranking(name: &str) -> Option<(Option<ClipEnsemble>, usize)> {
     let (ensemble, k) = name.split_once("_k")?;
-    let known = named(ensemble);
+    let known = ensemble_named(ensemble);
     (known.is_some() || ensemble == "concat").then_some((known, k.parse().ok()?))
 }
 
@@ -189,10 +189,10 @@ struct Messages {
 ///
 /// # Errors
 /// The file or the weights cannot be read.
-pub fn check_meta<B: TrainBackend>(context: &Context<B>, tensors: &mut FileCheck, check: &mut FileCheck) -> Result<()> {
+pub fn check_meta<B: TrainBackend>(context: &ParityContext<B>, tensors: &mut FileCheck, check: &mut FileCheck) -> Result<()> {
     let meta: Meta = read_json(&context.folder.join(FILE))?;
     let (questions, answers) = (context.cases.question_length, context.cases.answer_length);
-    let texts: [([&str; 2], Spelled<'_>); 3] = [
+    let texts: [([&str; 2], TextsWithIds<'_>); 3] = [
         (["question_ids", "question_mask"], spelled(&meta.questions, questions, Tokenizer::encode)),
         (["answer_ids", "answer_mask"], spelled(&meta.train_answers, answers, Tokenizer::encode_raw)),
         (["answer_list_ids", "answer_list_mask"], spelled(&meta.answer_list, answers, Tokenizer::encode_answer)),
@@ -218,6 +218,6 @@ fn spelled<'a>(
     texts: &'a [String],
     length: usize,
     encode: fn(&Tokenizer, &str, usize) -> svitt::text::Encoding,
-) -> Spelled<'a> {
-    Spelled { texts, length, encode }
+) -> TextsWithIds<'a> {
+    TextsWithIds { texts, length, encode }
 }

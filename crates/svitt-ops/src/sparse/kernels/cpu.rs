@@ -2,7 +2,7 @@
 //! discarded when its output is written. The bias is looked up in the table, never materialised.
 
 use crate::device::host::{HostBackend, integers, write};
-use crate::device::product::{View, product};
+use crate::device::product::{MatrixView, product};
 use crate::device::vector::{axpy, exp_sum, max};
 use crate::sparse::{AttentionPlan, BlockGraph};
 use burn::tensor::TensorMetadata;
@@ -14,7 +14,7 @@ const TILE: usize = 64;
 
 /// One key block as a query block sees it: columns `from..from + columns` of the score rows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct KeyBlock {
     pub from: usize,
     pub columns: usize,
     /// First token of the scored block and how many of its tokens exist.
@@ -34,7 +34,7 @@ pub(super) struct Tile {
 }
 
 /// What all tasks share.
-pub(super) struct Kernel<'a> {
+pub(super) struct CpuKernel<'a> {
     pub qkv: &'a [f32],
     /// `[heads, rows]`: a head's table is contiguous.
     pub table: Vec<f32>,
@@ -46,12 +46,12 @@ pub(super) struct Kernel<'a> {
     pub d: usize,
     pub centre: i32,
     /// Per query block.
-    pub entries: Vec<Vec<Entry>>,
+    pub entries: Vec<Vec<KeyBlock>>,
     pub tiles: Vec<Tile>,
     shared_coords: bool,
 }
 
-impl<'a> Kernel<'a> {
+impl<'a> CpuKernel<'a> {
     pub(super) fn new(
         qkv: &'a [f32],
         shape: [usize; 3],
@@ -86,8 +86,8 @@ impl<'a> Kernel<'a> {
     }
 
     /// Queries (0), keys (1) or values (2) of sample `b` and head `h`, from token `token` on; rows 3C apart.
-    pub(super) fn part(&self, part: usize, b: usize, h: usize, token: usize) -> View<'a> {
-        View::rows(self.part_slice(part, b, h, token), 3 * self.width())
+    pub(super) fn part(&self, part: usize, b: usize, h: usize, token: usize) -> MatrixView<'a> {
+        MatrixView::rows(self.part_slice(part, b, h, token), 3 * self.width())
     }
 
     /// The head's vector of one token.
@@ -167,7 +167,7 @@ impl<'a> Kernel<'a> {
             out,
             self.width(),
             [1, self.d, self.s],
-            View::rows(scratch, self.s),
+            MatrixView::rows(scratch, self.s),
             self.part(2, b, h, 0),
             1.0 / sum,
             false,
@@ -192,7 +192,7 @@ impl<'a> Kernel<'a> {
             axpy(out, row[0], class_value);
         }
         for e in &self.entries[tile.block] {
-            let p = View::rows(&scratch[e.from..], columns);
+            let p = MatrixView::rows(&scratch[e.from..], columns);
             product(out, width, [tile.rows, d, e.values], p, self.part(2, b, h, 1 + e.value), 1.0, true);
         }
         // Rows have stride D here; before the products they had stride `keys`.
@@ -203,7 +203,7 @@ impl<'a> Kernel<'a> {
 }
 
 /// Key blocks of query block `m`. Padded keys get columns only where the graph lets them take attention.
-fn entries(graph: &BlockGraph, m: usize) -> Vec<Entry> {
+fn entries(graph: &BlockGraph, m: usize) -> Vec<KeyBlock> {
     let (g, n, w) = (graph.block(), graph.tokens(), graph.width());
     let size = |b: u32| g.min(n - b as usize * g);
     let mut from = 1;
@@ -213,7 +213,7 @@ fn entries(graph: &BlockGraph, m: usize) -> Vec<Entry> {
         .map(|(&k, &v)| {
             let columns = if graph.padding_attended() { g } else { size(v) };
             let entry =
-                Entry { from, columns, key: k as usize * g, keys: size(k), value: v as usize * g, values: size(v) };
+                KeyBlock { from, columns, key: k as usize * g, keys: size(k), value: v as usize * g, values: size(v) };
             from += columns;
             entry
         })
@@ -240,13 +240,13 @@ pub(super) fn forward<B: HostBackend>(
     let shape: [usize; 3] = qkv.shape().dims();
     let coords = integers::<B>(&coords);
     let [qkv, table] = [&qkv, &table].map(B::values);
-    let (out, lse) = run(&Kernel::new(&qkv, shape, &table, &coords, plan));
+    let (out, lse) = run(&CpuKernel::new(&qkv, shape, &table, &coords, plan));
     let [batch, s, width] = shape;
     (write::<B, 3>(out, [batch, s, width / 3], &device), write::<B, 3>(lse, [batch, plan.heads, s], &device))
 }
 
-fn run(kernel: &Kernel) -> (Vec<f32>, Vec<f32>) {
-    let Kernel { batch, s, heads, .. } = *kernel;
+fn run(kernel: &CpuKernel) -> (Vec<f32>, Vec<f32>) {
+    let CpuKernel { batch, s, heads, .. } = *kernel;
     let mut out = vec![0f32; batch * s * kernel.width()];
     let tasks = split_rows(kernel, &mut out);
     let sums: Vec<Vec<f32>> =
@@ -263,15 +263,15 @@ fn run(kernel: &Kernel) -> (Vec<f32>, Vec<f32>) {
 }
 
 /// The rows of one tile of one sample (tile 0 is the class token), all heads.
-struct Task<'o> {
+struct TileTask<'o> {
     b: usize,
     tile: usize,
     out: &'o mut [f32],
 }
 
-impl Task<'_> {
+impl TileTask<'_> {
     /// Writes the outputs, returns the log-sum-exps `[heads, rows]`.
-    fn run(self, kernel: &Kernel, scratch: &mut Vec<f32>) -> Vec<f32> {
+    fn run(self, kernel: &CpuKernel, scratch: &mut Vec<f32>) -> Vec<f32> {
         let rows = self.out.len() / kernel.width();
         let mut lse = vec![0f32; kernel.heads * rows];
         for (h, lse) in lse.chunks_mut(rows).enumerate() {
@@ -285,18 +285,18 @@ impl Task<'_> {
     }
 }
 
-fn first_row(kernel: &Kernel, tile: usize) -> usize {
+fn first_row(kernel: &CpuKernel, tile: usize) -> usize {
     if tile == 0 { 0 } else { 1 + kernel.tiles[tile - 1].first }
 }
 
 /// Tiles follow each other in token order, so each owns a run of the output.
-fn split_rows<'o>(kernel: &Kernel, mut out: &'o mut [f32]) -> Vec<Task<'o>> {
+fn split_rows<'o>(kernel: &CpuKernel, mut out: &'o mut [f32]) -> Vec<TileTask<'o>> {
     let rows = |tile: usize| if tile == 0 { 1 } else { kernel.tiles[tile - 1].rows };
     let all = (0..kernel.batch).flat_map(|b| (0..=kernel.tiles.len()).map(move |tile| (b, tile)));
     all.map(|(b, tile)| {
         let (own, rest) = std::mem::take(&mut out).split_at_mut(rows(tile) * kernel.width());
         out = rest;
-        Task { b, tile, out: own }
+        TileTask { b, tile, out: own }
     })
     .collect()
 }

@@ -1,8 +1,8 @@
 //! The backward of the CPU kernel: one task per sample and head; probabilities are recomputed tile by tile.
 
-use super::cpu::{Kernel, Tile};
+use super::cpu::{CpuKernel, Tile};
 use crate::device::host::{HostBackend, integers, write};
-use crate::device::product::{View, product};
+use crate::device::product::{MatrixView, product};
 use crate::device::vector::{axpy, dot, exp_sum, score_gradient};
 use crate::sparse::AttentionPlan;
 use crate::sparse::op::SavedAttention;
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 /// The forward's results and the incoming gradient.
 struct Backward<'a> {
-    kernel: Kernel<'a>,
+    kernel: CpuKernel<'a>,
     out: &'a [f32],
     lse: &'a [f32],
     grad: &'a [f32],
@@ -20,7 +20,7 @@ struct Backward<'a> {
 
 /// One head's gradients and work space.
 #[derive(Default)]
-struct Head {
+struct HeadGradients {
     /// `[S, D]` each, contiguous.
     query: Vec<f32>,
     key: Vec<f32>,
@@ -43,11 +43,11 @@ impl Backward<'_> {
         dot(&self.rows(self.out, b, h, token)[..d], &self.rows(self.grad, b, h, token)[..d])
     }
 
-    fn head(&self, b: usize, h: usize) -> Head {
-        let Kernel { s, d, table_rows, .. } = self.kernel;
+    fn head(&self, b: usize, h: usize) -> HeadGradients {
+        let CpuKernel { s, d, table_rows, .. } = self.kernel;
         let zeros = || vec![0f32; s * d];
         let mut head =
-            Head { query: zeros(), key: zeros(), value: zeros(), table: vec![0.0; table_rows], ..Head::default() };
+            HeadGradients { query: zeros(), key: zeros(), value: zeros(), table: vec![0.0; table_rows], ..HeadGradients::default() };
         self.class_row(b, h, &mut head);
         for &tile in &self.kernel.tiles {
             self.tile(b, h, tile, &mut head);
@@ -56,18 +56,18 @@ impl Backward<'_> {
         head
     }
 
-    fn class_row(&self, b: usize, h: usize, head: &mut Head) {
+    fn class_row(&self, b: usize, h: usize, head: &mut HeadGradients) {
         let k = &self.kernel;
-        let Kernel { s, d, table_rows, .. } = *k;
+        let CpuKernel { s, d, table_rows, .. } = *k;
         let grad = &self.rows(self.grad, b, h, 0)[..d];
         head.p.resize(s, 0.0);
         head.dp.resize(s, 0.0);
         k.class_scores(b, h, &mut head.p[..s]);
         exp_sum(&mut head.p[..s], self.lse[(b * k.heads + h) * s]);
-        product(&mut head.dp, s, [1, s, d], View::rows(grad, d), k.part(2, b, h, 0).t(), 1.0, false);
+        product(&mut head.dp, s, [1, s, d], MatrixView::rows(grad, d), k.part(2, b, h, 0).t(), 1.0, false);
         score_gradient(&mut head.dp[..s], &head.p[..s], self.delta(b, h, 0));
         let (p, ds) = (&head.p[..s], &head.dp[..s]);
-        product(&mut head.query, d, [1, d, s], View::rows(ds, s), k.part(1, b, h, 0), k.scale(), false);
+        product(&mut head.query, d, [1, d, s], MatrixView::rows(ds, s), k.part(1, b, h, 0), k.scale(), false);
         let query = k.vector(0, b, h, 0);
         for ((key, value), (ds, p)) in head.key.chunks_mut(d).zip(head.value.chunks_mut(d)).zip(ds.iter().zip(p)) {
             axpy(key, ds * k.scale(), query);
@@ -77,21 +77,21 @@ impl Backward<'_> {
         head.table[table_rows - 3] += ds[1..].iter().sum::<f32>();
     }
 
-    fn tile(&self, b: usize, h: usize, tile: Tile, head: &mut Head) {
+    fn tile(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
         let (d, columns, scale) = (k.d, k.columns(tile.block), k.scale());
         self.probabilities(b, h, tile, head);
         self.score_gradients(b, h, tile, head);
         let size = tile.rows * columns;
         let (p, ds) = (&head.p[..size], &head.dp[..size]);
-        let grad = View::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
+        let grad = MatrixView::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
         let queries = k.part(0, b, h, 1 + tile.first);
         let dq = &mut head.query[(1 + tile.first) * d..];
-        product(dq, d, [tile.rows, d, 1], View::rows(ds, columns), k.part(1, b, h, 0), scale, true);
-        product(&mut head.key, d, [1, d, tile.rows], View::rows(ds, columns).t(), queries, scale, true);
-        product(&mut head.value, d, [1, d, tile.rows], View::rows(p, columns).t(), grad, 1.0, true);
+        product(dq, d, [tile.rows, d, 1], MatrixView::rows(ds, columns), k.part(1, b, h, 0), scale, true);
+        product(&mut head.key, d, [1, d, tile.rows], MatrixView::rows(ds, columns).t(), queries, scale, true);
+        product(&mut head.value, d, [1, d, tile.rows], MatrixView::rows(p, columns).t(), grad, 1.0, true);
         for e in &k.entries[tile.block] {
-            let (ds, p) = (View::rows(&ds[e.from..], columns), View::rows(&p[e.from..], columns));
+            let (ds, p) = (MatrixView::rows(&ds[e.from..], columns), MatrixView::rows(&p[e.from..], columns));
             product(dq, d, [tile.rows, d, e.keys], ds, k.part(1, b, h, 1 + e.key), scale, true);
             product(&mut head.key[(1 + e.key) * d..], d, [e.keys, d, tile.rows], ds.t(), queries, scale, true);
             product(&mut head.value[(1 + e.value) * d..], d, [e.values, d, tile.rows], p.t(), grad, 1.0, true);
@@ -99,7 +99,7 @@ impl Backward<'_> {
         self.table_gradient(b, tile, head);
     }
 
-    fn probabilities(&self, b: usize, h: usize, tile: Tile, head: &mut Head) {
+    fn probabilities(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
         let columns = k.columns(tile.block);
         head.p.resize(head.p.len().max(tile.rows * columns), 0.0);
@@ -111,13 +111,13 @@ impl Backward<'_> {
         }
     }
 
-    fn score_gradients(&self, b: usize, h: usize, tile: Tile, head: &mut Head) {
+    fn score_gradients(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
         let (d, columns) = (k.d, k.columns(tile.block));
         let size = tile.rows * columns;
         head.dp.resize(head.dp.len().max(size), 0.0);
         let dp = &mut head.dp[..size];
-        let grad = View::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
+        let grad = MatrixView::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
         product(dp, columns, [tile.rows, 1, d], grad, k.part(2, b, h, 0).t(), 1.0, false);
         for e in &k.entries[tile.block] {
             for row in 0..tile.rows {
@@ -132,7 +132,7 @@ impl Backward<'_> {
     }
 
     /// A histogram over the table rows of the tile. Each task has its own, so no atomics are needed.
-    fn table_gradient(&self, b: usize, tile: Tile, head: &mut Head) {
+    fn table_gradient(&self, b: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
         let (coords, columns) = (k.sample_coords(b), k.columns(tile.block));
         let mut to_class = 0.0;
@@ -163,15 +163,15 @@ pub(super) fn backward<B: HostBackend>(
     let SavedAttention { qkv, table, out, lse, .. } = saved;
     let rows = table.shape().num_elements() / plan.heads;
     let [qkv, table, out, lse, grad] = [&qkv, &table, &out, &lse, &grad].map(B::values);
-    let kernel = Kernel::new(&qkv, shape, &table, &coords, plan);
+    let kernel = CpuKernel::new(&qkv, shape, &table, &coords, plan);
     let (d_qkv, d_table) = run(&Backward { kernel, out: &out, lse: &lse, grad: &grad });
     (write::<B, 3>(d_qkv, shape, &device), write::<B, 2>(d_table, [rows, plan.heads], &device))
 }
 
 fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
-    let Kernel { batch, s, heads, d, table_rows, .. } = backward.kernel;
+    let CpuKernel { batch, s, heads, d, table_rows, .. } = backward.kernel;
     let width = backward.kernel.width();
-    let all: Vec<Head> =
+    let all: Vec<HeadGradients> =
         (0..batch * heads).into_par_iter().map(|task| backward.head(task / heads, task % heads)).collect();
     let mut d_qkv = vec![0f32; batch * s * 3 * width];
     d_qkv.par_chunks_mut(3 * width).enumerate().for_each(|(row, to)| {

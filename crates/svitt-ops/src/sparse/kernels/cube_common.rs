@@ -8,7 +8,7 @@ use cubecl::prelude::*;
 
 /// The running maximum is replaced only by a score more than this above it; until then sums grow by at most e^8 and
 /// need no rescaling.
-pub const SLACK: f32 = 8.0;
+pub const RESCALE_MARGIN: f32 = 8.0;
 
 /// The sizes of a call; see the legend of [`crate::sparse`].
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
@@ -37,7 +37,7 @@ pub struct Geometry {
 
 /// The patch tokens a cube works on, all of one block.
 #[derive(CubeType, Clone, Copy)]
-pub struct Run {
+pub struct TokenRun {
     pub sample: usize,
     pub head: usize,
     pub block: usize,
@@ -55,12 +55,12 @@ pub fn size_of_block(g: &Geometry, block: usize) -> usize {
 
 /// The run number `run` of `units` tokens.
 #[cube]
-pub fn run_at(g: &Geometry, run: usize, head: usize, sample: usize, #[comptime] units: usize) -> Run {
+pub fn run_at(g: &Geometry, run: usize, head: usize, sample: usize, #[comptime] units: usize) -> TokenRun {
     let per_block = (g.block + units - 1) / units;
     let block = run / per_block;
     let offset = (run % per_block) * units;
     let end = min(size_of_block(g, block), offset + units);
-    Run { sample, head, block, offset, length: select(end > offset, end - offset, 0) }
+    TokenRun { sample, head, block, offset, length: select(end > offset, end - offset, 0) }
 }
 
 /// Index, in vectors, of the query of `token` (0 is the class token); its key lies one [`part`] further.

@@ -72,7 +72,7 @@ pub fn patch_rows<F: Float, N: Size>(
             for j in 0..count {
                 let bias = table[biases + table_row(g, coord, places[j])];
                 let score = product::<N>(&query, &keys, j, dims) + bias;
-                if score > reference + SLACK {
+                if score > reference + RESCALE_MARGIN {
                     let shrink = (reference - score).exp();
                     sum *= shrink;
                     #[unroll]
@@ -133,7 +133,7 @@ pub fn class_row<F: Float, N: Size>(
             score += query[i] * Vector::<f32, N>::cast_from(qkv[key + i]);
         }
         let score = lanes::<N>(score) + class_bias(table, g, head, token);
-        if score > reference + SLACK {
+        if score > reference + RESCALE_MARGIN {
             let shrink = (reference - score).exp();
             sum *= shrink;
             #[unroll]

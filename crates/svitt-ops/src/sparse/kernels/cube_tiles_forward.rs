@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 /// Rows of patch queries, as [`patch_rows`](super::cube_forward::patch_rows), with products of `F` by tensor cores.
 ///
 /// The online softmax starts from the class token's score; sums pass through shared memory to be rescaled only where a
-/// row of the plane meets a score more than [`SLACK`] above its reference.
+/// row of the plane meets a score more than [`RESCALE_MARGIN`] above its reference.
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments, reason = "buffers and compile-time sizes")]
 pub fn patch_rows_by_tiles<F: Float, N: Size>(
@@ -86,7 +86,7 @@ pub fn patch_rows_by_tiles<F: Float, N: Size>(
                 }
             }
             let mut shrink = f32::new(1.0);
-            if top > reference + SLACK {
+            if top > reference + RESCALE_MARGIN {
                 shrink = (reference - top).exp();
                 sum *= shrink;
                 class_weight *= shrink;

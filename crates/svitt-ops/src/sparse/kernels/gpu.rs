@@ -1,6 +1,6 @@
 //! The op on CubeCL backends: kernels where the device can run them, tensor operations elsewhere.
 
-use super::launch::Call;
+use super::launch::KernelCall;
 use crate::sparse::op::{SavedAttention, float};
 use crate::sparse::{AttentionPlan, BlockGraph, SparseOps, class, gathered};
 use burn::tensor::backend::Backend;
@@ -37,9 +37,9 @@ where
         coords: IntTensor<Self>,
         plan: &AttentionPlan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if Call::possible(&qkv, plan) {
+        if KernelCall::possible(&qkv, plan) {
             let table = raw(by_head::<Self>(table));
-            return Call::new(qkv, table, coords_i32::<Self>(coords), plan).forward();
+            return KernelCall::new(qkv, table, coords_i32::<Self>(coords), plan).forward();
         }
         let (out, lse) = gathered::forward::<Self>(float(qkv), float(table), Tensor::from_primitive(coords), plan);
         (raw(out), raw(lse))
@@ -50,7 +50,7 @@ where
         grad: FloatTensor<Self>,
         plan: &AttentionPlan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if Call::possible(&saved.qkv, plan) && grad.dtype == saved.qkv.dtype {
+        if KernelCall::possible(&saved.qkv, plan) && grad.dtype == saved.qkv.dtype {
             let atomics = crate::device::launch::adds_atomically(&grad.client);
             return backward::<R, F, I, BT>(saved, grad, plan, atomics);
         }
@@ -62,13 +62,13 @@ where
         let [_, s, _] = qkv.shape().dims();
         let [_, heads] = table.shape().dims();
         let plan = AttentionPlan { graph: Arc::new(BlockGraph::dense(s - 1)), heads, centre: 0 };
-        if !Call::possible(&qkv, &plan) {
+        if !KernelCall::possible(&qkv, &plan) {
             return raw(class::attention::<Self>(float(qkv), float(table)));
         }
         let (device, dtype) = (qkv.device.clone(), qkv.dtype);
         // The class row looks at no coordinates.
         let coords = Tensor::<Self, 2, Int>::zeros([1, 1], &device).into_primitive();
-        let scores = Call::new(qkv, raw(by_head::<Self>(table)), coords, &plan).class_scores();
+        let scores = KernelCall::new(qkv, raw(by_head::<Self>(table)), coords, &plan).class_scores();
         raw(float::<Self, 2>(scores).cast(dtype))
     }
 }
@@ -97,7 +97,7 @@ where
     let dtype = saved.table.dtype;
     let table = raw(by_head::<B<R, F, I, BT>>(saved.table));
     let coords = coords_i32::<B<R, F, I, BT>>(saved.coords);
-    let call = Call::new(saved.qkv, table, coords, plan);
+    let call = KernelCall::new(saved.qkv, table, coords, plan);
     let [d_qkv, d_table, rows] = call.backward(&saved.out, &saved.lse, &grad, atomics);
     let d_table = table_gradient::<B<R, F, I, BT>>(float(d_table), float(rows));
     (d_qkv, raw(d_table.cast(dtype)))

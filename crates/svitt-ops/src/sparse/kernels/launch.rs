@@ -16,7 +16,7 @@ const BUFFERS: u32 = 8;
 const WIDEST_HEAD: usize = 128;
 
 /// One call on one device.
-pub(super) struct Call<'a, R: CubeRuntime> {
+pub(super) struct KernelCall<'a, R: CubeRuntime> {
     pub(super) plan: &'a AttentionPlan,
     pub(super) qkv: CubeTensor<R>,
     /// `[H, R]`, f32.
@@ -38,7 +38,7 @@ pub(super) struct Call<'a, R: CubeRuntime> {
     pub(super) tiles: Option<Tiles>,
 }
 
-impl<'a, R: CubeRuntime> Call<'a, R> {
+impl<'a, R: CubeRuntime> KernelCall<'a, R> {
     /// Whether the device can run the kernels on `qkv` `[batch, S, 3C]`.
     pub(super) fn possible(qkv: &CubeTensor<R>, plan: &AttentionPlan) -> bool {
         let hardware = &qkv.client.properties().hardware;

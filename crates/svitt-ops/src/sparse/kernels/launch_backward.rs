@@ -1,6 +1,6 @@
 //! Launches the CubeCL kernels of the backward.
 
-use super::launch::{Call, tile_bytes};
+use super::launch::{KernelCall, tile_bytes};
 use super::{cube_backward, cube_class, cube_table};
 use crate::device::launch::{empty, input, output, shared_memory, upload, zeros};
 use burn::tensor::DType;
@@ -11,7 +11,7 @@ use cubecl::prelude::*;
 /// Chunks the histogram of the bias table is taken in: enough cubes for a small GPU.
 const CHUNKS: usize = 32;
 
-impl<R: CubeRuntime> Call<'_, R> {
+impl<R: CubeRuntime> KernelCall<'_, R> {
     /// The gradients of `qkv`, of the table's patch-to-patch rows (`[chunks, heads, R]`, to be added up), and per row
     /// `[batch, heads, S, 3]` what belongs to the special rows.
     pub(super) fn backward(

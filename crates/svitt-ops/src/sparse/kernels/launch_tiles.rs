@@ -1,7 +1,7 @@
 //! Launches the kernels on tensor cores, where the device has them for the call's element type.
 
 use super::cube_tiles::{ALIGNED, ROWS, SCORES, SIDE, TILE, Tiles, WEIGHTS};
-use super::launch::Call;
+use super::launch::KernelCall;
 use super::{cube_tiles_backward, cube_tiles_forward};
 use crate::device::launch::{input, output, upload};
 use burn::tensor::DType;
@@ -51,7 +51,7 @@ fn bytes(tiles: Tiles) -> usize {
     operands + scores + 3 * TILE * size_of::<f32>() + 8 * ALIGNED
 }
 
-impl<R: CubeRuntime> Call<'_, R> {
+impl<R: CubeRuntime> KernelCall<'_, R> {
     /// Writes the patch rows of `out` and of the log-sum-exp.
     pub(super) fn patch_rows_by_tiles(&self, out: &CubeTensor<R>, lse: &CubeTensor<R>, tiles: Tiles) {
         // SAFETY: as in `patch_rows`; rows of tiles past a block's end are 0.

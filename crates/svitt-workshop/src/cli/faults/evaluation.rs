@@ -1,7 +1,7 @@
 //! `eval`, killed: its report is complete or missing, and cached features give the same metrics.
 
 use super::training::pretraining;
-use super::{Bench, Row, moment, must_succeed, run_killed, svitt};
+use super::{FaultContext, FaultRow, moment, must_succeed, run_killed, svitt};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use svitt::Result;
 
 /// Kills `eval`.
-pub fn eval(bench: &Bench, row: &mut Row) -> Result<()> {
+pub fn eval(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
     let base = bench.path("pretrained");
     must_succeed(&run_killed(&mut pretraining(bench, &base)?, &bench.folder, None)?, "pretraining")?;
     let command = |folder: &Path| -> Result<Command> {

@@ -1,12 +1,12 @@
 //! An indexer, killed: what it had reported as saved is found, and the next one goes on from there.
 
-use super::{Bench, Row, moment, must_succeed, run_killed, this_program};
+use super::{FaultContext, FaultRow, moment, must_succeed, run_killed, this_program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 use svitt::Result;
 use svitt::cli::output;
-use svitt::index::{ClipEmbedding, Index, Indexer, ModelId, Stamp};
+use svitt::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp};
 use svitt_ops::rng::Rng;
 
 const DIM: usize = 256;
@@ -28,7 +28,7 @@ fn clips(file: u64) -> Vec<ClipEmbedding> {
 
 /// Indexes invented clips; a line for each file that is saved.
 pub fn work(folder: &Path) -> Result<()> {
-    let mut indexer = Indexer::open(folder, &model())?;
+    let mut indexer = IndexWriter::open(folder, &model())?;
     for file in 0..FILES {
         let stamp = Stamp { size: file, modified_ns: 1, clipping: "2 s".into() };
         if !indexer.index().is_current(&name(file), &stamp) {
@@ -41,7 +41,7 @@ pub fn work(folder: &Path) -> Result<()> {
 }
 
 /// Kills the indexer.
-pub fn index(bench: &Bench, row: &mut Row) -> Result<()> {
+pub fn index(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
     let run = |folder: &Path, limit| {
         let mut command = Command::new(this_program()?);
         run_killed(command.args(["faults", "--index-worker"]).arg(folder), &bench.folder, limit)
@@ -80,7 +80,7 @@ pub fn index(bench: &Bench, row: &mut Row) -> Result<()> {
     Ok(())
 }
 
-fn check(folder: &Path, saved: &[u64], round: usize, row: &mut Row) {
+fn check(folder: &Path, saved: &[u64], round: usize, row: &mut FaultRow) {
     let index = match Index::open(folder) {
         Ok(index) => index,
         Err(error) => return row.losses.push(format!("run {round}: {error}")),

@@ -35,7 +35,7 @@ pub struct Args {
 
 /// The result of one target.
 #[derive(Debug, Default, Serialize)]
-pub struct Row {
+pub struct FaultRow {
     target: &'static str,
     /// Kills that came before the program had ended.
     kills: usize,
@@ -49,16 +49,16 @@ pub struct Row {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct FaultReport {
     seed: u64,
     passed: bool,
-    targets: Vec<Row>,
+    targets: Vec<FaultRow>,
 }
 
 /// A target: kills so many times, with these draws, in its own folder.
-type Trial = fn(&Bench, &mut Row) -> Result<()>;
+type KillTest = fn(&FaultContext, &mut FaultRow) -> Result<()>;
 
-const TRIALS: [(&str, Trial); 4] = [
+const KILL_TESTS: [(&str, KillTest); 4] = [
     ("pretrain", training::pretrain),
     ("finetune", training::finetune),
     ("index", index::index),
@@ -66,7 +66,7 @@ const TRIALS: [(&str, Trial); 4] = [
 ];
 
 /// Where kill tests run.
-pub struct Bench {
+pub struct FaultContext {
     folder: PathBuf,
     rounds: usize,
     seed: u64,
@@ -78,32 +78,32 @@ pub fn run(args: Args) -> Result<()> {
         return index::work(folder);
     }
     let wanted = |name: &str| args.target.as_deref().is_none_or(|target| target == name);
-    let trials: Vec<_> = TRIALS.into_iter().filter(|(name, _)| wanted(name)).collect();
+    let trials: Vec<_> = KILL_TESTS.into_iter().filter(|(name, _)| wanted(name)).collect();
     if trials.is_empty() {
         return Err(Error::setting("TARGET", "names nothing to kill", "use pretrain, finetune, index or eval"));
     }
     let mut rows = Vec::new();
-    for (target, trial) in trials {
+    for (target, kill_test) in trials {
         let start = Instant::now();
         let folder = std::env::temp_dir().join(format!("svitt-faults-{}-{target}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
-        let mut row = Row { target, ..Row::default() };
-        let outcome = trial(&Bench { folder: folder.clone(), rounds: args.rounds, seed: args.seed }, &mut row);
+        let mut row = FaultRow { target, ..FaultRow::default() };
+        let outcome = kill_test(&FaultContext { folder: folder.clone(), rounds: args.rounds, seed: args.seed }, &mut row);
         if outcome.is_ok() && row.losses.is_empty() {
             let _ = std::fs::remove_dir_all(&folder);
         }
         outcome?;
         row.seconds = start.elapsed().as_secs_f64();
-        output::print(&sentence(&row))?;
+        output::print(&summary(&row))?;
         rows.push(row);
     }
     let passed = rows.iter().all(|row| row.losses.is_empty());
-    output::write_json(args.json.as_deref(), &Report { seed: args.seed, passed, targets: rows })?;
+    output::write_json(args.json.as_deref(), &FaultReport { seed: args.seed, passed, targets: rows })?;
     if passed { Ok(()) } else { Err(Error::Fault("kills lost what is listed above".into())) }
 }
 
-fn sentence(row: &Row) -> String {
-    let Row { target, kills, mid_write, resumed, losses, seconds } = row;
+fn summary(row: &FaultRow) -> String {
+    let FaultRow { target, kills, mid_write, resumed, losses, seconds } = row;
     let mut text = format!(
         "{target}: {kills} kills ({mid_write} while a file was being written), {resumed} runs brought to their end, \
          {} losses; {seconds:.0} s\n",
@@ -113,7 +113,7 @@ fn sentence(row: &Row) -> String {
     text
 }
 
-impl Bench {
+impl FaultContext {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -124,7 +124,7 @@ impl Bench {
 }
 
 /// What a command has put out when it ended or was killed.
-struct Ended {
+struct FinishedProcess {
     killed: bool,
     success: bool,
     out: String,
@@ -132,7 +132,7 @@ struct Ended {
 }
 
 /// Runs `command` in `folder` and kills it after `limit`, if it is still running.
-fn run_killed(command: &mut Command, folder: &Path, limit: Option<Duration>) -> Result<Ended> {
+fn run_killed(command: &mut Command, folder: &Path, limit: Option<Duration>) -> Result<FinishedProcess> {
     let [out, err] = ["out.txt", "err.txt"].map(|name| folder.join(name));
     let file = |path: &Path| std::fs::File::create(path).map_err(|e| Error::io(path, &e));
     command.stdin(Stdio::null()).stdout(file(&out)?).stderr(file(&err)?);
@@ -150,7 +150,7 @@ fn run_killed(command: &mut Command, folder: &Path, limit: Option<Duration>) -> 
     };
     let status = child.wait().map_err(|e| Error::io(folder, &e))?;
     let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-    Ok(Ended { killed, success: status.success(), out: read(&out), err: read(&err) })
+    Ok(FinishedProcess { killed, success: status.success(), out: read(&out), err: read(&err) })
 }
 
 /// This program.
@@ -168,7 +168,7 @@ fn svitt() -> Result<Command> {
 }
 
 /// Fails if a run that was not killed fails.
-fn must_succeed(ended: &Ended, what: &str) -> Result<()> {
+fn must_succeed(ended: &FinishedProcess, what: &str) -> Result<()> {
     if ended.success { Ok(()) } else { Err(Error::Fault(format!("{what}: {}", ended.err.trim()))) }
 }
 

@@ -1,6 +1,6 @@
 //! Pretraining and fine-tuning, killed and resumed until they end: the end is that of a run that was never killed.
 
-use super::{Bench, Ended, Row, moment, must_succeed, run_killed, svitt};
+use super::{FaultContext, FinishedProcess, FaultRow, moment, must_succeed, run_killed, svitt};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -59,15 +59,15 @@ segments = [1, 2]
 "#;
 
 /// Kills `pretrain`.
-pub fn pretrain(bench: &Bench, row: &mut Row) -> Result<()> {
-    trial(bench, row, &|out| pretraining(bench, out))
+pub fn pretrain(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
+    kill_test(bench, row, &|out| pretraining(bench, out))
 }
 
 /// Kills `finetune` of a checkpoint that is pretrained first.
-pub fn finetune(bench: &Bench, row: &mut Row) -> Result<()> {
+pub fn finetune(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
     let base = bench.path("pretrained");
     must_succeed(&run_killed(&mut pretraining(bench, &base)?, &bench.folder, None)?, "pretraining")?;
-    trial(bench, row, &|out| {
+    kill_test(bench, row, &|out| {
         let preset = bench.path("finetune.toml");
         std::fs::write(&preset, FINETUNE).map_err(|e| Error::io(&preset, &e))?;
         let mut command = svitt()?;
@@ -78,7 +78,7 @@ pub fn finetune(bench: &Bench, row: &mut Row) -> Result<()> {
 }
 
 /// `pretrain` beside this program.
-pub(super) fn pretraining(bench: &Bench, out: &Path) -> Result<Command> {
+pub(super) fn pretraining(bench: &FaultContext, out: &Path) -> Result<Command> {
     let preset = bench.path("pretrain.toml");
     std::fs::write(&preset, PRETRAIN).map_err(|e| Error::io(&preset, &e))?;
     let mut command = svitt()?;
@@ -90,11 +90,11 @@ pub(super) fn pretraining(bench: &Bench, out: &Path) -> Result<Command> {
     Ok(command)
 }
 
-fn trial(bench: &Bench, row: &mut Row, command: &dyn Fn(&Path) -> Result<Command>) -> Result<()> {
+fn kill_test(bench: &FaultContext, row: &mut FaultRow, command: &dyn Fn(&Path) -> Result<Command>) -> Result<()> {
     let (straight, start) = (bench.path("straight"), Instant::now());
     must_succeed(&run_killed(&mut command(&straight)?, &bench.folder, None)?, "an uninterrupted run")?;
     let whole = start.elapsed();
-    let end = Outcome::read(&straight)?;
+    let end = RunResult::read(&straight)?;
     let mut round = 0;
     while row.kills < bench.rounds {
         let out = bench.path(&format!("killed-{round}"));
@@ -111,8 +111,8 @@ fn trial(bench: &Bench, row: &mut Row, command: &dyn Fn(&Path) -> Result<Command
 
 /// A run that is killed up to three times and then brought to its end; what was lost, if anything was.
 fn one_run(
-    bench: &Bench,
-    row: &mut Row,
+    bench: &FaultContext,
+    row: &mut FaultRow,
     out: &Path,
     round: usize,
     whole: Duration,
@@ -151,7 +151,7 @@ fn saved_step(out: &Path) -> Option<usize> {
 }
 
 /// A run must go on from what was saved, not from before.
-fn lost_steps(ended: &Ended, saved: Option<usize>) -> Option<String> {
+fn lost_steps(ended: &FinishedProcess, saved: Option<usize>) -> Option<String> {
     let saved = saved?;
     let said = ended.err.lines().find_map(|line| line.strip_prefix("resuming after step "));
     match said.and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok()) {
@@ -168,13 +168,13 @@ fn being_written(out: &Path) -> bool {
 }
 
 /// The figures a run ends with.
-struct Outcome {
+struct RunResult {
     losses: Value,
     validations: Value,
     steps: Vec<u64>,
 }
 
-impl Outcome {
+impl RunResult {
     fn read(out: &Path) -> Result<Self> {
         let (file, log) = (out.join("report.json"), out.join("metrics.jsonl"));
         let text = std::fs::read_to_string(&file).map_err(|e| Error::io(&file, &e))?;
@@ -191,7 +191,7 @@ impl Outcome {
         })
     }
 
-    fn compare(&self, out: &Path, row: &mut Row) {
+    fn compare(&self, out: &Path, row: &mut FaultRow) {
         let other = match Self::read(out) {
             Ok(other) => other,
             Err(error) => return row.losses.push(error.to_string()),
