@@ -49,7 +49,8 @@ pub enum Error {
         /// What the person should do.
         remedy: String,
     },
-    /// A bug of this program. / #[error("this is a bug of svitt: {0}; please report this message with the command")]
+    /// A bug of this program.
+    #[error("this is a bug of svitt: {0}; please report this message with the command")]
     Fault(String),
     /// The person asked to stop (Ctrl-C or SIGTERM) and everything was saved.
     #[error("interrupted: {0}")]

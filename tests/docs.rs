@@ -1,6 +1,6 @@
 //! Runs every command of the guides; those that need a GPU, external data or hours are only parsed.
 
-use crate::support::{example, official, svitt, test_folder};
+use crate::project::{example, official, project, svitt};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -51,8 +51,8 @@ fn can_run(line: &str) -> bool {
 /// What the guides take to be there.
 fn lay_out(dir: &Path) {
     fs::create_dir(dir.join("runs")).unwrap();
-    symlink(test_folder().join("runs/pretrain"), dir.join("runs/pretrain")).unwrap();
-    symlink(test_folder().join("my-videos"), dir.join("my-videos")).unwrap();
+    symlink(project().join("runs/pretrain"), dir.join("runs/pretrain")).unwrap();
+    symlink(project().join("my-videos"), dir.join("my-videos")).unwrap();
     let parity = official("");
     symlink(&parity, dir.join("parity")).unwrap();
     fs::copy(parity.join("vocab.txt"), dir.join("vocab.txt")).unwrap();

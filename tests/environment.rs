@@ -1,6 +1,6 @@
 //! Places that cannot be written, and clocks that go backwards.
 
-use crate::support::{checkpoint, example, fixture, official, refusal, stdout, svitt, test_folder};
+use crate::project::{checkpoint, example, fixture, official, project, refusal, stdout, svitt};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +22,7 @@ fn closed(dir: &Path) -> PathBuf {
 #[cfg(unix)]
 fn a_place_that_cannot_be_written_is_named_and_nothing_else_happens() {
     let dir = tempfile::tempdir().unwrap();
-    let (out, work) = (closed(dir.path()), test_folder());
+    let (out, work) = (closed(dir.path()), project());
     let checkpoint = checkpoint().display().to_string();
     let official = official("checkpoint_micro_full.pth").display().to_string();
     let [pretrain, search, svitt] = [example("pretrain"), example("search"), svitt()];

@@ -1,6 +1,6 @@
 //! The losses of a seeded run, on file: a change of the model, the draws, the data or the optimizer shows here.
 
-use crate::support::example;
+use crate::project::example;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;

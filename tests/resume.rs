@@ -1,6 +1,6 @@
 //! A run that is killed at any moment and resumed ends like an uninterrupted one.
 
-use crate::support::example;
+use crate::project::example;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

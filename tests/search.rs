@@ -1,6 +1,6 @@
 //! `examples/search.rs` from the outside: folders with everything folders have, crashes, second processes.
 
-use crate::support::{checkpoint, example, fixture, refusal, stdout, test_folder};
+use crate::project::{checkpoint, example, fixture, project, refusal, stdout};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -120,7 +120,7 @@ fn a_second_indexer_stops_while_readers_go_on_and_other_weights_are_refused() {
     assert!(sentence.contains("another process is indexing"), "{sentence}");
     assert_eq!(stdout(&search(dir.path(), &["query", "red square"])).lines().count(), 1);
     drop(first);
-    let other = test_folder().join("runs/pretrain/stage-1");
+    let other = project().join("runs/pretrain/stage-1");
     for command in ["index", "query"] {
         let subject = if command == "index" { "videos" } else { "red" };
         let mut process = Command::new(example("search"));

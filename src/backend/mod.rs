@@ -133,7 +133,7 @@ pub trait BackendTask {
 /// # Errors
 /// `kind` is not compiled in, its driver or device is missing, its memory is exhausted, or the task panics.
 pub fn dispatch<T: BackendTask>(kind: BackendKind, task: T) -> Result<T::Output> {
-    crate::guard::catch_backend_panic(kind.name(), || run(kind, task))?
+    crate::panics::catch_backend_panic(kind.name(), || run(kind, task))?
 }
 
 fn run<T: BackendTask>(kind: BackendKind, task: T) -> Result<T::Output> {

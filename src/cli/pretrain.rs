@@ -5,7 +5,7 @@ use crate::cli::allocator;
 use crate::cli::program::positive;
 use crate::config::{Precision, PretrainPreset};
 use crate::terminal::say;
-use crate::train::{InitialWeights, PretrainReport, PretrainOptions, TrainingData, place, pretrain, table};
+use crate::train::{InitialWeights, PretrainOptions, PretrainReport, TrainingData, place, pretrain, table};
 use crate::{Error, Result};
 use std::path::PathBuf;
 use svitt_ops::TrainBackend;

@@ -7,7 +7,7 @@ use crate::config::{Compat, ModelConfig, check_keep_rate};
 use crate::profile::{Convention, published};
 use crate::{Error, Result};
 use clap::ValueEnum;
-use report::{Report, Row};
+use report::{ProfileReport, Row};
 use std::path::{Path, PathBuf};
 
 /// Count parameters, attention edges, FLOPs and activation memory
@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(path) => vec![Row::of(read_config(path)?, args.convention)?],
         None => args.rows()?,
     };
-    let report = Report::new(args.convention, rows)?;
+    let report = ProfileReport::new(args.convention, rows)?;
     output::print(&report.text(args.layers)?)?;
     output::write_json(args.json.as_deref(), &report.json()?)
 }

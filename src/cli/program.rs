@@ -1,7 +1,7 @@
 //! What every program does around its work: wrong flags, errors and panics become one line on standard error and an
 //! exit code.
 
-use crate::guard::{catch_backend_panic, capture_panics};
+use crate::panics::{capture_panics, catch_backend_panic};
 use crate::terminal::{note, say};
 use crate::{Error, Result};
 use clap::Parser;

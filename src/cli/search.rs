@@ -4,8 +4,8 @@ use crate::backend::{BackendKind, BackendTask, dispatch};
 use crate::cli::output::print;
 use crate::index::Index;
 use crate::search::{
-    QueryResult, ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, identify, index_folder, indexed_vectors,
-    measure_search, printable, results_page, similar,
+    ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, identify, index_folder,
+    indexed_vectors, measure_search, printable, results_page, similar,
 };
 use crate::train::write_json;
 use crate::weights::given_or_newest;

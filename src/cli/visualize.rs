@@ -7,7 +7,10 @@ use crate::data::shapes::Gallery;
 use crate::eval::{shapes_config, tokenizer};
 use crate::model::Svitt;
 use crate::text::Tokenizer;
-use crate::visualize::{FrameStrip, ClipComparison, ModelVariant, load_clip, encode_text, analyze_clips, pruning_recall, recall_page, comparison_page, variants};
+use crate::visualize::{
+    ClipComparison, FrameStrip, ModelVariant, analyze_clips, comparison_page, encode_text, load_clip, pruning_recall,
+    recall_page, variants,
+};
 use crate::viz::{Canvas, Page, contact_sheet};
 use crate::weights::{LoadedModel, given_or_newest, open_svitt};
 use crate::{Error, Result};
@@ -176,7 +179,10 @@ impl<B: SvittBackend> VisualizeRun<B> {
                 std::iter::once(whole).chain(stages)
             })
             .collect();
-        let sheet = contact_sheet(&cells, 1 + examples.first().map_or(0, |(_, _, analyze_clips, _)| analyze_clips.stages.len()));
+        let sheet = contact_sheet(
+            &cells,
+            1 + examples.first().map_or(0, |(_, _, analyze_clips, _)| analyze_clips.stages.len()),
+        );
         let usage_message = |stage: &crate::visualize::StageRecall| {
             format!("{:.1} % of the target alive ({:.1} % by lot)", 100.0 * stage.recall, 100.0 * stage.random)
         };

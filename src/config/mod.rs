@@ -7,7 +7,7 @@ mod precision;
 mod presets;
 mod sparsity;
 
-pub use curriculum::{Curriculum, StepsOrEpochs, Stage, TableGrowth};
+pub use curriculum::{Curriculum, Stage, StepsOrEpochs, TableGrowth};
 pub use ensemble::ClipEnsemble;
 pub use model::{ModelConfig, TextConfig, VideoConfig};
 pub use precision::Precision;

@@ -2,7 +2,7 @@
 
 use super::{
     EpochDataset, Item, ItemResult, MediaFolder, Record, Unreadable, UnreadableLimit,
-    usable::{UnusableVideo, VideoFile, collect_unusable, check_video, keep_usable},
+    usable_videos::{UnusableVideo, VideoFile, check_video, collect_unusable, keep_usable},
 };
 use crate::{Error, Result, terminal::note};
 use burn_dataset::Dataset;

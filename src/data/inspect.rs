@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Benchmark, MediaFolder, Record,
-    import::{Duplicates, ImportedAnnotations, AnnotationOptions, duplicates, import},
+    import::{AnnotationOptions, Duplicates, ImportedAnnotations, duplicates, import},
     media::{MediaMatch, ambiguous},
 };
 use crate::Result;
@@ -144,7 +144,7 @@ fn media(records: &[Record], folder: Option<&Path>, report: &mut InspectReport) 
     let (mut seen, mut missing) = (HashSet::new(), Vec::new());
     for name in records.iter().flat_map(Record::videos).filter(|name| seen.insert(*name)) {
         match listed.as_ref().map_or(MediaMatch::Missing, |folder| folder.find(name)) {
-            MediaMatch::File(_) | MediaMatch::Member(_) => {}
+            MediaMatch::File(_) | MediaMatch::ShardMember(_) => {}
             MediaMatch::Missing => missing.push(name.to_owned()),
             MediaMatch::Ambiguous(paths) => report.warnings.push(ambiguous(name, &paths).to_string()),
         }

@@ -2,7 +2,7 @@
 
 use super::dual_scores;
 use super::metrics::top_k;
-use super::vqa::{Candidates, QuestionOutcome};
+use super::question_answering::{Candidates, QuestionOutcome};
 use super::{QuestionSet, RetrievalOutcome, RetrievalSet};
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ fn line(direction: &str, query: &str, right: Vec<&str>, top: &[Value], [rank, du
 
 /// One line per question.
 pub fn answers(asked: &QuestionSet, candidates: &Candidates, outcome: &QuestionOutcome) -> Vec<Value> {
-    let line = |(question, given): (&super::Question, &super::vqa::Prediction)| {
+    let line = |(question, given): (&super::Question, &super::question_answering::Prediction)| {
         let named = given.ranked.answers.iter().zip(&given.ranked.probabilities).take(NAMED);
         let top: Vec<Value> =
             named.map(|(&answer, p)| json!({"answer": candidates.texts[answer], "probability": p})).collect();

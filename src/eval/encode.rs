@@ -1,6 +1,6 @@
 //! Encodes videos; frames are decoded on separate threads while the model runs.
 
-use super::probes::reorder_frames;
+use super::frame_order::reorder_frames;
 use super::{ClipSampling, EncodedClips, FeatureStore, FrameOrder, ProgressReporter, VideoSet};
 use crate::data::Unreadable;
 use crate::{Error, Result};

@@ -1,20 +1,18 @@
 //! `svitt eval`: a checkpoint on a benchmark, from files to report.
 
+use super::benchmark_data::{BenchmarkData, tokenizer};
 use super::budget::at_budget;
-use super::material::{BenchmarkData, tokenizer};
-use super::measure::{EvalModel, RetrievalTask, RetrievalOutcome, evaluate_retrieval};
 use super::paper::{PaperSetting, paper_row};
 use super::protocol::{self, ProtocolInputs};
+use super::question_answering::{Candidates, QaTask, QuestionOutcome, evaluate_questions};
 use super::report::{EvalReport, Metrics, ProbeFigures, percents};
-use super::vqa::{Candidates, QaTask, QuestionOutcome, evaluate_questions};
-use super::{
-    ClipPlan, EvalOptions, FeatureStore, FrameOrder, QuestionSet, RetrievalSet, ScoreOptions, VideoSet,
-};
+use super::retrieval_run::{EvalModel, RetrievalOutcome, RetrievalTask, evaluate_retrieval};
+use super::{ClipPlan, EvalOptions, FeatureStore, FrameOrder, QuestionSet, RetrievalSet, ScoreOptions, VideoSet};
 use super::{dump, shapes};
 use crate::Result;
 use crate::config::ModelConfig;
 use crate::data::shapes::QuestionKind;
-use crate::data::{Record, BenchmarkTask};
+use crate::data::{BenchmarkTask, Record};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, CheckpointInfo, open_qa, open_svitt};
 use serde_json::{Value, json};

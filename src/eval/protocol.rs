@@ -1,6 +1,6 @@
 //! The full protocol of an evaluation, as JSON.
 
-use super::material::BenchmarkData;
+use super::benchmark_data::BenchmarkData;
 use super::{ClipPlan, EvalOptions, ScoreOptions};
 use crate::config::ModelConfig;
 use crate::weights::CheckpointInfo;

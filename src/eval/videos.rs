@@ -1,6 +1,6 @@
 //! The videos of a benchmark, by number: files on disk, or clips rendered in process.
 
-use crate::data::{ClipSettings, EpochDataset, MediaMatch, MediaFolder, Record, VideoDataset};
+use crate::data::{ClipSettings, EpochDataset, MediaFolder, MediaMatch, Record, VideoDataset};
 use crate::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl VideoSet for FileVideos {
         let record = self.dataset.record(index)?;
         let path = match self.folder.find(&record.media) {
             MediaMatch::File(path) => path,
-            MediaMatch::Member(member) => member.shard,
+            MediaMatch::ShardMember(member) => member.shard,
             MediaMatch::Missing | MediaMatch::Ambiguous(_) => return None,
         };
         let facts = std::fs::metadata(&path).ok()?;

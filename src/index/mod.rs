@@ -6,15 +6,15 @@
 //! [`Index::open`] reads beside a running [`IndexWriter`] and sees what was complete at that moment.
 
 mod entry;
-mod indexer;
 mod manifest;
 mod record;
 mod search;
 mod segment;
+mod writer;
 
 pub use entry::{ClipEmbedding, ModelId, Stamp};
-pub use indexer::{IndexWriter, IndexSummary};
 pub use search::Hit;
+pub use writer::{IndexSummary, IndexWriter};
 
 use crate::{Error, Result};
 use entry::{Content, FileEntry};

@@ -1,9 +1,9 @@
 //! The fusion layers of BERT, and the pruning of video tokens by text
 //! (docs/model.md, "Fusion encoder" and "Cross-modal pruning").
 
-use super::attention::AttentionSource;
+use super::bert::{Bert, key_mask, record};
+use super::bert_attention::AttentionSource;
 use super::layers::Mode;
-use super::text::{Bert, key_mask, record};
 use crate::config::{Compat, Selection, kept_tokens};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use svitt_ops::SvittBackend;

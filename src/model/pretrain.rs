@@ -1,9 +1,9 @@
 //! The three pretraining losses of a batch, as a function of model, batch and draws (docs/model.md, "Losses").
 
 use super::dropout::reseed_dropout;
+use super::feature_gather::FeatureGather;
 use super::fusion::{FusionOptions, VideoTokens};
 use super::layers::{Mode, linear};
-use super::peers::FeatureGather;
 use super::svitt::{EncodedVideo, Svitt, first_token};
 use super::video::{GraphSource, VideoDraws};
 use crate::Result;

@@ -1,11 +1,11 @@
 //! The whole model: video encoder, text and fusion encoder, and the heads between them
 //! (docs/model.md, "Projection heads").
 
+use super::bert::Bert;
 use super::fusion::{FusionOptions, VideoTokens};
 use super::heads::unit_rows;
 use super::init::Init;
 use super::layers::{Mode, linear, norm_f32};
-use super::text::Bert;
 use super::trace::Trace;
 use super::video::{VideoDraws, VideoEncoder};
 use crate::Result;

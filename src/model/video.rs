@@ -1,10 +1,10 @@
 //! The video encoder: joint space-time attention over all frames of a clip, sparse in edges and nodes
 //! (docs/model.md, "Video encoder").
 
-use super::block::VideoLayer;
 use super::init::Init;
-use super::patch::PatchEmbedding;
+use super::patch_embedding::PatchEmbedding;
 use super::trace::{Pruned, Trace};
+use super::video_layer::VideoLayer;
 use crate::config::{Compat, NodeSparsity, Precision, Selection, Sparsity, TokenOrder, VideoConfig};
 use crate::{Error, Result};
 use burn::module::Module;

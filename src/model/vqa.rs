@@ -1,12 +1,12 @@
 //! Question answering: the question is fused with the video, and a decoder scores answers
 //! (docs/model.md, "Question answering").
 
-use super::attention::AttentionSource;
+use super::bert::{Bert, causal_mask};
+use super::bert_attention::AttentionSource;
 use super::fusion::{FusionOptions, VideoTokens};
 use super::init::Init;
 use super::layers::{Mode, additive_mask, norm_f32};
 use super::svitt::Svitt;
-use super::text::{Bert, causal_mask};
 use super::video::{VideoDraws, VideoEncoder};
 use crate::config::{ModelConfig, TextConfig};
 use crate::loss::answer_losses;
@@ -115,7 +115,12 @@ impl<B: SvittBackend> SvittQa<B> {
     }
 
     /// Questions, one per row, with the video of each.
-    pub fn ask(&self, questions: TokenBatch<B>, video: impl Into<VideoTokens<B>>, run: FusionOptions) -> QuestionStates<B> {
+    pub fn ask(
+        &self,
+        questions: TokenBatch<B>,
+        video: impl Into<VideoTokens<B>>,
+        run: FusionOptions,
+    ) -> QuestionStates<B> {
         let TokenBatch { ids, mask } = questions;
         QuestionStates { states: self.text.multi_modal(ids, mask.clone(), video.into(), run, None).hidden, mask }
     }

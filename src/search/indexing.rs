@@ -2,10 +2,10 @@
 
 use super::Embedder;
 use super::clips::ClipWindows;
-use super::intake::{DecodeEvent, with_decoded};
+use super::decode_pool::{DecodeEvent, with_decoded};
 use crate::data::Unreadable;
 use crate::eval::ProgressReporter;
-use crate::index::{ClipEmbedding, Index, IndexWriter, Stamp, Summary};
+use crate::index::{ClipEmbedding, Index, IndexSummary, IndexWriter, Stamp};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -73,8 +73,13 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let mut indexer = IndexWriter::open(&options.index, embedder.id())?;
     let plan = PendingFiles::new(&found, indexer.index(), &options.clipping);
     let mut report = IndexReport { unchanged: plan.unchanged, ..IndexReport::default() };
-    let mut desk =
-        IndexingLoop { embedder, plan: &plan, batch: options.batch.max(1), indexer: &mut indexer, open: BTreeMap::new() };
+    let mut desk = IndexingLoop {
+        embedder,
+        plan: &plan,
+        batch: options.batch.max(1),
+        indexer: &mut indexer,
+        open: BTreeMap::new(),
+    };
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
     with_decoded(&plan.wanted, &options.clipping, options.threads, &prepare, |news| desk.work(news, &mut report))?;
@@ -82,7 +87,7 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
     report.broken = broken(indexer.index(), &root);
     report.files = indexer.index().files().filter(|path| path.starts_with(&root)).count();
-    let Summary { clips, .. } = indexer.finish()?;
+    let IndexSummary { clips, .. } = indexer.finish()?;
     let id = embedder.id();
     let seconds = started.elapsed().as_secs_f64();
     Ok(IndexReport { clips, seconds, model: id.model.clone(), weights: id.weights.clone(), ..report })

@@ -10,20 +10,20 @@
 //! ever asked for.
 
 mod clips;
+mod decode_pool;
 mod embedder;
 mod indexing;
-mod intake;
-mod page;
 mod query;
 mod results;
+mod results_page;
+mod search_bench;
 mod similar;
-mod speed;
 
 pub use clips::{ClipWindows, read_span};
 pub use embedder::{Embedder, identify, unknown_words};
 pub use indexing::{IndexOptions, IndexReport, index_folder};
-pub use page::results_page;
-pub use query::{QueryResult, QueryOptions};
+pub use query::{QueryOptions, QueryResult};
 pub use results::{SearchResult, printable};
+pub use results_page::results_page;
+pub use search_bench::{SearchSpeed, measure_search};
 pub use similar::{indexed_vectors, similar};
-pub use speed::{SearchSpeed, measure_search};

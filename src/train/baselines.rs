@@ -1,14 +1,14 @@
 //! Baselines at equal compute on the same data (`--baselines`): the last stage from scratch, a dense model from
 //! scratch, and a model without temporal order.
 
-use super::run_alone::{steps_for, train_single_stage, training_flops};
+use super::initial_weights::InitialWeights;
 use super::learner::TrainableModel;
+use super::pretrain::{PretrainOptions, stage_report};
 use super::report::StageReport;
-use super::run::{PretrainOptions, stage_report};
-use super::start::InitialWeights;
+use super::single_stage::{steps_for, train_single_stage, training_flops};
 use super::validate::RetrievalModel;
 use super::{FrameMean, write_json};
-use crate::config::{ModelConfig, StepsOrEpochs, Stage};
+use crate::config::{ModelConfig, Stage, StepsOrEpochs};
 use crate::model::Svitt;
 use crate::{Error, Result};
 use std::fs;

@@ -1,7 +1,7 @@
 //! Step-level checkpoints: written beside the last one, flushed to the disk, then renamed into place, so that a kill
 //! at any moment and a full disk leave the last good one as it was.
 
-use super::journal::LossValues;
+use super::metrics_log::LossValues;
 use super::snapshot;
 use super::{AdamWState, SkippedSteps, StageReport};
 use crate::data::Unreadable;
@@ -223,7 +223,7 @@ fn sync_folder(folder: &Path) -> Result<()> {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
-    use crate::train::{AdamW, AdamWSettings, toy::ToyModel};
+    use crate::train::{AdamW, AdamWSettings, toy_model::ToyModel};
     use burn::backend::Autodiff;
     use burn::module::AutodiffModule;
     use burn::optim::{GradientsParams, Optimizer};

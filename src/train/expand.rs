@@ -2,7 +2,7 @@
 
 use crate::config::{ModelConfig, TableGrowth};
 use crate::model::Svitt;
-use crate::weights::position::{TableResampler, TableShape};
+use crate::weights::position_tables::{TableResampler, TableShape};
 use crate::{Error, Result};
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::backend::{AutodiffBackend, Backend};

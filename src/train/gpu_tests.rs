@@ -1,6 +1,6 @@
 //! Training on GPU backends: the losses of the reference backend, and nothing read back between log lines.
 
-use super::{InitialWeights, PretrainOptions, TrainingData, StopSignal, pretrain};
+use super::{InitialWeights, PretrainOptions, StopSignal, TrainingData, pretrain};
 use crate::config::{Compat, Precision, PretrainPreset};
 use crate::loss::MaskRules;
 use crate::model::{Objective, Pairs, PretrainDraws, Svitt};
@@ -61,7 +61,8 @@ fn train_on<B: TrainBackend>(steps: usize, devices: &[B::Device]) -> Vec<[f64; 3
         stop: StopSignal::default(),
     };
     let choice = &options.preset.model;
-    pretrain::<B>(&options, devices, &|config| InitialWeights::default().model(config, choice, 7, &devices[0])).unwrap();
+    pretrain::<B>(&options, devices, &|config| InitialWeights::default().model(config, choice, 7, &devices[0]))
+        .unwrap();
     losses(&options.out.join("metrics.jsonl"))
 }
 

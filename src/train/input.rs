@@ -1,10 +1,10 @@
 //! What goes into a training step and what comes out of it.
 
 use super::finetune::TokenizedQuestions;
-use super::journal::LogLine;
+use super::metrics_log::LogLine;
 use crate::data::VideoTextBatch;
 use crate::loss::MaskRules;
-use crate::model::{Objective, FeatureGather};
+use crate::model::{FeatureGather, Objective};
 use burn::tensor::{Tensor, backend::Backend};
 use burn_train::ItemLazy;
 use std::sync::Arc;

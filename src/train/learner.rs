@@ -4,10 +4,10 @@
 
 use super::expand::trainable;
 use super::input::{StepInput, StepOutput};
-use super::journal::{MetricsLog, LogLine, LossValues};
-use super::parallel::{WorkerStart, Communicator, WorkerGroup, ThroughputMeter, Worker, run_worker};
-use super::progress::{LogMetric, Progress, LogLineMetric};
-use super::{AdamW, Checkpoints, BatchStream, RunState, WarmupCosine};
+use super::metrics_log::{LogLine, LossValues, MetricsLog};
+use super::parallel::{Communicator, ThroughputMeter, Worker, WorkerGroup, WorkerStart, run_worker};
+use super::progress::{LogLineMetric, LogMetric, Progress};
+use super::{AdamW, BatchStream, Checkpoints, RunState, WarmupCosine};
 use crate::config::Stage;
 use crate::profile::peak_memory_mb;
 use crate::{Error, Result};

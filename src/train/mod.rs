@@ -1,60 +1,61 @@
 //! Training: a curriculum of stages on burn-train's learner.
 
-mod accumulate;
-mod run_alone;
 mod baselines;
+mod batch_stream;
 mod checkpoint;
 mod expand;
-mod feed;
 mod finetune;
-mod fits;
-mod flag;
 mod frame_mean;
-mod gallery;
 #[cfg(all(test, any(feature = "wgpu", feature = "cuda"), feature = "ndarray"))]
 mod gpu_tests;
+mod gradient_accumulation;
+mod html_report;
+mod initial_weights;
 mod input;
-mod journal;
 mod learner;
+mod memory_check;
+mod metrics_log;
 #[cfg(all(test, any(feature = "flex", feature = "cuda")))]
 mod mixed_precision;
+mod nonfinite;
 mod optimizer;
-mod out;
-mod page;
 pub mod parallel;
+mod pretrain;
 mod progress;
 mod report;
-mod run;
+mod run_folder;
 mod schedule;
+mod single_stage;
 mod snapshot;
-mod source;
-mod start;
 mod step;
 #[cfg(test)]
-mod toy;
+mod toy_model;
+mod training_data;
 mod validate;
+mod validation_set;
 
-pub use accumulate::GradientAccumulator;
-pub use run_alone::{steps_for, train_single_stage, training_flops};
+pub use batch_stream::BatchStream;
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
-pub use expand::{InitOverrides, expand, apply_init_overrides, trainable};
-pub use feed::BatchStream;
+pub use expand::{InitOverrides, apply_init_overrides, expand, trainable};
 pub use finetune::{
-    FinetuneOptions, FinetunePreset, FinetuneReport, FinetuneData, TokenizedQuestions, QuestionBatch, ValidationTask, ValidationReport, finetune,
+    FinetuneData, FinetuneOptions, FinetunePreset, FinetuneReport, QuestionBatch, TokenizedQuestions, ValidationReport,
+    ValidationTask, finetune,
 };
-pub use flag::{SkippedSteps, NonFiniteCheck};
 pub use frame_mean::FrameMean;
-pub use gallery::{ReversedTwin, ValidationSet};
+pub use gradient_accumulation::GradientAccumulator;
+pub use html_report::table;
+pub use initial_weights::InitialWeights;
 pub use input::{StepConfig, StepInput, StepKey, StepOutput};
-pub use journal::{MetricsLog, LogLine, LossValues, format_duration};
 pub use learner::{StageContext, StageOutcome, StagePlan, TrainableModel, train_stage};
+pub use metrics_log::{LogLine, LossValues, MetricsLog, format_duration};
+pub use nonfinite::{NonFiniteCheck, SkippedSteps};
 pub use optimizer::{AdamW, AdamWSettings, AdamWState, Moments, decays};
-pub use out::{StopSignal, place};
-pub use page::table;
-pub use progress::{LogMetric, Progress, LogLineMetric};
-pub use report::{ProbeScore, Probes, PretrainReport, ReportCeilings, ValidationScores, StageReport};
-pub use run::{PretrainOptions, stage_report, pretrain};
+pub use pretrain::{PretrainOptions, pretrain, stage_report};
+pub use progress::{LogLineMetric, LogMetric, Progress};
+pub use report::{PretrainReport, ProbeScore, Probes, ReportCeilings, StageReport, ValidationScores};
+pub use run_folder::{StopSignal, place};
 pub use schedule::WarmupCosine;
-pub use source::TrainingData;
-pub use start::InitialWeights;
+pub use single_stage::{steps_for, train_single_stage, training_flops};
+pub use training_data::TrainingData;
 pub use validate::{RetrievalModel, Validator};
+pub use validation_set::{ReversedTwin, ValidationSet};

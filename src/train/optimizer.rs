@@ -1,7 +1,7 @@
 //! AdamW as in PyTorch, with what Burn's lacks: parameter groups by dimension, clipping by the global norm, and a
 //! device-side flag that skips steps with a non-finite loss or gradient.
 
-use super::flag::NonFiniteCheck;
+use super::nonfinite::NonFiniteCheck;
 use crate::config::Stage;
 use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, LearningRate, MultiGradientsParams, Optimizer};
@@ -283,7 +283,7 @@ impl<B: TrainBackend> ModuleMapper<B> for Update<'_, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{GradientAccumulator, toy::ToyModel};
+    use crate::train::{GradientAccumulator, toy_model::ToyModel};
     use burn::backend::Autodiff;
     use safetensors::SafeTensors;
 

@@ -1,7 +1,7 @@
 //! Progress of a stage: burn-train's metric events as one line per logged step, rewritten in place on a terminal.
 //! (Burn's plain renderer prints no values; its dashboard is the feature `tui`.)
 
-use super::journal::LogLine;
+use super::metrics_log::LogLine;
 use burn_train::metric::{
     Adaptor, Metric, MetricDefinition, MetricId, MetricMetadata, MetricName, Numeric, NumericEntry, SerializedEntry,
 };

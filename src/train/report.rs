@@ -1,6 +1,6 @@
 //! `report.json` of pretraining.
 
-use super::journal::LossValues;
+use super::metrics_log::LossValues;
 use crate::data::Unreadable;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 //! meant to outlive a run (portable weights are written by [`crate::weights`]).
 
 use super::optimizer::{AdamWState, Moments};
-use super::{SkippedSteps, NonFiniteCheck};
+use super::{NonFiniteCheck, SkippedSteps};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};

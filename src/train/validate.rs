@@ -1,7 +1,7 @@
 //! Evaluation on the gallery: recall of the dual encoder and after re-ranking, twins, heads, frame-order probes.
 
-use super::gallery::ValidationSet;
 use super::report::{ProbeScore, Probes, ValidationScores};
+use super::validation_set::ValidationSet;
 use crate::Result;
 use crate::data::Item;
 use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k, twin_scores};

@@ -5,16 +5,16 @@
 //! to the host, [`comparison_page`] draws it. [`pruning_recall`] counts on `shapes` what the pictures suggest: how much of the
 //! target is still alive, against random pruning.
 
-mod film;
-mod gaze;
-mod analyze_clips;
-mod page;
+mod analysis;
+mod comparison_page;
+mod frame_strip;
+mod input;
 mod recall;
 mod variant;
 
-pub use film::FrameStrip;
-pub use gaze::{ClipPixels, load_clip, encode_text};
-pub use analyze_clips::{ClipAnalysis, PrunedBy, PruningStage, analyze_clips};
-pub use page::{ClipComparison, comparison_page};
+pub use analysis::{ClipAnalysis, PrunedBy, PruningStage, analyze_clips};
+pub use comparison_page::{ClipComparison, comparison_page};
+pub use frame_strip::FrameStrip;
+pub use input::{ClipPixels, encode_text, load_clip};
 pub use recall::{RecallReport, StageRecall, pruning_recall, recall_page};
 pub use variant::{ModelVariant, variants};

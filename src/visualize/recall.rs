@@ -1,6 +1,6 @@
 //! Pruning recall on `shapes`, where it is known which patches the caption speaks of.
 
-use super::analyze_clips::{ClipAnalysis, PrunedBy, analyze_clips};
+use super::analysis::{ClipAnalysis, PrunedBy, analyze_clips};
 use super::{FrameStrip, ModelVariant};
 use crate::Result;
 use crate::data::shapes::Gallery;
@@ -99,7 +99,11 @@ fn share_alive(target: &[bool], alive: &[bool]) -> f64 {
 ///
 /// # Errors
 /// A picture that cannot be encoded.
-pub fn recall_page(title: &str, report: &RecallReport, examples: &[(String, FrameStrip, ClipAnalysis, Vec<bool>)]) -> Result<Page> {
+pub fn recall_page(
+    title: &str,
+    report: &RecallReport,
+    examples: &[(String, FrameStrip, ClipAnalysis, Vec<bool>)],
+) -> Result<Page> {
     let mut page = Page::new(title).wide();
     page.paragraph(&format!(
         "How much of the shape that a caption speaks of is still there after each pruning layer of the {} model, over {} \
@@ -152,7 +156,7 @@ mod tests {
     use super::super::variants;
     use super::*;
     use crate::config::{ModelConfig, NodeSparsity};
-    use crate::data::shapes::{ShapesPreset, ShapesConfig};
+    use crate::data::shapes::{ShapesConfig, ShapesPreset};
     use crate::model::Svitt;
     use crate::testing::on_cpu_backends;
 

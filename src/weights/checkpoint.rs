@@ -1,7 +1,7 @@
 //! Checkpoint folders: `model.safetensors` under the official keys and `config.json` beside it.
 
 use super::safetensors::{self, sync_folder, temporary_beside};
-use super::schema::{WeightKey, CheckpointPart, file_name};
+use super::schema::{CheckpointPart, WeightKey, file_name};
 use super::source::WeightSource;
 use crate::config::{Compat, ModelConfig};
 use crate::{Error, Result};
@@ -219,7 +219,14 @@ mod tests {
         model.compat = Compat::Official;
         let vocabulary = Some(VocabularyRef { file: "vocab.txt".into(), sha256: "ab".into() });
         let curriculum = Some(CurriculumPosition { stage: 1, stages: 3, step: 40 });
-        CheckpointInfo { model, part: CheckpointPart::Text, absent: vec![], vocabulary, curriculum, origin: "a test".into() }
+        CheckpointInfo {
+            model,
+            part: CheckpointPart::Text,
+            absent: vec![],
+            vocabulary,
+            curriculum,
+            origin: "a test".into(),
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::SourceKind;
 use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint, write_checkpoint};
 use super::infer::{self, model_config};
-use super::matching::{MatchOptions, MatchedWeights};
+use super::key_matching::{MatchOptions, MatchedWeights};
 use super::report::LoadReport;
-use super::schema::{WeightKey, CheckpointPart, keys};
+use super::schema::{CheckpointPart, WeightKey, keys};
 use super::source::WeightSource;
 use crate::config::ModelConfig;
 use crate::{Error, Result};
@@ -125,7 +125,7 @@ impl fmt::Display for ImportSummary {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialects;
+    use super::super::foreign_checkpoints;
     use super::*;
     use crate::config::Compat;
     use std::path::PathBuf;
@@ -199,11 +199,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("video");
         let options = ImportOptions { frames: Some(3), ..ImportOptions::default() };
-        let video = import(&dialects::beit(folder.path()), &out, &options).unwrap();
-        assert_eq!((video.part, video.model.compat, video.report.converted.len()), (CheckpointPart::Video, Compat::Corrected, 2));
+        let video = import(&foreign_checkpoints::beit(folder.path()), &out, &options).unwrap();
+        assert_eq!(
+            (video.part, video.model.compat, video.report.converted.len()),
+            (CheckpointPart::Video, Compat::Corrected, 2)
+        );
         assert_eq!(video.report.unused, ["classifier.bias"]);
         let out = folder.path().join("text");
-        let text = import(&dialects::bert(folder.path()), &out, &ImportOptions::default()).unwrap();
+        let text = import(&foreign_checkpoints::bert(folder.path()), &out, &ImportOptions::default()).unwrap();
         assert_eq!((text.part, text.model.text.layers, text.report.fresh.len()), (CheckpointPart::Text, 3, 10));
         assert_eq!(text.report.unused, ["bert.pooler.dense.bias", "cls.seq_relationship.bias"]);
         assert_eq!(Checkpoint::open(&out).unwrap().info.absent.len(), 10);
@@ -212,7 +215,7 @@ mod tests {
     #[test]
     fn singularity_tables_are_extended_and_missing_keys_must_be_allowed() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, out) = (dialects::singularity(folder.path()), folder.path().join("out"));
+        let (file, out) = (foreign_checkpoints::singularity(folder.path()), folder.path().join("out"));
         let mut options = ImportOptions { frames: Some(5), ..ImportOptions::default() };
         let refused = import(&file, &out, &options).unwrap_err().to_string();
         assert!(refused.contains("lacks 5 tensors (text_encoder.cls.predictions.bias"), "{refused}");

@@ -1,9 +1,9 @@
 //! Model sizes inferred from tensor shapes, the training configuration, and files beside the checkpoint.
 
-use super::kind::SourceKind;
-use super::position::TableShape;
+use super::position_tables::TableShape;
 use super::schema::CheckpointPart;
 use super::source::WeightSource;
+use super::source_kind::SourceKind;
 use crate::config::{
     Compat, CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Selection, Sparsity, TextConfig, TokenOrder,
     VideoConfig,

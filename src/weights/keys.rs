@@ -119,7 +119,9 @@ fn translated(root: &str, rest: &str, parts: &[(&str, &str)]) -> Option<ParamLay
 /// `stem` plus the name of a field of one of Burn's own modules; of ours, the field is empty or named alike.
 fn leaf_of(stem: &str, leaf: &str) -> Option<ParamLayout> {
     Some(match leaf {
-        "weight" if stem.ends_with("_embeddings.") && !stem.contains("patch") => ParamLayout::Same(format!("{stem}weight")),
+        "weight" if stem.ends_with("_embeddings.") && !stem.contains("patch") => {
+            ParamLayout::Same(format!("{stem}weight"))
+        }
         "weight" => ParamLayout::Transposed(format!("{stem}weight")),
         "gamma" => ParamLayout::Same(format!("{stem}weight")),
         "beta" => ParamLayout::Same(format!("{stem}bias")),

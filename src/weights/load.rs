@@ -1,8 +1,8 @@
 //! A checkpoint's tensors go into the parameters of a module.
 
 use super::checkpoint::Checkpoint;
-use super::keys::{ParamLayout, layout, concat_columns, transpose};
-use super::matching::{MatchOptions, MatchedWeights};
+use super::key_matching::{MatchOptions, MatchedWeights};
+use super::keys::{ParamLayout, concat_columns, layout, transpose};
 use super::report::LoadReport;
 use super::schema::{CheckpointPart, keys};
 use super::source::WeightSource;

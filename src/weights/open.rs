@@ -1,8 +1,8 @@
 //! A checkpoint folder becomes a model, ready to run.
 
 use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint};
+use super::key_matching::MatchOptions;
 use super::load::load;
-use super::matching::MatchOptions;
 use super::report::LoadReport;
 use super::schema::CheckpointPart;
 use super::source::WeightSource;
@@ -120,7 +120,7 @@ fn wrong_part(checkpoint: &Checkpoint, task: &str) -> Error {
 #[cfg(test)]
 #[cfg(feature = "ndarray")]
 mod tests {
-    use super::super::{ExportedTensors, ImportOptions, dialects, import, model_hash};
+    use super::super::{ExportedTensors, ImportOptions, foreign_checkpoints, import, model_hash};
     use super::*;
 
     type B = burn_ndarray::NdArray;
@@ -159,8 +159,11 @@ mod tests {
         config.video.frames = 3;
         let fresh = Svitt::<B>::new(&config, 0, &Default::default()).unwrap();
         let before = ExportedTensors::of(&fresh);
-        let (model, _) = initialise(fresh.clone(), &config, dialects::beit(folder.path()), CheckpointPart::Video).unwrap();
-        let (model, report) = initialise(model, &config, dialects::bert(folder.path()), CheckpointPart::Text).unwrap();
+        let (model, _) =
+            initialise(fresh.clone(), &config, foreign_checkpoints::beit(folder.path()), CheckpointPart::Video)
+                .unwrap();
+        let (model, report) =
+            initialise(model, &config, foreign_checkpoints::bert(folder.path()), CheckpointPart::Text).unwrap();
         assert_eq!((report.fresh.len(), report.missing.len()), (10, 0));
         let (after, source) = (ExportedTensors::of(&model), WeightSource::open(fixture).unwrap());
         for name in source.names().filter(|name| !name.ends_with("bias_table")) {

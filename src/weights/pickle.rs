@@ -4,7 +4,7 @@
 //! value. All values live in one arena and refer to each other by index: cycles, deep nesting and sharing cost no
 //! recursion, and every opcode adds at most one value, so memory stays within a small multiple of the input.
 
-use super::value::{RecordedCall, ValueId, Pickle, Value};
+use super::pickle_value::{Pickle, RecordedCall, Value, ValueId};
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -4,10 +4,10 @@
 //! `bert-base-uncased` is one). Values stay in the file until they are asked for.
 
 use super::archive;
-use super::object::PickledTensor;
 use super::pickle;
+use super::pickle_objects::PickledTensor;
+use super::pickle_value::{Pickle, ValueId};
 use super::tensor::{StoredDType, TensorView};
-use super::value::{ValueId, Pickle};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::ops::Range;

@@ -113,7 +113,7 @@ fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::super::infer::model_config;
-    use super::super::{Checkpoint, MatchOptions, CheckpointPart, WeightSource, load, weights_hash};
+    use super::super::{Checkpoint, CheckpointPart, MatchOptions, WeightSource, load, weights_hash};
     use super::*;
     use crate::config::ModelConfig;
     use crate::model::Svitt;
@@ -136,7 +136,8 @@ mod tests {
         let (source, config) = micro();
         let fresh = Svitt::<B>::new(&config, 1, &device).unwrap();
         let before = (fresh.temp.id, fresh.video.layers[1].qkv.id);
-        let (model, report) = load(fresh, &source, &config, CheckpointPart::Pretraining, &MatchOptions::default()).unwrap();
+        let (model, report) =
+            load(fresh, &source, &config, CheckpointPart::Pretraining, &MatchOptions::default()).unwrap();
         assert!(report.is_complete() && report.unused.is_empty());
         assert_eq!((model.temp.id, model.video.layers[1].qkv.id), before);
         let exported = ExportedTensors::of(&model);

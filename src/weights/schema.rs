@@ -1,8 +1,8 @@
 //! The official keys of a model and their shapes, in the order of the official state dictionary
 //! (docs/model.md, "Official checkpoints").
 
-use super::kind::tied_to;
 use super::safetensors::{TensorContent, TensorSpec};
+use super::source_kind::tied_to;
 use crate::config::{ModelConfig, TextConfig};
 use serde::{Deserialize, Serialize};
 
@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn question_answering_has_its_own_names() {
         let keys = keys(&ModelConfig::tiny(4), CheckpointPart::QuestionAnswering);
-        let names: Vec<String> = keys.iter().map(|key| file_name(CheckpointPart::QuestionAnswering, &key.outline.name)).collect();
+        let names: Vec<String> =
+            keys.iter().map(|key| file_name(CheckpointPart::QuestionAnswering, &key.outline.name)).collect();
         for name in [
             "text_encoder.encoder.layer.3.crossattention.self.key.weight",
             "text_decoder.bert.encoder.layer.0.crossattention.self.key.weight",

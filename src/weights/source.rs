@@ -1,6 +1,6 @@
 //! The named tensors of a checkpoint of any supported format, read on demand, under the official pretraining keys.
 
-use super::kind::{SourceKind, is_index_buffer, tied_to};
+use super::source_kind::{SourceKind, is_index_buffer, tied_to};
 use super::tensor::{HostTensor, TensorView};
 use super::{archive, pth, safetensors};
 use crate::{Error, Result};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::clip::{DecodedClip, ClipRequest, read_clip};
+use super::clip::{ClipRequest, DecodedClip, read_clip};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
 use super::reader::ReaderOptions;

@@ -5,24 +5,25 @@
 
 mod caught;
 mod clip;
+mod decode_bench;
 pub mod encode;
 mod error;
 mod ffmpeg;
 mod folder;
 mod frames;
 #[cfg(test)]
-mod golden;
+mod golden_tests;
 mod inspect;
 mod native;
 mod reader;
 mod resize;
 mod sampling;
 mod sniff;
-mod speed;
 mod transform;
 
 pub use caught::reading_untrusted_input;
-pub use clip::{DecodedClip, ClipRequest, read_clip};
+pub use clip::{ClipRequest, DecodedClip, read_clip};
+pub use decode_bench::DecodeSpeed;
 pub use error::VideoError;
 pub use ffmpeg::ffmpeg_available;
 pub use folder::videos_below;
@@ -32,8 +33,7 @@ pub use reader::{ReaderKind, ReaderOptions, VideoReader};
 pub use resize::{Bicubic, CropBox, Resizer};
 pub use sampling::{FrameSampling, clips, intervals, window};
 pub use sniff::needs_ffmpeg;
-pub use speed::DecodeSpeed;
-pub use transform::{Transform, CropFlip};
+pub use transform::{CropFlip, Transform};
 
 /// Random numbers in `[0, 1)` for tests (a linear congruential generator, Knuth's constants).
 #[cfg(test)]

@@ -69,7 +69,9 @@ impl VideoReader {
         };
         match &backend {
             ReaderBackend::Native(video) if video.truncated() => warnings.push(cut_short(path, video.len())),
-            ReaderBackend::Ffmpeg(video) => warnings.extend(video.complaint().map(|what| damaged(path, what, video.len()))),
+            ReaderBackend::Ffmpeg(video) => {
+                warnings.extend(video.complaint().map(|what| damaged(path, what, video.len())))
+            }
             ReaderBackend::Native(_) => {}
         }
         let mut reader =

@@ -7,13 +7,13 @@ use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use svitt::backend::BackendKind;
-use svitt_workshop::parity::{FileReport, Report, TensorReport, check};
+use svitt_workshop::parity::{FileReport, ParityReport, TensorReport, check};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/parity")
 }
 
-fn report(folder: &Path, backend: BackendKind) -> Report {
+fn report(folder: &Path, backend: BackendKind) -> ParityReport {
     check(folder, backend, |_| {}).unwrap()
 }
 
@@ -65,7 +65,7 @@ fn is_input(file: &FileReport) -> bool {
     ["checkpoint_", "fusion_inputs", "inputs"].iter().any(|prefix| file.file.starts_with(prefix))
 }
 
-fn by_name(report: &Report) -> BTreeMap<(&str, &str), &TensorReport> {
+fn by_name(report: &ParityReport) -> BTreeMap<(&str, &str), &TensorReport> {
     report
         .files
         .iter()

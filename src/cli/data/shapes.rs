@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::cli::output;
-use crate::data::shapes::{ExportOptions, ShapesPreset, ShapesConfig, export};
+use crate::data::shapes::{ExportOptions, ShapesConfig, ShapesPreset, export};
 use std::path::PathBuf;
 
 /// Write the synthetic benchmark as H.264 files with manifests (needs the ffmpeg program)

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    ImportedAnnotations, ImportPurpose,
+    ImportPurpose, ImportedAnnotations,
     json::{self, Text},
 };
 use crate::{
@@ -49,7 +49,12 @@ fn holds_answers(path: &Path) -> Result<bool> {
     Ok(any && !questions)
 }
 
-fn join(questions: &Path, answers: Option<PathBuf>, purpose: ImportPurpose, imported: &mut ImportedAnnotations) -> Result<()> {
+fn join(
+    questions: &Path,
+    answers: Option<PathBuf>,
+    purpose: ImportPurpose,
+    imported: &mut ImportedAnnotations,
+) -> Result<()> {
     let mut by_id: HashMap<String, Entry> = HashMap::new();
     if let Some(answers) = &answers {
         json::each(answers, false, |_, entry: Entry| {
@@ -163,7 +168,8 @@ mod tests {
         assert!(warnings[0].starts_with("val_a.json is not beside"), "{warnings:?}");
         let answers = r#"[{"answer": "yes", "type": 3, "question_id": "v_a_B-3_1"}]"#;
         std::fs::write(folder.path().join("val_a.json"), answers).unwrap();
-        let refused = import(&path, &AnnotationOptions { purpose: ImportPurpose::Evaluate, ..AnnotationOptions::default() });
+        let refused =
+            import(&path, &AnnotationOptions { purpose: ImportPurpose::Evaluate, ..AnnotationOptions::default() });
         let message = refused.unwrap_err().to_string();
         assert!(message.contains("3 questions, such as v_a_B-3_2, have no answer in"), "{message}");
     }

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::{ImportedAnnotations, ImportPurpose, Split, BenchmarkTask};
+use super::{BenchmarkTask, ImportPurpose, ImportedAnnotations, Split};
 use crate::{Error, Result, data::Record};
 use svitt_ops::rng::text_key;
 

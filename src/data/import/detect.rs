@@ -148,7 +148,9 @@ fn detect_json(path: &Path) -> Result<AnnotationFormat> {
     let bytes = super::json::bytes(path)?;
     match first_keys(path, &bytes)? {
         JsonStart::List(keys) => by_keys(&keys),
-        JsonStart::Object(key, _) if matches!(key.as_str(), "info" | "videos" | "sentences") => Some(AnnotationFormat::MsrvttJson),
+        JsonStart::Object(key, _) if matches!(key.as_str(), "info" | "videos" | "sentences") => {
+            Some(AnnotationFormat::MsrvttJson)
+        }
         JsonStart::Object(_, keys) if by_keys(&keys).is_some() => by_keys(&keys),
         JsonStart::Object(key, _) if RECORD_KEYS.contains(&key.as_str()) => Some(AnnotationFormat::JsonLines),
         JsonStart::Object(..) => None,

@@ -7,7 +7,7 @@ mod check;
 mod detect;
 mod didemo;
 #[cfg(test)]
-mod fuzz;
+mod fuzz_tests;
 mod json;
 mod msrvtt;
 mod msrvtt_qa;
@@ -24,7 +24,7 @@ pub(crate) use detect::starts_with;
 pub use detect::{AnnotationFormat, detect};
 pub(crate) use json::whole as whole_json;
 
-use super::{Benchmark, SplitSize, Record, Split, BenchmarkTask};
+use super::{Benchmark, BenchmarkTask, Record, Split, SplitSize};
 use crate::{Error, Result};
 
 /// What the records are used for; decides how strict an importer is.
@@ -199,7 +199,8 @@ mod tests {
             (r#"[{"video":"a.mp4","question":"who","question_id":3}]"#, "without an answer, first 3"),
         ] {
             std::fs::write(&path, text).unwrap();
-            let refused = import(&path, &AnnotationOptions { purpose: ImportPurpose::Evaluate, ..AnnotationOptions::default() });
+            let refused =
+                import(&path, &AnnotationOptions { purpose: ImportPurpose::Evaluate, ..AnnotationOptions::default() });
             assert!(refused.unwrap_err().to_string().contains(problem), "{text}");
             let warnings = import(&path, &AnnotationOptions::default()).unwrap().warnings.join("\n");
             assert!(warnings.contains(problem.trim_start_matches("no ")), "{text}: {warnings}");

@@ -8,13 +8,13 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    ImportedAnnotations, ImportPurpose,
+    ImportPurpose, ImportedAnnotations,
     json::{self, Text},
     table::Table,
 };
 use crate::{
     Error, Result,
-    data::{Benchmark, SplitSize, Record, Split, published},
+    data::{Benchmark, Record, Split, SplitSize, published},
 };
 
 /// `key,vid_key,video_id,sentence`: one caption per video.
@@ -78,7 +78,8 @@ pub fn read_data(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnn
     let data: Data = json::whole(path)?;
     let test: HashSet<&str> =
         data.videos.iter().filter(|v| v.split.0 == "test").map(|v| v.video_id.0.as_str()).collect();
-    let wanted = |sentence: &&Sentence| purpose == ImportPurpose::Inspect || !test.contains(sentence.video_id.0.as_str());
+    let wanted =
+        |sentence: &&Sentence| purpose == ImportPurpose::Inspect || !test.contains(sentence.video_id.0.as_str());
     imported.records = data.sentences.iter().filter(wanted).map(record).collect();
     if purpose == ImportPurpose::Train {
         imported.warnings.push(
@@ -154,14 +155,17 @@ mod tests {
         std::fs::copy(sample("msrvtt/MSRVTT_train.9k.csv"), &path).unwrap();
         let looked = import(&path, &AnnotationOptions::default()).unwrap();
         assert_eq!((looked.records.len(), looked.expected), (2, Some(SplitSize { videos: 7_010, texts: 140_200 })));
-        let learned = import(&path, &AnnotationOptions { purpose: ImportPurpose::Train, ..AnnotationOptions::default() });
+        let learned =
+            import(&path, &AnnotationOptions { purpose: ImportPurpose::Train, ..AnnotationOptions::default() });
         assert!(learned.unwrap_err().to_string().contains("put MSRVTT_data.json beside it"));
     }
 
     #[test]
     fn the_data_file_trains_on_all_but_its_test_split_and_is_never_scored() {
         let path = sample("msrvtt/MSRVTT_data.json");
-        let records = |purpose| import(&path, &AnnotationOptions { purpose, ..AnnotationOptions::default() }).map(|i| i.records.len());
+        let records = |purpose| {
+            import(&path, &AnnotationOptions { purpose, ..AnnotationOptions::default() }).map(|i| i.records.len())
+        };
         assert_eq!((records(ImportPurpose::Inspect).unwrap(), records(ImportPurpose::Train).unwrap()), (5, 4));
         assert!(records(ImportPurpose::Evaluate).unwrap_err().to_string().contains("MSRVTT_JSFUSION_test.csv"));
     }

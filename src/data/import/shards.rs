@@ -56,7 +56,10 @@ mod tests {
         let list = folder.path().join("{00000..00002}.tar");
         for path in [list.as_path(), folder.path()] {
             let imported = import(path, &AnnotationOptions::default()).unwrap();
-            assert_eq!((imported.format, imported.records.len(), imported.joined.len()), (AnnotationFormat::Webdataset, 3, 3));
+            assert_eq!(
+                (imported.format, imported.records.len(), imported.joined.len()),
+                (AnnotationFormat::Webdataset, 3, 3)
+            );
             assert_eq!(imported.records[2].captions, ["a caption"]);
             assert_eq!(imported.records[2].id.as_deref(), Some("00002/7"));
             assert_eq!(ShardMember::from_address(&imported.records[2].media).unwrap().read().unwrap(), b"video");

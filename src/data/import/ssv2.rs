@@ -11,12 +11,12 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    ImportedAnnotations, AnnotationOptions, ImportPurpose,
+    AnnotationOptions, ImportPurpose, ImportedAnnotations,
     json::{self, Text},
 };
 use crate::{
     Result,
-    data::{Benchmark, SplitSize, Record, Split, published},
+    data::{Benchmark, Record, Split, SplitSize, published},
 };
 use svitt_ops::rng::{Rng, text_key};
 
@@ -134,8 +134,9 @@ mod tests {
         assert_eq!(templates.records.len(), 2);
         assert!(templates.records.iter().all(|record| record.also.len() == 11));
         assert_eq!(templates.records[0].captions, ["Dropping [something] behind [something]"]);
-        let videos =
-            |imported: &ImportedAnnotations| imported.records.iter().flat_map(Record::videos).map(str::to_owned).collect();
+        let videos = |imported: &ImportedAnnotations| {
+            imported.records.iter().flat_map(Record::videos).map(str::to_owned).collect()
+        };
         let (of_labels, of_templates): (BTreeSet<String>, BTreeSet<String>) = (videos(&labels), videos(&templates));
         assert_eq!(of_labels, of_templates, "both benchmarks are scored on the same videos");
         let other: BTreeSet<String> = videos(&records(Benchmark::Ssv2Label, ImportPurpose::Evaluate, 4));

@@ -4,32 +4,32 @@
 //! to 100 batches are prefetched as device tensors, and every epoch starts new threads. This one stands behind the
 //! same `DataLoader` trait and hands out host batches or errors, both as values.
 
-mod burn_loader;
+mod batch_sampler;
+mod burn_dataloader;
 mod collate;
-mod ledger;
 mod options;
-mod plan;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
-pub use burn_loader::LoaderIterator;
+pub use batch_sampler::LoaderPosition;
+pub use burn_dataloader::LoaderIterator;
 pub use collate::{Collate, TextCollate};
-pub use ledger::UnreadableLimit;
 pub use options::{LoaderMode, LoaderOptions};
-pub use plan::LoaderPosition;
+pub use unreadable::UnreadableLimit;
 
 use super::{EpochDataset, HostBatch, Unreadable};
 use crate::{Error, Result};
-use ledger::UnreadableLog;
-use plan::BatchSampler;
-use pool::{WorkerPool, ItemRequest};
+use batch_sampler::BatchSampler;
+use pool::{ItemRequest, WorkerPool};
 use std::{
     collections::VecDeque,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
+use unreadable::UnreadableLog;
 
 /// A batch, or why there is none; the run ends at the first error.
 pub type BatchResult = Result<HostBatch>;
@@ -87,8 +87,14 @@ impl Loader {
         let ledger = UnreadableLog::new(dataset.left_out());
         let pool = WorkerPool::start(&dataset, &collate, &options, plan.items());
         let start = LoaderPosition::default();
-        let flow =
-            LoaderState { next: start, ahead: start, tickets: VecDeque::new(), order: None, waited: 0.0, failed: false };
+        let flow = LoaderState {
+            next: start,
+            ahead: start,
+            tickets: VecDeque::new(),
+            order: None,
+            waited: 0.0,
+            failed: false,
+        };
         let (flow, ledger) = (Mutex::new(flow), Mutex::new(ledger));
         Ok(Self { inner: Arc::new(Inner { pool, plan, options, dataset, collate, flow, ledger }) })
     }
@@ -209,7 +215,8 @@ impl Loader {
             }
             let order = flow.order.as_ref().map_or(&[][..], |(_, order)| order);
             let slots = plan.batch_of(order, flow.ahead.batch);
-            flow.tickets.push_back(pool.submit(slots.iter().map(|index| ItemRequest { epoch, index: *index as usize })));
+            flow.tickets
+                .push_back(pool.submit(slots.iter().map(|index| ItemRequest { epoch, index: *index as usize })));
             flow.ahead = plan.after(flow.ahead);
         }
     }

@@ -4,7 +4,7 @@ use super::{Collate, LoaderOptions};
 use crate::{
     Error, Result,
     data::{EpochDataset, HostBatch, Item, Unreadable},
-    guard::catch_panic,
+    panics::catch_panic,
 };
 use std::{
     collections::{HashMap, VecDeque},

@@ -86,7 +86,8 @@ impl Manifest {
         let Some(format) = format.filter(|f| f.benchmarks().is_some() || *f == AnnotationFormat::Webdataset) else {
             return Self::read(path, options);
         };
-        let imported = import::import(path, &import::AnnotationOptions { purpose: ImportPurpose::Train, ..Default::default() })?;
+        let imported =
+            import::import(path, &import::AnnotationOptions { purpose: ImportPurpose::Train, ..Default::default() })?;
         let (format, warnings) = (ManifestFormat::Original(format), imported.warnings);
         let mut records = imported.records;
         if options.paragraphs {

@@ -1,6 +1,6 @@
 //! Captions: several wordings, so that word order does not equal time order.
 
-use super::{MotionProgram, ClipContent};
+use super::{ClipContent, MotionProgram};
 
 /// Wordings there are for a program: three for one segment, four for more.
 pub fn paraphrases(program: &MotionProgram) -> usize {

@@ -6,7 +6,7 @@
 //! fraction, so the sums are exact.
 
 use super::program::cells;
-use super::{MotionProgram, ShapesConfig, ClipContent};
+use super::{ClipContent, MotionProgram, ShapesConfig};
 use crate::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -108,7 +108,7 @@ fn unordered_evidence(seen: &[[usize; 2]], grid: usize) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Gallery, ShapesPreset, FrameView, World};
+    use super::super::{FrameView, Gallery, ShapesPreset, World};
     use super::*;
 
     fn ceilings(segments: &[usize], grid: usize, source: usize, frames: usize) -> Ceilings {

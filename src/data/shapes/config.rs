@@ -212,7 +212,9 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_survive_json() {
-        for (preset, grid) in [(ShapesPreset::Tiny, 4), (ShapesPreset::Default, 4), (ShapesPreset::Order, 6), (ShapesPreset::Long, 14)] {
+        for (preset, grid) in
+            [(ShapesPreset::Tiny, 4), (ShapesPreset::Default, 4), (ShapesPreset::Order, 6), (ShapesPreset::Long, 14)]
+        {
             let config = ShapesConfig::preset(preset);
             config.validate(4).unwrap();
             assert_eq!(config.grid(), grid);

@@ -1,7 +1,7 @@
 //! Clips with captions, drawn by index without end; nothing is stored.
 
 use super::world::{draw_program, stream};
-use super::{RenderedClip, MotionProgram, ShapesConfig, ShapesSplit, ClipContent, World, caption, paraphrases, render};
+use super::{ClipContent, MotionProgram, RenderedClip, ShapesConfig, ShapesSplit, World, caption, paraphrases, render};
 use crate::Result;
 use crate::data::{Item, ItemResult};
 use burn_dataset::Dataset;
@@ -132,7 +132,8 @@ mod tests {
     fn training_never_shows_what_is_held_out() {
         let data = dataset(ShapesPreset::Default, 8, 5);
         assert!((0..500).all(|i| !data.triple(i).0.held_out()));
-        let test = ShapesDataset::new(&ShapesConfig::preset(ShapesPreset::Default), ShapesSplit::Test, 8, 500, 5).unwrap();
+        let test =
+            ShapesDataset::new(&ShapesConfig::preset(ShapesPreset::Default), ShapesSplit::Test, 8, 500, 5).unwrap();
         let held_out = (0..500).filter(|&i| test.triple(i).0.held_out()).count();
         assert!((70..130).contains(&held_out), "{held_out} of 500 are held out, 100 expected");
         assert_ne!(test.clip(3).0, data.clip(3).0);

@@ -1,7 +1,7 @@
 //! The held-out clips on which every stage is evaluated: one per object and program.
 
 use super::render::target_patches;
-use super::{Ceilings, RenderedClip, ShapesConfig, ShapesSplit, ClipContent, World, caption, render};
+use super::{Ceilings, ClipContent, RenderedClip, ShapesConfig, ShapesSplit, World, caption, render};
 use crate::Result;
 use crate::data::{Item, ItemResult, Record};
 use burn_dataset::Dataset;
@@ -53,8 +53,10 @@ impl Gallery {
             GalleryEntry { caption: caption(&triple, wording), seen: !triple.held_out(), triple, wording }
         };
         let programs = config.gallery_programs();
-        let entries =
-            programs.iter().flat_map(|p| (0..ClipContent::OBJECTS).map(|o| entry(ClipContent::of(o, p.clone())))).collect();
+        let entries = programs
+            .iter()
+            .flat_map(|p| (0..ClipContent::OBJECTS).map(|o| entry(ClipContent::of(o, p.clone()))))
+            .collect();
         Ok(Self { config: config.clone(), indices: config.view.indices(config.frames, frames), entries })
     }
 
@@ -144,7 +146,8 @@ mod tests {
 
     #[test]
     fn every_combination_once_with_its_own_caption() {
-        for (preset, clips, twins) in [(ShapesPreset::Tiny, 216, 144), (ShapesPreset::Default, 288, 216), (ShapesPreset::Long, 288, 288)]
+        for (preset, clips, twins) in
+            [(ShapesPreset::Tiny, 216, 144), (ShapesPreset::Default, 288, 216), (ShapesPreset::Long, 288, 288)]
         {
             let gallery = Gallery::new(&ShapesConfig::preset(preset), 4).unwrap();
             assert_eq!(gallery.entries().len(), clips);

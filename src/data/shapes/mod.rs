@@ -26,7 +26,7 @@ mod world;
 
 pub use caption::{caption, longest_caption, paraphrases};
 pub use ceilings::Ceilings;
-pub use config::{ShapesPreset, ShapesConfig, FrameView};
+pub use config::{FrameView, ShapesConfig, ShapesPreset};
 pub use dataset::ShapesDataset;
 pub use export::{ExportOptions, ExportReport, export};
 pub use gallery::{Gallery, GalleryEntry, Twin};
@@ -34,5 +34,5 @@ pub use program::{Direction, MotionProgram, SegmentTiming};
 pub use qa::{QaItem, QaSet};
 pub use question::{LONGEST_QUESTION, QuestionKind, answers};
 pub use render::{RenderedClip, render};
-pub use split::{ShapesSplit, ClipContent};
+pub use split::{ClipContent, ShapesSplit};
 pub use world::{Colour, MovingShape, Shape, World};

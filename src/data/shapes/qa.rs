@@ -137,7 +137,12 @@ impl QaSet {
         let (question, answer, program) = ask(kind, turn, who, &mut rng);
         let steps = draw_steps(&self.config, &program, &mut rng);
         let target = MovingShape::draw(&self.config, colour.rgb(), shape, steps, &mut rng);
-        QaDraw { question, answer, targets: vec![target], about: QuestionContext::Walk(who, program.directions().to_vec()) }
+        QaDraw {
+            question,
+            answer,
+            targets: vec![target],
+            about: QuestionContext::Walk(who, program.directions().to_vec()),
+        }
     }
 
     /// Two objects that move one after the other; `named_first` says whether the question names the mover first.

@@ -127,7 +127,7 @@ fn add_noise(frame: &mut [u8], world: &World, noise: u8, index: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Colour, ShapesPreset, MotionProgram, Shape, ClipContent};
+    use super::super::{ClipContent, Colour, MotionProgram, Shape, ShapesPreset};
     use super::*;
 
     fn triple() -> ClipContent {
@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn the_target_is_where_the_mask_says() {
         for jitter in [0, 2] {
-            let config = ShapesConfig { noise: 0, brightness: 0, jitter, ..ShapesConfig::preset(ShapesPreset::Default) };
+            let config =
+                ShapesConfig { noise: 0, brightness: 0, jitter, ..ShapesConfig::preset(ShapesPreset::Default) };
             let world = World::draw(&config, 1, 77, &triple(), &[2]);
             let held = target_patches(&world, &config, &[0, 6]);
             let clip = render(&world, &config, &[0, 6]);

@@ -1,6 +1,6 @@
 //! The content of a clip before rendering: moving shapes and background.
 
-use super::{Direction, MotionProgram, ShapesConfig, ClipContent};
+use super::{ClipContent, Direction, MotionProgram, ShapesConfig};
 use serde::{Deserialize, Serialize};
 use svitt_ops::rng::{Rng, text_key};
 

@@ -1,6 +1,6 @@
 //! Presets of fine-tuning: the settings of docs/model.md, "Published settings", one file each.
 
-use crate::config::{ModelConfig, StepsOrEpochs, Stage};
+use crate::config::{ModelConfig, Stage, StepsOrEpochs};
 use crate::data::Benchmark;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

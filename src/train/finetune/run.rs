@@ -1,17 +1,18 @@
 //! The fine-tuning loop: train, validate, keep the best weights.
 
-use super::lesson::{FinetuneOptions, FinetuneData};
+use super::data::{FinetuneData, FinetuneOptions};
 use super::report::{FinetuneReport, FinetuneStageReport, ValidationReport};
-use super::trial::ValidationScore;
+use super::validation::ValidationScore;
 use crate::config::{Curriculum, ModelConfig};
-use crate::data::{Loader, LoaderOptions, BenchmarkTask, TextCollate, write_answers};
+use crate::data::{BenchmarkTask, Loader, LoaderOptions, TextCollate, write_answers};
 use crate::eval::{ANSWERS_FILE, FINE_TUNED, tokenizer};
 use crate::model::{Svitt, SvittQa};
 use crate::profile::peak_memory_mb;
 use crate::train::{
-    AdamW, AdamWSettings, Checkpoints, BatchStream, MetricsLog, RunState, StageContext, StagePlan, TrainableModel, train_stage, write_json,
+    AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, TrainableModel,
+    train_stage, write_json,
 };
-use crate::weights::{Checkpoint, CheckpointInfo, MatchOptions, CheckpointPart, VocabularyRef, save};
+use crate::weights::{Checkpoint, CheckpointInfo, CheckpointPart, MatchOptions, VocabularyRef, save};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;

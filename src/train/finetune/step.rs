@@ -49,7 +49,7 @@ mod tests {
     use crate::data::{HostBatch, Record};
     use crate::testing::{assert_close, host, randomized, small_config};
     use crate::text::{Tokenizer, Vocabulary};
-    use crate::train::{TokenizedQuestions, StepConfig, StepKey};
+    use crate::train::{StepConfig, StepKey, TokenizedQuestions};
     use burn::backend::Autodiff;
     use burn::tensor::Tensor;
     use std::sync::Arc;

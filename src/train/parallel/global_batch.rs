@@ -1,7 +1,7 @@
 //! The contrastive loss over the batches of all workers (`--global-negatives`).
 
-use super::reduce::Collective;
-use super::team::{WorkerStopped, Communicator};
+use super::collective::Collective;
+use super::group::{Communicator, WorkerStopped};
 use crate::model::FeatureGather;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -25,7 +25,11 @@ impl<B: AutodiffBackend> GlobalBatch<B> {
     ///
     /// # Errors
     /// Another worker has stopped.
-    pub fn meet(reduce: &Arc<dyn Collective<B::InnerBackend>>, member: &Communicator, identity: &[i64]) -> Result<Self, WorkerStopped> {
+    pub fn meet(
+        reduce: &Arc<dyn Collective<B::InnerBackend>>,
+        member: &Communicator,
+        identity: &[i64],
+    ) -> Result<Self, WorkerStopped> {
         let everyone = member.all_gather(identity.to_vec())?;
         let identity = everyone.iter().flat_map(|identity| identity.iter().copied()).collect();
         Ok(Self { reduce: reduce.clone(), member: member.clone(), identity })
@@ -37,7 +41,8 @@ impl<B: AutodiffBackend + MatmulOps> FeatureGather<B> for GlobalBatch<B> {
         let (rows, rank, workers) = (own.dims()[0], self.member.rank(), self.member.workers());
         let values = own.clone().inner();
         // If a worker has stopped, the end of this step notices and discards it.
-        let all = self.reduce.gather(values.clone()).unwrap_or_else(|WorkerStopped| values.clone().repeat_dim(0, workers));
+        let all =
+            self.reduce.gather(values.clone()).unwrap_or_else(|WorkerStopped| values.clone().repeat_dim(0, workers));
         let constant = Tensor::<B, 2>::from_inner(values);
         let own = constant.clone() + (own - constant).mul_scalar(workers as f64);
         let others = |rows: std::ops::Range<usize>| Tensor::from_inner(all.clone().slice([rows]));

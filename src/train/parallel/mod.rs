@@ -9,17 +9,17 @@
 //! and its feature `distributed` takes training away from every backend without collectives, the CPU's included. Of
 //! that feature only the sum over CUDA devices is used ([`svitt_ops::device::CollectiveOps`]).
 
+mod collective;
 mod global_batch;
 mod gradients;
-mod reduce;
+mod group;
 mod replica;
-mod team;
 #[cfg(test)]
 mod tests;
 mod worker;
 
+pub use collective::{Collective, DeviceCollective, HostCollective, collective_for};
 pub use global_batch::GlobalBatch;
 pub use gradients::{flatten, present};
-pub use reduce::{DeviceCollective, HostCollective, Collective, collective_for};
-pub use team::{WorkerStopped, Communicator, WorkerGroup};
-pub(super) use worker::{WorkerStart, ThroughputMeter, Worker, run_worker};
+pub use group::{Communicator, WorkerGroup, WorkerStopped};
+pub(super) use worker::{ThroughputMeter, Worker, WorkerStart, run_worker};

@@ -1,11 +1,12 @@
 use super::*;
 use crate::config::{Compat, Precision, PretrainPreset};
-use crate::model::{Objective, Pairs, FeatureGather, PretrainDraws, Svitt, VideoDraws};
+use crate::model::{FeatureGather, Objective, Pairs, PretrainDraws, Svitt, VideoDraws};
 use crate::testing::{at_published_temperature, host, noise, on_cpu_backends, randomized, small_config};
 use crate::train::expand::trainable;
 use crate::train::{
-    AdamW, AdamWSettings, Checkpoints, BatchStream, InitialWeights, MetricsLog, StepConfig, PretrainOptions, RunState, TrainingData, StageContext,
-    StagePlan, StepInput, StepOutput, StopSignal, WarmupCosine, pretrain, snapshot, train_stage,
+    AdamW, AdamWSettings, BatchStream, Checkpoints, InitialWeights, MetricsLog, PretrainOptions, RunState,
+    StageContext, StagePlan, StepConfig, StepInput, StepOutput, StopSignal, TrainingData, WarmupCosine, pretrain,
+    snapshot, train_stage,
 };
 use crate::{Error, loss::NegativeDraws};
 use burn::backend::Autodiff;
@@ -38,7 +39,10 @@ fn pairs<B: Backend>(rows: std::ops::Range<usize>) -> Pairs<B> {
 }
 
 /// The contrastive loss of `pairs`, and its gradient.
-fn gradient<B: TrainBackend>(pairs: &Pairs<B>, peers: Option<&dyn FeatureGather<B>>) -> (f32, Vec<Tensor<B::InnerBackend, 1>>) {
+fn gradient<B: TrainBackend>(
+    pairs: &Pairs<B>,
+    peers: Option<&dyn FeatureGather<B>>,
+) -> (f32, Vec<Tensor<B::InnerBackend, 1>>) {
     let model = model::<B>();
     let batch = pairs.identity.dims()[0];
     let draws = PretrainDraws {

@@ -1,14 +1,14 @@
 //! An optimizer step of any worker, and the loop of the workers other than 0.
 
+use super::collective::{Collective, collective_for};
 use super::global_batch::GlobalBatch;
-use super::reduce::{Collective, collective_for};
-use super::team::Communicator;
+use super::group::Communicator;
 use super::{gradients, replica};
-use crate::guard::catch_panic;
 use crate::model::reseed_dropout;
+use crate::panics::catch_panic;
 use crate::train::expand::trainable;
 use crate::train::learner::{Components, StagePlan, TrainableModel};
-use crate::train::{GradientAccumulator, AdamW, BatchStream, LogLine, RunState, StepInput, StepKey, StepOutput};
+use crate::train::{AdamW, BatchStream, GradientAccumulator, LogLine, RunState, StepInput, StepKey, StepOutput};
 use crate::{Error, Result};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;

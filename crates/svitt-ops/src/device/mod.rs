@@ -1,6 +1,8 @@
 //! What the ops need of a device: its buffers and element types, matrix products, kernel launches, sums over devices.
 
 mod collective;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+pub(crate) mod cpu_gemm;
 mod dtype;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub mod host;
@@ -11,9 +13,7 @@ mod matmul;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod matmul_f32;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
-pub(crate) mod product;
-#[cfg(any(feature = "ndarray", feature = "flex"))]
-pub(crate) mod vector;
+pub(crate) mod simd;
 
 pub use collective::CollectiveOps;
 pub use dtype::{cast, cast_raw};

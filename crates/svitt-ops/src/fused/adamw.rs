@@ -102,7 +102,7 @@ where
 mod cpu {
     use super::{AdamWOps, AdamWStep};
     use crate::device::host::{HostBackend, take, write};
-    use crate::device::vector::vectorized;
+    use crate::device::simd::vectorized;
     use crate::fused::rows::lane_sum;
     use burn::tensor::Tensor;
     use burn::tensor::ops::FloatTensor;

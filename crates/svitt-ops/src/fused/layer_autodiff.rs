@@ -1,6 +1,6 @@
 //! The backwards of the layer operations: one node per branch.
 
-use super::layer::{FeedForwardSaved, FeedForwardWeights, BranchScale, LayerOps, LinearWeights, NormWeights};
+use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};

@@ -1,11 +1,11 @@
 //! The layer operations on the CPU: products over all threads, whose pieces are finished while they are in the cache.
 
-use super::layer::{FeedForwardSaved, FeedForwardWeights, BranchScale, LayerOps, LinearWeights, NormWeights};
+use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights};
 use super::rows;
 use crate::device::cast_raw;
+use crate::device::cpu_gemm::{MatrixView, parallel_product};
 use crate::device::host::{HostBackend, take, write};
-use crate::device::product::{MatrixView, parallel_product};
-use crate::device::vector::vectorized;
+use crate::device::simd::vectorized;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
 
@@ -79,7 +79,8 @@ fn branch_gradients(
     [weight, bias, scale]: [&[f32]; 3],
     grad: &mut [f32],
 ) -> [Vec<f32>; 3] {
-    let mut dweight = parallel_product([input, d, rows], MatrixView::rows(x, input).t(), MatrixView::rows(grad, d), None);
+    let mut dweight =
+        parallel_product([input, d, rows], MatrixView::rows(x, input).t(), MatrixView::rows(grad, d), None);
     let mut dscale = rows::by_row(
         &mut dweight,
         d,
@@ -142,7 +143,8 @@ fn norm_linear_gradients(
     base: Option<&[f32]>,
 ) -> [Vec<f32>; 4] {
     let normed = rows::normed(x, gamma, beta, stats);
-    let dweight = parallel_product([d, output, rows], MatrixView::rows(&normed, d).t(), MatrixView::rows(grad, output), None);
+    let dweight =
+        parallel_product([d, output, rows], MatrixView::rows(&normed, d).t(), MatrixView::rows(grad, output), None);
     drop(normed);
     let weight = MatrixView::rows(weight, output).t();
     let mut dx = parallel_product([rows, d, output], MatrixView::rows(grad, output), weight, None);
@@ -167,7 +169,12 @@ fn norm_linear_backward<B: HostBackend>(
     [write::<B, 2>(dx, [rows, d], &device), dgamma, dbeta, dweight, write::<B, 1>(dbias, [output], &device)]
 }
 
-fn linear_residual<B: HostBackend>(residual: T<B>, x: T<B>, linear: LinearWeights<T<B>>, join: BranchScale<T<B>>) -> T<B> {
+fn linear_residual<B: HostBackend>(
+    residual: T<B>,
+    x: T<B>,
+    linear: LinearWeights<T<B>>,
+    join: BranchScale<T<B>>,
+) -> T<B> {
     let ([rows, input], [_, d], device) = (dims::<B>(&x), dims::<B>(&linear.weight), B::float_device(&x));
     let keep = join.keep.as_ref().map(B::values);
     let [residual, x, weight, bias, scale] = [&residual, &x, &linear.weight, &linear.bias, &join.scale].map(B::values);

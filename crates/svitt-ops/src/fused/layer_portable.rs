@@ -1,6 +1,6 @@
 //! The portable implementations of the layer operations, composed of row operations and products.
 
-use super::layer::{FeedForwardSaved, FeedForwardWeights, BranchScale, LinearWeights, NormWeights};
+use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LinearWeights, NormWeights};
 use super::op::{FusedOps, float, raw};
 use crate::device::matmul;
 use burn::tensor::backend::Backend;

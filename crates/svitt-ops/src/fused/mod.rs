@@ -26,7 +26,7 @@ mod tests;
 
 pub use adamw::{AdamWOps, AdamWStep, adamw, square_sum};
 pub use layer::{
-    FeedForwardSaved, FeedForwardWeights, BranchScale, LayerOps, LinearWeights, NormWeights, feed_forward, linear_residual,
-    norm_linear,
+    BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights, feed_forward,
+    linear_residual, norm_linear,
 };
 pub use op::{FusedOps, flatten_rows, layer_norm, linear_gelu, unflatten_rows};

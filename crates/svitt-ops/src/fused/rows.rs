@@ -2,7 +2,7 @@
 //! [`CHUNK`] rows and then in order, so that they do not depend on the number of threads.
 
 use crate::device::host::filled;
-use crate::device::vector::{LANES, erf, exp, total, vectorized};
+use crate::device::simd::{LANES, erf, exp, total, vectorized};
 use rayon::prelude::*;
 use std::f32::consts::FRAC_1_SQRT_2;
 

@@ -1,8 +1,8 @@
 //! Kernels, portable siblings and Burn's own derivative against each other, on odd sizes.
 
 use super::{
-    FeedForwardWeights, FusedOps, BranchScale, LayerOps, LinearWeights, NormWeights, feed_forward, layer_norm, layer_portable,
-    linear_gelu, linear_residual, norm_linear, portable,
+    BranchScale, FeedForwardWeights, FusedOps, LayerOps, LinearWeights, NormWeights, feed_forward, layer_norm,
+    layer_portable, linear_gelu, linear_residual, norm_linear, portable,
 };
 use crate::rng::Rng;
 use crate::testing::Reference;
@@ -172,7 +172,10 @@ fn the_portable_layers_agree<B: LayerOps>() {
             norm: NormWeights { gamma: vector(&g), beta: vector(&b), epsilon: 1e-12 },
             up: LinearWeights { weight: matrix(&w1), bias: vector(&b1) },
             down: LinearWeights { weight: matrix(&w2), bias: vector(&b2) },
-            join: BranchScale { scale: vector(&s), keep: keep_of::<B>(keep).map(|keep| keep.into_primitive().tensor()) },
+            join: BranchScale {
+                scale: vector(&s),
+                keep: keep_of::<B>(keep).map(|keep| keep.into_primitive().tensor()),
+            },
         };
         let (y, saved) = B::feed_forward(matrix(&x), weights(), true);
         let (expected, portable_saved) = layer_portable::feed_forward::<B>(matrix(&x), weights(), true);

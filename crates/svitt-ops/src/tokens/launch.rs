@@ -21,7 +21,7 @@ fn keep<R: CubeRuntime>(scores: &CubeTensor<R>, k: usize, dtype: DType) -> CubeT
     let cubes = || CubeCount::Static(tokens.div_ceil(UNITS) as u32, batch as u32, 1);
     // SAFETY: units past the last token do nothing; at most k positions of a row are written.
     unsafe {
-        super::cube::mark_kept::launch_unchecked::<R>(
+        super::cube_select::mark_kept::launch_unchecked::<R>(
             &scores.client,
             cubes(),
             CubeDim::new_1d(UNITS as u32),
@@ -31,7 +31,7 @@ fn keep<R: CubeRuntime>(scores: &CubeTensor<R>, k: usize, dtype: DType) -> CubeT
             k,
             scores.dtype.into(),
         );
-        super::cube::place_kept::launch_unchecked::<R>(
+        super::cube_select::place_kept::launch_unchecked::<R>(
             &scores.client,
             cubes(),
             CubeDim::new_1d(UNITS as u32),

@@ -1,9 +1,9 @@
 //! Token pruning: order-preserving top-k selection, original patch ids, token orders. Knows no model.
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
-mod cube;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube_rows;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_select;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod launch;
 mod map;

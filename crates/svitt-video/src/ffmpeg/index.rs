@@ -96,7 +96,8 @@ mod tests {
         assert_eq!(index.times, [0.0, 0.04, 0.12, 0.16]);
         assert_eq!(index.cost, [1, 4, 2, 1]);
         assert_eq!((index.size, index.timed, index.last_duration), ((480, 360), true, 0.033));
-        let untimed = FrameIndex::parse("#tb 0: 1/25\n0, 0, -9223372036854775808, 1, 9, 0x01\n0, 1, 1, 1, 9, 0x01, F=0x0\n");
+        let untimed =
+            FrameIndex::parse("#tb 0: 1/25\n0, 0, -9223372036854775808, 1, 9, 0x01\n0, 1, 1, 1, 9, 0x01, F=0x0\n");
         assert!(!untimed.timed);
     }
 }

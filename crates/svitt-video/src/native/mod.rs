@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use self::picture::{YuvCoefficients, Picture};
+use self::picture::{Picture, YuvCoefficients};
 use self::track::{Codec, Sample, Track};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
@@ -252,7 +252,8 @@ impl NativeVideo {
                 usable.map(|sps| (sps.width, sps.height, sps.colour(container)))
             }
         };
-        let convertible = format.and_then(|(width, height, colour)| Some((width, height, YuvCoefficients::new(colour)?)));
+        let convertible =
+            format.and_then(|(width, height, colour)| Some((width, height, YuvCoefficients::new(colour)?)));
         let Some((width, height, gains)) = convertible.filter(|(width, height, _)| *width > 0 && *height > 0) else {
             return Err(VideoError::unsupported(&self.path, "this profile of its codec (8-bit 4:2:0 frames only)"));
         };

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::bits::Bytes;
 use super::mp4_boxes::{TopLevel, child, children, content, descend, top_level, versioned};
 use super::mp4_edit::{Edit, edited, edits, unedited};
-use super::mp4_fragment::{FragmentSamples, FragmentDefaults};
+use super::mp4_fragment::{FragmentDefaults, FragmentSamples};
 use super::track::{Codec, ColourSpace, Orientation, Track};
 use super::{h264, mp4_table};
 use crate::error::{Result, VideoError};

@@ -1,7 +1,7 @@
 //! Edit lists (ISO/IEC 14496-12 §8.6.6): which samples are shown, and when.
 
 use super::mp4_boxes::versioned;
-use super::track::{Sample, DisplayedFrame};
+use super::track::{DisplayedFrame, Sample};
 
 /// How often all samples may be shown.
 const MOST_REPEATS: usize = 16;
@@ -33,8 +33,11 @@ pub(super) fn edits(elst: &[u8]) -> Option<Vec<Edit>> {
 
 /// Samples in the order of presentation with no edits.
 pub(super) fn unedited(samples: &[Sample], shift: i64) -> Vec<DisplayedFrame> {
-    let mut shown: Vec<DisplayedFrame> =
-        samples.iter().enumerate().map(|(sample, s)| DisplayedFrame { sample, time: s.time.saturating_sub(shift) }).collect();
+    let mut shown: Vec<DisplayedFrame> = samples
+        .iter()
+        .enumerate()
+        .map(|(sample, s)| DisplayedFrame { sample, time: s.time.saturating_sub(shift) })
+        .collect();
     shown.sort_by_key(|shown| shown.time);
     shown
 }

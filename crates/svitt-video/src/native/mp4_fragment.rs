@@ -144,7 +144,8 @@ mod tests {
         let run = boxed(b"trun", &words(&[0, u32::MAX]));
         let moof = boxed(b"traf", &[header, run].concat());
         let defaults = FragmentDefaults { duration: 1, size: 20, flags: 0 };
-        let mut collector = FragmentSamples { track: 7, length: 1000, defaults, samples: vec![], time: 0, last_duration: 0 };
+        let mut collector =
+            FragmentSamples { track: 7, length: 1000, defaults, samples: vec![], time: 0, last_duration: 0 };
         assert!(collector.add(&moof, 0).is_none());
         assert!((50..=51).contains(&collector.samples.len()), "{}", collector.samples.len());
     }

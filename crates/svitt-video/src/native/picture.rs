@@ -119,7 +119,12 @@ mod tests {
     /// The first pixel of a picture of one colour.
     fn pixel(matrix: u8, full_range: bool, yuv: [u8; 3]) -> [u8; 3] {
         let mut out = [0; 6];
-        YuvCoefficients::new(ColourSpace { matrix, full_range }).unwrap().row(&[yuv[0]; 2], &[yuv[1]], &[yuv[2]], &mut out);
+        YuvCoefficients::new(ColourSpace { matrix, full_range }).unwrap().row(
+            &[yuv[0]; 2],
+            &[yuv[1]],
+            &[yuv[2]],
+            &mut out,
+        );
         [out[0], out[1], out[2]]
     }
 

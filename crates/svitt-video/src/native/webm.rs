@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::ebml::{Element, EbmlReader, unsigned};
-use super::track::{Codec, ColourSpace, Orientation, Sample, DisplayedFrame, Track};
+use super::ebml::{EbmlReader, Element, unsigned};
+use super::track::{Codec, ColourSpace, DisplayedFrame, Orientation, Sample, Track};
 use super::{h264, vp9};
 use crate::error::{Result, VideoError};
 
@@ -51,8 +51,13 @@ struct Header {
 pub(super) fn open(path: &Path, file: &File, length: u64) -> Result<Track> {
     let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
     let mut walker = EbmlReader::new(file.try_clone().map_err(io)?, length).map_err(io)?;
-    let mut scan =
-        MatroskaScan { walker: &mut walker, header: None, tracks: false, scale: 1_000_000, blocks: BlockList::default() };
+    let mut scan = MatroskaScan {
+        walker: &mut walker,
+        header: None,
+        tracks: false,
+        scale: 1_000_000,
+        blocks: BlockList::default(),
+    };
     scan.run();
     let MatroskaScan { header, tracks, scale, blocks, .. } = scan;
     let Some(header) = header else {
@@ -68,7 +73,8 @@ pub(super) fn open(path: &Path, file: &File, length: u64) -> Result<Track> {
 /// The codec of the first video track, for a person: `VP8 in WebM`. `None` if it is decoded here or unknowable.
 pub(super) fn foreign_format(file: &File, length: u64) -> Option<String> {
     let mut walker = EbmlReader::new(file.try_clone().ok()?, length).ok()?;
-    let mut scan = MatroskaScan { walker: &mut walker, header: None, tracks: false, scale: 0, blocks: BlockList::default() };
+    let mut scan =
+        MatroskaScan { walker: &mut walker, header: None, tracks: false, scale: 0, blocks: BlockList::default() };
     scan.head();
     scan.header.filter(|header| header.known_codec().is_none()).map(|header| header.format())
 }
@@ -256,7 +262,8 @@ impl MatroskaScan<'_> {
 impl BlockList {
     fn into_track(self, codec: Codec, header: &Header, scale: u64) -> Track {
         let on_screen = self.samples.iter().zip(&self.shows).enumerate().filter(|(_, (_, shows))| **shows);
-        let mut shown: Vec<DisplayedFrame> = on_screen.map(|(sample, (block, _))| DisplayedFrame { sample, time: block.time }).collect();
+        let mut shown: Vec<DisplayedFrame> =
+            on_screen.map(|(sample, (block, _))| DisplayedFrame { sample, time: block.time }).collect();
         shown.sort_by_key(|shown| shown.time);
         let span = shown.last().map_or(0, |last| last.time.saturating_sub(shown[0].time));
         let mean_gap = span / (shown.len() as i64 - 1).max(1);

@@ -2,7 +2,7 @@
 
 use super::tables::{BUDGET_LINES, BUDGET_POINTS};
 use super::training::MODES;
-use super::{SummaryRow, AblationSummary};
+use super::{AblationSummary, SummaryRow};
 use std::path::Path;
 use svitt::Result;
 use svitt::train::write_atomically;

@@ -2,7 +2,7 @@
 
 use super::measurement::chain;
 use super::training::of;
-use super::{Cell, Measurement, AblationPlan, AblationSummary, TableSpec, TrainingSpec, figures, tables};
+use super::{AblationPlan, AblationSummary, Cell, Measurement, TableSpec, TrainingSpec, figures, tables};
 use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use svitt::model::Svitt;
 use svitt::profile::{Convention, Profile};
 use svitt::terminal::say;
 use svitt::train::{
-    RetrievalModel, InitialWeights, FrameMean, PretrainOptions, RunState, TrainingData, StopSignal, expand, stage_report, train_single_stage,
-    write_json,
+    FrameMean, InitialWeights, PretrainOptions, RetrievalModel, RunState, StopSignal, TrainingData, expand,
+    stage_report, train_single_stage, write_json,
 };
-use svitt::weights::{Checkpoint, CheckpointInfo, MatchOptions, CheckpointPart, VocabularyRef, open_svitt, save};
+use svitt::weights::{Checkpoint, CheckpointInfo, CheckpointPart, MatchOptions, VocabularyRef, open_svitt, save};
 use svitt::{Error, Result};
 use svitt_ops::{SvittBackend, TrainBackend};
 

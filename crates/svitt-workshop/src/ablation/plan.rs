@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use svitt::config::{
-    CrossSparsity, Curriculum, EdgeSparsity, ModelConfig, NodeSparsity, PretrainPreset, Selection, Sparsity, check_keep_rate,
+    CrossSparsity, Curriculum, EdgeSparsity, ModelConfig, NodeSparsity, PretrainPreset, Selection, Sparsity,
+    check_keep_rate,
 };
 use svitt::{Error, Result};
 

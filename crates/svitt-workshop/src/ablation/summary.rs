@@ -139,11 +139,17 @@ fn line(row: &SummaryRow) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use svitt::train::{ValidationScores, StageReport};
+    use svitt::train::{StageReport, ValidationScores};
 
     /// A result with R@1 `r1`, made up.
     pub fn found(cell: &str, seed: u64, r1: f64) -> Measurement {
-        let scores = ValidationScores { r1, r1_reranked: r1, r5_reranked: 90.0, r10_reranked: 99.0, ..ValidationScores::default() };
+        let scores = ValidationScores {
+            r1,
+            r1_reranked: r1,
+            r5_reranked: 90.0,
+            r10_reranked: 99.0,
+            ..ValidationScores::default()
+        };
         Measurement {
             cell: cell.into(),
             seed,

@@ -1,7 +1,7 @@
 //! Which cells make which of the paper's tables and figures.
 
 use super::training::{MODES, START, budget_name, name};
-use super::{Cell, AblationPlan};
+use super::{AblationPlan, Cell};
 use svitt::config::{CrossSparsity, EdgeSparsity, Selection, Sparsity};
 
 /// A table: labels and their cells.

@@ -3,7 +3,7 @@
 use super::AblationPlan;
 use serde::Serialize;
 use svitt::Result;
-use svitt::config::{ModelConfig, Selection, StepsOrEpochs, Stage};
+use svitt::config::{ModelConfig, Selection, Stage, StepsOrEpochs};
 use svitt::train::{steps_for, training_flops};
 
 /// One stage of training.
@@ -52,7 +52,8 @@ impl AblationPlan {
     pub fn trainings(&self, base: &ModelConfig) -> Result<Vec<TrainingSpec>> {
         let stages = &self.preset.stages;
         let first = Stage { cross: None, ..stages[0].clone() };
-        let mut all = vec![TrainingSpec { id: START.into(), parent: None, stage: first, number: 0, order_blind: false }];
+        let mut all =
+            vec![TrainingSpec { id: START.into(), parent: None, stage: first, number: 0, order_blind: false }];
         for mode in MODES {
             for number in 1..stages.len() {
                 let parent = if number == 1 { START.into() } else { name(mode, &stages[number - 1]) };

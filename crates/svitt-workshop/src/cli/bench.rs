@@ -1,6 +1,6 @@
 //! `svitt bench`: how fast the base model runs here, and whether that is faster than it was.
 
-use crate::bench::{BenchOptions, Comparison, BenchDirection, PartTiming, BenchReport, BenchRow, Verdict};
+use crate::bench::{BenchDirection, BenchOptions, BenchReport, BenchRow, Comparison, PartTiming, Verdict};
 use std::path::{Path, PathBuf};
 use svitt::backend::BackendKind;
 use svitt::cli::{allocator, output};

@@ -1,6 +1,6 @@
 //! `svitt fuzz`: damaged files for every reader, in processes whose time and memory are watched.
 
-use crate::fuzz::{Fuzzer, Target, FuzzOutcome};
+use crate::fuzz::{FuzzOutcome, Fuzzer, Target};
 use serde::Serialize;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use svitt::cli::output;
 use svitt::cli::program::positive;
-use svitt::guard::caught;
+use svitt::panics::catch_panic;
 use svitt::{Error, Result};
 
 /// Limit of processor seconds per file; wall time would report hangs on a busy machine.
@@ -98,7 +98,7 @@ fn work(target: Target, seed: u64, files: std::ops::Range<u64>) -> Result<()> {
     let fuzzer = Fuzzer::new(target, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), &scratch.0)?;
     for number in files {
         output::print(&format!("{number}\n"))?;
-        let verdict = caught(|| fuzzer.round(seed, number));
+        let verdict = catch_panic(|| fuzzer.round(seed, number));
         let word = match verdict {
             Ok(Ok(FuzzOutcome::Read)) => "read".to_owned(),
             Ok(Ok(FuzzOutcome::Refused)) => "refused".to_owned(),

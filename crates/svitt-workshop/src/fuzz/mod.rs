@@ -1,13 +1,13 @@
 //! Damaged input for every file reader: it must return a value or an error with a remedy. `cargo xtask fuzz` runs it in
 //! processes with bounded time and memory; the tests run a short part.
 
+mod corpus;
 mod mutate;
 mod readers;
-mod samples;
 
 pub use mutate::{Dictionary, mutate};
 
-use samples::CorpusFile;
+use corpus::CorpusFile;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use svitt::{Error, Result};
@@ -78,7 +78,7 @@ impl Fuzzer {
     /// # Errors
     /// The samples are not there, or `scratch` cannot be written.
     pub fn new(target: Target, repository: &Path, scratch: &Path) -> Result<Self> {
-        let samples = samples::of(target, repository, scratch)?;
+        let samples = corpus::of(target, repository, scratch)?;
         Ok(Self { target, samples, scratch: scratch.to_path_buf() })
     }
 
@@ -105,7 +105,11 @@ impl Fuzzer {
             Err(error) => {
                 let sentence = error.to_string();
                 let explained = sentence.contains("; ") || sentence.contains("fix:");
-                if explained { Ok(FuzzOutcome::Refused) } else { Err(Error::Fault(format!("no remedy in: {sentence}"))) }
+                if explained {
+                    Ok(FuzzOutcome::Refused)
+                } else {
+                    Err(Error::Fault(format!("no remedy in: {sentence}")))
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Applies every public reader to a file.
 
 use super::Target;
-use super::samples::{DIM, model};
+use super::corpus::{DIM, model};
 use std::path::Path;
 use svitt::Result;
 use svitt::config::PretrainPreset;
@@ -32,7 +32,8 @@ pub(super) fn read(target: Target, file: &Path, rng: &mut Rng) -> Result<()> {
 
 fn manifest(file: &Path) -> Result<()> {
     let purposes = [ImportPurpose::Inspect, ImportPurpose::Train, ImportPurpose::Evaluate];
-    let read = purposes.map(|purpose| import(file, &AnnotationOptions { purpose, ..AnnotationOptions::default() }).map(drop));
+    let read =
+        purposes.map(|purpose| import(file, &AnnotationOptions { purpose, ..AnnotationOptions::default() }).map(drop));
     let tokens = |text: &str| text.len() / 4;
     let options = InspectOptions { tokens: Some(&tokens), media: file.parent(), ..InspectOptions::default() };
     inspect(file, &options).map(drop).and(read.into_iter().collect())

@@ -141,7 +141,8 @@ impl Cases {
         let entry = self.cases.get(name).and_then(|entry| part.map_or(Some(entry), |part| entry.get(part)));
         let Some(entry) = entry else { return Ok(None) };
         let case = serde_json::from_value(entry.clone());
-        case.map(Some).map_err(|problem| invalid(Path::new(CASES), format!("case `{name}` is not understood ({problem})")))
+        case.map(Some)
+            .map_err(|problem| invalid(Path::new(CASES), format!("case `{name}` is not understood ({problem})")))
     }
 
     /// The first case of the plain dense encoder with the checkpoint's own clip length.

@@ -3,8 +3,8 @@
 use super::cases::{BEIT, BERT, Case, read_json};
 use super::context::{ParityContext, loaded};
 use super::fixture::invalid;
+use super::position_tables::relative_index;
 use super::report::FileCheck;
-use super::tables::relative_index;
 use super::tokenization::numbers;
 use super::tolerance::TensorKind;
 use serde_json::{Map, Value as Json};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use svitt::Result;
 use svitt::config::{Compat, ModelConfig};
 use svitt::weights::infer::model_config;
-use svitt::weights::kind::tied_to;
+use svitt::weights::source_kind::tied_to;
 use svitt::weights::{ExportedTensors, HostTensor, SourceKind, WeightSource, pth, safetensors};
 use svitt_ops::TrainBackend;
 

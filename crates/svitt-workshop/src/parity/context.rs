@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use svitt::Result;
 use svitt::config::{ModelConfig, TextConfig, VideoConfig};
 use svitt::model::{Svitt, SvittQa};
-use svitt::weights::{MatchOptions, CheckpointPart, LoadReport, WeightSource, load};
+use svitt::weights::{CheckpointPart, LoadReport, MatchOptions, WeightSource, load};
 use svitt_ops::TrainBackend;
 
 /// A parity directory, opened.

@@ -116,7 +116,13 @@ impl Fixture {
     }
 
     /// Compares `ours` to the tensor called `name`, if there is one. Shapes must agree but for sizes of 1.
-    pub fn check<B: Backend, const D: usize>(&self, name: &str, kind: TensorKind, ours: Tensor<B, D>, check: &mut FileCheck) {
+    pub fn check<B: Backend, const D: usize>(
+        &self,
+        name: &str,
+        kind: TensorKind,
+        ours: Tensor<B, D>,
+        check: &mut FileCheck,
+    ) {
         let Some(reference) = self.find(name) else { return };
         let real = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
         let same = real(&ours.dims()) == real(&reference.shape);

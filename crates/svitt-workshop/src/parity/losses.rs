@@ -18,7 +18,12 @@ use svitt_ops::TrainBackend;
 ///
 /// # Errors
 /// Settings, inputs or draws that do not fit.
-pub fn check<B: TrainBackend>(context: &ParityContext<B>, stem: &str, case: &Case, check: &mut FileCheck) -> Result<()> {
+pub fn check<B: TrainBackend>(
+    context: &ParityContext<B>,
+    stem: &str,
+    case: &Case,
+    check: &mut FileCheck,
+) -> Result<()> {
     let model = context.model(case)?;
     let (fixture, inputs, device) = (context.fixture(stem)?, context.fixture("inputs")?, &context.device);
     let (video, words) = (context.clips(case, inputs)?, context.config()?.text.vocab_size);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use svitt::Result;
 use svitt::eval::metrics::RankCounter;
-use svitt::eval::{Reranked, GroundTruth, rank_dual};
+use svitt::eval::{GroundTruth, Reranked, rank_dual};
 use svitt::text::Tokenizer;
 use svitt_ops::TrainBackend;
 

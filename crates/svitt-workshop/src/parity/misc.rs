@@ -1,7 +1,7 @@
 //! `misc`: frame indices, learning-rate multipliers, weight-decay groups and how clear the pruning decisions were.
 
 use super::cases::{Case, read_json};
-use super::context::{ParityContext, Margin};
+use super::context::{Margin, ParityContext};
 use super::report::FileCheck;
 use super::tokenization::numbers;
 use super::tolerance::TensorKind;

@@ -10,11 +10,12 @@
 //! | [`losses`], [`gradients`] | `losses_*`: pretraining losses and all gradients |
 //! | [`retrieval`], [`metrics`] | `retrieval`, `retrieval_metrics`: score matrices and their figures |
 //! | [`vqa`] | `vqa`, `vqa_meta`: losses, gradients and ranking of answers |
-//! | [`tables`] | `interp`: position tables |
-//! | [`transforms`], [`tokenization`], [`misc`], [`steps`] | pixels, tokens, schedules, optimizer |
+//! | [`position_tables`] | `interp`: position tables |
+//! | [`transforms`], [`tokenization`], [`misc`], [`adamw`] | pixels, tokens, schedules, optimizer |
 //! | [`checkpoint`] | `checkpoint_*`, `config_*`: weights in both formats, bit for bit |
 //! | [`context`], [`cases`], [`fixture`], [`tolerance`], [`report`] | settings, tensors, what is allowed, what is said |
 
+pub mod adamw;
 pub mod cases;
 pub mod checkpoint;
 pub mod context;
@@ -26,10 +27,9 @@ pub mod graphs;
 pub mod losses;
 pub mod metrics;
 pub mod misc;
+pub mod position_tables;
 pub mod report;
 pub mod retrieval;
-pub mod steps;
-pub mod tables;
 pub mod text;
 pub mod tokenization;
 pub mod tolerance;
@@ -114,7 +114,11 @@ fn rank(file: &str) -> u8 {
 }
 
 /// Compares `file`, and adds to the checks of files that belong to it.
-fn run_file<B: TrainBackend>(context: &ParityContext<B>, file: &str, checks: &mut BTreeMap<String, FileCheck>) -> Result<()> {
+fn run_file<B: TrainBackend>(
+    context: &ParityContext<B>,
+    file: &str,
+    checks: &mut BTreeMap<String, FileCheck>,
+) -> Result<()> {
     let Some(mut check) = checks.remove(file) else { return Ok(()) };
     let result = compare(context, file, &mut check, checks);
     checks.insert(file.to_string(), check);
@@ -147,9 +151,9 @@ fn compare<B: TrainBackend>(
         "text.safetensors" => text::check_text(context, check),
         "retrieval.safetensors" => retrieval::check(context, check, others.get_mut(metrics::FILE)),
         "vqa.safetensors" => vqa::check(context, check),
-        "interp.safetensors" => tables::check(context, check),
+        "interp.safetensors" => position_tables::check(context, check),
         "transforms.safetensors" => transforms::check(context, check),
-        "adamw.safetensors" => steps::check(context, check),
+        "adamw.safetensors" => adamw::check(context, check),
         _ => forward(context, stem, check),
     }
 }

@@ -128,6 +128,14 @@ impl<B: SvittBackend> EncodedSet<B> {
         let reranked = rerank(means, features, width, k, |video, texts| scorer.scores(video, texts))?;
         let (videos, texts) = (self.videos.videos.len(), self.texts.len());
         let (means, features) = (means.clone(), features.clone());
-        Ok(ScoreMatrices { reranked, dual: dual_scores(&means, &features, width), means, features, width, videos, texts })
+        Ok(ScoreMatrices {
+            reranked,
+            dual: dual_scores(&means, &features, width),
+            means,
+            features,
+            width,
+            videos,
+            texts,
+        })
     }
 }

@@ -10,7 +10,7 @@ use burn::tensor::{Int, Tensor, backend::Backend};
 use svitt::Result;
 use svitt::config::kept_tokens;
 use svitt::model::layers::{Mode, linear};
-use svitt::model::{FusionOutput, FusionOptions, VideoTokens};
+use svitt::model::{FusionOptions, FusionOutput, VideoTokens};
 use svitt_ops::TrainBackend;
 
 /// Compares every tensor of `text.safetensors`.

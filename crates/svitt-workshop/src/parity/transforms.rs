@@ -6,7 +6,7 @@ use super::report::FileCheck;
 use super::tolerance::TensorKind;
 use svitt::Result;
 use svitt_ops::TrainBackend;
-use svitt_video::{Bicubic, CropBox, Frames, Transform, CropFlip};
+use svitt_video::{Bicubic, CropBox, CropFlip, Frames, Transform};
 
 /// One level of normalised pixels.
 const NORMALISED_LEVEL: f64 = 2.0 / 255.0;

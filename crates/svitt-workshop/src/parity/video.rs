@@ -18,7 +18,12 @@ use svitt_ops::{SvittBackend, TrainBackend};
 ///
 /// # Errors
 /// Settings, inputs or graphs that do not fit.
-pub fn check<B: TrainBackend>(context: &ParityContext<B>, stem: &str, case: &Case, check: &mut FileCheck) -> Result<()> {
+pub fn check<B: TrainBackend>(
+    context: &ParityContext<B>,
+    stem: &str,
+    case: &Case,
+    check: &mut FileCheck,
+) -> Result<()> {
     let model = context.model(case)?.valid();
     let fixture = context.fixture(stem)?;
     let clips = context.clips::<B::InnerBackend>(case, context.fixture("inputs")?)?;

@@ -189,7 +189,11 @@ struct Messages {
 ///
 /// # Errors
 /// The file or the weights cannot be read.
-pub fn check_meta<B: TrainBackend>(context: &ParityContext<B>, tensors: &mut FileCheck, check: &mut FileCheck) -> Result<()> {
+pub fn check_meta<B: TrainBackend>(
+    context: &ParityContext<B>,
+    tensors: &mut FileCheck,
+    check: &mut FileCheck,
+) -> Result<()> {
     let meta: Meta = read_json(&context.folder.join(FILE))?;
     let (questions, answers) = (context.cases.question_length, context.cases.answer_length);
     let texts: [([&str; 2], TextsWithIds<'_>); 3] = [

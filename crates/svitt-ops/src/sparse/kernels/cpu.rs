@@ -1,9 +1,9 @@
 //! The CPU kernel: one task per sample and tile of queries. A tile's scores live in a scratch buffer of rows and are
 //! discarded when its output is written. The bias is looked up in the table, never materialised.
 
+use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, integers, write};
-use crate::device::product::{MatrixView, product};
-use crate::device::vector::{axpy, exp_sum, max};
+use crate::device::simd::{axpy, exp_sum, max};
 use crate::sparse::{AttentionPlan, BlockGraph};
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};

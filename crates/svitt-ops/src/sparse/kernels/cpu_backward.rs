@@ -1,9 +1,9 @@
 //! The backward of the CPU kernel: one task per sample and head; probabilities are recomputed tile by tile.
 
 use super::cpu::{CpuKernel, Tile};
+use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, integers, write};
-use crate::device::product::{MatrixView, product};
-use crate::device::vector::{axpy, dot, exp_sum, score_gradient};
+use crate::device::simd::{axpy, dot, exp_sum, score_gradient};
 use crate::sparse::AttentionPlan;
 use crate::sparse::op::SavedAttention;
 use burn::tensor::TensorMetadata;
@@ -46,8 +46,13 @@ impl Backward<'_> {
     fn head(&self, b: usize, h: usize) -> HeadGradients {
         let CpuKernel { s, d, table_rows, .. } = self.kernel;
         let zeros = || vec![0f32; s * d];
-        let mut head =
-            HeadGradients { query: zeros(), key: zeros(), value: zeros(), table: vec![0.0; table_rows], ..HeadGradients::default() };
+        let mut head = HeadGradients {
+            query: zeros(),
+            key: zeros(),
+            value: zeros(),
+            table: vec![0.0; table_rows],
+            ..HeadGradients::default()
+        };
         self.class_row(b, h, &mut head);
         for &tile in &self.kernel.tiles {
             self.tile(b, h, tile, &mut head);

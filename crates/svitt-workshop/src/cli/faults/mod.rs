@@ -88,7 +88,8 @@ pub fn run(args: Args) -> Result<()> {
         let folder = std::env::temp_dir().join(format!("svitt-faults-{}-{target}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         let mut row = FaultRow { target, ..FaultRow::default() };
-        let outcome = kill_test(&FaultContext { folder: folder.clone(), rounds: args.rounds, seed: args.seed }, &mut row);
+        let outcome =
+            kill_test(&FaultContext { folder: folder.clone(), rounds: args.rounds, seed: args.seed }, &mut row);
         if outcome.is_ok() && row.losses.is_empty() {
             let _ = std::fs::remove_dir_all(&folder);
         }

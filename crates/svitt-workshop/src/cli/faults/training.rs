@@ -1,6 +1,6 @@
 //! Pretraining and fine-tuning, killed and resumed until they end: the end is that of a run that was never killed.
 
-use super::{FaultContext, FinishedProcess, FaultRow, moment, must_succeed, run_killed, svitt};
+use super::{FaultContext, FaultRow, FinishedProcess, moment, must_succeed, run_killed, svitt};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;

@@ -1,17 +1,15 @@
 //! Training data and validation of a fine-tuning run.
 
 use super::preset::FinetunePreset;
-use super::quiz::TokenizedQuestions;
-use super::trial::{Question, ValidationTask};
+use super::questions::TokenizedQuestions;
+use super::validation::{ValidationKind, ValidationTask};
 use crate::config::{ModelConfig, StepsOrEpochs};
 use crate::data::import::ImportPurpose;
-use crate::data::shapes::{QaSet, ShapesDataset, Split as ShapesSplit};
+use crate::data::shapes::{QaSet, ShapesDataset, ShapesSplit};
 use crate::data::{
-    Benchmark, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, BenchmarkTask, VideoDataset, hold_out,
+    Benchmark, BenchmarkTask, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, VideoDataset, hold_out,
 };
-use crate::eval::{
-    Candidates, EvalOptions, BenchmarkData, QuestionSet, RenderedVideos, RetrievalSet, shapes_config,
-};
+use crate::eval::{BenchmarkData, Candidates, EvalOptions, QuestionSet, RenderedVideos, RetrievalSet, shapes_config};
 use crate::loss::NegativeRule;
 use crate::model::Objective;
 use crate::text::Tokenizer;
@@ -137,7 +135,7 @@ impl DataBuilder<'_> {
         let render = Box::new(move |index| held.clip(index).0.normalised());
         let trial = ValidationTask {
             texts: self.ids(ranked.texts.iter()),
-            asked: Question::Retrieval(ranked),
+            asked: ValidationKind::Retrieval(ranked),
             videos: Box::new(RenderedVideos { count, prefix: "shapes/val", render }),
             frames,
             k: self.options.preset.rerank_k,
@@ -158,13 +156,15 @@ impl DataBuilder<'_> {
         let recipe = self.question_recipe((0..training.len()).map(|index| training.records(index, each)));
         let render = Box::new(move |index| held.item(index).frames);
         let videos = Box::new(RenderedVideos { count, prefix: "shapes-qa/val", render });
-        let trial = self.question_validation(&records, videos, answers.clone(), "the generator's validation worlds".into());
+        let trial =
+            self.question_validation(&records, videos, answers.clone(), "the generator's validation worlds".into());
         Ok(self.build(Arc::new(QaDataset(training)), recipe, answers, trial, Vec::new()))
     }
 
     fn files(self) -> Result<FinetuneData> {
         let options = self.options;
-        let train = BenchmarkData::files(&self.eval_options(options.annotations.clone()), Split::Train, ImportPurpose::Train)?;
+        let train =
+            BenchmarkData::files(&self.eval_options(options.annotations.clone()), Split::Train, ImportPurpose::Train)?;
         let mut warnings = train.warnings.clone();
         let media = train.media.clone().unwrap_or_default();
         let (mut records, validation, source) = self.validation(train)?;
@@ -185,7 +185,7 @@ impl DataBuilder<'_> {
             let trial = ValidationTask {
                 texts: self.ids(ranked.texts.iter()),
                 videos: videos(&ranked.videos)?,
-                asked: Question::Retrieval(ranked),
+                asked: ValidationKind::Retrieval(ranked),
                 frames: self.frames(),
                 k: options.preset.rerank_k,
                 source,
@@ -260,7 +260,7 @@ impl DataBuilder<'_> {
         let candidates = Candidates::new(answers, &self.tokenizer, self.options.benchmark.protocol().max_answer);
         ValidationTask {
             texts: self.ids(asked.questions.iter().map(|question| &question.text)),
-            asked: Question::Answers(asked, candidates),
+            asked: ValidationKind::Answers(asked, candidates),
             videos,
             frames: self.frames(),
             k: self.options.preset.rerank_k,

@@ -1,7 +1,7 @@
 //! BERT: text layers, and from `fusion_layer` on layers that also attend to the video
 //! (docs/model.md, "Text encoder" and "Fusion encoder").
 
-use super::attention::{BertAttention, AttentionSource};
+use super::bert_attention::{AttentionSource, BertAttention};
 use super::dropout::dropout;
 use super::heads::MlmHead;
 use super::init::Init;

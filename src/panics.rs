@@ -47,7 +47,10 @@ pub fn catch_panic<T>(work: impl FnOnce() -> T) -> std::result::Result<T, String
 ///
 /// # Errors
 /// What `work` returns, or `out_of_memory`.
-pub fn catch_out_of_memory<T>(work: impl FnOnce() -> Result<T>, out_of_memory: impl FnOnce(&str) -> Error) -> Result<T> {
+pub fn catch_out_of_memory<T>(
+    work: impl FnOnce() -> Result<T>,
+    out_of_memory: impl FnOnce(&str) -> Error,
+) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = first_or(&*panic);
         if lacks_memory(&text) { Err(out_of_memory(&first_line(&text))) } else { resume_unwind(panic) }
@@ -134,7 +137,9 @@ mod tests {
         assert!(catch_out_of_memory(full, tell).unwrap_err().to_string().contains("try 8"));
         let other = catch_unwind(|| catch_out_of_memory(|| -> Result<()> { panic!("index") }, tell));
         assert!(other.is_err());
-        assert!(catch_backend_panic("flex", || panic!("out of memory")).unwrap_err().to_string().contains("smaller batch"));
+        assert!(
+            catch_backend_panic("flex", || panic!("out of memory")).unwrap_err().to_string().contains("smaller batch")
+        );
         assert_eq!(catch_backend_panic("flex", || 7).unwrap(), 7);
     }
 }

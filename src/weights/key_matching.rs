@@ -2,8 +2,8 @@
 
 use super::SourceKind;
 use super::infer::table_shape;
-use super::position::{TableResampler, TableShape};
-use super::report::{ShapeMismatch, LoadReport};
+use super::position_tables::{TableResampler, TableShape};
+use super::report::{LoadReport, ShapeMismatch};
 use super::schema::{WeightKey, has_prefix};
 use super::source::WeightSource;
 use crate::config::VideoConfig;
@@ -35,7 +35,12 @@ impl<'a> MatchedWeights<'a> {
     /// # Errors
     /// A position table for another clip length although conversion was not asked for. What is missing or has
     /// another shape is in the report; see [`MatchedWeights::complete`].
-    pub fn new(source: &'a WeightSource, keys: &[WeightKey], video: &VideoConfig, options: &MatchOptions) -> Result<Self> {
+    pub fn new(
+        source: &'a WeightSource,
+        keys: &[WeightKey],
+        video: &VideoConfig,
+        options: &MatchOptions,
+    ) -> Result<Self> {
         let mut matched = Self { source, resamplers: HashMap::new(), report: LoadReport::default() };
         let target = TableShape { frames: video.frames, grid: video.grid() };
         for key in keys.iter().filter(|key| key.is_learned()) {
@@ -166,7 +171,8 @@ mod tests {
         let source = micro();
         let config = model_config(&source, Some(8)).unwrap();
         let keys = keys(&config, CheckpointPart::Pretraining);
-        let refused = MatchedWeights::new(&source, &keys, &config.video, &MatchOptions::default()).unwrap_err().to_string();
+        let refused =
+            MatchedWeights::new(&source, &keys, &config.video, &MatchOptions::default()).unwrap_err().to_string();
         assert!(refused.contains("4 frames of 2×2 patches") && refused.contains("8 frames"), "{refused}");
         let options = MatchOptions { convert_tables: true, ..MatchOptions::default() };
         let matched = MatchedWeights::new(&source, &keys, &config.video, &options).unwrap().complete().unwrap();

@@ -1,7 +1,7 @@
 //! Every page the program writes, opened in a browser: no complaint, nothing asked of the network, all charts drawn.
 
 use crate::browser::Browser;
-use crate::support::{checkpoint, example, refusal, stdout, svitt, test_folder};
+use crate::project::{checkpoint, example, project, refusal, stdout, svitt};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ fn report(folder: &Path) -> Value {
 
 #[test]
 fn the_training_page_shows_the_run() {
-    let page = test_folder().join("runs/pretrain/report.html");
+    let page = project().join("runs/pretrain/report.html");
     let html = std::fs::read_to_string(&page).unwrap();
     let titles = ["Text to video on the gallery", "Patch tokens entering each layer", "Losses", "Learning rate"];
     for title in titles.iter().chain(&["Throughput", "Waiting for data", "Memory"]) {
@@ -32,7 +32,7 @@ fn the_training_page_shows_the_run() {
 #[test]
 fn the_search_page_shows_what_was_found() {
     let dir = tempfile::tempdir().unwrap();
-    let (videos, checkpoint) = (test_folder().join("my-videos"), checkpoint());
+    let (videos, checkpoint) = (project().join("my-videos"), checkpoint());
     let [videos, checkpoint] = [&videos, &checkpoint].map(|path| path.to_str().unwrap());
     let search = example("search");
     run(&search, &["index", videos, "--checkpoint", checkpoint], dir.path());
@@ -47,7 +47,7 @@ fn the_search_page_shows_what_was_found() {
 #[test]
 fn the_page_of_a_clip_shows_both_models() {
     let dir = tempfile::tempdir().unwrap();
-    let (video, checkpoint) = (test_folder().join("my-videos/a.mp4"), checkpoint());
+    let (video, checkpoint) = (project().join("my-videos/a.mp4"), checkpoint());
     let [video, checkpoint] = [&video, &checkpoint].map(|path| path.to_str().unwrap());
     let common = ["visualize", video, "--checkpoint", checkpoint];
     let text =

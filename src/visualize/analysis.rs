@@ -2,7 +2,8 @@
 
 use super::ModelVariant;
 use crate::Result;
-use crate::eval::{host, padded};
+use crate::eval::host;
+use crate::eval::match_scoring::padded;
 use crate::model::{EncodedVideo, FusionOptions, Trace, VideoDraws};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::Serialize;
@@ -78,7 +79,10 @@ fn video_stages<B: Backend>(trace: &Trace<B>, clips: usize, patches: usize) -> V
     let one = |clip: usize| {
         let layers = ids.iter().zip(&attention);
         ClipAnalysis {
-            stages: pruned.iter().map(|(layer, ids)| PruningStage::new(*layer, PrunedBy::Class, &ids[clip], patches)).collect(),
+            stages: pruned
+                .iter()
+                .map(|(layer, ids)| PruningStage::new(*layer, PrunedBy::Class, &ids[clip], patches))
+                .collect(),
             attention: layers.map(|(ids, values)| spread(&ids[clip], values, clip, patches)).collect(),
             graphs: trace.graphs.iter().cloned().zip(ids.iter().map(|ids| ids[clip].clone())).collect(),
             matched: None,
@@ -167,7 +171,8 @@ mod tests {
         let texts = [vec![1, 9, 30], vec![1, 17]];
         let looks = analyze_clips(&sparse, pixels.clone(), &texts, 0, &device).unwrap();
         for analyze_clips in &looks {
-            let counts: Vec<_> = analyze_clips.stages.iter().map(|stage| (stage.layer, stage.by, stage.count())).collect();
+            let counts: Vec<_> =
+                analyze_clips.stages.iter().map(|stage| (stage.layer, stage.by, stage.count())).collect();
             assert_eq!(counts, [(0, PrunedBy::Class, 17), (2, PrunedBy::Text, 6)]);
             let [class, text] = [0, 1].map(|stage| &analyze_clips.stages[stage].alive);
             assert!(class.iter().zip(text).all(|(class, text)| *class || !text), "the text chooses among the living");

@@ -1,6 +1,6 @@
 //! `report.html`: one self-contained file with curves as inline SVG; and the text table of stages.
 
-use super::journal::{LogLine, format_duration};
+use super::metrics_log::{LogLine, format_duration};
 use super::report::{PretrainReport, StageReport};
 use crate::Result;
 use crate::viz::{Chart, Page, Table};
@@ -106,7 +106,8 @@ fn run_charts(lines: &[LogLine]) -> Vec<Chart> {
             begun.push(line);
         }
     }
-    let mark = |chart: Chart| begun.iter().fold(chart, |c, line| c.vertical_rule(line.stage_name.clone(), line.step as f64));
+    let mark =
+        |chart: Chart| begun.iter().fold(chart, |c, line| c.vertical_rule(line.stage_name.clone(), line.step as f64));
     curves.into_iter().map(mark).collect()
 }
 

@@ -1,9 +1,11 @@
 //! Trains one stage outside a curriculum (baselines, ablations), and counts its FLOPs.
 
 use super::learner::TrainableModel;
-use super::run::{PretrainOptions, recipe};
-use super::{AdamW, AdamWSettings, Checkpoints, BatchStream, MetricsLog, RunState, StageContext, StagePlan, train_stage};
-use crate::config::{ModelConfig, StepsOrEpochs, Stage};
+use super::pretrain::{PretrainOptions, recipe};
+use super::{
+    AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, train_stage,
+};
+use crate::config::{ModelConfig, Stage, StepsOrEpochs};
 use crate::profile::{Convention, Profile};
 use crate::{Error, Result};
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! Training data of a run: the `shapes` benchmark, or annotations and a folder of videos.
 
-use super::gallery::ValidationSet;
-use crate::config::{ModelConfig, PretrainPreset, StepsOrEpochs, Stage};
+use super::validation_set::ValidationSet;
+use crate::config::{ModelConfig, PretrainPreset, Stage, StepsOrEpochs};
 use crate::data::loader::{Loader, LoaderOptions, TextCollate};
-use crate::data::shapes::{PretrainPreset as ShapesPreset, ShapesConfig, ShapesDataset, ShapesSplit, vocab};
+use crate::data::shapes::{ShapesConfig, ShapesDataset, ShapesPreset, ShapesSplit, vocab};
 use crate::data::{ClipSettings, EpochDataset, Manifest, ManifestOptions, Record, VideoDataset};
 use crate::terminal::note;
 use crate::text::{Tokenizer, Vocabulary};
@@ -64,7 +64,13 @@ impl TrainingData {
     ///
     /// # Errors
     /// Annotations or a vocabulary that cannot be read.
-    pub fn videos(preset: &PretrainPreset, annotations: &Path, media: &Path, vocab: Option<&Path>, seed: u64) -> Result<Self> {
+    pub fn videos(
+        preset: &PretrainPreset,
+        annotations: &Path,
+        media: &Path,
+        vocab: Option<&Path>,
+        seed: u64,
+    ) -> Result<Self> {
         let manifest = Manifest::read_any(annotations, &ManifestOptions::default())?;
         manifest.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
         let records = manifest.records;

@@ -2,7 +2,7 @@
 //! returned as values.
 
 use super::input::{StepConfig, StepInput, StepKey};
-use crate::data::{LoaderPosition, HostBatch, Loader};
+use crate::data::{HostBatch, Loader, LoaderPosition};
 use crate::{Error, Result};
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::tensor::backend::Backend;

@@ -43,7 +43,15 @@ impl<'a> MatrixView<'a> {
 
 /// `to (+)= scale · a · b` for `a` `[m, k]`, `b` `[k, n]` and `to` `[m, n]` with rows `stride` apart; `add` keeps what
 /// `to` holds.
-pub(crate) fn product(to: &mut [f32], stride: usize, [m, n, k]: [usize; 3], a: MatrixView, b: MatrixView, scale: f32, add: bool) {
+pub(crate) fn product(
+    to: &mut [f32],
+    stride: usize,
+    [m, n, k]: [usize; 3],
+    a: MatrixView,
+    b: MatrixView,
+    scale: f32,
+    add: bool,
+) {
     if m == 0 || n == 0 || k == 0 {
         return;
     }
@@ -54,7 +62,15 @@ pub(crate) fn product(to: &mut [f32], stride: usize, [m, n, k]: [usize; 3], a: M
 
 /// # Safety
 /// `to` `[m, n]`, rows `stride` apart, must be writable, and readable with `add`; `a` and `b` must hold their sizes.
-unsafe fn strided(to: *mut f32, stride: usize, [m, n, k]: [usize; 3], a: MatrixView, b: MatrixView, scale: f32, add: bool) {
+unsafe fn strided(
+    to: *mut f32,
+    stride: usize,
+    [m, n, k]: [usize; 3],
+    a: MatrixView,
+    b: MatrixView,
+    scale: f32,
+    add: bool,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         gemm::gemm(
@@ -101,7 +117,13 @@ pub(crate) fn parallel_product(shape: [usize; 3], a: MatrixView, b: MatrixView, 
     out
 }
 
-fn parallel_product_into(to: &mut [MaybeUninit<f32>], shape: [usize; 3], a: MatrixView, b: MatrixView, finish: Option<Epilogue>) {
+fn parallel_product_into(
+    to: &mut [MaybeUninit<f32>],
+    shape: [usize; 3],
+    a: MatrixView,
+    b: MatrixView,
+    finish: Option<Epilogue>,
+) {
     let [m, n, k] = shape;
     assert!(a.holds(m, k) && b.holds(k, n) && m * n <= to.len(), "a matrix reaches beyond its slice");
     let target = OutputPtr(to.as_mut_ptr().cast());
@@ -171,7 +193,10 @@ mod tests {
         for [m, n, k] in [[1, 1, 1], [7, 130, 33], [301, 29, 131], [67, 515, 91], [0, 3, 2]] {
             let values = |count: usize| -> Vec<f32> { (0..count).map(|i| ((i * 37) % 23) as f32 - 11.0).collect() };
             let (a, b) = (values(m * k), values(k * n));
-            for (a, b) in [(MatrixView::rows(&a, k), MatrixView::rows(&b, n)), (MatrixView::rows(&a, m).t(), MatrixView::rows(&b, k).t())] {
+            for (a, b) in [
+                (MatrixView::rows(&a, k), MatrixView::rows(&b, n)),
+                (MatrixView::rows(&a, m).t(), MatrixView::rows(&b, k).t()),
+            ] {
                 let mut expected = vec![0f32; m * n];
                 product(&mut expected, n, [m, n, k], a, b, 1.0, false);
                 expected.iter_mut().enumerate().for_each(|(i, x)| *x += (i / n * 100 + i % n) as f32);

@@ -96,8 +96,10 @@ impl<B: SvittBackend> SvittQa<B> {
     /// Probability of every word behind [CLS], `[questions, vocab]`.
     fn first_word(&self, clip: &QuestionStates<B>, start: i64) -> Tensor<B, 2> {
         let (questions, device) = (clip.mask.dims()[0], clip.mask.device());
-        let tokens =
-            TokenBatch { ids: Tensor::full([questions, 1], start, &device), mask: Tensor::ones([questions, 1], &device) };
+        let tokens = TokenBatch {
+            ids: Tensor::full([questions, 1], start, &device),
+            mask: Tensor::ones([questions, 1], &device),
+        };
         let logits = self.answer_logits(tokens, clip, None, Mode::Eval);
         let vocab = logits.dims()[2];
         softmax(logits.reshape([questions, vocab]), 1)

@@ -3,7 +3,7 @@
 use super::expand::{InitOverrides, apply_init_overrides};
 use crate::config::{ModelChoice, ModelConfig};
 use crate::model::Svitt;
-use crate::weights::{Checkpoint, MatchOptions, CheckpointPart, initialise};
+use crate::weights::{Checkpoint, CheckpointPart, MatchOptions, initialise};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::SvittBackend;
@@ -55,7 +55,12 @@ fn converted() -> MatchOptions {
     MatchOptions { convert_tables: true, ..MatchOptions::default() }
 }
 
-fn part_of<B: SvittBackend>(model: Svitt<B>, file: &Path, config: &ModelConfig, part: CheckpointPart) -> Result<Svitt<B>> {
+fn part_of<B: SvittBackend>(
+    model: Svitt<B>,
+    file: &Path,
+    config: &ModelConfig,
+    part: CheckpointPart,
+) -> Result<Svitt<B>> {
     let (model, report) = initialise(model, config, file, part)?;
     crate::terminal::note(format!("{}: {} tensors taken over", file.display(), report.applied.len()));
     Ok(model)

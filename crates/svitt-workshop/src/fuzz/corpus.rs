@@ -1,6 +1,6 @@
 //! The corpus: intact files that are mutated.
 
-use super::{Target, Dictionary};
+use super::{Dictionary, Target};
 use std::path::{Path, PathBuf};
 use svitt::index::{ClipEmbedding, IndexWriter, ModelId, Stamp};
 use svitt::{Error, Result};

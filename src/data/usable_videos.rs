@@ -1,6 +1,6 @@
 //! Which videos of a manifest are usable, and their paths on disk.
 
-use super::{MediaMatch, MediaFolder, Record, Unreadable, media::ambiguous};
+use super::{MediaFolder, MediaMatch, Record, Unreadable, media::ambiguous};
 use crate::{Error, Result};
 use std::{
     collections::HashMap,
@@ -21,7 +21,9 @@ pub struct UnusableVideo {
 pub fn check_video(folder: &MediaFolder, video: &str, ffmpeg: bool) -> Result<Option<UnusableVideo>> {
     let path = match folder.find(video) {
         MediaMatch::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
-        MediaMatch::Missing => return Ok(Some(UnusableVideo { missing: true, reason: "there is no such file".into() })),
+        MediaMatch::Missing => {
+            return Ok(Some(UnusableVideo { missing: true, reason: "there is no such file".into() }));
+        }
         MediaMatch::File(path) if !ffmpeg => path,
         MediaMatch::File(_) | MediaMatch::ShardMember(_) => return Ok(None),
     };
@@ -46,7 +48,8 @@ pub fn keep_usable(record: &mut Record, usable: &impl Fn(&str) -> bool) {
 /// The number of missing files, and all unusable videos sorted by name.
 pub fn collect_unusable(faults: HashMap<String, Option<UnusableVideo>>) -> (usize, Vec<Unreadable>) {
     let missing = faults.values().flatten().filter(|check_video| check_video.missing).count();
-    let named = faults.into_iter().filter_map(|(media, check_video)| Some(Unreadable { media, reason: check_video?.reason }));
+    let named =
+        faults.into_iter().filter_map(|(media, check_video)| Some(Unreadable { media, reason: check_video?.reason }));
     let mut named: Vec<Unreadable> = named.collect();
     named.sort_by(|a, b| a.media.cmp(&b.media));
     (missing, named)

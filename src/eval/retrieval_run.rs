@@ -1,8 +1,8 @@
 //! A retrieval model measured: encode, rank by two encoders, re-rank by the matching head.
 
 use super::{
-    ClipPlan, EncodeStats, BidirectionalMetrics, EncodeOptions, FeatureStore, MatchScorer, Reranked, RetrievalSet, TextBank,
-    ProgressReporter, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
+    BidirectionalMetrics, ClipPlan, EncodeOptions, EncodeStats, FeatureStore, MatchScorer, ProgressReporter, Reranked,
+    RetrievalSet, TextBank, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
 };
 use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};

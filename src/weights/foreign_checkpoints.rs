@@ -1,7 +1,7 @@
 //! Test fixtures: checkpoints in the layouts of other programs, made from the micro checkpoint by renaming keys.
 
 use super::WeightSource;
-use super::position::TableShape;
+use super::position_tables::TableShape;
 use super::safetensors::{TensorContent, TensorSpec, write};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

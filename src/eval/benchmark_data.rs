@@ -3,8 +3,8 @@
 use super::{EvalOptions, FileVideos, RenderedVideos, VideoSet};
 use crate::config::ModelConfig;
 use crate::data::import::{AnnotationOptions, ImportPurpose, import};
-use crate::data::shapes::{Gallery, ShapesPreset, QaSet, ShapesConfig, Split as ShapesSplit, answers};
-use crate::data::{AnswerRule, Benchmark, Record, Split, BenchmarkTask, read_answers};
+use crate::data::shapes::{Gallery, QaSet, ShapesConfig, ShapesPreset, ShapesSplit, answers};
+use crate::data::{AnswerRule, Benchmark, BenchmarkTask, Record, Split, read_answers};
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
@@ -136,7 +136,8 @@ impl BenchmarkData {
             let remedy = format!("give a JSON list, or put {} beside the annotations", names.first().unwrap_or(&""));
             return Err(Error::setting("--answers", problem, remedy));
         };
-        let asked = AnnotationOptions { benchmark: Some(options.benchmark), purpose: ImportPurpose::Train, seed: options.seed };
+        let asked =
+            AnnotationOptions { benchmark: Some(options.benchmark), purpose: ImportPurpose::Train, seed: options.seed };
         let rule = AnswerRule::of(options.benchmark);
         let list = rule.derive(&import(&train, &asked)?.records);
         let most = rule.max_answers.map_or(String::new(), |most| format!(", the {most} most frequent"));

@@ -1,22 +1,22 @@
 //! Pretraining: stage after stage, evaluation after each, all output resumable.
 
 use super::baselines;
-use super::fits;
-use super::journal::MetricsLog;
+use super::metrics_log::MetricsLog;
 use super::report::{PretrainReport, StageReport};
 use super::validate::RetrievalModel;
 use super::{
-    AdamW, AdamWSettings, AdamWState, Checkpoints, BatchStream, StepConfig, RunState, TrainingData, StageContext, StagePlan, StopSignal,
-    Validator, expand, page, train_stage, write_json,
+    AdamW, AdamWSettings, AdamWState, BatchStream, Checkpoints, RunState, StageContext, StagePlan, StepConfig,
+    StopSignal, TrainingData, Validator, expand, train_stage, write_json,
 };
+use super::{html_report, memory_check};
 use crate::config::{LossWeights, ModelConfig, Precision, PretrainPreset, Stage};
 use crate::data::Loader;
-use crate::guard::catch_out_of_memory;
 use crate::loss::MaskRules;
 use crate::model::{Objective, Svitt};
+use crate::panics::catch_out_of_memory;
 use crate::profile::{Convention, Profile, peak_memory_mb};
 use crate::terminal::{note, say};
-use crate::weights::{self, CheckpointInfo, CurriculumPosition, CheckpointPart, VocabularyRef};
+use crate::weights::{self, CheckpointInfo, CheckpointPart, CurriculumPosition, VocabularyRef};
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
@@ -100,7 +100,7 @@ pub fn pretrain<B: TrainBackend>(
     }
     let base = options.preset.model.model(1, options.source.tokenizer.vocab_size());
     options.preset.validate(&base)?;
-    fits::check(options, &base, devices.len())?;
+    memory_check::check(options, &base, devices.len())?;
     if options.baselines {
         baselines::check(options, &base)?;
     }
@@ -178,7 +178,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             let (trained, plan) = self.train(stage, &config, model)?;
             let report = stage_report(self.options, stage, &config, &trained, &self.state)?;
             self.save_stage(&config, &trained)?;
-            say(format!("{}\n", page::table(std::slice::from_ref(&report))));
+            say(format!("{}\n", html_report::table(std::slice::from_ref(&report))));
             model = trained;
             if self.state.step < plan.steps {
                 self.partial = Some(report);
@@ -218,7 +218,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         let state = self.state.clone();
         let outcome = catch_out_of_memory(
             || train_stage(plan.clone(), desk, state, model, optimizer, feeds),
-            |said| fits::exhausted(&self.options.backend, &stage.name, stage.batch, said),
+            |said| memory_check::exhausted(&self.options.backend, &stage.name, stage.batch, said),
         );
         let outcome = outcome?;
         self.state = outcome.state;
@@ -288,7 +288,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             unreadable: self.state.unreadable.clone(),
         };
         write_json(&self.options.out.join("report.json"), &report.to_json()?)?;
-        page::write(&self.options.out.join("report.html"), &report, &self.journal.lines()?)?;
+        html_report::write(&self.options.out.join("report.html"), &report, &self.journal.lines()?)?;
         Ok(report)
     }
 }

@@ -1,10 +1,10 @@
 //! Question answering: every question ranks the answer list; accuracy overall and by type.
 
-use super::measure::EvalModel;
 use super::metrics::AccuracyCounter;
+use super::retrieval_run::EvalModel;
 use super::{
-    ClipPlan, ClipSource, EncodeStats, EncodeOptions, EncodedClips, FeatureStore, QuestionSet, ScoreOptions, ProgressReporter,
-    VideoSet, encode_videos, host, matching::padded,
+    ClipPlan, ClipSource, EncodeOptions, EncodeStats, EncodedClips, FeatureStore, ProgressReporter, QuestionSet,
+    ScoreOptions, VideoSet, encode_videos, host, match_scoring::padded,
 };
 use crate::Result;
 use crate::model::{AnswerList, FusionOptions, RankedAnswers, SvittQa, TokenBatch, VideoDraws, VideoTokens};
@@ -104,7 +104,8 @@ pub fn evaluate_questions<B: SvittBackend>(
     let Candidates { ids, mask, tokens, .. } = exam.answers;
     let list = AnswerList::<B>::new(ids, mask, *tokens, device);
     let asker = BatchRanker { examinee, exam, list: &list, store };
-    let (mut accuracy, mut given) = (AccuracyCounter::default(), vec![Prediction::default(); exam.asked.questions.len()]);
+    let (mut accuracy, mut given) =
+        (AccuracyCounter::default(), vec![Prediction::default(); exam.asked.questions.len()]);
     let present = |&number: &usize| store.contains(exam.asked.questions[number].video);
     let numbers: Vec<usize> = (0..given.len()).filter(present).collect();
     let mut ticker = ProgressReporter::new("asking questions", numbers.len());

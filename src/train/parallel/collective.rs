@@ -1,6 +1,6 @@
 //! Means and gathered rows over workers: on the host for any backend, among the devices where they can.
 
-use super::team::{WorkerStopped, Communicator};
+use super::group::{Communicator, WorkerStopped};
 use burn::tensor::{Tensor, TensorData, TensorPrimitive, backend::Backend};
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! One clip in two models, as a page, a contact sheet and numbers.
 
-use super::film::Visibility;
-use super::analyze_clips::{ClipAnalysis, PrunedBy, PruningStage};
+use super::analysis::{ClipAnalysis, PrunedBy, PruningStage};
+use super::frame_strip::Visibility;
 use super::{FrameStrip, ModelVariant};
 use crate::Result;
 use crate::config::EdgeSparsity;
@@ -108,7 +108,8 @@ impl<'a> ClipComparison<'a> {
     fn table(&self) -> Table {
         let mut table = Table::new("Patch tokens entering each layer", ["model", "tokens", "GFLOPs", "match"]);
         for ((name, analyze_clips), flops) in self.names.iter().zip(self.looks).zip(self.flops) {
-            let tokens: Vec<String> = analyze_clips.graphs.iter().map(|(graph, _)| graph.tokens().to_string()).collect();
+            let tokens: Vec<String> =
+                analyze_clips.graphs.iter().map(|(graph, _)| graph.tokens().to_string()).collect();
             let matched = analyze_clips.matched.map_or("–".to_owned(), |matched| format!("{matched:.3}"));
             table.row([name.clone(), tokens.join(" "), format!("{:.3}", flops as f64 / 1e9), matched]);
         }
@@ -217,7 +218,13 @@ fn stage_numbers(stage: &PruningStage) -> Value {
 }
 
 /// What patch `chosen` attends to in `layer`, or none if it is not alive there. Without `edge` that is everything.
-fn seen(analyze_clips: &ClipAnalysis, layer: usize, chosen: usize, edge: Option<EdgeSparsity>, patches: usize) -> Option<Vec<Visibility>> {
+fn seen(
+    analyze_clips: &ClipAnalysis,
+    layer: usize,
+    chosen: usize,
+    edge: Option<EdgeSparsity>,
+    patches: usize,
+) -> Option<Vec<Visibility>> {
     let (graph, ids) = analyze_clips.graphs.get(layer)?;
     let block = ids.iter().position(|&id| id == chosen)? / graph.block();
     let mut seen = vec![Visibility::No; patches];
@@ -245,8 +252,12 @@ mod tests {
         let graph = BlockGraph::draw(17, &edge, Compat::Corrected, &mut Rng::new(4, &[]));
         // Places hold every other patch of 34.
         let ids: Vec<usize> = (0..17).map(|place| 2 * place).collect();
-        let analyze_clips =
-            ClipAnalysis { stages: vec![], attention: vec![], graphs: vec![(Arc::new(graph.clone()), ids)], matched: None };
+        let analyze_clips = ClipAnalysis {
+            stages: vec![],
+            attention: vec![],
+            graphs: vec![(Arc::new(graph.clone()), ids)],
+            matched: None,
+        };
         let kinds = seen(&analyze_clips, 0, 2 * 7, Some(edge), 34).unwrap();
         let local: Vec<usize> = (0..34).filter(|&patch| kinds[patch] == Visibility::Local).collect();
         assert_eq!(local, [10, 12, 14, 16, 18], "the own block holds places 5 to 9");

@@ -1,7 +1,7 @@
 //! Decodes files on worker threads; clips of several videos arrive interleaved, with a bounded number in memory.
 
 use super::clips::{ClipWindows, each_clip};
-use crate::guard::catch_panic;
+use crate::panics::catch_panic;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};

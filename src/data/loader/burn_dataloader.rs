@@ -1,6 +1,6 @@
 //! The loader behind Burn's trait.
 
-use super::{BatchResult, LoaderPosition, Loader};
+use super::{BatchResult, Loader, LoaderPosition};
 use burn::{
     data::dataloader::{DataLoader, DataLoaderIterator, Progress},
     tensor::backend::Backend,

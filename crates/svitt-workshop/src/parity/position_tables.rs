@@ -7,7 +7,7 @@ use super::report::FileCheck;
 use super::tolerance::TensorKind;
 use burn::module::AutodiffModule;
 use svitt::Result;
-use svitt::weights::position::{TableResampler, TableShape};
+use svitt::weights::position_tables::{TableResampler, TableShape};
 use svitt_ops::TrainBackend;
 use svitt_ops::sparse::RelativeBias;
 
@@ -82,7 +82,8 @@ fn conversion(fixture: &Fixture, name: &str) -> Result<Option<(String, TableShap
     let source = format!("src_{old}f");
     let [rows, _] = fixture.shape::<2>(&source)?;
     let shape = TableShape::of_rows(rows, &[old]).filter(|shape| shape.frames == old);
-    let shape = shape.ok_or_else(|| fixture.invalid(format!("`{source}` of {rows} rows is no table of {old} frames")))?;
+    let shape =
+        shape.ok_or_else(|| fixture.invalid(format!("`{source}` of {rows} rows is no table of {old} frames")))?;
     Ok(Some((source, shape, TableShape { frames: new, grid: shape.grid })))
 }
 

@@ -69,7 +69,7 @@ pub fn official(name: &str) -> PathBuf {
 }
 
 /// A folder with `runs/pretrain` and `my-videos/{a,b}.mp4, c.webm, captions.json`; tests write elsewhere.
-pub fn test_folder() -> &'static Path {
+pub fn project() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("test-folder");
@@ -87,9 +87,9 @@ pub fn test_folder() -> &'static Path {
     })
 }
 
-/// The newest checkpoint of [`test_folder`].
+/// The newest checkpoint of [`project`].
 pub fn checkpoint() -> PathBuf {
-    test_folder().join("runs/pretrain/stage-2")
+    project().join("runs/pretrain/stage-2")
 }
 
 /// Standard output of a command that succeeds.

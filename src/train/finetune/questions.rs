@@ -113,7 +113,11 @@ fn counted(answers: &[String]) -> Vec<(&str, usize)> {
 }
 
 /// Rows padded to `length`.
-fn tokens<'a, B: Backend>(rows: impl Iterator<Item = &'a TokenRow>, length: usize, device: &B::Device) -> TokenBatch<B> {
+fn tokens<'a, B: Backend>(
+    rows: impl Iterator<Item = &'a TokenRow>,
+    length: usize,
+    device: &B::Device,
+) -> TokenBatch<B> {
     let (mut ids, mut mask) = (Vec::new(), Vec::new());
     for TokenRow(row) in rows {
         let end = ids.len() + length;

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};
 use crate::eval::{
     Candidates, ClipPlan, ClipSampling, EncodeOptions, EvalModel, FeatureStore, FrameOrder, Metrics, QaTask,
-    QuestionSet, RetrievalTask, RetrievalSet, ScoreOptions, VideoSet, evaluate_questions, evaluate_retrieval,
+    QuestionSet, RetrievalSet, RetrievalTask, ScoreOptions, VideoSet, evaluate_questions, evaluate_retrieval,
 };
 use crate::model::{Svitt, SvittQa};
 use serde_json::Value;

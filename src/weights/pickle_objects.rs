@@ -1,7 +1,7 @@
 //! Interprets pickle values: dictionaries, tensors, configurations.
 
+use super::pickle_value::{Pickle, RecordedCall, Value, ValueId};
 use super::tensor::StoredDType;
-use super::value::{RecordedCall, ValueId, Pickle, Value};
 use serde_json::{Map, Value as Json};
 
 /// Configurations nest a handful of levels; a pickle may be cyclic.

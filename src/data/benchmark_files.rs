@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Benchmark, Split, BenchmarkTask, split::published};
+use super::{Benchmark, BenchmarkTask, Split, split::published};
 
 /// The files of a benchmark, by the names of their release.
 #[derive(Clone, Copy, Debug)]
