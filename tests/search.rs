@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-use svitt::index::{Index, Indexer, ModelId};
+use svitt::index::{Index, IndexWriter, ModelId};
 
 /// `search ARGUMENTS` in `folder` with the checkpoint of the test folder.
 fn search(folder: &Path, arguments: &[&str]) -> Output {
@@ -115,7 +115,7 @@ fn a_second_indexer_stops_while_readers_go_on_and_other_weights_are_refused() {
     stdout(&search(dir.path(), &["index", "videos"]));
     let index = dir.path().join("svitt-index");
     let id: ModelId = Index::open(&index).unwrap().id().clone();
-    let first = Indexer::open(&index, &id).unwrap();
+    let first = IndexWriter::open(&index, &id).unwrap();
     let sentence = refusal(&search(dir.path(), &["index", "videos"]));
     assert!(sentence.contains("another process is indexing"), "{sentence}");
     assert_eq!(stdout(&search(dir.path(), &["query", "red square"])).lines().count(), 1);
