@@ -1,0 +1,259 @@
+//! mp4, mov and m4v: from `moov` and `moof` boxes to a [`Track`].
+
+use std::fs::File;
+use std::path::Path;
+
+use super::bits::Bytes;
+use super::joined::{Joined, Piece};
+use super::mp4_boxes::{TopLevel, child, children, content, descend, top_level, versioned};
+use super::mp4_edit::{Edit, edited, edits};
+use super::mp4_fragment::{FragmentDefaults, FragmentSamples};
+use super::order::presentation;
+use super::track::{Codec, ColourSpace, DisplayedFrame, Orientation, Track};
+use super::{Layout, h264, mp4_table};
+use crate::error::{Result, VideoError};
+
+/// Reads the first video track of the file, and of every further file that was joined to it.
+pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
+    let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
+    let boxes = top_level(file, length).map_err(io)?;
+    let mut joined = Joined::default();
+    for (number, one) in files(&boxes).iter().enumerate() {
+        match piece(path, file, length, one) {
+            Ok(piece) => {
+                if !joined.add(piece) {
+                    return Err(VideoError::unsupported(path, super::CHANGING));
+                }
+            }
+            Err(error) if number == 0 || matches!(error, VideoError::Unsupported { .. }) => return Err(error),
+            Err(VideoError::NoVideoStream { .. }) => {}
+            Err(_) => {
+                joined.truncated = true;
+                break;
+            }
+        }
+    }
+    joined.truncated |= boxes.last().is_some_and(|last| last.end > length);
+    let track = joined.into_track();
+    let mut track = track.ok_or_else(|| VideoError::corrupt(path, "the mp4 file has no `moov` box"))?;
+    track.cut_at(length);
+    Ok(track)
+}
+
+/// The codec of the first video track, for a person: `HEVC in MP4`. `None` if it is decoded here or unknowable.
+pub(super) fn foreign_format(file: &mut File, length: u64) -> Option<String> {
+    let boxes = top_level(file, length).ok()?;
+    let moov = content(file, boxes.iter().find(|found| found.kind == *b"moov")?, length).ok()?;
+    let entry = SampleEntry::of(video_track(&moov)?)?;
+    entry.codec().is_none().then(|| entry.format())
+}
+
+/// The files that were joined into this one; none if it is broken.
+pub(super) fn layout(file: &File, length: u64) -> Vec<Layout> {
+    let boxes = top_level(file, length).unwrap_or_default();
+    files(&boxes).iter().map(|one| Layout { origin: one.origin, hidden: None }).collect()
+}
+
+/// The boxes of one of the files that make up a joined file.
+struct OneFile<'a> {
+    /// Its first byte, from which its own positions count.
+    origin: u64,
+    moov: &'a TopLevel,
+    moofs: Vec<&'a TopLevel>,
+}
+
+/// A file begins with `ftyp` and has one `moov`; a second `moov` without an `ftyp` before it is a stray copy.
+fn files(boxes: &[TopLevel]) -> Vec<OneFile<'_>> {
+    let mut files: Vec<OneFile> = Vec::new();
+    let mut start = None;
+    for found in boxes {
+        match &found.kind {
+            b"ftyp" => start = Some(found.start),
+            b"moov" if files.is_empty() => {
+                files.push(OneFile { origin: 0, moov: found, moofs: Vec::new() });
+                start = None;
+            }
+            b"moov" => {
+                let origin = start.take();
+                files.extend(origin.map(|origin| OneFile { origin, moov: found, moofs: Vec::new() }));
+            }
+            b"moof" => files.iter_mut().next_back().into_iter().for_each(|one| one.moofs.push(found)),
+            _ => {}
+        }
+    }
+    files
+}
+
+/// The track of one file.
+fn piece(path: &Path, file: &mut File, length: u64, one: &OneFile) -> Result<Piece> {
+    let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
+    let moov = content(file, one.moov, length).map_err(io)?;
+    let broken = || VideoError::corrupt(path, "the `moov` box of the mp4 file is broken");
+    let Some(trak) = video_track(&moov) else {
+        let whole = one.moov.end <= length;
+        return Err(if whole { VideoError::NoVideoStream { path: path.to_path_buf() } } else { broken() });
+    };
+    let entry = SampleEntry::of(trak).ok_or_else(broken)?;
+    let codec = entry.codec().ok_or_else(|| VideoError::unsupported(path, entry.format()))?;
+    let Some(orientation) = orientation(trak) else {
+        return Err(VideoError::unsupported(path, "a picture turned by an odd angle in MP4"));
+    };
+    let mut samples = Samples::of(trak, &moov, length, one.origin).ok_or_else(broken)?;
+    for moof in &one.moofs {
+        let data = content(file, moof, length).map_err(io)?;
+        samples.fragmented = true;
+        if samples.collector.add(&data, moof.start).is_none() {
+            break;
+        }
+    }
+    if samples.collector.other_descriptions {
+        return Err(VideoError::unsupported(path, "several sample descriptions in one track of MP4"));
+    }
+    let shown = samples.shown(&codec, file).ok_or_else(|| VideoError::unsupported(path, super::UNORDERED))?;
+    let unit = 1.0 / samples.track_scale;
+    let FragmentSamples { samples, last_duration, .. } = samples.collector;
+    Ok(Piece { codec, orientation, colour: entry.colour(), samples, shown, unit, last_duration })
+}
+
+/// The first track that is a video and no row of chapter pictures.
+fn video_track(moov: &[u8]) -> Option<&[u8]> {
+    let traks = || children(moov).filter(|(kind, _)| kind == b"trak").map(|(_, trak)| trak);
+    let chapters: Vec<u32> = traks().flat_map(chapter_tracks).collect();
+    let id = |trak| child(trak, b"tkhd").and_then(track_id);
+    traks().find(|trak| is_video(trak) && id(*trak).is_none_or(|id| !chapters.contains(&id)))
+}
+
+/// Tracks that hold the names or pictures of this track's chapters.
+fn chapter_tracks(trak: &[u8]) -> Vec<u32> {
+    let words = descend(trak, &[b"tref", b"chap"]).unwrap_or_default();
+    words.chunks_exact(4).map(|word| word.iter().fold(0, |value, byte| value << 8 | u32::from(*byte))).collect()
+}
+
+fn is_video(trak: &[u8]) -> bool {
+    descend(trak, &[b"mdia", b"hdlr"]).and_then(|hdlr| hdlr.get(8..12)) == Some(b"vide")
+}
+
+/// The first sample description of a track (§12.1.3).
+struct SampleEntry<'a> {
+    kind: [u8; 4],
+    boxes: &'a [u8],
+}
+
+impl<'a> SampleEntry<'a> {
+    fn of(trak: &'a [u8]) -> Option<Self> {
+        let stsd = descend(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
+        let (kind, entry) = children(stsd.get(8..)?).next()?;
+        Some(Self { kind, boxes: entry.get(78..).unwrap_or(&[]) })
+    }
+
+    fn codec(&self) -> Option<Codec> {
+        match &self.kind {
+            b"avc1" | b"avc3" => h264::codec_of(child(self.boxes, b"avcC")?),
+            b"vp09" => Some(Codec::Vp9),
+            _ => None,
+        }
+    }
+
+    fn format(&self) -> String {
+        let codec = match &self.kind {
+            b"hvc1" | b"hev1" => "HEVC".to_owned(),
+            b"av01" => "AV1".to_owned(),
+            b"vp08" => "VP8".to_owned(),
+            b"mp4v" => "MPEG-4".to_owned(),
+            b"jpeg" | b"mjpa" | b"mjpb" => "Motion JPEG".to_owned(),
+            other => format!("`{}` video", String::from_utf8_lossy(other).trim()),
+        };
+        format!("{codec} in MP4")
+    }
+
+    fn colour(&self) -> ColourSpace {
+        let parse = |colr: &[u8]| -> Option<ColourSpace> {
+            let mut bytes = Bytes(colr);
+            let kind = bytes.take(4)?;
+            bytes.u32()?;
+            let matrix = u8::try_from(bytes.u16()?).ok().filter(|_| kind == b"nclx" || kind == b"nclc")?;
+            Some(ColourSpace { matrix, full_range: kind == b"nclx" && bytes.u8()? & 0x80 != 0 })
+        };
+        child(self.boxes, b"colr").and_then(parse).unwrap_or(ColourSpace::UNSPECIFIED)
+    }
+}
+
+/// The rotation of the track header; `None` for anything but quarter turns and mirrors.
+fn orientation(trak: &[u8]) -> Option<Orientation> {
+    let Some((version, _, mut bytes)) = child(trak, b"tkhd").and_then(versioned) else {
+        return Some(Orientation::UPRIGHT);
+    };
+    bytes.take(if version == 1 { 48 } else { 36 })?;
+    let mut row = || Some([bytes.i32()?, bytes.i32()?, bytes.i32()?]);
+    let ([a, b, _], [c, d, _]) = (row()?, row()?);
+    let sign = |value: i32| value.signum() as i8;
+    let straight = a != 0 && d != 0 && b | c == 0;
+    let quarter = b != 0 && c != 0 && a | d == 0;
+    match straight || quarter {
+        true => Some(Orientation { a: sign(a), b: sign(b), c: sign(c), d: sign(d) }),
+        false => (a | b | c | d == 0).then_some(Orientation::UPRIGHT),
+    }
+}
+
+/// Samples of a track and how its times are to be read.
+struct Samples {
+    collector: FragmentSamples,
+    edits: Vec<Edit>,
+    movie_scale: f64,
+    track_scale: f64,
+    fragmented: bool,
+}
+
+impl Samples {
+    fn of(trak: &[u8], moov: &[u8], length: u64, origin: u64) -> Option<Self> {
+        let track = track_id(child(trak, b"tkhd")?)?;
+        let track_scale = timescale(descend(trak, &[b"mdia", b"mdhd"])?)?;
+        let movie_scale = child(moov, b"mvhd").and_then(timescale).unwrap_or(track_scale);
+        let stbl = descend(trak, &[b"mdia", b"minf", b"stbl"])?;
+        let (mut samples, last_duration) = mp4_table::samples(stbl, length)?;
+        for sample in samples.iter_mut().filter(|_| origin > 0) {
+            sample.offset = sample.offset.checked_add(origin)?;
+        }
+        let edits = descend(trak, &[b"edts", b"elst"]).and_then(edits).unwrap_or_default();
+        let defaults = FragmentDefaults::of(moov, track);
+        let mut collector = FragmentSamples::new(track, origin, length, defaults, (samples, last_duration));
+        collector.other_descriptions = mp4_table::has_other_descriptions(stbl);
+        Some(Self { collector, edits, movie_scale, track_scale, fragmented: false })
+    }
+
+    /// The pictures in the order of presentation; `None` where times do not tell it.
+    fn shown(&self, codec: &Codec, file: &File) -> Option<Vec<DisplayedFrame>> {
+        let samples = &self.collector.samples;
+        let mut order = match codec {
+            Codec::Vp9 => presentation(samples, None, false, |_| false),
+            Codec::H264 { length_bytes, .. } => {
+                presentation(samples, None, true, |place| h264::starts_in(file, samples[place], *length_bytes))
+            }
+        }?;
+        if self.edits.is_empty() {
+            return Some(order);
+        }
+        if self.fragmented {
+            // In fragments an edit list only moves the start, for its length is not known when it is written.
+            let start = self.edits.iter().find_map(|edit| edit.media_time).unwrap_or(0);
+            order.iter_mut().for_each(|picture| picture.time = picture.time.saturating_sub(start));
+            return Some(order);
+        }
+        let sorted = order.is_sorted_by_key(|picture| picture.time);
+        sorted.then(|| edited(&order, &self.edits, self.track_scale / self.movie_scale))
+    }
+}
+
+fn track_id(tkhd: &[u8]) -> Option<u32> {
+    let (version, _, mut bytes) = versioned(tkhd)?;
+    bytes.take(if version == 1 { 16 } else { 8 })?;
+    bytes.u32()
+}
+
+/// Units per second of a `mvhd` or `mdhd` box.
+fn timescale(header: &[u8]) -> Option<f64> {
+    let (version, _, mut bytes) = versioned(header)?;
+    bytes.take(if version == 1 { 16 } else { 8 })?;
+    let scale = bytes.u32()?;
+    (scale > 0).then_some(f64::from(scale))
+}
