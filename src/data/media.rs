@@ -8,9 +8,6 @@ use std::{
 use super::{Record, webdataset::ShardMember};
 use crate::{Error, Result};
 
-/// Extensions a video may have been saved with, DiDeMo's among them.
-const EXTENSIONS: [&str; 14] =
-    ["mp4", "mkv", "webm", "mov", "avi", "mpg", "mpeg", "wmv", "m4v", "3gp", "3g2", "mts", "flv", "ts"];
 /// Depth to which folders are searched, so that a link to a parent folder cannot loop.
 const DEPTH: usize = 8;
 
@@ -78,7 +75,7 @@ impl MediaFolder {
         let name = media.rsplit('/').next().unwrap_or(media);
         let candidates = self.by_stem.get(stem(name)).map_or(&[][..], Vec::as_slice);
         let same_name = |path: &&String| path.rsplit('/').next() == Some(name);
-        let known = |path: &&String| extension(path).is_some_and(|e| EXTENSIONS.contains(&e.to_lowercase().as_str()));
+        let known = |path: &&String| extension(path).is_some_and(svitt_video::is_video_extension);
         let exact: Vec<&String> = candidates.iter().filter(same_name).collect();
         let chosen = if exact.is_empty() { candidates.iter().filter(known).collect() } else { exact };
         match chosen.as_slice() {

@@ -15,8 +15,6 @@ use crate::{Error, Result};
 const MOST_SHARDS: usize = 100_000;
 /// Bytes of a caption or JSON member beyond which the shard is not what it claims to be.
 const MOST_TEXT: u64 = 1 << 20;
-/// Extensions of members that are videos.
-const VIDEO: [&str; 10] = ["mp4", "webm", "mov", "mkv", "avi", "mpg", "mpeg", "m4v", "ts", "gif"];
 
 /// A file inside a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +176,7 @@ fn add(sample: &mut Sample, member: ShardMember, extension: &str, content: &mut 
             })?;
             sample.caption = fields.get("caption").and_then(Value::as_str).map(|caption| caption.trim().to_owned());
         }
-        _ if VIDEO.contains(&extension) => sample.video = Some(member),
+        _ if svitt_video::is_video_extension(extension) => sample.video = Some(member),
         _ => {}
     }
     Ok(())

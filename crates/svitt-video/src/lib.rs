@@ -1,4 +1,7 @@
-//! A video file becomes `u8` frames: which frames, decoded by whom, and how they become the model's input; no tensors on a device.
+#![doc = include_str!("../README.md")]
+//!
+//! # The way of a clip
+//!
 //!
 //! A file goes through [`VideoReader`] (frames at the video's own resolution), [`FrameSampling`] (which of them) and
 //! [`Transform`] (crop, resize, flip, normalise). [`read_clip`] does the first two, [`inspect`] shows what they give.
@@ -33,7 +36,7 @@ pub use clip::{ClipRequest, DecodedClip, read_clip};
 pub use decode_bench::DecodeSpeed;
 pub use error::VideoError;
 pub use ffmpeg::ffmpeg_available;
-pub use folder::videos_below;
+pub use folder::{VIDEO_EXTENSIONS, is_video_extension, videos_below};
 pub use frames::Frames;
 pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
 pub use reader::{ReaderKind, ReaderOptions, VideoReader};
