@@ -12,6 +12,8 @@ use svitt::{Error, Result};
 
 #[path = "../src/bin/svitt/allocator.rs"]
 mod allocator;
+#[path = "../src/bin/svitt/columns.rs"]
+mod columns;
 
 /// Train a sparse video-text transformer, clip lengths growing stage by stage.
 #[derive(Parser)]
@@ -26,6 +28,8 @@ struct Arguments {
     /// The folder the annotations' videos lie in
     #[arg(long, requires = "annotations")]
     media: Option<PathBuf>,
+    #[command(flatten)]
+    columns: columns::ColumnArgs,
     /// vocab.txt or tokenizer.json; without it, a word list is made of the captions
     #[arg(long, requires = "annotations")]
     vocab: Option<PathBuf>,
@@ -111,7 +115,7 @@ fn run(arguments: Arguments) -> Result<()> {
     let preset = Preset::load(arguments.preset.as_deref().unwrap_or(default))?;
     let source = match (&arguments.annotations, &arguments.media) {
         (Some(annotations), Some(media)) => {
-            Source::videos(&preset, annotations, media, arguments.vocab.as_deref(), arguments.seed)?
+            Source::videos(&preset, annotations, &arguments.columns.into(), media, arguments.vocab.as_deref(), arguments.seed)?
         }
         _ if preset.is_shapes() => Source::shapes(&preset, arguments.seed)?,
         _ => {

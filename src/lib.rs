@@ -51,6 +51,7 @@ pub mod fused;
 pub mod fuzz;
 pub mod guard;
 pub mod index;
+pub mod input;
 pub mod loss;
 pub mod model;
 pub mod parity;

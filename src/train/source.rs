@@ -4,7 +4,8 @@ use super::gallery::ValidationSet;
 use crate::config::{ModelConfig, Preset, Span, Stage};
 use crate::data::loader::{Loader, LoaderOptions, TextCollate};
 use crate::data::shapes::{Preset as ShapesPreset, ShapesConfig, ShapesDataset, Split, vocab};
-use crate::data::{ClipSettings, EpochDataset, Manifest, ManifestOptions, Record, VideoDataset};
+use crate::data::import::{Columns, Options, Purpose, import};
+use crate::data::{ClipSettings, EpochDataset, Record, Unreadable, VideoDataset};
 use crate::rng::key;
 use crate::terminal::note;
 use crate::text::{Tokenizer, Vocabulary};
@@ -33,7 +34,7 @@ pub struct Source {
 #[derive(Clone, Debug)]
 enum Kind {
     Shapes(Box<ShapesConfig>),
-    Videos { records: Vec<Record>, media: PathBuf },
+    Videos { records: Vec<Record>, left_out: Vec<Unreadable>, media: PathBuf },
 }
 
 impl Source {
@@ -60,20 +61,29 @@ impl Source {
         Ok(Self { tokenizer, kind, text_tokens: preset.text_tokens, flip: false, seed })
     }
 
-    /// The clips that `annotations` lists below `media`; without `vocab`, a word list is made of the captions.
+    /// The clips that `annotations` lists below `media`, its columns named as `columns` say; without `vocab`, a word list
+    /// is made of the captions.
     ///
     /// # Errors
-    /// Annotations or a vocabulary that cannot be read.
-    pub fn videos(preset: &Preset, annotations: &Path, media: &Path, vocab: Option<&Path>, seed: u64) -> Result<Self> {
-        let manifest = Manifest::read_any(annotations, &ManifestOptions::default())?;
-        manifest.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
-        let records = manifest.records;
+    /// Annotations or a vocabulary that cannot be read, or annotations without captions.
+    pub fn videos(
+        preset: &Preset,
+        annotations: &Path,
+        columns: &Columns,
+        media: &Path,
+        vocab: Option<&Path>,
+        seed: u64,
+    ) -> Result<Self> {
+        let options = Options { purpose: Purpose::Train, columns: columns.clone(), ..Options::default() };
+        let imported = import(annotations, &options)?;
+        imported.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
+        let (records, left_out) = (imported.records, imported.left_out);
         let tokenizer = match vocab {
             Some(path) => Tokenizer::read(path)?,
             None => Tokenizer::new(Vocabulary::from_captions(records.iter().flat_map(|r| &r.captions), WORDS))?,
         };
         warn_of_cut_captions(&tokenizer, &records, preset.text_tokens);
-        let kind = Kind::Videos { records, media: media.to_path_buf() };
+        let kind = Kind::Videos { records, left_out, media: media.to_path_buf() };
         Ok(Self { tokenizer: Arc::new(tokenizer), kind, text_tokens: preset.text_tokens, flip: preset.flip, seed })
     }
 
@@ -133,9 +143,9 @@ impl Source {
                 let data = ShapesDataset::new(&config, Split::Train, frames, items, seed)?;
                 Arc::new(data.with_clips_per_object(settings.clips_per_object))
             }
-            Kind::Videos { records, media } => {
+            Kind::Videos { records, left_out, media } => {
                 let clips = ClipSettings::train(frames, size, self.flip, seed);
-                Arc::new(VideoDataset::new(records.clone(), media, clips)?)
+                Arc::new(VideoDataset::new(records.clone(), media, clips)?.with_left_out(left_out.clone()))
             }
         };
         dataset.left_out().iter().for_each(|left| note(format!("warning: {}: {}; left out", left.media, left.reason)));
@@ -158,7 +168,7 @@ impl Source {
     pub fn validation(&self, frames: usize, size: usize) -> Result<ValidationSet> {
         match &self.kind {
             Kind::Shapes(config) => ValidationSet::shapes(config, frames),
-            Kind::Videos { records, media } => {
+            Kind::Videos { records, media, .. } => {
                 let clips = VideoDataset::new(records.clone(), media, ClipSettings::evaluate(frames, size))?;
                 Ok(ValidationSet::videos(&clips, frames, size))
             }

@@ -23,7 +23,7 @@ mod transform;
 pub use clip::{Clip, ClipRequest, read_clip};
 pub use error::VideoError;
 pub use ffmpeg::ffmpeg_available;
-pub use folder::videos_below;
+pub use folder::{is_video_name, videos_below};
 pub use frames::Frames;
 pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
 pub use reader::{ReaderKind, ReaderOptions, VideoReader};

@@ -1,5 +1,6 @@
 //! `svitt eval`: a checkpoint on a benchmark.
 
+use crate::columns::ColumnArgs;
 use crate::{ablations, output};
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
@@ -24,6 +25,8 @@ pub struct Args {
     /// Folder of its videos
     #[arg(long)]
     media: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
@@ -134,6 +137,7 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
     Ok(EvalOptions {
         annotations: args.annotations,
         media: args.media,
+        columns: args.columns.into(),
         vocab: args.vocab,
         answers: args.answers,
         frames: args.frames,

@@ -1,5 +1,6 @@
 //! `svitt finetune`: a pretrained checkpoint learns a benchmark.
 
+use crate::columns::ColumnArgs;
 use crate::{allocator, output};
 use std::path::{Path, PathBuf};
 use svitt::backend::{BackendKind, Task, TrainBackend, dispatch};
@@ -27,6 +28,8 @@ pub struct Args {
     /// Folder of the videos
     #[arg(long)]
     media: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// The validation annotations; a validation file beside the training one, or a part held out, by default
     #[arg(long)]
     validation: Option<PathBuf>,
@@ -87,6 +90,7 @@ pub fn run(args: Args) -> Result<()> {
         preset,
         annotations: args.annotations,
         media: args.media,
+        columns: args.columns.into(),
         validation: args.validation,
         vocab: args.vocab,
         answers: args.answers,

@@ -58,12 +58,12 @@ fn join(questions: &Path, answers: Option<PathBuf>, purpose: Purpose, imported: 
         })?;
     }
     let mut unanswered = Vec::new();
-    json::each(questions, false, |_, question: Entry| {
+    json::each(questions, false, |place, question: Entry| {
         let answer = by_id.remove(&question.question_id.0).or_else(|| question.answered().then(|| question.clone()));
         if answer.is_none() && answers.is_some() {
             unanswered.push(question.question_id.0.clone());
         }
-        imported.records.push(question.record(answer));
+        imported.take(&place, question.record(answer));
         Ok(())
     })?;
     report(questions, answers.as_deref(), &unanswered, by_id.len(), purpose, imported)
@@ -83,7 +83,7 @@ fn report(
     }
     let Some(first) = unanswered.first() else { return Ok(()) };
     let problem = format!("{} questions, such as {first}, have no answer in {}", unanswered.len(), answers.display());
-    if purpose != Purpose::Inspect {
+    if purpose == Purpose::Evaluate {
         return Err(Error::file(questions, problem, "obtain both files of the same split again"));
     }
     imported.warnings.push(problem);
@@ -91,8 +91,8 @@ fn report(
 }
 
 fn read_answers_alone(path: &Path, imported: &mut Imported) -> Result<()> {
-    json::each(path, false, |_, entry: Entry| {
-        imported.records.push(entry.record(Some(entry.clone())));
+    json::each(path, false, |place, entry: Entry| {
+        imported.take(&place, entry.record(Some(entry.clone())));
         Ok(())
     })
 }

@@ -2,25 +2,36 @@
 
 use std::path::Path;
 
-use super::Imported;
+use super::{Imported, json::Place};
 use crate::{
     Result,
-    data::{Record, webdataset},
+    data::{Record, Unreadable, webdataset},
 };
 
 pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
-    let mut bare = 0;
+    let (mut number, mut bare, mut odd, mut first_odd) = (0, 0, 0, None);
     for shard in webdataset::expand(path)? {
         for sample in webdataset::index(&shard)? {
+            number += 1;
             let Some(video) = sample.video else {
                 bare += 1;
                 continue;
             };
-            let captions = sample.caption.into_iter().collect();
+            if let Some(warning) = sample.warning {
+                odd += 1;
+                first_odd.get_or_insert(warning);
+            }
             let id = Some(format!("{}/{}", stem(&shard), sample.key));
-            imported.records.push(Record { media: video.address(), captions, id, ..Record::default() });
+            let record = Record { media: video.address(), captions: sample.captions, id, ..Record::default() };
+            match sample.problem {
+                Some(reason) => imported.note(Unreadable { media: record.media, reason }),
+                None => imported.take(&Place { number, ..Place::default() }, record),
+            }
         }
         imported.joined.push(shard);
+    }
+    if let Some(first) = first_odd {
+        imported.warnings.push(format!("{odd} .json members cannot be read and are not needed, the first: {first}"));
     }
     if bare > 0 {
         imported.warnings.push(format!("{bare} samples have no video and were left out"));
@@ -41,6 +52,12 @@ mod tests {
         webdataset::Member,
     };
 
+    fn content(media: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Member::from_address(media).unwrap().copy(&mut bytes).unwrap().unwrap();
+        bytes
+    }
+
     #[test]
     fn a_range_of_shards_becomes_records_that_say_where_each_video_lies() {
         let folder = tempfile::tempdir().unwrap();
@@ -59,7 +76,7 @@ mod tests {
             assert_eq!((imported.format, imported.records.len(), imported.joined.len()), (Format::Webdataset, 3, 3));
             assert_eq!(imported.records[2].captions, ["a caption"]);
             assert_eq!(imported.records[2].id.as_deref(), Some("00002/7"));
-            assert_eq!(Member::from_address(&imported.records[2].media).unwrap().read().unwrap(), b"video");
+            assert_eq!(content(&imported.records[2].media), b"video");
             assert_eq!(imported.warnings, ["3 samples have no video and were left out"]);
         }
     }

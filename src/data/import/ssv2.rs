@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Imported, Options, Purpose,
+    Imported, Options, Purpose, named,
     json::{self, Text},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub fn read(path: &Path, options: &Options, imported: &mut Imported) -> Result<(
     let sampled = options.purpose == Purpose::Evaluate || (by_template && imported.split != Some(Split::Train));
     imported.expected = imported.split.and_then(|split| published(Benchmark::Ssv2Label, split));
     if options.purpose == Purpose::Train || !sampled {
-        imported.records = clips.iter().map(|clip| clip.record(by_template)).collect();
+        imported.take_all(clips.iter().map(|clip| clip.record(by_template)));
         return Ok(());
     }
     imported.warnings.push(format!(
@@ -46,7 +46,7 @@ pub fn read(path: &Path, options: &Options, imported: &mut Imported) -> Result<(
     ));
     let videos = PER_TEMPLATE * TEMPLATES;
     imported.expected = Some(Counts { videos, texts: if by_template { TEMPLATES } else { videos } });
-    imported.records = sample(&clips, options.seed, by_template);
+    imported.take_all(sample(&clips, options.seed, by_template));
     Ok(())
 }
 
@@ -104,7 +104,7 @@ struct Clip {
 
 impl Clip {
     fn media(&self) -> String {
-        format!("{}.webm", self.id.0)
+        named(&self.id.0, "webm")
     }
 
     fn record(&self, by_template: bool) -> Record {
@@ -122,7 +122,7 @@ mod tests {
 
     fn records(benchmark: Benchmark, purpose: Purpose, seed: u64) -> Imported {
         let path = sample("ssv2/something-something-v2-validation.json");
-        import(&path, &Options { benchmark: Some(benchmark), purpose, seed }).unwrap()
+        import(&path, &Options { benchmark: Some(benchmark), purpose, seed, ..Options::default() }).unwrap()
     }
 
     #[test]

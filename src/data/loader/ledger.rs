@@ -1,7 +1,7 @@
 //! The account of what could not be read, and the limit that ends a run.
 
 use super::LoaderOptions;
-use crate::{Error, Result, data::Unreadable, terminal::note};
+use crate::{Error, Result, data::Unreadable};
 use std::collections::BTreeMap;
 
 /// How many videos may turn out unreadable before training stops: the larger of two bounds, so that a small data set
@@ -58,9 +58,9 @@ impl Ledger {
     /// In training, more failures than the limit allows among `items` items.
     pub fn note(&mut self, failures: Vec<Unreadable>, items: usize, options: &LoaderOptions) -> Result<()> {
         let Some(last) = failures.last().cloned() else { return Ok(()) };
-        for Unreadable { media, reason } in failures.iter().filter(|failure| !self.reasons.contains_key(&failure.media))
-        {
-            note(format!("warning: {media} is left out: {reason}"));
+        let known = |failure: &&Unreadable| !self.reasons.contains_key(&failure.media);
+        for Unreadable { media, reason } in failures.iter().filter(known) {
+            log::warn!("{media} is left out: {reason}");
         }
         self.extend(&failures);
         let (count, allowed) = (self.reasons.len() - self.left_out, options.limit.allowed(items));
