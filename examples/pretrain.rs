@@ -114,9 +114,14 @@ fn run(arguments: Arguments) -> Result<()> {
     let default = if arguments.annotations.is_some() { "tiny-video" } else { "shapes-default" };
     let preset = Preset::load(arguments.preset.as_deref().unwrap_or(default))?;
     let source = match (&arguments.annotations, &arguments.media) {
-        (Some(annotations), Some(media)) => {
-            Source::videos(&preset, annotations, &arguments.columns.into(), media, arguments.vocab.as_deref(), arguments.seed)?
-        }
+        (Some(annotations), Some(media)) => Source::videos(
+            &preset,
+            annotations,
+            &arguments.columns.into(),
+            media,
+            arguments.vocab.as_deref(),
+            arguments.seed,
+        )?,
         _ if preset.is_shapes() => Source::shapes(&preset, arguments.seed)?,
         _ => {
             let problem = format!("preset `{}` trains on videos of your own", preset.name);

@@ -1,7 +1,7 @@
 //! Re-encodes a folder of videos for training, as Singularity did; what is already there is not done again.
 
-use crate::video::encode::{Compression, compress, require_ffmpeg};
 use super::Unreadable;
+use crate::video::encode::{Compression, compress, require_ffmpeg};
 use crate::video::videos_below;
 use crate::{Error, Result};
 use rayon::prelude::*;

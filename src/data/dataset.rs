@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    input::shown,
     rng::{Rng, text_key},
     video::{ClipRequest, FrameSampling, ReaderOptions, Transform, ffmpeg_available, read_clip},
 };
@@ -105,7 +106,7 @@ impl VideoDataset {
         &self.records
     }
 
-    /// Makes one item of up to `each` records of the same clip: the first of them. The others are returned, by item.
+    /// Merges up to `each` records of the same clip into one item (the first); the others are returned per item.
     pub fn group(&mut self, each: usize) -> Vec<Vec<Record>> {
         let mut others: Vec<Vec<Record>> = Vec::new();
         let mut open: HashMap<u64, usize> = HashMap::new();
@@ -142,7 +143,8 @@ impl VideoDataset {
                 let count = self.left_out.len();
                 let problem = format!(
                     "{count} videos of {asked} records cannot be used, such as `{}`: {}",
-                    first.media, first.reason
+                    shown(&first.media),
+                    first.reason
                 );
                 Err(Error::file(media, problem, "check --media and the names in the annotations"))
             }

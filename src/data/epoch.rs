@@ -1,4 +1,4 @@
-//! What the loader asks of a data set beyond Burn's `Dataset`: a draw per epoch, and names for what fails.
+//! The loader's data set interface: Burn's `Dataset` plus a draw per epoch and names for failures.
 
 use super::{ItemResult, shapes::ShapesDataset};
 use crate::Error;

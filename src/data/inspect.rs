@@ -20,7 +20,7 @@ const PRETRAINING_LENGTH: usize = 32;
 /// Missing videos that are named.
 const EXAMPLES: usize = 5;
 
-/// What an inspection is to look at beside the file.
+/// Optional inputs of an inspection beside the file.
 #[derive(Clone, Default)]
 pub struct InspectOptions<'a> {
     /// The benchmark the file is meant for; none takes what the file is.
@@ -191,7 +191,7 @@ impl fmt::Display for InspectReport {
         row("questions", self.questions.to_string())?;
         row("answers", distinct(self.answers, self.distinct_answers))?;
         for (kind, count) in &self.question_types {
-            row(&format!("  {kind}"), count.to_string())?;
+            row(&format!("  {}", shown(kind)), count.to_string())?;
         }
         row("duplicates", self.duplicates.to_string())?;
         row(&format!("longer than {}", self.max_length), self.too_long.to_string())?;
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_file_is_counted_by_type_and_what_was_not_given_is_said() {
+    fn a_question_file_is_counted_by_type_and_missing_options_are_reported() {
         let report = inspect(&sample("anet_qa/test_q.json"), &InspectOptions::default()).unwrap();
         assert_eq!((report.videos, report.captions, report.questions, report.answers), (2, 0, 4, 4));
         assert_eq!((report.distinct_answers, report.question_types["Yes/No"], report.question_types.len()), (3, 2, 3));

@@ -1,4 +1,4 @@
-//! The folder of videos: which file a record means, when releases disagree on extensions and folders.
+//! The folder of videos: finds the file of a record although releases differ in extensions and folders.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,7 +8,7 @@ use std::{
 use super::{Record, webdataset::Member};
 use crate::{Error, Result, input::shown, video::is_video_name};
 
-/// Folders below the media folder that are searched, so that a link to a parent cannot trap the search.
+/// Depth to which folders are searched, so that a link to a parent folder cannot loop.
 const DEPTH: usize = 8;
 
 /// A folder of videos, listed once.
@@ -21,7 +21,7 @@ pub struct MediaFolder {
     by_stem: HashMap<String, Vec<String>>,
 }
 
-/// What a record's `media` means on disk.
+/// The file a record's `media` refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// This file.
@@ -70,9 +70,7 @@ impl MediaFolder {
             return if member.shard.is_file() { Found::Member(member) } else { Found::Missing };
         }
         match self.find_path(media.trim_start_matches("./")) {
-            Found::Missing if media.contains('\\') => {
-                self.find_path(media.replace('\\', "/").trim_start_matches("./"))
-            }
+            Found::Missing if media.contains('\\') => self.find_path(media.replace('\\', "/").trim_start_matches("./")),
             found => found,
         }
     }
@@ -170,7 +168,16 @@ mod tests {
 
     #[test]
     fn an_ending_that_is_no_extension_belongs_to_the_name() {
-        let names = ["v/Q.mp4", "v/Q.0.mp4", "v/Q.1.webm", "v/Q.10.5.mp4", "w/Dr. No.avi", "w/a.ts.mp4", "w/b.mov.mp4", "w/b.mkv"];
+        let names = [
+            "v/Q.mp4",
+            "v/Q.0.mp4",
+            "v/Q.1.webm",
+            "v/Q.10.5.mp4",
+            "w/Dr. No.avi",
+            "w/a.ts.mp4",
+            "w/b.mov.mp4",
+            "w/b.mkv",
+        ];
         let (root, media) = folder(&names);
         let file = |name: &str| Found::File(root.path().join(name));
         for (asked, found) in [
@@ -189,7 +196,10 @@ mod tests {
         for none in ["Q.2", "Q.10", "Q.10.6", "Dr", "a"] {
             assert_eq!(media.find(none), Found::Missing, "{none}");
         }
-        assert!(matches!(media.find("b.mov"), Found::Ambiguous(paths) if paths.len() == 2), "b.mov.mp4 and b.mkv both fit");
+        assert!(
+            matches!(media.find("b.mov"), Found::Ambiguous(paths) if paths.len() == 2),
+            "b.mov.mp4 and b.mkv both fit"
+        );
     }
 
     #[test]

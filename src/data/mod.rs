@@ -1,4 +1,4 @@
-//! Records become host batches; knows no model.
+//! Annotation records to host batches; knows no model.
 
 mod answers;
 mod batch;

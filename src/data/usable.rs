@@ -1,4 +1,4 @@
-//! Which videos of a manifest can be used, and where they can be opened.
+//! Which videos of a manifest are usable, and their paths on disk.
 
 use super::{Found, MediaFolder, Record, Unreadable, media::ambiguous, webdataset::Member};
 use crate::{Error, Result, video::needs_ffmpeg};
@@ -9,9 +9,9 @@ use std::{
 
 /// Why a video cannot be used.
 pub struct Fault {
-    /// The file is not there, in contrast to the program that reads it.
+    /// The file itself is missing (as opposed to the program that reads it).
     pub missing: bool,
-    /// The sentence for the report.
+    /// The reason for the report.
     pub reason: String,
 }
 
@@ -41,7 +41,7 @@ pub fn keep_usable(record: &mut Record, usable: &impl Fn(&str) -> bool) {
     }
 }
 
-/// The number of missing files, and all faults in the order of their names.
+/// The number of missing files, and all unusable videos sorted by name.
 pub fn account(faults: HashMap<String, Option<Fault>>) -> (usize, Vec<Unreadable>) {
     let missing = faults.values().flatten().filter(|fault| fault.missing).count();
     let named = faults.into_iter().filter_map(|(media, fault)| Some(Unreadable { media, reason: fault?.reason }));
@@ -59,8 +59,12 @@ pub struct VideoFile {
 
 enum Copied {
     #[cfg(target_os = "linux")]
-    Nameless { _file: std::fs::File },
-    Named { _file: tempfile::NamedTempFile },
+    Nameless {
+        _file: std::fs::File,
+    },
+    Named {
+        _file: tempfile::NamedTempFile,
+    },
 }
 
 impl VideoFile {

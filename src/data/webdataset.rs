@@ -339,7 +339,9 @@ impl Members<'_> {
                 let bytes = name.take().unwrap_or_else(|| header.path_bytes().into_owned());
                 if kind.is_file() || kind.is_contiguous() {
                     let name = String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
-                    return self.entry(Member { shard: self.shard.into(), offset: start, length: size, name }).map(Some);
+                    return self
+                        .entry(Member { shard: self.shard.into(), offset: start, length: size, name })
+                        .map(Some);
                 }
             }
         }
@@ -437,15 +439,23 @@ mod tests {
         let found = keys(&members).unwrap();
         assert_eq!(found.len(), clips.len());
         for ((key, caption), clip) in found.iter().zip(clips) {
-            assert_eq!((key.trim_start_matches("./"), caption.as_str()), (clip.trim_start_matches("./"), &*format!("{clip}.mp4")));
+            assert_eq!(
+                (key.trim_start_matches("./"), caption.as_str()),
+                (clip.trim_start_matches("./"), &*format!("{clip}.mp4"))
+            );
         }
     }
 
     #[test]
     fn members_of_a_sample_need_not_stand_together_but_must_not_clash() {
-        let apart = keys(&[("a.mp4", b"1"), ("b.mp4", b"2"), ("a.txt", b"A"), ("a.jpg", b"x"), ("b.txt", b"B")]).unwrap();
+        let apart =
+            keys(&[("a.mp4", b"1"), ("b.mp4", b"2"), ("a.txt", b"A"), ("a.jpg", b"x"), ("b.txt", b"B")]).unwrap();
         assert_eq!(apart, [("a", "A"), ("b", "B")].map(|(k, c)| (k.to_owned(), c.to_owned())));
-        for clash in [[("a.mp4", &b"1"[..]), ("a.webm", b"2")], [("a.txt", b"1"), ("a.caption", b"2")], [("a.json", b"{}"), ("a.JSON", b"{}")]] {
+        for clash in [
+            [("a.mp4", &b"1"[..]), ("a.webm", b"2")],
+            [("a.txt", b"1"), ("a.caption", b"2")],
+            [("a.json", b"{}"), ("a.JSON", b"{}")],
+        ] {
             let message = keys(&clash).unwrap_err().to_string();
             assert!(clash.iter().all(|(name, _)| message.contains(name)), "{message}");
         }

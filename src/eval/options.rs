@@ -2,8 +2,8 @@
 
 use super::{ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
 use crate::config::{ClipEnsemble, ModelConfig};
-use crate::data::import::Columns;
 use crate::data::Benchmark;
+use crate::data::import::Columns;
 use crate::{Error, Result};
 use std::path::PathBuf;
 

@@ -1,6 +1,7 @@
-//! What happens to a caption or question before it is tokenised (SPEC §6); answers are left as they are.
+//! Text cleaning before tokenisation, for captions and questions; answers are not cleaned (docs/model.md, "Text
+//! cleaning").
 
-/// Marks that vanish.
+/// Characters that are deleted.
 const DELETED: &str = ",.'!?\"()*#:;~";
 
 /// Lower-cases `text`, deletes `, . ' ! ? " ( ) * # : ; ~`, turns `-` and `/` into spaces and `<person>` into
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_vanish_and_dashes_part_words() {
+    fn punctuation_is_deleted_and_dashes_split_words() {
         assert_eq!(clean("A man's dog isn't un-known, running!"), "a mans dog isnt un known running");
         assert_eq!(clean("(two) women; cooking: food? \"yes\" *no* #1 ~2"), "two women cooking food yes no 1 2");
         assert_eq!(clean("Putting [something] on/off -- now"), "putting [something] on off now");

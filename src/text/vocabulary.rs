@@ -1,7 +1,10 @@
 //! The tokens a tokenizer knows, in id order: read from `vocab.txt`, or counted in the captions of a data set.
 
 use super::clean;
-use crate::{Error, Result, input::{self, shown}};
+use crate::{
+    Error, Result,
+    input::{self, shown},
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet},

@@ -2,9 +2,9 @@
 
 use super::gallery::ValidationSet;
 use crate::config::{ModelConfig, Preset, Span, Stage};
+use crate::data::import::{Columns, Options, Purpose, import};
 use crate::data::loader::{Loader, LoaderOptions, TextCollate};
 use crate::data::shapes::{Preset as ShapesPreset, ShapesConfig, ShapesDataset, Split, vocab};
-use crate::data::import::{Columns, Options, Purpose, import};
 use crate::data::{ClipSettings, EpochDataset, Record, Unreadable, VideoDataset};
 use crate::rng::key;
 use crate::terminal::note;
@@ -196,4 +196,66 @@ fn warn_of_cut_captions(tokenizer: &Tokenizer, records: &[Record], text_tokens: 
 /// The fixed words of the benchmark, by id.
 fn words() -> Vec<String> {
     vocab::vocab_txt().lines().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Benchmark, InspectOptions, Split as DataSplit, inspect};
+    use crate::eval::{EvalOptions, Material};
+
+    /// The records of `path` as fine-tuning (`Train`) and evaluation read them.
+    fn material(path: &Path, columns: &Columns, purpose: Purpose) -> Vec<Record> {
+        let mut options = EvalOptions::new(Benchmark::Msrvtt, PathBuf::new());
+        options.columns = columns.clone();
+        options.annotations = Some(path.to_path_buf());
+        options.media = path.parent().map(Path::to_path_buf);
+        Material::files(&options, DataSplit::Test, purpose).unwrap().records
+    }
+
+    #[test]
+    fn every_command_reads_one_manifest_in_one_way() {
+        let list = r#"[{"video": "a.mp4", "caption": "x", "score": 5.1}, {"video": "b.mp4", "caption": "y, z"}]"#;
+        let lines = list.replace("}, {", "}\n{").replace(['[', ']'], "");
+        let named = |from: &str, to: &str| list.replace(&format!("\"{from}\""), &format!("\"{to}\""));
+        let table = |part: &str, quote: &str| {
+            let header = ["Video", "Caption", "Start", "End"].join(part);
+            let rows = [["a.mp4", "x", "1", "2.5"], ["b.mp4", &format!("{quote}y, z{quote}"), "", ""]];
+            format!("{header}\n{}\n{}\n", rows[0].join(part), rows[1].join(part))
+        };
+        let contents = [
+            list.to_owned(),
+            lines,
+            named("video", "video_path"),
+            named("caption", "captions"),
+            named("caption", "text").replace("\"video\"", "\"path\""),
+            list.replace("\"x\"", "[\"x\"]").replace("5.1", "NaN"),
+            list.replace("5.1", "{\"deep\": [1]}"),
+            list.replace("\"score\": 5.1", "\"start_time\": 1, \"end_time\": 2.5"),
+            table(",", "\""),
+            table(";", ""),
+            table("\t", ""),
+            table("|", ""),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.txt");
+        let (preset, columns) = (Preset::load("tiny-video").unwrap(), Columns::default());
+        for content in contents {
+            std::fs::write(&path, &content).unwrap();
+            let evaluated = material(&path, &columns, Purpose::Evaluate);
+            let texts: Vec<_> = evaluated.iter().map(|r| (r.media.as_str(), r.captions.join("|"))).collect();
+            assert_eq!(texts, [("a.mp4", "x".to_owned()), ("b.mp4", "y, z".to_owned())], "{content}");
+            let spans = content.to_lowercase().contains("start");
+            assert_eq!(
+                (evaluated[0].start, evaluated[0].end),
+                if spans { (Some(1.0), Some(2.5)) } else { (None, None) }
+            );
+            assert_eq!(material(&path, &columns, Purpose::Train), evaluated, "{content}");
+            let source = Source::videos(&preset, &path, &columns, folder.path(), None, 0).unwrap();
+            let Kind::Videos { records, left_out, .. } = &source.kind else { panic!("videos") };
+            assert_eq!((records, left_out.len()), (&evaluated, 0), "{content}");
+            let report = inspect(&path, &InspectOptions::default()).unwrap();
+            assert_eq!((report.records, report.captions, report.unusable), (2, 2, 0), "{content}");
+        }
+    }
 }

@@ -130,8 +130,8 @@ impl Pickle {
         if name.len() > LONGEST_NAME {
             return Some(Err(format!("has a storage whose name has {} bytes", name.len())));
         }
-        let dtype = storage_type(class)
-            .ok_or_else(|| format!("has elements of type {}, which is not supported", shown(class)));
+        let dtype =
+            storage_type(class).ok_or_else(|| format!("has elements of type {}, which is not supported", shown(class)));
         Some(dtype.map(|dtype| (dtype, name.to_string())))
     }
 

@@ -25,7 +25,8 @@ pub struct ColumnArgs {
 
 impl From<ColumnArgs> for Columns {
     fn from(args: ColumnArgs) -> Self {
-        let ColumnArgs { video_key: video, caption_key: caption, start_key: start, end_key: end, sep: separator } = args;
+        let ColumnArgs { video_key: video, caption_key: caption, start_key: start, end_key: end, sep: separator } =
+            args;
         Self { video, caption, start, end, separator }
     }
 }

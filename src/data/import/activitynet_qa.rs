@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Error, Result,
     data::{Benchmark, Record, published},
+    input,
 };
 
 /// What the numbers in the field `type` stand for.
@@ -34,7 +35,7 @@ pub fn read(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()
     join(path, answers, purpose, imported)
 }
 
-/// `test_q.json` for `test_a.json` and the other way round; a name without the mark is taken for the bare split.
+/// `test_q.json` for `test_a.json` and vice versa; a name without `_q`/`_a` is taken as the bare split name.
 fn renamed(name: &str, from: &str, to: &str) -> String {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, "json"));
     format!("{}{to}.{extension}", stem.strip_suffix(from).unwrap_or(stem))
@@ -82,7 +83,8 @@ fn report(
         imported.warnings.push(format!("{unasked} answers in {} belong to no question", answers.display()));
     }
     let Some(first) = unanswered.first() else { return Ok(()) };
-    let problem = format!("{} questions, such as {first}, have no answer in {}", unanswered.len(), answers.display());
+    let (count, first) = (unanswered.len(), input::shown(first));
+    let problem = format!("{count} questions, such as {first}, have no answer in {}", answers.display());
     if purpose == Purpose::Evaluate {
         return Err(Error::file(questions, problem, "obtain both files of the same split again"));
     }

@@ -8,14 +8,15 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    Imported, named,
+    Imported,
     json::{self, Text, Texts},
+    named,
 };
 use crate::{Result, data::Record};
 
 /// Balanced questions of AGQA 2.0, training and test: a file with more is of 1.0.
 const QUESTIONS_2_0: usize = 2_270_000;
-/// Yes/no questions below which their balance says nothing: one standard deviation is then 1.6 % of them.
+/// Below this many yes/no questions their balance is not significant: one standard deviation is then 1.6 %.
 const ENOUGH: usize = 1_000;
 /// How far from one half the share of "yes" may be in 2.0.
 const BALANCED: f64 = 0.02;
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_balance_of_yes_and_no_tells_the_version() {
+    fn the_share_of_yes_tells_the_version() {
         let told = |path: &str, questions, yes, no| version(Path::new(path), questions, yes, no).0;
         assert_eq!(told("test_balanced.txt", 9_000, 2_010, 1_990), Some("2.0"));
         assert_eq!(told("test_balanced.txt", 9_000, 2_400, 1_600), Some("1.0"));

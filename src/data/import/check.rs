@@ -1,4 +1,4 @@
-//! Checks that every format goes through: what cannot be scored is refused, what is odd is said.
+//! Checks of every imported file: records that cannot be scored are refused, odd ones are reported.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -45,7 +45,7 @@ struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Refuses what is `wrong`; where the file is only looked at, warns.
+    /// Refuses if `wrong`; with [`Purpose::Inspect`] only warns.
     fn refuse(&mut self, wrong: bool, say: impl FnOnce() -> (String, &'static str)) -> Result<()> {
         if !wrong {
             return Ok(());
@@ -84,13 +84,12 @@ impl Gate<'_> {
 
     /// Leaves out questions that have no answer; refuses a file in which none has.
     fn answers(&mut self, imported: &mut Imported) -> Result<()> {
-        let unanswered = |record: &Record| {
-            record.question.is_some() && record.answers.iter().all(|answer| answer.trim().is_empty())
-        };
-        let asked = imported.records.iter().filter(|record| record.question.is_some()).count();
-        let open: Vec<usize> = imported.records.iter().enumerate().filter(|(_, r)| unanswered(r)).map(|(i, _)| i).collect();
+        let unanswered =
+            |record: &Record| record.question.is_some() && record.answers.iter().all(|answer| answer.trim().is_empty());
+        let open: Vec<usize> =
+            imported.records.iter().enumerate().filter(|(_, r)| unanswered(r)).map(|(i, _)| i).collect();
         let Some(first) = open.first().map(|&first| label(&imported.records[first])) else { return Ok(()) };
-        if open.len() == asked || self.purpose == Purpose::Inspect {
+        if open.len() == imported.records.len() || self.purpose == Purpose::Inspect {
             return self.refuse(true, || {
                 let problem = format!("has {} questions without an answer, first {}", open.len(), shown(&first));
                 (problem, "put the file of answers beside it or remove those questions")
@@ -129,7 +128,9 @@ impl Gate<'_> {
 
     /// Captions of which cleaning leaves nothing.
     fn bare(&mut self, records: &[Record]) {
-        let bare = |record: &&Record| record.captions.iter().any(|caption| clean(caption).is_empty() && !caption.trim().is_empty());
+        let bare = |record: &&Record| {
+            record.captions.iter().any(|caption| clean(caption).is_empty() && !caption.trim().is_empty())
+        };
         let mut found = records.iter().filter(bare);
         if let Some(first) = found.next() {
             let count = 1 + found.count();
@@ -168,7 +169,7 @@ impl Gate<'_> {
                 clash = Some((other.to_owned(), media.clone()));
             }
         }
-        if let Some((one, other)) = clash {
+        if let Some((one, other)) = clash.map(|(one, other)| (shown(&one), shown(&other))) {
             self.warnings.push(format!(
                 "{} file names occur in several folders, such as {one} and {other}: they are taken for different videos",
                 clashes.len()

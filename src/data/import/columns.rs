@@ -60,7 +60,10 @@ const NAMES: [(Field, &[&str]); 10] = [
         Field::Caption,
         &["caption", "captions", "text", "texts", "title", "sentence", "sentences", "description", "desc", "name"],
     ),
-    (Field::Start, &["start", "starttime", "starttimestamp", "startsec", "startseconds", "begin", "begintime", "clipstart"]),
+    (
+        Field::Start,
+        &["start", "starttime", "starttimestamp", "startsec", "startseconds", "begin", "begintime", "clipstart"],
+    ),
     (Field::End, &["end", "endtime", "endtimestamp", "endsec", "endseconds", "stop", "stoptime", "clipend"]),
     (Field::Span, &["span", "timestamp", "timestamps", "segment", "interval"]),
     (Field::Question, &["question"]),
@@ -106,11 +109,14 @@ impl Columns {
     pub(super) fn field(&self, name: &str) -> Option<(Field, usize)> {
         let plain = plain(name);
         let given = [Field::Video, Field::Caption, Field::Start, Field::End];
-        if let Some(&field) = given.iter().find(|&&field| self.given(field).is_some_and(|(given, _)| given == name.trim())) {
+        if let Some(&field) =
+            given.iter().find(|&&field| self.given(field).is_some_and(|(given, _)| given == name.trim()))
+        {
             return Some((field, 0));
         }
         let known = NAMES.iter().filter(|(field, _)| self.given(*field).is_none());
-        known.flat_map(|(field, names)| names.iter().enumerate().map(|(rank, name)| (*field, rank, *name)))
+        known
+            .flat_map(|(field, names)| names.iter().enumerate().map(|(rank, name)| (*field, rank, *name)))
             .find(|(_, _, name)| *name == plain)
             .map(|(field, rank, _)| (field, rank))
     }
@@ -196,12 +202,10 @@ mod tests {
         for name in ["video", "Video", "video_path", "videoPath", "path", "YoutubeID", "video_id"] {
             assert_eq!(field(name), Some(Field::Video), "{name}");
         }
-        assert_eq!([field("captions"), field("Text"), field("start_frame"), field("url")], [
-            Some(Field::Caption),
-            Some(Field::Caption),
-            None,
-            None
-        ]);
+        assert_eq!(
+            [field("captions"), field("Text"), field("start_frame"), field("url")],
+            [Some(Field::Caption), Some(Field::Caption), None, None]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which format a file is in, told by its extension and the first keys it holds.
+//! Detects the format of a file by its extension and its first keys.
 
 use std::{
     collections::BTreeSet,

@@ -69,7 +69,15 @@ fn listed(path: &Path, imported: &mut Imported) -> Result<Option<HashSet<String>
     let Some(sibling) = imported.sibling(path, &[&name], absent) else { return Ok(None) };
     let names = String::from_utf8(input::read(&sibling, LARGEST_LIST)?)
         .map_err(|_| Error::file(&sibling, "is not a text file", "obtain the list of video names again"))?;
-    Ok(Some(names.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()))
+    Ok(Some(
+        names
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    ))
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! Damaged files: whatever a download or an editor did to them, an importer answers with records or a sentence.
+//! Damaged annotation files: an importer must return records or an error with a remedy.
 
 use std::{fs::File, path::Path, time::Instant};
 

@@ -31,7 +31,12 @@ pub fn whole<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// Parses `text`, as lenient as the readers of files.
 pub fn text<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     let place = Position::new(u64::MAX);
-    serde_json::from_reader(Lenient { inner: text.as_bytes(), place: &place, ready: Vec::new(), inside: Inside::Nothing })
+    serde_json::from_reader(Lenient {
+        inner: text.as_bytes(),
+        place: &place,
+        ready: Vec::new(),
+        inside: Inside::Nothing,
+    })
 }
 
 /// Where a record stands in its file.
@@ -62,7 +67,8 @@ pub fn each<T: DeserializeOwned>(path: &Path, lines: bool, take: impl FnMut(Plac
     let position = Position::new(LONGEST_RECORD);
     let refused = RefCell::new(None);
     let number = Cell::new(0);
-    let visitor = Each { take: RefCell::new(take), refused: &refused, position: &position, number, record: PhantomData };
+    let visitor =
+        Each { take: RefCell::new(take), refused: &refused, position: &position, number, record: PhantomData };
     let mut deserializer = serde_json::Deserializer::from_reader(Lenient::open(path, &position)?);
     let outcome = match lines {
         true => deserializer.into_iter().try_for_each(|record| visitor.hand(None, record?)),
@@ -329,7 +335,10 @@ mod tests {
     fn pythons_numbers_are_null_but_texts_keep_them() {
         let list = values(r#"[{"a": NaN, "b": -Infinity, "NaN": "\"NaN"}, Infinity, -1, "Name"]"#, false).unwrap();
         assert_eq!(list[0].1, json!({"a": null, "b": null, "NaN": "\"NaN"}));
-        assert_eq!(list[1..].iter().map(|(_, v)| v.clone()).collect::<Vec<_>>(), [json!(null), json!(-1), json!("Name")]);
+        assert_eq!(
+            list[1..].iter().map(|(_, v)| v.clone()).collect::<Vec<_>>(),
+            [json!(null), json!(-1), json!("Name")]
+        );
         for broken in ["[Na]", "[Nan]", "[Infinite]", "[-Inf]", "[NaNaN]"] {
             assert!(values(broken, false).is_err(), "{broken}");
         }
@@ -349,7 +358,7 @@ mod tests {
         let long = format!("[{{}},\n{{\"a\": \"{}\"}}]", "x".repeat(LONGEST_RECORD as usize + 9));
         let message = values(&long, false).unwrap_err().to_string();
         assert!(message.contains("line 2: a record is longer than 4 MiB"), "{message}");
-        let many = format!("[{}{{}}]", "{},".repeat(2_000_000));
-        assert_eq!(values(&many, false).unwrap().len(), 2_000_001);
+        let many = format!("[{}{{}}]", "{},".repeat(1_500_000));
+        assert_eq!(values(&many, false).unwrap().len(), 1_500_001);
     }
 }

@@ -75,7 +75,8 @@ mod tests {
         assert_eq!(list(r#"['a dog', "it's [one]", 'say \'hi\'']"#), Some(json!(["a dog", "it's [one]", "say 'hi'"])));
         assert_eq!(list("[['0:00:01.5', '0:00:04'], [5, 7.5]]"), Some(json!([["0:00:01.5", "0:00:04"], [5.0, 7.5]])));
         assert_eq!(list("[(0, 1), None,]"), Some(json!([[0.0, 1.0], null])));
-        for text in ["[something]", "[something] falls on [something]", "['open]", "[1] [2]", "[[[[1]]]]", "a", "[", ""] {
+        for text in ["[something]", "[something] falls on [something]", "['open]", "[1] [2]", "[[[[1]]]]", "a", "[", ""]
+        {
             assert_eq!(list(text), None, "{text}");
         }
     }

@@ -38,15 +38,15 @@ pub(crate) use records::texts;
 use super::{Benchmark, Counts, Record, Split, Task, Unreadable};
 use crate::{Error, Result};
 
-/// What the records are for: how strict an importer must be.
+/// What the records are used for; decides how strict an importer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be looked at: faults become warnings.
+    /// Inspection: problems become warnings.
     #[default]
     Inspect,
-    /// To be learned from: records nothing can be learned from are refused.
+    /// Training: unusable records are left out, up to a limit.
     Train,
-    /// To be scored: whatever would change the score is refused.
+    /// Evaluation: everything that would change the score is refused.
     Evaluate,
 }
 
@@ -70,7 +70,7 @@ pub(crate) const LONGEST_TEXT: usize = crate::text::LONGEST_TEXT;
 /// Unusable records that are listed; more are counted.
 const MOST_LISTED: usize = 10_000;
 
-/// The records of a file, and what is to be said about them.
+/// The records of a file, and warnings about them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     /// The format that was detected.
@@ -79,7 +79,7 @@ pub struct Imported {
     pub benchmark: Option<Benchmark>,
     /// Version of the release, where there are several (AGQA: `1.0`, `2.0`).
     pub version: Option<String>,
-    /// The split the file's name speaks of.
+    /// The split that the file's name indicates.
     pub split: Option<Split>,
     /// What the records are for.
     pub purpose: Purpose,
@@ -94,7 +94,7 @@ pub struct Imported {
     pub further: BTreeMap<String, usize>,
     /// Sibling files that were read as well.
     pub joined: Vec<PathBuf>,
-    /// Sentences for the person.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
     /// Published size of this split, where there is one.
     pub expected: Option<Counts>,

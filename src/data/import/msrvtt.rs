@@ -8,8 +8,9 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Columns, Imported, Purpose, named,
+    Columns, Imported, Purpose,
     json::{self, Text},
+    named,
     table::Table,
 };
 use crate::{
@@ -61,9 +62,7 @@ pub fn read_list(path: &Path, purpose: Purpose, imported: &mut Imported) -> Resu
             sibling.display()
         ));
     }
-    imported.take_all(
-        videos.iter().flat_map(|video| captions.remove(video.as_str()).unwrap_or_default()).map(record),
-    );
+    imported.take_all(videos.iter().flat_map(|video| captions.remove(video.as_str()).unwrap_or_default()).map(record));
     Ok(())
 }
 

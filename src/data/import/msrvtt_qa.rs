@@ -6,8 +6,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    Imported, named,
+    Imported,
     json::{self, Text},
+    named,
 };
 use crate::{
     Result,

@@ -179,7 +179,8 @@ impl Row {
                 Field::Id | Field::Span => self.id = texts.pop(),
             },
             Err(found) => {
-                self.problem.get_or_insert(format!("`{}` is {found} where a text or a list of texts belongs", shown(name)));
+                self.problem
+                    .get_or_insert(format!("`{}` is {found} where a text or a list of texts belongs", shown(name)));
             }
         }
         Some(())
@@ -275,7 +276,8 @@ fn seconds(name: &str, text: Option<String>) -> std::result::Result<Option<f64>,
     }
     let parts = text.trim().split(':').map(|part| part.trim().parse::<f64>().ok().filter(|part| *part >= 0.0));
     let parts: Option<Vec<f64>> = parts.collect();
-    let total = parts.filter(|parts| parts.len() <= 3).map(|parts| parts.iter().fold(0.0, |sum, part| sum * 60.0 + part));
+    let total =
+        parts.filter(|parts| parts.len() <= 3).map(|parts| parts.iter().fold(0.0, |sum, part| sum * 60.0 + part));
     total
         .filter(|total| *total <= LAST_SECOND)
         .map(Some)

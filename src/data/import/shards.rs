@@ -48,9 +48,44 @@ mod tests {
     use std::fs::File;
 
     use crate::data::{
-        import::{Format, Options, import},
+        import::{Format, Options, Purpose, import},
         webdataset::Member,
     };
+
+    #[test]
+    fn a_sample_without_a_usable_caption_is_left_out_of_training_and_refused_in_evaluation() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.tar");
+        let odd = [
+            ("txt", ""),
+            ("txt", " \n"),
+            ("json", "{\"caption\": null}"),
+            ("json", "{\"caption\": NaN}"),
+            ("json", "{"),
+        ];
+        for (extension, content) in odd {
+            let mut builder = tar::Builder::new(File::create(&path).unwrap());
+            let mut add = |name: String, content: &str| {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(content.len() as u64);
+                builder.append_data(&mut header, name, content.as_bytes()).unwrap();
+            };
+            for key in 0..8 {
+                add(format!("Q.{key}.mp4"), "video");
+                let (end, text) = if key == 2 { (extension, content) } else { ("txt", "a caption") };
+                add(format!("Q.{key}.{end}"), text);
+            }
+            builder.finish().unwrap();
+            drop(builder);
+            let read =
+                |purpose, allow_missing| import(&path, &Options { purpose, allow_missing, ..Options::default() });
+            for trained in [read(Purpose::Train, false).unwrap(), read(Purpose::Evaluate, true).unwrap()] {
+                assert_eq!((trained.records.len(), trained.left_out_count), (7, 1), "{content}");
+                assert!(trained.left_out[0].media.ends_with("#Q.2.mp4"), "{:?}", trained.left_out);
+            }
+            assert!(read(Purpose::Evaluate, false).unwrap_err().to_string().contains("Q.2.mp4"), "{content}");
+        }
+    }
 
     fn content(media: &str) -> Vec<u8> {
         let mut bytes = Vec::new();

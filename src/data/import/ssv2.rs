@@ -11,12 +11,14 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Imported, Options, Purpose, named,
+    Imported, Options, Purpose,
     json::{self, Text},
+    named,
 };
 use crate::{
     Result,
     data::{Benchmark, Counts, Record, Split, published},
+    input,
     rng::{Rng, text_key},
 };
 
@@ -85,9 +87,10 @@ fn check_templates(path: &Path, clips: &[Clip], imported: &mut Imported) -> Resu
         used.iter().filter(|template| !template.is_empty() && !known.contains_key(*template)).collect();
     if let Some(first) = unknown.first() {
         imported.warnings.push(format!(
-            "{} templates are not in {}, such as `{first}`",
+            "{} templates are not in {}, such as `{}`",
             unknown.len(),
-            sibling.display()
+            sibling.display(),
+            input::shown(first)
         ));
     }
     Ok(())
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_and_learning_take_every_clip() {
+    fn inspection_and_training_take_every_clip() {
         let looked = records(Benchmark::Ssv2Label, Purpose::Inspect, 0);
         assert_eq!((looked.records.len(), looked.joined.len()), (28, 1));
         assert_eq!(looked.records[0].captions, ["turning a mug over"]);

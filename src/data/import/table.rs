@@ -10,6 +10,8 @@ use crate::{Error, Result, input, video::is_video_name};
 
 /// Bytes that one row may have.
 pub const LONGEST_ROW: usize = 1 << 20;
+/// Lines that one row may have: a field in quotes may hold some.
+const MOST_LINES: u64 = 1_000;
 /// Separators told apart by the header alone, the likelier first.
 const SEPARATORS: [char; 4] = ['\t', ',', ';', '|'];
 
@@ -102,17 +104,23 @@ impl Table {
                     return Ok(Some((begun, fields.collect(), quote == Quote::Open)));
                 }
                 Err(Quote::Stray) => return Err(stray(path, begun, "is followed by more text")),
-                Err(Quote::Open) => {
-                    let Some(line) = self.lines.next(path)? else {
-                        return Err(stray(path, begun, "is never closed"));
-                    };
-                    self.refuse_swallowed(path, begun, &line)?;
-                    row.push('\n');
-                    row.push_str(&line);
-                    if row.len() > LONGEST_ROW {
-                        return Err(stray(path, begun, "is not closed within 1 MiB"));
-                    }
-                }
+                Err(Quote::Open) => self.extend(path, begun, &mut row)?,
+            }
+        }
+    }
+
+    /// Adds lines to `row`, which begins in line `begun`, up to the next one with a quote.
+    fn extend(&mut self, path: &Path, begun: u64, row: &mut String) -> Result<()> {
+        loop {
+            let line = self.lines.next(path)?.ok_or_else(|| stray(path, begun, "is never closed"))?;
+            self.refuse_swallowed(path, begun, &line)?;
+            row.push('\n');
+            row.push_str(&line);
+            if row.len() > LONGEST_ROW || self.lines.number - begun >= MOST_LINES {
+                return Err(stray(path, begun, "is not closed within 1 MiB and 1,000 lines"));
+            }
+            if line.contains('"') {
+                return Ok(());
             }
         }
     }
@@ -239,7 +247,10 @@ mod tests {
         assert_eq!(of("a,\"b, \"\"c\"\"\",,d"), Ok(["a", "b, \"c\"", "", "d"].map(str::to_owned).to_vec()));
         assert_eq!(of("a 12\" disk,\"\""), Ok(["a 12\" disk", ""].map(str::to_owned).to_vec()));
         assert_eq!(of("a,\"b\nc\""), Ok(["a", "b\nc"].map(str::to_owned).to_vec()));
-        assert_eq!([of("a,\"b"), of("a,\"b\"\""), of("a,\"b\"c")], [Err(Quote::Open), Err(Quote::Open), Err(Quote::Stray)]);
+        assert_eq!(
+            [of("a,\"b"), of("a,\"b\"\""), of("a,\"b\"c")],
+            [Err(Quote::Open), Err(Quote::Open), Err(Quote::Stray)]
+        );
         assert_eq!(of(""), Ok(vec![String::new()]));
     }
 }

@@ -7,7 +7,7 @@ fn options(benchmark: Benchmark, purpose: Purpose) -> Options {
 }
 
 #[test]
-fn every_format_is_told_by_its_contents() {
+fn every_format_is_detected_by_its_content() {
     for (name, format) in [
         ("webvid/results_2M_train.csv", Format::WebvidCsv),
         ("msrvtt/MSRVTT_JSFUSION_test.csv", Format::MsrvttCsv),
@@ -31,9 +31,8 @@ fn every_format_is_told_by_its_contents() {
 
 #[test]
 fn a_file_of_another_benchmark_is_refused_with_the_right_one_named() {
-    let refused = |name: &str, benchmark| {
-        import(&sample(name), &options(benchmark, Purpose::Evaluate)).unwrap_err().to_string()
-    };
+    let refused =
+        |name: &str, benchmark| import(&sample(name), &options(benchmark, Purpose::Evaluate)).unwrap_err().to_string();
     let message = refused("didemo/test_data.json", Benchmark::Msrvtt);
     assert!(message.contains("belongs to didemo, not to msrvtt") && message.contains("MSRVTT_JSFUSION_test.csv"));
     let message = refused("webvid/results_2M_train.csv", Benchmark::Charades);
@@ -47,7 +46,7 @@ fn a_file_of_another_benchmark_is_refused_with_the_right_one_named() {
 }
 
 #[test]
-fn what_cannot_be_scored_is_refused_and_what_is_looked_at_is_warned_of() {
+fn unusable_records_are_refused_for_scoring_and_warned_about_on_inspection() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clips.json");
     for (text, problem) in [
@@ -128,7 +127,8 @@ fn every_usual_name_of_video_and_caption_is_read_alike() {
         ("videoID", "desc"),
         ("youtube_id", "name"),
     ] {
-        let object = |media: &str, text: &str| serde_json::json!({video: media, "score": 5.1, caption: text, "url": "u"});
+        let object =
+            |media: &str, text: &str| serde_json::json!({video: media, "score": 5.1, caption: text, "url": "u"});
         let list = [object("red.mp4", "a red square, big"), object("blue.mp4", "a \"blue\" square")];
         let lines = format!("{}\n\n{}\n", list[0], list[1]);
         let table = |part: &str| {
@@ -139,7 +139,9 @@ fn every_usual_name_of_video_and_caption_is_read_alike() {
             format!("{header}\r\n{}\r\n\r\n{}", row("red.mp4", &red), row("blue.mp4", &blue))
         };
         let list = serde_json::to_string(&list).unwrap();
-        for content in [&list, &format!("\u{feff}\n{list}"), &lines, &table(","), &table(";"), &table("\t"), &table("|")] {
+        for content in
+            [&list, &format!("\u{feff}\n{list}"), &lines, &table(","), &table(";"), &table("\t"), &table("|")]
+        {
             for purpose in [Purpose::Inspect, Purpose::Train, Purpose::Evaluate] {
                 let imported = read("any.txt", content, purpose).unwrap();
                 assert_eq!(pairs(&imported), expected, "{content}");
@@ -167,13 +169,16 @@ fn spans_are_read_under_every_usual_name() {
             "caption": "b", "{start}": null}}, {{"video": "grey.mp4", "caption": "c", "{start}": NaN, "{end}": 7.5}}]"#
         );
         for content in [table, json] {
-            let spans: Vec<_> = read("m", content, Purpose::Train).unwrap().records.iter().map(|r| (r.start, r.end)).collect();
+            let spans: Vec<_> =
+                read("m", content, Purpose::Train).unwrap().records.iter().map(|r| (r.start, r.end)).collect();
             assert_eq!(spans, [(Some(100.0), Some(101.0)), (None, None), (None, Some(7.5))], "{start}");
         }
     }
-    let pairs = r#"{"v_a": {"duration": 9, "timestamps": [[0, 2.5], [2, "0:09"]], "sentences": ["he sits", "he stands"]}}"#;
+    let pairs =
+        r#"{"v_a": {"duration": 9, "timestamps": [[0, 2.5], [2, "0:09"]], "sentences": ["he sits", "he stands"]}}"#;
     let imported = read("m.json", pairs, Purpose::Train).unwrap();
-    let spans: Vec<_> = imported.records.iter().map(|r| (r.media.as_str(), r.start, r.end, r.captions[0].as_str())).collect();
+    let spans: Vec<_> =
+        imported.records.iter().map(|r| (r.media.as_str(), r.start, r.end, r.captions[0].as_str())).collect();
     assert_eq!(spans, [("v_a", Some(0.0), Some(2.5), "he sits"), ("v_a", Some(2.0), Some(9.0), "he stands")]);
     let panda = "videoID,url,timestamp,caption\nQ1,u,\"[['0:00:14.7', '0:00:20'], ['0:00:20', '0:00:31']]\",\"['it\u{2019}s a', 'b, c']\"\n";
     let imported = read("m.csv", panda, Purpose::Evaluate).unwrap();
@@ -224,7 +229,8 @@ fn columns_and_separators_may_be_named() {
 fn a_stray_quote_swallows_no_row() {
     let rows = |quoted: &str, part: &str| {
         let mut lines = vec![["video", "caption"].join(part)];
-        lines.extend((1..9).map(|n| [&format!("{n}.mp4"), if n == 3 { quoted } else { "a square" }].join(part)));
+        lines
+            .extend((1..9).map(|n| [format!("{n}.mp4").as_str(), if n == 3 { quoted } else { "a square" }].join(part)));
         lines.join("\n")
     };
     // With tabs, quotes are marks; with commas an open one is an error that names its line.
@@ -236,7 +242,9 @@ fn a_stray_quote_swallows_no_row() {
         let message = read("m.csv", rows(quoted, ","), Purpose::Train).unwrap_err().to_string();
         assert!(message.contains("m.csv: line 4 opens a quote"), "{message}");
     }
-    for (quoted, text) in [("\"a \"\"square\"\"\"", "a \"square\""), ("a 12\" square", "a 12\" square"), ("\"\u{e9}, b\"", "\u{e9}, b")] {
+    for (quoted, text) in
+        [("\"a \"\"square\"\"\"", "a \"square\""), ("a 12\" square", "a 12\" square"), ("\"\u{e9}, b\"", "\u{e9}, b")]
+    {
         assert_eq!(read("m.csv", rows(quoted, ","), Purpose::Train).unwrap().records[2].captions, [text]);
     }
     let quoted = "video\tcaption\n1.mp4\t\"a \"\"red\"\" one\"\n2.mp4\tb\n";
@@ -310,24 +318,25 @@ fn hostile_files_are_refused_before_they_fill_the_memory() {
     let field = format!("video,caption\na.mp4,\"{}", "x".repeat(3 << 20));
     let message = read("m.csv", field, Purpose::Train).unwrap_err().to_string();
     assert!(message.contains("line 2 is longer than 1 MiB"), "{message}");
-    let field = format!("video,caption\na.mp4,\"{}", "x\n".repeat(2 << 20));
+    let field = format!("video,caption\na.mp4,\"{}", "x\n".repeat(1 << 20));
     let message = read("m.csv", field, Purpose::Train).unwrap_err().to_string();
-    assert!(message.contains("line 2 opens a quote that is not closed within 1 MiB"), "{message}");
-    let caption = format!(r#"[{{"video": "a.mp4", "caption": "{}"}}, {{"video": "b.mp4", "caption": "y"}}]"#, "x".repeat(70_000));
+    assert!(message.contains("line 2 opens a quote that is not closed within 1 MiB and 1,000 lines"), "{message}");
+    let caption =
+        format!(r#"[{{"video": "a.mp4", "caption": "{}"}}, {{"video": "b.mp4", "caption": "y"}}]"#, "x".repeat(70_000));
     let trained = read("m.json", caption, Purpose::Train).unwrap();
     assert_eq!(pairs(&trained), ["b.mp4: y"]);
     assert!(trained.left_out[0].reason.contains("70000 bytes, more than 65536"), "{:?}", trained.left_out);
-    let caption = format!(r#"[{{"video": "a.mp4", "caption": "{}"}}]"#, "x".repeat(12 << 20));
+    let caption = format!(r#"[{{"video": "a.mp4", "caption": "{}"}}]"#, "x".repeat(5 << 20));
     let message = read("m.json", caption, Purpose::Train).unwrap_err().to_string();
     assert!(message.contains("longer than 4 MiB"), "{message}");
     let deep = "[".repeat(100_000);
     assert!(read("m.json", deep, Purpose::Train).unwrap_err().to_string().contains("recursion limit"));
-    let many = format!("[{}{{}}]", "{},".repeat(300_000));
+    let many = format!("[{}{{}}]", "{},".repeat(20_000));
     let imported = read("m.json", many, Purpose::Inspect);
     assert!(imported.is_err(), "an empty record has the keys of no format");
-    let many = format!(r#"[{{"video": "a.mp4", "caption": "x"}}{}]"#, ",{}".repeat(300_000));
+    let many = format!(r#"[{{"video": "a.mp4", "caption": "x"}}{}]"#, ",{}".repeat(20_000));
     let inspected = read("m.json", many, Purpose::Inspect).unwrap();
-    assert_eq!((inspected.left_out_count, inspected.left_out.len()), (300_000, MOST_LISTED));
+    assert_eq!((inspected.left_out_count, inspected.left_out.len()), (20_000, MOST_LISTED));
     #[cfg(unix)]
     for device in ["/dev/zero", "/dev/null"] {
         assert!(import(Path::new(device), &Options::default()).unwrap_err().to_string().contains("not a regular file"));

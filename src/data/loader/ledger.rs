@@ -1,11 +1,11 @@
-//! The account of what could not be read, and the limit that ends a run.
+//! The list of unreadable videos, and the limit that stops a run.
 
 use super::LoaderOptions;
-use crate::{Error, Result, data::Unreadable};
+use crate::{Error, Result, data::Unreadable, input::shown};
 use std::collections::BTreeMap;
 
-/// How many videos may turn out unreadable before training stops: the larger of two bounds, so that a small data set
-/// survives a few bad files and a large one does not lose a tenth of itself unnoticed.
+/// How many videos may be unreadable before training stops: the larger of two bounds, so that a small data set
+/// tolerates a few bad files and a large one does not lose a tenth unnoticed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnreadableLimit {
     /// Share of the items, 0 to 1.
@@ -36,8 +36,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An account that opens with what was left out at the start; that does not count towards the limit, because the
-    /// person was told of it before the run began.
+    /// A list that starts with the files left out at the beginning; these do not count towards the limit, because the
+    /// user was warned before the run started.
     pub fn new(left_out: &[Unreadable]) -> Self {
         let mut ledger = Self::default();
         ledger.extend(left_out);
@@ -60,7 +60,7 @@ impl Ledger {
         let Some(last) = failures.last().cloned() else { return Ok(()) };
         let known = |failure: &&Unreadable| !self.reasons.contains_key(&failure.media);
         for Unreadable { media, reason } in failures.iter().filter(known) {
-            log::warn!("{media} is left out: {reason}");
+            log::warn!("{} is left out: {reason}", shown(media));
         }
         self.extend(&failures);
         let (count, allowed) = (self.reasons.len() - self.left_out, options.limit.allowed(items));
@@ -69,7 +69,8 @@ impl Ledger {
         }
         let problem = format!(
             "{count} of {items} items could not be read and {allowed} are allowed; the last was `{}`: {}",
-            last.media, last.reason
+            shown(&last.media),
+            last.reason
         );
         Err(Error::Training { problem, remedy: "repair or remove the listed videos, or raise the limit".into() })
     }

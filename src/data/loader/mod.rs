@@ -1,4 +1,4 @@
-//! The loader: seeded order, decoding on persistent worker threads, bounded prefetch, nothing lost silently.
+//! The loader: seeded order, decoding on persistent worker threads, bounded prefetch, no silent failures.
 //!
 //! Burn's own loader cannot be used: an item that fails ends its epoch early, a panic in a worker loses its cause, up
 //! to 100 batches are prefetched as device tensors, and every epoch starts new threads. This one stands behind the
@@ -50,13 +50,13 @@ struct Inner {
     ledger: Mutex<Ledger>,
 }
 
-/// Where the loader stands.
+/// The loader's position.
 struct Flow {
     /// The batch to be handed out next.
     next: Cursor,
-    /// The batch to be ordered next, at most `prefetch` batches on.
+    /// The next batch to request, at most `prefetch` ahead.
     ahead: Cursor,
-    /// Tickets of the batches ordered and not handed out, oldest first.
+    /// Tickets of batches requested and not yet returned, oldest first.
     tickets: VecDeque<u64>,
     /// The order of the epoch of `ahead`.
     order: Option<(u64, Vec<u32>)>,
@@ -85,8 +85,7 @@ impl Loader {
         let ledger = Ledger::new(dataset.left_out());
         let pool = Pool::start(&dataset, &collate, &options, plan.items())?;
         let start = Cursor::default();
-        let flow =
-            Flow { next: start, ahead: start, tickets: VecDeque::new(), order: None, failed: false };
+        let flow = Flow { next: start, ahead: start, tickets: VecDeque::new(), order: None, failed: false };
         let (flow, ledger) = (Mutex::new(flow), Mutex::new(ledger));
         Ok(Self { inner: Arc::new(Inner { pool, plan, options, dataset, collate, flow, ledger }) })
     }
@@ -122,7 +121,7 @@ impl Loader {
         self.flow().next
     }
 
-    /// Continues at `cursor`, exactly as a run that had come there by itself.
+    /// Continues at `cursor` exactly as a run that had reached it.
     ///
     /// # Errors
     /// A batch that the epoch does not have.
@@ -143,7 +142,7 @@ impl Loader {
         self.ledger().list()
     }
 
-    /// Adds what a resumed run had found unreadable before.
+    /// Adds videos that the resumed run had already found unreadable.
     pub fn remember(&self, unreadable: &[Unreadable]) {
         self.ledger().extend(unreadable);
     }
@@ -175,7 +174,7 @@ impl Loader {
         }
     }
 
-    /// Orders batches until `prefetch` are on their way. Training goes on into the next epoch, evaluation stops.
+    /// Requests batches until `prefetch` are pending. Training continues into the next epoch, evaluation stops.
     fn fill(&self, flow: &mut Flow) {
         let Inner { plan, options, pool, .. } = &*self.inner;
         while flow.tickets.len() < options.prefetch {

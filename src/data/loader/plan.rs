@@ -1,4 +1,4 @@
-//! Which items make which batch: a function of the seed and the epoch alone.
+//! Which items make which batch, as a function of seed and epoch only.
 
 use super::LoaderOptions;
 use crate::rng::{Rng, text_key};

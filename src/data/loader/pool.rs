@@ -29,7 +29,7 @@ pub struct Built {
     pub failures: Vec<Unreadable>,
 }
 
-/// What became of one item.
+/// The result of reading one item.
 struct Outcome {
     item: Result<Option<Item>>,
     failures: Vec<Unreadable>,
@@ -46,7 +46,7 @@ struct State {
     jobs: VecDeque<(u64, usize, Slot)>,
     building: HashMap<u64, Building>,
     ready: HashMap<u64, Built>,
-    /// Tickets from here on are wanted; older ones were forgotten.
+    /// Tickets below this were cancelled.
     wanted: u64,
     next_ticket: u64,
     stop: bool,
@@ -60,13 +60,13 @@ struct Shared {
     seed: u64,
     items: Range<usize>,
     state: Mutex<State>,
-    /// There is work, or it is over.
+    /// Signals that there is work, or that the pool is closing.
     work: Condvar,
     /// A batch is ready.
     done: Condvar,
 }
 
-/// The threads; they end, each after the item it is reading, when this is dropped.
+/// The worker threads; on drop each finishes its current item and ends.
 pub struct Pool {
     shared: Arc<Shared>,
 }
@@ -117,7 +117,7 @@ impl Pool {
         ticket
     }
 
-    /// Waits for the batch of `ticket`, which must have been ordered and not forgotten.
+    /// Waits for the batch of `ticket`, which must have been submitted and not cancelled.
     pub fn wait(&self, ticket: u64) -> Built {
         let mut state = self.shared.lock();
         loop {
@@ -151,7 +151,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of a thread.
+    /// The worker thread's loop.
     fn run(&self) {
         while let Some((ticket, place, slot)) = self.next_job() {
             let outcome = self.read(slot);
@@ -191,7 +191,7 @@ impl Shared {
         state.building.remove(&ticket)
     }
 
-    /// Reads an item; in training, another one in its place if need be, drawn from the seed.
+    /// Reads an item; in training tries replacements, drawn from the seed, if it is unreadable.
     fn read(&self, slot: Slot) -> Outcome {
         let mut rng = Rng::new(self.seed, &[text_key("replacement"), slot.epoch, slot.index as u64]);
         let (mut failures, mut index) = (Vec::new(), slot.index);
@@ -244,7 +244,7 @@ impl Shared {
     }
 }
 
-/// A fault of the machine rather than of the file: replacing the item would hide it.
+/// An error of the machine rather than of the file: replacing the item would hide it.
 fn configuration_fault(error: &Error) -> Option<Error> {
     match error {
         Error::Video(fault) if fault.is_configuration() => Some(Error::Video(fault.clone())),

@@ -115,7 +115,8 @@ fn a_resumed_loader_continues_the_exact_sequence() {
         assert_eq!(sequence(&first, 3 - stop / 4), rest, "a dropped iterator is continued as well");
     }
     let endless = loader(numbers(23), train(5, 1));
-    let indices: Vec<Vec<usize>> = std::iter::from_fn(|| endless.take()).take(12).map(|batch| batch.unwrap().indices).collect();
+    let indices: Vec<Vec<usize>> =
+        std::iter::from_fn(|| endless.take()).take(12).map(|batch| batch.unwrap().indices).collect();
     assert!(indices.iter().zip(&whole).all(|(batch, pairs)| batch.iter().eq(pairs.iter().map(|pair| &pair.0))));
     assert!(loader(numbers(23), train(5, 1)).seek(Cursor { epoch: 0, batch: 4 }).is_err());
 }

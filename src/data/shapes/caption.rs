@@ -1,4 +1,4 @@
-//! What is said of a clip: several wordings, so that the order of words is not the order of time.
+//! Captions: several wordings, so that word order does not equal time order.
 
 use super::{Program, Triple};
 
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_not_in_time_order() {
+    fn word_order_differs_from_time_order() {
         let left_up = red_square(2, 1);
         let all: Vec<String> = (0..4).map(|i| caption(&left_up, i)).collect();
         assert_eq!(all[0], "the red square moves left then up");

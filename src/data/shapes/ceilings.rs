@@ -1,4 +1,4 @@
-//! What each kind of observer can reach at most, counted, not estimated.
+//! Upper bounds of R@1 for observers with less information, enumerated exactly.
 //!
 //! The observer is Bayes-optimal: it knows the programs of the gallery, the timings and the grid, and reads colour and
 //! shape without error. Its R@1 is then the chance that it names the program of a clip: over all pieces of evidence,

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::data::{Item, ItemResult};
 use burn_dataset::Dataset;
 
-/// A stretch of one split: item `i` is a function of the seed and `i` alone.
+/// `items` items of one split; item `i` is a function of seed and `i` only.
 #[derive(Clone, Debug)]
 pub struct ShapesDataset {
     config: ShapesConfig,

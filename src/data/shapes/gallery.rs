@@ -1,4 +1,4 @@
-//! The held-out clips that every stage is measured on: one per object and program.
+//! The held-out clips on which every stage is evaluated: one per object and program.
 
 use super::render::target_patches;
 use super::{Ceilings, Clip, ShapesConfig, Split, Triple, World, caption, render};
@@ -7,7 +7,7 @@ use crate::data::{Item, ItemResult, Record};
 use crate::rng::mix;
 use burn_dataset::Dataset;
 
-/// The gallery's own seed: it does not move with the seed of a run.
+/// The gallery's own seed, independent of the run's.
 const SEED: u64 = 2023;
 
 /// One clip of the gallery.

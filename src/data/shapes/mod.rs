@@ -1,4 +1,4 @@
-//! `shapes`: a benchmark rendered in process that a model blind to time provably fails.
+//! `shapes`: a synthetic benchmark, rendered in process, that a model without temporal order provably fails.
 //!
 //! A coloured shape walks over a torus of `grid × grid` cells, one cell per frame, along a [`Program`] of
 //! directions; captions name the colour, the shape and the program. The start cell is uniform, so a single frame

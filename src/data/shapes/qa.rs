@@ -1,4 +1,4 @@
-//! `shapes-qa`: questions whose answers are balanced, so that the question alone is worth chance.
+//! `shapes-qa`: questions with balanced answers, so that the question alone gives chance accuracy.
 
 use super::program::Switches;
 use super::question::{QuestionKind, ask, ask_more, named};
@@ -162,7 +162,7 @@ impl QaSet {
         let [one, two] = if named_first { [mover, other] } else { [other, mover] };
         let ask = |one: &str, two: &str| format!("which moves first the {one} or the {two}");
         let (question, about) = (ask(&one, &two), About::Pair(ask(&two, &one)));
-        // Who is painted over whom where the two meet must not tell who moves first.
+        // Which object is painted over the other where they meet must not reveal which moves first.
         if rng.below(2) == 0 {
             targets.reverse();
         }

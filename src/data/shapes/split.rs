@@ -1,4 +1,4 @@
-//! Who may be seen in training: ranges of worlds, and combinations held out.
+//! Splits: disjoint ranges of world numbers, and combinations held out of training.
 
 use super::{Colour, Program, Shape};
 use crate::rng::{key, text_key};

@@ -1,4 +1,4 @@
-//! What a clip shows, before it is drawn: who walks where, on which background.
+//! The content of a clip before rendering: moving shapes and background.
 
 use super::{Direction, Program, ShapesConfig, Triple};
 use crate::rng::{Rng, text_key};

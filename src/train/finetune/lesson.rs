@@ -229,7 +229,8 @@ impl Desk<'_> {
             let problem = "is a test split by its name, and choosing weights on it would spoil the score";
             return Err(Error::file(path, problem, "give the validation split, or leave --validation out"));
         }
-        let held = EvalOptions { media: train.media.clone(), allow_missing: true, ..self.eval_options(Some(path.clone())) };
+        let held =
+            EvalOptions { media: train.media.clone(), allow_missing: true, ..self.eval_options(Some(path.clone())) };
         let held = Material::files(&held, Split::Validation, Purpose::Evaluate)?;
         Ok((train.records, held.records, path.display().to_string()))
     }
