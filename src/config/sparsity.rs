@@ -1,19 +1,10 @@
-//! Edge sparsity (K_l, K_r, G), node sparsity (q, layers) and the order tokens stand in (SPEC §1a-1c).
+//! Edge sparsity (K_l, K_r, G), node sparsity (q, layers) and the order tokens stand in
+//! (docs/model.md, "Edge sparsity", "Token pruning", "Token order").
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-
-/// Patch queries see the class token, `local` neighbouring blocks and `random` drawn blocks of `block` tokens (§1a).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EdgeSparsity {
-    /// K_l: zero or odd; 1 is the query's own block.
-    pub local: usize,
-    /// K_r: blocks drawn per query block, per layer and forward; 0 is local attention alone.
-    pub random: usize,
-    /// G: tokens in a block.
-    pub block: usize,
-}
+use svitt_ops::sparse::EdgeSparsity;
+use svitt_ops::tokens::kept_tokens;
 
 /// How a pruning layer ranks its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +19,8 @@ pub enum Selection {
     Random,
 }
 
-/// After each layer of `layers`, the ceil(`keep_rate` · N) best patch tokens stay, in their order (§1b).
+/// After each layer of `layers`, the ceil(`keep_rate` · N) best patch tokens stay, in their order
+/// (docs/model.md, "Token pruning").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSparsity {
@@ -48,7 +40,8 @@ impl NodeSparsity {
     }
 }
 
-/// Cross-modal pruning: text position 0 ranks the video tokens for the following fusion layers (SPEC §4).
+/// Cross-modal pruning: text position 0 ranks the video tokens for the following fusion layers
+/// (docs/model.md, "Cross-modal pruning").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CrossSparsity {
@@ -61,19 +54,6 @@ pub struct CrossSparsity {
     pub selection: Selection,
 }
 
-/// The order patch tokens stand in before layer 0; blocks are consecutive positions of it (§1c).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenOrder {
-    /// Frame by frame, row by row.
-    #[default]
-    Raster,
-    /// Along the z-curve (Morton order) of (t, y, x).
-    ZCurve,
-    /// Along the Hilbert curve of (t, y, x).
-    Hilbert,
-}
-
 /// Edge and node sparsity of the video encoder; both absent is the dense model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,11 +64,6 @@ pub struct Sparsity {
     /// Token pruning, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeSparsity>,
-}
-
-/// ceil(q · n) in the arithmetic of the official code (f64 product, then ceil), never below 1.
-pub fn kept_tokens(keep_rate: f64, n: usize) -> usize {
-    ((keep_rate * n as f64).ceil() as usize).clamp(1, n)
 }
 
 impl Sparsity {
@@ -154,42 +129,6 @@ impl Sparsity {
     }
 }
 
-impl EdgeSparsity {
-    /// Checks K_l, K_r and G against `patches` tokens.
-    ///
-    /// # Errors
-    /// See [`Sparsity::validate`].
-    pub fn validate(&self, patches: usize) -> Result<()> {
-        if self.local != 0 && self.local.is_multiple_of(2) {
-            let problem = format!("K_l is {}, but local blocks lie symmetrically around the query's own", self.local);
-            return Err(Error::setting("edge.local", problem, "use 0 or an odd number"));
-        }
-        if self.local + self.random == 0 {
-            return Err(Error::setting(
-                "edge.random",
-                "K_l and K_r are both 0, so patches would see the class token alone",
-                "set K_l to 1 or K_r above 0",
-            ));
-        }
-        if self.block == 0 || self.block > patches {
-            let problem = format!("blocks of {} tokens do not fit a sequence of {patches}", self.block);
-            return Err(Error::setting("edge.block", problem, format!("use 1 to {patches}")));
-        }
-        let blocks = patches.div_ceil(self.block);
-        if self.local > blocks {
-            let problem =
-                format!("K_l = {} is more than the {blocks} blocks of {} tokens there are", self.local, self.block);
-            return Err(Error::setting("edge.local", problem, format!("use at most {blocks}, or smaller blocks")));
-        }
-        if self.random > blocks {
-            let problem =
-                format!("K_r = {} is more than the {blocks} blocks of {} tokens there are", self.random, self.block);
-            return Err(Error::setting("edge.random", problem, format!("use at most {blocks}, or smaller blocks")));
-        }
-        Ok(())
-    }
-}
-
 impl CrossSparsity {
     /// Checks the rate and that the layers are fusion layers.
     ///
@@ -237,16 +176,6 @@ mod tests {
         let sparsity = Sparsity { edge: None, node: Some(node) };
         assert_eq!(sparsity.tokens_per_layer(784, 12), [784, 784, 784, 784, 549, 549, 549, 385, 385, 385, 270, 270]);
         assert_eq!(sparsity.mode(), "node");
-    }
-
-    #[test]
-    fn impossible_settings_name_themselves() {
-        let bad = |local, random, block| EdgeSparsity { local, random, block }.validate(30).unwrap_err().to_string();
-        assert!(bad(2, 1, 5).contains("edge.local"), "{}", bad(2, 1, 5));
-        assert!(bad(1, 1, 31).contains("edge.block"));
-        assert!(bad(1, 7, 5).contains("edge.random"));
-        assert!(bad(0, 0, 5).contains("edge.random"));
-        assert!(EdgeSparsity { local: 1, random: 3, block: 5 }.validate(30).is_ok());
     }
 
     #[test]

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Benchmark, MediaFolder, Record, Unreadable,
-    import::{Columns, Duplicates, Imported, Options, duplicates, import},
-    media::{Found, ambiguous},
+    import::{AnnotationOptions, Columns, Duplicates, ImportedAnnotations, duplicates, import},
+    media::{MediaMatch, ambiguous},
 };
 use crate::{Result, input::shown};
 
@@ -90,14 +90,14 @@ pub struct InspectReport {
 /// The file cannot be read or parsed.
 pub fn inspect(path: &Path, options: &InspectOptions<'_>) -> Result<InspectReport> {
     let (benchmark, columns) = (options.benchmark, options.columns.clone());
-    let imported = import(path, &Options { benchmark, columns, ..Options::default() })?;
+    let imported = import(path, &AnnotationOptions { benchmark, columns, ..AnnotationOptions::default() })?;
     let mut report = count(&imported);
     lengths(&imported, options, &mut report);
     media(&imported.records, options.media, &mut report);
     Ok(report)
 }
 
-fn count(imported: &Imported) -> InspectReport {
+fn count(imported: &ImportedAnnotations) -> InspectReport {
     let records = &imported.records;
     let captions = || records.iter().flat_map(|record| &record.captions);
     let answers = || records.iter().flat_map(|record| &record.answers);
@@ -129,7 +129,7 @@ fn count(imported: &Imported) -> InspectReport {
     }
 }
 
-fn lengths(imported: &Imported, options: &InspectOptions<'_>, report: &mut InspectReport) {
+fn lengths(imported: &ImportedAnnotations, options: &InspectOptions<'_>, report: &mut InspectReport) {
     let published = imported.benchmark.map_or(PRETRAINING_LENGTH, |benchmark| benchmark.protocol().max_text);
     report.max_length = options.max_length.unwrap_or(published);
     let Some(tokens) = options.tokens else {
@@ -156,10 +156,10 @@ fn media(records: &[Record], folder: Option<&Path>, report: &mut InspectReport) 
     let (mut seen, mut missing) = (HashSet::new(), Vec::new());
     let (mut ambiguities, mut first_ambiguity) = (0, None);
     for name in records.iter().flat_map(Record::videos).filter(|name| seen.insert(*name)) {
-        match listed.as_ref().map_or(Found::Missing, |folder| folder.find(name)) {
-            Found::File(_) | Found::Member(_) => {}
-            Found::Missing => missing.push(name.to_owned()),
-            Found::Ambiguous(paths) => {
+        match listed.as_ref().map_or(MediaMatch::Missing, |folder| folder.find(name)) {
+            MediaMatch::File(_) | MediaMatch::ShardMember(_) => {}
+            MediaMatch::Missing => missing.push(name.to_owned()),
+            MediaMatch::Ambiguous(paths) => {
                 ambiguities += 1;
                 first_ambiguity.get_or_insert_with(|| ambiguous(name, &paths).to_string());
             }

@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Record, webdataset::Member};
-use crate::{Error, Result, input::shown, video::is_video_name};
+use super::{Record, webdataset::ShardMember};
+use crate::{Error, Result, input::shown};
+use svitt_video::is_video_name;
 
 /// Depth to which folders are searched, so that a link to a parent folder cannot loop.
 const DEPTH: usize = 8;
@@ -23,11 +24,11 @@ pub struct MediaFolder {
 
 /// The file a record's `media` refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum MediaMatch {
     /// This file.
     File(PathBuf),
     /// A member of a webdataset shard.
-    Member(Member),
+    ShardMember(ShardMember),
     /// No file.
     Missing,
     /// Several files of that name, in different folders.
@@ -65,19 +66,21 @@ impl MediaFolder {
     /// The file that `media` means: that very path, else a file of that name in any folder, else one whose name differs
     /// in the extension of a video only. An ending that is no video's extension belongs to the name: `Q.0` is `Q.0.mp4`
     /// and never `Q.mp4`. A path of Windows is read with `/` in place of `\`.
-    pub fn find(&self, media: &str) -> Found {
-        if let Some(member) = Member::from_address(media) {
-            return if member.shard.is_file() { Found::Member(member) } else { Found::Missing };
+    pub fn find(&self, media: &str) -> MediaMatch {
+        if let Some(member) = ShardMember::from_address(media) {
+            return if member.shard.is_file() { MediaMatch::ShardMember(member) } else { MediaMatch::Missing };
         }
         match self.find_path(media.trim_start_matches("./")) {
-            Found::Missing if media.contains('\\') => self.find_path(media.replace('\\', "/").trim_start_matches("./")),
+            MediaMatch::Missing if media.contains('\\') => {
+                self.find_path(media.replace('\\', "/").trim_start_matches("./"))
+            }
             found => found,
         }
     }
 
-    fn find_path(&self, media: &str) -> Found {
+    fn find_path(&self, media: &str) -> MediaMatch {
         if self.files.contains(media) || (Path::new(media).is_absolute() && Path::new(media).is_file()) {
-            return Found::File(self.root.join(media));
+            return MediaMatch::File(self.root.join(media));
         }
         let name = media.rsplit('/').next().unwrap_or(media);
         let below = |stem: &str| self.by_stem.get(stem).map_or(&[][..], Vec::as_slice);
@@ -96,9 +99,9 @@ impl MediaFolder {
             paths.retain(|path| std::fs::canonicalize(path).map_or(true, |path| real.insert(path)));
         }
         match &paths[..] {
-            [] => Found::Missing,
-            [one] => Found::File(one.clone()),
-            _ => Found::Ambiguous(paths),
+            [] => MediaMatch::Missing,
+            [one] => MediaMatch::File(one.clone()),
+            _ => MediaMatch::Ambiguous(paths),
         }
     }
 
@@ -113,9 +116,9 @@ impl MediaFolder {
                 continue;
             }
             match self.find(media) {
-                Found::File(_) | Found::Member(_) => {}
-                Found::Missing => missing.push(media),
-                Found::Ambiguous(paths) => return Err(ambiguous(media, &paths)),
+                MediaMatch::File(_) | MediaMatch::ShardMember(_) => {}
+                MediaMatch::Missing => missing.push(media),
+                MediaMatch::Ambiguous(paths) => return Err(ambiguous(media, &paths)),
             }
         }
         Ok(missing)
@@ -158,12 +161,12 @@ mod tests {
     #[test]
     fn another_extension_or_folder_is_found() {
         let (root, media) = folder(&["a/one.mkv", "two.mp4", "deep/er/three.MOV", "two.txt", "four.mp4", "four.avi"]);
-        let file = |name: &str| Found::File(root.path().join(name));
+        let file = |name: &str| MediaMatch::File(root.path().join(name));
         assert_eq!(media.find("one.mp4"), file("a/one.mkv"));
         assert_eq!(media.find("two.avi"), file("two.mp4"));
         assert_eq!(media.find("three."), file("deep/er/three.MOV"));
         assert_eq!(media.find("four.avi"), file("four.avi"));
-        assert_eq!(media.find("five.mp4"), Found::Missing);
+        assert_eq!(media.find("five.mp4"), MediaMatch::Missing);
     }
 
     #[test]
@@ -179,7 +182,7 @@ mod tests {
             "w/b.mkv",
         ];
         let (root, media) = folder(&names);
-        let file = |name: &str| Found::File(root.path().join(name));
+        let file = |name: &str| MediaMatch::File(root.path().join(name));
         for (asked, found) in [
             ("Q", "v/Q.mp4"),
             ("Q.0", "v/Q.0.mp4"),
@@ -194,10 +197,10 @@ mod tests {
             assert_eq!(media.find(asked), file(found), "{asked}");
         }
         for none in ["Q.2", "Q.10", "Q.10.6", "Dr", "a"] {
-            assert_eq!(media.find(none), Found::Missing, "{none}");
+            assert_eq!(media.find(none), MediaMatch::Missing, "{none}");
         }
         assert!(
-            matches!(media.find("b.mov"), Found::Ambiguous(paths) if paths.len() == 2),
+            matches!(media.find("b.mov"), MediaMatch::Ambiguous(paths) if paths.len() == 2),
             "b.mov.mp4 and b.mkv both fit"
         );
     }
@@ -205,7 +208,7 @@ mod tests {
     #[test]
     fn paths_of_windows_are_read_with_slashes() {
         let (root, media) = folder(&["a/b/c.mp4", "odd\\name.mp4"]);
-        let file = |name: &str| Found::File(root.path().join(name));
+        let file = |name: &str| MediaMatch::File(root.path().join(name));
         for name in [r"a\b\c.mp4", r"a\b\c", r"C:\clips\c.mp4", r".\a\b\c.mp4", r"b\c.avi"] {
             assert_eq!(media.find(name), file("a/b/c.mp4"), "{name}");
         }
@@ -222,18 +225,18 @@ mod tests {
         link("a", "d");
         assert!(std::process::Command::new("mkfifo").arg(root.path().join("pipe.mp4")).status().unwrap().success());
         let media = MediaFolder::open(root.path()).unwrap();
-        assert_eq!(media.find("clip"), Found::File(root.path().join("a/clip.mp4")));
-        assert_eq!(media.find("pipe.mp4"), Found::Missing);
+        assert_eq!(media.find("clip"), MediaMatch::File(root.path().join("a/clip.mp4")));
+        assert_eq!(media.find("pipe.mp4"), MediaMatch::Missing);
         link("c/other.mp4", "b/x.mp4");
         std::fs::write(root.path().join("a/x.mp4"), "x").unwrap();
         let media = MediaFolder::open(root.path()).unwrap();
-        assert!(matches!(media.find("x.mp4"), Found::Ambiguous(_)), "a link to another file is another video");
+        assert!(matches!(media.find("x.mp4"), MediaMatch::Ambiguous(_)), "a link to another file is another video");
     }
 
     #[test]
     fn equal_names_in_two_folders_are_refused_unless_the_folder_is_given() {
         let (root, media) = folder(&["a/clip.mp4", "b/clip.mp4"]);
-        assert_eq!(media.find("b/clip.mp4"), Found::File(root.path().join("b/clip.mp4")));
+        assert_eq!(media.find("b/clip.mp4"), MediaMatch::File(root.path().join("b/clip.mp4")));
         let record = Record { media: "clip.mp4".into(), ..Record::default() };
         let message = media.missing(&[record]).unwrap_err().to_string();
         assert!(message.contains("a/clip.mp4") && message.contains("b/clip.mp4"), "{message}");

@@ -13,8 +13,8 @@ use super::import::{Columns, json_text, texts};
 use crate::{
     Error, Result,
     input::{self, shown},
-    video::is_video_name,
 };
+use svitt_video::is_video_name;
 
 /// Shards one brace expression may stand for; WebVid-10M has 10,728.
 const MOST_SHARDS: usize = 100_000;
@@ -29,7 +29,7 @@ const TEXT: [&str; 4] = ["txt", "caption", "cap", "text"];
 
 /// A file inside a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct ShardMember {
     /// The tar file.
     pub shard: PathBuf,
     /// First byte of the member's content.
@@ -46,7 +46,7 @@ pub struct Sample {
     /// The members' common name, without the extension of a video, a text or a JSON file.
     pub key: String,
     /// The video, if there is one.
-    pub video: Option<Member>,
+    pub video: Option<ShardMember>,
     /// The captions: the `.txt` member, or else what the `.json` member has under a name of captions.
     pub captions: Vec<String>,
     /// Why the caption cannot be read.
@@ -59,7 +59,7 @@ pub struct Sample {
     json: Option<String>,
 }
 
-impl Member {
+impl ShardMember {
     /// The member as the `media` of a record: `shard.tar#offset+length#name`.
     pub fn address(&self) -> String {
         format!("{}#{}+{}#{}", self.shard.display(), self.offset, self.length, self.name)
@@ -215,7 +215,7 @@ struct Samples {
 }
 
 impl Samples {
-    fn add(&mut self, member: Member, content: Option<Vec<u8>>) -> Result<()> {
+    fn add(&mut self, member: ShardMember, content: Option<Vec<u8>>) -> Result<()> {
         let Some((key, kind)) = key_and_kind(&member.name) else { return Ok(()) };
         let place = *self.by_key.entry(key.to_owned()).or_insert(self.list.len());
         if place == self.list.len() {
@@ -242,7 +242,7 @@ impl Samples {
 
 impl Sample {
     /// A text member's caption; it has precedence over the one in a JSON member, whose faults then do not matter.
-    fn caption_text(&mut self, member: Member, text: std::result::Result<String, String>) {
+    fn caption_text(&mut self, member: ShardMember, text: std::result::Result<String, String>) {
         match text {
             Ok(text) if !text.trim().is_empty() => {
                 self.captions = vec![text.trim().to_owned()];
@@ -254,7 +254,7 @@ impl Sample {
         self.text = Some(member.name);
     }
 
-    fn caption_json(&mut self, member: Member, text: std::result::Result<String, String>) {
+    fn caption_json(&mut self, member: ShardMember, text: std::result::Result<String, String>) {
         match text.and_then(|text| captions(&text)) {
             Err(problem) if self.captions.is_empty() => self.problem = Some(member.fault(&problem)),
             Err(problem) => self.warning = Some(member.fault(&problem)),
@@ -289,7 +289,7 @@ fn text(content: Option<Vec<u8>>) -> std::result::Result<String, String> {
 }
 
 /// A member, and its content where that is a text; the content is absent where it is too long for one.
-type Entry = (Member, Option<Vec<u8>>);
+type Entry = (ShardMember, Option<Vec<u8>>);
 
 /// The members of a tar file that are files. The `tar` crate reads their headers; walking from one to the next is done
 /// here because the crate would read a long name of 8 GB into memory.
@@ -340,7 +340,7 @@ impl Members<'_> {
                 if kind.is_file() || kind.is_contiguous() {
                     let name = String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
                     return self
-                        .entry(Member { shard: self.shard.into(), offset: start, length: size, name })
+                        .entry(ShardMember { shard: self.shard.into(), offset: start, length: size, name })
                         .map(Some);
                 }
             }
@@ -365,7 +365,7 @@ impl Members<'_> {
         }
     }
 
-    fn entry(&mut self, member: Member) -> Result<Entry> {
+    fn entry(&mut self, member: ShardMember) -> Result<Entry> {
         if member.offset.saturating_add(member.length) > self.size {
             return Err(truncated(self.shard, &member.name));
         }
@@ -412,7 +412,7 @@ mod tests {
         path
     }
 
-    fn content(member: &Member) -> Vec<u8> {
+    fn content(member: &ShardMember) -> Vec<u8> {
         let mut bytes = Vec::new();
         member.copy(&mut bytes).unwrap().unwrap();
         bytes
@@ -527,7 +527,7 @@ mod tests {
         assert_eq!(samples[0].captions, ["a dog digs in the sand"]);
         assert_eq!(samples[1].captions, ["rain on a window"]);
         assert!(samples[2].video.is_none());
-        let member = Member::from_address(&samples[0].video.as_ref().unwrap().address()).unwrap();
+        let member = ShardMember::from_address(&samples[0].video.as_ref().unwrap().address()).unwrap();
         assert_eq!((member.offset, member.length), (512, 1386));
         assert_eq!(content(&member), video);
         assert_eq!(content(samples[1].video.as_ref().unwrap()), b"1234567");

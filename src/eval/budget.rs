@@ -1,13 +1,13 @@
-//! One checkpoint, many budgets: tokens are kept as in training, at a given rate, or at the highest rate that meets a
-//! time per clip on this machine.
+//! Keep rate at test time: the configured one, a given rate, or the highest rate that meets a time per clip on this
+//! machine.
 
 use super::EvalOptions;
-use crate::backend::SvittBackend;
 use crate::config::{NodeSparsity, Sparsity, check_keep_rate};
 use crate::model::{VideoDraws, VideoEncoder};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
 use std::time::Instant;
+use svitt_ops::SvittBackend;
 
 /// Keep rates that a time budget chooses from, highest first.
 const RATES: [f64; 9] = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2];
@@ -92,7 +92,7 @@ mod tests {
         EvalOptions::new(Benchmark::Shapes, "checkpoint".into())
     }
 
-    fn keep_rates_are_obeyed_and_budgets_met<B: SvittBackend>() {
+    fn keep_rates_and_time_budgets_are_applied<B: SvittBackend>() {
         let config = small_sparse_config(Compat::Corrected);
         let rate = |options: &EvalOptions| {
             at_budget(video::<B>(&config), options, &Default::default())
@@ -115,5 +115,5 @@ mod tests {
         assert!(refused.contains("--keep") && refused.contains("prunes no tokens"), "{refused}");
     }
 
-    on_cpu_backends!(keep_rates_are_obeyed_and_budgets_met, a_model_without_pruning_has_no_budget);
+    on_cpu_backends!(keep_rates_and_time_budgets_are_applied, a_model_without_pruning_has_no_budget);
 }

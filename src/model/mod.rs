@@ -1,33 +1,33 @@
 //! The three encoders and their heads.
 
-mod attention;
-mod block;
+mod answer_ranking;
+mod bert;
+mod bert_attention;
 mod dropout;
+mod feature_gather;
 mod fusion;
 mod heads;
 pub mod init;
 pub mod layers;
-mod patch;
-mod peers;
+mod patch_embedding;
 mod pretrain;
-mod rank;
 mod svitt;
-mod text;
 mod trace;
 mod video;
+mod video_layer;
 mod vqa;
 
-pub use attention::{BertAttention, Source};
-pub use block::VideoLayer;
+pub use answer_ranking::{AnswerList, RankedAnswers};
+pub use bert::{Bert, BertEmbeddings, BertLayer};
+pub use bert_attention::{AttentionSource, BertAttention};
 pub use dropout::reseed_dropout;
-pub use fusion::{FusionOutput, FusionRun, VideoTokens};
+pub use feature_gather::FeatureGather;
+pub use fusion::{FusionOptions, FusionOutput, VideoTokens};
 pub use heads::{MlmHead, unit_rows};
-pub use patch::PatchEmbedding;
-pub use peers::Peers;
+pub use patch_embedding::PatchEmbedding;
 pub use pretrain::{Losses, MaskedText, MatchingOutput, Objective, Pairs, PretrainDraws, PretrainOutput};
-pub use rank::{AnswerList, RankedAnswers};
 pub use svitt::{EncodedText, EncodedVideo, Svitt};
-pub use text::{Bert, BertEmbeddings, BertLayer};
 pub use trace::{Pruned, Trace};
 pub use video::{GraphSource, VideoDraws, VideoEncoder, VideoOutput};
-pub use vqa::{QuestionStates, SvittQa, Tokens, WeightedAnswers, decoder_config};
+pub use video_layer::VideoLayer;
+pub use vqa::{QuestionStates, SvittQa, TokenBatch, WeightedAnswers, decoder_config};

@@ -1,19 +1,21 @@
-//! The video encoder (SPEC §1): joint space-time attention over all frames of a clip, sparse in edges and nodes.
+//! The video encoder: joint space-time attention over all frames of a clip, sparse in edges and nodes
+//! (docs/model.md, "Video encoder").
 
-use super::block::VideoLayer;
 use super::init::Init;
-use super::patch::PatchEmbedding;
+use super::patch_embedding::PatchEmbedding;
 use super::trace::{Pruned, Trace};
-use crate::backend::{SvittBackend, cast};
+use super::video_layer::VideoLayer;
 use crate::config::{Compat, NodeSparsity, Precision, Selection, Sparsity, TokenOrder, VideoConfig};
-use crate::rng::{self, Rng};
-use crate::sparse::{BlockGraph, RelativeBias};
-use crate::tokens::{TokenMap, gather_patches, keep_top, token_order};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::nn::LayerNorm;
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use std::sync::Arc;
+use svitt_ops::SvittBackend;
+use svitt_ops::device::cast;
+use svitt_ops::rng::{self, Rng};
+use svitt_ops::sparse::{BlockGraph, RelativeBias};
+use svitt_ops::tokens::{TokenMap, gather_patches, keep_top, token_order};
 
 /// The encoder's weights, and the settings that are not weights.
 #[derive(Module, Debug)]
@@ -22,7 +24,7 @@ pub struct VideoEncoder<B: Backend> {
     pub embeddings: PatchEmbedding<B>,
     /// The transformer layers.
     pub layers: Vec<VideoLayer<B>>,
-    /// The norm behind the mean of the patch tokens (SPEC §1.5).
+    /// The norm behind the mean of the patch tokens (docs/model.md, "Pooled video feature").
     pub pool_norm: LayerNorm<B>,
     #[module(skip)]
     config: VideoConfig,
@@ -32,7 +34,7 @@ pub struct VideoEncoder<B: Backend> {
     pub(super) precision: Precision,
 }
 
-/// Where the block graphs of a forward come from.
+/// Source of a forward's block graphs.
 #[derive(Clone, Debug)]
 pub enum GraphSource {
     /// Drawn per layer from this seed: training takes a new one every step, evaluation a fixed one.

@@ -1,4 +1,4 @@
-//! Query-key pairs of a layer, in both conventions (SPEC §11).
+//! Query-key pairs of a layer, in both conventions (Table 1; docs/model.md, "Edges").
 
 use super::{Convention, TEXT_TOKENS};
 use crate::config::{Compat, EdgeSparsity, ModelConfig, VideoConfig, kept_tokens};
@@ -28,8 +28,8 @@ pub fn cross(config: &ModelConfig, convention: Convention) -> Vec<u64> {
     }
 }
 
-/// The class token, and the blocks of G keys a patch query multiplies, padding included. The official code draws
-/// blocks twice when fewer than K_l + K_r exist; the corrected rules take each once.
+/// The class token and the blocks of G keys a patch query multiplies, padding included. The official code draws blocks
+/// twice where fewer than K_l + K_r exist; the corrected rules use each once.
 pub fn keys_of_patch(edge: EdgeSparsity, compat: Compat, tokens: usize) -> u64 {
     let wanted = edge.local + edge.random;
     let blocks = match compat {

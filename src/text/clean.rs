@@ -5,7 +5,8 @@
 const DELETED: &str = ",.'!?\"()*#:;~";
 
 /// Lower-cases `text`, deletes `, . ' ! ? " ( ) * # : ; ~`, turns `-` and `/` into spaces and `<person>` into
-/// `person`, collapses runs of whitespace, strips the ends (SPEC §6). Brackets stay: "\[something\]" is a placeholder.
+/// `person`, collapses runs of whitespace, strips the ends. Brackets stay: "\[something\]" is a placeholder
+/// (docs/model.md, "Text cleaning").
 pub fn clean(text: &str) -> String {
     let kept: String = text.to_lowercase().chars().filter(|c| !DELETED.contains(*c)).collect();
     let spaced = kept.replace(['-', '/'], " ").replace("<person>", "person");

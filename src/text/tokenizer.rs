@@ -1,4 +1,5 @@
-//! BERT's WordPiece with this model's framing: `[CLS] text`, no `[SEP]`, padded to a fixed length (SPEC §6).
+//! BERT's WordPiece with this model's framing: `[CLS] text`, no `[SEP]`, padded to a fixed length
+//! (docs/model.md, "Tokenisation").
 
 use super::{
     SPECIAL_TOKENS, Vocabulary, clean,
@@ -140,7 +141,8 @@ impl Tokenizer {
         1 + self.pieces(&clean(beginning(text))).len()
     }
 
-    /// Encodes `answer [SEP]` behind `[CLS]`, exactly `max_length` ids; answers are not cleaned (SPEC §5).
+    /// Encodes `answer [SEP]` behind `[CLS]`, exactly `max_length` ids; answers are not cleaned
+    /// (docs/model.md, "Tokenisation").
     pub fn encode_answer(&self, answer: &str, max_length: usize) -> Encoding {
         self.encode_raw(&format!("{answer} [SEP]"), max_length)
     }

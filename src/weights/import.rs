@@ -3,9 +3,9 @@
 use super::SourceKind;
 use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint, write_checkpoint};
 use super::infer::{self, model_config};
-use super::matching::{MatchOptions, Matched};
-use super::report::Report;
-use super::schema::{Key, Part, keys};
+use super::key_matching::{MatchOptions, MatchedWeights};
+use super::report::LoadReport;
+use super::schema::{CheckpointPart, WeightKey, keys};
 use super::source::WeightSource;
 use crate::config::ModelConfig;
 use crate::{Error, Result};
@@ -26,19 +26,19 @@ pub struct ImportOptions {
 
 /// What was imported.
 #[derive(Clone, Debug, Serialize)]
-pub struct Imported {
+pub struct ImportSummary {
     /// The model the checkpoint is of.
     pub kind: &'static str,
     /// What the folder holds.
-    pub part: Part,
+    pub part: CheckpointPart,
     /// Its sizes and rules.
     pub model: ModelConfig,
     /// SHA-256 of the weights.
     pub weights_sha256: String,
-    /// Classes and functions a PyTorch file named without need; nothing of them was run.
+    /// Non-PyTorch classes and functions named in a PyTorch file; none was executed.
     pub foreign: Vec<String>,
     /// What became of every key.
-    pub report: Report,
+    pub report: LoadReport,
 }
 
 /// Imports `checkpoint` into the new or existing folder `out`. One tensor is in memory at a time.
@@ -46,7 +46,7 @@ pub struct Imported {
 /// # Errors
 /// A file that cannot be read, tensors that are missing without permission or have another shape, or a failed write;
 /// `out` is not touched then.
-pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<Imported> {
+pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<ImportSummary> {
     if out.exists() && !out.is_dir() {
         return Err(Error::file(out, "exists and is not a folder", "choose another `--out`"));
     }
@@ -56,18 +56,18 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     let (model, all) = (info.model.clone(), keys(&info.model, info.part));
     let allow_missing = options.allow_missing.iter().chain(&info.absent).cloned().collect();
     let allowed = MatchOptions { allow_missing, convert_tables: options.frames.is_some() };
-    let matched = Matched::new(&source, &all, &model.video, &allowed)?.complete()?;
+    let matched = MatchedWeights::new(&source, &all, &model.video, &allowed)?.complete()?;
     let report = &matched.report;
     info.absent = report.allowed.iter().chain(&report.fresh).cloned().collect();
-    let present: Vec<Key> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
+    let present: Vec<WeightKey> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
     let weights_sha256 = write_checkpoint(out, &info, &present, |name| {
         matched.values(name)?.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))
     })?;
     let (foreign, report) = (source.foreign().to_vec(), matched.report);
-    Ok(Imported { kind: kind.name(), part: info.part, model, weights_sha256, foreign, report })
+    Ok(ImportSummary { kind: kind.name(), part: info.part, model, weights_sha256, foreign, report })
 }
 
-/// The weights of `checkpoint` and what they are: as its own folder says, or inferred.
+/// The weights of `checkpoint` and their description, read from its folder or inferred.
 fn described(checkpoint: &Path, frames: Option<usize>) -> Result<(WeightSource, CheckpointInfo)> {
     if is_checkpoint(checkpoint) {
         let Checkpoint { mut info, weights, .. } = Checkpoint::open(checkpoint)?;
@@ -84,7 +84,7 @@ fn described(checkpoint: &Path, frames: Option<usize>) -> Result<(WeightSource, 
 }
 
 /// What the folder will hold; a decoder is added to the source where question answering is asked for.
-fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOptions) -> Result<Part> {
+fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOptions) -> Result<CheckpointPart> {
     if !options.question_answering {
         return Ok(info.part);
     }
@@ -93,10 +93,10 @@ fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOption
         return Err(Error::file(source.path(), problem, "give a SViTT or Singularity checkpoint"));
     }
     source.add_decoder(info.model.text.fusion_layer);
-    Ok(Part::QuestionAnswering)
+    Ok(CheckpointPart::QuestionAnswering)
 }
 
-impl fmt::Display for Imported {
+impl fmt::Display for ImportSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (video, text) = (&self.model.video, &self.model.text);
         writeln!(f, "{} weights, sha256 {}", self.kind, self.weights_sha256)?;
@@ -125,7 +125,7 @@ impl fmt::Display for Imported {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialects;
+    use super::super::foreign_checkpoints;
     use super::*;
     use crate::config::Compat;
     use std::path::PathBuf;
@@ -199,20 +199,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("video");
         let options = ImportOptions { frames: Some(3), ..ImportOptions::default() };
-        let video = import(&dialects::beit(folder.path()), &out, &options).unwrap();
-        assert_eq!((video.part, video.model.compat, video.report.converted.len()), (Part::Video, Compat::Corrected, 2));
+        let video = import(&foreign_checkpoints::beit(folder.path()), &out, &options).unwrap();
+        assert_eq!(
+            (video.part, video.model.compat, video.report.converted.len()),
+            (CheckpointPart::Video, Compat::Corrected, 2)
+        );
         assert_eq!(video.report.unused, ["classifier.bias"]);
         let out = folder.path().join("text");
-        let text = import(&dialects::bert(folder.path()), &out, &ImportOptions::default()).unwrap();
-        assert_eq!((text.part, text.model.text.layers, text.report.fresh.len()), (Part::Text, 3, 10));
+        let text = import(&foreign_checkpoints::bert(folder.path()), &out, &ImportOptions::default()).unwrap();
+        assert_eq!((text.part, text.model.text.layers, text.report.fresh.len()), (CheckpointPart::Text, 3, 10));
         assert_eq!(text.report.unused, ["bert.pooler.dense.bias", "cls.seq_relationship.bias"]);
         assert_eq!(Checkpoint::open(&out).unwrap().info.absent.len(), 10);
     }
 
     #[test]
-    fn singularity_is_inflated_and_what_it_lacks_must_be_allowed() {
+    fn singularity_tables_are_extended_and_missing_keys_must_be_allowed() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, out) = (dialects::singularity(folder.path()), folder.path().join("out"));
+        let (file, out) = (foreign_checkpoints::singularity(folder.path()), folder.path().join("out"));
         let mut options = ImportOptions { frames: Some(5), ..ImportOptions::default() };
         let refused = import(&file, &out, &options).unwrap_err().to_string();
         assert!(refused.contains("lacks 5 tensors (text_encoder.cls.predictions.bias"), "{refused}");

@@ -1,9 +1,9 @@
-//! The sizes of a model, read off the shapes of its tensors, its training configuration and files beside it.
+//! Model sizes inferred from tensor shapes, the training configuration, and files beside the checkpoint.
 
-use super::kind::SourceKind;
-use super::position::TableShape;
-use super::schema::Part;
+use super::position_tables::TableShape;
+use super::schema::CheckpointPart;
 use super::source::WeightSource;
+use super::source_kind::SourceKind;
 use crate::config::{
     Compat, CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Selection, Sparsity, TextConfig, TokenOrder,
     VideoConfig,
@@ -16,12 +16,12 @@ const TABLE: &str =
 const REMEDY: &str = "give a complete checkpoint";
 
 /// The part of a model that a source of this kind gives.
-pub fn part(kind: SourceKind) -> Part {
+pub fn part(kind: SourceKind) -> CheckpointPart {
     match kind {
-        SourceKind::Svitt | SourceKind::Singularity => Part::Pretraining,
-        SourceKind::SvittQa => Part::QuestionAnswering,
-        SourceKind::Beit => Part::Video,
-        SourceKind::Bert => Part::Text,
+        SourceKind::Svitt | SourceKind::Singularity => CheckpointPart::Pretraining,
+        SourceKind::SvittQa => CheckpointPart::QuestionAnswering,
+        SourceKind::Beit => CheckpointPart::Video,
+        SourceKind::Bert => CheckpointPart::Text,
     }
 }
 
@@ -33,10 +33,10 @@ pub fn part(kind: SourceKind) -> Part {
 pub fn model_config(source: &WeightSource, frames: Option<usize>) -> Result<ModelConfig> {
     let part = part(source.kind());
     let mut config = ModelConfig::base(1);
-    if part != Part::Text {
+    if part != CheckpointPart::Text {
         config.video = video(source, frames)?;
     }
-    if part != Part::Video {
+    if part != CheckpointPart::Video {
         config.text = text(source, &config.video)?;
     }
     let embed_dim = source.shape("vision_proj.weight").and_then(|shape| shape.first().copied());
@@ -128,7 +128,8 @@ fn sparsity(source: &WeightSource) -> Sparsity {
     Sparsity { edge, node }
 }
 
-/// The settings the official code reads; the `joint_encoder_args` of its configurations are dead (SPEC §4).
+/// The settings the official code reads; the `joint_encoder_args` of its configurations are dead
+/// (docs/model.md, "Cross-modal pruning").
 fn cross(source: &WeightSource, fusion_layer: usize) -> Option<CrossSparsity> {
     let keep_rate = setting(source, "/text_encoder_args/token_keep_rate").and_then(Json::as_f64)?;
     (keep_rate < 1.0).then(|| CrossSparsity {

@@ -1,11 +1,11 @@
-//! Paths of this crate's modules ↔ official keys, written once for both directions.
+//! The map between this crate's module paths and the official keys, written once for both directions.
 //!
 //! PyTorch stores a linear map as `[out, in]`, Burn as `[in, out]`; the video layers keep query, key and value in one
 //! matrix; the patch embedding is a convolution there and a linear map here.
 
-/// How a parameter lies in an official checkpoint.
+/// How a parameter is stored in an official checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum ParamLayout {
     /// In the same order; only the listed sizes may differ (`[1]` for a scalar).
     Same(String),
     /// As the transposed matrix, its input axis perhaps in several dimensions.
@@ -14,7 +14,7 @@ pub enum Layout {
     Columns(Vec<String>),
 }
 
-impl Layout {
+impl ParamLayout {
     /// The official keys the parameter is made of.
     pub fn keys(&self) -> &[String] {
         match self {
@@ -84,7 +84,7 @@ const BERT_REST: [(&str, &str); 6] = [
 ];
 
 /// The official keys of the parameter at `path` (fields and indices, joined by dots); none if it has none.
-pub fn layout(path: &str) -> Option<Layout> {
+pub fn layout(path: &str) -> Option<ParamLayout> {
     let (root, rest) = ROOTS.iter().find_map(|(ours, theirs)| Some((*theirs, path.strip_prefix(ours)?)))?;
     if root.ends_with(".layer.") {
         let (index, rest) = rest.split_once('.')?;
@@ -100,30 +100,32 @@ pub fn layout(path: &str) -> Option<Layout> {
     leaf_of(root, rest)
 }
 
-fn layer_part(root: &str, rest: &str) -> Option<Layout> {
+fn layer_part(root: &str, rest: &str) -> Option<ParamLayout> {
     if !root.starts_with("vision_encoder.") {
         return translated(root, rest, &BERT_LAYER);
     }
     if rest == "qkv" {
         let key = |name| format!("{root}attention.attention.{name}.weight");
-        return Some(Layout::Columns(["query", "key", "value"].map(key).to_vec()));
+        return Some(ParamLayout::Columns(["query", "key", "value"].map(key).to_vec()));
     }
     translated(root, rest, &VIDEO_LAYER)
 }
 
-fn translated(root: &str, rest: &str, parts: &[(&str, &str)]) -> Option<Layout> {
+fn translated(root: &str, rest: &str, parts: &[(&str, &str)]) -> Option<ParamLayout> {
     let (part, leaf) = parts.iter().find_map(|(ours, theirs)| Some((*theirs, rest.strip_prefix(ours)?)))?;
     leaf_of(&format!("{root}{part}"), leaf)
 }
 
 /// `stem` plus the name of a field of one of Burn's own modules; of ours, the field is empty or named alike.
-fn leaf_of(stem: &str, leaf: &str) -> Option<Layout> {
+fn leaf_of(stem: &str, leaf: &str) -> Option<ParamLayout> {
     Some(match leaf {
-        "weight" if stem.ends_with("_embeddings.") && !stem.contains("patch") => Layout::Same(format!("{stem}weight")),
-        "weight" => Layout::Transposed(format!("{stem}weight")),
-        "gamma" => Layout::Same(format!("{stem}weight")),
-        "beta" => Layout::Same(format!("{stem}bias")),
-        _ => Layout::Same(format!("{stem}{leaf}")),
+        "weight" if stem.ends_with("_embeddings.") && !stem.contains("patch") => {
+            ParamLayout::Same(format!("{stem}weight"))
+        }
+        "weight" => ParamLayout::Transposed(format!("{stem}weight")),
+        "gamma" => ParamLayout::Same(format!("{stem}weight")),
+        "beta" => ParamLayout::Same(format!("{stem}bias")),
+        _ => ParamLayout::Same(format!("{stem}{leaf}")),
     })
 }
 
@@ -144,7 +146,7 @@ pub fn columns(matrix: &[f32], rows: usize, part: usize, parts: usize) -> Vec<f3
 }
 
 /// Matrices of `rows` rows each, side by side.
-pub fn side_by_side(matrices: &[Vec<f32>], rows: usize) -> Vec<f32> {
+pub fn concat_columns(matrices: &[Vec<f32>], rows: usize) -> Vec<f32> {
     let mut result = Vec::with_capacity(matrices.iter().map(Vec::len).sum());
     for row in 0..rows {
         for matrix in matrices {
@@ -161,8 +163,8 @@ mod tests {
 
     #[test]
     fn paths_have_the_official_keys() {
-        let same = |key: &str| Some(Layout::Same(key.to_string()));
-        let transposed = |key: &str| Some(Layout::Transposed(key.to_string()));
+        let same = |key: &str| Some(ParamLayout::Same(key.to_string()));
+        let transposed = |key: &str| Some(ParamLayout::Transposed(key.to_string()));
         assert_eq!(layout("temp"), same("temp"));
         assert_eq!(layout("video.embeddings.cls_token"), same("vision_encoder.embeddings.cls_token"));
         let patch = "vision_encoder.embeddings.patch_embeddings.projection.weight";
@@ -190,6 +192,6 @@ mod tests {
         assert_eq!(transpose(&matrix, 2), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         let parts: Vec<Vec<f32>> = (0..3).map(|part| columns(&matrix, 2, part, 3)).collect();
         assert_eq!(parts[1], [2.0, 5.0]);
-        assert_eq!(side_by_side(&parts, 2), matrix);
+        assert_eq!(concat_columns(&parts, 2), matrix);
     }
 }

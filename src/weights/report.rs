@@ -1,4 +1,4 @@
-//! What happened to every key when a checkpoint was taken over.
+//! The result of loading a checkpoint, key by key.
 
 use serde::Serialize;
 use std::fmt;
@@ -9,7 +9,7 @@ const PRINTED: usize = 8;
 /// Every key of a checkpoint and of the model it went into, by what became of it. Names are official keys, except in
 /// `unused`, `rebuilt` and `tied`, which have them as the file does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Report {
+pub struct LoadReport {
     /// Taken over.
     pub applied: Vec<String>,
     /// In the model but not in the checkpoint.
@@ -21,7 +21,7 @@ pub struct Report {
     /// In the checkpoint but not in the model.
     pub unused: Vec<String>,
     /// Of another shape in the checkpoint.
-    pub mismatched: Vec<Mismatch>,
+    pub mismatched: Vec<ShapeMismatch>,
     /// Position tables that were taken to another clip length or grid.
     pub converted: Vec<String>,
     /// int64 index buffers, which follow from the sizes and are not loaded.
@@ -32,7 +32,7 @@ pub struct Report {
 
 /// A key whose shape differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Mismatch {
+pub struct ShapeMismatch {
     /// The official key.
     pub name: String,
     /// The model's shape.
@@ -41,19 +41,19 @@ pub struct Mismatch {
     pub found: Vec<usize>,
 }
 
-impl fmt::Display for Mismatch {
+impl fmt::Display for ShapeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?} instead of {:?}", self.name, self.found, self.expected)
     }
 }
 
-impl Report {
+impl LoadReport {
     /// Whether everything the model needs was there, in the right shape.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.mismatched.is_empty()
     }
 
-    /// What is wrong, as part of a sentence, if anything is.
+    /// The problem as part of an error message, if there is one.
     pub fn problem(&self) -> Option<String> {
         if !self.mismatched.is_empty() {
             let (n, all) = (self.mismatched.len(), listed(&self.mismatched));
@@ -88,7 +88,7 @@ fn listed<T: fmt::Display>(items: &[T]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for LoadReport {
     /// One line per group: how many keys, and which unless they were simply applied.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "applied          {}", self.applied.len())?;
@@ -121,12 +121,12 @@ mod tests {
     fn problems_name_the_first_keys() {
         let names: Vec<String> = (0..9).map(|i| format!("k{i}")).collect();
         let rebuilt = vec!["layer.0.index".to_string(), "ids".to_string(), "layer.11.index".to_string()];
-        let report = Report { missing: names, rebuilt, ..Report::default() };
+        let report = LoadReport { missing: names, rebuilt, ..LoadReport::default() };
         assert!(report.to_string().contains("buffers rebuilt  3: layer.*.index (2), ids\n"));
         assert_eq!(report.problem().unwrap(), "it lacks 9 tensors (k0, k1, k2, k3, k4, k5, k6, k7, …)");
         assert!(report.to_string().contains("missing          9: k0"));
-        let mismatch = Mismatch { name: "t".into(), expected: vec![2], found: vec![3] };
-        let report = Report { mismatched: vec![mismatch], ..Report::default() };
+        let mismatch = ShapeMismatch { name: "t".into(), expected: vec![2], found: vec![3] };
+        let report = LoadReport { mismatched: vec![mismatch], ..LoadReport::default() };
         assert!(!report.is_complete() && report.problem().unwrap().contains("t [3] instead of [2]"));
     }
 }

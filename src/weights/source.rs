@@ -1,6 +1,6 @@
 //! The named tensors of a checkpoint of any supported format, read on demand, under the official pretraining keys.
 
-use super::kind::{SourceKind, is_index_buffer, tied_to};
+use super::source_kind::{SourceKind, is_index_buffer, tied_to};
 use super::tensor::{HostTensor, TensorView};
 use super::{archive, pth, safetensors};
 use crate::input::{self, shown};
@@ -25,7 +25,7 @@ pub struct WeightSource {
     path: PathBuf,
     kind: SourceKind,
     files: Vec<Mmap>,
-    tensors: BTreeMap<String, Located>,
+    tensors: BTreeMap<String, TensorEntry>,
     index_buffers: Vec<String>,
     tied: Vec<String>,
     config: Option<Json>,
@@ -34,7 +34,7 @@ pub struct WeightSource {
 }
 
 #[derive(Clone, Debug)]
-struct Located {
+struct TensorEntry {
     /// The name in the file.
     name: String,
     file: usize,
@@ -43,7 +43,7 @@ struct Located {
 
 /// A file's tensors, before their names are understood.
 #[derive(Default)]
-struct Parts {
+struct FileTensors {
     files: Vec<Mmap>,
     tensors: Vec<(String, usize, TensorView)>,
     config: Option<Json>,
@@ -68,14 +68,14 @@ impl WeightSource {
         Ok(Self::named(file, kind, parts))
     }
 
-    fn named(path: PathBuf, kind: SourceKind, parts: Parts) -> Self {
+    fn named(path: PathBuf, kind: SourceKind, parts: FileTensors) -> Self {
         let (mut tensors, mut index_buffers, mut tied) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, file, view) in parts.tensors {
             let canonical = kind.canonical(&name);
             if is_index_buffer(&canonical) {
                 index_buffers.push(name);
             } else {
-                tensors.insert(canonical, Located { name, file, view });
+                tensors.insert(canonical, TensorEntry { name, file, view });
             }
         }
         let copies: Vec<(String, String)> =
@@ -86,7 +86,7 @@ impl WeightSource {
                 tensors.entry(original).or_insert(located);
             }
         }
-        let Parts { files, config, foreign, .. } = parts;
+        let FileTensors { files, config, foreign, .. } = parts;
         let frames = config.as_ref().and_then(|config| config.pointer("/video_input/num_frames")?.as_u64());
         let frames = frames.and_then(|frames| usize::try_from(frames).ok()).filter(|frames| (1..=64).contains(frames));
         Self { path, kind, files, tensors, index_buffers, tied, config, frames, foreign }
@@ -153,8 +153,9 @@ impl WeightSource {
         Self { frames: Some(frames), ..self }
     }
 
-    /// Gives a pretrained model an answer decoder, as the official code does (SPEC §8): decoder layer i is fusion
-    /// layer `fusion_layer` + i, embeddings are copied and the language head moves. Nothing happens if it has a decoder.
+    /// Gives a pretrained model an answer decoder, as the official code does: decoder layer i is fusion layer
+    /// `fusion_layer` + i, embeddings are copied and the language head moves (docs/model.md, "Official checkpoints").
+    /// Nothing happens if it has a decoder.
     pub fn add_decoder(&mut self, fusion_layer: usize) {
         if self.tensors.keys().any(|name| name.starts_with("text_decoder.")) {
             return;
@@ -168,7 +169,7 @@ impl WeightSource {
             let layer = layer.parse::<usize>().ok()?.checked_sub(fusion_layer)?;
             Some((format!("text_decoder.{LAYERS}{layer}.{part}"), located.clone()))
         });
-        let copies: Vec<(String, Located)> = copies.collect();
+        let copies: Vec<(String, TensorEntry)> = copies.collect();
         self.tensors.retain(|name, _| !name.starts_with("text_encoder.cls."));
         self.tensors.extend(copies);
     }
@@ -184,12 +185,12 @@ fn weight_file(path: &Path) -> Result<PathBuf> {
 }
 
 /// The tensors of one file, whose format is told by its first bytes.
-fn single(path: &Path) -> Result<Parts> {
+fn single(path: &Path) -> Result<FileTensors> {
     let file = map(path)?;
     let bytes: &[u8] = &file;
     let safetensors_like = bytes.get(8) == Some(&b'{') && !archive::is_zip(bytes);
     let bad = |problem: String| Error::file(path, problem, REMEDY);
-    let mut parts = Parts::default();
+    let mut parts = FileTensors::default();
     let tensors = if safetensors_like || path.extension().is_some_and(|extension| extension == "safetensors") {
         safetensors::read(bytes).map_err(bad)?.tensors
     } else {
@@ -203,7 +204,7 @@ fn single(path: &Path) -> Result<Parts> {
 }
 
 /// The tensors of all shards that index file `path` names.
-fn shards(path: &Path) -> Result<Parts> {
+fn shards(path: &Path) -> Result<FileTensors> {
     let bad = |problem: String| Error::file(path, problem, "download the checkpoint again");
     let text = input::read(path, LARGEST_INDEX)?;
     let index: Json =
@@ -215,7 +216,7 @@ fn shards(path: &Path) -> Result<Parts> {
     if names.len() > MOST_SHARDS {
         return Err(bad(format!("names {} shards, of {MOST_SHARDS} that are possible", names.len())));
     }
-    let mut all = Parts::default();
+    let mut all = FileTensors::default();
     for name in names {
         if name.contains(['/', '\\']) {
             return Err(bad(format!("names the shard `{}` outside its folder", shown(name))));
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_files_get_a_sentence() {
+    fn unusable_files_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.pth");
         for (content, says) in

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Imported, Purpose,
+    ImportPurpose, ImportedAnnotations,
     json::{self, Text},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 /// What the numbers in the field `type` stand for.
 const TYPES: [&str; 9] = ["Motion", "Spatial", "Temporal", "Yes/No", "Color", "Object", "Location", "Number", "Other"];
 
-pub fn read(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::AnetQa, split));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if holds_answers(path)? {
@@ -50,7 +50,12 @@ fn holds_answers(path: &Path) -> Result<bool> {
     Ok(any && !questions)
 }
 
-fn join(questions: &Path, answers: Option<PathBuf>, purpose: Purpose, imported: &mut Imported) -> Result<()> {
+fn join(
+    questions: &Path,
+    answers: Option<PathBuf>,
+    purpose: ImportPurpose,
+    imported: &mut ImportedAnnotations,
+) -> Result<()> {
     let mut by_id: HashMap<String, Entry> = HashMap::new();
     if let Some(answers) = &answers {
         json::each(answers, false, |_, entry: Entry| {
@@ -75,8 +80,8 @@ fn report(
     answers: Option<&Path>,
     unanswered: &[String],
     unasked: usize,
-    purpose: Purpose,
-    imported: &mut Imported,
+    purpose: ImportPurpose,
+    imported: &mut ImportedAnnotations,
 ) -> Result<()> {
     let Some(answers) = answers else { return Ok(()) };
     if unasked > 0 {
@@ -85,14 +90,14 @@ fn report(
     let Some(first) = unanswered.first() else { return Ok(()) };
     let (count, first) = (unanswered.len(), input::shown(first));
     let problem = format!("{count} questions, such as {first}, have no answer in {}", answers.display());
-    if purpose == Purpose::Evaluate {
+    if purpose == ImportPurpose::Evaluate {
         return Err(Error::file(questions, problem, "obtain both files of the same split again"));
     }
     imported.warnings.push(problem);
     Ok(())
 }
 
-fn read_answers_alone(path: &Path, imported: &mut Imported) -> Result<()> {
+fn read_answers_alone(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     json::each(path, false, |place, entry: Entry| {
         imported.take(&place, entry.record(Some(entry.clone())));
         Ok(())
@@ -142,12 +147,12 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     #[test]
     fn questions_meet_their_answers_by_id() {
         for name in ["anet_qa/test_q.json", "anet_qa/test_a.json"] {
-            let imported = import(&sample(name), &Options::default()).unwrap();
+            let imported = import(&sample(name), &AnnotationOptions::default()).unwrap();
             assert_eq!((imported.records.len(), imported.joined.len()), (4, 1));
             let [hat, bell, horses, _] = &imported.records[..] else { panic!("four records") };
             assert_eq!((hat.media.as_str(), hat.types[0].as_str()), ("v_a_B-3.mp4", "Yes/No"));
@@ -161,11 +166,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("val_q.json");
         std::fs::copy(sample("anet_qa/test_q.json"), &path).unwrap();
-        let warnings = import(&path, &Options::default()).unwrap().warnings;
+        let warnings = import(&path, &AnnotationOptions::default()).unwrap().warnings;
         assert!(warnings[0].starts_with("val_a.json is not beside"), "{warnings:?}");
         let answers = r#"[{"answer": "yes", "type": 3, "question_id": "v_a_B-3_1"}]"#;
         std::fs::write(folder.path().join("val_a.json"), answers).unwrap();
-        let refused = import(&path, &Options { purpose: Purpose::Evaluate, ..Options::default() });
+        let refused =
+            import(&path, &AnnotationOptions { purpose: ImportPurpose::Evaluate, ..AnnotationOptions::default() });
         let message = refused.unwrap_err().to_string();
         assert!(message.contains("3 questions, such as v_a_B-3_2, have no answer in"), "{message}");
     }
@@ -175,7 +181,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test_a.json");
         std::fs::copy(sample("anet_qa/test_a.json"), &path).unwrap();
-        let imported = import(&path, &Options::default()).unwrap();
+        let imported = import(&path, &AnnotationOptions::default()).unwrap();
         assert_eq!(imported.records[1].media, "v_a_B-3.mp4");
         assert!(imported.records.iter().all(|record| record.question.is_none() && record.answers.len() == 1));
     }

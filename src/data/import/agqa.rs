@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    Imported,
+    ImportedAnnotations,
     json::{self, Text, Texts},
     named,
 };
@@ -21,7 +21,7 @@ const ENOUGH: usize = 1_000;
 /// How far from one half the share of "yes" may be in 2.0.
 const BALANCED: f64 = 0.02;
 
-pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let (mut yes, mut no) = (0, 0);
     json::each(path, false, |place, question: Question| {
         match question.answer.0.to_lowercase().as_str() {
@@ -121,11 +121,11 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     #[test]
     fn fields_may_be_texts_lists_or_numbers_and_more_than_expected() {
-        let imported = import(&sample("agqa/test_balanced.txt"), &Options::default()).unwrap();
+        let imported = import(&sample("agqa/test_balanced.txt"), &AnnotationOptions::default()).unwrap();
         let [stir, out, hold] = &imported.records[..] else { panic!("three records") };
         assert_eq!((stir.media.as_str(), stir.id.as_deref()), ("AAA01.mp4", Some("AAA01-7")));
         let types = ["answer: binary", "novel compositions", "reasoning: exists", "reasoning: sequencing"];

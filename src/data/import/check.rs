@@ -5,22 +5,22 @@ use std::{
     path::Path,
 };
 
-use super::{Imported, Options, Purpose, Split, Task};
+use super::{AnnotationOptions, BenchmarkTask, ImportPurpose, ImportedAnnotations, Split};
 use crate::{
     Error, Result,
     data::{Record, Unreadable, UnreadableLimit},
     input::shown,
-    rng::text_key,
     text::clean,
 };
+use svitt_ops::rng::text_key;
 
 /// Checks the records of `path` against their purpose and the published counts.
 ///
 /// # Errors
-/// For [`Purpose::Train`] and [`Purpose::Evaluate`]: no records, records for the other task; unusable records, in
-/// training beyond the limit; for [`Purpose::Evaluate`] also duplicate ids.
-pub fn check(path: &Path, options: &Options, imported: &mut Imported) -> Result<()> {
-    let mut gate = Gate { path, purpose: options.purpose, warnings: Vec::new() };
+/// For [`ImportPurpose::Train`] and [`ImportPurpose::Evaluate`]: no records, records for the other task; unusable records, in
+/// training beyond the limit; for [`ImportPurpose::Evaluate`] also duplicate ids.
+pub fn check(path: &Path, options: &AnnotationOptions, imported: &mut ImportedAnnotations) -> Result<()> {
+    let mut gate = RecordChecker { path, purpose: options.purpose, warnings: Vec::new() };
     gate.split(imported.split);
     gate.answers(imported)?;
     gate.unusable(options.allow_missing, imported)?;
@@ -38,58 +38,58 @@ pub fn check(path: &Path, options: &Options, imported: &mut Imported) -> Result<
     Ok(())
 }
 
-struct Gate<'a> {
+struct RecordChecker<'a> {
     path: &'a Path,
-    purpose: Purpose,
+    purpose: ImportPurpose,
     warnings: Vec<String>,
 }
 
-impl Gate<'_> {
-    /// Refuses if `wrong`; with [`Purpose::Inspect`] only warns.
+impl RecordChecker<'_> {
+    /// Refuses if `wrong`; with [`ImportPurpose::Inspect`] only warns.
     fn refuse(&mut self, wrong: bool, say: impl FnOnce() -> (String, &'static str)) -> Result<()> {
         if !wrong {
             return Ok(());
         }
         let (problem, remedy) = say();
         match self.purpose {
-            Purpose::Inspect => self.warnings.push(format!("the file {problem}")),
-            Purpose::Train | Purpose::Evaluate => return Err(Error::file(self.path, problem, remedy)),
+            ImportPurpose::Inspect => self.warnings.push(format!("the file {problem}")),
+            ImportPurpose::Train | ImportPurpose::Evaluate => return Err(Error::file(self.path, problem, remedy)),
         }
         Ok(())
     }
 
     /// Refuses, counts or, where a part of the file may be missing, leaves out what cannot be used.
-    fn unusable(&mut self, allow_missing: bool, imported: &Imported) -> Result<()> {
+    fn unusable(&mut self, allow_missing: bool, imported: &ImportedAnnotations) -> Result<()> {
         let (count, used) = (imported.left_out_count, imported.records.len());
         let Some(first) = imported.left_out.first() else { return Ok(()) };
-        let all = if self.purpose == Purpose::Inspect { used.max(count) } else { used + count };
+        let all = if self.purpose == ImportPurpose::Inspect { used.max(count) } else { used + count };
         let first = format!("such as {}: {}", shown(&first.media), first.reason);
         let allowed = match self.purpose {
-            Purpose::Train => UnreadableLimit::default().allowed(all),
-            Purpose::Evaluate if !allow_missing => 0,
-            Purpose::Evaluate | Purpose::Inspect => all,
+            ImportPurpose::Train => UnreadableLimit::default().allowed(all),
+            ImportPurpose::Evaluate if !allow_missing => 0,
+            ImportPurpose::Evaluate | ImportPurpose::Inspect => all,
         };
-        if count > allowed || used == 0 && self.purpose != Purpose::Inspect {
+        if count > allowed || used == 0 && self.purpose != ImportPurpose::Inspect {
             let problem = format!("{count} of {all} records cannot be used and {allowed} are allowed, {first}");
             let remedy = match self.purpose {
-                Purpose::Evaluate => "repair or remove them, or leave them out with --allow-missing",
+                ImportPurpose::Evaluate => "repair or remove them, or leave them out with --allow-missing",
                 _ => "repair or remove them; --video-key and --caption-key name other keys or columns",
             };
             return Err(Error::file(self.path, problem, remedy));
         }
-        let verb = if self.purpose == Purpose::Inspect { "cannot be used" } else { "are left out" };
+        let verb = if self.purpose == ImportPurpose::Inspect { "cannot be used" } else { "are left out" };
         self.warnings.push(format!("{count} of {all} records {verb}, {first}"));
         Ok(())
     }
 
     /// Leaves out questions that have no answer; refuses a file in which none has.
-    fn answers(&mut self, imported: &mut Imported) -> Result<()> {
+    fn answers(&mut self, imported: &mut ImportedAnnotations) -> Result<()> {
         let unanswered =
             |record: &Record| record.question.is_some() && record.answers.iter().all(|answer| answer.trim().is_empty());
         let open: Vec<usize> =
             imported.records.iter().enumerate().filter(|(_, r)| unanswered(r)).map(|(i, _)| i).collect();
         let Some(first) = open.first().map(|&first| label(&imported.records[first])) else { return Ok(()) };
-        if open.len() == imported.records.len() || self.purpose == Purpose::Inspect {
+        if open.len() == imported.records.len() || self.purpose == ImportPurpose::Inspect {
             return self.refuse(true, || {
                 let problem = format!("has {} questions without an answer, first {}", open.len(), shown(&first));
                 (problem, "put the file of answers beside it or remove those questions")
@@ -104,23 +104,23 @@ impl Gate<'_> {
 
     fn split(&mut self, split: Option<Split>) {
         match (self.purpose, split) {
-            (Purpose::Evaluate, Some(Split::Train)) => {
+            (ImportPurpose::Evaluate, Some(Split::Train)) => {
                 self.warnings.push("by its name this is a training split: scores on it mean little".into());
             }
-            (Purpose::Train, Some(Split::Test)) => {
+            (ImportPurpose::Train, Some(Split::Test)) => {
                 self.warnings.push("by its name this is a test split: do not report scores on what was learned".into());
             }
             _ => {}
         }
     }
 
-    fn task(&mut self, task: Task, records: &[Record]) -> Result<()> {
+    fn task(&mut self, task: BenchmarkTask, records: &[Record]) -> Result<()> {
         let questions = records.iter().filter(|record| record.question.is_some()).count();
         match task {
-            Task::QuestionAnswering => self.refuse(questions == 0 && !records.is_empty(), || {
+            BenchmarkTask::QuestionAnswering => self.refuse(questions == 0 && !records.is_empty(), || {
                 ("holds no questions, while the benchmark asks them".into(), "give the file of questions and answers")
             }),
-            Task::Retrieval => self.refuse(questions > 0 && questions == records.len(), || {
+            BenchmarkTask::Retrieval => self.refuse(questions > 0 && questions == records.len(), || {
                 ("holds questions, while the benchmark retrieves captions".into(), "give the file of captions")
             }),
         }
@@ -142,7 +142,7 @@ impl Gate<'_> {
     fn duplicates(&mut self, records: &[Record]) -> Result<()> {
         let Duplicates { ids, repeats, first } = duplicates(records);
         let first = first.unwrap_or_default();
-        if ids > 0 && self.purpose == Purpose::Evaluate {
+        if ids > 0 && self.purpose == ImportPurpose::Evaluate {
             let problem = format!("has {ids} records whose id occurs before, first {}", shown(&first));
             return Err(Error::file(self.path, problem, "keep one record per id"));
         }
@@ -179,7 +179,7 @@ impl Gate<'_> {
 }
 
 /// Warns where the numbers of videos and texts are not the published ones.
-fn counts(imported: &Imported) -> Option<String> {
+fn counts(imported: &ImportedAnnotations) -> Option<String> {
     let expected = imported.expected?;
     let videos: HashSet<&str> = imported.records.iter().flat_map(Record::videos).collect();
     let texts: usize = imported.records.iter().map(Record::texts).sum();

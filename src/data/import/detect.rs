@@ -26,7 +26,7 @@ use crate::{
 /// A format that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Format {
+pub enum AnnotationFormat {
     /// WebVid's `videoid,name,page_dir,…`.
     WebvidCsv,
     /// MSR-VTT test pairs, `key,vid_key,video_id,sentence`.
@@ -57,7 +57,7 @@ pub enum Format {
     Webdataset,
 }
 
-impl Format {
+impl AnnotationFormat {
     /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,7 +94,7 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for AnnotationFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -105,9 +105,9 @@ impl fmt::Display for Format {
 ///
 /// # Errors
 /// The file cannot be read or is in no format we know.
-pub fn detect(path: &Path, columns: &Columns) -> Result<Format> {
+pub fn detect(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
     if webdataset::is_shards(path) {
-        return Ok(Format::Webdataset);
+        return Ok(AnnotationFormat::Webdataset);
     }
     if path.is_dir() {
         let problem = "is a folder without tar shards";
@@ -118,7 +118,7 @@ pub fn detect(path: &Path, columns: &Columns) -> Result<Format> {
     match first_byte(&mut reader).map_err(|e| Error::io(path, &e))? {
         None => Err(Error::file(path, "is empty", "obtain the file again")),
         Some(b'[' | b'{') => detect_json(path, columns),
-        Some(_) if columns.are_named() => Ok(Format::Table),
+        Some(_) if columns.are_named() => Ok(AnnotationFormat::Table),
         Some(_) => detect_table(path, columns),
     }
 }
@@ -136,20 +136,20 @@ fn first_byte(reader: &mut impl BufRead) -> std::io::Result<Option<u8>> {
     }
 }
 
-fn detect_table(path: &Path, columns: &Columns) -> Result<Format> {
+fn detect_table(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
     let table = table::Table::open(path, columns)?;
     let names = table.names();
     let has = |name: &str| names.iter().any(|column| column == name);
     if has("videoid") && has("page_dir") && has("name") {
-        Ok(Format::WebvidCsv)
+        Ok(AnnotationFormat::WebvidCsv)
     } else if has("video_id") && has("sentence") {
-        Ok(Format::MsrvttCsv)
+        Ok(AnnotationFormat::MsrvttCsv)
     } else if names == ["video_id"] {
-        Ok(Format::MsrvttList)
+        Ok(AnnotationFormat::MsrvttList)
     } else if has("id") && has("script") {
-        Ok(Format::CharadesCsv)
+        Ok(AnnotationFormat::CharadesCsv)
     } else if columns.has(Field::Video, table.header.iter().map(String::as_str)) {
-        Ok(Format::Table)
+        Ok(AnnotationFormat::Table)
     } else {
         let header = super::columns::listed(&table.header);
         Err(unknown(path, &format!("its first line has no column for the video; its columns are {header}")))
@@ -157,7 +157,7 @@ fn detect_table(path: &Path, columns: &Columns) -> Result<Format> {
 }
 
 /// The keys a JSON file begins with.
-enum Start {
+enum JsonStart {
     /// A list whose first record has these keys.
     List(BTreeSet<String>),
     /// An object with this first key, and the keys of the record under it.
@@ -168,61 +168,63 @@ enum Start {
     Other(&'static str),
 }
 
-fn detect_json(path: &Path, columns: &Columns) -> Result<Format> {
+fn detect_json(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
     let named = columns.are_named();
     match first_keys(path, columns)? {
-        Start::List(_) if named => Some(Format::SingularityJson),
-        Start::List(keys) => by_keys(&keys, columns),
-        Start::Line(_) if named => Some(Format::JsonLines),
-        Start::Line(keys) => by_keys(&keys, columns).and(Some(Format::JsonLines)),
-        Start::Object(key, _) if matches!(key.as_str(), "info" | "videos" | "sentences") => Some(Format::MsrvttJson),
-        Start::Object(..) if named => Some(Format::SingularityJson),
-        Start::Object(_, keys) => by_keys(&keys, columns).or_else(|| {
+        JsonStart::List(_) if named => Some(AnnotationFormat::SingularityJson),
+        JsonStart::List(keys) => by_keys(&keys, columns),
+        JsonStart::Line(_) if named => Some(AnnotationFormat::JsonLines),
+        JsonStart::Line(keys) => by_keys(&keys, columns).and(Some(AnnotationFormat::JsonLines)),
+        JsonStart::Object(key, _) if matches!(key.as_str(), "info" | "videos" | "sentences") => {
+            Some(AnnotationFormat::MsrvttJson)
+        }
+        JsonStart::Object(..) if named => Some(AnnotationFormat::SingularityJson),
+        JsonStart::Object(_, keys) => by_keys(&keys, columns).or_else(|| {
             // The keys of the records are the videos, as in ActivityNet Captions.
-            columns.has(Field::Caption, keys.iter().map(String::as_str)).then_some(Format::SingularityJson)
+            columns.has(Field::Caption, keys.iter().map(String::as_str)).then_some(AnnotationFormat::SingularityJson)
         }),
-        Start::Other("[]") => Some(Format::SingularityJson),
-        Start::Other(what) => return Err(unknown(path, what)),
+        JsonStart::Other("[]") => Some(AnnotationFormat::SingularityJson),
+        JsonStart::Other(what) => return Err(unknown(path, what)),
     }
     .ok_or_else(|| unknown(path, "the keys of its first record are those of no format we know"))
 }
 
-fn by_keys(keys: &BTreeSet<String>, columns: &Columns) -> Option<Format> {
+fn by_keys(keys: &BTreeSet<String>, columns: &Columns) -> Option<AnnotationFormat> {
     let has = |name: &str| keys.contains(name);
     let agqa = ["structural", "semantic", "ans_type", "sg_grounding", "novel_comp"];
     let didemo = ["times", "num_segments", "annotation_id", "dl_link"];
     if has("question") && has("video_id") && agqa.iter().any(|key| has(key)) {
-        Some(Format::AgqaJson)
+        Some(AnnotationFormat::AgqaJson)
     } else if has("question") && has("video_id") {
-        Some(Format::MsrvttQaJson)
+        Some(AnnotationFormat::MsrvttQaJson)
     } else if has("video_name") && has("question") {
-        Some(Format::ActivitynetQaJson)
+        Some(AnnotationFormat::ActivitynetQaJson)
     } else if has("description") && has("video") && didemo.iter().any(|key| has(key)) {
-        Some(Format::DidemoJson)
+        Some(AnnotationFormat::DidemoJson)
     } else if columns.has(Field::Video, keys.iter().map(String::as_str)) {
-        Some(Format::SingularityJson)
+        Some(AnnotationFormat::SingularityJson)
     } else if has("answer") && has("question_id") {
-        Some(Format::ActivitynetQaJson)
+        Some(AnnotationFormat::ActivitynetQaJson)
     } else if has("id") && (has("template") || has("label") || keys.len() == 1) {
-        Some(Format::Ssv2Json)
+        Some(AnnotationFormat::Ssv2Json)
     } else {
         None
     }
 }
 
-fn first_keys(path: &Path, columns: &Columns) -> Result<Start> {
+fn first_keys(path: &Path, columns: &Columns) -> Result<JsonStart> {
     let (mut start, position) = (None, json::Position::new(json::LONGEST_RECORD));
     let reader = json::open(path, &position)?;
     let outcome = serde_json::Deserializer::from_reader(reader).deserialize_any(FirstRecord(&mut start, columns));
     match (start, outcome) {
         (Some(start), _) => Ok(start),
         (None, Err(e)) => Err(json::parse_error(path, &e)),
-        (None, Ok(())) => Ok(Start::Other("it holds no records")),
+        (None, Ok(())) => Ok(JsonStart::Other("it holds no records")),
     }
 }
 
 /// Reads no further than the first record.
-struct FirstRecord<'a>(&'a mut Option<Start>, &'a Columns);
+struct FirstRecord<'a>(&'a mut Option<JsonStart>, &'a Columns);
 
 impl FirstRecord<'_> {
     /// Whether `keys` are those of a record.
@@ -241,10 +243,10 @@ impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> std::result::Result<(), A::Error> {
         *self.0 = Some(match list.next_element::<Value>()? {
-            Some(Value::Object(record)) => Start::List(record.into_iter().map(|(key, _)| key).collect()),
-            Some(Value::String(_)) => Start::Other("it is a list of texts (an answer list or a list of videos)"),
-            Some(_) => Start::Other("it is a list, but not of records"),
-            None => Start::Other("[]"),
+            Some(Value::Object(record)) => JsonStart::List(record.into_iter().map(|(key, _)| key).collect()),
+            Some(Value::String(_)) => JsonStart::Other("it is a list of texts (an answer list or a list of videos)"),
+            Some(_) => JsonStart::Other("it is a list, but not of records"),
+            None => JsonStart::Other("[]"),
         });
         Ok(())
     }
@@ -252,13 +254,13 @@ impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut object: A) -> std::result::Result<(), A::Error> {
         let Some(key) = object.next_key::<String>()? else { return Ok(()) };
         if matches!(key.as_str(), "info" | "videos" | "sentences") {
-            *self.0 = Some(Start::Object(key, BTreeSet::new()));
+            *self.0 = Some(JsonStart::Object(key, BTreeSet::new()));
             return Ok(());
         }
         if let Value::Object(record) = object.next_value::<Value>()? {
             let keys = record.into_iter().map(|(key, _)| key).collect();
             if self.is_record(&keys) {
-                *self.0 = Some(Start::Object(key, keys));
+                *self.0 = Some(JsonStart::Object(key, keys));
                 return Ok(());
             }
         }
@@ -266,7 +268,7 @@ impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
         while let Some((key, IgnoredAny)) = object.next_entry::<String, IgnoredAny>()? {
             keys.insert(key);
         }
-        *self.0 = Some(Start::Line(keys));
+        *self.0 = Some(JsonStart::Line(keys));
         Ok(())
     }
 }

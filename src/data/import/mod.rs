@@ -10,7 +10,7 @@ mod detect;
 mod didemo;
 mod encoding;
 #[cfg(test)]
-mod fuzz;
+mod fuzz_tests;
 mod json;
 mod literal;
 mod msrvtt;
@@ -30,17 +30,17 @@ use std::{
 
 pub(crate) use check::{Duplicates, duplicates};
 pub use columns::Columns;
-pub use detect::{Format, detect};
+pub use detect::{AnnotationFormat, detect};
 use json::Place;
 pub(crate) use json::{text as json_text, whole as whole_json};
 pub(crate) use records::texts;
 
-use super::{Benchmark, Counts, Record, Split, Task, Unreadable};
+use super::{Benchmark, BenchmarkTask, Record, Split, SplitSize, Unreadable};
 use crate::{Error, Result};
 
 /// What the records are used for; decides how strict an importer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Purpose {
+pub enum ImportPurpose {
     /// Inspection: problems become warnings.
     #[default]
     Inspect,
@@ -52,16 +52,16 @@ pub enum Purpose {
 
 /// How a file is imported.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct AnnotationOptions {
     /// The benchmark the person asked for; none takes what the file is.
     pub benchmark: Option<Benchmark>,
     /// What the records are for.
-    pub purpose: Purpose,
+    pub purpose: ImportPurpose,
     /// Seed of the draw of twelve videos per template (SSv2).
     pub seed: u64,
     /// Names of columns and the separator, as the person gave them.
     pub columns: Columns,
-    /// Score what can be scored where [`Purpose::Evaluate`] would refuse unusable records.
+    /// Score what can be scored where [`ImportPurpose::Evaluate`] would refuse unusable records.
     pub allow_missing: bool,
 }
 
@@ -72,9 +72,9 @@ const MOST_LISTED: usize = 10_000;
 
 /// The records of a file, and warnings about them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Imported {
+pub struct ImportedAnnotations {
     /// The format that was detected.
-    pub format: Format,
+    pub format: AnnotationFormat,
     /// The benchmark the file belongs to, where that can be told.
     pub benchmark: Option<Benchmark>,
     /// Version of the release, where there are several (AGQA: `1.0`, `2.0`).
@@ -82,11 +82,11 @@ pub struct Imported {
     /// The split that the file's name indicates.
     pub split: Option<Split>,
     /// What the records are for.
-    pub purpose: Purpose,
+    pub purpose: ImportPurpose,
     /// The records, in file order.
     pub records: Vec<Record>,
     /// Records that cannot be used, and why: without text, without video, with a span that ends before it begins.
-    /// With [`Purpose::Inspect`] those that name a video are among `records`, too.
+    /// With [`ImportPurpose::Inspect`] those that name a video are among `records`, too.
     pub left_out: Vec<Unreadable>,
     /// How many there are; of a great many, only the first are listed.
     pub left_out_count: usize,
@@ -97,11 +97,11 @@ pub struct Imported {
     /// Warnings for the user.
     pub warnings: Vec<String>,
     /// Published size of this split, where there is one.
-    pub expected: Option<Counts>,
+    pub expected: Option<SplitSize>,
 }
 
-impl Imported {
-    fn new(format: Format, path: &Path, purpose: Purpose) -> Self {
+impl ImportedAnnotations {
+    fn new(format: AnnotationFormat, path: &Path, purpose: ImportPurpose) -> Self {
         Self {
             format,
             benchmark: None,
@@ -127,7 +127,7 @@ impl Imported {
     fn take_with(&mut self, place: &Place, record: Record, hint: &str) {
         if let Some(problem) = problem(&record) {
             self.leave_out(place, Some(&record.media), &(problem + hint));
-            if self.purpose != Purpose::Inspect {
+            if self.purpose != ImportPurpose::Inspect {
                 return;
             }
         }
@@ -192,31 +192,33 @@ fn problem(record: &Record) -> Option<String> {
 /// # Errors
 /// The file cannot be read or parsed, does not belong to the benchmark asked for, or holds what its purpose forbids:
 /// nothing at all, more unusable records than training allows, any such record or a duplicate id in evaluation.
-pub fn import(path: &Path, options: &Options) -> Result<Imported> {
+pub fn import(path: &Path, options: &AnnotationOptions) -> Result<ImportedAnnotations> {
     let format = detect(path, &options.columns)?;
     refuse_other_benchmark(path, format, options)?;
-    let mut imported = Imported::new(format, path, options.purpose);
+    let mut imported = ImportedAnnotations::new(format, path, options.purpose);
     imported.benchmark = options.benchmark.or_else(|| format.benchmarks()?.first().copied());
     match format {
-        Format::WebvidCsv => webvid::read(path, &mut imported)?,
-        Format::MsrvttCsv => msrvtt::read_pairs(path, &mut imported)?,
-        Format::MsrvttList => msrvtt::read_list(path, options.purpose, &mut imported)?,
-        Format::MsrvttJson => msrvtt::read_data(path, options.purpose, &mut imported)?,
-        Format::DidemoJson => didemo::read(path, &mut imported)?,
-        Format::CharadesCsv => charades::read(path, &mut imported)?,
-        Format::Ssv2Json => ssv2::read(path, options, &mut imported)?,
-        Format::MsrvttQaJson => msrvtt_qa::read(path, &mut imported)?,
-        Format::ActivitynetQaJson => activitynet_qa::read(path, options.purpose, &mut imported)?,
-        Format::AgqaJson => agqa::read(path, &mut imported)?,
-        Format::SingularityJson | Format::JsonLines => records::read(path, &options.columns, &mut imported)?,
-        Format::Table => records::read_table(path, &options.columns, &mut imported)?,
-        Format::Webdataset => shards::read(path, &mut imported)?,
+        AnnotationFormat::WebvidCsv => webvid::read(path, &mut imported)?,
+        AnnotationFormat::MsrvttCsv => msrvtt::read_pairs(path, &mut imported)?,
+        AnnotationFormat::MsrvttList => msrvtt::read_list(path, options.purpose, &mut imported)?,
+        AnnotationFormat::MsrvttJson => msrvtt::read_data(path, options.purpose, &mut imported)?,
+        AnnotationFormat::DidemoJson => didemo::read(path, &mut imported)?,
+        AnnotationFormat::CharadesCsv => charades::read(path, &mut imported)?,
+        AnnotationFormat::Ssv2Json => ssv2::read(path, options, &mut imported)?,
+        AnnotationFormat::MsrvttQaJson => msrvtt_qa::read(path, &mut imported)?,
+        AnnotationFormat::ActivitynetQaJson => activitynet_qa::read(path, options.purpose, &mut imported)?,
+        AnnotationFormat::AgqaJson => agqa::read(path, &mut imported)?,
+        AnnotationFormat::SingularityJson | AnnotationFormat::JsonLines => {
+            records::read(path, &options.columns, &mut imported)?
+        }
+        AnnotationFormat::Table => records::read_table(path, &options.columns, &mut imported)?,
+        AnnotationFormat::Webdataset => shards::read(path, &mut imported)?,
     }
     check::check(path, options, &mut imported)?;
     Ok(imported)
 }
 
-fn refuse_other_benchmark(path: &Path, format: Format, options: &Options) -> Result<()> {
+fn refuse_other_benchmark(path: &Path, format: AnnotationFormat, options: &AnnotationOptions) -> Result<()> {
     let (Some(asked), Some(belongs)) = (options.benchmark, format.benchmarks()) else { return Ok(()) };
     if belongs.contains(&asked) {
         return Ok(());

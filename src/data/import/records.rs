@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{
-    Format, Imported,
+    AnnotationFormat, ImportedAnnotations,
     columns::{Columns, Field, Further, listed},
     json::{self, Place},
     literal, msrvtt_qa, table,
@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// Reads a list, lines or an object of records.
-pub fn read(path: &Path, columns: &Columns, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, columns: &Columns, imported: &mut ImportedAnnotations) -> Result<()> {
     let mut rows = Rows::new(path, columns, imported)?;
-    json::each(path, imported.format == Format::JsonLines, |place, value: Value| {
+    json::each(path, imported.format == AnnotationFormat::JsonLines, |place, value: Value| {
         match value {
             Value::Object(object) => rows.take(imported, &place, object.into_iter().collect()),
             _ => imported.leave_out(&place, None, "it is not an object of keys"),
@@ -38,7 +38,7 @@ pub fn read(path: &Path, columns: &Columns, imported: &mut Imported) -> Result<(
 }
 
 /// Reads a table with a column of videos and one of captions or questions.
-pub fn read_table(path: &Path, columns: &Columns, imported: &mut Imported) -> Result<()> {
+pub fn read_table(path: &Path, columns: &Columns, imported: &mut ImportedAnnotations) -> Result<()> {
     let table = table::Table::open(path, columns)?;
     let header = table.header.clone();
     columns.check(&header)?;
@@ -72,14 +72,14 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(path: &Path, columns: &'a Columns, imported: &mut Imported) -> Result<Self> {
+    fn new(path: &Path, columns: &'a Columns, imported: &mut ImportedAnnotations) -> Result<Self> {
         settle_benchmark(path, imported)?;
         let paragraph = is_paragraph(path, imported.benchmark);
         Ok(Self { columns, paragraph, joined: 0, choices: 0, further: Further::default() })
     }
 
     /// Turns the named values of one row into records, or notes why they cannot be used.
-    fn take(&mut self, imported: &mut Imported, place: &Place, cells: Vec<(String, Value)>) {
+    fn take(&mut self, imported: &mut ImportedAnnotations, place: &Place, cells: Vec<(String, Value)>) {
         let row = Row::sort(self.columns, cells, &mut self.further);
         let media = row.media.first().cloned().or_else(|| place.key.clone());
         let textless = row.captions.is_empty() && row.question.is_none();
@@ -104,7 +104,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn finish(self, imported: &mut Imported) {
+    fn finish(self, imported: &mut ImportedAnnotations) {
         let Self { joined, choices, further, .. } = self;
         if joined > 0 {
             imported.warnings.push(format!("the captions of {joined} videos were joined into paragraphs"));
@@ -285,7 +285,7 @@ fn seconds(name: &str, text: Option<String>) -> std::result::Result<Option<f64>,
 }
 
 /// Takes the benchmark from the file's name where none was asked for; refuses a file named after another one.
-fn settle_benchmark(path: &Path, imported: &mut Imported) -> Result<()> {
+fn settle_benchmark(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     use Benchmark::{Ssv2Label, Ssv2Template};
     let named = benchmark_from_name(path);
     let (Some(asked), Some(other)) = (imported.benchmark, named) else {
@@ -326,10 +326,10 @@ fn is_paragraph(path: &Path, benchmark: Option<Benchmark>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     fn records(name: &str) -> Vec<Record> {
-        import(&sample(name), &Options::default()).unwrap().records
+        import(&sample(name), &AnnotationOptions::default()).unwrap().records
     }
 
     #[test]
@@ -371,8 +371,8 @@ mod tests {
         let path = folder.path().join("manifest.jsonl");
         let line = serde_json::to_string(&record).unwrap();
         std::fs::write(&path, format!("{line}\n{}\n", line.replace("x.mp4", "z.mp4"))).unwrap();
-        let read = import(&path, &Options::default()).unwrap();
-        assert_eq!((read.format, &read.records[0], read.records.len()), (Format::JsonLines, &record, 2));
+        let read = import(&path, &AnnotationOptions::default()).unwrap();
+        assert_eq!((read.format, &read.records[0], read.records.len()), (AnnotationFormat::JsonLines, &record, 2));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::{Imported, json::Place};
+use super::{ImportedAnnotations, json::Place};
 use crate::{
     Result,
     data::{Record, Unreadable, webdataset},
 };
 
-pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let (mut number, mut bare, mut odd, mut first_odd) = (0, 0, 0, None);
     for shard in webdataset::expand(path)? {
         for sample in webdataset::index(&shard)? {
@@ -48,8 +48,8 @@ mod tests {
     use std::fs::File;
 
     use crate::data::{
-        import::{Format, Options, Purpose, import},
-        webdataset::Member,
+        import::{AnnotationFormat, AnnotationOptions, ImportPurpose, import},
+        webdataset::ShardMember,
     };
 
     #[test]
@@ -77,19 +77,20 @@ mod tests {
             }
             builder.finish().unwrap();
             drop(builder);
-            let read =
-                |purpose, allow_missing| import(&path, &Options { purpose, allow_missing, ..Options::default() });
-            for trained in [read(Purpose::Train, false).unwrap(), read(Purpose::Evaluate, true).unwrap()] {
+            let read = |purpose, allow_missing| {
+                import(&path, &AnnotationOptions { purpose, allow_missing, ..AnnotationOptions::default() })
+            };
+            for trained in [read(ImportPurpose::Train, false).unwrap(), read(ImportPurpose::Evaluate, true).unwrap()] {
                 assert_eq!((trained.records.len(), trained.left_out_count), (7, 1), "{content}");
                 assert!(trained.left_out[0].media.ends_with("#Q.2.mp4"), "{:?}", trained.left_out);
             }
-            assert!(read(Purpose::Evaluate, false).unwrap_err().to_string().contains("Q.2.mp4"), "{content}");
+            assert!(read(ImportPurpose::Evaluate, false).unwrap_err().to_string().contains("Q.2.mp4"), "{content}");
         }
     }
 
     fn content(media: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Member::from_address(media).unwrap().copy(&mut bytes).unwrap().unwrap();
+        ShardMember::from_address(media).unwrap().copy(&mut bytes).unwrap().unwrap();
         bytes
     }
 
@@ -107,8 +108,11 @@ mod tests {
         }
         let list = folder.path().join("{00000..00002}.tar");
         for path in [list.as_path(), folder.path()] {
-            let imported = import(path, &Options::default()).unwrap();
-            assert_eq!((imported.format, imported.records.len(), imported.joined.len()), (Format::Webdataset, 3, 3));
+            let imported = import(path, &AnnotationOptions::default()).unwrap();
+            assert_eq!(
+                (imported.format, imported.records.len(), imported.joined.len()),
+                (AnnotationFormat::Webdataset, 3, 3)
+            );
             assert_eq!(imported.records[2].captions, ["a caption"]);
             assert_eq!(imported.records[2].id.as_deref(), Some("00002/7"));
             assert_eq!(content(&imported.records[2].media), b"video");

@@ -5,8 +5,9 @@
 
 use std::{fs::File, io::BufRead, io::BufReader, io::Read, path::Path};
 
-use super::{Imported, columns::Columns, encoding, json::Place};
-use crate::{Error, Result, input, video::is_video_name};
+use super::{ImportedAnnotations, columns::Columns, encoding, json::Place};
+use crate::{Error, Result, input};
+use svitt_video::is_video_name;
 
 /// Bytes that one row may have.
 pub const LONGEST_ROW: usize = 1 << 20;
@@ -65,8 +66,8 @@ impl Table {
     pub fn each(
         mut self,
         path: &Path,
-        imported: &mut Imported,
-        mut take: impl FnMut(&mut Imported, &Row<'_>) -> Result<()>,
+        imported: &mut ImportedAnnotations,
+        mut take: impl FnMut(&mut ImportedAnnotations, &Row<'_>) -> Result<()>,
     ) -> Result<()> {
         let header = self.names();
         let mut number = 0;
