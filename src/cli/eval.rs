@@ -1,6 +1,7 @@
 //! `svitt eval`: a checkpoint on a benchmark.
 
 use crate::backend::{BackendKind, BackendTask, dispatch};
+use crate::cli::columns::ColumnArgs;
 use crate::cli::output;
 use crate::config::ClipEnsemble;
 use crate::data::{Benchmark, Split};
@@ -24,6 +25,8 @@ pub struct Args {
     /// Folder of its videos
     #[arg(long)]
     media: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
@@ -128,6 +131,7 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
     Ok(EvalOptions {
         annotations: args.annotations,
         media: args.media,
+        columns: args.columns.into(),
         vocab: args.vocab,
         answers: args.answers,
         frames: args.frames,

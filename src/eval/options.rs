@@ -3,6 +3,7 @@
 use super::{ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
 use crate::config::{ClipEnsemble, ModelConfig};
 use crate::data::Benchmark;
+use crate::data::import::Columns;
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -35,6 +36,8 @@ pub struct EvalOptions {
     pub k: Option<usize>,
     /// What joins clips.
     pub ensemble: Option<ClipEnsemble>,
+    /// Names of columns of the annotations.
+    pub columns: Columns,
     /// Texts or questions that are asked, the first ones.
     pub limit: Option<usize>,
     /// Go on without videos that cannot be read.
@@ -70,6 +73,7 @@ impl EvalOptions {
             probes: benchmark.is_generated(),
             k: None,
             ensemble: None,
+            columns: Columns::default(),
             limit: None,
             allow_missing: false,
             keep: None,
