@@ -117,11 +117,13 @@ impl<B: TrainBackend> Timed for Workload<B> {
         let draws = VideoDraws::evaluation(self.step);
         match &mut self.kind {
             Kind::Forward(encoder) => {
-                encoder.forward(self.video.clone().inner(), &draws, None)?;
+                let output = encoder.forward(self.video.clone().inner(), &draws, None)?;
+                encoder.pool(output.hidden, output.frames);
             }
             Kind::ForwardBackward(encoder) => {
                 let output = encoder.forward(self.video.clone(), &draws, None)?;
-                let loss = output.hidden.mean().add(output.pooled.mean());
+                let pooled = encoder.pool(output.hidden.clone(), output.frames);
+                let loss = output.hidden.mean().add(pooled.mean());
                 drop(GradientsParams::from_grads(loss.backward(), &**encoder));
             }
             Kind::Train(training) => training.step(&self.video, self.step, &self.device)?,

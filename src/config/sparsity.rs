@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// Patch queries see the class token, `local` neighbouring blocks and `random` drawn blocks of `block` tokens (§1a).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,17 +16,55 @@ pub struct EdgeSparsity {
     pub block: usize,
 }
 
+impl FromStr for EdgeSparsity {
+    type Err = Error;
+
+    /// `K_l,K_r,G`, as 1,3,56.
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers: Option<Vec<usize>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[local, random, block]) => Ok(Self { local, random, block }),
+            _ => Err(Error::setting("--edges", format!("`{text}` is not K_l,K_r,G"), "give three numbers, as 1,3,56")),
+        }
+    }
+}
+
 /// How a pruning layer ranks its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
-    /// By the attention of the class token (video) or of text position 0 (cross-modal), averaged over heads.
+    /// By the attention of the token that is read out: the class token (video; for an encoder without one as
+    /// [`Self::Received`]) or text position 0 (cross-modal), averaged over heads.
     #[default]
     ClassAttention,
+    /// By the attention a patch receives, averaged over heads and over all patches as queries: what a read-out by the
+    /// mean of the patches pays (video only).
+    Received,
+    /// By the attention of the mean of all queries, averaged over heads: [`Self::Received`] approximated by one query
+    /// (video only).
+    MeanQuery,
     /// By cross-attention averaged over all text positions (cross-modal only).
     AverageAttention,
     /// By uniform noise: the baseline every selection method must beat.
     Random,
+}
+
+impl FromStr for Selection {
+    type Err = Error;
+
+    /// As in configurations: `class-attention`, `received`, `mean-query`, `random`.
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "class-attention" => Self::ClassAttention,
+            "received" => Self::Received,
+            "mean-query" => Self::MeanQuery,
+            "random" => Self::Random,
+            _ => {
+                let remedy = "use class-attention, received, mean-query or random";
+                return Err(Error::setting("--rank", format!("`{name}` is not known"), remedy));
+            }
+        })
+    }
 }
 
 /// After each layer of `layers`, the ceil(`keep_rate` · N) best patch tokens stay, in their order (§1b).
@@ -197,6 +236,10 @@ impl CrossSparsity {
     /// A rate outside (0, 1] or a layer outside `fusion`.
     pub fn validate(&self, fusion: std::ops::Range<usize>) -> Result<()> {
         check_keep_rate("cross.keep_rate", self.keep_rate)?;
+        if matches!(self.selection, Selection::Received | Selection::MeanQuery) {
+            let problem = "received and mean-query rank by patches as queries, which cross-attention does not have";
+            return Err(Error::setting("cross.selection", problem, "use class-attention, average-attention or random"));
+        }
         check_layers("cross.layers", &self.layers, fusion)
     }
 }
@@ -247,6 +290,14 @@ mod tests {
         assert!(bad(1, 7, 5).contains("edge.random"));
         assert!(bad(0, 0, 5).contains("edge.random"));
         assert!(EdgeSparsity { local: 1, random: 3, block: 5 }.validate(30).is_ok());
+    }
+
+    #[test]
+    fn edges_and_rankings_are_read() {
+        assert_eq!("1, 3,56".parse::<EdgeSparsity>().unwrap(), EdgeSparsity { local: 1, random: 3, block: 56 });
+        assert!("1,3".parse::<EdgeSparsity>().unwrap_err().to_string().contains("K_l,K_r,G"));
+        assert_eq!("mean-query".parse::<Selection>().unwrap(), Selection::MeanQuery);
+        assert!("average-attention".parse::<Selection>().is_err());
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `svitt eval`: a checkpoint on a benchmark, from files to report.
 
-use super::budget::at_budget;
 use super::material::{Material, tokenizer};
 use super::measure::{Examinee, RetrievalExam, RetrievalOutcome, measure_retrieval};
 use super::paper::{Setting, paper_row};
@@ -15,7 +14,7 @@ use crate::Result;
 use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
 use crate::data::shapes::QuestionKind;
-use crate::data::{Record, Task};
+use crate::data::{Protocol, Record, Task};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, CheckpointInfo, open_qa, open_svitt};
 use serde_json::{Value, json};
@@ -53,6 +52,7 @@ struct Job<'a> {
     weights: String,
     plan: ClipPlan,
     score: ScoreOptions,
+    protocol: Protocol,
     material: Material,
     tokenizer: Tokenizer,
 }
@@ -61,18 +61,19 @@ impl<'a> Job<'a> {
     fn prepare(options: &'a EvalOptions) -> Result<Self> {
         let checkpoint = Checkpoint::open(&options.checkpoint)?;
         let config = checkpoint.info.model.clone();
-        let (plan, score) = (options.plan(&config)?, options.score()?);
+        let protocol = options.protocol(&config, is_fine_tuned(&checkpoint.info));
+        let (plan, score) = (options.plan(&config, &protocol)?, options.score(&protocol)?);
         let material = Material::gather(options, &config, plan.test_frames())?;
         material.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
         let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;
         let Checkpoint { info, weights_sha256: weights, .. } = checkpoint;
-        Ok(Self { options, config, info, weights, plan, score, material, tokenizer })
+        Ok(Self { options, config, info, weights, plan, score, protocol, material, tokenizer })
     }
 
     fn ids<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Vec<Vec<i64>> {
-        let most = self.options.benchmark.protocol().max_text.min(self.config.text.max_positions);
+        let most = self.protocol.max_text.min(self.config.text.max_positions);
         texts.into_iter().map(|text| self.tokenizer.encode(text, most).tokens().to_vec()).collect()
     }
 
@@ -111,6 +112,7 @@ impl<'a> Job<'a> {
             plan: &self.plan,
             score: &self.score,
             config: &self.config,
+            protocol: &self.protocol,
             info: &self.info,
             weights: &self.weights,
             vocabulary: self.tokenizer.sha256(),
@@ -125,7 +127,7 @@ impl<'a> Job<'a> {
         let videos = self.videos(&ranked.videos)?;
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
         let mut opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
-        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        opened.model.video = self.options.budget.apply(opened.model.video, device)?;
         self.config.video.clone_from(opened.model.video.config());
         let examinee = Examinee { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
@@ -175,7 +177,7 @@ impl<'a> Job<'a> {
         let paper = paper_row(&Setting {
             benchmark: self.options.benchmark,
             model: &self.config,
-            fine_tuned: self.info.origin.starts_with(FINE_TUNED),
+            fine_tuned: is_fine_tuned(&self.info),
             counts,
             published_protocol: self.options.is_published_protocol() && missing.is_empty(),
         });
@@ -211,7 +213,7 @@ impl<'a> Job<'a> {
         let max_answer = self.options.benchmark.protocol().max_answer;
         let candidates = Candidates::new(list, &self.tokenizer, max_answer);
         let mut opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
-        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        opened.model.video = self.options.budget.apply(opened.model.video, device)?;
         self.config.video.clone_from(opened.model.video.config());
         let examinee = Examinee { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
@@ -258,6 +260,11 @@ impl<'a> Job<'a> {
         };
         Ok(Evaluation { report, queries: dump::answers(&asked, &candidates, &outcome) })
     }
+}
+
+/// Whether the weights were fine-tuned, here or, as a model without word head shows, by others.
+fn is_fine_tuned(info: &CheckpointInfo) -> bool {
+    info.origin.starts_with(FINE_TUNED) || info.absent.iter().any(|absent| absent.starts_with("text_encoder.cls"))
 }
 
 fn share(part: f64, whole: f64) -> f64 {

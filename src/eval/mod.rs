@@ -1,5 +1,6 @@
 //! Protocols, metrics and reports.
 
+mod authors;
 mod budget;
 mod dump;
 mod encode;
@@ -22,6 +23,8 @@ mod ticker;
 mod videos;
 mod vqa;
 
+pub use authors::Authors;
+pub use budget::Budget;
 pub use encode::{ClipPlan, Coverage, EncodeOptions, encode_videos};
 pub use ensemble::{ClipSampling, Encoded, mean_features};
 pub use evaluate::{Evaluation, FINE_TUNED, evaluate};

@@ -1,11 +1,11 @@
 //! The three pretraining losses of a batch, as a function of model, batch and draws (SPEC §3).
 
+use super::draws::{GraphSource, VideoDraws};
 use super::dropout::reseed_dropout;
 use super::fusion::{FusionRun, VideoTokens};
 use super::layers::{Mode, linear};
 use super::peers::Peers;
 use super::svitt::{EncodedVideo, Svitt, first_token};
-use super::video::{GraphSource, VideoDraws};
 use crate::Result;
 use crate::backend::SvittBackend;
 use crate::loss::{

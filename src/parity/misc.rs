@@ -10,7 +10,7 @@ use crate::backend::TrainBackend;
 use crate::rng::Rng;
 use crate::train::{WarmupCosine, decays};
 use crate::video::{FrameSampling, intervals};
-use crate::weights::keys::layout;
+use crate::weights::keys::{Naming, layout};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, backend::Backend};
 use serde::Deserialize;
@@ -164,7 +164,7 @@ impl<B: Backend> ModuleVisitor<B> for Decay {
 
     fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<B, D>>) {
         let group = usize::from(!decays(&self.path, D));
-        if let Some(layout) = layout(&self.path.join(".")) {
+        if let Some(layout) = layout(&self.path.join("."), Naming::Beit) {
             self.groups[group].extend(layout.keys().iter().cloned());
         }
     }

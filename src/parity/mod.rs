@@ -13,11 +13,13 @@
 //! | [`tables`] | `interp`: position tables |
 //! | [`transforms`], [`tokenization`], [`misc`], [`steps`] | pixels, tokens, schedules, optimizer |
 //! | [`checkpoint`] | `checkpoint_*`, `config_*`: weights in both formats, bit for bit |
+//! | [`families`] | whole sets of Singularity and UMT |
 //! | [`context`], [`cases`], [`fixture`], [`tolerance`], [`report`] | settings, tensors, what is allowed, what is said |
 
 pub mod cases;
 pub mod checkpoint;
 pub mod context;
+pub mod families;
 pub mod fixture;
 #[cfg(all(test, any(feature = "wgpu", feature = "cuda")))]
 mod gpu_tests;
@@ -42,6 +44,7 @@ pub use report::{FileReport, Report, TensorReport};
 use crate::backend::{BackendKind, Task, TrainBackend, dispatch};
 use crate::{Error, Result};
 use context::Context;
+use families::SetKind;
 use report::FileCheck;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,8 +85,14 @@ impl<P: FnMut(&FileReport)> Task for Check<P> {
     type Output = Result<Report>;
 
     fn run<B: TrainBackend>(mut self, device: B::Device) -> Result<Report> {
-        let context = Context::<B>::open(&self.folder, &self.files, device)?;
         let factor = tolerance::factor(self.backend);
+        let kind = SetKind::of(&self.files);
+        if kind != SetKind::Svitt {
+            let reports =
+                families::check::<B::InnerBackend>(kind, &self.folder, &self.files, device, factor, self.progress)?;
+            return Ok(Report::new(self.backend.name(), reports));
+        }
+        let context = Context::<B>::open(&self.folder, &self.files, device)?;
         let mut checks: BTreeMap<String, FileCheck> =
             self.files.iter().map(|file| (file.clone(), FileCheck::new(file, factor))).collect();
         let mut order = self.files.clone();

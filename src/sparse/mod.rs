@@ -17,9 +17,11 @@ mod graph;
 mod kernels;
 mod op;
 pub mod oracle;
+mod received;
 #[cfg(test)]
 mod tests;
 
 pub use bias::RelativeBias;
 pub use graph::BlockGraph;
 pub use op::{AttentionOutput, AttentionPlan, SparseOps, class_attention, sparse_attention};
+pub use received::{mean_query_attention, received_attention};

@@ -1,7 +1,7 @@
 //! A checkpoint's tensors go into the parameters of a module.
 
 use super::checkpoint::Checkpoint;
-use super::keys::{Layout, layout, side_by_side, transpose};
+use super::keys::{Layout, Naming, layout, side_by_side, transpose};
 use super::matching::{MatchOptions, Matched};
 use super::report::Report;
 use super::schema::{Part, keys};
@@ -29,7 +29,8 @@ pub fn load<B: Backend, M: Module<B>>(
     let keys = keys(config, part);
     let matched = Matched::new(source, &keys, &config.video, options)?.complete()?;
     let wanted: BTreeSet<String> = matched.report.applied.iter().cloned().collect();
-    let mut loader = Loader { matched: &matched, path: Vec::new(), wanted, failed: None };
+    let naming = Naming::of(&config.video);
+    let mut loader = Loader { matched: &matched, naming, path: Vec::new(), wanted, failed: None };
     let model = model.map(&mut loader);
     let (failed, left) = (loader.failed, loader.wanted);
     if let Some(error) = failed {
@@ -64,6 +65,7 @@ impl Checkpoint {
 
 struct Loader<'a> {
     matched: &'a Matched<'a>,
+    naming: Naming,
     path: Vec<String>,
     /// Keys that no parameter has taken yet.
     wanted: BTreeSet<String>,
@@ -73,7 +75,7 @@ struct Loader<'a> {
 impl Loader<'_> {
     /// The values of the parameter at the present path, of shape `shape`; none if they stay as they are.
     fn values(&mut self, shape: &[usize]) -> Result<Option<Vec<f32>>> {
-        let Some(layout) = layout(&self.path.join(".")) else { return Ok(None) };
+        let Some(layout) = layout(&self.path.join("."), self.naming) else { return Ok(None) };
         if !layout.keys().iter().all(|key| self.wanted.contains(key)) {
             return Ok(None);
         }

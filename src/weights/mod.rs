@@ -5,7 +5,7 @@
 //! | [`archive`], [`pickle`], [`value`], [`object`], [`pth`] | PyTorch files, read without running anything in them |
 //! | [`safetensors`] | safetensors files, read lazily and written atomically |
 //! | [`tensor`] | where a tensor lies in a mapped file, and its values as `f32` |
-//! | [`source`], [`kind`] | the named tensors of any of these files, under the official names |
+//! | [`source`], [`kind`], [`beside`] | the named tensors of any of these files, under the official names |
 //! | [`schema`], [`infer`] | the keys of a model from its sizes, and its sizes from its keys |
 //! | [`spline`], [`position`] | relative position tables between clip lengths and grids (SPEC §2) |
 //! | [`matching`], [`report`] | which tensor goes where, and what became of every key |
@@ -13,6 +13,7 @@
 //! | [`keys`], [`mod@load`], [`mod@save`], [`open`] | module parameters under the official keys, in and out |
 
 pub mod archive;
+pub mod beside;
 pub mod checkpoint;
 #[cfg(test)]
 mod dialects;
@@ -29,6 +30,8 @@ pub mod open;
 pub mod pickle;
 pub mod position;
 pub mod pth;
+#[cfg(test)]
+mod refused;
 pub mod report;
 pub mod safetensors;
 pub mod save;

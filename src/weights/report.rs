@@ -1,5 +1,7 @@
 //! What happened to every key when a checkpoint was taken over.
 
+use super::kind::bare;
+use super::schema::begins;
 use serde::Serialize;
 use std::fmt;
 
@@ -20,6 +22,8 @@ pub struct Report {
     pub fresh: Vec<String>,
     /// In the checkpoint but not in the model.
     pub unused: Vec<String>,
+    /// In the checkpoint for its training or another task, and left out by name.
+    pub set_aside: Vec<String>,
     /// Of another shape in the checkpoint.
     pub mismatched: Vec<Mismatch>,
     /// Position tables that were taken to another clip length or grid.
@@ -51,6 +55,28 @@ impl Report {
     /// Whether everything the model needs was there, in the right shape.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.mismatched.is_empty()
+    }
+
+    /// Sets aside what a model for question answering has no use for by its nature: projections, temperature, matching
+    /// head, and the norm behind the mean.
+    pub fn set_aside_for_answers(&mut self) {
+        const HEADS: [&str; 6] =
+            ["temp", "itm_head", "vision_proj", "text_proj", "vision_encoder.pooler", "vision_encoder.pool_norm"];
+        let unused = std::mem::take(&mut self.unused);
+        let head = |name: &String| HEADS.iter().any(|head| begins(bare(name), head));
+        let (aside, unused) = unused.into_iter().partition(head);
+        self.unused = unused;
+        let aside: Vec<String> = aside;
+        self.set_aside.extend(aside);
+    }
+
+    /// Tensors that are neither used nor set aside, as part of a sentence, if there are any but those that `allowed`
+    /// begins the names of.
+    pub fn left_over(&self, allowed: &[String]) -> Option<String> {
+        let left: Vec<&String> =
+            self.unused.iter().filter(|name| !allowed.iter().any(|allowed| begins(name, allowed))).collect();
+        (!left.is_empty())
+            .then(|| format!("the model has no use for {} of its tensors ({})", left.len(), listed(&left)))
     }
 
     /// What is wrong, as part of a sentence, if anything is.
@@ -97,6 +123,7 @@ impl fmt::Display for Report {
             ("missing, allowed", &self.allowed),
             ("starting fresh", &self.fresh),
             ("unused", &self.unused),
+            ("set aside", &self.set_aside),
             ("tables converted", &self.converted),
             ("buffers rebuilt", &self.rebuilt),
             ("tied copies", &self.tied),

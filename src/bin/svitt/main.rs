@@ -5,6 +5,7 @@
 mod ablations;
 mod allocator;
 mod bench;
+mod budget;
 mod data;
 mod eval;
 mod faults;

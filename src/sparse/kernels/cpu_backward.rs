@@ -5,6 +5,7 @@ use crate::backend::host::{HostBackend, integers, write};
 use crate::backend::product::{View, product};
 use crate::backend::vector::{axpy, dot, exp_sum, score_gradient};
 use crate::sparse::AttentionPlan;
+use crate::sparse::bias::is_uniform;
 use crate::sparse::op::SavedAttention;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
@@ -141,6 +142,11 @@ impl Backward<'_> {
             to_class += row[0];
             for e in &k.entries[tile.block] {
                 let (real, padded) = row[e.from..e.from + e.columns].split_at(e.values);
+                if is_uniform(k.table_rows) {
+                    head.table[0] += real.iter().sum::<f32>();
+                    to_class += padded.iter().sum::<f32>();
+                    continue;
+                }
                 for (ds, key) in real.iter().zip(&coords[e.value..e.value + e.values]) {
                     head.table[(origin - key) as usize] += ds;
                 }
