@@ -1,11 +1,11 @@
-//! The one error type: every message is a sentence that names the file, line or setting, and says what to do.
+//! The error type. Every message names the file, line or setting and says what to do.
 
 use std::path::{Path, PathBuf};
 
 /// Shorthand for a result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong, as a sentence for the person who typed the command.
+/// What can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder cannot be used.
@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// A video could not be read.
     #[error(transparent)]
-    Video(#[from] crate::video::VideoError),
+    Video(#[from] svitt_video::VideoError),
     /// Training cannot go on (non-finite losses, too many unreadable items).
     #[error("training stopped: {problem}; {remedy}")]
     Training {
@@ -49,8 +49,8 @@ pub enum Error {
         /// What the person should do.
         remedy: String,
     },
-    /// A fault of this program rather than of what it was given.
-    #[error("this program failed: {0}; please report this sentence with the command")]
+    /// A bug of this program.
+    #[error("this is a bug of svitt: {0}; please report this message with the command")]
     Fault(String),
     /// The person asked to stop (Ctrl-C or SIGTERM) and everything was saved.
     #[error("interrupted: {0}")]
@@ -82,5 +82,11 @@ impl Error {
     /// A [`Error::Backend`].
     pub fn backend(backend: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Backend { backend: backend.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+}
+
+impl From<svitt_ops::Error> for Error {
+    fn from(error: svitt_ops::Error) -> Self {
+        Self::setting(error.setting, error.problem, error.remedy)
     }
 }

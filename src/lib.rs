@@ -3,7 +3,7 @@
 //! The model of *SViTT: Temporal Learning of Sparse Video-Text Transformers* (Li et al., CVPR 2023),
 //! generic over a Burn [`Backend`](burn::tensor::backend::Backend).
 //!
-//! A video becomes an embedding by walking through the rooms of the crate in this order:
+//! The modules in the order a video passes through them:
 //!
 //! | room | what happens there |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | [`data`] | records become host batches: manifests, importers, the `shapes` benchmark, the loader |
 //! | [`model`] | a batch becomes hidden states and features |
 //! | [`sparse`] | the block-sparse attention op every video layer calls; knows no model |
-//! | [`tokens`] | which tokens survive a pruning layer, and where they came from; knows no model |
+//! | [`tokens`] | token pruning: which tokens are kept, and their original ids; knows no model |
 //! | [`fused`] | layer norm, GELU and residual in one pass each; knows no model |
 //! | [`loss`] | features become losses; functions of tensors only |
 //! | [`train`] | stages of a curriculum, driven by burn-train's learner |
@@ -23,7 +23,7 @@
 //! | [`profile`] | edges, FLOPs and memory, counted |
 //! | [`mod@bench`] | the model, timed |
 //! | [`index`] | embeddings on disk, searched |
-//! | [`search`] | a folder becomes an index, a sentence a ranking of clips |
+//! | [`search`] | a folder becomes an index; a text query becomes a ranking of clips |
 //! | [`visualize`] | what the model keeps of a clip, drawn and counted |
 //! | [`viz`] | token maps and curves as PNG and HTML |
 //!
@@ -40,30 +40,22 @@
 #[cfg(test)]
 mod testing;
 
-pub mod ablation;
 pub mod backend;
-pub mod bench;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod error;
 pub mod eval;
-pub mod fused;
-pub mod fuzz;
-pub mod guard;
 pub mod index;
 pub mod loss;
 pub mod model;
-pub mod parity;
+pub mod panics;
 pub mod profile;
-pub mod program;
-pub mod rng;
 pub mod search;
-pub mod sparse;
 pub mod terminal;
 pub mod text;
-pub mod tokens;
 pub mod train;
-pub mod video;
 pub mod visualize;
 pub mod viz;
 pub mod weights;

@@ -1,5 +1,5 @@
-//! What a person reads while a command runs. `println!` and `eprintln!` panic when nobody can take the text; a reader
-//! that went away (`| head`) or a log on a full disk must not end a training run.
+//! Output while a command runs. `println!` and `eprintln!` panic if the stream is closed; a closed pipe (`| head`) or a
+//! full disk must not end a training run.
 
 use std::fmt::Display;
 use std::io::Write;

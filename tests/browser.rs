@@ -64,7 +64,7 @@ impl Browser {
         pixels[..info.buffer_size()].chunks_exact(samples).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
     }
 
-    /// Opens a report and asserts that nothing is wrong with it: no complaint, no request, every chart drawn.
+    /// Opens a report and asserts that it has no console errors and no requests, and that every chart is drawn.
     pub fn assert_fine(&self, page: &Path, name: &str, size: [usize; 2]) -> String {
         let (complaints, dom) = self.open(page);
         assert!(complaints.is_empty(), "{name}: {complaints:?}");

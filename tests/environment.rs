@@ -1,12 +1,12 @@
 //! Places that cannot be written, and clocks that go backwards.
 
-use crate::workshop::{checkpoint, example, fixture, refusal, stdout, svitt, workshop};
+use crate::project::{checkpoint, example, fixture, official, project, refusal, stdout, svitt};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-/// A folder that does not exist, below one that nobody may write to, root least of all.
+/// A folder that does not exist, below one that nobody (not even root) can write to.
 #[cfg(unix)]
 fn closed(dir: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
@@ -22,17 +22,16 @@ fn closed(dir: &Path) -> PathBuf {
 #[cfg(unix)]
 fn a_place_that_cannot_be_written_is_named_and_nothing_else_happens() {
     let dir = tempfile::tempdir().unwrap();
-    let (out, work) = (closed(dir.path()), workshop());
+    let (out, work) = (closed(dir.path()), project());
     let checkpoint = checkpoint().display().to_string();
-    let official = fixture("../parity/checkpoint_micro_full.pth").display().to_string();
+    let official = official("checkpoint_micro_full.pth").display().to_string();
     let [pretrain, search, svitt] = [example("pretrain"), example("search"), svitt()];
-    let commands: [(&Path, &[&str]); 7] = [
+    let commands: [(&Path, &[&str]); 6] = [
         (&pretrain, &["--preset", "preset.toml", "--out"]),
         (&search, &["index", "my-videos", "--checkpoint", &checkpoint, "--index"]),
         (&svitt, &["finetune", "shapes", "--checkpoint", &checkpoint, "--out"]),
         (&svitt, &["visualize", "my-videos/a.mp4", "--text", "the red square", "--checkpoint", &checkpoint, "--out"]),
         (&svitt, &["import", &official, "--out"]),
-        (&svitt, &["eval", "ablations", "--out"]),
         (&svitt, &["eval", "shapes", "--limit", "2", "--checkpoint", &checkpoint, "--json"]),
     ];
     for (program, arguments) in commands {

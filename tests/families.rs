@@ -7,13 +7,13 @@
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use svitt::backend::SvittBackend;
 use svitt::config::{
     EdgeSparsity, ModelConfig, NodeSparsity, Pooling, Positions, Selection, Sparsity, TemporalConfig, TextConfig,
     VideoConfig,
 };
 use svitt::model::{EncodedVideo, Svitt, Trace, VideoDraws};
-use svitt::weights::{MatchOptions, Part, WeightSource, load, safetensors};
+use svitt::weights::{CheckpointPart, MatchOptions, WeightSource, load, safetensors};
+use svitt_ops::SvittBackend;
 
 /// Parts that the fixtures leave out.
 const ABSENT: [&str; 3] = ["text_encoder", "text_proj", "itm_head"];
@@ -87,7 +87,7 @@ impl Numbers {
         let fresh = Svitt::<B>::new(config, 3, &Default::default()).unwrap();
         let allow_missing = ABSENT.map(str::to_string).to_vec();
         let options = MatchOptions { allow_missing, ..MatchOptions::default() };
-        load(fresh, &source, config, Part::Pretraining, &options).unwrap().0
+        load(fresh, &source, config, CheckpointPart::Pretraining, &options).unwrap().0
     }
 
     /// The largest difference of `ours` from the tensor `name`.

@@ -1,6 +1,6 @@
 //! The losses of a seeded run, on file: a change of the model, the draws, the data or the optimizer shows here.
 
-use crate::workshop::example;
+use crate::project::example;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -33,8 +33,8 @@ max_norm = 1.0
 "#
 );
 
-/// Processors differ in the width of their sums; over twenty steps the last digits of the losses do too. A different
-/// draw moves them by a hundredth and more.
+/// CPUs differ in the width of their sums, which changes the last digits over twenty steps; a different random draw
+/// changes the losses by a hundredth or more.
 const TOLERANCE: f64 = 1e-3;
 
 /// `[step, vtc, vtm, mlm]` of every logged step on `backend`.
@@ -54,7 +54,7 @@ fn losses(backend: &str) -> Vec<Vec<f64>> {
 }
 
 #[test]
-fn a_seeded_run_has_the_losses_on_file() {
+fn a_seeded_run_has_the_recorded_losses() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden-losses.json");
     // `SVITT_GOLDEN=write cargo test golden` puts them down anew, for a change that is meant to move them.
     if std::env::var("SVITT_GOLDEN").is_ok_and(|wish| wish == "write") {

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use svitt::profile::{available_memory_mb, peak_memory_mb, reset_peak_memory};
 
 #[test]
-fn the_peak_sees_a_block_and_a_new_one_forgets_it() {
+fn the_peak_sees_a_block_and_can_be_reset() {
     let before = peak_memory_mb();
     assert!(available_memory_mb().unwrap() > 50.0);
     let block = vec![1u8; 256 << 20];

@@ -1,6 +1,6 @@
-//! A run that is killed anywhere and resumed ends like one that never was.
+//! A run that is killed at any moment and resumed ends like an uninterrupted one.
 
-use crate::workshop::example;
+use crate::project::example;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -103,7 +103,7 @@ fn killed_and_resumed_runs_end_like_an_uninterrupted_one() {
         ),
     ];
     for (index, (moment, come)) in moments.iter().enumerate() {
-        // A write lasts milliseconds and may be over between two looks: another run is tried then.
+        // A write lasts milliseconds and may be missed: then another run is tried.
         let outs = (0..8).map(|attempt| folder.path().join(format!("killed-{index}-{attempt}")));
         let out = outs.into_iter().find(|out| kill_when(command(&preset, out).spawn().unwrap(), || come(out)));
         let out = out.unwrap_or_else(|| panic!("every run ended before {moment}"));
@@ -154,7 +154,7 @@ fn a_killed_run_of_two_workers_resumes_too() {
 
 /// What the machine does not have ends the command with 2, before a folder is made.
 #[test]
-fn devices_and_precisions_that_are_not_there_are_refused() {
+fn missing_devices_and_precisions_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     for (arguments, sentence) in [

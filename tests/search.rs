@@ -1,14 +1,14 @@
 //! `examples/search.rs` from the outside: folders with everything folders have, crashes, second processes.
 
-use crate::workshop::{checkpoint, example, fixture, refusal, stdout, workshop};
+use crate::project::{checkpoint, example, fixture, project, refusal, stdout};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-use svitt::index::{Index, Indexer, ModelId};
+use svitt::index::{Index, IndexWriter, ModelId};
 
-/// `search ARGUMENTS` in `folder` with the workshop's checkpoint.
+/// `search ARGUMENTS` in `folder` with the checkpoint of the test folder.
 fn search(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
@@ -115,12 +115,12 @@ fn a_second_indexer_stops_while_readers_go_on_and_other_weights_are_refused() {
     stdout(&search(dir.path(), &["index", "videos"]));
     let index = dir.path().join("svitt-index");
     let id: ModelId = Index::open(&index).unwrap().id().clone();
-    let first = Indexer::open(&index, &id).unwrap();
+    let first = IndexWriter::open(&index, &id).unwrap();
     let sentence = refusal(&search(dir.path(), &["index", "videos"]));
     assert!(sentence.contains("another process is indexing"), "{sentence}");
     assert_eq!(stdout(&search(dir.path(), &["query", "red square"])).lines().count(), 1);
     drop(first);
-    let other = workshop().join("runs/pretrain/stage-1");
+    let other = project().join("runs/pretrain/stage-1");
     for command in ["index", "query"] {
         let subject = if command == "index" { "videos" } else { "red" };
         let mut process = Command::new(example("search"));

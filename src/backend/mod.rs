@@ -1,44 +1,17 @@
-//! The only place that names concrete backends: a feature becomes a type becomes a device.
+//! Choosing a backend: cargo feature -> backend type -> device. The only place that names concrete backends.
 
-mod collective;
-mod dtype;
-#[cfg(any(feature = "ndarray", feature = "flex"))]
-pub mod host;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-pub(crate) mod launch;
-mod limit;
-mod matmul;
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-mod matmul_f32;
-#[cfg(any(feature = "ndarray", feature = "flex"))]
-pub(crate) mod product;
-#[cfg(any(feature = "ndarray", feature = "flex"))]
-pub(crate) mod vector;
+mod precision;
 #[cfg(feature = "wgpu")]
 mod wgsl;
 
-pub use limit::{BufferLimit, joined, parts, samples};
+pub use precision::precision;
 
-pub use collective::CollectiveOps;
-pub use dtype::{cast, cast_raw, precision};
-pub use matmul::{MatmulOps, matmul};
-
-use crate::fused::{AdamWOps, LayerOps};
-use crate::sparse::SparseOps;
-use crate::tokens::SelectOps;
 use crate::{Error, Result};
-use burn::tensor::backend::{AutodiffBackend, Backend, Device as _, DeviceId, DeviceOps};
+use burn::tensor::backend::{Backend, Device as _, DeviceId, DeviceOps};
 use std::str::FromStr;
+use svitt_ops::TrainBackend;
 
-/// What the model needs of a backend: Burn's own operations and this crate's, each with a portable default.
-pub trait SvittBackend: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps {}
-impl<B: Backend + BufferLimit + CollectiveOps + LayerOps + AdamWOps + SparseOps + SelectOps> SvittBackend for B {}
-
-/// A backend that can train: its gradients are computed on an inner [`SvittBackend`].
-pub trait TrainBackend: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend> {}
-impl<B: SvittBackend + AutodiffBackend<InnerBackend: SvittBackend>> TrainBackend for B {}
-
-/// The fastest CPU backend of this build, for whoever wants one type and no choice at run time.
+/// The fastest CPU backend of this build, for programs that need one fixed type.
 #[cfg(feature = "flex")]
 pub type Cpu = burn_flex::Flex;
 /// The fastest CPU backend of this build, for whoever wants one type and no choice at run time.
@@ -147,8 +120,8 @@ pub fn devices<B: Backend>(kind: BackendKind, first: &B::Device, workers: usize)
     Ok((0..workers).map(|index| burn::tensor::Device::<B>::from_id(DeviceId::new(type_id, index as u16))).collect())
 }
 
-/// A computation to be run on whichever backend is chosen at run time.
-pub trait Task {
+/// A computation that runs on the backend chosen at run time.
+pub trait BackendTask {
     /// What it returns.
     type Output;
     /// Runs it on `device` of backend `B`.
@@ -159,11 +132,11 @@ pub trait Task {
 ///
 /// # Errors
 /// `kind` is not compiled in, its driver or device is missing, its memory is exhausted, or the task panics.
-pub fn dispatch<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
-    crate::guard::guarded(kind.name(), || run(kind, task))?
+pub fn dispatch<T: BackendTask>(kind: BackendKind, task: T) -> Result<T::Output> {
+    crate::panics::catch_backend_panic(kind.name(), || run(kind, task))?
 }
 
-fn run<T: Task>(kind: BackendKind, task: T) -> Result<T::Output> {
+fn run<T: BackendTask>(kind: BackendKind, task: T) -> Result<T::Output> {
     match kind {
         #[cfg(feature = "ndarray")]
         BackendKind::NdArray => Ok(task.run::<burn::backend::Autodiff<burn_ndarray::NdArray>>(Default::default())),
@@ -187,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_round_trip_and_strangers_are_refused() {
+    fn names_round_trip_and_unknown_names_are_refused() {
         for kind in BackendKind::ALL {
             assert_eq!(kind.name().parse::<BackendKind>().unwrap(), kind);
         }
@@ -196,7 +169,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "flex")]
-    fn workers_share_a_cpu_and_there_is_at_least_one() {
+    fn workers_share_a_cpu_and_zero_workers_are_refused() {
         let devices = |workers| devices::<burn_flex::Flex>(BackendKind::Flex, &burn_flex::FlexDevice, workers);
         assert_eq!(devices(3).unwrap().len(), 3);
         assert!(devices(0).unwrap_err().to_string().contains("`--devices`: is 0"));

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 /// The device; set up at the first call.
 ///
-/// CubeCL chooses the shader language by the graphics API a device was set up with, so the same device is registered
-/// again under the browsers' name.
+/// CubeCL chooses the shader language by the graphics API a device was created with, so the device is registered a
+/// second time as a browser WebGPU device.
 pub fn device() -> WgpuDevice {
     static DEVICE: OnceLock<WgpuDevice> = OnceLock::new();
     let setup = || {

@@ -1,4 +1,4 @@
-//! A run as a list of stages: clips grow, attention and tokens thin out (SPEC §8, equations 14 to 16).
+//! A run as a list of stages with growing clips and growing sparsity (paper, equations 14 to 16).
 
 use super::{CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Sparsity};
 use crate::{Error, Result};
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 /// How long something lasts: passes over the data, or optimizer steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Span {
+pub enum StepsOrEpochs {
     /// Passes over the data set; fractions are allowed.
     Epochs(f64),
     /// Optimizer steps.
     Steps(usize),
 }
 
-impl Span {
+impl StepsOrEpochs {
     /// Optimizer steps, possibly fractional, at `steps_per_epoch`.
     pub fn steps(self, steps_per_epoch: usize) -> f64 {
         match self {
@@ -28,7 +28,8 @@ impl Span {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TableGrowth {
-    /// As published (SPEC §2): time offsets are rescaled, for more frames out of the same seconds.
+    /// As published: time offsets are rescaled, for more frames out of the same seconds
+    /// (docs/model.md, "Position tables").
     #[default]
     Rescale,
     /// Offsets keep their meaning, new ones take the outermost known one's values: for more seconds at the same rate,
@@ -58,10 +59,10 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross: Option<CrossSparsity>,
     /// How long the stage lasts.
-    pub length: Span,
+    pub length: StepsOrEpochs,
     /// Linear warm-up at its beginning.
     #[serde(default = "no_warmup")]
-    pub warmup: Span,
+    pub warmup: StepsOrEpochs,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// The cosine ends at this share of the peak, and the warm-up starts there.
@@ -94,8 +95,8 @@ pub struct Stage {
     pub clips_per_object: usize,
 }
 
-fn no_warmup() -> Span {
-    Span::Steps(0)
+fn no_warmup() -> StepsOrEpochs {
+    StepsOrEpochs::Steps(0)
 }
 
 fn default_min_multiplier() -> f64 {
@@ -197,8 +198,8 @@ impl Curriculum {
     /// Checks every stage for `model`, then equations 14 to 16 between neighbours.
     ///
     /// # Errors
-    /// No stage, a stage whose settings cannot work, or neighbours that break an equation: the sentence names the
-    /// equation, the two stages and their numbers.
+    /// No stage, a stage with impossible settings, or neighbouring stages that violate an equation: the error names the
+    /// equation, both stages and their numbers.
     pub fn validate(&self, model: &ModelConfig) -> Result<()> {
         if self.stages.is_empty() {
             return Err(Error::setting("stages", "the list is empty", "give at least one stage"));
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn each_equation_has_its_sentence() {
+    fn each_equation_has_its_error() {
         let sparse = Some((1, 3, 56));
         let shrinking = check(vec![stage("long", 8, sparse, 0.7), stage("short", 4, sparse, 0.6)]);
         assert!(shrinking.contains("equation 14") && shrinking.contains("`long` and then `short`"), "{shrinking}");
@@ -316,7 +317,7 @@ mod tests {
         assert!(bad(|s| s.batch = 0).contains("stages.only.batch"));
         assert!(bad(|s| s.learning_rate = f64::NAN).contains("stages.only.learning_rate"));
         assert!(bad(|s| s.min_multiplier = 1.5).contains("from 0 to 1"));
-        assert!(bad(|s| s.length = Span::Epochs(0.0)).contains("stages.only.length"));
+        assert!(bad(|s| s.length = StepsOrEpochs::Epochs(0.0)).contains("stages.only.length"));
         assert!(
             bad(|s| s.edge = Some(EdgeSparsity { local: 2, random: 1, block: 56 })).contains("stages.only.edge.local")
         );
@@ -326,7 +327,7 @@ mod tests {
 
     #[test]
     fn spans_are_steps_or_epochs() {
-        assert_eq!(Span::Epochs(2.5).steps(40), 100.0);
-        assert_eq!(Span::Steps(7).steps(40), 7.0);
+        assert_eq!(StepsOrEpochs::Epochs(2.5).steps(40), 100.0);
+        assert_eq!(StepsOrEpochs::Steps(7).steps(40), 7.0);
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What joins the scores of the clips of a video (SPEC §5, §7). Concatenation of frames is not here: it is one longer
-/// clip.
+/// What joins the scores of the clips of a video (docs/model.md, "Clips and ensembles"). Concatenation of frames is not
+/// here: it is one longer clip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClipEnsemble {

@@ -1,4 +1,4 @@
-//! Every size, rate and layer list: what a model is, how sparse it is, how a run grows it.
+//! Configuration: model sizes, sparsity, curriculum, presets.
 
 mod curriculum;
 mod design;
@@ -8,12 +8,12 @@ mod precision;
 mod presets;
 mod sparsity;
 
-pub use curriculum::{Curriculum, Span, Stage, TableGrowth};
+pub use curriculum::{Curriculum, Stage, StepsOrEpochs, TableGrowth};
 pub use design::{Family, FrameAttention, PixelScale, Pooling, Positions, TemporalConfig};
 pub use ensemble::ClipEnsemble;
-pub use model::{Compat, ModelConfig, TextConfig, VideoConfig};
+pub use model::{ModelConfig, TextConfig, VideoConfig};
 pub use precision::Precision;
-pub use presets::{Expected, LossWeights, ModelChoice, ModelSize, Preset};
-pub use sparsity::{
-    CrossSparsity, EdgeSparsity, NodeSparsity, Selection, Sparsity, TokenOrder, check_keep_rate, kept_tokens,
-};
+pub use presets::{ExpectedScores, LossWeights, ModelChoice, ModelSize, PretrainPreset};
+pub use sparsity::{CrossSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate, parse_edges};
+pub use svitt_ops::sparse::{Compat, EdgeSparsity};
+pub use svitt_ops::tokens::{TokenOrder, kept_tokens};

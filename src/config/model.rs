@@ -1,23 +1,11 @@
 //! Sizes of the three encoders; base is the published model.
 
 use super::design::{Family, FrameAttention, PixelScale, Pooling, Positions, TemporalConfig, is_default};
-use super::{CrossSparsity, Sparsity, TokenOrder};
+use super::{Compat, CrossSparsity, Sparsity, TokenOrder};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Which rules the model follows where the official code has accidents (SPEC §9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compat {
-    /// Padded keys get no attention, random blocks are distinct and never local, windows are not mirrored,
-    /// cross-modal pruning works in question answering too.
-    #[default]
-    Corrected,
-    /// The published code to the digit, for weights that were trained with it.
-    Official,
-}
-
-/// The video encoder (SPEC §1).
+/// The video encoder (docs/model.md, "Video encoder").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VideoConfig {
@@ -68,7 +56,8 @@ pub struct VideoConfig {
     pub pixels: PixelScale,
 }
 
-/// The text encoder and, from `fusion_layer` on, the fusion encoder (SPEC §4): one BERT.
+/// The text encoder and, from `fusion_layer` on, the fusion encoder: one BERT
+/// (docs/model.md, "Text and fusion encoder").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextConfig {

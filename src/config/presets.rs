@@ -1,5 +1,5 @@
-//! Presets: named curricula that come with the crate. A preset is a claim: what it is, the command that runs it, and
-//! the numbers it is expected to reach.
+//! Presets: named curricula embedded in the crate, with the command that runs each and the scores it is expected to
+//! reach.
 
 use super::{Curriculum, ModelConfig, Precision, Stage};
 use crate::{Error, Result};
@@ -91,7 +91,8 @@ impl ModelChoice {
     }
 }
 
-/// How much each loss counts in the sum that is differentiated; 1 each as published (SPEC §3).
+/// How much each loss counts in the sum that is differentiated; 1 each as published
+/// (docs/model.md, "Total loss").
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossWeights {
@@ -112,7 +113,7 @@ impl Default for LossWeights {
 /// What a preset is expected to reach in its last stage, percent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Expected {
+pub struct ExpectedScores {
     /// Text-to-video R@1 of the dual encoder.
     pub r1: f64,
     /// Twin accuracy.
@@ -122,7 +123,7 @@ pub struct Expected {
 /// A named curriculum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Preset {
+pub struct PretrainPreset {
     /// Set from the file's name.
     #[serde(default)]
     pub name: String,
@@ -132,7 +133,7 @@ pub struct Preset {
     pub command: String,
     /// What it is expected to reach, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected: Option<Expected>,
+    pub expected: Option<ExpectedScores>,
     /// Tokens of a text, `[CLS]` included.
     pub text_tokens: usize,
     /// Videos that validation re-ranks per text.
@@ -167,7 +168,7 @@ fn half() -> f64 {
     0.5
 }
 
-impl Preset {
+impl PretrainPreset {
     /// The names of all presets.
     pub fn names() -> impl Iterator<Item = &'static str> {
         EMBEDDED.iter().map(|(name, _)| *name)
@@ -236,8 +237,8 @@ mod tests {
 
     #[test]
     fn every_preset_obeys_the_equations() {
-        for name in Preset::names() {
-            let preset = Preset::load(name).unwrap();
+        for name in PretrainPreset::names() {
+            let preset = PretrainPreset::load(name).unwrap();
             let model = preset.model.model(preset.stages[0].frames, 30_522);
             preset.validate(&model).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(preset.command.contains(name) || name == "shapes-default" || name == "tiny-video", "{name}");
@@ -247,17 +248,17 @@ mod tests {
 
     #[test]
     fn the_papers_schedule_is_the_papers() {
-        let paper = Preset::load("paper-webvid").unwrap();
+        let paper = PretrainPreset::load("paper-webvid").unwrap();
         let rows: Vec<_> = paper.stages.iter().map(|s| (s.frames, s.keep_rate(), s.edge.is_some())).collect();
         assert_eq!(rows, [(1, 1.0, false), (4, 0.7, true), (8, 0.6, true), (16, 0.5, true)]);
         assert!(paper.stages.iter().all(|s| s.cross.as_ref().is_some_and(|c| c.keep_rate == 0.1)));
-        let shipped = Preset::load("shipped-webvid").unwrap();
+        let shipped = PretrainPreset::load("shipped-webvid").unwrap();
         assert!(shipped.stages[0].cross.is_none() && shipped.stages[0].learning_rate == 3e-5);
     }
 
     #[test]
     fn the_default_run_drops_half_the_edges_and_prunes() {
-        let preset = Preset::load("shapes-default").unwrap();
+        let preset = PretrainPreset::load("shapes-default").unwrap();
         let last = preset.stages.last().unwrap();
         assert!(last.keep_rate() < 1.0);
         let config = last.model(&preset.model.model(last.frames, 64));
@@ -272,8 +273,8 @@ mod tests {
 
     #[test]
     fn settings_of_the_whole_run_are_checked_and_named() {
-        let refuse = |change: fn(&mut Preset)| {
-            let mut preset = Preset::load("shapes-smoke").unwrap();
+        let refuse = |change: fn(&mut PretrainPreset)| {
+            let mut preset = PretrainPreset::load("shapes-smoke").unwrap();
             change(&mut preset);
             preset.validate(&preset.model.model(1, 54)).unwrap_err().to_string()
         };
@@ -287,12 +288,12 @@ mod tests {
 
     #[test]
     fn an_unknown_preset_or_key_is_named() {
-        assert!(Preset::load("shapes-huge").unwrap_err().to_string().contains("shapes-default"));
+        assert!(PretrainPreset::load("shapes-huge").unwrap_err().to_string().contains("shapes-default"));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mine.toml");
         let text = EMBEDDED[0].1.replace("rerank_k", "rerank_kk");
         std::fs::write(&file, text).unwrap();
-        let message = Preset::load(file.to_str().unwrap()).unwrap_err().to_string();
+        let message = PretrainPreset::load(file.to_str().unwrap()).unwrap_err().to_string();
         assert!(message.contains("mine.toml") && message.contains("rerank_kk"), "{message}");
     }
 }

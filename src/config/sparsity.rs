@@ -1,31 +1,22 @@
-//! Edge sparsity (K_l, K_r, G), node sparsity (q, layers) and the order tokens stand in (SPEC §1a-1c).
+//! Edge sparsity (K_l, K_r, G), node sparsity (q, layers) and the order tokens stand in
+//! (docs/model.md, "Edge sparsity", "Token pruning", "Token order").
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// Patch queries see the class token, `local` neighbouring blocks and `random` drawn blocks of `block` tokens (§1a).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EdgeSparsity {
-    /// K_l: zero or odd; 1 is the query's own block.
-    pub local: usize,
-    /// K_r: blocks drawn per query block, per layer and forward; 0 is local attention alone.
-    pub random: usize,
-    /// G: tokens in a block.
-    pub block: usize,
-}
+use svitt_ops::sparse::EdgeSparsity;
+use svitt_ops::tokens::kept_tokens;
 
-impl FromStr for EdgeSparsity {
-    type Err = Error;
-
-    /// `K_l,K_r,G`, as 1,3,56.
-    fn from_str(text: &str) -> Result<Self> {
-        let numbers: Option<Vec<usize>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
-        match numbers.as_deref() {
-            Some(&[local, random, block]) => Ok(Self { local, random, block }),
-            _ => Err(Error::setting("--edges", format!("`{text}` is not K_l,K_r,G"), "give three numbers, as 1,3,56")),
-        }
+/// Edge sparsity written as `K_l,K_r,G`: 1,3,56.
+///
+/// # Errors
+/// It is written otherwise.
+pub fn parse_edges(text: &str) -> Result<EdgeSparsity> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[local, random, block]) => Ok(EdgeSparsity { local, random, block }),
+        _ => Err(Error::setting("--edges", format!("`{text}` is not K_l,K_r,G"), "give three numbers, as 1,3,56")),
     }
 }
 
@@ -87,7 +78,8 @@ impl NodeSparsity {
     }
 }
 
-/// Cross-modal pruning: text position 0 ranks the video tokens for the following fusion layers (SPEC §4).
+/// Cross-modal pruning: text position 0 ranks the video tokens for the following fusion layers
+/// (docs/model.md, "Cross-modal pruning").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CrossSparsity {
@@ -100,19 +92,6 @@ pub struct CrossSparsity {
     pub selection: Selection,
 }
 
-/// The order patch tokens stand in before layer 0; blocks are consecutive positions of it (§1c).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenOrder {
-    /// Frame by frame, row by row.
-    #[default]
-    Raster,
-    /// Along the z-curve (Morton order) of (t, y, x).
-    ZCurve,
-    /// Along the Hilbert curve of (t, y, x).
-    Hilbert,
-}
-
 /// Edge and node sparsity of the video encoder; both absent is the dense model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,11 +102,6 @@ pub struct Sparsity {
     /// Token pruning, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeSparsity>,
-}
-
-/// ceil(q · n) in the arithmetic of the official code (f64 product, then ceil), never below 1.
-pub fn kept_tokens(keep_rate: f64, n: usize) -> usize {
-    ((keep_rate * n as f64).ceil() as usize).clamp(1, n)
 }
 
 impl Sparsity {
@@ -193,42 +167,6 @@ impl Sparsity {
     }
 }
 
-impl EdgeSparsity {
-    /// Checks K_l, K_r and G against `patches` tokens.
-    ///
-    /// # Errors
-    /// See [`Sparsity::validate`].
-    pub fn validate(&self, patches: usize) -> Result<()> {
-        if self.local != 0 && self.local.is_multiple_of(2) {
-            let problem = format!("K_l is {}, but local blocks lie symmetrically around the query's own", self.local);
-            return Err(Error::setting("edge.local", problem, "use 0 or an odd number"));
-        }
-        if self.local + self.random == 0 {
-            return Err(Error::setting(
-                "edge.random",
-                "K_l and K_r are both 0, so patches would see the class token alone",
-                "set K_l to 1 or K_r above 0",
-            ));
-        }
-        if self.block == 0 || self.block > patches {
-            let problem = format!("blocks of {} tokens do not fit a sequence of {patches}", self.block);
-            return Err(Error::setting("edge.block", problem, format!("use 1 to {patches}")));
-        }
-        let blocks = patches.div_ceil(self.block);
-        if self.local > blocks {
-            let problem =
-                format!("K_l = {} is more than the {blocks} blocks of {} tokens there are", self.local, self.block);
-            return Err(Error::setting("edge.local", problem, format!("use at most {blocks}, or smaller blocks")));
-        }
-        if self.random > blocks {
-            let problem =
-                format!("K_r = {} is more than the {blocks} blocks of {} tokens there are", self.random, self.block);
-            return Err(Error::setting("edge.random", problem, format!("use at most {blocks}, or smaller blocks")));
-        }
-        Ok(())
-    }
-}
-
 impl CrossSparsity {
     /// Checks the rate and that the layers are fusion layers.
     ///
@@ -283,19 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn impossible_settings_name_themselves() {
-        let bad = |local, random, block| EdgeSparsity { local, random, block }.validate(30).unwrap_err().to_string();
-        assert!(bad(2, 1, 5).contains("edge.local"), "{}", bad(2, 1, 5));
-        assert!(bad(1, 1, 31).contains("edge.block"));
-        assert!(bad(1, 7, 5).contains("edge.random"));
-        assert!(bad(0, 0, 5).contains("edge.random"));
-        assert!(EdgeSparsity { local: 1, random: 3, block: 5 }.validate(30).is_ok());
-    }
-
-    #[test]
     fn edges_and_rankings_are_read() {
-        assert_eq!("1, 3,56".parse::<EdgeSparsity>().unwrap(), EdgeSparsity { local: 1, random: 3, block: 56 });
-        assert!("1,3".parse::<EdgeSparsity>().unwrap_err().to_string().contains("K_l,K_r,G"));
+        assert_eq!(parse_edges("1, 3,56").unwrap(), EdgeSparsity { local: 1, random: 3, block: 56 });
+        assert!(parse_edges("1,3").unwrap_err().to_string().contains("K_l,K_r,G"));
         assert_eq!("mean-query".parse::<Selection>().unwrap(), Selection::MeanQuery);
         assert!("average-attention".parse::<Selection>().is_err());
     }

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_survives_its_file_and_a_bad_one_is_refused() {
+    fn a_list_round_trips_and_a_bad_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("answers.json");
         write_answers(&path, &["yes".into(), "no \"way\"".into()]).unwrap();

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
-/// A batch on the host, as worker threads hand it over.
+/// A batch in host memory, as the worker threads return it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostBatch {
     /// Normalised pixels `[batch, frames, 3, size, size]`, row-major.
@@ -36,7 +36,7 @@ pub struct VideoTextBatch<B: Backend> {
     pub token_mask: Tensor<B, 2>,
     /// `[batch]`, equal where two pairs are positives of each other.
     pub identity: Tensor<B, 1, Int>,
-    /// The host's view: captions, indices, sizes (its pixel buffer is empty, it was moved to the device).
+    /// The host part: captions, indices, sizes (its pixel buffer is empty after the upload).
     pub host: HostBatch,
 }
 

@@ -35,18 +35,18 @@ pub enum Benchmark {
 /// What a benchmark asks of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Task {
+pub enum BenchmarkTask {
     /// Rank videos by text and texts by video.
     Retrieval,
     /// Rank a list of answers to a question about a video.
     QuestionAnswering,
 }
 
-/// The settings of a benchmark (SPEC §8; the `shapes` rows are ours).
+/// The settings of a benchmark (docs/model.md, "Published settings"; the `shapes` rows are ours).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
     /// Retrieval or question answering.
-    pub task: Task,
+    pub task: BenchmarkTask,
     /// Tokens a caption or question is cut to, `[CLS]` included.
     pub max_text: usize,
     /// Tokens an answer is cut to, `[SEP]` included; 0 for retrieval.
@@ -118,10 +118,10 @@ impl Benchmark {
     }
 
     /// Retrieval or question answering.
-    pub const fn task(self) -> Task {
+    pub const fn task(self) -> BenchmarkTask {
         match self {
-            Self::MsrvttQa | Self::AnetQa | Self::Agqa | Self::ShapesQa => Task::QuestionAnswering,
-            _ => Task::Retrieval,
+            Self::MsrvttQa | Self::AnetQa | Self::Agqa | Self::ShapesQa => BenchmarkTask::QuestionAnswering,
+            _ => BenchmarkTask::Retrieval,
         }
     }
 
@@ -134,8 +134,8 @@ impl Benchmark {
     pub fn protocol(self) -> Protocol {
         let shared = match (self.is_generated(), self.task()) {
             (true, task) => generated(task),
-            (false, Task::Retrieval) => retrieval(),
-            (false, Task::QuestionAnswering) => question_answering(),
+            (false, BenchmarkTask::Retrieval) => retrieval(),
+            (false, BenchmarkTask::QuestionAnswering) => question_answering(),
         };
         match self {
             Self::Didemo => Protocol { paragraph: true, ..shared },
@@ -151,7 +151,7 @@ impl Benchmark {
 
 fn retrieval() -> Protocol {
     Protocol {
-        task: Task::Retrieval,
+        task: BenchmarkTask::Retrieval,
         max_text: 64,
         max_answer: 0,
         train_frames: 4,
@@ -172,7 +172,7 @@ fn retrieval() -> Protocol {
 
 fn question_answering() -> Protocol {
     Protocol {
-        task: Task::QuestionAnswering,
+        task: BenchmarkTask::QuestionAnswering,
         max_text: 25,
         max_answer: 5,
         train_frames: 8,
@@ -185,8 +185,8 @@ fn question_answering() -> Protocol {
 }
 
 /// `shapes`: eight rendered frames are one clip, and captions name directions, so nothing is mirrored.
-fn generated(task: Task) -> Protocol {
-    let max_answer = if task == Task::QuestionAnswering { 5 } else { 0 };
+fn generated(task: BenchmarkTask) -> Protocol {
+    let max_answer = if task == BenchmarkTask::QuestionAnswering { 5 } else { 0 };
     Protocol { task, max_text: 25, max_answer, train_frames: 8, test_frames: 8, flips: false, ..retrieval() }
 }
 

@@ -1,13 +1,13 @@
 //! Re-encodes a folder of videos for training, as Singularity did; what is already there is not done again.
 
-use crate::video::encode::{Compression, compress, require_ffmpeg};
-use crate::video::videos_below;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use svitt_video::encode::{CompressSettings, compress, require_ffmpeg};
+use svitt_video::videos_below;
 
 /// The result of `data compress`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -17,7 +17,7 @@ pub struct CompressReport {
     /// Videos that an earlier run had written.
     pub skipped: usize,
     /// Videos that could not be re-encoded.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedVideo>,
     /// Bytes of the videos read.
     pub bytes_in: u64,
     /// Bytes of the videos written.
@@ -26,7 +26,7 @@ pub struct CompressReport {
 
 /// A video that could not be re-encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failed {
+pub struct FailedVideo {
     /// The video.
     pub media: String,
     /// Why.
@@ -45,7 +45,7 @@ pub type Progress<'a> = dyn Fn(usize, usize, &Path) + Sync + 'a;
 pub fn compress_folder(
     source: &Path,
     target: &Path,
-    aim: Compression,
+    aim: CompressSettings,
     progress: &Progress<'_>,
 ) -> Result<CompressReport> {
     if !(aim.fps > 0.0 && aim.fps <= 240.0) {
@@ -76,13 +76,13 @@ pub fn compress_folder(
                 report.bytes_in += size(from);
                 report.bytes_out += size(to);
             }
-            Err(e) => report.failed.push(Failed { media: from.display().to_string(), reason: e.to_string() }),
+            Err(e) => report.failed.push(FailedVideo { media: from.display().to_string(), reason: e.to_string() }),
         }
     }
     Ok(report)
 }
 
-fn one(from: &Path, to: &Path, aim: Compression) -> Result<()> {
+fn one(from: &Path, to: &Path, aim: CompressSettings) -> Result<()> {
     let folder = to.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
     compress(from, to, aim)?;
@@ -123,20 +123,20 @@ fn size(path: &Path) -> u64 {
 mod tests {
     use super::*;
 
-    fn aim() -> Compression {
-        Compression { short_side: 12, fps: 2.0 }
+    fn aim() -> CompressSettings {
+        CompressSettings { short_side: 12, fps: 2.0 }
     }
 
     #[test]
     fn a_second_run_goes_on_and_broken_files_are_listed() {
-        if !crate::video::ffmpeg_available() {
+        if !svitt_video::ffmpeg_available() {
             return;
         }
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("in"), dir.path().join("in/small"));
         std::fs::create_dir_all(source.join("sub")).unwrap();
         let pixels = vec![77; 20 * 3 * 24 * 16];
-        crate::video::encode::write_rgb(&source.join("sub/a.mp4"), &pixels, [24, 16], 10.0).unwrap();
+        svitt_video::encode::write_rgb(&source.join("sub/a.mp4"), &pixels, [24, 16], 10.0).unwrap();
         std::fs::write(source.join("b.mp4"), b"no video").unwrap();
         let report = compress_folder(&source, &target, aim(), &|_, _, _| ()).unwrap();
         assert_eq!((report.compressed, report.skipped, report.failed.len()), (1, 0, 1));
@@ -155,7 +155,7 @@ mod tests {
             std::fs::write(dir.path().join(name), b"x").unwrap();
         }
         assert!(sentence(aim()).to_string().contains("a.mp4, and so would"));
-        assert!(sentence(Compression { short_side: 7, fps: 2.0 }).to_string().contains("--size"));
-        assert!(sentence(Compression { short_side: 8, fps: f64::NAN }).to_string().contains("--fps"));
+        assert!(sentence(CompressSettings { short_side: 7, fps: 2.0 }).to_string().contains("--size"));
+        assert!(sentence(CompressSettings { short_side: 8, fps: f64::NAN }).to_string().contains("--fps"));
     }
 }

@@ -2,20 +2,17 @@
 
 use super::{
     EpochDataset, Item, ItemResult, MediaFolder, Record, Unreadable, UnreadableLimit,
-    usable::{Fault, VideoFile, account, fault, keep_usable},
+    usable_videos::{UnusableVideo, VideoFile, check_video, collect_unusable, keep_usable},
 };
-use crate::{
-    Error, Result,
-    rng::{Rng, text_key},
-    terminal::note,
-    video::{ClipRequest, FrameSampling, ReaderOptions, Transform, ffmpeg_available, read_clip},
-};
+use crate::{Error, Result, terminal::note};
 use burn_dataset::Dataset;
 use std::{
     collections::{BTreeSet, HashMap},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
+use svitt_ops::rng::{Rng, text_key};
+use svitt_video::{ClipRequest, FrameSampling, ReaderOptions, Transform, ffmpeg_available, read_clip};
 
 /// How clips are made of videos.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +63,7 @@ pub struct VideoDataset {
     folder: Arc<MediaFolder>,
     settings: ClipSettings,
     left_out: Vec<Unreadable>,
-    /// What was said of damaged files, so that it is said once.
+    /// Warnings already given, so that each is given once.
     said: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -98,7 +95,7 @@ impl VideoDataset {
         &self.records
     }
 
-    /// Makes one item of up to `each` records of the same clip: the first of them. The others are returned, by item.
+    /// Merges up to `each` records of the same clip into one item (the first); the others are returned per item.
     pub fn group(&mut self, each: usize) -> Vec<Vec<Record>> {
         let mut others: Vec<Vec<Record>> = Vec::new();
         let mut open: HashMap<u64, usize> = HashMap::new();
@@ -118,16 +115,16 @@ impl VideoDataset {
 
     fn leave_out(&mut self, media: &Path) -> Result<()> {
         let (asked, ffmpeg) = (self.records.len(), ffmpeg_available());
-        let mut faults: HashMap<String, Option<Fault>> = HashMap::new();
+        let mut faults: HashMap<String, Option<UnusableVideo>> = HashMap::new();
         for video in self.records.iter().flat_map(Record::videos) {
             if !faults.contains_key(video) {
-                faults.insert(video.to_owned(), fault(&self.folder, video, ffmpeg)?);
+                faults.insert(video.to_owned(), check_video(&self.folder, video, ffmpeg)?);
             }
         }
         let usable = |video: &str| faults.get(video).is_none_or(Option::is_none);
         self.records.iter_mut().for_each(|record| keep_usable(record, &usable));
         self.records.retain(|record| usable(&record.media));
-        let (missing, left_out) = account(faults);
+        let (missing, left_out) = collect_unusable(faults);
         self.left_out = left_out;
         let allowed = self.settings.limit.allowed(asked);
         match self.left_out.first() {
@@ -169,10 +166,10 @@ impl VideoDataset {
         let sampling = if *training { FrameSampling::Rand } else { FrameSampling::Middle };
         let request = ClipRequest { start: record.start, end: record.end, ..ClipRequest::new(*frames, sampling) };
         let file = VideoFile::find(&self.folder, video)?;
-        let clip = read_clip(file.path(), &request, &self.rng("frames", epoch, index), reader)?;
+        let clip = read_clip(file.path(), &request, self.rng("frames", epoch, index).into_uniform(), reader)?;
         clip.reader.warnings().iter().for_each(|warning| self.say_once(warning));
         let view = match training {
-            true => transform.draw(&clip.frames, &mut self.rng("view", epoch, index)),
+            true => transform.draw(&clip.frames, &mut self.rng("view", epoch, index).into_uniform()),
             false => transform.whole(&clip.frames),
         };
         Ok(transform.apply(&clip.frames, &view))

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Benchmark, MediaFolder, Record,
-    import::{Duplicates, Imported, Options, duplicates, import},
-    media::{Found, ambiguous},
+    import::{AnnotationOptions, Duplicates, ImportedAnnotations, duplicates, import},
+    media::{MediaMatch, ambiguous},
 };
 use crate::Result;
 
@@ -20,7 +20,7 @@ const PRETRAINING_LENGTH: usize = 32;
 /// Missing videos that are named.
 const EXAMPLES: usize = 5;
 
-/// What an inspection is to look at beside the file.
+/// Optional inputs of an inspection beside the file.
 #[derive(Clone, Copy, Default)]
 pub struct InspectOptions<'a> {
     /// The benchmark the file is meant for; none takes what the file is.
@@ -81,14 +81,14 @@ pub struct InspectReport {
 /// # Errors
 /// The file cannot be read or parsed.
 pub fn inspect(path: &Path, options: &InspectOptions<'_>) -> Result<InspectReport> {
-    let imported = import(path, &Options { benchmark: options.benchmark, ..Options::default() })?;
+    let imported = import(path, &AnnotationOptions { benchmark: options.benchmark, ..AnnotationOptions::default() })?;
     let mut report = count(&imported);
     lengths(&imported, options, &mut report);
     media(&imported.records, options.media, &mut report);
     Ok(report)
 }
 
-fn count(imported: &Imported) -> InspectReport {
+fn count(imported: &ImportedAnnotations) -> InspectReport {
     let records = &imported.records;
     let captions = || records.iter().flat_map(|record| &record.captions);
     let answers = || records.iter().flat_map(|record| &record.answers);
@@ -117,7 +117,7 @@ fn count(imported: &Imported) -> InspectReport {
     }
 }
 
-fn lengths(imported: &Imported, options: &InspectOptions<'_>, report: &mut InspectReport) {
+fn lengths(imported: &ImportedAnnotations, options: &InspectOptions<'_>, report: &mut InspectReport) {
     let published = imported.benchmark.map_or(PRETRAINING_LENGTH, |benchmark| benchmark.protocol().max_text);
     report.max_length = options.max_length.unwrap_or(published);
     let Some(tokens) = options.tokens else {
@@ -143,10 +143,10 @@ fn media(records: &[Record], folder: Option<&Path>, report: &mut InspectReport) 
     let listed = MediaFolder::open(folder).map_err(|e| report.warnings.push(e.to_string())).ok();
     let (mut seen, mut missing) = (HashSet::new(), Vec::new());
     for name in records.iter().flat_map(Record::videos).filter(|name| seen.insert(*name)) {
-        match listed.as_ref().map_or(Found::Missing, |folder| folder.find(name)) {
-            Found::File(_) | Found::Member(_) => {}
-            Found::Missing => missing.push(name.to_owned()),
-            Found::Ambiguous(paths) => report.warnings.push(ambiguous(name, &paths).to_string()),
+        match listed.as_ref().map_or(MediaMatch::Missing, |folder| folder.find(name)) {
+            MediaMatch::File(_) | MediaMatch::ShardMember(_) => {}
+            MediaMatch::Missing => missing.push(name.to_owned()),
+            MediaMatch::Ambiguous(paths) => report.warnings.push(ambiguous(name, &paths).to_string()),
         }
     }
     report.missing = missing.len();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_file_is_counted_by_type_and_what_was_not_given_is_said() {
+    fn a_question_file_is_counted_by_type_and_missing_options_are_reported() {
         let report = inspect(&sample("anet_qa/test_q.json"), &InspectOptions::default()).unwrap();
         assert_eq!((report.videos, report.captions, report.questions, report.answers), (2, 0, 4, 4));
         assert_eq!((report.distinct_answers, report.question_types["Yes/No"], report.question_types.len()), (3, 2, 3));

@@ -1,17 +1,17 @@
-//! The folder of videos: which file a record means, when releases disagree on extensions and folders.
+//! The folder of videos: finds the file of a record although releases differ in extensions and folders.
 
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
-use super::{Record, webdataset::Member};
+use super::{Record, webdataset::ShardMember};
 use crate::{Error, Result};
 
 /// Extensions a video may have been saved with, DiDeMo's among them.
 const EXTENSIONS: [&str; 14] =
     ["mp4", "mkv", "webm", "mov", "avi", "mpg", "mpeg", "wmv", "m4v", "3gp", "3g2", "mts", "flv", "ts"];
-/// Folders below the media folder that are searched, so that a link to a parent cannot trap the search.
+/// Depth to which folders are searched, so that a link to a parent folder cannot loop.
 const DEPTH: usize = 8;
 
 /// A folder of videos, listed once.
@@ -24,13 +24,13 @@ pub struct MediaFolder {
     by_stem: HashMap<String, Vec<String>>,
 }
 
-/// What a record's `media` means on disk.
+/// The file a record's `media` refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum MediaMatch {
     /// This file.
     File(PathBuf),
     /// A member of a webdataset shard.
-    Member(Member),
+    ShardMember(ShardMember),
     /// No file.
     Missing,
     /// Several files of that name, in different folders.
@@ -67,13 +67,13 @@ impl MediaFolder {
 
     /// The file that `media` means: that very path, else a file of that name in any folder, else one of that name
     /// with another known extension.
-    pub fn find(&self, media: &str) -> Found {
-        if let Some(member) = Member::from_address(media) {
-            return if member.shard.is_file() { Found::Member(member) } else { Found::Missing };
+    pub fn find(&self, media: &str) -> MediaMatch {
+        if let Some(member) = ShardMember::from_address(media) {
+            return if member.shard.is_file() { MediaMatch::ShardMember(member) } else { MediaMatch::Missing };
         }
         let media = media.trim_start_matches("./");
         if self.files.contains(media) || (Path::new(media).is_absolute() && Path::new(media).is_file()) {
-            return Found::File(self.root.join(media));
+            return MediaMatch::File(self.root.join(media));
         }
         let name = media.rsplit('/').next().unwrap_or(media);
         let candidates = self.by_stem.get(stem(name)).map_or(&[][..], Vec::as_slice);
@@ -82,12 +82,12 @@ impl MediaFolder {
         let exact: Vec<&String> = candidates.iter().filter(same_name).collect();
         let chosen = if exact.is_empty() { candidates.iter().filter(known).collect() } else { exact };
         match chosen.as_slice() {
-            [] => Found::Missing,
-            [one] => Found::File(self.root.join(one)),
+            [] => MediaMatch::Missing,
+            [one] => MediaMatch::File(self.root.join(one)),
             several => {
                 let mut paths: Vec<_> = several.iter().map(|path| self.root.join(path)).collect();
                 paths.sort();
-                Found::Ambiguous(paths)
+                MediaMatch::Ambiguous(paths)
             }
         }
     }
@@ -103,9 +103,9 @@ impl MediaFolder {
                 continue;
             }
             match self.find(media) {
-                Found::File(_) | Found::Member(_) => {}
-                Found::Missing => missing.push(media),
-                Found::Ambiguous(paths) => return Err(ambiguous(media, &paths)),
+                MediaMatch::File(_) | MediaMatch::ShardMember(_) => {}
+                MediaMatch::Missing => missing.push(media),
+                MediaMatch::Ambiguous(paths) => return Err(ambiguous(media, &paths)),
             }
         }
         Ok(missing)
@@ -149,18 +149,18 @@ mod tests {
     #[test]
     fn another_extension_or_folder_is_found() {
         let (root, media) = folder(&["a/one.mkv", "two.mp4", "deep/er/three.MOV", "two.txt", "four.mp4", "four.avi"]);
-        let file = |name: &str| Found::File(root.path().join(name));
+        let file = |name: &str| MediaMatch::File(root.path().join(name));
         assert_eq!(media.find("one.mp4"), file("a/one.mkv"));
         assert_eq!(media.find("two.avi"), file("two.mp4"));
         assert_eq!(media.find("three."), file("deep/er/three.MOV"));
         assert_eq!(media.find("four.avi"), file("four.avi"));
-        assert_eq!(media.find("five.mp4"), Found::Missing);
+        assert_eq!(media.find("five.mp4"), MediaMatch::Missing);
     }
 
     #[test]
     fn equal_names_in_two_folders_are_refused_unless_the_folder_is_given() {
         let (root, media) = folder(&["a/clip.mp4", "b/clip.mp4"]);
-        assert_eq!(media.find("b/clip.mp4"), Found::File(root.path().join("b/clip.mp4")));
+        assert_eq!(media.find("b/clip.mp4"), MediaMatch::File(root.path().join("b/clip.mp4")));
         let record = Record { media: "clip.mp4".into(), ..Record::default() };
         let message = media.missing(&[record]).unwrap_err().to_string();
         assert!(message.contains("a/clip.mp4") && message.contains("b/clip.mp4"), "{message}");

@@ -1,11 +1,12 @@
-//! Records become host batches; knows no model.
+//! Annotation records to host batches; knows no model.
 
 mod answers;
 mod batch;
 mod benchmark;
+mod benchmark_files;
 mod compress;
 mod dataset;
-mod epoch;
+mod epoch_dataset;
 pub mod import;
 mod inspect;
 pub mod loader;
@@ -13,21 +14,22 @@ pub mod manifest;
 mod media;
 mod record;
 pub mod shapes;
-mod sources;
 mod split;
-mod usable;
+mod usable_videos;
 pub mod webdataset;
 
 pub use answers::{AnswerRule, read_answers, write_answers};
 pub use batch::{HostBatch, VideoTextBatch};
-pub use benchmark::{Benchmark, Protocol, Task};
-pub use compress::{CompressReport, Failed, Progress, compress_folder};
+pub use benchmark::{Benchmark, BenchmarkTask, Protocol};
+pub use benchmark_files::{BenchmarkFiles, LocatedFiles};
+pub use compress::{CompressReport, FailedVideo, Progress, compress_folder};
 pub use dataset::{ClipSettings, VideoDataset};
-pub use epoch::{EpochDataset, Unreadable};
+pub use epoch_dataset::{EpochDataset, Unreadable};
 pub use inspect::{InspectOptions, InspectReport, inspect};
-pub use loader::{BatchResult, Collate, Cursor, Loader, LoaderMode, LoaderOptions, TextCollate, UnreadableLimit};
+pub use loader::{
+    BatchResult, Collate, Loader, LoaderMode, LoaderOptions, LoaderPosition, TextCollate, UnreadableLimit,
+};
 pub use manifest::{Manifest, ManifestFormat, ManifestOptions};
-pub use media::{Found, MediaFolder};
+pub use media::{MediaFolder, MediaMatch};
 pub use record::{Item, ItemResult, Record};
-pub use sources::{Files, Located};
-pub use split::{Counts, Split, hold_out, published};
+pub use split::{Split, SplitSize, hold_out, published};

@@ -1,4 +1,4 @@
-//! One line of a manifest, and what becomes of it: an item ready to be batched.
+//! An annotation record, and the item (decoded clip and caption) made of it.
 
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@ use std::{fmt, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{Benchmark, Record};
-use crate::rng::{Rng, text_key};
+use svitt_ops::rng::{Rng, text_key};
 
 /// The role of a file of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub enum Split {
 
 /// Size of a split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct SplitSize {
     /// Distinct videos.
     pub videos: usize,
     /// Captions, paragraphs or questions.
@@ -61,7 +61,7 @@ impl fmt::Display for Split {
 
 /// The published size of a split, where its authors state one. AGQA's do not state it per split: only 3.9 M balanced
 /// questions in 1.0 and 2.27 M in 2.0, training and test together.
-pub fn published(benchmark: Benchmark, split: Split) -> Option<Counts> {
+pub fn published(benchmark: Benchmark, split: Split) -> Option<SplitSize> {
     use Benchmark::{AnetQa, Charades, Didemo, Msrvtt, MsrvttQa, Ssv2Label, Ssv2Template};
     use Split::{Test, Train, Validation};
     let (videos, texts) = match (benchmark, split) {
@@ -82,7 +82,7 @@ pub fn published(benchmark: Benchmark, split: Split) -> Option<Counts> {
         (AnetQa, Test) => (800, 8_000),
         _ => return None,
     };
-    Some(Counts { videos, texts })
+    Some(SplitSize { videos, texts })
 }
 
 /// Splits about `share` of the videos off for validation, where a data set has no validation split: a video is drawn

@@ -20,7 +20,7 @@ const VIDEO: [&str; 10] = ["mp4", "webm", "mov", "mkv", "avi", "mpg", "mpeg", "m
 
 /// A file inside a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct ShardMember {
     /// The tar file.
     pub shard: PathBuf,
     /// First byte of the member's content.
@@ -37,12 +37,12 @@ pub struct Sample {
     /// The members' common name up to its first dot.
     pub key: String,
     /// The video, if there is one.
-    pub video: Option<Member>,
+    pub video: Option<ShardMember>,
     /// The caption: the `.txt` member, or `caption` in the `.json` member.
     pub caption: Option<String>,
 }
 
-impl Member {
+impl ShardMember {
     /// The member as the `media` of a record: `shard.tar#offset+length#name`.
     pub fn address(&self) -> String {
         format!("{}#{}+{}#{}", self.shard.display(), self.offset, self.length, self.name)
@@ -154,7 +154,7 @@ pub fn index(shard: &Path) -> Result<Vec<Sample>> {
             continue;
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let member = Member { shard: shard.into(), offset: entry.raw_file_position(), length: entry.size(), name };
+        let member = ShardMember { shard: shard.into(), offset: entry.raw_file_position(), length: entry.size(), name };
         if member.offset.saturating_add(member.length) > size {
             return Err(truncated(shard, &member.name));
         }
@@ -169,7 +169,7 @@ pub fn index(shard: &Path) -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
-fn add(sample: &mut Sample, member: Member, extension: &str, content: &mut impl Read) -> Result<()> {
+fn add(sample: &mut Sample, member: ShardMember, extension: &str, content: &mut impl Read) -> Result<()> {
     match extension {
         "txt" | "caption" => sample.caption = Some(text(&member, content)?.trim().to_owned()),
         "json" if sample.caption.is_none() => {
@@ -184,7 +184,7 @@ fn add(sample: &mut Sample, member: Member, extension: &str, content: &mut impl 
     Ok(())
 }
 
-fn text(member: &Member, content: &mut impl Read) -> Result<String> {
+fn text(member: &ShardMember, content: &mut impl Read) -> Result<String> {
     let wrong = |problem: String| {
         Error::file(&member.shard, format!("member {} {problem}", member.name), "write the shard again")
     };
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(samples[0].caption.as_deref(), Some("a dog digs in the sand"));
         assert_eq!(samples[1].caption.as_deref(), Some("rain on a window"));
         assert!(samples[2].video.is_none());
-        let member = Member::from_address(&samples[0].video.as_ref().unwrap().address()).unwrap();
+        let member = ShardMember::from_address(&samples[0].video.as_ref().unwrap().address()).unwrap();
         assert_eq!((member.offset, member.length), (512, 1386));
         assert_eq!(member.read().unwrap(), video);
         assert_eq!(samples[1].video.as_ref().unwrap().read().unwrap(), b"1234567");

@@ -1,7 +1,7 @@
 //! Whose evaluation is followed: SViTT's, Singularity's or UMT's, each as its authors published it.
 
 use crate::config::{Family, ModelConfig};
-use crate::data::{Benchmark, Protocol, Task};
+use crate::data::{Benchmark, BenchmarkTask, Protocol};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::str::FromStr;
@@ -49,7 +49,7 @@ impl Authors {
             _ => own.max_text,
         };
         // 4 frames are what UMT's stage 2 was trained with; its question answering is always fine-tuned.
-        let zero_shot = self == Self::Umt && !fine_tuned && benchmark.task() == Task::Retrieval;
+        let zero_shot = self == Self::Umt && !fine_tuned && benchmark.task() == BenchmarkTask::Retrieval;
         let frames = if zero_shot { 4 } else { 12 };
         Protocol { max_text, train_frames: frames, test_frames: frames, ..own }
     }

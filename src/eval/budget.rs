@@ -1,12 +1,12 @@
-//! One checkpoint, many budgets: edges and nodes as trained or as asked for, kept at a given rate, or at the highest rate
-//! that meets a time per clip on this machine. Dense models, imported ones among them, are made sparse without training.
+//! Sparsity at test time: edges and keep rate as trained or as asked for, or the highest keep rate that meets a time per
+//! clip on this machine. Dense models, imported ones among them, are made sparse without training.
 
-use crate::backend::SvittBackend;
 use crate::config::{EdgeSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate};
 use crate::model::{VideoDraws, VideoEncoder};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
 use std::time::Instant;
+use svitt_ops::SvittBackend;
 
 /// Keep rates that a time budget chooses from, highest first.
 const RATES: [f64; 9] = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2];

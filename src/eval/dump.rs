@@ -1,16 +1,16 @@
-//! A line per query, for people who want to see which ones went wrong.
+//! One JSON line per query (`--dump`).
 
 use super::dual_scores;
 use super::metrics::top_k;
-use super::vqa::{Candidates, QuestionOutcome};
-use super::{QuestionSubject, RetrievalOutcome, RetrievalSubject};
+use super::question_answering::{Candidates, QuestionOutcome};
+use super::{QuestionSet, RetrievalOutcome, RetrievalSet};
 use serde_json::{Value, json};
 
 /// Candidates that are named per query.
 const NAMED: usize = 10;
 
 /// Both directions of a retrieval; ranks count from 1, none for a miss.
-pub fn retrieval(ranked: &RetrievalSubject, outcome: &RetrievalOutcome) -> Vec<Value> {
+pub fn retrieval(ranked: &RetrievalSet, outcome: &RetrievalOutcome) -> Vec<Value> {
     let media = |video: usize| ranked.videos[video].media.as_str();
     let names: Vec<&str> = outcome.present.iter().map(|&video| media(video)).collect();
     let (truths, _) = ranked.truths(|_| true);
@@ -57,8 +57,8 @@ fn line(direction: &str, query: &str, right: Vec<&str>, top: &[Value], [rank, du
 }
 
 /// One line per question.
-pub fn answers(asked: &QuestionSubject, candidates: &Candidates, outcome: &QuestionOutcome) -> Vec<Value> {
-    let line = |(question, given): (&super::Question, &super::vqa::Given)| {
+pub fn answers(asked: &QuestionSet, candidates: &Candidates, outcome: &QuestionOutcome) -> Vec<Value> {
+    let line = |(question, given): (&super::Question, &super::question_answering::Prediction)| {
         let named = given.ranked.answers.iter().zip(&given.ranked.probabilities).take(NAMED);
         let top: Vec<Value> =
             named.map(|(&answer, p)| json!({"answer": candidates.texts[answer], "probability": p})).collect();

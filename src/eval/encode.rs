@@ -1,7 +1,7 @@
-//! Videos through the encoder: frames are decoded on threads of their own while the model works.
+//! Encodes videos; frames are decoded on separate threads while the model runs.
 
-use super::probes::rearranged;
-use super::{ClipSampling, Encoded, FeatureStore, FrameOrder, Ticker, VideoSet};
+use super::frame_order::reorder_frames;
+use super::{ClipSampling, EncodedClips, FeatureStore, FrameOrder, ProgressReporter, VideoSet};
 use crate::data::Unreadable;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct ClipPlan {
     pub frames: usize,
     /// K: clips per video.
     pub clips: usize,
-    /// How the T · K frames are dealt out.
+    /// How the T · K frames are assigned to clips.
     pub sampling: ClipSampling,
     /// The probe, if any; applied to all T · K frames before they are dealt out.
     pub order: FrameOrder,
@@ -32,7 +32,7 @@ impl ClipPlan {
     pub fn cut(&self, pixels: &[f32], video: usize) -> Vec<f32> {
         let order = self.order.indices(self.test_frames(), video);
         let places = self.sampling.clips(self.test_frames(), self.clips).concat();
-        rearranged(pixels, self.test_frames(), places.into_iter().map(|place| order[place]))
+        reorder_frames(pixels, self.test_frames(), places.into_iter().map(|place| order[place]))
     }
 }
 
@@ -54,14 +54,14 @@ impl Default for EncodeOptions {
     }
 }
 
-/// What became of the videos.
+/// Statistics of the encoded videos.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Coverage {
+pub struct EncodeStats {
     /// Videos that could not be read, with the reason.
     pub missing: Vec<Unreadable>,
     /// Videos encoded now.
     pub encoded: usize,
-    /// Videos whose features an earlier run had kept.
+    /// Videos whose features were loaded from the cache.
     pub recalled: usize,
     /// Seconds from the first video to the last.
     pub seconds: f64,
@@ -73,7 +73,7 @@ pub struct Coverage {
 type Decoded = (usize, Result<Vec<f32>>);
 
 /// Encodes every video that `store` does not hold yet: `encode` gets the clips `[videos · clips, frames, 3, size, size]`
-/// of several videos and returns one [`Encoded`] each.
+/// of several videos and returns one [`EncodedClips`] each.
 ///
 /// # Errors
 /// A video that cannot be read, unless that is allowed; what `encode` or the store returns.
@@ -82,13 +82,13 @@ pub fn encode_videos(
     plan: &ClipPlan,
     options: &EncodeOptions,
     store: &mut FeatureStore,
-    encode: &mut dyn FnMut(Vec<f32>, usize) -> Result<Vec<Encoded>>,
-) -> Result<Coverage> {
+    encode: &mut dyn FnMut(Vec<f32>, usize) -> Result<Vec<EncodedClips>>,
+) -> Result<EncodeStats> {
     let stamps: Vec<Option<String>> = (0..videos.len()).map(|video| videos.stamp(video)).collect();
     let known = |(video, stamp): (usize, &Option<String>)| stamp.as_ref().is_some_and(|s| store.recall(video, s));
     let recalled: Vec<bool> = stamps.iter().enumerate().map(known).collect();
     let wanted: Vec<usize> = (0..videos.len()).filter(|&video| !recalled[video]).collect();
-    let mut coverage = Coverage { recalled: videos.len() - wanted.len(), ..Coverage::default() };
+    let mut coverage = EncodeStats { recalled: videos.len() - wanted.len(), ..EncodeStats::default() };
     let started = Instant::now();
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let result = std::thread::scope(|scope| {
@@ -105,7 +105,7 @@ pub fn encode_videos(
             });
         }
         drop(sender);
-        let mut desk = Desk { videos, options, stamps: &stamps, store, coverage: &mut coverage };
+        let mut desk = EncodeLoop { videos, options, stamps: &stamps, store, coverage: &mut coverage };
         let result = desk.work(receiver, wanted.len(), encode);
         stop.store(true, Ordering::Relaxed);
         result
@@ -115,23 +115,23 @@ pub fn encode_videos(
     result.map(|()| coverage)
 }
 
-/// The consuming side.
-struct Desk<'a> {
+/// Receives decoded videos and encodes them in batches.
+struct EncodeLoop<'a> {
     videos: &'a dyn VideoSet,
     options: &'a EncodeOptions,
     stamps: &'a [Option<String>],
     store: &'a mut FeatureStore,
-    coverage: &'a mut Coverage,
+    coverage: &'a mut EncodeStats,
 }
 
-impl Desk<'_> {
+impl EncodeLoop<'_> {
     fn work(
         &mut self,
         receiver: Receiver<Decoded>,
         count: usize,
-        encode: &mut dyn FnMut(Vec<f32>, usize) -> Result<Vec<Encoded>>,
+        encode: &mut dyn FnMut(Vec<f32>, usize) -> Result<Vec<EncodedClips>>,
     ) -> Result<()> {
-        let mut ticker = Ticker::new("encoding videos", count);
+        let mut ticker = ProgressReporter::new("encoding videos", count);
         loop {
             let (mut numbers, mut pixels, mut ended) = (Vec::new(), Vec::new(), false);
             while numbers.len() < self.options.batch.max(1) && !ended {
@@ -213,13 +213,13 @@ mod tests {
         ClipPlan { frames: 2, clips: 2, sampling, order }
     }
 
-    fn encode(pixels: Vec<f32>, videos: usize) -> Result<Vec<Encoded>> {
+    fn encode(pixels: Vec<f32>, videos: usize) -> Result<Vec<EncodedClips>> {
         assert_eq!(pixels.len(), 4 * videos);
-        Ok(pixels.chunks(4).map(|clips| Encoded { features: vec![clips[0]], states: clips.to_vec() }).collect())
+        Ok(pixels.chunks(4).map(|clips| EncodedClips { features: vec![clips[0]], states: clips.to_vec() }).collect())
     }
 
     #[test]
-    fn clips_are_dealt_out_after_the_probe() {
+    fn clips_are_assigned_after_the_probe() {
         let pixels = [0.0, 1.0, 2.0, 3.0];
         assert_eq!(plan(ClipSampling::Contiguous, FrameOrder::Reverse).cut(&pixels, 0), [3.0, 2.0, 1.0, 0.0]);
         assert_eq!(plan(ClipSampling::Strided, FrameOrder::None).cut(&pixels, 0), [0.0, 2.0, 1.0, 3.0]);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_video_stops_unless_it_may_be_missed_and_a_second_run_decodes_nothing() {
+    fn an_unreadable_video_is_an_error_or_a_miss_and_a_second_run_decodes_nothing() {
         let root = tempfile::tempdir().unwrap();
         let plan = plan(ClipSampling::Strided, FrameOrder::None);
         let mut store = FeatureStore::in_folder(root.path(), &serde_json::json!({}), 7).unwrap();
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!((coverage.encoded + coverage.recalled, coverage.missing.len()), (6, 1));
         assert_eq!(coverage.missing[0].media, "4.mp4");
         assert_eq!(store.states(3).unwrap(), [30.0, 32.0, 31.0, 33.0]);
-        let mut none = |_: Vec<f32>, _: usize| -> Result<Vec<Encoded>> { panic!("nothing is left to encode") };
+        let mut none = |_: Vec<f32>, _: usize| -> Result<Vec<EncodedClips>> { panic!("nothing is left to encode") };
         let again = encode_videos(&Numbers, &plan, &lenient, &mut store, &mut none).unwrap();
         assert_eq!((again.encoded, again.recalled, again.missing.len()), (0, 6, 1));
     }

@@ -1,4 +1,4 @@
-//! T_test frames of a video as K clips, and what the clips of a video become together (SPEC §7).
+//! T_test frames of a video as K clips, and how the clips' outputs are combined (docs/model.md, "Clips and ensembles").
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub enum ClipSampling {
 
 /// What the video encoder makes of one video, on the host.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Encoded {
+pub struct EncodedClips {
     /// Unit vectors of the shared space, `[clips, e]`; empty for question answering.
     pub features: Vec<f32>,
     /// What cross-attention sees, `[clips, 1 + tokens, d]`.
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_go_to_clips_in_rows_or_in_columns() {
+    fn frames_are_assigned_contiguously_or_strided() {
         assert_eq!(ClipSampling::Contiguous.clips(6, 3), [[0, 1], [2, 3], [4, 5]]);
         assert_eq!(ClipSampling::Strided.clips(6, 2), [[0, 2, 4], [1, 3, 5]]);
         assert_eq!(ClipSampling::Contiguous.clips(5, 1), [[0, 1, 2, 3, 4]]);

@@ -1,24 +1,22 @@
 //! `svitt eval`: a checkpoint on a benchmark, from files to report.
 
-use super::material::{Material, tokenizer};
-use super::measure::{Examinee, RetrievalExam, RetrievalOutcome, measure_retrieval};
-use super::paper::{Setting, paper_row};
-use super::protocol::{self, Stated};
+use super::benchmark_data::{BenchmarkData, tokenizer};
+use super::paper::{PaperSetting, paper_row};
+use super::protocol::{self, ProtocolInputs};
+use super::question_answering::{Candidates, QaTask, QuestionOutcome, evaluate_questions};
 use super::report::{EvalReport, Metrics, ProbeFigures, percents};
-use super::vqa::{Candidates, QuestionExam, QuestionOutcome, measure_answers};
-use super::{
-    ClipPlan, EvalOptions, FeatureStore, FrameOrder, QuestionSubject, RetrievalSubject, ScoreOptions, VideoSet,
-};
+use super::retrieval_run::{EvalModel, RetrievalOutcome, RetrievalTask, evaluate_retrieval};
+use super::{ClipPlan, EvalOptions, FeatureStore, FrameOrder, QuestionSet, RetrievalSet, ScoreOptions, VideoSet};
 use super::{dump, shapes};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
 use crate::data::shapes::QuestionKind;
-use crate::data::{Protocol, Record, Task};
+use crate::data::{BenchmarkTask, Protocol, Record};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, CheckpointInfo, open_qa, open_svitt};
 use serde_json::{Value, json};
 use std::time::Instant;
+use svitt_ops::SvittBackend;
 
 /// What `origin` of a checkpoint starts with once it is fine-tuned.
 pub const FINE_TUNED: &str = "fine-tuned on ";
@@ -37,15 +35,15 @@ pub struct Evaluation {
 /// # Errors
 /// Files that are not there or belong elsewhere, a checkpoint for another task, a video that cannot be read.
 pub fn evaluate<B: SvittBackend>(options: &EvalOptions, device: &B::Device) -> Result<Evaluation> {
-    let job = Job::prepare(options)?;
+    let job = EvalRun::prepare(options)?;
     match options.benchmark.task() {
-        Task::Retrieval => job.retrieval::<B>(device),
-        Task::QuestionAnswering => job.answers::<B>(device),
+        BenchmarkTask::Retrieval => job.retrieval::<B>(device),
+        BenchmarkTask::QuestionAnswering => job.answers::<B>(device),
     }
 }
 
-/// Everything on the host, checked.
-struct Job<'a> {
+/// The inputs of an evaluation, loaded and checked.
+struct EvalRun<'a> {
     options: &'a EvalOptions,
     config: ModelConfig,
     info: CheckpointInfo,
@@ -53,17 +51,17 @@ struct Job<'a> {
     plan: ClipPlan,
     score: ScoreOptions,
     protocol: Protocol,
-    material: Material,
+    material: BenchmarkData,
     tokenizer: Tokenizer,
 }
 
-impl<'a> Job<'a> {
+impl<'a> EvalRun<'a> {
     fn prepare(options: &'a EvalOptions) -> Result<Self> {
         let checkpoint = Checkpoint::open(&options.checkpoint)?;
         let config = checkpoint.info.model.clone();
         let protocol = options.protocol(&config, is_fine_tuned(&checkpoint.info));
         let (plan, score) = (options.plan(&config, &protocol)?, options.score(&protocol)?);
-        let material = Material::gather(options, &config, plan.test_frames())?;
+        let material = BenchmarkData::gather(options, &config, plan.test_frames())?;
         material.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
@@ -99,14 +97,14 @@ impl<'a> Job<'a> {
         FeatureStore::in_folder(root, &setting, videos)
     }
 
-    /// The frame orders to be measured beside the one asked for.
+    /// The other frame orders to be measured.
     fn probes(&self) -> impl Iterator<Item = FrameOrder> {
         let wanted = self.options.probes && self.plan.order == FrameOrder::None;
         FrameOrder::ALL.into_iter().filter(move |order| wanted && *order != FrameOrder::None)
     }
 
-    fn stated(&self, counts: [usize; 2], missing: usize) -> Stated<'_> {
-        Stated {
+    fn protocol_inputs(&self, counts: [usize; 2], missing: usize) -> ProtocolInputs<'_> {
+        ProtocolInputs {
             options: self.options,
             material: &self.material,
             plan: &self.plan,
@@ -123,18 +121,18 @@ impl<'a> Job<'a> {
 
     fn retrieval<B: SvittBackend>(mut self, device: &B::Device) -> Result<Evaluation> {
         let paragraph = self.options.benchmark.protocol().paragraph;
-        let ranked = RetrievalSubject::new(&self.material.records, paragraph, self.options.limit);
+        let ranked = RetrievalSet::new(&self.material.records, paragraph, self.options.limit);
         let videos = self.videos(&ranked.videos)?;
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
         let mut opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
         opened.model.video = self.options.budget.apply(opened.model.video, device)?;
         self.config.video.clone_from(opened.model.video.config());
-        let examinee = Examinee { model: &opened.model, config: &self.config, device };
+        let examinee = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder, k: usize| -> Result<RetrievalOutcome> {
             let plan = ClipPlan { order, ..self.plan };
             let (encoding, score) = (self.options.encoding(), ScoreOptions { k, ..self.score });
-            let exam = RetrievalExam {
+            let exam = RetrievalTask {
                 ranked: &ranked,
                 texts: &texts,
                 videos: &*videos,
@@ -142,7 +140,7 @@ impl<'a> Job<'a> {
                 encoding: &encoding,
                 score: &score,
             };
-            measure_retrieval(&examinee, &exam, &mut self.store(&plan, ranked.videos.len())?)
+            evaluate_retrieval(&examinee, &exam, &mut self.store(&plan, ranked.videos.len())?)
         };
         let outcome = measure(self.plan.order, self.score.k)?;
         let seconds = started.elapsed().as_secs_f64();
@@ -166,7 +164,7 @@ impl<'a> Job<'a> {
 
     fn retrieval_report(
         &self,
-        ranked: &RetrievalSubject,
+        ranked: &RetrievalSet,
         outcome: &RetrievalOutcome,
         metrics: Metrics,
         seconds: f64,
@@ -174,7 +172,7 @@ impl<'a> Job<'a> {
     ) -> EvalReport {
         let (counts, missing) = ([ranked.videos.len(), ranked.texts.len()], &outcome.coverage.missing);
         let k = [outcome.scores.k_texts, outcome.scores.k_videos];
-        let paper = paper_row(&Setting {
+        let paper = paper_row(&PaperSetting {
             benchmark: self.options.benchmark,
             model: &self.config,
             fine_tuned: is_fine_tuned(&self.info),
@@ -183,7 +181,7 @@ impl<'a> Job<'a> {
         });
         EvalReport {
             benchmark: self.options.benchmark.name().into(),
-            protocol: self.stated(counts, missing.len()).json(protocol::retrieval(
+            protocol: self.protocol_inputs(counts, missing.len()).json(protocol::retrieval(
                 k,
                 ranked.captions_per_video(),
                 paragraph,
@@ -200,7 +198,7 @@ impl<'a> Job<'a> {
     }
 
     fn answers<B: SvittBackend>(mut self, device: &B::Device) -> Result<Evaluation> {
-        let asked = QuestionSubject::new(&self.material.records, self.options.limit);
+        let asked = QuestionSet::new(&self.material.records, self.options.limit);
         let videos = self.videos(&asked.videos)?;
         let texts = self.ids(asked.questions.iter().map(|question| question.text.as_str()));
         let (list, source) = self.material.answer_list(self.options)?;
@@ -215,11 +213,11 @@ impl<'a> Job<'a> {
         let mut opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
         opened.model.video = self.options.budget.apply(opened.model.video, device)?;
         self.config.video.clone_from(opened.model.video.config());
-        let examinee = Examinee { model: &opened.model, config: &self.config, device };
+        let examinee = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder| -> Result<QuestionOutcome> {
             let plan = ClipPlan { order, ..self.plan };
-            let exam = QuestionExam {
+            let exam = QaTask {
                 asked: &asked,
                 texts: &texts,
                 videos: &*videos,
@@ -228,7 +226,7 @@ impl<'a> Job<'a> {
                 encoding: &self.options.encoding(),
                 score: &self.score,
             };
-            measure_answers(&examinee, &exam, &mut self.store(&plan, asked.videos.len())?)
+            evaluate_questions(&examinee, &exam, &mut self.store(&plan, asked.videos.len())?)
         };
         let outcome = measure(self.plan.order)?;
         let seconds = started.elapsed().as_secs_f64();
@@ -248,7 +246,7 @@ impl<'a> Job<'a> {
         let more = protocol::answers(outcome.k, candidates.texts.len(), &source, max_answer);
         let report = EvalReport {
             benchmark: self.options.benchmark.name().into(),
-            protocol: self.stated(counts, missing.len()).json(more),
+            protocol: self.protocol_inputs(counts, missing.len()).json(more),
             metrics,
             paper: None,
             seconds,
@@ -278,7 +276,7 @@ mod tests {
     use crate::data::Benchmark;
     use crate::eval::shapes_tokenizer;
     use crate::model::Svitt;
-    use crate::weights::{Part, Vocabulary, save};
+    use crate::weights::{CheckpointPart, VocabularyRef, save};
     use std::path::Path;
 
     type B = burn_flex::Flex;
@@ -291,9 +289,9 @@ mod tests {
         model.text.vocab_size = tokenizer.vocab_size();
         let info = CheckpointInfo {
             model,
-            part: Part::Pretraining,
+            part: CheckpointPart::Pretraining,
             absent: Vec::new(),
-            vocabulary: Some(Vocabulary { file: "vocab.txt".into(), sha256: tokenizer.sha256() }),
+            vocabulary: Some(VocabularyRef { file: "vocab.txt".into(), sha256: tokenizer.sha256() }),
             curriculum: None,
             origin: "a test".into(),
         };
@@ -358,7 +356,7 @@ mod tests {
         let options = EvalOptions {
             benchmark: Benchmark::Msrvtt,
             annotations: Some(annotations),
-            media: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/video")),
+            media: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/svitt-video/tests/fixtures")),
             features: Some(folder.path().join("features")),
             clips: Some(2),
             probes: false,

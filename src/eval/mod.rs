@@ -1,47 +1,46 @@
-//! Protocols, metrics and reports.
+//! Evaluation: protocols, metrics, reports.
 
 mod authors;
+mod benchmark_data;
 mod budget;
 mod dump;
 mod encode;
 mod ensemble;
 mod evaluate;
-mod features;
-mod matching;
-mod material;
-mod measure;
+mod feature_store;
+mod frame_order;
+pub(crate) mod match_scoring;
 pub mod metrics;
 mod options;
 mod paper;
-mod probes;
+mod progress;
 mod protocol;
+mod query_sets;
+mod question_answering;
 mod report;
 mod retrieval;
+mod retrieval_run;
 mod shapes;
-mod subject;
-mod ticker;
 mod videos;
-mod vqa;
 
 pub use authors::Authors;
+pub use benchmark_data::{ANSWERS_FILE, BenchmarkData, DATA_DIR, shapes_config, shapes_tokenizer, tokenizer};
 pub use budget::Budget;
-pub use encode::{ClipPlan, Coverage, EncodeOptions, encode_videos};
-pub use ensemble::{ClipSampling, Encoded, mean_features};
+pub use encode::{ClipPlan, EncodeOptions, EncodeStats, encode_videos};
+pub use ensemble::{ClipSampling, EncodedClips, mean_features};
 pub use evaluate::{Evaluation, FINE_TUNED, evaluate};
-pub use features::FeatureStore;
-pub(crate) use matching::padded;
-pub use matching::{ClipSource, MatchScorer, TextBank, VideoBank, encode_clips};
-pub use material::{ANSWERS, DATA, Material, shapes_config, shapes_tokenizer, tokenizer};
-pub use measure::{Examinee, RetrievalExam, RetrievalOutcome, ScoreOptions, measure_retrieval};
+pub use feature_store::FeatureStore;
+pub use frame_order::{FrameOrder, reorder_frames};
+pub use match_scoring::{ClipSource, MatchScorer, TextBank, VideoBank, encode_clips};
 pub use options::EvalOptions;
-pub use paper::{Setting, paper_row};
-pub use probes::{FrameOrder, rearranged};
+pub use paper::{PaperSetting, paper_row};
+pub use progress::ProgressReporter;
+pub use query_sets::{Question, QuestionSet, RetrievalSet};
+pub use question_answering::{Candidates, Prediction, QaTask, QuestionOutcome, evaluate_questions};
 pub use report::{EvalReport, Metrics, ProbeFigures, ShapesFigures};
-pub use retrieval::{Directions, NOT_RERANKED, Reranked, Truths, dual_scores, rank_dual, rerank};
-pub use subject::{Question, QuestionSubject, RetrievalSubject};
-pub use ticker::Ticker;
+pub use retrieval::{BidirectionalMetrics, GroundTruth, NOT_RERANKED, Reranked, dual_scores, rank_dual, rerank};
+pub use retrieval_run::{EvalModel, RetrievalOutcome, RetrievalTask, ScoreOptions, evaluate_retrieval};
 pub use videos::{FileVideos, RenderedVideos, VideoSet};
-pub use vqa::{Candidates, Given, QuestionExam, QuestionOutcome, measure_answers};
 
 use burn::tensor::{Tensor, backend::Backend};
 

@@ -1,4 +1,4 @@
-//! What is to be evaluated and how: flags and the benchmark's protocol, checked against each other and the checkpoint.
+//! Options of an evaluation: flags and the benchmark's protocol, checked against each other and the checkpoint.
 
 use super::{Authors, Budget, ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
 use crate::config::{ClipEnsemble, ModelConfig};
@@ -6,10 +6,10 @@ use crate::data::{Benchmark, Protocol};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
-/// What the person asked for; none takes the benchmark's protocol.
+/// Options given by the user; none: the benchmark's protocol.
 #[derive(Clone, Debug)]
 pub struct EvalOptions {
-    /// Of the seven, or a generated one.
+    /// The benchmark.
     pub benchmark: Benchmark,
     /// A checkpoint folder.
     pub checkpoint: PathBuf,

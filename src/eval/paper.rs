@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 /// The printed tables.
 const TABLES: &str = include_str!("../../data/paper-tables.json");
 
-/// What an evaluation must agree in with the paper's.
+/// What must be equal for the paper's row to be comparable.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Setting<'a> {
+pub struct PaperSetting<'a> {
     /// Of the seven benchmarks.
     pub benchmark: Benchmark,
     /// Sizes and sparsity of the model that was evaluated.
@@ -26,7 +26,7 @@ pub struct Setting<'a> {
 ///
 /// Zero-shot retrieval has rows by clip length and sparsity: Table 2 for DiDeMo, Table 4 (8 frames) for MSR-VTT.
 /// Tables 5 and 6 print one row beside two settings, so nobody can say which one it was.
-pub fn paper_row(setting: &Setting<'_>) -> Option<Value> {
+pub fn paper_row(setting: &PaperSetting<'_>) -> Option<Value> {
     let split = published(setting.benchmark, Split::Test)?;
     if !setting.published_protocol || setting.fine_tuned || setting.counts != [split.videos, split.texts] {
         return None;
@@ -54,7 +54,7 @@ fn label(mode: &str, frames: usize) -> String {
     format!("zero-shot, {mode}, {frames} frames, 2M pretraining pairs")
 }
 
-/// The paper's name for the sparsity of `model`, if model and sparsity are the paper's (SPEC §11).
+/// The paper's name for the sparsity of `model`, if model and sparsity are the paper's (docs/model.md, "Operations").
 fn published_mode(model: &ModelConfig) -> Option<&'static str> {
     if model.video.family() != Family::Svitt {
         return None;
@@ -92,7 +92,7 @@ mod tests {
     }
 
     fn row(benchmark: Benchmark, model: &ModelConfig, counts: [usize; 2]) -> Option<Value> {
-        paper_row(&Setting { benchmark, model, fine_tuned: false, counts, published_protocol: true })
+        paper_row(&PaperSetting { benchmark, model, fine_tuned: false, counts, published_protocol: true })
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(row(Benchmark::Msrvtt, &hybrid(4, 0.7), [1000, 1000]), None, "Table 4 has 8 frames");
         assert_eq!(row(Benchmark::Didemo, &ModelConfig::base(16), [1004, 1004]), None, "not legible");
         assert_eq!(row(Benchmark::AnetQa, &model, [800, 8000]), None);
-        let tuned = Setting {
+        let tuned = PaperSetting {
             benchmark: Benchmark::Didemo,
             model: &model,
             fine_tuned: true,

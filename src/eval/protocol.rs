@@ -1,18 +1,18 @@
-//! The protocol of an evaluation, spelled out: most questions that users of such numbers ask are about these.
+//! The full protocol of an evaluation, as JSON.
 
-use super::material::Material;
+use super::benchmark_data::BenchmarkData;
 use super::{Authors, ClipPlan, EvalOptions, ScoreOptions};
 use crate::config::ModelConfig;
 use crate::data::Protocol;
 use crate::weights::CheckpointInfo;
 use serde_json::{Map, Value, json};
 
-/// What every protocol states.
-pub struct Stated<'a> {
+/// Inputs of the protocol's JSON.
+pub struct ProtocolInputs<'a> {
     /// Flags.
     pub options: &'a EvalOptions,
     /// Records.
-    pub material: &'a Material,
+    pub material: &'a BenchmarkData,
     /// Frames.
     pub plan: &'a ClipPlan,
     /// Scores.
@@ -25,7 +25,7 @@ pub struct Stated<'a> {
     pub info: &'a CheckpointInfo,
     /// The checkpoint's hash.
     pub weights: &'a str,
-    /// Of the vocabulary.
+    /// Hash and file of the vocabulary.
     pub vocabulary: String,
     /// Videos and texts or questions.
     pub counts: [usize; 2],
@@ -33,10 +33,10 @@ pub struct Stated<'a> {
     pub missing: usize,
 }
 
-impl Stated<'_> {
+impl ProtocolInputs<'_> {
     /// The protocol with the fields in `more`.
     pub fn json(&self, more: Value) -> Value {
-        let Stated { options, material, plan, score, config, info, .. } = self;
+        let ProtocolInputs { options, material, plan, score, config, info, .. } = self;
         let [videos, texts] = self.counts;
         let mut fields = Map::new();
         let mut state = |name: &str, value: Value| fields.insert(name.into(), value);
@@ -92,14 +92,14 @@ impl Stated<'_> {
     }
 }
 
-fn sampling(material: &Material, plan: &ClipPlan) -> String {
+fn sampling(material: &BenchmarkData, plan: &ClipPlan) -> String {
     match &material.shapes {
         Some(config) => format!("{} middle frames of {}", plan.test_frames(), config.frames),
         None => format!("the middle frames of {} equal intervals", plan.test_frames()),
     }
 }
 
-fn image(material: &Material, config: &ModelConfig) -> String {
+fn image(material: &BenchmarkData, config: &ModelConfig) -> String {
     let size = config.video.image_size;
     match &material.shapes {
         Some(_) => format!("rendered at {size} × {size}"),

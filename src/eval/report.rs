@@ -1,7 +1,7 @@
-//! What an evaluation says: JSON for scripts, a table for people.
+//! The result of an evaluation: JSON, and a text table.
 
 use super::metrics::{RetrievalMetrics, TwinScores};
-use super::{Directions, QuestionOutcome};
+use super::{BidirectionalMetrics, QuestionOutcome};
 use crate::data::Unreadable;
 use crate::data::shapes::Ceilings;
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub struct Metrics {
     pub v2t: Option<RetrievalMetrics>,
     /// Both directions by the two encoders alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dual: Option<Directions>,
+    pub dual: Option<BidirectionalMetrics>,
     /// Right answers, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
@@ -108,8 +108,8 @@ pub(super) fn rounded(percent: f64) -> f64 {
 
 impl Metrics {
     /// Retrieval figures.
-    pub fn retrieval(headline: Directions, dual: Directions) -> Self {
-        let round = |d: Directions| Directions { t2v: d.t2v.rounded(), v2t: d.v2t.rounded() };
+    pub fn retrieval(headline: BidirectionalMetrics, dual: BidirectionalMetrics) -> Self {
+        let round = |d: BidirectionalMetrics| BidirectionalMetrics { t2v: d.t2v.rounded(), v2t: d.v2t.rounded() };
         let (headline, dual) = (round(headline), round(dual));
         Self { t2v: Some(headline.t2v), v2t: Some(headline.v2t), dual: Some(dual), ..Self::default() }
     }

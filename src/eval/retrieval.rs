@@ -1,4 +1,5 @@
-//! Ranking by two encoders, and re-ranking of the best by the matching head, in both directions (SPEC §7).
+//! Ranking by two encoders, and re-ranking of the best by the matching head, in both directions
+//! (docs/model.md, "Retrieval evaluation").
 //!
 //! No matrix of all pairs is kept: scores of the two encoders live one row at a time, and re-ranked ones are lists of
 //! at most k per query, so 10 000 texts against 10 000 videos need 10 000 · 128 · 2 pairs of 12 bytes: 31 MB.
@@ -8,19 +9,19 @@ use crate::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// The score of a pair that was not re-ranked (SPEC §7).
+/// The score of a pair that was not re-ranked (docs/model.md, "Re-ranking").
 pub const NOT_RERANKED: f32 = -100.0;
 
 /// Which videos are right for each text, and which texts for each video.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Truths {
+pub struct GroundTruth {
     /// `[texts]`: videos that fit, as positions.
     pub videos_of_text: Vec<Vec<usize>>,
     /// `[videos]`: texts that fit, as positions.
     pub texts_of_video: Vec<Vec<usize>>,
 }
 
-impl Truths {
+impl GroundTruth {
     /// From `pairs` of (text, video) among `texts` and `videos`; pairs outside are passed over.
     pub fn new(texts: usize, videos: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let mut truths = Self { videos_of_text: vec![Vec::new(); texts], texts_of_video: vec![Vec::new(); videos] };
@@ -36,7 +37,7 @@ impl Truths {
 
 /// The figures of both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Directions {
+pub struct BidirectionalMetrics {
     /// Text to video: the paper's numbers (`img_*` in the official output).
     pub t2v: RetrievalMetrics,
     /// Video to text (`txt_*` in the official output).
@@ -66,7 +67,7 @@ impl Reranked {
     }
 
     /// Ranks of the texts' videos and of the videos' texts, in this order.
-    pub fn ranks(&self, truths: &Truths) -> [RankCounter; 2] {
+    pub fn ranks(&self, truths: &GroundTruth) -> [RankCounter; 2] {
         let (mut texts, mut videos) = (RankCounter::new(), RankCounter::new());
         truths.videos_of_text.iter().enumerate().for_each(|(i, right)| texts.push(&self.text_row(i), right));
         truths.texts_of_video.iter().enumerate().for_each(|(i, right)| videos.push(&self.video_row(i), right));
@@ -82,7 +83,7 @@ pub fn dual_scores(queries: &[f32], candidates: &[f32], width: usize) -> Vec<f32
 
 /// Ranks by the two encoders alone, text to video and video to text: `videos` `[videos, width]` (means over clips, see
 /// [`super::mean_features`]) and `texts` `[texts, width]`.
-pub fn rank_dual(videos: &[f32], texts: &[f32], width: usize, truths: &Truths) -> [RankCounter; 2] {
+pub fn rank_dual(videos: &[f32], texts: &[f32], width: usize, truths: &GroundTruth) -> [RankCounter; 2] {
     [
         rank_features(texts, videos, width, &truths.videos_of_text),
         rank_features(videos, texts, width, &truths.texts_of_video),
@@ -157,7 +158,7 @@ fn row(scores: &[(u32, f32)], candidates: usize) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     const WIDTH: usize = 5;
 
@@ -170,7 +171,7 @@ mod tests {
         Rng::new(99, &[video as u64, text as u64]).between(-3.0, 3.0) as f32
     }
 
-    /// SPEC §7 spelled out: both matrices, all pairs, one sort per row.
+    /// Re-ranking spelled out: both matrices, all pairs, one sort per row.
     fn brute_force(scores: &[f32], columns: usize, k: usize, matching: impl Fn(usize, usize) -> f32) -> Vec<Vec<f32>> {
         let rerank = |(query, row): (usize, &[f32])| {
             let mut order: Vec<usize> = (0..columns).collect();
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn several_truths_and_truths_outside_the_best() {
-        let truths = Truths::new(3, 2, [(0, 0), (2, 0), (1, 1), (7, 0), (0, 5)]);
+        let truths = GroundTruth::new(3, 2, [(0, 0), (2, 0), (1, 1), (7, 0), (0, 5)]);
         assert_eq!(truths.texts_of_video, [vec![0, 2], vec![1]]);
         assert_eq!(truths.videos_of_text, [[0], [1], [0]]);
         let (videos, texts) = ([1.0, 0.0, 0.0, 1.0], [0.9, 0.1, 0.8, 0.2, 0.1, 0.9]);

@@ -4,9 +4,9 @@ use super::metrics::twin_scores;
 use super::report::{ShapesFigures, rounded};
 use super::{RetrievalOutcome, TextBank};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::data::shapes::{Gallery, ShapesConfig};
 use crate::model::Svitt;
+use svitt_ops::SvittBackend;
 
 /// Shared-space features `[texts, e]` of `texts`.
 pub fn features<B: SvittBackend>(model: &Svitt<B>, texts: &[Vec<i64>], device: &B::Device) -> Vec<f32> {

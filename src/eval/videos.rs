@@ -1,6 +1,6 @@
 //! The videos of a benchmark, by number: files on disk, or clips rendered in process.
 
-use crate::data::{ClipSettings, EpochDataset, Found, MediaFolder, Record, VideoDataset};
+use crate::data::{ClipSettings, EpochDataset, MediaFolder, MediaMatch, Record, VideoDataset};
 use crate::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub trait VideoSet: Sync {
     /// What video `index` is called in reports.
     fn name(&self, index: usize) -> String;
 
-    /// What changes when the content of video `index` does; none for a video that is not worth caching.
+    /// A cache key that changes with the content of video `index`; none for a video that is not worth caching.
     fn stamp(&self, _index: usize) -> Option<String> {
         None
     }
@@ -70,9 +70,9 @@ impl VideoSet for FileVideos {
     fn stamp(&self, index: usize) -> Option<String> {
         let record = self.dataset.record(index)?;
         let path = match self.folder.find(&record.media) {
-            Found::File(path) => path,
-            Found::Member(member) => member.shard,
-            Found::Missing | Found::Ambiguous(_) => return None,
+            MediaMatch::File(path) => path,
+            MediaMatch::ShardMember(member) => member.shard,
+            MediaMatch::Missing | MediaMatch::Ambiguous(_) => return None,
         };
         let facts = std::fs::metadata(&path).ok()?;
         let changed = facts.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();

@@ -31,8 +31,8 @@ impl ModelId {
     }
 }
 
-/// What tells whether a file must be embedded again. Times are only compared for equality, so a clock that goes
-/// backwards does no harm.
+/// Fingerprint that tells whether a file must be embedded again. Times are compared for equality only, so a clock that
+/// goes backwards is harmless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Bytes of the file.

@@ -1,4 +1,4 @@
-//! The one small file that says what an index is made of; replaced as a whole, never edited.
+//! `manifest.json` of an index: model and segments; replaced atomically, never edited.
 
 use super::entry::ModelId;
 use crate::{Error, Result};
@@ -11,7 +11,7 @@ const NAME: &str = "manifest.json";
 const FORMAT: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Manifest {
+pub(super) struct IndexManifest {
     format: u32,
     #[serde(flatten)]
     pub id: ModelId,
@@ -19,7 +19,7 @@ pub(super) struct Manifest {
     pub segments: Vec<String>,
 }
 
-impl Manifest {
+impl IndexManifest {
     pub fn new(id: ModelId) -> Self {
         Self { format: FORMAT, id, segments: Vec::new() }
     }

@@ -3,27 +3,27 @@
 //! An index is one directory: `manifest.json` names the model and the segments, `NNNNNN.seg` files hold what was
 //! embedded, `lock` keeps a second indexer out. Segments only grow, every record carries its length and checksum, and
 //! the manifest is replaced in one step, so a crash at any moment loses at most the record that was being written.
-//! [`Index::open`] reads beside a running [`Indexer`] and sees what was complete at that moment.
+//! [`Index::open`] reads beside a running [`IndexWriter`] and sees what was complete at that moment.
 
 mod entry;
-mod indexer;
 mod manifest;
 mod record;
 mod search;
 mod segment;
+mod writer;
 
 pub use entry::{ClipEmbedding, ModelId, Stamp};
-pub use indexer::{Indexer, Summary};
 pub use search::Hit;
+pub use writer::{IndexSummary, IndexWriter};
 
 use crate::{Error, Result};
 use entry::{Content, FileEntry};
-use manifest::Manifest;
+use manifest::IndexManifest;
 use record::Record;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What stands in an index, read into memory.
+/// The content of an index, read into memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Index {
     dir: PathBuf,
@@ -52,14 +52,14 @@ impl Index {
     }
 
     fn read(dir: &Path) -> Result<Self> {
-        let manifest = Manifest::read(dir)?.ok_or_else(|| {
+        let manifest = IndexManifest::read(dir)?.ok_or_else(|| {
             Error::file(dir, "there is no index here", "make one with `search index DIR --index PATH` first")
         })?;
         Self::replay(dir, &manifest)
     }
 
     /// Every record of every segment in turn; later ones replace earlier ones of the same file.
-    fn replay(dir: &Path, manifest: &Manifest) -> Result<Self> {
+    fn replay(dir: &Path, manifest: &IndexManifest) -> Result<Self> {
         let mut index =
             Self { dir: dir.to_path_buf(), id: manifest.id.clone(), files: BTreeMap::new(), ignored_bytes: 0 };
         for name in &manifest.segments {

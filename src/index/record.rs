@@ -7,7 +7,7 @@ const CLIPS: u8 = 1;
 const BROKEN: u8 = 2;
 const REMOVED: u8 = 3;
 
-/// One event in the life of a file.
+/// A change of one file: clips added, marked broken, or removed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Record {
     File(PathBuf, FileEntry),
@@ -127,7 +127,7 @@ fn path_of(bytes: &[u8]) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     fn record() -> Record {
         let clip = |start: f64| ClipEmbedding { start, end: start + 2.5, vector: vec![0.6, -0.8, 0.0] };

@@ -42,14 +42,14 @@ fn split_record(rest: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The segment an indexer writes.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct SegmentWriter {
     path: PathBuf,
     file: File,
     /// Bytes of complete records.
     end: u64,
 }
 
-impl Writer {
+impl SegmentWriter {
     /// Creates the segment; there must be none of that name.
     pub fn create(path: PathBuf) -> Result<Self> {
         let create = || {
@@ -90,7 +90,7 @@ mod tests {
     fn every_torn_tail_keeps_the_complete_records() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("000001.seg");
-        let mut writer = Writer::create(path.clone()).unwrap();
+        let mut writer = SegmentWriter::create(path.clone()).unwrap();
         for record in [&b"first"[..], b"second one", b"third"] {
             writer.append(record).unwrap();
         }
@@ -114,7 +114,7 @@ mod tests {
     fn a_flipped_bit_ends_the_segment() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("000001.seg");
-        let mut writer = Writer::create(path.clone()).unwrap();
+        let mut writer = SegmentWriter::create(path.clone()).unwrap();
         writer.append(b"first").unwrap();
         writer.append(b"second").unwrap();
         let mut bytes = std::fs::read(&path).unwrap();

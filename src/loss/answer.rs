@@ -1,4 +1,4 @@
-//! Next-word loss of whole answers (SPEC §5).
+//! Next-word loss of whole answers (docs/model.md, "Answer loss").
 
 use super::mlm::token_losses;
 use burn::tensor::{Int, Tensor, backend::Backend};

@@ -1,9 +1,9 @@
-//! Video-text contrastive loss with targets by identity (SPEC §3, ITC).
+//! Video-text contrastive loss with targets by identity (docs/model.md, "Contrastive loss").
 
-use crate::backend::{MatmulOps, matmul};
 use burn::tensor::{Int, Tensor, activation::log_softmax, backend::Backend};
+use svitt_ops::device::{MatmulOps, matmul};
 
-/// Where the temperature is held during training (SPEC §3).
+/// Range the temperature is clamped to in training.
 pub const TEMPERATURE_RANGE: [f64; 2] = [0.001, 0.5];
 
 /// `temp` `[1]` held in [`TEMPERATURE_RANGE`] with the gradient of the identity, as if the parameter itself had been
@@ -74,7 +74,7 @@ mod tests {
         assert_gradient(temp, |temp| contrastive(similarity(video.clone(), text.clone(), temp), &identity()));
     }
 
-    fn the_temperature_is_held_with_an_identity_gradient<B: Backend>() {
+    fn the_temperature_is_clamped_with_an_identity_gradient<B: Backend>() {
         for (raw, held) in [(0.9, 0.5), (-1.0, 0.001), (0.07, 0.07)] {
             let temp = Tensor::<burn::backend::Autodiff<B>, 1>::from_floats([raw], &Default::default()).require_grad();
             let out = clamped_temperature(temp.clone());
@@ -86,6 +86,6 @@ mod tests {
     on_cpu_backends!(
         soft_targets_share_an_identity,
         gradients_are_those_of_differences,
-        the_temperature_is_held_with_an_identity_gradient,
+        the_temperature_is_clamped_with_an_identity_gradient,
     );
 }

@@ -1,6 +1,6 @@
-//! Which words a text encoder has to guess, drawn on the host (SPEC §3, MLM).
+//! Masked language modelling: which tokens are masked, drawn on the host (docs/model.md, "Masked-language loss").
 
-use crate::rng::Rng;
+use svitt_ops::rng::Rng;
 
 /// The label of a token that is not predicted.
 pub const IGNORED: i64 = -100;
@@ -21,7 +21,7 @@ pub struct MaskRules {
     pub always: Vec<i64>,
 }
 
-/// Texts with words missing.
+/// Masked texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaskedTokens {
     /// What the encoder reads.
@@ -36,8 +36,8 @@ pub fn mask_tokens(ids: &[i64], rules: &MaskRules, rng: &mut Rng) -> MaskedToken
     MaskedTokens { ids, labels }
 }
 
-/// The id the encoder reads instead of `id`, and its label. Takes three draws, whatever comes of them, so that the
-/// masks of the tokens behind do not depend on this one.
+/// The input id and label of one token. Always takes three draws, so that the masks of later tokens do not depend on
+/// this one.
 fn mask_token(id: i64, rules: &MaskRules, rng: &mut Rng) -> (i64, i64) {
     let (chosen, fate, random) =
         (rng.chance(rules.probability), rng.uniform(), rng.below(rules.vocab_size.max(1)) as i64);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_never_and_directions_are_always_hidden() {
+    fn padding_is_never_masked_and_directions_always() {
         let ids = [1, 20, 7, 21, 0, 0];
         for seed in 0..40 {
             let masked = mask_tokens(&ids, &rules(), &mut Rng::new(seed, &[]));

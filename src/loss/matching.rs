@@ -1,4 +1,4 @@
-//! Video-text matching: does this text belong to this video (SPEC §3, ITM).
+//! Video-text matching: does this text belong to this video (docs/model.md, "Matching loss").
 
 use super::contrastive::same_identity;
 use burn::tensor::{Int, Tensor, activation::log_softmax, backend::Backend};

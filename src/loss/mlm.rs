@@ -1,4 +1,4 @@
-//! Masked-language loss (SPEC §3, MLM).
+//! Masked-language loss (docs/model.md, "Masked-language loss").
 
 use burn::tensor::{Int, Tensor, activation::log_softmax, backend::Backend};
 

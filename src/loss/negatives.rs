@@ -1,8 +1,8 @@
-//! Hard negatives for matching, drawn on the device (SPEC §3, ITM).
+//! Hard negatives for matching, drawn on the device (docs/model.md, "Matching loss").
 
 use super::contrastive::same_identity;
-use crate::rng::Rng;
 use burn::tensor::{Int, Tensor, TensorData, activation::softmax, backend::Backend};
+use svitt_ops::rng::Rng;
 
 /// Far below every similarity (|sim| ≤ 1 / 0.001) plus Gumbel noise, and finite.
 const EXCLUDED: f64 = -1e9;

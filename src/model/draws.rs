@@ -7,7 +7,7 @@ use super::layers::Mode;
 pub enum GraphSource {
     /// Drawn per layer from this seed: training takes a new one every step, evaluation a fixed one.
     Seeded(u64),
-    /// Given: one table of `[blocks][K_l + K_r]` block numbers per layer (see [`crate::sparse::BlockGraph::from_table`]).
+    /// Given: one table of `[blocks][K_l + K_r]` block numbers per layer (see [`svitt_ops::sparse::BlockGraph::from_table`]).
     Injected(Vec<Vec<Vec<usize>>>),
 }
 

@@ -1,17 +1,17 @@
-//! Dropout whose draws depend on a seed alone, also where several threads train at once.
+//! Dropout whose draws depend only on a seed, also with several training threads.
 
 use super::layers::Mode;
-use crate::rng::key;
 use burn::tensor::{Distribution, Tensor, backend::Backend};
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
+use svitt_ops::rng::key;
 
 thread_local! {
     /// This thread's seed and the draws made from it.
     static DRAWS: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
 }
 
-/// Burn's backends have one generator for all threads and devices: seeding it and drawing from it must be one act.
+/// Burn's backends have one generator for all threads and devices, so seeding and drawing must happen under one lock.
 static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// Makes the dropout draws of this thread, from here on, functions of `seed` and their order.
@@ -50,7 +50,7 @@ mod tests {
         assert!(kept.iter().all(|x| *x == 0.0 || (x - 1.0 / 0.6).abs() < 1e-6));
     }
 
-    /// Two threads that draw at once get what each gets alone.
+    /// Two threads that draw at once get the same values as each alone.
     fn threads_do_not_take_each_others_draws<B: Backend>() {
         let draws = |seed: u64| {
             reseed_dropout(seed);

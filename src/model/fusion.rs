@@ -1,15 +1,16 @@
-//! The fusion layers of BERT, and the pruning of video tokens by text (SPEC §4).
+//! The fusion layers of BERT, and the pruning of video tokens by text
+//! (docs/model.md, "Fusion encoder" and "Cross-modal pruning").
 
-use super::attention::Source;
+use super::bert::{Bert, key_mask, record};
+use super::bert_attention::AttentionSource;
 use super::layers::Mode;
-use super::text::{Bert, key_mask, remember};
-use crate::backend::SvittBackend;
 use crate::config::{Compat, Selection, kept_tokens};
-use crate::rng::Rng;
-use crate::tokens::{gather_patches, keep_top, take_rows};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use svitt_ops::SvittBackend;
+use svitt_ops::rng::Rng;
+use svitt_ops::tokens::{gather_patches, keep_top, take_rows};
 
-/// The video tokens texts are fused with.
+/// Video tokens for cross-attention.
 #[derive(Clone, Debug)]
 pub struct VideoTokens<B: Backend> {
     /// `[videos, tokens, d]`, the clip's class token first in models that have one; one video alone serves every text.
@@ -18,7 +19,7 @@ pub struct VideoTokens<B: Backend> {
     pub rows: Option<Tensor<B, 1, Int>>,
 }
 
-/// What fusing gives.
+/// Output of the fusion layers.
 #[derive(Clone, Debug)]
 pub struct FusionOutput<B: Backend> {
     /// `[batch, tokens, hidden]`.
@@ -32,7 +33,7 @@ pub struct FusionOutput<B: Backend> {
 
 /// How a fusion forward runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FusionRun {
+pub struct FusionOptions {
     /// Whether dropout acts.
     pub mode: Mode,
     /// Seed of [`Selection::Random`].
@@ -72,7 +73,7 @@ impl<B: SvittBackend> Bert<B> {
         text: Tensor<B, 3>,
         mask: Tensor<B, 2>,
         video: VideoTokens<B>,
-        run: FusionRun,
+        run: FusionOptions,
         trace: Option<&mut Vec<Tensor<B, 3>>>,
     ) -> FusionOutput<B> {
         self.fuse_layers(text, mask, video, run, true, trace)
@@ -85,7 +86,7 @@ impl<B: SvittBackend> Bert<B> {
         ids: Tensor<B, 2, Int>,
         mask: Tensor<B, 2>,
         video: VideoTokens<B>,
-        run: FusionRun,
+        run: FusionOptions,
         mut trace: Option<&mut Vec<Tensor<B, 3>>>,
     ) -> FusionOutput<B> {
         let text = self.text(ids, mask.clone(), run.mode, trace.as_deref_mut());
@@ -97,17 +98,17 @@ impl<B: SvittBackend> Bert<B> {
         text: Tensor<B, 3>,
         mask: Tensor<B, 2>,
         mut video: VideoTokens<B>,
-        run: FusionRun,
+        run: FusionOptions,
         prune: bool,
         mut trace: Option<&mut Vec<Tensor<B, 3>>>,
     ) -> FusionOutput<B> {
         let scores_mask = key_mask(mask.clone());
         let mut output = FusionOutput { hidden: text, kept: Vec::new(), probabilities: Vec::new() };
         for (index, layer) in self.layers.iter().enumerate().skip(self.fusion_layer) {
-            let source = Source { states: video.embeds.clone(), rows: video.rows.clone(), mask: None };
+            let source = AttentionSource { states: video.embeds.clone(), rows: video.rows.clone(), mask: None };
             let (hidden, probabilities) = layer.forward(output.hidden, &scores_mask, Some(&source), run.mode);
             output.hidden = hidden;
-            remember(&mut trace, &output.hidden);
+            record(&mut trace, &output.hidden);
             let (Some(probabilities), Some((keep_rate, selection))) = (probabilities, self.pruning(index)) else {
                 continue;
             };
@@ -172,25 +173,25 @@ mod tests {
     use super::*;
     use crate::config::CrossSparsity;
     use crate::model::init::Init;
-    use crate::testing::{assert_close, noise, on_cpu_backends, shaken, small_config};
+    use crate::testing::{assert_close, noise, on_cpu_backends, randomized, small_config};
 
     const LAYERS: [usize; 2] = [2, 3];
 
-    fn bert<B: crate::backend::SvittBackend>(compat: Compat, cross: Option<(f64, Selection)>) -> Bert<B> {
+    fn bert<B: svitt_ops::SvittBackend>(compat: Compat, cross: Option<(f64, Selection)>) -> Bert<B> {
         let mut config = small_config(compat).text;
         config.cross =
             cross.map(|(keep_rate, selection)| CrossSparsity { keep_rate, layers: LAYERS.to_vec(), selection });
-        shaken(Bert::new(&config, 15, compat, false, &mut Init::new(1, &Default::default())), 2)
+        randomized(Bert::new(&config, 15, compat, false, &mut Init::new(1, &Default::default())), 2)
     }
 
-    fn inputs<B: crate::backend::SvittBackend>() -> (Tensor<B, 3>, Tensor<B, 2>, Tensor<B, 3>) {
+    fn inputs<B: svitt_ops::SvittBackend>() -> (Tensor<B, 3>, Tensor<B, 2>, Tensor<B, 3>) {
         let mask = Tensor::from_data([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]], &Default::default());
         (noise(3, [2, 4, 20]), mask, noise(4, [2, 10, 15]))
     }
 
     fn fuse<B: SvittBackend>(bert: &Bert<B>, video: impl Into<VideoTokens<B>>) -> FusionOutput<B> {
         let (text, mask, _) = inputs();
-        bert.fuse(text, mask, video.into(), FusionRun::default(), None)
+        bert.fuse(text, mask, video.into(), FusionOptions::default(), None)
     }
 
     /// Layer by layer on tokens gathered by hand: what is pruned has no effect on the layers behind, what stays is
@@ -205,7 +206,7 @@ mod tests {
         let seen = [video.clone(), gather_patches(video, &found.kept[0]), twice];
         let mut hidden = text;
         for (layer, states) in bert.layers[2..].iter().zip(seen) {
-            let source = Source { states, rows: None, mask: None };
+            let source = AttentionSource { states, rows: None, mask: None };
             hidden = layer.forward(hidden, &mask, Some(&source), Mode::Eval).0;
         }
         assert_close(found.hidden, hidden, 1e-5);
@@ -226,7 +227,7 @@ mod tests {
         let ids = || Tensor::<B, 2, Int>::from_data([[1, 9, 30, 4], [1, 17, 0, 0]], &device);
         let run = |compat, cross| {
             let (_, mask, video) = inputs::<B>();
-            bert::<B>(compat, cross).multi_modal(ids(), mask, video.into(), FusionRun::default(), None)
+            bert::<B>(compat, cross).multi_modal(ids(), mask, video.into(), FusionOptions::default(), None)
         };
         let pruning = Some((0.4, Selection::ClassAttention));
         let [official, corrected] = [Compat::Official, Compat::Corrected].map(|compat| run(compat, pruning));
@@ -250,7 +251,7 @@ mod tests {
         let bert = bert::<B>(Compat::Corrected, Some((0.4, Selection::Random)));
         let kept = |selection_seed| {
             let (text, mask, video) = inputs::<B>();
-            let run = FusionRun { selection_seed, ..FusionRun::default() };
+            let run = FusionOptions { selection_seed, ..FusionOptions::default() };
             bert.fuse(text, mask, video.into(), run, None).kept[0].clone().into_data()
         };
         assert_eq!(kept(1), kept(1));

@@ -1,14 +1,15 @@
 //! Heads: words from hidden states, and unit vectors for the shared space.
 
 use super::init::Init;
-use crate::backend::{cast, matmul};
 use crate::config::TextConfig;
-use crate::fused::{FusedOps, layer_norm, linear_gelu};
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, backend::Backend};
+use svitt_ops::device::{cast, matmul};
+use svitt_ops::fused::{FusedOps, layer_norm, linear_gelu};
 
-/// BERT's masked-language head: dense, GELU, layer norm, then the word embeddings as decoder (SPEC §3).
+/// BERT's masked-language head: dense, GELU, layer norm, then the word embeddings as decoder
+/// (docs/model.md, "Masked-language loss").
 #[derive(Module, Debug)]
 pub struct MlmHead<B: Backend> {
     /// `[hidden, hidden]`.

@@ -1,10 +1,10 @@
 //! Initial weights as BERT and BEiT have them, drawn on the host so that every backend starts from the same numbers.
 
-use crate::rng::Rng;
 use burn::module::Param;
 use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rayon::prelude::*;
+use svitt_ops::rng::Rng;
 
 /// Standard deviation of every weight matrix and embedding table.
 pub const STD: f64 = 0.02;

@@ -1,12 +1,12 @@
 //! What the layers of all three encoders share: linear maps and masked softmax.
 
-use crate::backend::{MatmulOps, cast, matmul};
-use crate::fused::{rows, widen};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, activation, backend::Backend};
+use svitt_ops::device::{MatmulOps, cast, matmul};
+use svitt_ops::fused::{flatten_rows, unflatten_rows};
 
-/// Whether random layers act. Burn's own dropout acts on every autodiff backend, which makes gradients of the
-/// evaluation forward (parity, saliency) impossible; here it is an argument.
+/// Whether dropout and stochastic depth are active. Burn's own dropout is active on every autodiff backend, so
+/// gradients of the evaluation forward (parity, saliency) would be impossible; here it is an argument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// No dropout, no stochastic depth.
@@ -22,12 +22,12 @@ pub enum Mode {
 /// sums the `batch` matrices afterwards. The weights are cast to the element type of `x`, which is that of the result.
 pub fn linear<B: MatmulOps, const D: usize>(layer: &Linear<B>, x: Tensor<B, D>) -> Tensor<B, D> {
     let (shape, dtype) = (x.dims(), x.dtype());
-    let y = matmul(rows(x), cast(layer.weight.val(), dtype));
+    let y = matmul(flatten_rows(x), cast(layer.weight.val(), dtype));
     let y = match &layer.bias {
         Some(bias) => y + cast(bias.val(), dtype).unsqueeze(),
         None => y,
     };
-    widen(y, shape)
+    unflatten_rows(y, shape)
 }
 
 /// `norm` over the last axis of `x`, any shape, computed in f32; the result has the element type of `x`.
@@ -38,8 +38,8 @@ pub fn norm_f32<B: Backend, const D: usize>(norm: &LayerNorm<B>, x: Tensor<B, D>
 
 /// The summand that hides what `mask` marks with 0: `(1 − mask) · −penalty`, any shape.
 ///
-/// Finite on purpose: a row of −∞ alone gives NaN in a softmax. SPEC §3: 10 000 for text self-attention, 1e9 for
-/// cross-attention.
+/// Finite on purpose: a row of −∞ alone gives NaN in a softmax. 10 000 for text self-attention, 1e9 for
+/// cross-attention (docs/model.md, "Attention masks").
 pub fn additive_mask<B: Backend, const D: usize>(mask: Tensor<B, D>, penalty: f64) -> Tensor<B, D> {
     mask.sub_scalar(1.0).mul_scalar(penalty)
 }

@@ -1,22 +1,22 @@
-//! The three pretraining losses of a batch, as a function of model, batch and draws (SPEC §3).
+//! The three pretraining losses of a batch, as a function of model, batch and draws (docs/model.md, "Losses").
 
 use super::draws::{GraphSource, VideoDraws};
 use super::dropout::reseed_dropout;
-use super::fusion::{FusionRun, VideoTokens};
+use super::feature_gather::FeatureGather;
+use super::fusion::{FusionOptions, VideoTokens};
 use super::layers::{Mode, linear};
-use super::peers::Peers;
 use super::svitt::{EncodedVideo, Svitt, first_token};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::loss::{
     MaskRules, NegativeDraws, NegativeRule, Negatives, clamped_temperature, contrastive, gumbel_noise, hard_negatives,
     mask_tokens, masked_language, matching, similarity,
 };
-use crate::rng::{Rng, key};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use svitt_ops::SvittBackend;
+use svitt_ops::rng::{Rng, key};
 
-/// Distance of the keep rates that training draws: a GPU tunes its kernels once per number of tokens, and between .4
-/// and 1 these are 13.
+/// Step of the drawn keep rates: a GPU tunes its kernels once per number of tokens; between .4 and 1 there are 13
+/// steps.
 const KEEP_STEP: f64 = 0.05;
 
 /// Videos and their texts.
@@ -171,20 +171,20 @@ impl<B: SvittBackend> Svitt<B> {
         draws: &PretrainDraws<B>,
         objective: &Objective,
     ) -> Result<PretrainOutput<B>> {
-        self.losses_among(pairs, draws, objective, None)
+        self.losses_with_gather(pairs, draws, objective, None)
     }
 
-    /// [`Self::losses`], the contrastive one over the batches of `peers` too. Negatives of the matching loss come from
-    /// `pairs` in any case: those of others would bring all their video tokens with them.
+    /// [`Self::losses`] with the contrastive loss over the whole global batch. Negatives of the matching loss always
+    /// come from `pairs`: others would need all video tokens of the other devices.
     ///
     /// # Errors
     /// As [`Self::losses`].
-    pub fn losses_among(
+    pub fn losses_with_gather(
         &self,
         pairs: &Pairs<B>,
         draws: &PretrainDraws<B>,
         objective: &Objective,
-        peers: Option<&dyn Peers<B>>,
+        peers: Option<&dyn FeatureGather<B>>,
     ) -> Result<PretrainOutput<B>> {
         if let Some(seed) = draws.dropout_seed {
             reseed_dropout(seed);
@@ -198,7 +198,7 @@ impl<B: SvittBackend> Svitt<B> {
         let similarity = similarity(video.feature.clone(), text_feature.clone(), temp.clone());
         let negatives = (objective.vtm != 0.0)
             .then(|| hard_negatives(similarity.clone(), &pairs.identity, &draws.negatives, objective.negatives));
-        let run = FusionRun { mode, selection_seed: draws.selection_seed };
+        let run = FusionOptions { mode, selection_seed: draws.selection_seed };
         let (matching_states, words) = self.fused(pairs, &video, text, negatives.as_ref(), masked_text, run);
         let matching_output = matching_states.zip(negatives).map(|(states, negatives)| MatchingOutput {
             negatives,
@@ -246,7 +246,7 @@ impl<B: SvittBackend> Svitt<B> {
         text: Tensor<B, 3>,
         negatives: Option<&Negatives<B>>,
         masked_text: Option<Tensor<B, 3>>,
-        run: FusionRun,
+        run: FusionOptions,
     ) -> (Option<Tensor<B, 2>>, Option<Tensor<B, 3>>) {
         let batch = pairs.identity.dims()[0];
         let mut rows = FusionRows { text: Vec::new(), mask: Vec::new(), video: Vec::new() };
@@ -295,7 +295,7 @@ impl<B: Backend> Losses<B> {
 mod tests {
     use super::*;
     use crate::config::{Compat, CrossSparsity, Selection};
-    use crate::testing::{host, noise, on_cpu_backends, shaken, small_sparse_config};
+    use crate::testing::{host, noise, on_cpu_backends, randomized, small_sparse_config};
     use burn::backend::Autodiff;
     use burn::tensor::backend::AutodiffBackend;
 
@@ -305,7 +305,7 @@ mod tests {
         let mut config = small_sparse_config(Compat::Corrected);
         config.text.cross =
             Some(CrossSparsity { keep_rate: 0.5, layers: vec![3], selection: Selection::ClassAttention });
-        shaken(Svitt::new(&config, 1, &Default::default()).unwrap(), 2)
+        randomized(Svitt::new(&config, 1, &Default::default()).unwrap(), 2)
     }
 
     fn pairs<B: Backend>(identity: [i64; 3]) -> Pairs<B> {
@@ -380,8 +380,8 @@ mod tests {
     where
         Autodiff<B>: SvittBackend + AutodiffBackend<InnerBackend = B>,
     {
-        struct Idle<'a, B: AutodiffBackend>(&'a B::Gradients, Vec<usize>);
-        impl<B: AutodiffBackend> burn::module::ModuleVisitor<B> for Idle<'_, B> {
+        struct NoGradient<'a, B: AutodiffBackend>(&'a B::Gradients, Vec<usize>);
+        impl<B: AutodiffBackend> burn::module::ModuleVisitor<B> for NoGradient<'_, B> {
             fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<B, D>>) {
                 let value = param.val();
                 let idle = value.grad(self.0).is_none_or(|g| host(g).iter().all(|g| *g == 0.0));
@@ -391,7 +391,7 @@ mod tests {
         let model = model::<Autodiff<B>>();
         let out = model.losses(&pairs([7, 3, 5]), &draws(), &Objective::default()).unwrap();
         let gradients = out.losses.total.backward();
-        let mut idle = Idle::<Autodiff<B>>(&gradients, Vec::new());
+        let mut idle = NoGradient::<Autodiff<B>>(&gradients, Vec::new());
         burn::module::Module::visit(&model, &mut idle);
         assert_eq!(idle.1, [] as [usize; 0], "sizes of the weights without gradient");
     }

@@ -1,11 +1,11 @@
-//! What a pruning layer of the video encoder does (SPEC §1b).
+//! What a pruning layer of the video encoder does (docs/model.md, "Token pruning").
 
 use super::trace::{Pruned, Trace};
-use crate::backend::SvittBackend;
 use crate::config::{NodeSparsity, Selection, Sparsity};
-use crate::rng::Rng;
-use crate::tokens::{TokenMap, gather_patches, keep_top};
 use burn::tensor::{Int, Tensor, TensorData};
+use svitt_ops::SvittBackend;
+use svitt_ops::rng::Rng;
+use svitt_ops::tokens::{TokenMap, gather_patches, keep_top};
 
 /// One layer's pruning of the patches that leave it.
 pub(super) struct Pruning<'a> {

@@ -4,10 +4,11 @@ use super::heads::unit_rows;
 use super::layers::{Mode, linear, norm_f32};
 use super::temporal::TemporalEncoder;
 use super::video::{VideoEncoder, VideoOutput};
-use crate::backend::{SvittBackend, cast};
 use crate::config::Pooling;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor};
+use svitt_ops::SvittBackend;
+use svitt_ops::device::cast;
 
 impl<B: SvittBackend> VideoEncoder<B> {
     /// What stands for clips of `frames` frames in the shared space, before its projection: the norm of the mean patch

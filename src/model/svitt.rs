@@ -1,22 +1,24 @@
-//! The whole model: video encoder, text and fusion encoder, and the heads between them (SPEC §3). Singularity and UMT
-//! are this model under other choices of [`crate::config::VideoConfig`].
+//! The whole model: video encoder, text and fusion encoder, and the heads between them
+//! (docs/model.md, "Projection heads"). Singularity and UMT are this model under other choices of
+//! [`crate::config::VideoConfig`].
 
+use super::bert::Bert;
 use super::draws::VideoDraws;
-use super::fusion::{FusionRun, VideoTokens};
+use super::fusion::{FusionOptions, VideoTokens};
 use super::heads::unit_rows;
 use super::init::Init;
 use super::layers::{Mode, linear};
 use super::temporal::TemporalEncoder;
-use super::text::Bert;
 use super::trace::Trace;
 use super::video::{VideoEncoder, VideoOutput};
 use crate::Result;
-use crate::backend::{SvittBackend, cast};
 use crate::config::{ModelConfig, Precision};
 use crate::loss::TEMPERATURE_RANGE;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
+use svitt_ops::SvittBackend;
+use svitt_ops::device::cast;
 
 /// SViTT, Singularity or UMT.
 #[derive(Module, Debug)]
@@ -33,13 +35,13 @@ pub struct Svitt<B: Backend> {
     pub video_proj: Linear<B>,
     /// Text position 0 to the shared space, `[hidden, e]`.
     pub text_proj: Linear<B>,
-    /// What cosines are divided by, `[1]`.
+    /// Temperature: cosines are divided by it, `[1]`.
     pub temp: Param<Tensor<B, 1>>,
     /// Fused text position 0 to (no match, match), `[hidden, 2]`.
     pub itm_head: Linear<B>,
 }
 
-/// Videos as the other parts of the model see them.
+/// Encoded videos.
 #[derive(Clone, Debug)]
 pub struct EncodedVideo<B: Backend> {
     /// What cross-attention sees, `[batch, 1 + tokens, d]`, the class token first; with frames encoded one by one
@@ -52,7 +54,7 @@ pub struct EncodedVideo<B: Backend> {
     pub token_ids: Tensor<B, 2, Int>,
 }
 
-/// Texts as the other parts of the model see them.
+/// Encoded texts.
 #[derive(Clone, Debug)]
 pub struct EncodedText<B: Backend> {
     /// Output of the text layers, `[batch, tokens, hidden]`.
@@ -136,7 +138,7 @@ impl<B: SvittBackend> Svitt<B> {
         mask: Tensor<B, 2>,
         video: impl Into<VideoTokens<B>>,
     ) -> Tensor<B, 2> {
-        let fused = self.text.fuse(text, mask, video.into(), FusionRun::default(), None);
+        let fused = self.text.fuse(text, mask, video.into(), FusionOptions::default(), None);
         linear(&self.itm_head, first_token(fused.hidden))
     }
 
@@ -149,7 +151,7 @@ impl<B: SvittBackend> Svitt<B> {
         video: impl Into<VideoTokens<B>>,
     ) -> Option<Tensor<B, 3>> {
         let text = self.text.text(ids, mask.clone(), Mode::Eval, None);
-        self.text.words(self.text.fuse(text, mask, video.into(), FusionRun::default(), None).hidden)
+        self.text.words(self.text.fuse(text, mask, video.into(), FusionOptions::default(), None).hidden)
     }
 
     /// Unit vectors `[batch, e]` of the shared space from `embeds` `[batch, tokens, hidden]`.
@@ -186,12 +188,12 @@ pub(super) fn first_token<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 2> {
 mod tests {
     use super::*;
     use crate::config::Compat;
-    use crate::testing::{assert_close, host, noise, on_cpu_backends, shaken, small_config};
+    use crate::testing::{assert_close, host, noise, on_cpu_backends, randomized, small_config};
     use burn::backend::Autodiff;
 
     fn features_are_unit_vectors_and_logits_have_their_shapes<B: SvittBackend>() {
         let device = Default::default();
-        let model = shaken(Svitt::<B>::new(&small_config(Compat::Corrected), 1, &device).unwrap(), 2);
+        let model = randomized(Svitt::<B>::new(&small_config(Compat::Corrected), 1, &device).unwrap(), 2);
         let video = model.encode_video(noise(3, [2, 3, 3, 12, 12]), &VideoDraws::evaluation(0)).unwrap();
         let ids = Tensor::from_data([[1, 9, 30, 4], [1, 17, 5, 0]], &device);
         let mask = Tensor::from_data([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0]], &device);

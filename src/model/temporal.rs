@@ -1,13 +1,14 @@
 //! What Singularity's temporal models do before fusion: a learned vector per frame, and BERT layers over time.
 
+use super::bert::BertLayer;
 use super::init::Init;
 use super::layers::Mode;
 use super::positions::{Between, between};
-use super::text::BertLayer;
-use crate::backend::{SvittBackend, cast};
 use crate::config::{TemporalConfig, TextConfig, VideoConfig};
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
+use svitt_ops::SvittBackend;
+use svitt_ops::device::cast;
 
 /// Joins the tokens of frames that were encoded one by one.
 #[derive(Module, Debug)]
@@ -68,12 +69,12 @@ fn of_length<B: SvittBackend>(embeddings: Tensor<B, 4>, frames: usize) -> Tensor
 mod tests {
     use super::*;
     use crate::config::{Compat, ModelConfig};
-    use crate::testing::{assert_close, noise, on_cpu_backends, shaken, small_config};
+    use crate::testing::{assert_close, noise, on_cpu_backends, randomized, small_config};
 
     fn encoder<B: SvittBackend>() -> TemporalEncoder<B> {
         let ModelConfig { video, text, .. } = small_config(Compat::Corrected);
         let config = TemporalConfig { frames: 2, layers: 2, heads: 5, ffn: 17 };
-        shaken(TemporalEncoder::new(&config, &video, &text, &mut Init::new(1, &Default::default())), 2)
+        randomized(TemporalEncoder::new(&config, &video, &text, &mut Init::new(1, &Default::default())), 2)
     }
 
     /// Places and clips do not see each other; frames do.

@@ -1,8 +1,8 @@
-//! What happened inside a forward, recorded on request: no hooks.
+//! Intermediates of a forward, recorded on request; there are no hooks.
 
-use crate::sparse::BlockGraph;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use std::sync::Arc;
+use svitt_ops::sparse::BlockGraph;
 
 /// A pruning layer's decision.
 #[derive(Clone, Debug)]

@@ -1,21 +1,23 @@
-//! The video encoder (SPEC §1): attention over all frames of a clip, or over each by itself, sparse in edges and nodes.
+//! The video encoder: attention over all frames of a clip, or over each by itself, sparse in edges and nodes
+//! (docs/model.md, "Video encoder").
 
-use super::block::VideoLayer;
 use super::draws::{GraphSource, VideoDraws};
 use super::init::Init;
-use super::patch::PatchEmbedding;
+use super::patch_embedding::PatchEmbedding;
 use super::prune::Pruning;
 use super::trace::Trace;
-use crate::backend::{SvittBackend, cast};
+use super::video_layer::VideoLayer;
 use crate::config::{Compat, FrameAttention, Positions, Precision, Sparsity, TokenOrder, VideoConfig};
-use crate::rng::{self, Rng};
-use crate::sparse::{BlockGraph, RelativeBias};
-use crate::tokens::{TokenMap, gather_patches, token_order};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::nn::LayerNorm;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use std::sync::Arc;
+use svitt_ops::SvittBackend;
+use svitt_ops::device::cast;
+use svitt_ops::rng::{self, Rng};
+use svitt_ops::sparse::{BlockGraph, RelativeBias};
+use svitt_ops::tokens::{TokenMap, gather_patches, token_order};
 
 /// The encoder's weights, and the settings that are not weights.
 #[derive(Module, Debug)]
@@ -24,7 +26,7 @@ pub struct VideoEncoder<B: Backend> {
     pub embeddings: PatchEmbedding<B>,
     /// The transformer layers.
     pub layers: Vec<VideoLayer<B>>,
-    /// The norm behind the mean of the patch tokens (SPEC §1.5).
+    /// The norm behind the mean of the patch tokens (docs/model.md, "Pooled video feature").
     pub pool_norm: LayerNorm<B>,
     #[module(skip)]
     config: VideoConfig,

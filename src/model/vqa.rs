@@ -1,23 +1,24 @@
-//! Question answering: the question is fused with the video, and a decoder scores answers (SPEC §5).
+//! Question answering: the question is fused with the video, and a decoder scores answers
+//! (docs/model.md, "Question answering").
 
-use super::attention::Source;
+use super::bert::{Bert, causal_mask};
+use super::bert_attention::AttentionSource;
 use super::draws::VideoDraws;
-use super::fusion::{FusionRun, VideoTokens};
+use super::fusion::{FusionOptions, VideoTokens};
 use super::init::Init;
 use super::layers::{Mode, additive_mask};
 use super::svitt::{Svitt, temporal};
 use super::temporal::TemporalEncoder;
-use super::text::{Bert, causal_mask};
 use super::video::VideoEncoder;
-use crate::backend::SvittBackend;
 use crate::config::{ModelConfig, TextConfig};
 use crate::loss::answer_losses;
 use crate::{Error, Result};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::nn::LayerNorm;
 use burn::tensor::{Int, Tensor, backend::Backend};
+use svitt_ops::SvittBackend;
 
-/// What hides padding from cross-attention (SPEC §3).
+/// What hides padding from cross-attention (docs/model.md, "Attention masks").
 const CROSS_PENALTY: f64 = 1e9;
 
 /// SViTT for question answering.
@@ -35,7 +36,7 @@ pub struct SvittQa<B: Backend> {
     pub decoder: Bert<B>,
 }
 
-/// Questions that have seen their videos.
+/// Question states after fusion with the video.
 #[derive(Clone, Debug)]
 pub struct QuestionStates<B: Backend> {
     /// `[questions, tokens, hidden]`.
@@ -46,7 +47,7 @@ pub struct QuestionStates<B: Backend> {
 
 /// Tokenised texts.
 #[derive(Clone, Debug)]
-pub struct Tokens<B: Backend> {
+pub struct TokenBatch<B: Backend> {
     /// `[texts, tokens]`.
     pub ids: Tensor<B, 2, Int>,
     /// `[texts, tokens]`, 1 where a token stands.
@@ -57,7 +58,7 @@ pub struct Tokens<B: Backend> {
 #[derive(Clone, Debug)]
 pub struct WeightedAnswers<B: Backend> {
     /// `[answers, tokens]`, closed by `[SEP]`.
-    pub tokens: Tokens<B>,
+    pub tokens: TokenBatch<B>,
     /// The question each answers, `[answers]`.
     pub question: Tensor<B, 1, Int>,
     /// The share of annotators who gave it, `[answers]`.
@@ -90,7 +91,7 @@ impl<B: SvittBackend> SvittQa<B> {
     }
 
     /// The model that goes on from pretrained weights: the decoder starts as a copy of the fusion layers, embeddings
-    /// and word head (SPEC §5).
+    /// and word head (docs/model.md, "Answer decoder").
     ///
     /// # Errors
     /// A pretrained model without fusion layers, or whose video and text widths differ (the copied cross-attention
@@ -122,8 +123,13 @@ impl<B: SvittBackend> SvittQa<B> {
     }
 
     /// Questions, one per row, with the video of each.
-    pub fn ask(&self, questions: Tokens<B>, video: impl Into<VideoTokens<B>>, run: FusionRun) -> QuestionStates<B> {
-        let Tokens { ids, mask } = questions;
+    pub fn ask(
+        &self,
+        questions: TokenBatch<B>,
+        video: impl Into<VideoTokens<B>>,
+        run: FusionOptions,
+    ) -> QuestionStates<B> {
+        let TokenBatch { ids, mask } = questions;
         QuestionStates { states: self.text.multi_modal(ids, mask.clone(), video.into(), run, None).hidden, mask }
     }
 
@@ -131,7 +137,7 @@ impl<B: SvittBackend> SvittQa<B> {
     /// (none: answer i to question i), to `[answers, tokens, vocab]`.
     pub fn answer_logits(
         &self,
-        answers: Tokens<B>,
+        answers: TokenBatch<B>,
         questions: &QuestionStates<B>,
         question: Option<Tensor<B, 1, Int>>,
         mode: Mode,
@@ -142,7 +148,7 @@ impl<B: SvittBackend> SvittQa<B> {
         };
         let [count, tokens] = mask.dims();
         let mask = additive_mask(mask.reshape([count, 1, 1, tokens]), CROSS_PENALTY);
-        let source = Source { states: questions.states.clone(), rows: question, mask: Some(mask) };
+        let source = AttentionSource { states: questions.states.clone(), rows: question, mask: Some(mask) };
         let own = causal_mask(answers.mask);
         let embedded = self.decoder.embeddings.forward(answers.ids, mode);
         let hidden =
@@ -151,7 +157,7 @@ impl<B: SvittBackend> SvittQa<B> {
     }
 
     /// The training loss `[1]`: Σ weight · summed cross entropy of the answer's words, over the number of questions
-    /// (`asked`; SPEC §5 has one per video); and the loss of each answer `[answers]`.
+    /// (`asked`; the published code has one per video); and the loss of each answer `[answers]`.
     pub fn loss(
         &self,
         questions: &QuestionStates<B>,
@@ -199,7 +205,7 @@ impl<B: Backend> ModuleMapper<B> for FreshIds {
 mod tests {
     use super::*;
     use crate::config::Compat;
-    use crate::testing::{assert_close, host, noise, on_cpu_backends, shaken, small_config};
+    use crate::testing::{assert_close, host, noise, on_cpu_backends, randomized, small_config};
     use burn::backend::Autodiff;
     use burn::tensor::backend::AutodiffBackend;
 
@@ -210,20 +216,20 @@ mod tests {
     }
 
     fn model<B: SvittBackend>() -> SvittQa<B> {
-        shaken(SvittQa::new(&config(), 1, &Default::default()).unwrap(), 2)
+        randomized(SvittQa::new(&config(), 1, &Default::default()).unwrap(), 2)
     }
 
-    fn tokens<B: Backend, const A: usize, const T: usize>(ids: [[i64; T]; A]) -> Tokens<B> {
+    fn tokens<B: Backend, const A: usize, const T: usize>(ids: [[i64; T]; A]) -> TokenBatch<B> {
         let ids = Tensor::<B, 2, Int>::from_data(ids, &Default::default());
-        Tokens { mask: ids.clone().not_equal_elem(0).float(), ids }
+        TokenBatch { mask: ids.clone().not_equal_elem(0).float(), ids }
     }
 
     fn questions<B: SvittBackend>(model: &SvittQa<B>) -> QuestionStates<B> {
         let asked = tokens([[1, 9, 30, 4], [1, 17, 0, 0]]);
-        model.ask(asked, noise::<B, 3>(3, [2, 28, 20]), FusionRun::default())
+        model.ask(asked, noise::<B, 3>(3, [2, 28, 20]), FusionOptions::default())
     }
 
-    fn words_see_only_the_words_before_them<B: SvittBackend>() {
+    fn each_word_sees_only_earlier_words<B: SvittBackend>() {
         let model = model::<B>();
         let questions = questions(&model);
         let logits = |ids| model.answer_logits(tokens(ids), &questions, None, Mode::Eval);
@@ -236,9 +242,9 @@ mod tests {
     fn padding_of_questions_and_answers_changes_nothing<B: SvittBackend>() {
         let model = model::<B>();
         let video = noise::<B, 3>(3, [1, 28, 20]);
-        let loss = |question: Tokens<B>, answer: Tokens<B>| {
+        let loss = |question: TokenBatch<B>, answer: TokenBatch<B>| {
             let device = Default::default();
-            let questions = model.ask(question, video.clone(), FusionRun::default());
+            let questions = model.ask(question, video.clone(), FusionOptions::default());
             let (question, weight) = (Tensor::zeros([1], &device), Tensor::ones([1], &device));
             model.loss(&questions, &WeightedAnswers { tokens: answer, question, weight }, 1, Mode::Eval).0
         };
@@ -263,7 +269,7 @@ mod tests {
     where
         Autodiff<B>: SvittBackend + AutodiffBackend<InnerBackend = B>,
     {
-        let pretrained = shaken(Svitt::<Autodiff<B>>::new(&config(), 1, &Default::default()).unwrap(), 2);
+        let pretrained = randomized(Svitt::<Autodiff<B>>::new(&config(), 1, &Default::default()).unwrap(), 2);
         let fused = pretrained.text.layers[3].output.weight.val();
         let model = SvittQa::from_pretrained(pretrained).unwrap();
         assert_eq!(model.decoder.layers.len(), 3);
@@ -282,7 +288,7 @@ mod tests {
     }
 
     on_cpu_backends!(
-        words_see_only_the_words_before_them,
+        each_word_sees_only_earlier_words,
         padding_of_questions_and_answers_changes_nothing,
         answers_are_weighted_and_summed_per_video,
         the_decoder_starts_as_a_copy_and_learns_by_itself,

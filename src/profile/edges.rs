@@ -1,4 +1,4 @@
-//! Query-key pairs of a layer, in both conventions (SPEC §11).
+//! Query-key pairs of a layer, in both conventions (Table 1; docs/model.md, "Edges").
 
 use super::{Convention, TEXT_TOKENS};
 use crate::config::{Compat, EdgeSparsity, ModelConfig, VideoConfig, kept_tokens};

@@ -1,4 +1,4 @@
-//! Operations of the video encoder, forward, for one clip (SPEC §11).
+//! Operations of the video encoder, forward, for one clip (docs/model.md, "Operations").
 
 use super::{Convention, edges};
 use crate::config::{ModelConfig, VideoConfig};

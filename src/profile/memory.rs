@@ -1,4 +1,4 @@
-//! Activations a video layer keeps for its backward pass, counted, for one clip in 32-bit floats.
+//! Activation memory a video layer saves for its backward, per clip in f32.
 
 use crate::config::ModelConfig;
 use serde::Serialize;

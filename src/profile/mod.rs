@@ -1,4 +1,5 @@
-//! Edges, FLOPs, activation memory and parameters, counted from a configuration alone (SPEC §11).
+//! Edges, FLOPs, activation memory and parameters, counted from a configuration alone
+//! (docs/model.md, "Cost model").
 //!
 //! [`Profile::of`] counts any model; [`published`] holds the rows of the paper's Tables 1 to 3.
 

@@ -1,22 +1,21 @@
 //! How a video is cut into clips, and which frames a clip has.
 
-use crate::rng::Rng;
-use crate::video::{FrameSampling, Frames, ReaderOptions, VideoError, VideoReader, window};
 use crate::{Error, Result};
 use std::path::Path;
+use svitt_video::{FrameSampling, Frames, ReaderOptions, VideoError, VideoReader, window};
 
-/// A video up to this many clip lengths is one clip: a remainder would be a clip of next to nothing.
+/// A video up to this many clip lengths is one clip, to avoid a very short second one.
 const WHOLE: f64 = 1.25;
 
 /// Lengths and overlaps of clips, and the frames taken of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Clipping {
+pub struct ClipWindows {
     seconds: f64,
     overlap: f64,
     frames: usize,
 }
 
-impl Clipping {
+impl ClipWindows {
     /// Clips of `seconds` that share at least `overlap` (0 to 0.95) of their length with the next, `frames` frames each.
     ///
     /// # Errors
@@ -66,7 +65,7 @@ pub fn read_span(
     loop {
         let count = reader.len();
         let Some(inside) = window(reader.times(), Some(start), (end > start).then_some(end)) else { return Ok(None) };
-        let places = FrameSampling::Middle.indices(frames, inside.len(), reader.fps(), &mut Rng::new(0, &[]));
+        let places = FrameSampling::Middle.indices(frames, inside.len(), reader.fps(), &mut || 0.0);
         let places: Vec<usize> = places.into_iter().map(|place| place + inside.start).collect();
         let read = reader.get_frames(&places)?;
         // A damaged file turns out shorter while it is read; its frames are then chosen again.
@@ -76,13 +75,13 @@ pub fn read_span(
     }
 }
 
-/// Hands every clip of the video at `path` to `each`, with its span, until that says no.
+/// Passes every clip of the video at `path` and its span to `each`, until it returns false.
 ///
 /// # Errors
 /// The video cannot be opened, or not one clip of it decodes.
 pub(super) fn each_clip(
     path: &Path,
-    clipping: &Clipping,
+    clipping: &ClipWindows,
     mut each: impl FnMut([f64; 2], Frames) -> bool,
 ) -> std::result::Result<(), VideoError> {
     let mut reader = VideoReader::open(path, &ReaderOptions::default())?;
@@ -109,7 +108,7 @@ mod tests {
 
     #[test]
     fn clips_cover_the_video_and_overlap_as_asked() {
-        let clipping = Clipping::new(10.0, 0.5, 8).unwrap();
+        let clipping = ClipWindows::new(10.0, 0.5, 8).unwrap();
         assert_eq!(clipping.spans(12.5), [[0.0, 12.5]], "no clip of a remainder");
         assert_eq!(clipping.spans(20.0), [[0.0, 10.0], [5.0, 15.0], [10.0, 20.0]]);
         for duration in [12.6, 17.3, 61.0, 3599.9] {
@@ -119,13 +118,13 @@ mod tests {
             assert!(spans.windows(2).all(|pair| pair[1][0] > pair[0][0] && pair[1][0] - pair[0][0] <= 5.0 + 1e-9));
         }
         assert_eq!(clipping.spans(0.0), [[0.0, 0.0]]);
-        assert_eq!(Clipping::new(2.0, 0.0, 4).unwrap().spans(6.0), [[0.0, 2.0], [2.0, 4.0], [4.0, 6.0]]);
+        assert_eq!(ClipWindows::new(2.0, 0.0, 4).unwrap().spans(6.0), [[0.0, 2.0], [2.0, 4.0], [4.0, 6.0]]);
     }
 
     #[test]
     fn clips_that_make_no_sense_are_refused() {
         for (seconds, overlap) in [(0.0, 0.5), (f64::NAN, 0.5), (f64::INFINITY, 0.5), (4.0, 1.0), (4.0, -0.1)] {
-            let sentence = Clipping::new(seconds, overlap, 4).unwrap_err().to_string();
+            let sentence = ClipWindows::new(seconds, overlap, 4).unwrap_err().to_string();
             assert!(sentence.contains("--clip-seconds") || sentence.contains("--overlap"), "{sentence}");
         }
     }

@@ -1,6 +1,5 @@
-//! The model's side of a search: clips and texts to vectors, pairs to matching scores.
+//! The model in a search: embeds clips and texts, scores pairs with the matching head.
 
-use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
 use crate::data::Benchmark;
 use crate::eval::{host, tokenizer};
@@ -8,12 +7,13 @@ use crate::index::ModelId;
 use crate::loss::TEMPERATURE_RANGE;
 use crate::model::{Svitt, VideoDraws};
 use crate::text::{Tokenizer, clean};
-use crate::video::{Frames, Transform};
 use crate::weights::checkpoint::CONFIG;
-use crate::weights::{Part, open_svitt, read_info};
+use crate::weights::{CheckpointPart, open_svitt, read_info};
 use crate::{Error, Result};
 use burn::tensor::{Int, Tensor, TensorData};
 use std::path::Path;
+use svitt_ops::SvittBackend;
+use svitt_video::{Frames, Transform};
 
 /// Seed of the block graphs: a clip has one embedding, whenever it is made.
 const GRAPHS: u64 = 0;
@@ -37,7 +37,7 @@ pub struct Embedder<B: SvittBackend> {
 /// There is no checkpoint, or one that cannot compare texts with videos.
 pub fn identify(folder: &Path) -> Result<(ModelConfig, ModelId)> {
     let (info, weights) = read_info(&folder.join(CONFIG))?;
-    if info.part != Part::Pretraining {
+    if info.part != CheckpointPart::Pretraining {
         let remedy = "give a checkpoint of pretraining or of fine-tuning for retrieval";
         return Err(Error::file(folder, "its model cannot compare texts with videos", remedy));
     }
@@ -76,7 +76,7 @@ impl<B: SvittBackend> Embedder<B> {
         self.config.video.frames
     }
 
-    /// What training divided cosines by.
+    /// The temperature of the contrastive loss.
     pub(super) fn temperature(&self) -> f32 {
         let [low, high] = TEMPERATURE_RANGE;
         host(self.model.temp.val()).first().map_or(high as f32, |temp| temp.clamp(low as f32, high as f32))
@@ -136,8 +136,8 @@ impl<B: SvittBackend> Embedder<B> {
         Ok(host(self.model.encode_text(ids, mask).feature))
     }
 
-    /// How well `text` fits each clip of `pixels` `[clips, frames, 3, size, size]` in the eyes of the fusion encoder:
-    /// the log-odds of a match.
+    /// Log-odds, by the fusion encoder's matching head, that `text` matches each clip of `pixels` `[clips, frames, 3,
+    /// size, size]`.
     ///
     /// # Errors
     /// A text without words; the model refuses the clips.

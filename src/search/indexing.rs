@@ -1,21 +1,21 @@
-//! A folder becomes an index: only what is new or changed is embedded, and any moment is a good one to be stopped.
+//! Indexes a folder: embeds only new and changed files; safe to interrupt at any time.
 
 use super::Embedder;
-use super::clips::Clipping;
-use super::intake::{News, with_decoded};
-use crate::backend::SvittBackend;
+use super::clips::ClipWindows;
+use super::decode_pool::{DecodeEvent, with_decoded};
 use crate::data::Unreadable;
-use crate::eval::Ticker;
-use crate::index::{ClipEmbedding, Index, Indexer, Stamp, Summary};
-use crate::video::{Frames, VideoError, videos_below};
+use crate::eval::ProgressReporter;
+use crate::index::{ClipEmbedding, Index, IndexSummary, IndexWriter, Stamp};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+use svitt_ops::SvittBackend;
+use svitt_video::{Frames, VideoError, videos_below};
 
-/// What was embedded is made safe against power cuts this often.
+/// Interval at which embedded files are flushed to disk.
 const COMMIT: Duration = Duration::from_secs(5);
 
 /// What to index, and how.
@@ -26,7 +26,7 @@ pub struct IndexOptions {
     /// The index directory.
     pub index: PathBuf,
     /// How videos are cut.
-    pub clipping: Clipping,
+    pub clipping: ClipWindows,
     /// Clips per forward.
     pub batch: usize,
     /// Decoding threads.
@@ -70,11 +70,16 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     // Symlinks in the name of the folder are resolved, so that it has one name from wherever it is indexed.
     let root = options.folder.canonicalize().map_err(|e| Error::io(&options.folder, &e))?;
     let found = videos_below(&root)?;
-    let mut indexer = Indexer::open(&options.index, embedder.id())?;
-    let plan = Plan::new(&found, indexer.index(), &options.clipping);
+    let mut indexer = IndexWriter::open(&options.index, embedder.id())?;
+    let plan = PendingFiles::new(&found, indexer.index(), &options.clipping);
     let mut report = IndexReport { unchanged: plan.unchanged, ..IndexReport::default() };
-    let mut desk =
-        Desk { embedder, plan: &plan, batch: options.batch.max(1), indexer: &mut indexer, open: BTreeMap::new() };
+    let mut desk = IndexingLoop {
+        embedder,
+        plan: &plan,
+        batch: options.batch.max(1),
+        indexer: &mut indexer,
+        open: BTreeMap::new(),
+    };
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
     with_decoded(&plan.wanted, &options.clipping, options.threads, &prepare, |news| desk.work(news, &mut report))?;
@@ -82,13 +87,13 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
     report.broken = broken(indexer.index(), &root);
     report.files = indexer.index().files().filter(|path| path.starts_with(&root)).count();
-    let Summary { clips, .. } = indexer.finish()?;
+    let IndexSummary { clips, .. } = indexer.finish()?;
     let id = embedder.id();
     let seconds = started.elapsed().as_secs_f64();
     Ok(IndexReport { clips, seconds, model: id.model.clone(), weights: id.weights.clone(), ..report })
 }
 
-/// Whether a file that was not found may still be there: its disk or folder cannot be looked into just now.
+/// Whether a file that was not found may still exist: its disk or folder is not accessible now.
 fn hidden(path: &Path) -> bool {
     let gone = std::io::ErrorKind::NotFound;
     std::fs::metadata(path).is_err_and(|e| e.kind() != gone && e.kind() != std::io::ErrorKind::NotADirectory)
@@ -100,15 +105,15 @@ fn broken(index: &Index, root: &Path) -> Vec<Unreadable> {
 }
 
 /// The files to be embedded.
-struct Plan {
+struct PendingFiles {
     wanted: Vec<PathBuf>,
     stamps: Vec<Stamp>,
     known: Vec<bool>,
     unchanged: usize,
 }
 
-impl Plan {
-    fn new(found: &[PathBuf], index: &Index, clipping: &Clipping) -> Self {
+impl PendingFiles {
+    fn new(found: &[PathBuf], index: &Index, clipping: &ClipWindows) -> Self {
         let mut plan = Self { wanted: Vec::new(), stamps: Vec::new(), known: Vec::new(), unchanged: 0 };
         for path in found {
             // A file without a stamp vanished since the folder was listed.
@@ -127,7 +132,7 @@ impl Plan {
 
 /// A file some of whose clips have come.
 #[derive(Default)]
-struct OpenFile {
+struct PendingFile {
     clips: Vec<ClipEmbedding>,
     /// How it ended, once it has.
     outcome: Option<std::result::Result<(), VideoError>>,
@@ -136,25 +141,25 @@ struct OpenFile {
 }
 
 /// Collects clips into batches, and vectors into files.
-struct Desk<'a, B: SvittBackend> {
+struct IndexingLoop<'a, B: SvittBackend> {
     embedder: &'a Embedder<B>,
-    plan: &'a Plan,
+    plan: &'a PendingFiles,
     batch: usize,
-    indexer: &'a mut Indexer,
-    open: BTreeMap<usize, OpenFile>,
+    indexer: &'a mut IndexWriter,
+    open: BTreeMap<usize, PendingFile>,
 }
 
-impl<B: SvittBackend> Desk<'_, B> {
-    fn work(&mut self, news: Receiver<News>, report: &mut IndexReport) -> Result<()> {
-        let mut ticker = Ticker::new("indexing videos", self.plan.wanted.len());
+impl<B: SvittBackend> IndexingLoop<'_, B> {
+    fn work(&mut self, news: Receiver<DecodeEvent>, report: &mut IndexReport) -> Result<()> {
+        let mut ticker = ProgressReporter::new("indexing videos", self.plan.wanted.len());
         let (mut batch, mut committed) = (Vec::new(), Instant::now());
         for item in news {
             match item {
-                News::Clip { file, span, pixels } => {
+                DecodeEvent::Clip { file, span, pixels } => {
                     self.open.entry(file).or_default().waiting += 1;
                     batch.push((file, span, pixels));
                 }
-                News::End { file, outcome } => self.open.entry(file).or_default().outcome = Some(outcome),
+                DecodeEvent::End { file, outcome } => self.open.entry(file).or_default().outcome = Some(outcome),
             }
             if batch.len() >= self.batch {
                 self.embed(std::mem::take(&mut batch))?;
@@ -185,7 +190,7 @@ impl<B: SvittBackend> Desk<'_, B> {
 
     /// Writes every file that is complete; returns how many.
     fn close(&mut self, report: &mut IndexReport) -> Result<usize> {
-        let complete = |open: &OpenFile| open.outcome.is_some() && open.waiting == 0;
+        let complete = |open: &PendingFile| open.outcome.is_some() && open.waiting == 0;
         let done: Vec<usize> = self.open.iter().filter(|(_, open)| complete(open)).map(|(&file, _)| file).collect();
         for &file in &done {
             let open = self.open.remove(&file).unwrap_or_default();
@@ -194,7 +199,7 @@ impl<B: SvittBackend> Desk<'_, B> {
         Ok(done.len())
     }
 
-    fn record(&mut self, file: usize, open: OpenFile, report: &mut IndexReport) -> Result<()> {
+    fn record(&mut self, file: usize, open: PendingFile, report: &mut IndexReport) -> Result<()> {
         let (path, stamp) = (&self.plan.wanted[file], self.plan.stamps[file].clone());
         match open.outcome {
             Some(Ok(())) | None => {

@@ -1,6 +1,6 @@
-//! Your own videos, searched: a folder becomes an index of clips, a sentence or a video becomes a ranking of them.
+//! Search in your own videos: a folder is indexed as clips; a text or a video ranks them.
 //!
-//! [`index_folder`] walks a folder, cuts every video into overlapping clips ([`Clipping`]), embeds them with the video
+//! [`index_folder`] walks a folder, cuts every video into overlapping clips ([`ClipWindows`]), embeds them with the video
 //! encoder and keeps the vectors in a [`crate::index::Index`]. [`Embedder::query`] compares a text's vector with all of
 //! them and lets the fusion encoder look at the best; [`similar`] starts from a video instead. [`results_page`] shows
 //! what was found with pictures.
@@ -10,20 +10,20 @@
 //! ever asked for.
 
 mod clips;
+mod decode_pool;
 mod embedder;
 mod indexing;
-mod intake;
-mod page;
 mod query;
 mod results;
+mod results_page;
+mod search_bench;
 mod similar;
-mod speed;
 
-pub use clips::{Clipping, read_span};
+pub use clips::{ClipWindows, read_span};
 pub use embedder::{Embedder, identify, unknown_words};
 pub use indexing::{IndexOptions, IndexReport, index_folder};
-pub use page::results_page;
-pub use query::{Answer, QueryOptions};
-pub use results::{Found, printable};
-pub use similar::{known_clips, similar};
-pub use speed::{SearchSpeed, measure_search};
+pub use query::{QueryOptions, QueryResult};
+pub use results::{SearchResult, printable};
+pub use results_page::results_page;
+pub use search_bench::{SearchSpeed, measure_search};
+pub use similar::{indexed_vectors, similar};

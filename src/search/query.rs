@@ -1,15 +1,15 @@
-//! A sentence becomes a ranking of clips.
+//! Ranks clips for a text query.
 
 use super::Embedder;
 use super::clips::read_span;
-use super::results::Found;
+use super::results::SearchResult;
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::index::{Index, Stamp};
-use crate::video::{ReaderOptions, Transform, VideoReader};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
+use svitt_ops::SvittBackend;
+use svitt_video::{ReaderOptions, Transform, VideoReader};
 
 /// Clips per forward when clips are encoded again: eight of the base model at 16 frames are 75 MB of pixels.
 const BATCH: usize = 8;
@@ -24,11 +24,11 @@ pub struct QueryOptions {
     pub rerank: usize,
 }
 
-/// A ranking, and what a person should know about it.
+/// Results and warnings.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
+pub struct QueryResult {
     /// Best first.
-    pub found: Vec<Found>,
+    pub found: Vec<SearchResult>,
     /// Sentences: files that could not be looked at again, words the model does not know.
     pub warnings: Vec<String>,
 }
@@ -38,11 +38,11 @@ impl<B: SvittBackend> Embedder<B> {
     ///
     /// # Errors
     /// Another model made the index, or the text has no words.
-    pub fn query(&self, index: &Index, text: &str, options: QueryOptions) -> Result<Answer> {
+    pub fn query(&self, index: &Index, text: &str, options: QueryOptions) -> Result<QueryResult> {
         index.require(self.id())?;
         let vector = self.embed_text(text)?;
         let wanted = if options.rerank == 0 { options.top } else { options.rerank.max(options.top) };
-        let mut found = best_apart(index, &[vector], wanted, None)?;
+        let mut found = best_non_overlapping(index, &[vector], wanted, None)?;
         let mut warnings = Vec::new();
         let unknown = super::unknown_words(self.tokenizer(), text);
         if !unknown.is_empty() {
@@ -53,14 +53,14 @@ impl<B: SvittBackend> Embedder<B> {
         }
         found.truncate(options.top);
         number(&mut found);
-        Ok(Answer { found, warnings })
+        Ok(QueryResult { found, warnings })
     }
 
     /// Lets the fusion encoder look at `found` and sorts them anew; clips whose file is gone or has changed go last.
-    fn rerank(&self, index: &Index, text: &str, found: &mut [Found], warnings: &mut Vec<String>) -> Result<()> {
+    fn rerank(&self, index: &Index, text: &str, found: &mut [SearchResult], warnings: &mut Vec<String>) -> Result<()> {
         for batch in found.chunks_mut(BATCH) {
             let (transform, frames) = (self.transform(), self.frames());
-            let read: Vec<_> = batch.par_iter().map(|clip| read_again(index, clip, transform, frames)).collect();
+            let read: Vec<_> = batch.par_iter().map(|clip| reread_clip(index, clip, transform, frames)).collect();
             let (mut seen, mut pixels) = (Vec::new(), Vec::new());
             for (clip, read) in batch.iter_mut().zip(read) {
                 match read {
@@ -78,27 +78,27 @@ impl<B: SvittBackend> Embedder<B> {
                 }
             }
         }
-        share_belief(found, self.temperature());
+        combine_scores(found, self.temperature());
         Ok(())
     }
 }
 
-/// Sorts `found` by what both encoders believe and scores each by its share: the softmax of cosine over `temperature`
-/// plus the log-odds of a match. On the 288 `shapes` files one checkpoint put the right clip first for 67.0 % of the
-/// captions by the cosine, for 58.3 % by the odds and for 67.7 % by both.
-fn share_belief(found: &mut [Found], temperature: f32) {
-    let belief = |clip: &Found| clip.log_odds.map_or(f32::NEG_INFINITY, |odds| clip.cosine / temperature + odds);
+/// Sorts `found` by both encoders: score = softmax of cosine / `temperature` + log-odds of a match. On the 288 `shapes`
+/// files one checkpoint ranked the right clip first for 67.0 % of captions by cosine, 58.3 % by the odds, 67.7 % by
+/// both.
+fn combine_scores(found: &mut [SearchResult], temperature: f32) {
+    let belief = |clip: &SearchResult| clip.log_odds.map_or(f32::NEG_INFINITY, |odds| clip.cosine / temperature + odds);
     found.sort_by(|a, b| belief(b).total_cmp(&belief(a)).then(b.cosine.total_cmp(&a.cosine)));
     let most = found.first().map_or(0.0, belief);
-    let share = |clip: &Found| if most.is_finite() { (belief(clip) - most).exp() } else { 0.0 };
+    let share = |clip: &SearchResult| if most.is_finite() { (belief(clip) - most).exp() } else { 0.0 };
     let sum = found.iter().map(share).sum::<f32>().max(f32::MIN_POSITIVE);
     found.iter_mut().for_each(|clip| clip.score = share(clip) / sum);
 }
 
 /// The pixels of a clip that was found, if its file is still the one that was indexed.
-fn read_again(
+fn reread_clip(
     index: &Index,
-    clip: &Found,
+    clip: &SearchResult,
     transform: &Transform,
     frames: usize,
 ) -> std::result::Result<Vec<f32>, String> {
@@ -118,12 +118,12 @@ fn read_again(
 }
 
 /// The `wanted` best clips for any of `queries`, of overlapping ones of a video only the best, without clips of `except`.
-pub(super) fn best_apart(
+pub(super) fn best_non_overlapping(
     index: &Index,
     queries: &[Vec<f32>],
     wanted: usize,
     except: Option<&Path>,
-) -> Result<Vec<Found>> {
+) -> Result<Vec<SearchResult>> {
     let hits = index.search_any(queries, usize::MAX)?;
     let mut taken: HashMap<&Path, Vec<[f64; 2]>> = HashMap::new();
     let mut found = Vec::new();
@@ -134,13 +134,13 @@ pub(super) fn best_apart(
         let spans = taken.entry(hit.path).or_default();
         if spans.iter().all(|[start, end]| hit.clip.start >= *end || hit.clip.end <= *start) {
             spans.push([hit.clip.start, hit.clip.end]);
-            found.push(Found::new(hit));
+            found.push(SearchResult::new(hit));
         }
     }
     Ok(found)
 }
 
-pub(super) fn number(found: &mut [Found]) {
+pub(super) fn number(found: &mut [SearchResult]) {
     found.iter_mut().enumerate().for_each(|(place, clip)| clip.rank = place + 1);
 }
 
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn both_encoders_decide_and_shares_sum_to_one() {
-        let clip = |cosine: f32, log_odds: Option<f32>| Found {
+        let clip = |cosine: f32, log_odds: Option<f32>| SearchResult {
             rank: 0,
             score: cosine,
             cosine,
@@ -163,12 +163,12 @@ mod tests {
         };
         // Over a temperature of .05 the cosines are worth 18, 16 and 10.
         let mut found = vec![clip(0.9, Some(-3.0)), clip(0.8, Some(1.0)), clip(0.95, None), clip(0.5, Some(6.0))];
-        share_belief(&mut found, 0.05);
+        combine_scores(&mut found, 0.05);
         assert_eq!(found.iter().map(|clip| clip.cosine).collect::<Vec<_>>(), [0.8, 0.5, 0.9, 0.95]);
         assert!((found.iter().map(|clip| clip.score).sum::<f32>() - 1.0).abs() < 1e-6);
         assert!((found[0].score / found[1].score - 1f32.exp()).abs() < 1e-3 && found[3].score == 0.0);
         let mut unread = vec![clip(0.1, None), clip(0.2, None)];
-        share_belief(&mut unread, 0.05);
+        combine_scores(&mut unread, 0.05);
         assert_eq!(unread.iter().map(|clip| clip.score).collect::<Vec<_>>(), [0.0, 0.0]);
         assert_eq!(unread[0].cosine, 0.2);
     }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 /// One result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Found {
+pub struct SearchResult {
     /// Place, counted from 1.
     pub rank: usize,
-    /// What it was ranked by: its share of belief among the clips that the fusion encoder looked at, 0 to 1; the cosine
-    /// where that did not look.
+    /// The score it was ranked by: its softmax share among the re-ranked clips, 0 to 1, or the cosine where no clip was
+    /// re-ranked.
     pub score: f32,
     /// Cosine of query and clip, -1 to 1.
     pub cosine: f32,
@@ -32,7 +32,7 @@ pub struct Found {
     pub path: PathBuf,
 }
 
-impl Found {
+impl SearchResult {
     pub(super) fn new(hit: &Hit<'_>) -> Self {
         Self {
             rank: 0,

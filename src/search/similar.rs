@@ -1,15 +1,15 @@
-//! A video becomes a ranking of other videos' clips.
+//! Ranks the clips of other videos by similarity to a video.
 
-use super::clips::{Clipping, each_clip};
-use super::query::{best_apart, number};
-use super::{Embedder, Found};
-use crate::backend::SvittBackend;
+use super::clips::{ClipWindows, each_clip};
+use super::query::{best_non_overlapping, number};
+use super::{Embedder, SearchResult};
 use crate::index::{Index, Stamp};
 use crate::{Error, Result};
 use std::path::Path;
+use svitt_ops::SvittBackend;
 
 /// The vectors of `video` if `index` holds them and the file has not changed: then no model is needed.
-pub fn known_clips(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
+pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
     let path = video.canonicalize().ok()?;
     let known = index.stamp(&path)?;
     let current = Stamp::of(&path, known.clipping.clone()).is_ok_and(|now| now == *known);
@@ -21,9 +21,9 @@ pub fn known_clips(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
 ///
 /// # Errors
 /// Vectors of another width.
-pub fn similar(index: &Index, video: &Path, vectors: &[Vec<f32>], top: usize) -> Result<Vec<Found>> {
+pub fn similar(index: &Index, video: &Path, vectors: &[Vec<f32>], top: usize) -> Result<Vec<SearchResult>> {
     let path = video.canonicalize().map_err(|e| Error::io(video, &e))?;
-    let mut found = best_apart(index, vectors, top, Some(&path))?;
+    let mut found = best_non_overlapping(index, vectors, top, Some(&path))?;
     number(&mut found);
     Ok(found)
 }
@@ -33,7 +33,7 @@ impl<B: SvittBackend> Embedder<B> {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn embed_video(&self, video: &Path, clipping: &Clipping) -> Result<Vec<Vec<f32>>> {
+    pub fn embed_video(&self, video: &Path, clipping: &ClipWindows) -> Result<Vec<Vec<f32>>> {
         let (mut vectors, mut fault) = (Vec::new(), None);
         each_clip(video, clipping, |_, frames| match self.embed_clips(self.pixels(&frames)) {
             Ok(embedded) => {

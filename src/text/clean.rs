@@ -1,10 +1,12 @@
-//! What happens to a caption or question before it is tokenised (SPEC §6); answers are left as they are.
+//! Text cleaning before tokenisation, for captions and questions; answers are not cleaned (docs/model.md, "Text
+//! cleaning").
 
-/// Marks that vanish.
+/// Characters that are deleted.
 const DELETED: &str = ",.'!?\"()*#:;~";
 
 /// Lower-cases `text`, deletes `, . ' ! ? " ( ) * # : ; ~`, turns `-` and `/` into spaces and `<person>` into
-/// `person`, collapses runs of whitespace, strips the ends (SPEC §6). Brackets stay: "\[something\]" is a placeholder.
+/// `person`, collapses runs of whitespace, strips the ends. Brackets stay: "\[something\]" is a placeholder
+/// (docs/model.md, "Text cleaning").
 pub fn clean(text: &str) -> String {
     let kept: String = text.to_lowercase().chars().filter(|c| !DELETED.contains(*c)).collect();
     let spaced = kept.replace(['-', '/'], " ").replace("<person>", "person");
@@ -38,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_vanish_and_dashes_part_words() {
+    fn punctuation_is_deleted_and_dashes_split_words() {
         assert_eq!(clean("A man's dog isn't un-known, running!"), "a mans dog isnt un known running");
         assert_eq!(clean("(two) women; cooking: food? \"yes\" *no* #1 ~2"), "two women cooking food yes no 1 2");
         assert_eq!(clean("Putting [something] on/off -- now"), "putting [something] on off now");

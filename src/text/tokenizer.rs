@@ -1,4 +1,5 @@
-//! BERT's WordPiece with this model's framing: `[CLS] text`, no `[SEP]`, padded to a fixed length (SPEC §6).
+//! BERT's WordPiece with this model's framing: `[CLS] text`, no `[SEP]`, padded to a fixed length
+//! (docs/model.md, "Tokenisation").
 
 use super::{SPECIAL_TOKENS, Vocabulary, clean};
 use crate::{Error, Result};
@@ -72,7 +73,7 @@ impl Tokenizer {
     /// Reads a `vocab.txt`, a `tokenizer.json`, or the folder that holds one of them.
     ///
     /// # Errors
-    /// A file that is missing or foreign; the sentence names it.
+    /// A file that is missing or no vocabulary of this kind; the error names it.
     pub fn read(path: &Path) -> Result<Self> {
         let path = if path.is_dir() { find_in(path)? } else { path.to_path_buf() };
         if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
@@ -115,7 +116,8 @@ impl Tokenizer {
         self.encode_raw(&clean(text), max_length)
     }
 
-    /// Encodes `answer [SEP]` behind `[CLS]`, exactly `max_length` ids; answers are not cleaned (SPEC §5).
+    /// Encodes `answer [SEP]` behind `[CLS]`, exactly `max_length` ids; answers are not cleaned
+    /// (docs/model.md, "Tokenisation").
     pub fn encode_answer(&self, answer: &str, max_length: usize) -> Encoding {
         self.encode_raw(&format!("{answer} [SEP]"), max_length)
     }
@@ -132,7 +134,7 @@ impl Tokenizer {
         Encoding { ids, mask, too_long }
     }
 
-    /// The WordPiece ids of `text`; a text the tokenizer gives up on is one unknown token.
+    /// The WordPiece ids of `text`; one unknown token if the tokenizer fails on it.
     fn pieces(&self, text: &str) -> Vec<i64> {
         match self.inner.encode_fast(text, false) {
             Ok(encoding) => encoding.get_ids().iter().copied().map(i64::from).collect(),
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_and_said_to_be() {
+    fn a_long_text_is_cut_and_reported() {
         let exact = small().encode("a dog a dog", 5);
         assert_eq!((exact.ids.as_slice(), exact.too_long), ([2, 5, 8, 5, 8].as_slice(), false));
         let long = small().encode("a dog a dog a", 5);

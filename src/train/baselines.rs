@@ -1,26 +1,26 @@
-//! What the expanded model is compared with, at equal compute and on the same data (`--baselines`): its last stage from
-//! scratch, a dense model from scratch, and a model that is blind to order.
+//! Baselines at equal compute on the same data (`--baselines`): the last stage from scratch, a dense model from
+//! scratch, and a model without temporal order.
 
-use super::alone::{steps_for, train_alone, training_flops};
-use super::learner::Trainee;
+use super::initial_weights::InitialWeights;
+use super::learner::TrainableModel;
+use super::pretrain::{PretrainOptions, stage_report};
 use super::report::StageReport;
-use super::run::{RunOptions, measure};
-use super::start::FirstWeights;
-use super::validate::Encodes;
+use super::single_stage::{steps_for, train_single_stage, training_flops};
+use super::validate::RetrievalModel;
 use super::{FrameMean, write_json};
-use crate::backend::TrainBackend;
-use crate::config::{ModelConfig, Span, Stage};
+use crate::config::{ModelConfig, Stage, StepsOrEpochs};
 use crate::model::Svitt;
 use crate::{Error, Result};
 use std::fs;
 use std::path::Path;
+use svitt_ops::TrainBackend;
 
 /// Trains and measures every baseline of `options`; one whose report is already on disk is read instead.
 ///
 /// # Errors
 /// As [`super::pretrain`].
 pub fn train<B: TrainBackend>(
-    options: &RunOptions,
+    options: &PretrainOptions,
     base: &ModelConfig,
     device: &B::Device,
 ) -> Result<Vec<StageReport>> {
@@ -50,7 +50,7 @@ pub fn train<B: TrainBackend>(
 /// The baselines' names, in the order they are trained.
 const NAMES: [&str; 3] = ["single-stage", "dense", "order-blind"];
 
-/// What earlier calls have trained and measured in `out`.
+/// Reports of baselines already trained in `out`.
 pub fn earlier(out: &Path) -> Vec<StageReport> {
     NAMES.iter().filter_map(|name| finished(&out.join("baselines").join(name).join("report.json"))).collect()
 }
@@ -59,26 +59,27 @@ pub fn earlier(out: &Path) -> Vec<StageReport> {
 ///
 /// # Errors
 /// A stage that lasts epochs.
-pub fn check(options: &RunOptions, base: &ModelConfig) -> Result<()> {
+pub fn check(options: &PretrainOptions, base: &ModelConfig) -> Result<()> {
     options.preset.stages.iter().try_for_each(|stage| training_flops(&stage.model(base), stage).map(drop))
 }
 
-fn fresh<B: TrainBackend>(options: &RunOptions, config: &ModelConfig, device: &B::Device) -> Result<Svitt<B>> {
-    FirstWeights::default().model(config, &options.preset.model, options.seed, device)
+fn fresh<B: TrainBackend>(options: &PretrainOptions, config: &ModelConfig, device: &B::Device) -> Result<Svitt<B>> {
+    InitialWeights::default().model(config, &options.preset.model, options.seed, device)
 }
 
-/// `stage` with as many steps as `compute` pays for; `passes` of its one-frame model make a clip where it is above 1.
+/// `stage` with the steps that `compute` FLOPs allow; with `passes` > 1, a clip is that many passes of a one-frame
+/// model.
 fn at_equal_compute(stage: Stage, base: &ModelConfig, compute: f64, passes: usize) -> Result<Stage> {
     let frames = if passes > 1 { 1 } else { stage.frames };
     let model = Stage { frames, ..stage.clone() }.model(base);
     let steps = steps_for(&stage, &model, compute, passes)?;
     let limit = stage.length.steps(1) as usize;
     // The schedule's warm-up stays; a baseline never gets more than four times the steps of the stage it replaces.
-    Ok(Stage { length: Span::Steps(steps.min(4 * limit)), ..stage })
+    Ok(Stage { length: StepsOrEpochs::Steps(steps.min(4 * limit)), ..stage })
 }
 
-fn one<B: TrainBackend, M: Trainee<B, InnerModule: Encodes<B::InnerBackend>>>(
-    options: &RunOptions,
+fn one<B: TrainBackend, M: TrainableModel<B, InnerModule: RetrievalModel<B::InnerBackend>>>(
+    options: &PretrainOptions,
     stage: &Stage,
     config: &ModelConfig,
     model: M,
@@ -91,8 +92,8 @@ fn one<B: TrainBackend, M: Trainee<B, InnerModule: Encodes<B::InnerBackend>>>(
         return Ok(report);
     }
     let number = options.preset.stages.len() - 1;
-    let (model, state) = train_alone(options, number, stage, config, model, &out, device)?;
-    let report = measure(options, stage, config, &model, &state)?;
+    let (model, state) = train_single_stage(options, number, stage, config, model, &out, device)?;
+    let report = stage_report(options, stage, config, &model, &state)?;
     write_json(&file, &report)?;
     Ok(report)
 }

@@ -1,9 +1,9 @@
 //! Step-level checkpoints: written beside the last one, flushed to the disk, then renamed into place, so that a kill
 //! at any moment and a full disk leave the last good one as it was.
 
-use super::journal::Losses;
+use super::metrics_log::LossValues;
 use super::snapshot;
-use super::{AdamWState, Skipped, StageReport};
+use super::{AdamWState, SkippedSteps, StageReport};
 use crate::data::Unreadable;
 use crate::{Error, Result};
 use burn::module::Module;
@@ -17,7 +17,7 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 const UNFINISHED: &str = "unfinished";
 
-/// Where a run stands. Every draw is a function of the seed, the stage and the step ([`crate::rng`]), so these numbers
+/// Where a run stands. Every draw is a function of the seed, the stage and the step ([`svitt_ops::rng`]), so these numbers
 /// are the whole state of all random sources; the sampler's position is the number of batches taken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
@@ -39,9 +39,9 @@ pub struct RunState {
     pub run_seconds: f64,
     /// Losses of the last logged step.
     #[serde(default)]
-    pub losses: Losses,
+    pub losses: LossValues,
     /// Steps that were skipped for a non-finite loss, in this stage.
-    pub skipped: Skipped,
+    pub skipped: SkippedSteps,
     /// Videos that could not be read so far.
     #[serde(default)]
     pub unreadable: Vec<Unreadable>,
@@ -75,12 +75,12 @@ impl Checkpoints {
         let unfinished = self.folder.join(UNFINISHED);
         let written = self.write(&unfinished, state, model, optimizer);
         if written.is_err() {
-            // What was half-written takes the very space that is missing; if even this fails, the next save tries again.
+            // A half-written folder uses the disk space that is missing; if removing fails, the next save tries again.
             let _ = fs::remove_dir_all(&unfinished);
         }
         written?;
         for (global_step, old) in self.list() {
-            if global_step < state.global_step || old != self.place(state) {
+            if global_step < state.global_step || old != self.checkpoint_path(state) {
                 fs::remove_dir_all(&old).map_err(|e| Error::io(&old, &e))?;
             }
         }
@@ -103,11 +103,11 @@ impl Checkpoints {
             snapshot::write(&unfinished.join(OPTIMIZER), &snapshot::optimizer_tensors(model, optimizer))?;
         }
         write_json(&unfinished.join(STATE), state)?;
-        let place = self.place(state);
-        if place.exists() {
-            fs::remove_dir_all(&place).map_err(|e| Error::io(&place, &e))?;
+        let checkpoint_path = self.checkpoint_path(state);
+        if checkpoint_path.exists() {
+            fs::remove_dir_all(&checkpoint_path).map_err(|e| Error::io(&checkpoint_path, &e))?;
         }
-        fs::rename(unfinished, &place).map_err(|e| Error::io(&place, &e))?;
+        fs::rename(unfinished, &checkpoint_path).map_err(|e| Error::io(&checkpoint_path, &e))?;
         sync_folder(&self.folder)
     }
 
@@ -136,7 +136,7 @@ impl Checkpoints {
     }
 
     /// Stage and step in the name, so that the newest sorts last and a stage's end differs from the next one's start.
-    fn place(&self, state: &RunState) -> PathBuf {
+    fn checkpoint_path(&self, state: &RunState) -> PathBuf {
         self.folder.join(format!("step-{:09}-{:03}", state.global_step, state.stage))
     }
 
@@ -223,7 +223,7 @@ fn sync_folder(folder: &Path) -> Result<()> {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
-    use crate::train::{AdamW, AdamWSettings, toy::Toy};
+    use crate::train::{AdamW, AdamWSettings, toy_model::ToyModel};
     use burn::backend::Autodiff;
     use burn::module::AutodiffModule;
     use burn::optim::{GradientsParams, Optimizer};
@@ -234,17 +234,17 @@ mod tests {
         RunState { global_step: step, step, batches: 3 * step, seed: 11, ..RunState::default() }
     }
 
-    fn toy(value: f32) -> Toy<B> {
-        Toy::new(&[value; 20], &Default::default())
+    fn toy(value: f32) -> ToyModel<B> {
+        ToyModel::new(&[value; 20], &Default::default())
     }
 
     #[test]
-    fn weights_and_moments_come_back_bit_for_bit() {
+    fn weights_and_moments_round_trip_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of(folder.path());
         let device = Default::default();
         let mut optimizer = AdamW::<B>::new(AdamWSettings::default(), &device);
-        let one_step = |optimizer: &mut AdamW<B>, toy: Toy<B>| {
+        let one_step = |optimizer: &mut AdamW<B>, toy: ToyModel<B>| {
             let grads = GradientsParams::from_grads(toy.linear_loss(&[0.3; 20]).backward(), &toy);
             optimizer.step(0.01, toy, grads)
         };
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_wins_and_older_ones_go() {
+    fn the_newest_is_loaded_and_older_ones_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of(folder.path());
         assert!(checkpoints.newest().unwrap().is_none());

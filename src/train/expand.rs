@@ -1,14 +1,14 @@
-//! Weights on their way: scaled for a small model trained from scratch, and taken to the next clip length.
+//! Weight conversion between stages, and scaled initialisation for small models trained from scratch.
 
-use crate::backend::SvittBackend;
 use crate::config::{ModelConfig, TableGrowth};
 use crate::model::Svitt;
-use crate::weights::position::{TableResampler, TableShape};
+use crate::weights::position_tables::{TableResampler, TableShape};
 use crate::{Error, Result};
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
 use std::collections::HashMap;
+use svitt_ops::SvittBackend;
 
 /// The field that holds a layer's relative position table.
 const TABLE: &str = "position_table";
@@ -19,11 +19,11 @@ const CLASS_ROWS: usize = 3;
 /// Deviation of the published initial weights: .02, cut at two deviations.
 const DEVIATION: f64 = 0.0176;
 
-/// Biases are never below minus this: far patches stay in reach of learning.
+/// Lower bound of initial biases, so that distant patches can still be learned.
 const FAR: f64 = 8.0;
 
 /// The model of `to` with the weights of `from`, whose configuration was `before`; position tables are resampled
-/// (SPEC §2).
+/// (docs/model.md, "Position tables").
 ///
 /// # Errors
 /// `to` differs from `before` in more than frames and sparsity.
@@ -37,12 +37,12 @@ pub fn expand<B: SvittBackend>(
     let shape =
         |config: &ModelConfig| TableShape { frames: config.video.frames_per_sequence(), grid: config.video.grid() };
     let tables = match growth {
-        TableGrowth::Rescale => Tables::Rescale(TableResampler::new(shape(before), shape(to))?),
-        TableGrowth::Extend => Tables::Extend([before, to].map(|config| config.video.frames_per_sequence())),
+        TableGrowth::Rescale => TableConversion::Rescale(TableResampler::new(shape(before), shape(to))?),
+        TableGrowth::Extend => TableConversion::Extend([before, to].map(|config| config.video.frames_per_sequence())),
     };
     let mut collect = Collect { path: Vec::new(), tensors: HashMap::new() };
     from.visit(&mut collect);
-    let mut place = Place { path: Vec::new(), tensors: collect.tensors, tables, device: &device, wrong: None };
+    let mut place = ExpandMapper { path: Vec::new(), tensors: collect.tensors, tables, device: &device, wrong: None };
     let model = Svitt::new(to, 0, &device)?.map(&mut place);
     match place.wrong {
         None => Ok(model),
@@ -51,13 +51,13 @@ pub fn expand<B: SvittBackend>(
 }
 
 /// How tables are converted.
-enum Tables {
+enum TableConversion {
     Rescale(TableResampler),
     /// Frames before and after.
     Extend([usize; 2]),
 }
 
-impl Tables {
+impl TableConversion {
     fn converted(&self, table: &[f32], heads: usize) -> Result<Vec<f32>> {
         match self {
             Self::Rescale(resampler) => resampler.resample(table, heads),
@@ -98,15 +98,15 @@ impl<B: Backend> ModuleVisitor<B> for Collect {
     }
 }
 
-struct Place<'a, B: Backend> {
+struct ExpandMapper<'a, B: Backend> {
     path: Vec<String>,
     tensors: HashMap<String, TensorData>,
-    tables: Tables,
+    tables: TableConversion,
     device: &'a B::Device,
     wrong: Option<Error>,
 }
 
-impl<B: Backend> Place<'_, B> {
+impl<B: Backend> ExpandMapper<'_, B> {
     fn value(&mut self, shape: Vec<usize>) -> Result<TensorData> {
         let name = self.path.join(".");
         let problem =
@@ -123,7 +123,7 @@ impl<B: Backend> Place<'_, B> {
     }
 }
 
-impl<B: Backend> ModuleMapper<B> for Place<'_, B> {
+impl<B: Backend> ModuleMapper<B> for ExpandMapper<'_, B> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.to_owned());
     }
@@ -145,15 +145,15 @@ impl<B: Backend> ModuleMapper<B> for Place<'_, B> {
     }
 }
 
-/// `module` with every parameter a leaf that gradients are computed for. Weights that were mapped on a backend without
-/// gradients, as loaded, converted and scaled ones are, have lost that mark.
+/// `module` with every parameter a leaf that requires gradients. Parameters mapped on a backend without autodiff
+/// (loaded, converted, scaled) have lost `require_grad`.
 pub fn trainable<B: AutodiffBackend, M: AutodiffModule<B>>(module: M) -> M {
-    module.map(&mut Leaves)
+    module.map(&mut RequireGradMapper)
 }
 
-struct Leaves;
+struct RequireGradMapper;
 
-impl<B: AutodiffBackend> ModuleMapper<B> for Leaves {
+impl<B: AutodiffBackend> ModuleMapper<B> for RequireGradMapper {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let (id, tensor, mapper) = param.consume();
         Param::from_mapped_value(id, Tensor::from_inner(tensor.inner()).require_grad(), mapper)
@@ -163,7 +163,7 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Leaves {
 /// How fresh weights differ from the published initialisation, which is meant for a width of 768 and for pretrained
 /// encoders.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FreshStart {
+pub struct InitOverrides {
     /// Deviation of weight matrices times the root of their inputs; none: as published.
     pub gain: Option<f64>,
     /// How fast a head's bias falls with the squared distance from the neighbour it looks at; 0: all tables are 0.
@@ -171,14 +171,13 @@ pub struct FreshStart {
 }
 
 /// Applies `start` to the fresh weights of a model of sizes `config`.
-pub fn fresh_start<B: SvittBackend>(model: Svitt<B>, start: FreshStart, config: &ModelConfig) -> Svitt<B> {
-    model.map(&mut Fresh { path: Vec::new(), start, frames: config.video.frames, grid: config.video.grid() })
+pub fn apply_init_overrides<B: SvittBackend>(model: Svitt<B>, start: InitOverrides, config: &ModelConfig) -> Svitt<B> {
+    model.map(&mut InitMapper { path: Vec::new(), start, frames: config.video.frames, grid: config.video.grid() })
 }
 
-/// A table `[rows, heads]` by which head h of layer l attends to one spatial neighbour in the next frame or the last
-/// one: attention starts as a convolution does, and motion is in sight from the first step. Heads take the four
-/// neighbours in turn; every four heads, and every layer, the direction in time changes, so with eight heads a token
-/// sees where its content came from and where it goes in one layer.
+/// Initial table `[rows, heads]`: head h of layer l attends to one spatial neighbour in the next or previous frame,
+/// like a convolution, so that motion is visible from the first step. Heads cycle through four neighbours; the time
+/// direction alternates every four heads and every layer.
 fn local_table(layer: usize, heads: usize, frames: usize, grid: usize, sharpness: f64) -> Vec<f32> {
     const NEIGHBOURS: [[f64; 2]; 4] = [[0.0, 1.0], [0.0, -1.0], [1.0, 0.0], [-1.0, 0.0]];
     let (side, depth) = (2 * grid - 1, 2 * frames - 1);
@@ -196,14 +195,14 @@ fn local_table(layer: usize, heads: usize, frames: usize, grid: usize, sharpness
     patches.map(|(row, head)| bias(row, head)).chain(class).map(|value| value as f32).collect()
 }
 
-struct Fresh {
+struct InitMapper {
     path: Vec<String>,
-    start: FreshStart,
+    start: InitOverrides,
     frames: usize,
     grid: usize,
 }
 
-impl<B: Backend> ModuleMapper<B> for Fresh {
+impl<B: Backend> ModuleMapper<B> for InitMapper {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.to_owned());
     }
@@ -230,7 +229,7 @@ impl<B: Backend> ModuleMapper<B> for Fresh {
     }
 }
 
-impl Fresh {
+impl InitMapper {
     /// Weights that multiply features, in contrast to tables of embeddings.
     fn is_matrix(&self) -> bool {
         let within = |name: &str| self.path.iter().any(|part| part == name);

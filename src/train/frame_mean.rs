@@ -1,10 +1,10 @@
-//! An order-blind baseline: every frame is encoded alone, the video's feature is the mean of the frames', and
-//! cross-attention sees the frames' tokens as a set. It cannot pass the unordered ceiling, or the benchmark is broken.
+//! A baseline without temporal order: frames are encoded one by one, the video feature is the mean of the frames'
+//! features, and cross-attention sees the frames' tokens as a set. If it exceeds the unordered ceiling, the benchmark
+//! is broken.
 
 use super::input::{StepInput, StepOutput};
-use super::validate::Encodes;
+use super::validate::RetrievalModel;
 use crate::Result;
-use crate::backend::{SvittBackend, TrainBackend};
 use crate::loss::{NegativeRule, contrastive, hard_negatives, masked_language, matching, similarity};
 use crate::model::{PretrainDraws, Svitt, VideoDraws, VideoTokens};
 use burn::module::{AutodiffModule, Module};
@@ -12,6 +12,7 @@ use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
 use burn_train::{InferenceStep, TrainOutput, TrainStep};
+use svitt_ops::{SvittBackend, TrainBackend};
 
 /// The baseline around a model of one-frame clips.
 #[derive(Module, Debug)]
@@ -20,7 +21,7 @@ pub struct FrameMean<B: Backend> {
     pub model: Svitt<B>,
 }
 
-impl<B: SvittBackend> Encodes<B> for FrameMean<B> {
+impl<B: SvittBackend> RetrievalModel<B> for FrameMean<B> {
     fn svitt(&self) -> &Svitt<B> {
         &self.model
     }
@@ -37,7 +38,7 @@ impl<B: SvittBackend> Encodes<B> for FrameMean<B> {
 }
 
 impl<B: SvittBackend> FrameMean<B> {
-    /// vtc, vtm and mlm, `[1]` each, as SPEC §3 has them.
+    /// vtc, vtm and mlm, `[1]` each (docs/model.md, "Losses").
     fn losses(&self, input: &StepInput<B>) -> Result<[Tensor<B, 1>; 3]> {
         let (batch, model) = (&input.batch, &self.model);
         let (ids, mask) = (batch.token_ids.clone(), batch.token_mask.clone());

@@ -1,14 +1,14 @@
 //! Training on GPU backends: the losses of the reference backend, and nothing read back between log lines.
 
-use super::{FirstWeights, RunOptions, Source, StopSignal, pretrain};
-use crate::backend::TrainBackend;
-use crate::config::{Compat, Precision, Preset};
+use super::{InitialWeights, PretrainOptions, StopSignal, TrainingData, pretrain};
+use crate::config::{Compat, Precision, PretrainPreset};
 use crate::loss::MaskRules;
 use crate::model::{Objective, Pairs, PretrainDraws, Svitt};
-use crate::testing::{host, noise, shaken, small_sparse_config};
+use crate::testing::{host, noise, randomized, small_sparse_config};
 use burn::backend::Autodiff;
 use burn::tensor::{Int, Tensor};
 use std::path::Path;
+use svitt_ops::TrainBackend;
 
 /// Two stages, the second sparse in edges and nodes and accumulating; dropout is off in the tiny model, whose size
 /// keeps a step under a second on software Vulkan.
@@ -42,10 +42,10 @@ fn train_on<B: TrainBackend>(steps: usize, devices: &[B::Device]) -> Vec<[f64; 3
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("test.toml");
     std::fs::write(&file, PRESET).unwrap();
-    let preset = Preset::load(file.to_str().unwrap()).unwrap();
+    let preset = PretrainPreset::load(file.to_str().unwrap()).unwrap();
     std::fs::create_dir(folder.path().join("run")).unwrap();
-    let options = RunOptions {
-        source: Source::shapes(&preset, 7).unwrap(),
+    let options = PretrainOptions {
+        source: TrainingData::shapes(&preset, 7).unwrap(),
         preset,
         inputs: Vec::new(),
         out: folder.path().join("run"),
@@ -61,7 +61,8 @@ fn train_on<B: TrainBackend>(steps: usize, devices: &[B::Device]) -> Vec<[f64; 3
         stop: StopSignal::default(),
     };
     let choice = &options.preset.model;
-    pretrain::<B>(&options, devices, &|config| FirstWeights::default().model(config, choice, 7, &devices[0])).unwrap();
+    pretrain::<B>(&options, devices, &|config| InitialWeights::default().model(config, choice, 7, &devices[0]))
+        .unwrap();
     losses(&options.out.join("metrics.jsonl"))
 }
 
@@ -81,7 +82,7 @@ fn losses(journal: &Path) -> Vec<[f64; 3]> {
 /// Losses of a batch of a sparse model with a pruning layer, and the gradients of the first video layer.
 fn model<B: TrainBackend>() -> Vec<Vec<f32>> {
     let device = B::Device::default();
-    let model: Svitt<B> = shaken(Svitt::new(&small_sparse_config(Compat::Corrected), 1, &device).unwrap(), 2);
+    let model: Svitt<B> = randomized(Svitt::new(&small_sparse_config(Compat::Corrected), 1, &device).unwrap(), 2);
     let ids = [[1i64, 9, 30, 4, 0], [1, 17, 5, 0, 0], [1, 3, 8, 40, 12]];
     let token_ids = Tensor::<B, 2, Int>::from_data(ids, &device);
     let pairs = Pairs {

@@ -1,16 +1,16 @@
 //! What goes into a training step and what comes out of it.
 
-use super::finetune::Quiz;
-use super::journal::LogLine;
+use super::finetune::TokenizedQuestions;
+use super::metrics_log::LogLine;
 use crate::data::VideoTextBatch;
 use crate::loss::MaskRules;
-use crate::model::{Objective, Peers};
-use crate::rng::{Rng, key};
+use crate::model::{FeatureGather, Objective};
 use burn::tensor::{Tensor, backend::Backend};
 use burn_train::ItemLazy;
 use std::sync::Arc;
+use svitt_ops::rng::{Rng, key};
 
-/// Names the draws of one forward pass: all of them are functions of these numbers.
+/// Identifies the random draws of one forward pass: all are functions of these numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepKey {
     /// Seed of the run.
@@ -32,7 +32,7 @@ impl StepKey {
 
     /// The seed of draw `purpose` that all workers have in common: worker 0's, and that of a run on one device.
     pub fn shared_seed(&self, purpose: &str) -> u64 {
-        key(self.seed, &[self.stage as u64, self.batch as u64, crate::rng::text_key(purpose)])
+        key(self.seed, &[self.stage as u64, self.batch as u64, svitt_ops::rng::text_key(purpose)])
     }
 
     /// The stream of draw `purpose` of this pass.
@@ -41,17 +41,17 @@ impl StepKey {
     }
 }
 
-/// What every step of a run has in common.
+/// Settings shared by all steps of a stage.
 #[derive(Clone, Debug, Default)]
-pub struct Recipe {
+pub struct StepConfig {
     /// Which losses count how much.
     pub objective: Objective,
     /// Where each step's q_v is drawn from; none: the configured one.
     pub keep_range: Option<[f64; 2]>,
     /// How words are masked; none: no masked-language loss.
     pub masking: Option<MaskRules>,
-    /// What is asked about the clips; empty outside question answering.
-    pub quiz: Arc<Quiz>,
+    /// Questions about the clips; empty outside question answering.
+    pub quiz: Arc<TokenizedQuestions>,
 }
 
 /// A batch and the name of its draws.
@@ -62,9 +62,9 @@ pub struct StepInput<B: Backend> {
     /// Its draws.
     pub key: StepKey,
     /// The run's losses and masking.
-    pub recipe: Arc<Recipe>,
+    pub recipe: Arc<StepConfig>,
     /// The other workers' batches, where contrastive negatives come from them too.
-    pub peers: Option<Arc<dyn Peers<B>>>,
+    pub peers: Option<Arc<dyn FeatureGather<B>>>,
 }
 
 /// The losses of one forward pass, still on the device.

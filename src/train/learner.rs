@@ -1,14 +1,13 @@
-//! One stage is one launch of burn-train's learner with this strategy: the learner owns model, optimizer and schedule,
-//! the loop is ours, because Burn's steps the schedule per micro-batch, drops the tail of an accumulation, and can
-//! neither checkpoint nor stop in the middle of an epoch.
+//! One stage is one launch of burn-train's learner with our own strategy: the learner owns model, optimizer and
+//! schedule, the loop is ours. Burn's loop steps the schedule per micro-batch, drops the last incomplete accumulation,
+//! and can neither checkpoint nor stop inside an epoch.
 
 use super::expand::trainable;
 use super::input::{StepInput, StepOutput};
-use super::journal::{Journal, LogLine, Losses};
-use super::parallel::{Helper, Member, Team, Window, Worker, help};
-use super::progress::{LogMetric, Progress, Sentence};
-use super::{AdamW, Checkpoints, Feed, RunState, WarmupCosine};
-use crate::backend::TrainBackend;
+use super::metrics_log::{LogLine, LossValues, MetricsLog};
+use super::parallel::{Communicator, ThroughputMeter, Worker, WorkerGroup, WorkerStart, run_worker};
+use super::progress::{LogLineMetric, LogMetric, Progress};
+use super::{AdamW, BatchStream, Checkpoints, RunState, WarmupCosine};
 use crate::config::Stage;
 use crate::profile::peak_memory_mb;
 use crate::{Error, Result};
@@ -23,16 +22,16 @@ use burn_train::{
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use svitt_ops::TrainBackend;
 
 /// Steps between log lines.
 const LOG_EVERY: usize = 10;
 
-/// Skipped updates in a row after which a run stops: ten log lines' worth of steps, so a single bad batch, or a burst
-/// of them, passes.
+/// Consecutive skipped updates after which a run stops: ten log intervals, so that a burst of bad batches is tolerated.
 const MAX_STREAK: usize = 100;
 
 /// A model this loop can train.
-pub trait Trainee<B: AutodiffBackend>:
+pub trait TrainableModel<B: AutodiffBackend>:
     AutodiffModule<B, InnerModule: InferenceStep<Input = (), Output = ()>>
     + TrainStep<Input = StepInput<B>, Output = StepOutput<B::InnerBackend>>
     + std::fmt::Display
@@ -40,7 +39,7 @@ pub trait Trainee<B: AutodiffBackend>:
 {
 }
 
-impl<B: AutodiffBackend, M> Trainee<B> for M where
+impl<B: AutodiffBackend, M> TrainableModel<B> for M where
     M: AutodiffModule<B, InnerModule: InferenceStep<Input = (), Output = ()>>
         + TrainStep<Input = StepInput<B>, Output = StepOutput<B::InnerBackend>>
         + std::fmt::Display
@@ -118,18 +117,18 @@ impl StagePlan {
     }
 }
 
-/// Where a stage writes and whom it obeys.
+/// Output files and stop signal of a stage.
 #[derive(Clone)]
-pub struct StageDesk {
+pub struct StageContext {
     /// `metrics.jsonl`.
-    pub journal: Journal,
+    pub journal: MetricsLog,
     /// Step-level checkpoints.
     pub checkpoints: Checkpoints,
     /// Ctrl-C and SIGTERM.
     pub interrupter: Interrupter,
 }
 
-/// The end of a stage.
+/// The result of a stage.
 #[derive(Clone, Debug)]
 pub struct StageOutcome<M> {
     /// The trained weights, without gradients.
@@ -144,13 +143,13 @@ pub struct StageOutcome<M> {
 /// # Errors
 /// A batch that cannot be read, a full disk, losses that stay non-finite, a worker that failed, or an interruption
 /// (after saving).
-pub fn train_stage<B: TrainBackend, M: Trainee<B>>(
+pub fn train_stage<B: TrainBackend, M: TrainableModel<B>>(
     plan: StagePlan,
-    desk: StageDesk,
+    desk: StageContext,
     state: RunState,
     model: M,
     optimizer: AdamW<B>,
-    feeds: Vec<Feed<B>>,
+    feeds: Vec<BatchStream<B>>,
 ) -> Result<StageOutcome<M::InnerModule>> {
     let learner = Learner::new(trainable(model), optimizer.clone(), plan.schedule_after(state.step));
     let interrupter = desk.interrupter.clone();
@@ -165,7 +164,7 @@ pub fn train_stage<B: TrainBackend, M: Trainee<B>>(
         .with_application_logger(None)
         .with_metric_logger(NoFiles)
         .with_interrupter(interrupter)
-        .metric_train(Sentence);
+        .metric_train(LogLineMetric);
     for metric in LogMetric::all() {
         training = training.metric_train_numeric(metric);
     }
@@ -174,7 +173,7 @@ pub fn train_stage<B: TrainBackend, M: Trainee<B>>(
     }
     let result = training.launch(learner);
     // The data's own error says more than that it ended.
-    if let Some(error) = strategy.feeds.iter().find_map(Feed::take_failure) {
+    if let Some(error) = strategy.feeds.iter().find_map(BatchStream::take_failure) {
         return Err(error);
     }
     match strategy.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -189,15 +188,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 struct StageLoop<B: TrainBackend> {
     plan: StagePlan,
-    desk: StageDesk,
+    desk: StageContext,
     devices: Vec<B::Device>,
-    feeds: Vec<Feed<B>>,
+    feeds: Vec<BatchStream<B>>,
     optimizer: AdamW<B>,
     state: Mutex<RunState>,
     failure: Mutex<Option<Error>>,
 }
 
-impl<B: TrainBackend, M: Trainee<B>> SupervisedLearningStrategy<Components<B, M>> for StageLoop<B> {
+impl<B: TrainBackend, M: TrainableModel<B>> SupervisedLearningStrategy<Components<B, M>> for StageLoop<B> {
     fn fit(
         &self,
         components: TrainingComponents<Components<B, M>>,
@@ -207,47 +206,47 @@ impl<B: TrainBackend, M: Trainee<B>> SupervisedLearningStrategy<Components<B, M>
         _starting_epoch: usize,
     ) -> (M, SupervisedTrainingEventProcessor<Components<B, M>>) {
         let mut events = components.event_processor;
-        let team = Team::new(self.devices.len());
+        let team = WorkerGroup::new(self.devices.len());
         std::thread::scope(|scope| {
             for (rank, feed) in self.feeds.iter().enumerate().skip(1) {
                 let (member, model, optimizer) = (team.member(rank), learner.model(), self.optimizer.clone());
-                let start = Helper { model, optimizer, state: lock(&self.state).clone(), feed: feed.clone() };
-                scope.spawn(move || help::<B, M>(&self.plan, &member, &self.devices, start));
+                let start = WorkerStart { model, optimizer, state: lock(&self.state).clone(), feed: feed.clone() };
+                scope.spawn(move || run_worker::<B, M>(&self.plan, &member, &self.devices, start));
             }
-            // Also when this worker panics: the scope waits for the others, who wait for it.
-            let _end = EndOfTeam(&team);
+            // Also when this worker panics: the scope waits for the other workers, which wait for it.
+            let _end = AbortGroupOnDrop(&team);
             let result = self.steps(team.member(0), &mut learner, &train, &mut events);
-            team.dissolve(result.err());
+            team.abort(result.err());
         });
         *lock(&self.failure) = team.take_failure();
         (learner.model(), events)
     }
 }
 
-struct EndOfTeam<'a>(&'a Team);
+struct AbortGroupOnDrop<'a>(&'a WorkerGroup);
 
-impl Drop for EndOfTeam<'_> {
+impl Drop for AbortGroupOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.dissolve(None);
+        self.0.abort(None);
     }
 }
 
 impl<B: TrainBackend> StageLoop<B> {
-    /// The life of worker 0.
-    fn steps<M: Trainee<B>>(
+    /// The training loop of worker 0.
+    fn steps<M: TrainableModel<B>>(
         &self,
-        member: Member,
+        member: Communicator,
         learner: &mut Learner<Components<B, M>>,
         loader: &TrainLoader<Components<B, M>>,
         events: &mut SupervisedTrainingEventProcessor<Components<B, M>>,
     ) -> Result<()> {
         // The helpers copy model and optimizer before the first step changes them.
-        member.exchange(())?;
+        member.all_gather(())?;
         let worker = Worker::new(member, &self.devices, self.optimizer.clone(), self.plan.global_negatives);
         let mut batches = loader.iter();
         let mut state = lock(&self.state);
         let (started, seconds, run_seconds) = (Instant::now(), state.seconds, state.run_seconds);
-        let (mut window, mut saved) = (Window::new(), Instant::now());
+        let (mut window, mut saved) = (ThroughputMeter::new(), Instant::now());
         while state.step < self.plan.stop_at {
             let next = &mut || batches.next();
             let output = worker.step(&self.plan, learner, &mut state, &mut window, next)?;
@@ -289,13 +288,13 @@ impl<B: TrainBackend> StageLoop<B> {
         state: &mut RunState,
         lr: f64,
         output: &StepOutput<B::InnerBackend>,
-        window: &mut Window,
+        window: &mut ThroughputMeter,
     ) -> Result<LogLine> {
         let losses = output.losses.to_data().convert::<f64>();
         let losses = match losses.as_slice::<f64>() {
-            Ok(&[vtc, vtm, mlm]) => Losses { vtc, vtm, mlm, answer: None },
-            Ok(&[answer]) => Losses { answer: Some(answer), ..Losses::default() },
-            _ => Losses::default(),
+            Ok(&[vtc, vtm, mlm]) => LossValues { vtc, vtm, mlm, answer: None },
+            Ok(&[answer]) => LossValues { answer: Some(answer), ..LossValues::default() },
+            _ => LossValues::default(),
         };
         let finite = losses.is_finite();
         let losses = if finite { losses } else { state.losses };
@@ -316,7 +315,7 @@ impl<B: TrainBackend> StageLoop<B> {
             skipped_updates: self.check_skipped(state)?,
             eta_s: left * elapsed / window.steps.max(1) as f64,
         };
-        *window = Window::new();
+        *window = ThroughputMeter::new();
         state.losses = losses;
         self.desk.journal.add(&line)?;
         Ok(line)
@@ -345,7 +344,7 @@ impl<B: TrainBackend> StageLoop<B> {
         })
     }
 
-    fn save<M: Trainee<B>>(&self, learner: &Learner<Components<B, M>>, state: &mut RunState) -> Result<()> {
+    fn save<M: TrainableModel<B>>(&self, learner: &Learner<Components<B, M>>, state: &mut RunState) -> Result<()> {
         let optimizer = self.optimizer.state();
         state.skipped = optimizer.flag.read();
         self.desk.checkpoints.save(state, &learner.model().valid(), Some(&optimizer))

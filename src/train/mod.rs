@@ -1,60 +1,61 @@
-//! A curriculum of stages, driven by burn-train's learner.
+//! Training: a curriculum of stages on burn-train's learner.
 
-mod accumulate;
-mod alone;
 mod baselines;
+mod batch_stream;
 mod checkpoint;
 mod expand;
-mod feed;
 mod finetune;
-mod fits;
-mod flag;
 mod frame_mean;
-mod gallery;
 #[cfg(all(test, any(feature = "wgpu", feature = "cuda"), feature = "ndarray"))]
 mod gpu_tests;
+mod gradient_accumulation;
+mod html_report;
+mod initial_weights;
 mod input;
-mod journal;
 mod learner;
+mod memory_check;
+mod metrics_log;
 #[cfg(all(test, any(feature = "flex", feature = "cuda")))]
 mod mixed_precision;
+mod nonfinite;
 mod optimizer;
-mod out;
-mod page;
 pub mod parallel;
+mod pretrain;
 mod progress;
 mod report;
-mod run;
+mod run_folder;
 mod schedule;
+mod single_stage;
 mod snapshot;
-mod source;
-mod start;
 mod step;
 #[cfg(test)]
-mod toy;
+mod toy_model;
+mod training_data;
 mod validate;
+mod validation_set;
 
-pub use accumulate::Accumulator;
-pub use alone::{steps_for, train_alone, training_flops};
+pub use batch_stream::BatchStream;
 pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
-pub use expand::{FreshStart, expand, fresh_start, trainable};
-pub use feed::Feed;
+pub use expand::{InitOverrides, apply_init_overrides, expand, trainable};
 pub use finetune::{
-    FinetuneOptions, FinetunePreset, FinetuneReport, Lesson, Quiz, QuizBatch, Trial, TrialReport, finetune,
+    FinetuneData, FinetuneOptions, FinetunePreset, FinetuneReport, QuestionBatch, TokenizedQuestions, ValidationReport,
+    ValidationTask, finetune,
 };
-pub use flag::{Skipped, StepFlag};
 pub use frame_mean::FrameMean;
-pub use gallery::{ReversedTwin, ValidationSet};
-pub use input::{Recipe, StepInput, StepKey, StepOutput};
-pub use journal::{Journal, LogLine, Losses, clock};
-pub use learner::{StageDesk, StageOutcome, StagePlan, Trainee, train_stage};
+pub use gradient_accumulation::GradientAccumulator;
+pub use html_report::table;
+pub use initial_weights::InitialWeights;
+pub use input::{StepConfig, StepInput, StepKey, StepOutput};
+pub use learner::{StageContext, StageOutcome, StagePlan, TrainableModel, train_stage};
+pub use metrics_log::{LogLine, LossValues, MetricsLog, format_duration};
+pub use nonfinite::{NonFiniteCheck, SkippedSteps};
 pub use optimizer::{AdamW, AdamWSettings, AdamWState, Moments, decays};
-pub use out::{StopSignal, place};
-pub use page::table;
-pub use progress::{LogMetric, Progress, Sentence};
-pub use report::{ProbeScore, Probes, Report, ReportCeilings, Scores, StageReport};
-pub use run::{RunOptions, measure, pretrain};
+pub use pretrain::{PretrainOptions, pretrain, stage_report};
+pub use progress::{LogLineMetric, LogMetric, Progress};
+pub use report::{PretrainReport, ProbeScore, Probes, ReportCeilings, StageReport, ValidationScores};
+pub use run_folder::{StopSignal, place};
 pub use schedule::WarmupCosine;
-pub use source::Source;
-pub use start::FirstWeights;
-pub use validate::{Encodes, Validator};
+pub use single_stage::{steps_for, train_single_stage, training_flops};
+pub use training_data::TrainingData;
+pub use validate::{RetrievalModel, Validator};
+pub use validation_set::{ReversedTwin, ValidationSet};

@@ -1,10 +1,8 @@
-//! AdamW as PyTorch computes it, with what Burn's lacks: parameter groups by dimension, clipping by global norm, and
-//! a device flag that turns a step with a non-finite loss or gradient into no step at all.
+//! AdamW as in PyTorch, with what Burn's lacks: parameter groups by dimension, clipping by the global norm, and a
+//! device-side flag that skips steps with a non-finite loss or gradient.
 
-use super::flag::StepFlag;
-use crate::backend::TrainBackend;
+use super::nonfinite::NonFiniteCheck;
 use crate::config::Stage;
-use crate::fused::{AdamWStep, adamw, square_sum};
 use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, LearningRate, MultiGradientsParams, Optimizer};
 use burn::tensor::{
@@ -12,6 +10,8 @@ use burn::tensor::{
     backend::{AutodiffBackend, Backend},
 };
 use std::sync::{Arc, Mutex, PoisonError};
+use svitt_ops::TrainBackend;
+use svitt_ops::fused::{AdamWStep, adamw, square_sum};
 
 /// The constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct AdamWSettings {
 }
 
 impl Default for AdamWSettings {
-    /// The published settings (SPEC §8): (.9, .999), 1e-8, .02, no clipping.
+    /// The published settings (docs/model.md, "Optimizer"): (.9, .999), 1e-8, .02, no clipping.
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.02, max_norm: None }
     }
@@ -45,7 +45,7 @@ impl AdamWSettings {
 
 /// Whether weight decay applies to the parameter at `path` (its field names) with `dims` dimensions: not to biases and
 /// other vectors, but to the temperature, which the published model holds without any dimension, and to the class
-/// token, which it holds with three (SPEC §8).
+/// token, which it holds with three (docs/model.md, "Optimizer").
 pub fn decays(path: &[String], dims: usize) -> bool {
     match path.last().map(String::as_str) {
         Some("temp" | "cls_token") => true,
@@ -63,8 +63,8 @@ pub struct Moments<B: Backend> {
     pub second: Tensor<B, 1>,
 }
 
-/// Everything the optimizer remembers; parameters are known by their place in the module's visiting order, so that a
-/// state fits weights loaded from a file, whose ids are new.
+/// The optimizer's state. Parameters are identified by visiting order, so that the state fits weights loaded from a
+/// file, whose ids are new.
 #[derive(Clone, Debug)]
 pub struct AdamWState<B: Backend> {
     /// Moments per parameter; none before its first gradient.
@@ -73,14 +73,14 @@ pub struct AdamWState<B: Backend> {
     /// device knows which were.
     pub corrections: [Tensor<B, 1>; 2],
     /// What happened to the updates.
-    pub flag: StepFlag<B>,
+    pub flag: NonFiniteCheck<B>,
 }
 
 impl<B: Backend> AdamWState<B> {
     /// The state before the first step.
     pub fn new(device: &B::Device) -> Self {
         let zero = || Tensor::zeros([1], device);
-        Self { moments: Vec::new(), corrections: [zero(), zero()], flag: StepFlag::new(device) }
+        Self { moments: Vec::new(), corrections: [zero(), zero()], flag: NonFiniteCheck::new(device) }
     }
 }
 
@@ -283,7 +283,7 @@ impl<B: TrainBackend> ModuleMapper<B> for Update<'_, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{Accumulator, toy::Toy};
+    use crate::train::{GradientAccumulator, toy_model::ToyModel};
     use burn::backend::Autodiff;
     use safetensors::SafeTensors;
 
@@ -298,7 +298,7 @@ mod tests {
         a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max)
     }
 
-    fn step<B: TrainBackend>(optimizer: &mut AdamW<B>, toy: Toy<B>, g: &[f32]) -> Toy<B> {
+    fn step<B: TrainBackend>(optimizer: &mut AdamW<B>, toy: ToyModel<B>, g: &[f32]) -> ToyModel<B> {
         let loss = toy.linear_loss(g);
         optimizer.observe_loss(loss.clone().inner());
         let grads = GradientsParams::from_grads(loss.backward(), &toy);
@@ -307,7 +307,7 @@ mod tests {
 
     fn three_steps_are_pytorchs<B: TrainBackend>() {
         let device = B::Device::default();
-        let mut toy = Toy::<B>::new(&reference("p0"), &device);
+        let mut toy = ToyModel::<B>::new(&reference("p0"), &device);
         let mut optimizer = AdamW::new(AdamWSettings::default(), &device);
         for k in 0..3 {
             toy = step(&mut optimizer, toy, &reference(&format!("g{k}")));
@@ -317,9 +317,9 @@ mod tests {
     }
 
     /// A NaN gradient between two good ones leaves weights, moments and the count of steps as they were.
-    fn a_bad_step_never_happened<B: TrainBackend>() {
+    fn a_skipped_step_changes_nothing<B: TrainBackend>() {
         let device = B::Device::default();
-        let mut toy = Toy::<B>::new(&reference("p0"), &device);
+        let mut toy = ToyModel::<B>::new(&reference("p0"), &device);
         let mut optimizer = AdamW::new(AdamWSettings::default(), &device);
         let mut nan = reference("g1");
         nan[7] = f32::NAN;
@@ -330,7 +330,7 @@ mod tests {
             assert!(error < 1e-6, "step {k}: off by {error}");
         }
         let skipped = optimizer.state().flag.read();
-        assert_eq!(skipped, crate::train::Skipped { streak: 1, total: 3, last: 6 });
+        assert_eq!(skipped, crate::train::SkippedSteps { streak: 1, total: 3, last: 6 });
     }
 
     fn clipping_is_by_the_global_norm<B: TrainBackend>() {
@@ -338,7 +338,7 @@ mod tests {
         let g: Vec<f32> = (0..20).map(|i| i as f32 - 9.0).collect();
         let norm = g.iter().map(|g| g * g).sum::<f32>().sqrt();
         let mut clipped = AdamW::new(AdamWSettings { max_norm: Some(0.5), ..AdamWSettings::default() }, &device);
-        step(&mut clipped, Toy::<B>::new(&reference("p0"), &device), &g);
+        step(&mut clipped, ToyModel::<B>::new(&reference("p0"), &device), &g);
         let first = clipped.state().moments[0].as_ref().unwrap().first.clone().into_data().to_vec::<f32>().unwrap();
         let expected: Vec<f32> = g.iter().map(|g| 0.1 * g * 0.5 / norm).collect();
         assert!(largest_difference(&first, &expected) < 1e-6, "{first:?}");
@@ -346,8 +346,8 @@ mod tests {
 
     fn accumulation_is_a_mean_at_the_tail_too<B: TrainBackend>() {
         let device = B::Device::default();
-        let toy = Toy::<B>::new(&reference("p0"), &device);
-        let mut accumulator = Accumulator::default();
+        let toy = ToyModel::<B>::new(&reference("p0"), &device);
+        let mut accumulator = GradientAccumulator::default();
         let mut means = Vec::new();
         for group in [vec![1.0f32, 2.0, 6.0], vec![5.0, 7.0]] {
             for scale in group {
@@ -364,19 +364,19 @@ mod tests {
 
     fn a_record_resumes<B: TrainBackend>() {
         let device = B::Device::default();
-        let mut toy = Toy::<B>::new(&reference("p0"), &device);
+        let mut toy = ToyModel::<B>::new(&reference("p0"), &device);
         let mut optimizer = AdamW::new(AdamWSettings::default(), &device);
         toy = step(&mut optimizer, toy, &reference("g0"));
-        let record = Optimizer::<Toy<B>, B>::to_record(&optimizer);
+        let record = Optimizer::<ToyModel<B>, B>::to_record(&optimizer);
         let fresh = AdamW::<B>::new(AdamWSettings::default(), &device);
-        let mut resumed = Optimizer::<Toy<B>, B>::load_record(fresh, record);
+        let mut resumed = Optimizer::<ToyModel<B>, B>::load_record(fresh, record);
         toy = step(&mut resumed, toy, &reference("g1"));
         assert!(largest_difference(&toy.weights(), &reference("p2")) < 1e-6);
     }
 
     fn every_check<B: TrainBackend>() {
         three_steps_are_pytorchs::<B>();
-        a_bad_step_never_happened::<B>();
+        a_skipped_step_changes_nothing::<B>();
         clipping_is_by_the_global_norm::<B>();
         accumulation_is_a_mean_at_the_tail_too::<B>();
         a_record_resumes::<B>();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn decay_spares_vectors_but_not_the_temperature() {
+    fn decay_skips_vectors_but_not_the_temperature() {
         let path = |names: &[&str]| names.iter().map(|n| (*n).to_string()).collect::<Vec<_>>();
         assert!(decays(&path(&["video", "layers", "0", "table"]), 2));
         assert!(decays(&path(&["temp"]), 1) && decays(&path(&["video", "cls_token"]), 1));

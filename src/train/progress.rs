@@ -1,7 +1,7 @@
-//! What a person sees of a stage: burn-train's metric events, rendered as one line per logged step, rewritten in place
-//! on a terminal. (Burn's own plain renderer prints no values; its dashboard is the feature `tui`.)
+//! Progress of a stage: burn-train's metric events as one line per logged step, rewritten in place on a terminal.
+//! (Burn's plain renderer prints no values; its dashboard is the feature `tui`.)
 
-use super::journal::LogLine;
+use super::metrics_log::LogLine;
 use burn_train::metric::{
     Adaptor, Metric, MetricDefinition, MetricId, MetricMetadata, MetricName, Numeric, NumericEntry, SerializedEntry,
 };
@@ -60,15 +60,15 @@ impl Numeric for LogMetric {
 
 /// The whole log line as a text metric; [`Progress`] prints it.
 #[derive(Clone, Debug)]
-pub struct Sentence;
+pub struct LogLineMetric;
 
-const SENTENCE: &str = "progress";
+const LOG_LINE: &str = "progress";
 
-impl Metric for Sentence {
+impl Metric for LogLineMetric {
     type Input = LogLine;
 
     fn name(&self) -> MetricName {
-        Arc::new(SENTENCE.to_string())
+        Arc::new(LOG_LINE.to_string())
     }
 
     fn update(&mut self, line: &LogLine, _metadata: &MetricMetadata) -> SerializedEntry {
@@ -149,7 +149,7 @@ impl MetricsRenderer for Progress {
     fn manual_close(&mut self) {}
 
     fn register_metric(&mut self, definition: MetricDefinition) {
-        if definition.name == SENTENCE {
+        if definition.name == LOG_LINE {
             self.sentence = Some(definition.metric_id);
         }
     }

@@ -1,6 +1,6 @@
-//! `report.json`: what scripts read of a run (DESIGN §4), and more for people.
+//! `report.json` of pretraining.
 
-use super::journal::Losses;
+use super::metrics_log::LossValues;
 use crate::data::Unreadable;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub struct Probes {
 
 /// How a model does on the fixed gallery; recalls and accuracies in percent. What a data set cannot measure is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Scores {
+pub struct ValidationScores {
     /// Text-to-video recalls of the dual encoder.
     pub r1: f64,
     /// R@5.
@@ -65,7 +65,8 @@ pub struct Scores {
     /// R@1 over combinations that training never shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub r1_unseen: Option<f64>,
-    /// Clips nearer to their own caption than to that of their reverse; 50 for whoever ignores order.
+    /// Share of clips closer to their own caption than to the caption of their reverse, percent; 50 for a model without
+    /// temporal order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub twin_accuracy: Option<f64>,
     /// Matching head on true pairs and the hardest false ones; chance is 50.
@@ -101,17 +102,17 @@ pub struct StageReport {
     /// Seconds of training, validation not included.
     pub seconds: f64,
     /// Losses of the last step, unsmoothed.
-    pub losses: Losses,
+    pub losses: LossValues,
     /// Updates skipped for a non-finite loss.
     pub skipped_updates: usize,
     /// The model on the gallery.
     #[serde(flatten)]
-    pub scores: Scores,
+    pub scores: ValidationScores,
 }
 
 /// `report.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct PretrainReport {
     /// The preset.
     pub preset: String,
     /// Seed of the run.
@@ -127,12 +128,12 @@ pub struct Report {
     /// Largest resident memory, MB.
     pub peak_memory_mb: f64,
     /// Losses of the last step of the last stage, unsmoothed.
-    pub final_losses: Losses,
+    pub final_losses: LossValues,
     /// Videos that could not be read and were replaced.
     pub unreadable: Vec<Unreadable>,
 }
 
-impl Report {
+impl PretrainReport {
     /// The report as scripts read it: every figure of a stage is there and is a number. Those that the data cannot
     /// tell are 0, ceilings that are not known 100, and `not_measured` lists both.
     ///
@@ -172,9 +173,9 @@ mod tests {
 
     #[test]
     fn scripts_find_every_figure_as_a_number() {
-        let known = Scores { twin_accuracy: Some(91.5), ..Scores::default() };
+        let known = ValidationScores { twin_accuracy: Some(91.5), ..ValidationScores::default() };
         let stages = vec![StageReport { scores: known, ..StageReport::default() }];
-        let json = Report { stages, ..Report::default() }.to_json().unwrap();
+        let json = PretrainReport { stages, ..PretrainReport::default() }.to_json().unwrap();
         let stage = &json["stages"][0];
         let absent = ["r1_seen", "r1_unseen", "mlm_direction_accuracy"].map(|name| stage[name].as_f64());
         assert_eq!((stage["twin_accuracy"].as_f64(), absent), (Some(91.5), [Some(0.0); 3]));

@@ -1,4 +1,4 @@
-//! Linear warm-up, then half a cosine, counted in optimizer steps (SPEC §8).
+//! Linear warm-up, then half a cosine, counted in optimizer steps (docs/model.md, "Learning-rate schedule").
 
 use burn::lr_scheduler::LrScheduler;
 use burn::tensor::backend::Backend;

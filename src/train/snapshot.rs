@@ -1,8 +1,8 @@
-//! A module's tensors by path, bit for bit, and the optimizer's moments beside them: what a resume needs and nothing
-//! that outlives a run (weights for others are written by [`crate::weights`]).
+//! A module's tensors by path, bit for bit, and the optimizer's moments: the files of a step checkpoint. They are not
+//! meant to outlive a run (portable weights are written by [`crate::weights`]).
 
 use super::optimizer::{AdamWState, Moments};
-use super::{Skipped, StepFlag};
+use super::{NonFiniteCheck, SkippedSteps};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -70,7 +70,7 @@ pub fn optimizer_tensors<B: Backend, M: Module<B>>(module: &M, state: &AdamWStat
 pub fn read_optimizer<B: Backend, M: Module<B>>(
     module: &M,
     file: &Path,
-    (steps, skipped): (usize, Skipped),
+    (steps, skipped): (usize, SkippedSteps),
     device: &B::Device,
 ) -> Result<AdamWState<B>> {
     let bytes = fs::read(file).map_err(|e| Error::io(file, &e))?;
@@ -88,7 +88,7 @@ pub fn read_optimizer<B: Backend, M: Module<B>>(
     Ok(AdamWState {
         moments: tensors(module).into_iter().map(moments).collect(),
         corrections: [both.clone().narrow(0, 0, 1), both.narrow(0, 1, 1)],
-        flag: StepFlag::resume(steps, skipped, device),
+        flag: NonFiniteCheck::resume(steps, skipped, device),
     })
 }
 

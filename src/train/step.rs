@@ -1,12 +1,12 @@
 //! A training step of the whole model: forward, three losses, backward.
 
 use super::input::{StepInput, StepOutput};
-use crate::backend::{SvittBackend, TrainBackend};
 use crate::model::{Pairs, PretrainDraws, Svitt};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::{Tensor, backend::AutodiffBackend};
 use burn_train::{InferenceStep, TrainOutput, TrainStep};
+use svitt_ops::{SvittBackend, TrainBackend};
 
 impl<B: TrainBackend> TrainStep for Svitt<B> {
     type Input = StepInput<B>;
@@ -27,7 +27,7 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
             token_mask: batch.token_mask,
             identity: batch.identity,
         };
-        let losses = match self.losses_among(&pairs, &draws, &recipe.objective, peers.as_deref()) {
+        let losses = match self.losses_with_gather(&pairs, &draws, &recipe.objective, peers.as_deref()) {
             Ok(output) => output.losses,
             // The loader was built for this model's clips and the stage was validated: nothing a person can cause.
             Err(error) => unreachable!("a validated stage met a clip of another size: {error}"),
@@ -37,7 +37,8 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
         TrainOutput::new(self, losses.total.backward(), output)
     }
 
-    /// An optimizer step, after which the temperature is put back into its range (SPEC §3 does so before each forward).
+    /// An optimizer step, after which the temperature is put back into its range; the published code does so before
+    /// each forward (docs/model.md, "Contrastive loss").
     fn optimize<A, O>(self, optim: &mut O, lr: f64, grads: GradientsParams) -> Self
     where
         A: AutodiffBackend,

@@ -1,15 +1,15 @@
-//! A model on the gallery: recall of the dual encoder and after re-ranking, twins, heads, frame-order probes.
+//! Evaluation on the gallery: recall of the dual encoder and after re-ranking, twins, heads, frame-order probes.
 
-use super::gallery::ValidationSet;
-use super::report::{ProbeScore, Probes, Scores};
+use super::report::{ProbeScore, Probes, ValidationScores};
+use super::validation_set::ValidationSet;
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::data::Item;
 use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k, twin_scores};
-use crate::eval::{FrameOrder, rearranged};
+use crate::eval::{FrameOrder, reorder_frames};
 use crate::model::{EncodedText, Svitt, VideoDraws, VideoTokens};
 use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
+use svitt_ops::SvittBackend;
 
 /// Seed of block graphs in validation: the same in every stage and run.
 const SEED: u64 = 2023;
@@ -21,7 +21,7 @@ const BATCH: usize = 48;
 const PAIRS: usize = 1024;
 
 /// What validation needs of a model.
-pub trait Encodes<B: SvittBackend> {
+pub trait RetrievalModel<B: SvittBackend> {
     /// Its text side and heads.
     fn svitt(&self) -> &Svitt<B>;
 
@@ -33,7 +33,7 @@ pub trait Encodes<B: SvittBackend> {
     fn encode(&self, video: Tensor<B, 5>, draws: &VideoDraws) -> Result<(Tensor<B, 2>, Tensor<B, 3>)>;
 }
 
-impl<B: SvittBackend> Encodes<B> for Svitt<B> {
+impl<B: SvittBackend> RetrievalModel<B> for Svitt<B> {
     fn svitt(&self) -> &Svitt<B> {
         self
     }
@@ -46,7 +46,7 @@ impl<B: SvittBackend> Encodes<B> for Svitt<B> {
 /// A model about to be measured.
 pub struct Validator<'a, B: SvittBackend> {
     /// The model, without gradients.
-    pub model: &'a dyn Encodes<B>,
+    pub model: &'a dyn RetrievalModel<B>,
     /// What it is measured on.
     pub set: &'a ValidationSet,
     /// Its tokenizer.
@@ -71,7 +71,7 @@ impl<B: SvittBackend> Validator<'_, B> {
     ///
     /// # Errors
     /// Clips of another size or length than the model's.
-    pub fn scores(&self) -> Result<Scores> {
+    pub fn scores(&self) -> Result<ValidationScores> {
         let (set, truths) = (self.set, self.set.truths());
         let captions: Vec<&str> = set.items.iter().map(|item| item.caption.as_str()).collect();
         let texts = self.texts(&captions);
@@ -80,7 +80,7 @@ impl<B: SvittBackend> Validator<'_, B> {
         let width = texts.encoded.feature.dims()[1];
         let forward = rank_features(&words, &clips, width, &truths);
         let metrics = forward.metrics();
-        let mut scores = Scores {
+        let mut scores = ValidationScores {
             r1: metrics.r1,
             r5: metrics.r5,
             r10: metrics.r10,
@@ -88,7 +88,7 @@ impl<B: SvittBackend> Validator<'_, B> {
             rerank_k: self.rerank_k.min(set.items.len()),
             ceilings: set.ceilings,
             gallery: set.items.len(),
-            ..Scores::default()
+            ..ValidationScores::default()
         };
         [scores.r1_seen, scores.r1_unseen] = [true, false].map(|seen| self.recall_where(&forward, seen));
         let reversed = self.clips(FrameOrder::Reverse, false)?.0;
@@ -124,7 +124,7 @@ impl<B: SvittBackend> Validator<'_, B> {
     fn clips(&self, order: FrameOrder, keep_embeds: bool) -> Result<(Vec<f32>, Vec<Tensor<B, 3>>)> {
         let (mut features, mut embeds) = (Vec::new(), Vec::new());
         let frames = self.set.frames;
-        let arranged = |item: &Item| rearranged(&item.frames, frames, order.indices(frames, item.index));
+        let arranged = |item: &Item| reorder_frames(&item.frames, frames, order.indices(frames, item.index));
         for items in self.set.items.chunks(BATCH) {
             let pixels: Vec<f32> = items.iter().flat_map(&arranged).collect();
             let shape = [items.len(), frames, 3, self.size, self.size];
@@ -162,7 +162,7 @@ impl<B: SvittBackend> Validator<'_, B> {
     /// Re-ranks each text's best videos by the matching head, and asks it about the true and the hardest false video.
     fn rerank(
         &self,
-        scores: &mut Scores,
+        scores: &mut ValidationScores,
         texts: &Texts<B>,
         embeds: &Tensor<B, 3>,
         [words, clips]: [&[f32]; 2],

@@ -1,12 +1,12 @@
 //! Pruning recall on `shapes`, where it is known which patches the caption speaks of.
 
-use super::look::{Look, Ranker, look};
-use super::{Film, Variant};
+use super::analysis::{ClipAnalysis, PrunedBy, analyze_clips};
+use super::{FrameStrip, ModelVariant};
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::data::shapes::Gallery;
 use crate::viz::{Chart, Page, Table};
 use serde::Serialize;
+use svitt_ops::SvittBackend;
 
 /// Clips per forward.
 const BATCH: usize = 32;
@@ -15,14 +15,14 @@ const BATCH: usize = 32;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageRecall {
     /// Who chose.
-    pub by: Ranker,
+    pub by: PrunedBy,
     /// 0-based layer: of the video encoder, or of BERT.
     pub layer: usize,
     /// Share of all patches alive.
     pub kept: f64,
     /// Share of the target's patches alive.
     pub recall: f64,
-    /// The same where as many patches are drawn by lot.
+    /// The same with as many patches drawn at random.
     pub random: f64,
 }
 
@@ -44,22 +44,22 @@ pub struct RecallReport {
 /// # Errors
 /// A gallery whose clips are not the model's.
 pub fn pruning_recall<B: SvittBackend>(
-    variant: &Variant<B>,
+    variant: &ModelVariant<B>,
     gallery: &Gallery,
     clips: usize,
     encode: &dyn Fn(&str) -> Vec<i64>,
     device: &B::Device,
 ) -> Result<RecallReport> {
-    let by_lot = variant.by_lot()?;
+    let with_random_pruning = variant.with_random_pruning()?;
     let clips = clips.clamp(1, gallery.entries().len());
     let mut sums: Vec<(StageRecall, f64)> = Vec::new();
     for first in (0..clips).step_by(BATCH) {
         let batch: Vec<usize> = (first..clips.min(first + BATCH)).collect();
         let pixels: Vec<f32> = batch.iter().flat_map(|&clip| gallery.clip(clip).normalised()).collect();
         let texts: Vec<Vec<i64>> = batch.iter().map(|&clip| encode(&gallery.entries()[clip].caption)).collect();
-        let chosen = look(variant, pixels.clone(), &texts, 0, device)?;
-        // Another lot for every batch.
-        let drawn = look(&by_lot, pixels, &texts, 1 + first as u64, device)?;
+        let chosen = analyze_clips(variant, pixels.clone(), &texts, 0, device)?;
+        // A new random draw for every batch.
+        let drawn = analyze_clips(&with_random_pruning, pixels, &texts, 1 + first as u64, device)?;
         for ((&clip, chosen), drawn) in batch.iter().zip(&chosen).zip(&drawn) {
             add(&mut sums, &gallery.target_patches(clip), chosen, drawn);
         }
@@ -74,7 +74,7 @@ pub fn pruning_recall<B: SvittBackend>(
     Ok(RecallReport { clips, mode: variant.name().into(), trained: variant.trained, stages })
 }
 
-fn add(sums: &mut Vec<(StageRecall, f64)>, target: &[bool], chosen: &Look, drawn: &Look) {
+fn add(sums: &mut Vec<(StageRecall, f64)>, target: &[bool], chosen: &ClipAnalysis, drawn: &ClipAnalysis) {
     for (number, (stage, lot)) in chosen.stages.iter().zip(&drawn.stages).enumerate() {
         if sums.len() == number {
             let zero = StageRecall { by: stage.by, layer: stage.layer, kept: 0.0, recall: 0.0, random: 0.0 };
@@ -99,7 +99,11 @@ fn share_alive(target: &[bool], alive: &[bool]) -> f64 {
 ///
 /// # Errors
 /// A picture that cannot be encoded.
-pub fn recall_page(title: &str, report: &RecallReport, examples: &[(String, Film, Look, Vec<bool>)]) -> Result<Page> {
+pub fn recall_page(
+    title: &str,
+    report: &RecallReport,
+    examples: &[(String, FrameStrip, ClipAnalysis, Vec<bool>)],
+) -> Result<Page> {
     let mut page = Page::new(title).wide();
     page.paragraph(&format!(
         "How much of the shape that a caption speaks of is still there after each pruning layer of the {} model, over {} \
@@ -124,10 +128,10 @@ pub fn recall_page(title: &str, report: &RecallReport, examples: &[(String, Film
         .from_zero()
         .whole();
     page.charts(&[chart]);
-    for (caption, film, look, target) in examples {
+    for (caption, film, analyze_clips, target) in examples {
         page.heading(caption);
         let mut pictures = vec![(film.outlined(film.plain(), target), "the clip, its target outlined".to_owned())];
-        pictures.extend(look.stages.iter().zip(&report.stages).map(|(stage, of)| {
+        pictures.extend(analyze_clips.stages.iter().zip(&report.stages).map(|(stage, of)| {
             let found = 100.0 * share_alive(target, &stage.alive);
             let caption = format!("after {}: {} patches, {found:.0} % of the target", of.name(), stage.count());
             (film.outlined(film.alive(&stage.alive), target), caption)
@@ -141,8 +145,8 @@ pub fn recall_page(title: &str, report: &RecallReport, examples: &[(String, Film
 impl StageRecall {
     fn name(&self) -> String {
         match self.by {
-            Ranker::Class => format!("video layer {} (class token)", self.layer + 1),
-            Ranker::Text => format!("fusion layer {} (text)", self.layer + 1),
+            PrunedBy::Class => format!("video layer {} (class token)", self.layer + 1),
+            PrunedBy::Text => format!("fusion layer {} (text)", self.layer + 1),
         }
     }
 }
@@ -152,7 +156,7 @@ mod tests {
     use super::super::variants;
     use super::*;
     use crate::config::{ModelConfig, NodeSparsity};
-    use crate::data::shapes::{Preset, ShapesConfig};
+    use crate::data::shapes::{ShapesConfig, ShapesPreset};
     use crate::model::Svitt;
     use crate::testing::on_cpu_backends;
 
@@ -163,21 +167,21 @@ mod tests {
     }
 
     /// Fresh weights know no target: what is kept of it and what a lot keeps are both near the share of all patches.
-    fn a_lot_keeps_as_much_of_the_target_as_of_everything<B: SvittBackend>() {
+    fn random_pruning_keeps_the_same_share_of_target_and_of_all<B: SvittBackend>() {
         let (mut config, device) = (ModelConfig::tiny(4), Default::default());
         config.video.layers = 2;
         config.text.layers = 3;
         config.video.sparsity.node = Some(NodeSparsity::by_class(0.5, &[0]));
         let model = Svitt::<B>::new(&config, 1, &device).unwrap();
         let [_, sparse] = variants(&model, &config, Some(0.25)).unwrap();
-        let gallery = Gallery::new(&ShapesConfig::preset(Preset::Tiny), 4).unwrap();
+        let gallery = Gallery::new(&ShapesConfig::preset(ShapesPreset::Tiny), 4).unwrap();
         let report = pruning_recall(&sparse, &gallery, 70, &|_| vec![1, 5, 9], &device).unwrap();
         let stages: Vec<_> = report.stages.iter().map(|s| (s.by, s.layer, s.kept)).collect();
-        assert_eq!((report.clips, stages), (70, vec![(Ranker::Class, 0, 0.5), (Ranker::Text, 2, 0.125)]));
+        assert_eq!((report.clips, stages), (70, vec![(PrunedBy::Class, 0, 0.5), (PrunedBy::Text, 2, 0.125)]));
         // 70 clips of 4 target patches: a standard deviation of 3 and 2 points.
         assert!((report.stages[0].random - 0.5).abs() < 0.1, "{report:?}");
         assert!((report.stages[1].random - 0.125).abs() < 0.07, "{report:?}");
     }
 
-    on_cpu_backends!(a_lot_keeps_as_much_of_the_target_as_of_everything);
+    on_cpu_backends!(random_pruning_keeps_the_same_share_of_target_and_of_all);
 }

@@ -1,24 +1,24 @@
 //! Two models of one checkpoint: dense, and as sparse as it was trained or as the paper's settings make it.
 
 use crate::Result;
-use crate::backend::SvittBackend;
 use crate::config::{CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Selection, Sparsity, VideoConfig};
 use crate::model::Svitt;
 use crate::profile::{Convention, Profile};
+use svitt_ops::SvittBackend;
 
 /// q_m of the paper, for checkpoints without cross-modal pruning.
 const KEEP_BY_TEXT: f64 = 0.1;
 
 /// A model, and what it costs.
 #[derive(Clone, Debug)]
-pub struct Variant<B: SvittBackend> {
+pub struct ModelVariant<B: SvittBackend> {
     /// The weights under this sparsity.
     pub model: Svitt<B>,
     /// Its configuration.
     pub config: ModelConfig,
     /// Whether the checkpoint was trained like this.
     pub trained: bool,
-    /// Operations of the video encoder for one clip, as computed (SPEC §11).
+    /// Operations of the video encoder for one clip, as computed (docs/model.md, "Operations").
     pub flops: u64,
 }
 
@@ -32,7 +32,7 @@ pub fn variants<B: SvittBackend>(
     model: &Svitt<B>,
     config: &ModelConfig,
     keep_by_text: Option<f64>,
-) -> Result<[Variant<B>; 2]> {
+) -> Result<[ModelVariant<B>; 2]> {
     let own = config.video.sparsity.clone();
     let trained = own != Sparsity::default();
     let sparsity = if trained { own } else { suggested(&config.video) };
@@ -45,8 +45,8 @@ pub fn variants<B: SvittBackend>(
         },
     };
     let fuses = config.text.fusion_layer < config.text.layers;
-    let dense = Variant::new(model, config, Sparsity::default(), None, !trained)?;
-    Ok([dense, Variant::new(model, config, sparsity, fuses.then_some(cross), trained)?])
+    let dense = ModelVariant::new(model, config, Sparsity::default(), None, !trained)?;
+    Ok([dense, ModelVariant::new(model, config, sparsity, fuses.then_some(cross), trained)?])
 }
 
 fn suggested(video: &VideoConfig) -> Sparsity {
@@ -59,7 +59,7 @@ fn suggested(video: &VideoConfig) -> Sparsity {
     Sparsity { edge: Some(edge), node: Some(node) }
 }
 
-impl<B: SvittBackend> Variant<B> {
+impl<B: SvittBackend> ModelVariant<B> {
     fn new(
         model: &Svitt<B>,
         config: &ModelConfig,
@@ -75,11 +75,11 @@ impl<B: SvittBackend> Variant<B> {
         Ok(Self { model, config, trained, flops })
     }
 
-    /// The same, but tokens are kept by lot.
+    /// The same with random pruning.
     ///
     /// # Errors
     /// None that the variant itself would not have had.
-    pub fn by_lot(&self) -> Result<Self> {
+    pub fn with_random_pruning(&self) -> Result<Self> {
         let (mut sparsity, mut cross) = (self.config.video.sparsity.clone(), self.config.text.cross.clone());
         sparsity.node.iter_mut().for_each(|node| node.selection = Selection::Random);
         cross.iter_mut().for_each(|cross| cross.selection = Selection::Random);

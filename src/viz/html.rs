@@ -19,7 +19,7 @@ th:first-child,td:first-child{text-align:left}caption{text-align:left;font-weigh
 .chart text{fill:var(--ink);font-size:13px}.chart .title{font-weight:600;font-size:15px}\
 .chart .unit{font-weight:400;font-size:13px;opacity:.7}.chart .note{opacity:.7}\
 .chart .grid{stroke:var(--faint);fill:none}.chart .axis{stroke:var(--ink);fill:none}\
-.chart .rule{stroke:var(--ink);stroke-dasharray:4 4;fill:none}.chart .moment{stroke:var(--ink);opacity:.35;fill:none}\
+.chart .rule{stroke:var(--ink);stroke-dasharray:4 4;fill:none}.chart .vertical_rule{stroke:var(--ink);opacity:.35;fill:none}\
 .chart .dashes{stroke-dasharray:5 5}\
 .chart .line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}\
 img{max-width:100%;image-rendering:pixelated}figure{margin:1em 0}figcaption{opacity:.8}\
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_a_file_name_holds_becomes_markup() {
+    fn file_names_never_become_markup() {
         let name = "<script>\"x\"&'y'\u{1b}\n";
         let mut table = Table::new(name, ["file", "score"]);
         table.row([name, "0.5"]);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_asks_nothing_of_the_network() {
+    fn a_page_makes_no_network_requests() {
         let mut page = Page::new("run");
         page.charts(&[Chart::new("loss", "step", "nats").line("vtc", [[0.0, 1.0], [1.0, 0.5]])]);
         let html = page.html();

@@ -1,4 +1,4 @@
-//! Token maps and curves as PNG and HTML.
+//! Drawing: PNG, SVG charts, HTML pages.
 //!
 //! Primitives first: [`Canvas`] paints RGB pixels and encodes PNG, [`Chart`] draws lines as inline SVG, [`Page`]
 //! assembles one self-contained HTML file that needs no network, no script and no second file.

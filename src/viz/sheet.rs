@@ -4,7 +4,7 @@ use super::{Canvas, Rgb, font};
 
 const MARGIN: usize = 4;
 const SCALE: usize = 2;
-const PAPER: Rgb = [255; 3];
+const BACKGROUND: Rgb = [255; 3];
 const INK: Rgb = [40; 3];
 
 /// Lays `cells` (name, picture) out in rows of `columns`; every cell is as large as the largest picture.
@@ -14,7 +14,7 @@ pub fn contact_sheet(cells: &[(String, Canvas)], columns: usize) -> Canvas {
     let width = cells.iter().map(|(_, picture)| picture.width()).max().unwrap_or(1) + MARGIN;
     let height = cells.iter().map(|(_, picture)| picture.height()).max().unwrap_or(1) + label + MARGIN;
     let rows = cells.len().div_ceil(columns).max(1);
-    let mut sheet = Canvas::new(columns * width + MARGIN, rows * height + MARGIN, PAPER);
+    let mut sheet = Canvas::new(columns * width + MARGIN, rows * height + MARGIN, BACKGROUND);
     for (place, (name, picture)) in cells.iter().enumerate() {
         let (x, y) = (MARGIN + place % columns * width, MARGIN + place / columns * height);
         let fits = (width - MARGIN) / ((font::WIDTH + 1) * SCALE);
@@ -37,7 +37,7 @@ mod tests {
         assert_eq!(sheet.get(4, 18), Some([1; 3]));
         assert_eq!(sheet.get(19, 18), Some([2; 3]));
         assert_eq!(sheet.get(4, 43), Some([3; 3]));
-        assert_eq!(sheet.get(19, 43), Some(PAPER));
+        assert_eq!(sheet.get(19, 43), Some(BACKGROUND));
         assert_eq!(contact_sheet(&[], 4).width(), 9);
     }
 }

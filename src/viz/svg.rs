@@ -24,7 +24,7 @@ const STYLE: &str = "text{fill:#1b1b1b;font:12px system-ui,sans-serif}.title{fon
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mark {
+enum SeriesStyle {
     Line,
     Dashes,
     Points,
@@ -34,7 +34,7 @@ enum Mark {
 struct Series {
     name: String,
     points: Vec<[f64; 2]>,
-    mark: Mark,
+    mark: SeriesStyle,
 }
 
 /// A chart of lines, points and horizontal rules over two linear axes.
@@ -66,23 +66,23 @@ impl Chart {
     /// Adds a line through `[x, y]` points in the order given; a point that is not finite interrupts it.
     #[must_use]
     pub fn line(self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
-        self.add(name.into(), points.into_iter().collect(), Mark::Line)
+        self.add(name.into(), points.into_iter().collect(), SeriesStyle::Line)
     }
 
     /// Adds a dashed line, for limits and comparisons.
     #[must_use]
     pub fn dashes(self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
-        self.add(name.into(), points.into_iter().collect(), Mark::Dashes)
+        self.add(name.into(), points.into_iter().collect(), SeriesStyle::Dashes)
     }
 
     /// Adds separate points.
     #[must_use]
     pub fn points(self, name: impl Into<String>, points: impl IntoIterator<Item = [f64; 2]>) -> Self {
-        self.add(name.into(), points.into_iter().collect(), Mark::Points)
+        self.add(name.into(), points.into_iter().collect(), SeriesStyle::Points)
     }
 
-    fn add(mut self, name: String, points: Vec<[f64; 2]>, mark: Mark) -> Self {
-        let points = if mark == Mark::Points { points } else { thinned(points) };
+    fn add(mut self, name: String, points: Vec<[f64; 2]>, mark: SeriesStyle) -> Self {
+        let points = if mark == SeriesStyle::Points { points } else { thinned(points) };
         self.series.push(Series { name, points, mark });
         self
     }
@@ -101,9 +101,9 @@ impl Chart {
         self
     }
 
-    /// Adds a vertical rule at `x`, such as the beginning of a stage.
+    /// Adds a vertical line at `x`, such as the start of a stage.
     #[must_use]
-    pub fn moment(mut self, name: impl Into<String>, x: f64) -> Self {
+    pub fn vertical_rule(mut self, name: impl Into<String>, x: f64) -> Self {
         self.moments.push((name.into(), x));
         self
     }
@@ -143,8 +143,8 @@ impl Chart {
             MARGIN[0],
         );
         plot.axes(&mut svg, &x, self.whole);
-        for (name, x) in self.moments.iter().filter(|moment| moment.1.is_finite()) {
-            plot.moment(&mut svg, name, *x);
+        for (name, x) in self.moments.iter().filter(|vertical_rule| vertical_rule.1.is_finite()) {
+            plot.vertical_rule(&mut svg, name, *x);
         }
         for (name, y) in self.rules.iter().filter(|rule| rule.1.is_finite()) {
             plot.rule(&mut svg, name, *y);
@@ -197,12 +197,12 @@ impl Plot {
         );
     }
 
-    fn moment(&self, svg: &mut String, name: &str, x: f64) {
+    fn vertical_rule(&self, svg: &mut String, name: &str, x: f64) {
         let ([_, top, _, bottom], name) = (MARGIN, escape(name));
         let (x, floor) = (self.at([x, self.y.low])[0], HEIGHT - bottom);
         let _ = writeln!(
             svg,
-            "<path class=\"moment\" d=\"M{x:.1} {top}V{floor}\"/><text class=\"tick note\" x=\"{:.1}\" y=\"{}\">{name}\
+            "<path class=\"vertical_rule\" d=\"M{x:.1} {top}V{floor}\"/><text class=\"tick note\" x=\"{:.1}\" y=\"{}\">{name}\
              </text>",
             x + 4.0,
             top - 4.0,
@@ -222,13 +222,13 @@ impl Plot {
 
     fn series(&self, svg: &mut String, place: usize, series: &Series) {
         let (colour, name) = (COLOURS[place % COLOURS.len()], escape(&series.name));
-        if series.mark != Mark::Points {
+        if series.mark != SeriesStyle::Points {
             let path = self.path(&series.points);
-            let class = if series.mark == Mark::Dashes { "line dashes" } else { "line" };
+            let class = if series.mark == SeriesStyle::Dashes { "line dashes" } else { "line" };
             let _ =
                 writeln!(svg, "<path class=\"{class}\" stroke=\"{colour}\" d=\"{path}\"><title>{name}</title></path>");
         }
-        if series.mark == Mark::Points || series.points.len() <= DOTTED {
+        if series.mark == SeriesStyle::Points || series.points.len() <= DOTTED {
             for point in series.points.iter().filter(|point| finite(point)) {
                 let ([x, y], [across, up]) = (self.at(*point), point.map(label));
                 let _ = writeln!(
@@ -319,7 +319,7 @@ mod tests {
         let svg = Chart::new("tokens", "layer", "")
             .line("order", [[0.0, 128.0], [1.0, 103.0]])
             .dashes("ceiling", [[0.0, 50.0], [1.0, 50.0]])
-            .moment("stage 2", 0.5)
+            .vertical_rule("stage 2", 0.5)
             .from_zero()
             .whole()
             .svg();

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// One file of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct ZipMember {
     /// Its path inside the archive.
     pub name: String,
     /// Its bytes inside the archive's.
@@ -33,7 +33,7 @@ pub fn is_zip(file: &[u8]) -> bool {
 ///
 /// # Errors
 /// What is wrong with the archive: truncated, compressed, or pointing outside itself.
-pub fn members(file: &[u8]) -> Result<Vec<Member>, String> {
+pub fn members(file: &[u8]) -> Result<Vec<ZipMember>, String> {
     let directory = directory(file)?;
     let mut rest = file.get(directory).ok_or("its zip directory lies outside the file")?;
     let mut members = Vec::new();
@@ -68,7 +68,7 @@ fn directory(file: &[u8]) -> Result<Range<usize>, String> {
 }
 
 /// The member that directory entry `entry` describes (none for a folder) and the entry's own length.
-fn entry(file: &[u8], entry: &[u8]) -> Result<(Option<Member>, usize), String> {
+fn entry(file: &[u8], entry: &[u8]) -> Result<(Option<ZipMember>, usize), String> {
     let short = |at| number(entry, at, 2).and_then(index);
     let (name_length, extra_length, comment_length) = (short(28)?, short(30)?, short(32)?);
     let name = entry.get(ENTRY_LENGTH..ENTRY_LENGTH + name_length).ok_or("its zip directory is cut off")?;
@@ -90,7 +90,7 @@ fn entry(file: &[u8], entry: &[u8]) -> Result<(Option<Member>, usize), String> {
     let start = local + LOCAL_LENGTH + index(number(header, 26, 2)?)? + index(number(header, 28, 2)?)?;
     let end = start.checked_add(index(size)?).filter(|&end| end <= file.len());
     let end = end.ok_or_else(|| format!("its member `{name}` is cut off"))?;
-    Ok((Some(Member { name, range: start..end }), length))
+    Ok((Some(ZipMember { name, range: start..end }), length))
 }
 
 /// Replaces the sizes and the offset that 32 bits could not hold by those of the zip64 extra field.

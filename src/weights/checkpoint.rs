@@ -1,7 +1,7 @@
 //! Checkpoint folders: `model.safetensors` under the official keys and `config.json` beside it.
 
 use super::safetensors::{self, sync_folder, temporary_beside};
-use super::schema::{Key, Part, file_name};
+use super::schema::{CheckpointPart, WeightKey, file_name};
 use super::source::WeightSource;
 use crate::config::{Compat, ModelConfig};
 use crate::{Error, Result};
@@ -23,11 +23,11 @@ pub struct CheckpointInfo {
     /// Sizes, sparsity and rules of the model.
     pub model: ModelConfig,
     /// What the weights are of.
-    pub part: Part,
+    pub part: CheckpointPart,
     /// Beginnings of official keys that the weights leave out, so that they start fresh.
     pub absent: Vec<String>,
     /// The vocabulary the text encoder was trained with, if it is known.
-    pub vocabulary: Option<Vocabulary>,
+    pub vocabulary: Option<VocabularyRef>,
     /// How far a curriculum had come.
     pub curriculum: Option<CurriculumPosition>,
     /// Where the weights came from, in words.
@@ -36,7 +36,7 @@ pub struct CheckpointInfo {
 
 /// Which vocabulary belongs to the weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vocabulary {
+pub struct VocabularyRef {
     /// File name, beside the weights where it was saved there.
     pub file: String,
     /// SHA-256 of the file, hexadecimal.
@@ -56,14 +56,14 @@ pub struct CurriculumPosition {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
+struct ConfigJson {
     format: String,
-    part: Part,
+    part: CheckpointPart,
     compat: Compat,
     origin: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     absent: Vec<String>,
-    vocabulary: Option<Vocabulary>,
+    vocabulary: Option<VocabularyRef>,
     curriculum: Option<CurriculumPosition>,
     weights_sha256: String,
     model: Json,
@@ -123,17 +123,17 @@ pub fn is_checkpoint(path: &Path) -> bool {
 }
 
 fn parse(text: &str) -> std::result::Result<(CheckpointInfo, String), String> {
-    let stored: Stored = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
+    let stored: ConfigJson = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     if stored.format != FORMAT {
         return Err(format!("its format is `{}`, not `{FORMAT}`", stored.format));
     }
     let mut model: ModelConfig = serde_json::from_value(stored.model).map_err(|problem| problem.to_string())?;
     model.compat = stored.compat;
-    let Stored { part, absent, vocabulary, curriculum, origin, weights_sha256, .. } = stored;
+    let ConfigJson { part, absent, vocabulary, curriculum, origin, weights_sha256, .. } = stored;
     Ok((CheckpointInfo { model, part, absent, vocabulary, curriculum, origin }, weights_sha256))
 }
 
-/// The text of `config.json`. The rules stand once, beside the model, where people look for them.
+/// The text of `config.json`. `compat` is written once, beside the model.
 fn describe(info: &CheckpointInfo, weights_sha256: String) -> std::result::Result<String, serde_json::Error> {
     let mut model = serde_json::to_value(&info.model)?;
     if let Json::Object(fields) = &mut model {
@@ -142,7 +142,7 @@ fn describe(info: &CheckpointInfo, weights_sha256: String) -> std::result::Resul
     let CheckpointInfo { part, absent, vocabulary, curriculum, origin, .. } = info.clone();
     let compat = info.model.compat;
     let format = FORMAT.to_string();
-    let stored = Stored { format, part, compat, origin, absent, vocabulary, curriculum, weights_sha256, model };
+    let stored = ConfigJson { format, part, compat, origin, absent, vocabulary, curriculum, weights_sha256, model };
     serde_json::to_string_pretty(&stored).map(|text| text + "\n")
 }
 
@@ -155,7 +155,7 @@ fn describe(info: &CheckpointInfo, weights_sha256: String) -> std::result::Resul
 pub fn write_checkpoint(
     folder: &Path,
     info: &CheckpointInfo,
-    keys: &[Key],
+    keys: &[WeightKey],
     values: impl FnMut(&str) -> Result<Vec<f32>>,
 ) -> Result<String> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -172,7 +172,7 @@ pub fn write_checkpoint(
 fn fill(
     folder: &Path,
     info: &CheckpointInfo,
-    keys: &[Key],
+    keys: &[WeightKey],
     mut values: impl FnMut(&str) -> Result<Vec<f32>>,
 ) -> Result<String> {
     let file = folder.join(WEIGHTS);
@@ -218,16 +218,23 @@ mod tests {
     fn info() -> CheckpointInfo {
         let mut model = ModelConfig::tiny(2);
         model.compat = Compat::Official;
-        let vocabulary = Some(Vocabulary { file: "vocab.txt".into(), sha256: "ab".into() });
+        let vocabulary = Some(VocabularyRef { file: "vocab.txt".into(), sha256: "ab".into() });
         let curriculum = Some(CurriculumPosition { stage: 1, stages: 3, step: 40 });
-        CheckpointInfo { model, part: Part::Text, absent: vec![], vocabulary, curriculum, origin: "a test".into() }
+        CheckpointInfo {
+            model,
+            part: CheckpointPart::Text,
+            absent: vec![],
+            vocabulary,
+            curriculum,
+            origin: "a test".into(),
+        }
     }
 
     #[test]
     fn a_folder_is_read_back_as_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs/stage-1");
-        let keys = keys(&info().model, Part::Text);
+        let keys = keys(&info().model, CheckpointPart::Text);
         let values = |name: &str| {
             let key = keys.iter().find(|key| key.outline.name == name).unwrap();
             Ok(vec![name.len() as f32; key.outline.shape.iter().product()])
@@ -247,7 +254,7 @@ mod tests {
     fn a_failed_write_leaves_no_folder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
-        let keys = keys(&info().model, Part::Text);
+        let keys = keys(&info().model, CheckpointPart::Text);
         let refused = write_checkpoint(&path, &info(), &keys, |_| Err(Error::setting("x", "y", "z")));
         assert!(refused.is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -3,9 +3,9 @@
 use super::SourceKind;
 use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint, write_checkpoint};
 use super::infer::{self, Inferred};
-use super::matching::{MatchOptions, Matched};
-use super::report::Report;
-use super::schema::{Key, Part, keys};
+use super::key_matching::{MatchOptions, MatchedWeights};
+use super::report::LoadReport;
+use super::schema::{CheckpointPart, WeightKey, keys};
 use super::source::WeightSource;
 use crate::config::ModelConfig;
 use crate::{Error, Result};
@@ -30,24 +30,24 @@ pub struct ImportOptions {
 
 /// What was imported.
 #[derive(Clone, Debug, Serialize)]
-pub struct Imported {
+pub struct ImportSummary {
     /// The line of models: `svitt`, `singularity`, `umt`, `beit` or `bert`.
     pub family: &'static str,
     /// The model the checkpoint is of.
     pub kind: &'static str,
     /// What the folder holds.
-    pub part: Part,
+    pub part: CheckpointPart,
     /// Its sizes and rules.
     pub model: ModelConfig,
     /// SHA-256 of the weights.
     pub weights_sha256: String,
-    /// Classes and functions a PyTorch file named without need; nothing of them was run.
+    /// Non-PyTorch classes and functions named in a PyTorch file; none was executed.
     pub foreign: Vec<String>,
     /// Sizes that no tensor and no file says, and that were assumed, in words.
     pub assumed: Vec<String>,
     /// What became of every key.
     #[serde(flatten)]
-    pub report: Report,
+    pub report: LoadReport,
 }
 
 /// What a checkpoint says about itself.
@@ -62,7 +62,7 @@ struct Described {
 /// # Errors
 /// A file that cannot be read, tensors that are missing without permission or have another shape, or a failed write;
 /// `out` is not touched then.
-pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<Imported> {
+pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<ImportSummary> {
     if out.exists() && !out.is_dir() {
         return Err(Error::file(out, "exists and is not a folder", "choose another `--out`"));
     }
@@ -72,8 +72,8 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     let (model, all) = (info.model.clone(), keys(&info.model, info.part));
     let allow_missing = options.allow_missing.iter().chain(&info.absent).cloned().collect();
     let allowed = MatchOptions { allow_missing, convert_tables: options.frames.is_some() || options.joint };
-    let mut matched = Matched::new(&source, &all, &model.video, &allowed)?.complete()?;
-    if info.part == Part::QuestionAnswering {
+    let mut matched = MatchedWeights::new(&source, &all, &model.video, &allowed)?.complete()?;
+    if info.part == CheckpointPart::QuestionAnswering {
         matched.report.set_aside_for_answers();
     }
     let report = &matched.report;
@@ -82,13 +82,13 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
         return Err(Error::file(checkpoint, problem, remedy));
     }
     info.absent = report.allowed.iter().chain(&report.fresh).cloned().collect();
-    let present: Vec<Key> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
+    let present: Vec<WeightKey> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
     let weights_sha256 = write_checkpoint(out, &info, &present, |name| {
         matched.values(name)?.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))
     })?;
     let (foreign, report) = (source.foreign().to_vec(), matched.report);
     let (family, kind) = (kind.family(), kind.name());
-    Ok(Imported { family, kind, part: info.part, model, weights_sha256, foreign, assumed, report })
+    Ok(ImportSummary { family, kind, part: info.part, model, weights_sha256, foreign, assumed, report })
 }
 
 /// The weights of `checkpoint` and what they are: as its own folder says, or inferred.
@@ -115,7 +115,7 @@ fn described(checkpoint: &Path, options: &ImportOptions) -> Result<Described> {
 }
 
 /// What the folder will hold; a decoder is added to the source where question answering is asked for.
-fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOptions) -> Result<Part> {
+fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOptions) -> Result<CheckpointPart> {
     if !options.question_answering {
         return Ok(info.part);
     }
@@ -124,10 +124,10 @@ fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOption
         return Err(Error::file(source.path(), problem, "give a SViTT, Singularity or UMT checkpoint"));
     }
     source.add_decoder(info.model.text.fusion_layer);
-    Ok(Part::QuestionAnswering)
+    Ok(CheckpointPart::QuestionAnswering)
 }
 
-impl fmt::Display for Imported {
+impl fmt::Display for ImportSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (video, text) = (&self.model.video, &self.model.text);
         writeln!(f, "{} weights, sha256 {}", self.kind, self.weights_sha256)?;
@@ -159,7 +159,7 @@ impl fmt::Display for Imported {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialects;
+    use super::super::foreign_checkpoints;
     use super::*;
     use crate::config::{Compat, Family};
     use std::path::PathBuf;
@@ -235,12 +235,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("video");
         let options = ImportOptions { frames: Some(3), ..ImportOptions::default() };
-        let video = import(&dialects::beit(folder.path()), &out, &options).unwrap();
-        assert_eq!((video.part, video.model.compat, video.report.converted.len()), (Part::Video, Compat::Corrected, 2));
+        let video = import(&foreign_checkpoints::beit(folder.path()), &out, &options).unwrap();
+        assert_eq!(
+            (video.part, video.model.compat, video.report.converted.len()),
+            (CheckpointPart::Video, Compat::Corrected, 2)
+        );
         assert_eq!((&video.report.set_aside[..], video.report.unused.len()), (&["classifier.bias".to_string()][..], 0));
         let out = folder.path().join("text");
-        let text = import(&dialects::bert(folder.path()), &out, &ImportOptions::default()).unwrap();
-        assert_eq!((text.part, text.model.text.layers, text.report.fresh.len()), (Part::Text, 3, 10));
+        let text = import(&foreign_checkpoints::bert(folder.path()), &out, &ImportOptions::default()).unwrap();
+        assert_eq!((text.part, text.model.text.layers, text.report.fresh.len()), (CheckpointPart::Text, 3, 10));
         assert_eq!(text.report.set_aside, ["bert.pooler.dense.bias", "cls.seq_relationship.bias"]);
         assert_eq!(Checkpoint::open(&out).unwrap().info.absent.len(), 10);
     }
@@ -248,7 +251,7 @@ mod tests {
     #[test]
     fn singularity_is_itself_or_made_joint() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, out) = (dialects::singularity(folder.path()), folder.path().join("out"));
+        let (file, out) = (foreign_checkpoints::singularity(folder.path()), folder.path().join("out"));
         let imported = import(&file, &out, &ImportOptions { frames: Some(5), ..ImportOptions::default() }).unwrap();
         let report = &imported.report;
         assert_eq!((imported.family, report.converted.len(), report.fresh.len()), ("singularity", 0, 5));

@@ -1,10 +1,10 @@
-//! The sizes of a model, read off the shapes of its tensors, its training configuration and files beside it.
+//! Model sizes inferred from tensor shapes, the training configuration, and files beside the checkpoint.
 
 use super::beside;
-use super::kind::SourceKind;
-use super::position::TableShape;
-use super::schema::Part;
+use super::position_tables::TableShape;
+use super::schema::CheckpointPart;
 use super::source::WeightSource;
+use super::source_kind::SourceKind;
 use crate::config::{
     Compat, CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Pooling, Positions, Selection, Sparsity,
     TemporalConfig, TextConfig, TokenOrder, VideoConfig,
@@ -26,12 +26,12 @@ pub struct Inferred {
 }
 
 /// The part of a model that a source of this kind gives.
-pub fn part(kind: SourceKind) -> Part {
+pub fn part(kind: SourceKind) -> CheckpointPart {
     match kind {
-        SourceKind::Beit => Part::Video,
-        SourceKind::Bert => Part::Text,
-        _ if kind.answers() => Part::QuestionAnswering,
-        _ => Part::Pretraining,
+        SourceKind::Beit => CheckpointPart::Video,
+        SourceKind::Bert => CheckpointPart::Text,
+        _ if kind.answers() => CheckpointPart::QuestionAnswering,
+        _ => CheckpointPart::Pretraining,
     }
 }
 
@@ -51,13 +51,13 @@ pub fn model_config(source: &WeightSource, frames: Option<usize>) -> Result<Mode
 pub fn inferred(source: &WeightSource, frames: Option<usize>) -> Result<Inferred> {
     let (part, mut assumed) = (part(source.kind()), Vec::new());
     let mut config = ModelConfig::base(1);
-    if part != Part::Text {
+    if part != CheckpointPart::Text {
         config.video = match source.kind() {
             SourceKind::Umt | SourceKind::UmtQa => umt_video(source, frames, &mut assumed)?,
             _ => video(source, frames)?,
         };
     }
-    if part != Part::Video {
+    if part != CheckpointPart::Video {
         config.text = text(source, &config.video, &mut assumed)?;
     }
     if matches!(source.kind(), SourceKind::Singularity | SourceKind::SingularityQa) {
@@ -222,7 +222,8 @@ fn sparsity(source: &WeightSource) -> Sparsity {
     Sparsity { edge, node }
 }
 
-/// The settings the official code reads; the `joint_encoder_args` of its configurations are dead (SPEC §4).
+/// The settings the official code reads; the `joint_encoder_args` of its configurations are dead
+/// (docs/model.md, "Cross-modal pruning").
 fn cross(source: &WeightSource, fusion_layer: usize) -> Option<CrossSparsity> {
     let keep_rate = setting(source, "/text_encoder_args/token_keep_rate").and_then(Json::as_f64)?;
     (keep_rate < 1.0).then(|| CrossSparsity {

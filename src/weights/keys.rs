@@ -1,4 +1,4 @@
-//! Paths of this crate's modules ↔ official keys, written once for both directions.
+//! The map between this crate's module paths and the official keys, written once for both directions.
 //!
 //! PyTorch stores a linear map as `[out, in]`, Burn as `[in, out]`; the video layers keep query, key and value in one
 //! matrix; the patch embedding is a convolution there and a linear map here. Singularity's keys are SViTT's and some
@@ -28,9 +28,9 @@ impl Naming {
     }
 }
 
-/// How a parameter lies in an official checkpoint.
+/// How a parameter is stored in an official checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub enum ParamLayout {
     /// In the same order; only the listed sizes may differ (`[1]` for a scalar).
     Same(String),
     /// As the transposed matrix, its input axis perhaps in several dimensions.
@@ -39,7 +39,7 @@ pub enum Layout {
     Columns(Vec<String>),
 }
 
-impl Layout {
+impl ParamLayout {
     /// The official keys the parameter is made of.
     pub fn keys(&self) -> &[String] {
         match self {
@@ -130,7 +130,7 @@ const BERT_REST: [(&str, &str); 6] = [
 ];
 
 /// The official keys of the parameter at `path` (fields and indices, joined by dots) under `naming`; none if it has none.
-pub fn layout(path: &str, naming: Naming) -> Option<Layout> {
+pub fn layout(path: &str, naming: Naming) -> Option<ParamLayout> {
     let own: &[(&str, &str)] = if naming == Naming::Umt { &UMT_ROOTS } else { &[] };
     let (root, rest) = own.iter().chain(&ROOTS).find_map(|(ours, theirs)| Some((*theirs, path.strip_prefix(ours)?)))?;
     if root.ends_with(".layer.") || root.ends_with(".blocks.") {
@@ -147,36 +147,38 @@ pub fn layout(path: &str, naming: Naming) -> Option<Layout> {
     leaf_of(root, rest)
 }
 
-fn layer_part(root: &str, rest: &str) -> Option<Layout> {
+fn layer_part(root: &str, rest: &str) -> Option<ParamLayout> {
     if !root.starts_with("vision_encoder.") {
         return translated(root, rest, &BERT_LAYER);
     }
     if root.starts_with("vision_encoder.encoder.blocks.") {
         return match rest {
-            "qkv" => Some(Layout::Transposed(format!("{root}attn.qkv.weight"))),
+            "qkv" => Some(ParamLayout::Transposed(format!("{root}attn.qkv.weight"))),
             _ => translated(root, rest, &UMT_LAYER),
         };
     }
     if rest == "qkv" {
         let key = |name| format!("{root}attention.attention.{name}.weight");
-        return Some(Layout::Columns(["query", "key", "value"].map(key).to_vec()));
+        return Some(ParamLayout::Columns(["query", "key", "value"].map(key).to_vec()));
     }
     translated(root, rest, &VIDEO_LAYER)
 }
 
-fn translated(root: &str, rest: &str, parts: &[(&str, &str)]) -> Option<Layout> {
+fn translated(root: &str, rest: &str, parts: &[(&str, &str)]) -> Option<ParamLayout> {
     let (part, leaf) = parts.iter().find_map(|(ours, theirs)| Some((*theirs, rest.strip_prefix(ours)?)))?;
     leaf_of(&format!("{root}{part}"), leaf)
 }
 
 /// `stem` plus the name of a field of one of Burn's own modules; of ours, the field is empty or named alike.
-fn leaf_of(stem: &str, leaf: &str) -> Option<Layout> {
+fn leaf_of(stem: &str, leaf: &str) -> Option<ParamLayout> {
     Some(match leaf {
-        "weight" if stem.ends_with("_embeddings.") && !stem.contains("patch") => Layout::Same(format!("{stem}weight")),
-        "weight" => Layout::Transposed(format!("{stem}weight")),
-        "gamma" => Layout::Same(format!("{stem}weight")),
-        "beta" => Layout::Same(format!("{stem}bias")),
-        _ => Layout::Same(format!("{stem}{leaf}")),
+        "weight" if stem.ends_with("_embeddings.") && !stem.contains("patch") => {
+            ParamLayout::Same(format!("{stem}weight"))
+        }
+        "weight" => ParamLayout::Transposed(format!("{stem}weight")),
+        "gamma" => ParamLayout::Same(format!("{stem}weight")),
+        "beta" => ParamLayout::Same(format!("{stem}bias")),
+        _ => ParamLayout::Same(format!("{stem}{leaf}")),
     })
 }
 
@@ -197,7 +199,7 @@ pub fn columns(matrix: &[f32], rows: usize, part: usize, parts: usize) -> Vec<f3
 }
 
 /// Matrices of `rows` rows each, side by side.
-pub fn side_by_side(matrices: &[Vec<f32>], rows: usize) -> Vec<f32> {
+pub fn concat_columns(matrices: &[Vec<f32>], rows: usize) -> Vec<f32> {
     let mut result = Vec::with_capacity(matrices.iter().map(Vec::len).sum());
     for row in 0..rows {
         for matrix in matrices {
@@ -215,8 +217,8 @@ mod tests {
     #[test]
     fn paths_have_the_official_keys() {
         let of = |path| layout(path, Naming::Beit);
-        let same = |key: &str| Some(Layout::Same(key.to_string()));
-        let transposed = |key: &str| Some(Layout::Transposed(key.to_string()));
+        let same = |key: &str| Some(ParamLayout::Same(key.to_string()));
+        let transposed = |key: &str| Some(ParamLayout::Transposed(key.to_string()));
         assert_eq!(of("temp"), same("temp"));
         assert_eq!(of("video.embeddings.cls_token"), same("vision_encoder.embeddings.cls_token"));
         let patch = "vision_encoder.embeddings.patch_embeddings.projection.weight";
@@ -260,6 +262,6 @@ mod tests {
         assert_eq!(transpose(&matrix, 2), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         let parts: Vec<Vec<f32>> = (0..3).map(|part| columns(&matrix, 2, part, 3)).collect();
         assert_eq!(parts[1], [2.0, 5.0]);
-        assert_eq!(side_by_side(&parts, 2), matrix);
+        assert_eq!(concat_columns(&parts, 2), matrix);
     }
 }

@@ -1,10 +1,10 @@
 //! A checkpoint's tensors go into the parameters of a module.
 
 use super::checkpoint::Checkpoint;
-use super::keys::{Layout, Naming, layout, side_by_side, transpose};
-use super::matching::{MatchOptions, Matched};
-use super::report::Report;
-use super::schema::{Part, keys};
+use super::key_matching::{MatchOptions, MatchedWeights};
+use super::keys::{Naming, ParamLayout, concat_columns, layout, transpose};
+use super::report::LoadReport;
+use super::schema::{CheckpointPart, keys};
 use super::source::WeightSource;
 use crate::config::ModelConfig;
 use crate::{Error, Result};
@@ -23,14 +23,14 @@ pub fn load<B: Backend, M: Module<B>>(
     model: M,
     source: &WeightSource,
     config: &ModelConfig,
-    part: Part,
+    part: CheckpointPart,
     options: &MatchOptions,
-) -> Result<(M, Report)> {
+) -> Result<(M, LoadReport)> {
     let keys = keys(config, part);
-    let matched = Matched::new(source, &keys, &config.video, options)?.complete()?;
+    let matched = MatchedWeights::new(source, &keys, &config.video, options)?.complete()?;
     let wanted: BTreeSet<String> = matched.report.applied.iter().cloned().collect();
     let naming = Naming::of(&config.video);
-    let mut loader = Loader { matched: &matched, naming, path: Vec::new(), wanted, failed: None };
+    let mut loader = LoadMapper { matched: &matched, naming, path: Vec::new(), wanted, failed: None };
     let model = model.map(&mut loader);
     let (failed, left) = (loader.failed, loader.wanted);
     if let Some(error) = failed {
@@ -56,15 +56,15 @@ impl Checkpoint {
         model: M,
         config: &ModelConfig,
         options: &MatchOptions,
-    ) -> Result<(M, Report)> {
+    ) -> Result<(M, LoadReport)> {
         let mut options = options.clone();
         options.allow_missing.extend(self.info.absent.iter().cloned());
         load(model, &self.weights, config, self.info.part, &options)
     }
 }
 
-struct Loader<'a> {
-    matched: &'a Matched<'a>,
+struct LoadMapper<'a> {
+    matched: &'a MatchedWeights<'a>,
     naming: Naming,
     path: Vec<String>,
     /// Keys that no parameter has taken yet.
@@ -72,7 +72,7 @@ struct Loader<'a> {
     failed: Option<Error>,
 }
 
-impl Loader<'_> {
+impl LoadMapper<'_> {
     /// The values of the parameter at the present path, of shape `shape`; none if they stay as they are.
     fn values(&mut self, shape: &[usize]) -> Result<Option<Vec<f32>>> {
         let Some(layout) = layout(&self.path.join("."), self.naming) else { return Ok(None) };
@@ -87,11 +87,11 @@ impl Loader<'_> {
         let rows = shape.first().copied().unwrap_or(1);
         let columns = shape.iter().product::<usize>() / rows.max(1) / parts.len();
         let values = match layout {
-            Layout::Same(_) => parts.swap_remove(0),
-            Layout::Transposed(_) => transpose(&parts[0], columns),
-            Layout::Columns(_) => {
+            ParamLayout::Same(_) => parts.swap_remove(0),
+            ParamLayout::Transposed(_) => transpose(&parts[0], columns),
+            ParamLayout::Columns(_) => {
                 let turned: Vec<Vec<f32>> = parts.iter().map(|part| transpose(part, columns)).collect();
-                side_by_side(&turned, rows)
+                concat_columns(&turned, rows)
             }
         };
         if values.len() == shape.iter().product::<usize>() {
@@ -102,7 +102,7 @@ impl Loader<'_> {
     }
 }
 
-impl<B: Backend> ModuleMapper<B> for Loader<'_> {
+impl<B: Backend> ModuleMapper<B> for LoadMapper<'_> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_string());
     }

@@ -1,22 +1,22 @@
 //! A checkpoint folder becomes a model, ready to run.
 
 use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint};
+use super::key_matching::MatchOptions;
 use super::load::load;
-use super::matching::MatchOptions;
-use super::report::Report;
-use super::schema::Part;
+use super::report::LoadReport;
+use super::schema::CheckpointPart;
 use super::source::WeightSource;
-use crate::backend::SvittBackend;
 use crate::config::ModelConfig;
 use crate::model::{Svitt, SvittQa};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use std::path::Path;
+use svitt_ops::SvittBackend;
 
 /// A model and where it came from.
 #[derive(Debug)]
-pub struct Opened<M> {
+pub struct LoadedModel<M> {
     /// The model with its weights.
     pub model: M,
     /// Its configuration: the checkpoint's, with other frames where they were asked for.
@@ -26,7 +26,7 @@ pub struct Opened<M> {
     /// The hash of the checkpoint's weights.
     pub weights_sha256: String,
     /// What became of every key.
-    pub report: Report,
+    pub report: LoadReport,
 }
 
 /// Opens the pretraining and retrieval model in `folder`, for clips of `frames` frames or the checkpoint's own. Other
@@ -38,9 +38,9 @@ pub fn open_svitt<B: SvittBackend>(
     folder: impl AsRef<Path>,
     frames: Option<usize>,
     device: &B::Device,
-) -> Result<Opened<Svitt<B>>> {
+) -> Result<LoadedModel<Svitt<B>>> {
     let checkpoint = Checkpoint::open(folder)?;
-    if checkpoint.info.part != Part::Pretraining {
+    if checkpoint.info.part != CheckpointPart::Pretraining {
         return Err(wrong_part(&checkpoint, "retrieval"));
     }
     let (config, options) = wanted(&checkpoint, frames);
@@ -56,14 +56,14 @@ pub fn open_qa<B: SvittBackend>(
     folder: impl AsRef<Path>,
     frames: Option<usize>,
     device: &B::Device,
-) -> Result<Opened<SvittQa<B>>> {
+) -> Result<LoadedModel<SvittQa<B>>> {
     let mut checkpoint = Checkpoint::open(folder)?;
-    if !matches!(checkpoint.info.part, Part::Pretraining | Part::QuestionAnswering) {
+    if !matches!(checkpoint.info.part, CheckpointPart::Pretraining | CheckpointPart::QuestionAnswering) {
         return Err(wrong_part(&checkpoint, "question answering"));
     }
     let (config, options) = wanted(&checkpoint, frames);
     checkpoint.weights.add_decoder(config.text.fusion_layer);
-    checkpoint.info.part = Part::QuestionAnswering;
+    checkpoint.info.part = CheckpointPart::QuestionAnswering;
     let (model, report) = checkpoint.load(SvittQa::new(&config, 0, device)?, &config, &options)?;
     Ok(opened(checkpoint, model, config, report))
 }
@@ -78,8 +78,8 @@ pub fn initialise<B: Backend, M: Module<B>>(
     model: M,
     config: &ModelConfig,
     path: impl AsRef<Path>,
-    part: Part,
-) -> Result<(M, Report)> {
+    part: CheckpointPart,
+) -> Result<(M, LoadReport)> {
     let path = path.as_ref();
     let mut options = MatchOptions { convert_tables: true, ..MatchOptions::default() };
     let weights = if is_checkpoint(path) {
@@ -98,17 +98,17 @@ fn wanted(checkpoint: &Checkpoint, frames: Option<usize>) -> (ModelConfig, Match
     (config, MatchOptions { convert_tables: frames.is_some(), ..MatchOptions::default() })
 }
 
-fn opened<M>(checkpoint: Checkpoint, model: M, config: ModelConfig, report: Report) -> Opened<M> {
+fn opened<M>(checkpoint: Checkpoint, model: M, config: ModelConfig, report: LoadReport) -> LoadedModel<M> {
     let Checkpoint { info, weights_sha256, .. } = checkpoint;
-    Opened { model, config, info, weights_sha256, report }
+    LoadedModel { model, config, info, weights_sha256, report }
 }
 
 fn wrong_part(checkpoint: &Checkpoint, task: &str) -> Error {
     let holds = match checkpoint.info.part {
-        Part::Pretraining => "a pretrained model",
-        Part::QuestionAnswering => "a model for question answering",
-        Part::Video => "a video encoder alone",
-        Part::Text => "a text encoder alone",
+        CheckpointPart::Pretraining => "a pretrained model",
+        CheckpointPart::QuestionAnswering => "a model for question answering",
+        CheckpointPart::Video => "a video encoder alone",
+        CheckpointPart::Text => "a text encoder alone",
     };
     Error::file(
         &checkpoint.path,
@@ -120,7 +120,7 @@ fn wrong_part(checkpoint: &Checkpoint, task: &str) -> Error {
 #[cfg(test)]
 #[cfg(feature = "ndarray")]
 mod tests {
-    use super::super::{ExportedTensors, ImportOptions, dialects, import, model_hash};
+    use super::super::{ExportedTensors, ImportOptions, foreign_checkpoints, import, model_hash};
     use super::*;
 
     type B = burn_ndarray::NdArray;
@@ -159,8 +159,11 @@ mod tests {
         config.video.frames = 3;
         let fresh = Svitt::<B>::new(&config, 0, &Default::default()).unwrap();
         let before = ExportedTensors::of(&fresh);
-        let (model, _) = initialise(fresh.clone(), &config, dialects::beit(folder.path()), Part::Video).unwrap();
-        let (model, report) = initialise(model, &config, dialects::bert(folder.path()), Part::Text).unwrap();
+        let (model, _) =
+            initialise(fresh.clone(), &config, foreign_checkpoints::beit(folder.path()), CheckpointPart::Video)
+                .unwrap();
+        let (model, report) =
+            initialise(model, &config, foreign_checkpoints::bert(folder.path()), CheckpointPart::Text).unwrap();
         assert_eq!((report.fresh.len(), report.missing.len()), (10, 0));
         let (after, source) = (ExportedTensors::of(&model), WeightSource::open(fixture).unwrap());
         for name in source.names().filter(|name| !name.ends_with("bias_table")) {

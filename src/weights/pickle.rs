@@ -1,15 +1,15 @@
-//! A small machine for Python pickles (protocols 2 to 4) that builds a graph of plain values and runs nothing.
+//! A pickle reader (protocols 2 to 4) that builds a graph of plain values and executes nothing.
 //!
-//! Classes and calls are recorded as data ([`Call`]), never looked up, so a pickle with code in it is only a strange
+//! Classes and calls are recorded as data ([`RecordedCall`]), never looked up, so a pickle with code in it is only a strange
 //! value. All values live in one arena and refer to each other by index: cycles, deep nesting and sharing cost no
 //! recursion, and every opcode adds at most one value, so memory stays within a small multiple of the input.
 
-use super::value::{Call, Id, Pickle, Value};
+use super::pickle_value::{Pickle, RecordedCall, Value, ValueId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// More values than any checkpoint has (the base model with its optimizer state: 20 thousand) are an attack or an
-/// accident; the limit keeps the arena below 100 MB.
+/// Limit of values: no checkpoint has more (the base model with optimizer state: 20 thousand); keeps memory below 100
+/// MB for malicious files.
 const MAX_VALUES: usize = 1 << 20;
 
 /// Reads the pickle at the beginning of `data`.
@@ -18,7 +18,7 @@ const MAX_VALUES: usize = 1 << 20;
 /// What is wrong with it: cut off, malformed, or of an unsupported protocol.
 pub fn parse(data: &[u8]) -> Result<Pickle, String> {
     let mut machine =
-        Machine { data, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), values: vec![] };
+        PickleVm { data, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), values: vec![] };
     loop {
         let opcode = machine.byte()?;
         if opcode == b'.' {
@@ -29,18 +29,18 @@ pub fn parse(data: &[u8]) -> Result<Pickle, String> {
     }
 }
 
-struct Machine<'a> {
+struct PickleVm<'a> {
     data: &'a [u8],
     at: usize,
-    stack: Vec<Id>,
+    stack: Vec<ValueId>,
     marks: Vec<usize>,
-    memo: HashMap<u32, Id>,
+    memo: HashMap<u32, ValueId>,
     values: Vec<Value>,
 }
 
 type Step = Result<(), String>;
 
-impl<'a> Machine<'a> {
+impl<'a> PickleVm<'a> {
     fn step(&mut self, opcode: u8) -> Step {
         match opcode {
             0x80 => self.protocol(),
@@ -185,7 +185,7 @@ impl<'a> Machine<'a> {
                     self.pop()?;
                 }
                 let (arguments, callee) = (self.pop()?, self.pop()?);
-                let call = Call { callee, arguments, state: None, entries: Vec::new(), items: Vec::new() };
+                let call = RecordedCall { callee, arguments, state: None, entries: Vec::new(), items: Vec::new() };
                 self.push(Value::Object(Box::new(call)))
             }
         }
@@ -204,12 +204,12 @@ impl<'a> Machine<'a> {
         if self.values.len() >= MAX_VALUES {
             return Err(format!("its pickle makes more than {MAX_VALUES} values"));
         }
-        self.stack.push(self.values.len() as Id);
+        self.stack.push(self.values.len() as ValueId);
         self.values.push(value);
         Ok(())
     }
 
-    fn pop(&mut self) -> Result<Id, String> {
+    fn pop(&mut self) -> Result<ValueId, String> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
             return Err(self.malformed());
@@ -217,7 +217,7 @@ impl<'a> Machine<'a> {
         self.stack.pop().ok_or_else(|| self.malformed())
     }
 
-    fn pop_mark(&mut self) -> Result<Vec<Id>, String> {
+    fn pop_mark(&mut self) -> Result<Vec<ValueId>, String> {
         let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len()).ok_or_else(|| self.malformed())?;
         Ok(self.stack.split_off(mark))
     }
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_input_is_a_sentence() {
+    fn malformed_input_is_an_error() {
         for (bad, says) in [
             (&b"\x80\x02"[..], "cut off"),
             (b"\x80\x05N.", "protocol 5"),

@@ -4,10 +4,10 @@
 //! `bert-base-uncased` is one). Values stay in the file until they are asked for.
 
 use super::archive;
-use super::object::PickledTensor;
 use super::pickle;
-use super::tensor::{DType, TensorView};
-use super::value::{Id, Pickle};
+use super::pickle_objects::PickledTensor;
+use super::pickle_value::{Pickle, ValueId};
+use super::tensor::{StoredDType, TensorView};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -55,7 +55,7 @@ pub fn read(file: &[u8]) -> Result<PthFile, String> {
 
 type Storages = HashMap<String, Range<usize>>;
 
-fn tensors(pickle: &Pickle, state: Id, storages: &Storages) -> Result<Vec<(String, TensorView)>, String> {
+fn tensors(pickle: &Pickle, state: ValueId, storages: &Storages) -> Result<Vec<(String, TensorView)>, String> {
     let mut found = Vec::new();
     for &(name, value) in pickle.entries(state) {
         if let (Some(name), Some(tensor)) = (pickle.text(name), pickle.tensor(value)) {
@@ -103,7 +103,7 @@ fn stream(file: &[u8]) -> Result<(Pickle, Storages), String> {
     }
     let (object, _) = next()?;
     let (names, mut at) = next()?;
-    let types: HashMap<String, DType> = object.storages().map(|(dtype, name)| (name, dtype)).collect();
+    let types: HashMap<String, StoredDType> = object.storages().map(|(dtype, name)| (name, dtype)).collect();
     let mut storages = Storages::new();
     for name in names.items(names.root()).iter().filter_map(|&id| names.text(id)) {
         let count = at.checked_add(8).and_then(|end| file.get(at..end)).ok_or("it is truncated")?;
@@ -121,7 +121,7 @@ fn stream(file: &[u8]) -> Result<(Pickle, Storages), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     const MICRO: &[u8] = include_bytes!("../../tests/fixtures/parity/checkpoint_micro_full.pth");
 
@@ -182,7 +182,7 @@ mod tests {
         assert!(read(&MICRO[..200_000]).unwrap_err().contains("truncated"));
     }
 
-    /// Every mutation must come back, with a value or a sentence; `SVITT_FUZZ` sets how many are tried.
+    /// Every mutated file must be read or refused with an error; `SVITT_FUZZ` sets how many are tried.
     #[test]
     fn mutated_files_never_panic() {
         let rounds = std::env::var("SVITT_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(200);

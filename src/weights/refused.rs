@@ -1,7 +1,7 @@
 //! Tests only: checkpoints that are wrong or incomplete, each refused by the name of what is wrong, and nothing written.
 
-use super::safetensors::{Kind, Outline, write};
-use super::schema::{Part, keys};
+use super::safetensors::{TensorContent, TensorSpec, write};
+use super::schema::{CheckpointPart, keys};
 use super::{ImportOptions, import};
 use crate::config::{ModelConfig, TemporalConfig};
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Tensors by name.
 type Tensors = BTreeMap<String, Vec<usize>>;
 
-fn of(config: &ModelConfig, part: Part) -> Tensors {
+fn of(config: &ModelConfig, part: CheckpointPart) -> Tensors {
     keys(config, part).into_iter().map(|key| (key.outline.name, key.outline.shape)).collect()
 }
 
@@ -25,12 +25,12 @@ fn singularity() -> ModelConfig {
 }
 
 /// What an import of a file with `tensors` says; each is filled with one number, that of its place.
-fn said(tensors: &Tensors) -> Result<super::Imported, String> {
+fn said(tensors: &Tensors) -> Result<super::ImportSummary, String> {
     let folder = tempfile::tempdir().unwrap();
     let (file, out) = (folder.path().join("x.safetensors"), folder.path().join("out"));
-    let outlines: Vec<Outline> = tensors
+    let outlines: Vec<TensorSpec> = tensors
         .iter()
-        .map(|(name, shape)| Outline { name: name.clone(), shape: shape.clone(), kind: Kind::Learned })
+        .map(|(name, shape)| TensorSpec { name: name.clone(), shape: shape.clone(), kind: TensorContent::Learned })
         .collect();
     write(&file, &outlines, &BTreeMap::new(), |name| Ok(vec![0.25; tensors[name].iter().product()])).unwrap();
     let imported = import(&file, &out, &ImportOptions::default()).map_err(|error| error.to_string());
@@ -65,11 +65,11 @@ fn bert(words: usize, types: usize) -> Tensors {
 
 #[test]
 fn complete_ones_are_taken_with_whatever_wrappers() {
-    let umt = with(of(&umt(), Part::Pretraining), "clip_teacher.proj", &[3, 5]);
+    let umt = with(of(&umt(), CheckpointPart::Pretraining), "clip_teacher.proj", &[3, 5]);
     let imported = said(&prefixed(&umt, "_orig_mod.module.model.module.")).unwrap();
     assert_eq!((imported.family, imported.report.set_aside.len()), ("umt", 1));
     assert!(imported.assumed.iter().any(|assumed| assumed.contains("video: 1 heads")), "{:?}", imported.assumed);
-    assert_eq!(said(&of(&singularity(), Part::Pretraining)).unwrap().family, "singularity");
+    assert_eq!(said(&of(&singularity(), CheckpointPart::Pretraining)).unwrap().family, "singularity");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn other_models_are_called_by_their_names() {
 
 #[test]
 fn what_umt_lacks_or_has_too_much_is_named() {
-    let all = of(&umt(), Part::Pretraining);
+    let all = of(&umt(), CheckpointPart::Pretraining);
     let name = "vision_encoder.encoder.blocks.1.attn.q_bias";
     refused(&without(all.clone(), name), &["lacks 1 tensors", name]);
     refused(&without(all.clone(), "itm_head.weight"), &["itm_head.weight"]);
@@ -99,12 +99,12 @@ fn what_umt_lacks_or_has_too_much_is_named() {
     refused(&without(all.clone(), "text_encoder.bert.embeddings.position_embeddings.weight"), &["position_embeddings"]);
     refused(&with(all, "module.temp", &[]), &["one tensor twice", "module.temp"]);
     let name = "text_decoder.bert.encoder.layer.1.crossattention.self.key.weight";
-    refused(&without(of(&umt(), Part::QuestionAnswering), name), &[name]);
+    refused(&without(of(&umt(), CheckpointPart::QuestionAnswering), name), &[name]);
 }
 
 #[test]
 fn what_singularity_lacks_or_has_too_much_is_named() {
-    let all = of(&singularity(), Part::Pretraining);
+    let all = of(&singularity(), CheckpointPart::Pretraining);
     let name = "temporal_vision_encoder.layer.1.output.dense.bias";
     refused(&without(all.clone(), name), &["lacks 1 tensors", name]);
     let name = "temporal_vision_encoder.layer.0.crossattention.self.key.bias";

@@ -1,7 +1,7 @@
-//! What happened to every key when a checkpoint was taken over.
+//! The result of loading a checkpoint, key by key.
 
-use super::kind::bare;
-use super::schema::begins;
+use super::schema::has_prefix;
+use super::source_kind::bare;
 use serde::Serialize;
 use std::fmt;
 
@@ -11,7 +11,7 @@ const PRINTED: usize = 8;
 /// Every key of a checkpoint and of the model it went into, by what became of it. Names are official keys, except in
 /// `unused`, `rebuilt` and `tied`, which have them as the file does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Report {
+pub struct LoadReport {
     /// Taken over.
     pub applied: Vec<String>,
     /// In the model but not in the checkpoint.
@@ -25,7 +25,7 @@ pub struct Report {
     /// In the checkpoint for its training or another task, and left out by name.
     pub set_aside: Vec<String>,
     /// Of another shape in the checkpoint.
-    pub mismatched: Vec<Mismatch>,
+    pub mismatched: Vec<ShapeMismatch>,
     /// Position tables that were taken to another clip length or grid.
     pub converted: Vec<String>,
     /// int64 index buffers, which follow from the sizes and are not loaded.
@@ -36,7 +36,7 @@ pub struct Report {
 
 /// A key whose shape differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Mismatch {
+pub struct ShapeMismatch {
     /// The official key.
     pub name: String,
     /// The model's shape.
@@ -45,13 +45,13 @@ pub struct Mismatch {
     pub found: Vec<usize>,
 }
 
-impl fmt::Display for Mismatch {
+impl fmt::Display for ShapeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?} instead of {:?}", self.name, self.found, self.expected)
     }
 }
 
-impl Report {
+impl LoadReport {
     /// Whether everything the model needs was there, in the right shape.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.mismatched.is_empty()
@@ -63,7 +63,7 @@ impl Report {
         const HEADS: [&str; 6] =
             ["temp", "itm_head", "vision_proj", "text_proj", "vision_encoder.pooler", "vision_encoder.pool_norm"];
         let unused = std::mem::take(&mut self.unused);
-        let head = |name: &String| HEADS.iter().any(|head| begins(bare(name), head));
+        let head = |name: &String| HEADS.iter().any(|head| has_prefix(bare(name), head));
         let (aside, unused) = unused.into_iter().partition(head);
         self.unused = unused;
         let aside: Vec<String> = aside;
@@ -74,7 +74,7 @@ impl Report {
     /// begins the names of.
     pub fn left_over(&self, allowed: &[String]) -> Option<String> {
         let left: Vec<&String> =
-            self.unused.iter().filter(|name| !allowed.iter().any(|allowed| begins(name, allowed))).collect();
+            self.unused.iter().filter(|name| !allowed.iter().any(|allowed| has_prefix(name, allowed))).collect();
         (!left.is_empty())
             .then(|| format!("the model has no use for {} of its tensors ({})", left.len(), listed(&left)))
     }
@@ -114,7 +114,7 @@ fn listed<T: fmt::Display>(items: &[T]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for LoadReport {
     /// One line per group: how many keys, and which unless they were simply applied.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "applied          {}", self.applied.len())?;
@@ -148,12 +148,12 @@ mod tests {
     fn problems_name_the_first_keys() {
         let names: Vec<String> = (0..9).map(|i| format!("k{i}")).collect();
         let rebuilt = vec!["layer.0.index".to_string(), "ids".to_string(), "layer.11.index".to_string()];
-        let report = Report { missing: names, rebuilt, ..Report::default() };
+        let report = LoadReport { missing: names, rebuilt, ..LoadReport::default() };
         assert!(report.to_string().contains("buffers rebuilt  3: layer.*.index (2), ids\n"));
         assert_eq!(report.problem().unwrap(), "it lacks 9 tensors (k0, k1, k2, k3, k4, k5, k6, k7, …)");
         assert!(report.to_string().contains("missing          9: k0"));
-        let mismatch = Mismatch { name: "t".into(), expected: vec![2], found: vec![3] };
-        let report = Report { mismatched: vec![mismatch], ..Report::default() };
+        let mismatch = ShapeMismatch { name: "t".into(), expected: vec![2], found: vec![3] };
+        let report = LoadReport { mismatched: vec![mismatch], ..LoadReport::default() };
         assert!(!report.is_complete() && report.problem().unwrap().contains("t [3] instead of [2]"));
     }
 }

@@ -1,6 +1,6 @@
 //! safetensors files: read lazily out of their bytes, written atomically one tensor at a time.
 
-use super::tensor::{DType, TensorView};
+use super::tensor::{StoredDType, TensorView};
 use crate::{Error, Result};
 use ::safetensors::tensor::{Dtype as FileType, SafeTensors};
 use serde_json::{Map, Value as Json, json};
@@ -40,50 +40,50 @@ pub fn read(file: &[u8]) -> Result<SafetensorsFile, String> {
     Ok(SafetensorsFile { tensors, metadata })
 }
 
-fn element_type(dtype: FileType) -> Option<DType> {
+fn element_type(dtype: FileType) -> Option<StoredDType> {
     Some(match dtype {
-        FileType::F64 => DType::F64,
-        FileType::F32 => DType::F32,
-        FileType::F16 => DType::F16,
-        FileType::BF16 => DType::Bf16,
-        FileType::I64 => DType::I64,
-        FileType::I32 => DType::I32,
-        FileType::I16 => DType::I16,
-        FileType::I8 => DType::I8,
-        FileType::U8 => DType::U8,
-        FileType::BOOL => DType::Bool,
+        FileType::F64 => StoredDType::F64,
+        FileType::F32 => StoredDType::F32,
+        FileType::F16 => StoredDType::F16,
+        FileType::BF16 => StoredDType::Bf16,
+        FileType::I64 => StoredDType::I64,
+        FileType::I32 => StoredDType::I32,
+        FileType::I16 => StoredDType::I16,
+        FileType::I8 => StoredDType::I8,
+        FileType::U8 => StoredDType::U8,
+        FileType::BOOL => StoredDType::Bool,
         _ => return None,
     })
 }
 
 /// One tensor to be written, before its values are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outline {
+pub struct TensorSpec {
     /// Its name.
     pub name: String,
     /// Sizes of its dimensions.
     pub shape: Vec<usize>,
     /// What its values are.
-    pub kind: Kind,
+    pub kind: TensorContent,
 }
 
 /// What a written tensor holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TensorContent {
     /// `f32` values, asked for when their turn comes.
     Learned,
     /// The `int64` numbers 0, 1, 2, …: BERT's `position_ids`.
     Counting,
 }
 
-impl Outline {
+impl TensorSpec {
     /// The same tensor under another name.
     pub fn renamed(&self, name: String) -> Self {
         Self { name, ..self.clone() }
     }
 
     fn bytes(&self) -> usize {
-        let size = if self.kind == Kind::Learned { 4 } else { 8 };
+        let size = if self.kind == TensorContent::Learned { 4 } else { 8 };
         self.shape.iter().product::<usize>() * size
     }
 }
@@ -95,7 +95,7 @@ impl Outline {
 /// What `values` returns, a wrong number of values, or a failed write.
 pub fn write(
     path: &Path,
-    outlines: &[Outline],
+    outlines: &[TensorSpec],
     metadata: &BTreeMap<String, String>,
     mut values: impl FnMut(&str) -> Result<Vec<f32>>,
 ) -> Result<()> {
@@ -104,7 +104,7 @@ pub fn write(
         file.write_all(&header(outlines, metadata)).map_err(io)?;
         for outline in outlines {
             let elements: usize = outline.shape.iter().product();
-            if outline.kind == Kind::Counting {
+            if outline.kind == TensorContent::Counting {
                 (0..elements as i64).try_for_each(|i| file.write_all(&i.to_le_bytes())).map_err(io)?;
                 continue;
             }
@@ -121,14 +121,14 @@ pub fn write(
 }
 
 /// Length and JSON of the header, padded to a multiple of 8 bytes.
-fn header(outlines: &[Outline], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+fn header(outlines: &[TensorSpec], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut entries = Map::new();
     if !metadata.is_empty() {
         entries.insert("__metadata__".to_string(), json!(metadata));
     }
     let mut at = 0;
     for outline in outlines {
-        let dtype = if outline.kind == Kind::Learned { "F32" } else { "I64" };
+        let dtype = if outline.kind == TensorContent::Learned { "F32" } else { "I64" };
         let end = at + outline.bytes();
         let entry = json!({"dtype": dtype, "shape": outline.shape, "data_offsets": [at, end]});
         entries.insert(outline.name.clone(), entry);
@@ -182,12 +182,12 @@ pub(super) fn sync_folder(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     const MICRO: &[u8] = include_bytes!("../../tests/fixtures/parity/checkpoint_micro_model.safetensors");
 
-    fn outline(name: &str, shape: &[usize], kind: Kind) -> Outline {
-        Outline { name: name.to_string(), shape: shape.to_vec(), kind }
+    fn outline(name: &str, shape: &[usize], kind: TensorContent) -> TensorSpec {
+        TensorSpec { name: name.to_string(), shape: shape.to_vec(), kind }
     }
 
     #[test]
@@ -195,9 +195,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.safetensors");
         let outlines = [
-            outline("ids", &[1, 3], Kind::Counting),
-            outline("a", &[2, 3], Kind::Learned),
-            outline("t", &[], Kind::Learned),
+            outline("ids", &[1, 3], TensorContent::Counting),
+            outline("a", &[2, 3], TensorContent::Learned),
+            outline("t", &[], TensorContent::Learned),
         ];
         let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
         write(&path, &outlines, &metadata, |name| {
@@ -207,7 +207,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         let file = read(&bytes).unwrap();
         assert_eq!(file.metadata, metadata);
-        assert_eq!(file.tensors[0].1.dtype(), DType::I64);
+        assert_eq!(file.tensors[0].1.dtype(), StoredDType::I64);
         assert_eq!(file.tensors[0].1.read(&bytes).values, [0.0, 1.0, 2.0]);
         let values = file.tensors[1].1.read(&bytes).values;
         assert_eq!((values[1].to_bits(), values[5]), ((-0.0f32).to_bits(), f32::MIN_POSITIVE));
@@ -218,7 +218,7 @@ mod tests {
     fn a_failed_write_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.safetensors");
-        let outlines = [outline("a", &[2], Kind::Learned)];
+        let outlines = [outline("a", &[2], TensorContent::Learned)];
         assert!(write(&path, &outlines, &BTreeMap::new(), |_| Ok(vec![1.0])).is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let nowhere = folder.path().join("missing/w.safetensors");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_lies_is_refused() {
+    fn an_inconsistent_header_is_refused() {
         assert!(read(b"").is_err() && read(&[0xff; 64]).is_err());
         assert!(read(&MICRO[..MICRO.len() - 4]).unwrap_err().contains("header does not describe it"));
         let text = br#"{"a":{"dtype":"F32","shape":[1000000000],"data_offsets":[0,8]}}"#;

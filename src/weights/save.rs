@@ -1,9 +1,9 @@
-//! A module's parameters become a checkpoint folder under the official keys.
+//! Saves a module's parameters as a checkpoint folder under the official keys.
 
 use super::checkpoint::{CheckpointInfo, write_checkpoint};
 use super::hash::WeightsHasher;
-use super::keys::{Layout, Naming, columns, layout, transpose};
-use super::schema::{Key, keys};
+use super::keys::{Naming, ParamLayout, columns, layout, transpose};
+use super::schema::{WeightKey, keys};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, backend::Backend};
@@ -29,7 +29,7 @@ pub fn save<B: Backend, M: Module<B>>(model: &M, folder: &Path, info: &Checkpoin
 /// See [`save`].
 pub fn model_hash<B: Backend, M: Module<B>>(model: &M, info: &CheckpointInfo) -> Result<String> {
     let exported = ExportedTensors::of(model);
-    let mut keys: Vec<Key> = keys(&info.model, info.part).into_iter().filter(Key::is_learned).collect();
+    let mut keys: Vec<WeightKey> = keys(&info.model, info.part).into_iter().filter(WeightKey::is_learned).collect();
     keys.retain(|key| key.is_present(&info.absent));
     keys.sort_by(|a, b| a.outline.name.cmp(&b.outline.name));
     let mut hash = WeightsHasher::default();
@@ -40,13 +40,13 @@ pub fn model_hash<B: Backend, M: Module<B>>(model: &M, info: &CheckpointInfo) ->
 }
 
 /// Reads part `usize` of a parameter as the layout has it.
-type Reader = Box<dyn Fn(&Layout, usize) -> Result<Vec<f32>>>;
+type Reader = Box<dyn Fn(&ParamLayout, usize) -> Result<Vec<f32>>>;
 
 /// A module's parameters by official key; nothing is copied before it is read.
 pub struct ExportedTensors {
     readers: Vec<Reader>,
     /// Per key the reader, the layout and the part of it.
-    keys: BTreeMap<String, (usize, Layout, usize)>,
+    keys: BTreeMap<String, (usize, ParamLayout, usize)>,
 }
 
 impl ExportedTensors {
@@ -98,13 +98,13 @@ impl<B: Backend> ModuleVisitor<B> for Exporter {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         let tensor = param.val();
-        let reader = move |layout: &Layout, part: usize| {
+        let reader = move |layout: &ParamLayout, part: usize| {
             let rows = tensor.dims().first().copied().unwrap_or(1);
             let values = host(tensor.clone())?;
             Ok(match layout {
-                Layout::Same(_) => values,
-                Layout::Transposed(_) => transpose(&values, rows),
-                Layout::Columns(keys) => transpose(&columns(&values, rows, part, keys.len()), rows),
+                ParamLayout::Same(_) => values,
+                ParamLayout::Transposed(_) => transpose(&values, rows),
+                ParamLayout::Columns(keys) => transpose(&columns(&values, rows, part, keys.len()), rows),
             })
         };
         self.found.push((self.path.join("."), Box::new(reader)));
@@ -122,11 +122,11 @@ fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::super::infer::model_config;
-    use super::super::{Checkpoint, MatchOptions, Part, WeightSource, load, weights_hash};
+    use super::super::{Checkpoint, CheckpointPart, MatchOptions, WeightSource, load, weights_hash};
     use super::*;
-    use crate::backend::SvittBackend;
     use crate::config::ModelConfig;
     use crate::model::Svitt;
+    use svitt_ops::SvittBackend;
 
     fn micro() -> (WeightSource, ModelConfig) {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity/checkpoint_micro_full.pth");
@@ -135,7 +135,7 @@ mod tests {
         (source, config)
     }
 
-    fn described(model: ModelConfig, part: Part) -> CheckpointInfo {
+    fn described(model: ModelConfig, part: CheckpointPart) -> CheckpointInfo {
         CheckpointInfo { model, part, absent: vec![], vocabulary: None, curriculum: None, origin: "a test".into() }
     }
 
@@ -145,7 +145,8 @@ mod tests {
         let (source, config) = micro();
         let fresh = Svitt::<B>::new(&config, 1, &device).unwrap();
         let before = (fresh.temp.id, fresh.video.layers[1].qkv.id);
-        let (model, report) = load(fresh, &source, &config, Part::Pretraining, &MatchOptions::default()).unwrap();
+        let (model, report) =
+            load(fresh, &source, &config, CheckpointPart::Pretraining, &MatchOptions::default()).unwrap();
         assert!(report.is_complete() && report.unused.is_empty());
         assert_eq!((model.temp.id, model.video.layers[1].qkv.id), before);
         let exported = ExportedTensors::of(&model);
@@ -154,7 +155,7 @@ mod tests {
             let (ours, theirs) = (exported.read(name).unwrap(), source.read(name).unwrap().values);
             assert!(ours.iter().map(|v| v.to_bits()).eq(theirs.iter().map(|v| v.to_bits())), "{name}");
         }
-        let info = described(config.clone(), Part::Pretraining);
+        let info = described(config.clone(), CheckpointPart::Pretraining);
         let hash = save(&model, folder.path(), &info).unwrap();
         assert_eq!((&hash, &hash), (&weights_hash(&source), &model_hash(&model, &info).unwrap()));
         let saved = Checkpoint::open(folder.path()).unwrap();
@@ -182,8 +183,8 @@ mod tests {
         let (device, folder) = (Default::default(), tempfile::tempdir().unwrap());
         let (source, mut config) = micro();
         let model = Svitt::<B>::new(&config, 1, &device).unwrap();
-        let (model, _) = load(model, &source, &config, Part::Pretraining, &MatchOptions::default()).unwrap();
-        save(&model, folder.path(), &described(config.clone(), Part::Video)).unwrap();
+        let (model, _) = load(model, &source, &config, CheckpointPart::Pretraining, &MatchOptions::default()).unwrap();
+        save(&model, folder.path(), &described(config.clone(), CheckpointPart::Video)).unwrap();
         config.video.frames = 7;
         let fresh = Svitt::<B>::new(&config, 5, &device).unwrap();
         let text = fresh.text.embeddings.word.weight.val().into_data();

@@ -1,8 +1,9 @@
-//! The official keys of a model and their shapes, in the order of the official state dictionary (SPEC §8).
+//! The official keys of a model and their shapes, in the order of the official state dictionary
+//! (docs/model.md, "Official checkpoints").
 
 use super::keys::Naming;
-use super::kind::tied_to;
-use super::safetensors::{Kind, Outline};
+use super::safetensors::{TensorContent, TensorSpec};
+use super::source_kind::tied_to;
 use crate::config::{ModelConfig, TextConfig, VideoConfig};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ const DECODER: &str = "text_decoder";
 /// What a checkpoint holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Part {
+pub enum CheckpointPart {
     /// The whole model of pretraining and retrieval.
     #[default]
     Pretraining,
@@ -26,23 +27,23 @@ pub enum Part {
 
 /// One key of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct WeightKey {
     /// Name, shape and type in a file.
-    pub outline: Outline,
+    pub outline: TensorSpec,
     /// The key it is a stored copy of.
     pub tied: Option<String>,
 }
 
-impl Key {
+impl WeightKey {
     /// Whether it is a parameter of its own: not a copy and not a counter.
     pub fn is_learned(&self) -> bool {
-        self.tied.is_none() && self.outline.kind == Kind::Learned
+        self.tied.is_none() && self.outline.kind == TensorContent::Learned
     }
 
     /// Whether it is written where `absent` are beginnings of keys that are left out: a copy goes with what it is a
     /// copy of and with the head it belongs to.
     pub fn is_present(&self, absent: &[String]) -> bool {
-        let out = |name: &str| absent.iter().any(|absent| begins(name, absent));
+        let out = |name: &str| absent.iter().any(|absent| has_prefix(name, absent));
         let name = &self.outline.name;
         let head = name.split_once(".decoder.").map(|(head, _)| format!("{head}.bias"));
         !out(name) && !self.tied.as_deref().is_some_and(out) && !head.as_deref().is_some_and(out)
@@ -50,15 +51,15 @@ impl Key {
 }
 
 /// Whether `name` is `beginning` or continues it after a dot.
-pub(super) fn begins(name: &str, beginning: &str) -> bool {
+pub(super) fn has_prefix(name: &str, beginning: &str) -> bool {
     name.strip_prefix(beginning.trim_end_matches('.')).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The keys of `part` of a model of sizes `config`, under pretraining names.
-pub fn keys(config: &ModelConfig, part: Part) -> Vec<Key> {
-    let mut list = List::default();
+pub fn keys(config: &ModelConfig, part: CheckpointPart) -> Vec<WeightKey> {
+    let mut list = KeyList::default();
     let (video, text, embed) = (config.video.hidden, config.text.hidden, config.embed_dim);
-    if part == Part::Pretraining {
+    if part == CheckpointPart::Pretraining {
         list.learned("temp", &[]);
     }
     let umt = Naming::of(&config.video) == Naming::Umt;
@@ -66,55 +67,55 @@ pub fn keys(config: &ModelConfig, part: Part) -> Vec<Key> {
         true => ["vision_encoder.pool_norm", "vision_encoder.encoder.norm"],
         false => ["vision_encoder.pooler.layernorm", "vision_layernorm"],
     };
-    if part != Part::Text {
+    if part != CheckpointPart::Text {
         if umt {
             list.umt_video(&config.video)
         } else {
             list.video(&config.video)
         }
-        if part != Part::QuestionAnswering {
+        if part != CheckpointPart::QuestionAnswering {
             list.affine(pooled, &[video]);
         }
     }
-    if matches!(part, Part::Pretraining | Part::QuestionAnswering) {
+    if matches!(part, CheckpointPart::Pretraining | CheckpointPart::QuestionAnswering) {
         list.affine(fused, &[video]);
         list.temporal(&config.video);
     }
-    if part != Part::Video {
+    if part != CheckpointPart::Video {
         list.bert("text_encoder", &config.text, 0..config.text.layers, config.text.fusion_layer, video);
     }
     match part {
-        Part::Pretraining => {
+        CheckpointPart::Pretraining => {
             list.language_head("text_encoder", &config.text);
             list.affine("vision_proj", &[embed, video]);
             list.affine("text_proj", &[embed, text]);
             list.affine("itm_head", &[2, text]);
         }
-        Part::QuestionAnswering => {
+        CheckpointPart::QuestionAnswering => {
             list.bert(DECODER, &config.text, 0..config.text.decoder_depth(), 0, text);
             list.language_head(DECODER, &config.text);
         }
-        Part::Text => list.language_head("text_encoder", &config.text),
-        Part::Video => {}
+        CheckpointPart::Text => list.language_head("text_encoder", &config.text),
+        CheckpointPart::Video => {}
     }
     list.0
 }
 
 /// The name under which `part` has the pretraining key `name`: question answering leaves `bert.` out of its encoder.
-pub fn file_name(part: Part, name: &str) -> String {
+pub fn file_name(part: CheckpointPart, name: &str) -> String {
     match name.strip_prefix("text_encoder.bert.") {
-        Some(rest) if part == Part::QuestionAnswering => format!("text_encoder.{rest}"),
+        Some(rest) if part == CheckpointPart::QuestionAnswering => format!("text_encoder.{rest}"),
         _ => name.to_string(),
     }
 }
 
 #[derive(Default)]
-struct List(Vec<Key>);
+struct KeyList(Vec<WeightKey>);
 
-impl List {
+impl KeyList {
     fn learned(&mut self, name: &str, shape: &[usize]) {
-        let outline = Outline { name: name.to_string(), shape: shape.to_vec(), kind: Kind::Learned };
-        self.0.push(Key { tied: tied_to(name), outline });
+        let outline = TensorSpec { name: name.to_string(), shape: shape.to_vec(), kind: TensorContent::Learned };
+        self.0.push(WeightKey { tied: tied_to(name), outline });
     }
 
     /// `name.weight` of shape `weight` and `name.bias` of its first size.
@@ -177,8 +178,8 @@ impl List {
     fn bert(&mut self, root: &str, text: &TextConfig, layers: std::ops::Range<usize>, fusion: usize, other: usize) {
         let (d, embeddings) = (text.hidden, format!("{root}.bert.embeddings"));
         let name = format!("{embeddings}.position_ids");
-        let counting = Outline { name, shape: vec![1, text.max_positions], kind: Kind::Counting };
-        self.0.push(Key { outline: counting, tied: None });
+        let counting = TensorSpec { name, shape: vec![1, text.max_positions], kind: TensorContent::Counting };
+        self.0.push(WeightKey { outline: counting, tied: None });
         self.learned(&format!("{embeddings}.word_embeddings.weight"), &[text.vocab_size, d]);
         self.learned(&format!("{embeddings}.position_embeddings.weight"), &[text.max_positions, d]);
         self.learned(&format!("{embeddings}.token_type_embeddings.weight"), &[text.type_vocab_size, d]);
@@ -223,8 +224,8 @@ mod tests {
 
     #[test]
     fn the_base_model_has_the_published_keys() {
-        let base = keys(&ModelConfig::base(4), Part::Pretraining);
-        let learned: Vec<&Key> = base.iter().filter(|key| key.is_learned()).collect();
+        let base = keys(&ModelConfig::base(4), CheckpointPart::Pretraining);
+        let learned: Vec<&WeightKey> = base.iter().filter(|key| key.is_learned()).collect();
         let elements: usize = learned.iter().map(|key| key.outline.shape.iter().product::<usize>()).sum();
         // 462 parameters, 203 394 653 elements; with position_ids and two tied copies the 465 keys that are left of
         // the official 477 without the 12 index buffers.
@@ -242,18 +243,19 @@ mod tests {
         // Of the stage-2 files, 580 and 1092 tensors, 152 and 296 are the teacher's and 24 its decoders'. Of 291.6 M
         // parameters 86.2 M are the teacher's.
         let (base, large) = (ModelConfig::umt_base(4), ModelConfig::umt_large(4));
-        assert_eq!(count(&base, Part::Pretraining).0, 580 - 152 - 24);
-        assert_eq!(count(&large, Part::Pretraining).0, 1092 - 296 - 24);
-        assert_eq!(count(&base, Part::QuestionAnswering).0, 479);
-        assert_eq!(count(&large, Part::QuestionAnswering).0, 899);
-        assert_eq!(count(&base, Part::QuestionAnswering).1 / 100_000, 2544);
-        assert_eq!(count(&large, Part::QuestionAnswering).1 / 100_000, 7750);
+        assert_eq!(count(&base, CheckpointPart::Pretraining).0, 580 - 152 - 24);
+        assert_eq!(count(&large, CheckpointPart::Pretraining).0, 1092 - 296 - 24);
+        assert_eq!(count(&base, CheckpointPart::QuestionAnswering).0, 479);
+        assert_eq!(count(&large, CheckpointPart::QuestionAnswering).0, 899);
+        assert_eq!(count(&base, CheckpointPart::QuestionAnswering).1 / 100_000, 2544);
+        assert_eq!(count(&large, CheckpointPart::QuestionAnswering).1 / 100_000, 7750);
     }
 
     #[test]
     fn question_answering_has_its_own_names() {
-        let keys = keys(&ModelConfig::tiny(4), Part::QuestionAnswering);
-        let names: Vec<String> = keys.iter().map(|key| file_name(Part::QuestionAnswering, &key.outline.name)).collect();
+        let keys = keys(&ModelConfig::tiny(4), CheckpointPart::QuestionAnswering);
+        let names: Vec<String> =
+            keys.iter().map(|key| file_name(CheckpointPart::QuestionAnswering, &key.outline.name)).collect();
         for name in [
             "text_encoder.encoder.layer.3.crossattention.self.key.weight",
             "text_decoder.bert.encoder.layer.0.crossattention.self.key.weight",

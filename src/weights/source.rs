@@ -1,7 +1,7 @@
 //! The named tensors of a checkpoint of any supported format, read on demand, under the official pretraining keys.
 
 use super::beside::{self, UMT, UMT_QA};
-use super::kind::{SourceKind, bare, is_index_buffer, other_model, tied_to};
+use super::source_kind::{SourceKind, bare, is_index_buffer, other_model, tied_to};
 use super::tensor::{HostTensor, TensorView};
 use super::{archive, pth, safetensors};
 use crate::config::Family;
@@ -27,7 +27,7 @@ pub struct WeightSource {
     path: PathBuf,
     kind: SourceKind,
     files: Vec<Mmap>,
-    tensors: BTreeMap<String, Located>,
+    tensors: BTreeMap<String, TensorEntry>,
     index_buffers: Vec<String>,
     tied: Vec<String>,
     set_aside: Vec<String>,
@@ -40,7 +40,7 @@ pub struct WeightSource {
 }
 
 #[derive(Clone, Debug)]
-struct Located {
+struct TensorEntry {
     /// The name in the file.
     name: String,
     file: usize,
@@ -49,7 +49,7 @@ struct Located {
 
 /// A file's tensors, before their names are understood.
 #[derive(Default)]
-struct Parts {
+struct FileTensors {
     files: Vec<Mmap>,
     tensors: Vec<(String, usize, TensorView)>,
     config: Option<Json>,
@@ -79,7 +79,7 @@ impl WeightSource {
         Ok(source)
     }
 
-    fn named(path: PathBuf, kind: SourceKind, parts: Parts) -> Result<Self> {
+    fn named(path: PathBuf, kind: SourceKind, parts: FileTensors) -> Result<Self> {
         let (mut tensors, mut index_buffers, mut set_aside) = (BTreeMap::new(), Vec::new(), Vec::new());
         let fine_tuned = parts.tensors.iter().any(|(name, ..)| bare(name).starts_with("text_encoder.encoder."));
         for (name, file, view) in parts.tensors {
@@ -88,12 +88,12 @@ impl WeightSource {
                 index_buffers.push(name);
             } else if kind.sets_aside(&canonical) {
                 set_aside.push(name);
-            } else if let Some(other) = tensors.insert(canonical, Located { name: name.clone(), file, view }) {
+            } else if let Some(other) = tensors.insert(canonical, TensorEntry { name: name.clone(), file, view }) {
                 let problem = format!("has one tensor twice, as `{}` and as `{name}`", other.name);
                 return Err(Error::file(&path, problem, "save the model once, without its wrapper"));
             }
         }
-        let Parts { files, config, foreign, .. } = parts;
+        let FileTensors { files, config, foreign, .. } = parts;
         let (tied, frames) = (Vec::new(), None);
         let never = Vec::new();
         let mut source = Self {
@@ -276,7 +276,7 @@ impl WeightSource {
         Self { kind, ..self }
     }
 
-    /// Gives a pretrained model an answer decoder, as the official code does (SPEC §8): decoder layer i is fusion
+    /// Gives a pretrained model an answer decoder, as the official code does (docs/model.md): decoder layer i is fusion
     /// layer `fusion_layer` + i, embeddings are copied and the language head moves. Nothing happens if it has a decoder.
     pub fn add_decoder(&mut self, fusion_layer: usize) {
         if self.tensors.keys().any(|name| name.starts_with("text_decoder.")) {
@@ -291,7 +291,7 @@ impl WeightSource {
             let layer = layer.parse::<usize>().ok()?.checked_sub(fusion_layer)?;
             Some((format!("text_decoder.{LAYERS}{layer}.{part}"), located.clone()))
         });
-        let copies: Vec<(String, Located)> = copies.collect();
+        let copies: Vec<(String, TensorEntry)> = copies.collect();
         self.tensors.retain(|name, _| !name.starts_with("text_encoder.cls."));
         self.tensors.extend(copies);
     }
@@ -307,12 +307,12 @@ fn weight_file(path: &Path) -> Result<PathBuf> {
 }
 
 /// The tensors of one file, whose format is told by its first bytes.
-fn single(path: &Path) -> Result<Parts> {
+fn single(path: &Path) -> Result<FileTensors> {
     let file = map(path)?;
     let bytes: &[u8] = &file;
     let safetensors_like = bytes.get(8) == Some(&b'{') && !archive::is_zip(bytes);
     let bad = |problem: String| Error::file(path, problem, REMEDY);
-    let mut parts = Parts::default();
+    let mut parts = FileTensors::default();
     let tensors = if safetensors_like || path.extension().is_some_and(|extension| extension == "safetensors") {
         safetensors::read(bytes).map_err(bad)?.tensors
     } else {
@@ -326,7 +326,7 @@ fn single(path: &Path) -> Result<Parts> {
 }
 
 /// The tensors of all shards that index file `path` names.
-fn shards(path: &Path) -> Result<Parts> {
+fn shards(path: &Path) -> Result<FileTensors> {
     let bad = |problem: String| Error::file(path, problem, "download the checkpoint again");
     let text = std::fs::read_to_string(path).map_err(|problem| Error::io(path, &problem))?;
     let index: Json =
@@ -335,7 +335,7 @@ fn shards(path: &Path) -> Result<Parts> {
     let mut names: Vec<&str> = map.values().filter_map(Json::as_str).collect();
     names.sort_unstable();
     names.dedup();
-    let mut all = Parts::default();
+    let mut all = FileTensors::default();
     for name in names {
         if name.contains(['/', '\\']) {
             return Err(bad(format!("names the shard `{name}` outside its folder")));
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_files_get_a_sentence() {
+    fn unusable_files_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.pth");
         for (content, says) in

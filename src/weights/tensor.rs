@@ -8,7 +8,7 @@ const MAX_RANK: usize = 8;
 /// Element types that checkpoints hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the types")]
-pub enum DType {
+pub enum StoredDType {
     F64,
     F32,
     F16,
@@ -21,7 +21,7 @@ pub enum DType {
     Bool,
 }
 
-impl DType {
+impl StoredDType {
     /// Bytes of one element.
     pub fn size(self) -> usize {
         match self {
@@ -50,7 +50,7 @@ pub struct HostTensor {
 /// A tensor inside a file's bytes: nothing is read until [`TensorView::read`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorView {
-    dtype: DType,
+    dtype: StoredDType,
     shape: Vec<usize>,
     strides: Vec<usize>,
     start: usize,
@@ -63,7 +63,7 @@ impl TensorView {
     /// Why the view cannot be: it reaches beyond its storage, or claims more elements than the storage has, which
     /// keeps what reading allocates within the size of the file.
     pub fn new(
-        dtype: DType,
+        dtype: StoredDType,
         shape: Vec<usize>,
         strides: Vec<usize>,
         offset: usize,
@@ -92,13 +92,13 @@ impl TensorView {
     ///
     /// # Errors
     /// See [`TensorView::new`].
-    pub fn contiguous(dtype: DType, shape: Vec<usize>, storage: Range<usize>) -> Result<Self, String> {
+    pub fn contiguous(dtype: StoredDType, shape: Vec<usize>, storage: Range<usize>) -> Result<Self, String> {
         let strides = row_major(&shape);
         Self::new(dtype, shape, strides, 0, storage)
     }
 
     /// Element type in the file.
-    pub fn dtype(&self) -> DType {
+    pub fn dtype(&self) -> StoredDType {
         self.dtype
     }
 
@@ -149,20 +149,20 @@ fn row_major(shape: &[usize]) -> Vec<usize> {
 }
 
 /// One little-endian element as `f32`; `bytes` has the length of `dtype`.
-fn decode(dtype: DType, bytes: &[u8]) -> f32 {
+fn decode(dtype: StoredDType, bytes: &[u8]) -> f32 {
     fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
         bytes.try_into().unwrap_or([0; N])
     }
     match dtype {
-        DType::F64 => f64::from_le_bytes(array(bytes)) as f32,
-        DType::F32 => f32::from_le_bytes(array(bytes)),
-        DType::F16 => half::f16::from_le_bytes(array(bytes)).to_f32(),
-        DType::Bf16 => half::bf16::from_le_bytes(array(bytes)).to_f32(),
-        DType::I64 => i64::from_le_bytes(array(bytes)) as f32,
-        DType::I32 => i32::from_le_bytes(array(bytes)) as f32,
-        DType::I16 => f32::from(i16::from_le_bytes(array(bytes))),
-        DType::I8 => f32::from(i8::from_le_bytes(array(bytes))),
-        DType::U8 | DType::Bool => f32::from(u8::from_le_bytes(array(bytes))),
+        StoredDType::F64 => f64::from_le_bytes(array(bytes)) as f32,
+        StoredDType::F32 => f32::from_le_bytes(array(bytes)),
+        StoredDType::F16 => half::f16::from_le_bytes(array(bytes)).to_f32(),
+        StoredDType::Bf16 => half::bf16::from_le_bytes(array(bytes)).to_f32(),
+        StoredDType::I64 => i64::from_le_bytes(array(bytes)) as f32,
+        StoredDType::I32 => i32::from_le_bytes(array(bytes)) as f32,
+        StoredDType::I16 => f32::from(i16::from_le_bytes(array(bytes))),
+        StoredDType::I8 => f32::from(i8::from_le_bytes(array(bytes))),
+        StoredDType::U8 | StoredDType::Bool => f32::from(u8::from_le_bytes(array(bytes))),
     }
 }
 
@@ -177,9 +177,9 @@ mod tests {
     #[test]
     fn a_transposed_view_is_read_in_its_own_order() {
         let bytes = file(&[9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        let view = TensorView::new(DType::F32, vec![3, 2], vec![1, 3], 1, 0..bytes.len()).unwrap();
+        let view = TensorView::new(StoredDType::F32, vec![3, 2], vec![1, 3], 1, 0..bytes.len()).unwrap();
         assert_eq!(view.read(&bytes).values, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
-        let scalar = TensorView::new(DType::F32, vec![], vec![], 4, 0..bytes.len()).unwrap();
+        let scalar = TensorView::new(StoredDType::F32, vec![], vec![], 4, 0..bytes.len()).unwrap();
         assert_eq!(scalar.read(&bytes).values, [4.0]);
     }
 
@@ -187,16 +187,16 @@ mod tests {
     fn half_types_widen() {
         let bytes: Vec<u8> =
             [half::f16::from_f32(1.5), half::f16::from_f32(-0.25)].iter().flat_map(|v| v.to_le_bytes()).collect();
-        let view = TensorView::contiguous(DType::F16, vec![2], 0..4).unwrap();
+        let view = TensorView::contiguous(StoredDType::F16, vec![2], 0..4).unwrap();
         assert_eq!(view.read(&bytes).values, [1.5, -0.25]);
         let bytes = half::bf16::from_f32(-3.0).to_le_bytes();
-        assert_eq!(TensorView::contiguous(DType::Bf16, vec![1], 0..2).unwrap().read(&bytes).values, [-3.0]);
+        assert_eq!(TensorView::contiguous(StoredDType::Bf16, vec![1], 0..2).unwrap().read(&bytes).values, [-3.0]);
     }
 
     #[test]
-    fn views_that_lie_are_refused() {
+    fn inconsistent_views_are_refused() {
         let view = |shape: &[usize], strides: &[usize], offset| {
-            TensorView::new(DType::F32, shape.to_vec(), strides.to_vec(), offset, 0..40)
+            TensorView::new(StoredDType::F32, shape.to_vec(), strides.to_vec(), offset, 0..40)
         };
         assert!(view(&[2, 5], &[5, 1], 0).is_ok());
         assert!(view(&[2, 5], &[5, 1], 1).is_err(), "reaches past the end");

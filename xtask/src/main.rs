@@ -1,4 +1,4 @@
-//! `cargo xtask COMMAND …`: builds the `svitt` program in release with the right features and runs it.
+//! `cargo xtask COMMAND …`: builds `svitt` or `svitt-workshop` in release with the right features and runs it.
 //!
 //! Standard output, standard error and the exit code are the program's. It runs where the caller stands, so paths are
 //! relative to the caller's directory.
@@ -8,9 +8,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// The commands of `svitt`, told apart here so that a typing error costs no build.
-const COMMANDS: [&str; 10] =
-    ["eval", "finetune", "parity", "profile", "bench", "import", "data", "visualize", "fuzz", "faults"];
+/// The commands of `svitt`, listed here so that a typing error does not start a build.
+const SVITT: [&str; 8] = ["pretrain", "finetune", "eval", "search", "visualize", "import", "data", "profile"];
+
+/// The commands of `svitt-workshop`; `eval ablations` is one, too.
+const WORKSHOP: [&str; 4] = ["parity", "bench", "fuzz", "faults"];
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &[OsString]) -> Result<u8, String> {
-    let list = COMMANDS.join(", ");
+    let list = SVITT.into_iter().chain(WORKSHOP).collect::<Vec<_>>().join(", ");
     match args.first().and_then(|first| first.to_str()) {
         None => return Err(format!("a command is missing; use one of {list}")),
         Some("-h" | "--help" | "help") => {
@@ -33,17 +35,17 @@ fn run(args: &[OsString]) -> Result<u8, String> {
             );
             return Ok(0);
         }
-        Some(command) if COMMANDS.contains(&command) => {}
+        Some(command) if SVITT.contains(&command) || WORKSHOP.contains(&command) => {}
         Some(other) => return Err(format!("`{other}` is not a command; use one of {list}")),
     }
     let start = |mut cargo: Command| {
         cargo.status().map_err(|e| format!("cargo does not start ({e}); install Rust from rustup.rs"))
     };
     if args.first().is_some_and(|first| first == "faults") {
-        // It kills pretraining too, which is a program of its own.
-        let built = start(build_pretrain())?;
+        // It kills runs of `svitt`, a program of its own.
+        let built = start(release("build", "svitt"))?;
         if !built.success() {
-            return Err("the example `pretrain` does not build; see above".into());
+            return Err("the program `svitt` does not build; see above".into());
         }
     }
     let status = start(cargo(args))?;
@@ -51,10 +53,17 @@ fn run(args: &[OsString]) -> Result<u8, String> {
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
+/// The package whose program has the command.
+fn package(args: &[OsString]) -> &'static str {
+    let word = |place: usize| args.get(place).and_then(|word| word.to_str()).unwrap_or_default();
+    let ablations = word(0) == "eval" && word(1) == "ablations";
+    if ablations || WORKSHOP.contains(&word(0)) { "svitt-workshop" } else { "svitt" }
+}
+
 /// `cargo run --release` for this workspace. Cargo keeps the working directory, and says nothing but errors.
 fn cargo(args: &[OsString]) -> Command {
-    let mut cargo = release("run");
-    cargo.args(["--bin", "svitt"]);
+    let package = package(args);
+    let mut cargo = release("run", package);
     let backends = ["--backend", "--against"].into_iter().filter_map(|option| value(args, option));
     let features = backends.map(|name| if name == "wgpu-wgsl" { "wgpu" } else { name });
     let features: Vec<&str> = features.filter(|name| ["wgpu", "cuda"].contains(name)).collect();
@@ -65,16 +74,12 @@ fn cargo(args: &[OsString]) -> Command {
     cargo
 }
 
-fn build_pretrain() -> Command {
-    let mut cargo = release("build");
-    cargo.args(["--example", "pretrain"]);
-    cargo
-}
-
-fn release(command: &str) -> Command {
+/// `cargo COMMAND --release` for the program of `package`.
+fn release(command: &str, package: &str) -> Command {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([command, "--release", "--quiet", "--package", "svitt", "--manifest-path"]).arg(manifest);
+    cargo.args([command, "--release", "--quiet", "--package", package, "--bin", package, "--manifest-path"]);
+    cargo.arg(manifest);
     // Cargo sets these for xtask itself; the inner cargo would rebuild what reads them.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
         cargo.env_remove(name);
@@ -116,9 +121,18 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_refused_with_the_list() {
+    fn what_proves_the_program_is_a_program_of_its_own() {
+        let package = |line: &str| package(&words(line));
+        assert_eq!(package("eval msrvtt"), "svitt");
+        assert_eq!(package("eval ablations --only table1"), "svitt-workshop");
+        assert_eq!(package("bench --frames 4"), "svitt-workshop");
+        assert_eq!(package("search index DIR"), "svitt");
+    }
+
+    #[test]
+    fn unknown_commands_are_refused_with_the_list() {
         let message = run(&words("evaluate msrvtt")).unwrap_err();
-        assert!(message.contains("`evaluate`") && message.contains("eval, finetune"), "{message}");
+        assert!(message.contains("`evaluate`") && message.contains("finetune, eval"), "{message}");
         assert!(run(&[]).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Imported, Purpose,
+    ImportPurpose, ImportedAnnotations,
     json::{self, Text},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 /// What the numbers in the field `type` stand for.
 const TYPES: [&str; 9] = ["Motion", "Spatial", "Temporal", "Yes/No", "Color", "Object", "Location", "Number", "Other"];
 
-pub fn read(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::AnetQa, split));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if holds_answers(path)? {
@@ -34,7 +34,7 @@ pub fn read(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()
     join(path, answers, purpose, imported)
 }
 
-/// `test_q.json` for `test_a.json` and the other way round; a name without the mark is taken for the bare split.
+/// `test_q.json` for `test_a.json` and vice versa; a name without `_q`/`_a` is taken as the bare split name.
 fn renamed(name: &str, from: &str, to: &str) -> String {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, "json"));
     format!("{}{to}.{extension}", stem.strip_suffix(from).unwrap_or(stem))
@@ -49,7 +49,12 @@ fn holds_answers(path: &Path) -> Result<bool> {
     Ok(any && !questions)
 }
 
-fn join(questions: &Path, answers: Option<PathBuf>, purpose: Purpose, imported: &mut Imported) -> Result<()> {
+fn join(
+    questions: &Path,
+    answers: Option<PathBuf>,
+    purpose: ImportPurpose,
+    imported: &mut ImportedAnnotations,
+) -> Result<()> {
     let mut by_id: HashMap<String, Entry> = HashMap::new();
     if let Some(answers) = &answers {
         json::each(answers, false, |_, entry: Entry| {
@@ -74,8 +79,8 @@ fn report(
     answers: Option<&Path>,
     unanswered: &[String],
     unasked: usize,
-    purpose: Purpose,
-    imported: &mut Imported,
+    purpose: ImportPurpose,
+    imported: &mut ImportedAnnotations,
 ) -> Result<()> {
     let Some(answers) = answers else { return Ok(()) };
     if unasked > 0 {
@@ -83,14 +88,14 @@ fn report(
     }
     let Some(first) = unanswered.first() else { return Ok(()) };
     let problem = format!("{} questions, such as {first}, have no answer in {}", unanswered.len(), answers.display());
-    if purpose != Purpose::Inspect {
+    if purpose != ImportPurpose::Inspect {
         return Err(Error::file(questions, problem, "obtain both files of the same split again"));
     }
     imported.warnings.push(problem);
     Ok(())
 }
 
-fn read_answers_alone(path: &Path, imported: &mut Imported) -> Result<()> {
+fn read_answers_alone(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     json::each(path, false, |_, entry: Entry| {
         imported.records.push(entry.record(Some(entry.clone())));
         Ok(())
@@ -140,12 +145,12 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     #[test]
     fn questions_meet_their_answers_by_id() {
         for name in ["anet_qa/test_q.json", "anet_qa/test_a.json"] {
-            let imported = import(&sample(name), &Options::default()).unwrap();
+            let imported = import(&sample(name), &AnnotationOptions::default()).unwrap();
             assert_eq!((imported.records.len(), imported.joined.len()), (4, 1));
             let [hat, bell, horses, _] = &imported.records[..] else { panic!("four records") };
             assert_eq!((hat.media.as_str(), hat.types[0].as_str()), ("v_a_B-3.mp4", "Yes/No"));
@@ -159,11 +164,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("val_q.json");
         std::fs::copy(sample("anet_qa/test_q.json"), &path).unwrap();
-        let warnings = import(&path, &Options::default()).unwrap().warnings;
+        let warnings = import(&path, &AnnotationOptions::default()).unwrap().warnings;
         assert!(warnings[0].starts_with("val_a.json is not beside"), "{warnings:?}");
         let answers = r#"[{"answer": "yes", "type": 3, "question_id": "v_a_B-3_1"}]"#;
         std::fs::write(folder.path().join("val_a.json"), answers).unwrap();
-        let refused = import(&path, &Options { purpose: Purpose::Evaluate, ..Options::default() });
+        let refused =
+            import(&path, &AnnotationOptions { purpose: ImportPurpose::Evaluate, ..AnnotationOptions::default() });
         let message = refused.unwrap_err().to_string();
         assert!(message.contains("3 questions, such as v_a_B-3_2, have no answer in"), "{message}");
     }
@@ -173,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test_a.json");
         std::fs::copy(sample("anet_qa/test_a.json"), &path).unwrap();
-        let imported = import(&path, &Options::default()).unwrap();
+        let imported = import(&path, &AnnotationOptions::default()).unwrap();
         assert_eq!(imported.records[1].media, "v_a_B-3.mp4");
         assert!(imported.records.iter().all(|record| record.question.is_none() && record.answers.len() == 1));
     }

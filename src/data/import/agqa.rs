@@ -8,19 +8,19 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    Imported,
+    ImportedAnnotations,
     json::{self, Text, Texts},
 };
 use crate::{Result, data::Record};
 
 /// Balanced questions of AGQA 2.0, training and test: a file with more is of 1.0.
 const QUESTIONS_2_0: usize = 2_270_000;
-/// Yes/no questions below which their balance says nothing: one standard deviation is then 1.6 % of them.
+/// Below this many yes/no questions their balance is not significant: one standard deviation is then 1.6 %.
 const ENOUGH: usize = 1_000;
 /// How far from one half the share of "yes" may be in 2.0.
 const BALANCED: f64 = 0.02;
 
-pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let (mut yes, mut no) = (0, 0);
     json::each(path, false, |key, question: Question| {
         match question.answer.0.to_lowercase().as_str() {
@@ -120,11 +120,11 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     #[test]
     fn fields_may_be_texts_lists_or_numbers_and_more_than_expected() {
-        let imported = import(&sample("agqa/test_balanced.txt"), &Options::default()).unwrap();
+        let imported = import(&sample("agqa/test_balanced.txt"), &AnnotationOptions::default()).unwrap();
         let [stir, out, hold] = &imported.records[..] else { panic!("three records") };
         assert_eq!((stir.media.as_str(), stir.id.as_deref()), ("AAA01.mp4", Some("AAA01-7")));
         let types = ["answer: binary", "novel compositions", "reasoning: exists", "reasoning: sequencing"];
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_balance_of_yes_and_no_tells_the_version() {
+    fn the_share_of_yes_tells_the_version() {
         let told = |path: &str, questions, yes, no| version(Path::new(path), questions, yes, no).0;
         assert_eq!(told("test_balanced.txt", 9_000, 2_010, 1_990), Some("2.0"));
         assert_eq!(told("test_balanced.txt", 9_000, 2_400, 1_600), Some("1.0"));

@@ -1,20 +1,21 @@
-//! Checks that every format goes through: what cannot be scored is refused, what is odd is said.
+//! Checks of every imported file: records that cannot be scored are refused, odd ones are reported.
 
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
 };
 
-use super::{Imported, Purpose, Split, Task};
-use crate::{Error, Result, data::Record, rng::text_key};
+use super::{BenchmarkTask, ImportPurpose, ImportedAnnotations, Split};
+use crate::{Error, Result, data::Record};
+use svitt_ops::rng::text_key;
 
 /// Checks the records of `path` against their purpose and the published counts.
 ///
 /// # Errors
-/// For [`Purpose::Train`] and [`Purpose::Evaluate`]: no records, empty or missing texts, records for the other task;
-/// for [`Purpose::Evaluate`] also duplicate ids and questions without answers.
-pub fn check(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()> {
-    let mut gate = Gate { path, purpose, warnings: Vec::new() };
+/// For [`ImportPurpose::Train`] and [`ImportPurpose::Evaluate`]: no records, empty or missing texts, records for the other task;
+/// for [`ImportPurpose::Evaluate`] also duplicate ids and questions without answers.
+pub fn check(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnnotations) -> Result<()> {
+    let mut gate = RecordChecker { path, purpose, warnings: Vec::new() };
     let records = &imported.records;
     gate.split(imported.split);
     gate.refuse(records.is_empty(), || ("holds no records".into(), "obtain the file again"))?;
@@ -30,45 +31,45 @@ pub fn check(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<(
     Ok(())
 }
 
-struct Gate<'a> {
+struct RecordChecker<'a> {
     path: &'a Path,
-    purpose: Purpose,
+    purpose: ImportPurpose,
     warnings: Vec<String>,
 }
 
-impl Gate<'_> {
-    /// Refuses what is `wrong`; where the file is only looked at, warns.
+impl RecordChecker<'_> {
+    /// Refuses if `wrong`; with [`ImportPurpose::Inspect`] only warns.
     fn refuse(&mut self, wrong: bool, say: impl FnOnce() -> (String, &'static str)) -> Result<()> {
         if !wrong {
             return Ok(());
         }
         let (problem, remedy) = say();
         match self.purpose {
-            Purpose::Inspect => self.warnings.push(format!("the file {problem}")),
-            Purpose::Train | Purpose::Evaluate => return Err(Error::file(self.path, problem, remedy)),
+            ImportPurpose::Inspect => self.warnings.push(format!("the file {problem}")),
+            ImportPurpose::Train | ImportPurpose::Evaluate => return Err(Error::file(self.path, problem, remedy)),
         }
         Ok(())
     }
 
     fn split(&mut self, split: Option<Split>) {
         match (self.purpose, split) {
-            (Purpose::Evaluate, Some(Split::Train)) => {
+            (ImportPurpose::Evaluate, Some(Split::Train)) => {
                 self.warnings.push("by its name this is a training split: scores on it mean little".into());
             }
-            (Purpose::Train, Some(Split::Test)) => {
+            (ImportPurpose::Train, Some(Split::Test)) => {
                 self.warnings.push("by its name this is a test split: do not report scores on what was learned".into());
             }
             _ => {}
         }
     }
 
-    fn task(&mut self, task: Task, records: &[Record]) -> Result<()> {
+    fn task(&mut self, task: BenchmarkTask, records: &[Record]) -> Result<()> {
         let questions = records.iter().filter(|record| record.question.is_some()).count();
         match task {
-            Task::QuestionAnswering => self.refuse(questions == 0 && !records.is_empty(), || {
+            BenchmarkTask::QuestionAnswering => self.refuse(questions == 0 && !records.is_empty(), || {
                 ("holds no questions, while the benchmark asks them".into(), "give the file of questions and answers")
             }),
-            Task::Retrieval => self.refuse(questions > 0 && questions == records.len(), || {
+            BenchmarkTask::Retrieval => self.refuse(questions > 0 && questions == records.len(), || {
                 ("holds questions, while the benchmark retrieves captions".into(), "give the file of captions")
             }),
         }
@@ -103,7 +104,7 @@ impl Gate<'_> {
     fn duplicates(&mut self, records: &[Record]) -> Result<()> {
         let Duplicates { ids, repeats, first } = duplicates(records);
         let first = first.unwrap_or_default();
-        if ids > 0 && self.purpose == Purpose::Evaluate {
+        if ids > 0 && self.purpose == ImportPurpose::Evaluate {
             let problem = format!("has {ids} records whose id occurs before, first {first}");
             return Err(Error::file(self.path, problem, "keep one record per id"));
         }
@@ -140,7 +141,7 @@ impl Gate<'_> {
 }
 
 /// Warns where the numbers of videos and texts are not the published ones.
-fn counts(imported: &Imported) -> Option<String> {
+fn counts(imported: &ImportedAnnotations) -> Option<String> {
     let expected = imported.expected?;
     let videos: HashSet<&str> = imported.records.iter().flat_map(Record::videos).collect();
     let texts: usize = imported.records.iter().map(Record::texts).sum();

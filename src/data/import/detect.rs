@@ -1,4 +1,4 @@
-//! Which format a file is in, told by its extension and the first keys it holds.
+//! Detects the format of a file by its extension and its first keys.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use crate::{
 /// A format that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Format {
+pub enum AnnotationFormat {
     /// WebVid's `videoid,name,page_dir,…`.
     WebvidCsv,
     /// MSR-VTT test pairs, `key,vid_key,video_id,sentence`.
@@ -51,7 +51,7 @@ pub enum Format {
     Webdataset,
 }
 
-impl Format {
+impl AnnotationFormat {
     /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for AnnotationFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -98,9 +98,9 @@ impl fmt::Display for Format {
 ///
 /// # Errors
 /// The file cannot be read or is in no format we know.
-pub fn detect(path: &Path) -> Result<Format> {
+pub fn detect(path: &Path) -> Result<AnnotationFormat> {
     if webdataset::is_shards(path) {
-        return Ok(Format::Webdataset);
+        return Ok(AnnotationFormat::Webdataset);
     }
     let mut reader = BufReader::new(File::open(path).map_err(|e| Error::io(path, &e))?);
     let start = reader.fill_buf().map_err(|e| Error::io(path, &e))?;
@@ -113,21 +113,21 @@ pub fn detect(path: &Path) -> Result<Format> {
     }
 }
 
-fn detect_table(path: &Path, start: &[u8]) -> Result<Format> {
+fn detect_table(path: &Path, start: &[u8]) -> Result<AnnotationFormat> {
     let line = start.split(|&b| b == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let columns = table::header(line.trim(), table::separator(&line));
     let has = |name: &str| columns.iter().any(|column| column == name);
     if has("videoid") && has("page_dir") && has("name") {
-        Ok(Format::WebvidCsv)
+        Ok(AnnotationFormat::WebvidCsv)
     } else if has("video_id") && has("sentence") {
-        Ok(Format::MsrvttCsv)
+        Ok(AnnotationFormat::MsrvttCsv)
     } else if columns == ["video_id"] {
-        Ok(Format::MsrvttList)
+        Ok(AnnotationFormat::MsrvttList)
     } else if has("id") && has("script") {
-        Ok(Format::CharadesCsv)
+        Ok(AnnotationFormat::CharadesCsv)
     } else if super::singularity::MEDIA.iter().any(|name| has(name)) {
-        Ok(Format::Table)
+        Ok(AnnotationFormat::Table)
     } else {
         let shown: String = line.trim().chars().take(80).collect();
         Err(unknown(path, &format!("its first line, `{shown}`, is not the header of a table we know")))
@@ -135,7 +135,7 @@ fn detect_table(path: &Path, start: &[u8]) -> Result<Format> {
 }
 
 /// The keys a JSON file begins with.
-enum Start {
+enum JsonStart {
     /// A list whose first record has these keys.
     List(BTreeSet<String>),
     /// An object with this first key, and the keys of the record under it.
@@ -144,16 +144,18 @@ enum Start {
     Other(&'static str),
 }
 
-fn detect_json(path: &Path) -> Result<Format> {
+fn detect_json(path: &Path) -> Result<AnnotationFormat> {
     let bytes = super::json::bytes(path)?;
     match first_keys(path, &bytes)? {
-        Start::List(keys) => by_keys(&keys),
-        Start::Object(key, _) if matches!(key.as_str(), "info" | "videos" | "sentences") => Some(Format::MsrvttJson),
-        Start::Object(_, keys) if by_keys(&keys).is_some() => by_keys(&keys),
-        Start::Object(key, _) if RECORD_KEYS.contains(&key.as_str()) => Some(Format::JsonLines),
-        Start::Object(..) => None,
-        Start::Other("[]") => Some(Format::SingularityJson),
-        Start::Other(what) => return Err(unknown(path, what)),
+        JsonStart::List(keys) => by_keys(&keys),
+        JsonStart::Object(key, _) if matches!(key.as_str(), "info" | "videos" | "sentences") => {
+            Some(AnnotationFormat::MsrvttJson)
+        }
+        JsonStart::Object(_, keys) if by_keys(&keys).is_some() => by_keys(&keys),
+        JsonStart::Object(key, _) if RECORD_KEYS.contains(&key.as_str()) => Some(AnnotationFormat::JsonLines),
+        JsonStart::Object(..) => None,
+        JsonStart::Other("[]") => Some(AnnotationFormat::SingularityJson),
+        JsonStart::Other(what) => return Err(unknown(path, what)),
     }
     .ok_or_else(|| unknown(path, "the keys of its first record are those of no format we know"))
 }
@@ -162,29 +164,29 @@ fn detect_json(path: &Path) -> Result<Format> {
 const RECORD_KEYS: [&str; 12] =
     ["video", "image", "media", "filepath", "path", "file", "caption", "captions", "text", "title", "question", "id"];
 
-fn by_keys(keys: &BTreeSet<String>) -> Option<Format> {
+fn by_keys(keys: &BTreeSet<String>) -> Option<AnnotationFormat> {
     let has = |name: &str| keys.contains(name);
     let agqa = ["structural", "semantic", "ans_type", "sg_grounding", "novel_comp"];
     if has("question") && has("video_id") && agqa.iter().any(|key| has(key)) {
-        Some(Format::AgqaJson)
+        Some(AnnotationFormat::AgqaJson)
     } else if has("question") && has("video_id") {
-        Some(Format::MsrvttQaJson)
+        Some(AnnotationFormat::MsrvttQaJson)
     } else if has("video_name") && has("question") {
-        Some(Format::ActivitynetQaJson)
+        Some(AnnotationFormat::ActivitynetQaJson)
     } else if has("description") && has("video") {
-        Some(Format::DidemoJson)
+        Some(AnnotationFormat::DidemoJson)
     } else if super::singularity::MEDIA.iter().any(|key| has(key)) {
-        Some(Format::SingularityJson)
+        Some(AnnotationFormat::SingularityJson)
     } else if has("answer") && has("question_id") {
-        Some(Format::ActivitynetQaJson)
+        Some(AnnotationFormat::ActivitynetQaJson)
     } else if has("id") && (has("template") || has("label") || keys.len() == 1) {
-        Some(Format::Ssv2Json)
+        Some(AnnotationFormat::Ssv2Json)
     } else {
         None
     }
 }
 
-fn first_keys(path: &Path, bytes: &[u8]) -> Result<Start> {
+fn first_keys(path: &Path, bytes: &[u8]) -> Result<JsonStart> {
     let mut start = None;
     let outcome = serde_json::Deserializer::from_slice(bytes).deserialize_any(FirstRecord(&mut start));
     match (start, outcome) {
@@ -194,12 +196,12 @@ fn first_keys(path: &Path, bytes: &[u8]) -> Result<Start> {
             format!("cannot be parsed as JSON: {e}"),
             "repair that place or obtain the file again",
         )),
-        (None, Ok(())) => Ok(Start::Other("it holds no records")),
+        (None, Ok(())) => Ok(JsonStart::Other("it holds no records")),
     }
 }
 
 /// Reads no further than the first record.
-struct FirstRecord<'a>(&'a mut Option<Start>);
+struct FirstRecord<'a>(&'a mut Option<JsonStart>);
 
 impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
     type Value = ();
@@ -210,10 +212,10 @@ impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> std::result::Result<(), A::Error> {
         *self.0 = Some(match list.next_element::<Value>()? {
-            Some(Value::Object(record)) => Start::List(record.into_iter().map(|(key, _)| key).collect()),
-            Some(Value::String(_)) => Start::Other("it is a list of texts (an answer list or a list of videos)"),
-            Some(_) => Start::Other("it is a list, but not of records"),
-            None => Start::Other("[]"),
+            Some(Value::Object(record)) => JsonStart::List(record.into_iter().map(|(key, _)| key).collect()),
+            Some(Value::String(_)) => JsonStart::Other("it is a list of texts (an answer list or a list of videos)"),
+            Some(_) => JsonStart::Other("it is a list, but not of records"),
+            None => JsonStart::Other("[]"),
         });
         Ok(())
     }
@@ -221,14 +223,14 @@ impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut object: A) -> std::result::Result<(), A::Error> {
         let Some(key) = object.next_key::<String>()? else { return Ok(()) };
         if matches!(key.as_str(), "info" | "videos" | "sentences") {
-            *self.0 = Some(Start::Object(key, BTreeSet::new()));
+            *self.0 = Some(JsonStart::Object(key, BTreeSet::new()));
             return Ok(());
         }
         let keys = match object.next_value::<Value>()? {
             Value::Object(record) => record.into_iter().map(|(key, _)| key).collect(),
             _ => BTreeSet::new(),
         };
-        *self.0 = Some(Start::Object(key, keys));
+        *self.0 = Some(JsonStart::Object(key, keys));
         Ok(())
     }
 }

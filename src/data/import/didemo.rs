@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Imported,
+    ImportedAnnotations,
     json::{self, Text},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
 /// Seconds of each video that were annotated: six segments of five seconds.
 const SECONDS: f64 = 30.0;
 
-pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let listed = listed(path, imported)?;
     let mut positions: HashMap<String, usize> = HashMap::new();
     json::each(path, false, |_, sentence: Sentence| {
@@ -50,7 +50,7 @@ pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
 }
 
 /// The videos that are scored, by the collaborative-experts list of the same split.
-fn listed(path: &Path, imported: &mut Imported) -> Result<Option<HashSet<String>>> {
+fn listed(path: &Path, imported: &mut ImportedAnnotations) -> Result<Option<HashSet<String>>> {
     let Some(split) = imported.split else {
         imported.warnings.push("the file's name has neither train, val nor test in it: all videos are kept".into());
         return Ok(None);
@@ -75,11 +75,11 @@ struct Sentence {
 
 #[cfg(test)]
 mod tests {
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     #[test]
     fn listed_videos_get_one_paragraph_in_file_order() {
-        let imported = import(&sample("didemo/test_data.json"), &Options::default()).unwrap();
+        let imported = import(&sample("didemo/test_data.json"), &AnnotationOptions::default()).unwrap();
         assert_eq!(imported.records.len(), 2);
         let [kite, cat] = &imported.records[..] else { panic!("two records") };
         assert_eq!(kite.media, "11@N01_101_aa.mov");
@@ -96,7 +96,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test_data.json");
         std::fs::copy(sample("didemo/test_data.json"), &path).unwrap();
-        let imported = import(&path, &Options::default()).unwrap();
+        let imported = import(&path, &AnnotationOptions::default()).unwrap();
         assert_eq!(imported.records.len(), 3);
         assert!(imported.warnings[0].starts_with("ce_test_list.txt is not beside"), "{:?}", imported.warnings);
     }

@@ -1,4 +1,4 @@
-//! Original release files become [`Record`]s: one file per format, told apart by their contents.
+//! Imports the original annotation files of data sets as [`Record`]s; one file per format, detected by content.
 
 mod activitynet_qa;
 mod agqa;
@@ -7,7 +7,7 @@ mod check;
 mod detect;
 mod didemo;
 #[cfg(test)]
-mod fuzz;
+mod fuzz_tests;
 mod json;
 mod msrvtt;
 mod msrvtt_qa;
@@ -21,58 +21,58 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use check::{Duplicates, duplicates};
 pub(crate) use detect::starts_with;
-pub use detect::{Format, detect};
+pub use detect::{AnnotationFormat, detect};
 pub(crate) use json::whole as whole_json;
 
-use super::{Benchmark, Counts, Record, Split, Task};
+use super::{Benchmark, BenchmarkTask, Record, Split, SplitSize};
 use crate::{Error, Result};
 
-/// What the records are for: how strict an importer must be.
+/// What the records are used for; decides how strict an importer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Purpose {
-    /// To be looked at: faults become warnings.
+pub enum ImportPurpose {
+    /// Inspection: problems become warnings.
     #[default]
     Inspect,
-    /// To be learned from: records nothing can be learned from are refused.
+    /// Training: records without usable text are refused.
     Train,
-    /// To be scored: whatever would change the score is refused.
+    /// Evaluation: everything that would change the score is refused.
     Evaluate,
 }
 
 /// How a file is imported.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct AnnotationOptions {
     /// The benchmark the person asked for; none takes what the file is.
     pub benchmark: Option<Benchmark>,
     /// What the records are for.
-    pub purpose: Purpose,
+    pub purpose: ImportPurpose,
     /// Seed of the draw of twelve videos per template (SSv2).
     pub seed: u64,
 }
 
-/// The records of a file, and what is to be said about them.
+/// The records of a file, and warnings about them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Imported {
+pub struct ImportedAnnotations {
     /// The format that was detected.
-    pub format: Format,
+    pub format: AnnotationFormat,
     /// The benchmark the file belongs to, where that can be told.
     pub benchmark: Option<Benchmark>,
     /// Version of the release, where there are several (AGQA: `1.0`, `2.0`).
     pub version: Option<String>,
-    /// The split the file's name speaks of.
+    /// The split that the file's name indicates.
     pub split: Option<Split>,
     /// The records, in file order.
     pub records: Vec<Record>,
     /// Sibling files that were read as well.
     pub joined: Vec<PathBuf>,
-    /// Sentences for the person.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
     /// Published size of this split, where there is one.
-    pub expected: Option<Counts>,
+    pub expected: Option<SplitSize>,
 }
 
-impl Imported {
-    fn new(format: Format, path: &Path) -> Self {
+impl ImportedAnnotations {
+    fn new(format: AnnotationFormat, path: &Path) -> Self {
         let (benchmark, split) = (None, Split::from_name(path));
         let (records, joined, warnings) = (Vec::new(), Vec::new(), Vec::new());
         Self { format, benchmark, version: None, split, records, joined, warnings, expected: None }
@@ -95,31 +95,31 @@ impl Imported {
 /// # Errors
 /// The file cannot be read or parsed, does not belong to the benchmark asked for, or holds what its purpose forbids
 /// (nothing at all, empty captions, duplicate ids, questions without answers).
-pub fn import(path: &Path, options: &Options) -> Result<Imported> {
+pub fn import(path: &Path, options: &AnnotationOptions) -> Result<ImportedAnnotations> {
     let format = detect(path)?;
     refuse_other_benchmark(path, format, options)?;
-    let mut imported = Imported::new(format, path);
+    let mut imported = ImportedAnnotations::new(format, path);
     imported.benchmark = options.benchmark.or_else(|| format.benchmarks()?.first().copied());
     match format {
-        Format::WebvidCsv => webvid::read(path, &mut imported)?,
-        Format::MsrvttCsv => msrvtt::read_pairs(path, &mut imported)?,
-        Format::MsrvttList => msrvtt::read_list(path, options.purpose, &mut imported)?,
-        Format::MsrvttJson => msrvtt::read_data(path, options.purpose, &mut imported)?,
-        Format::DidemoJson => didemo::read(path, &mut imported)?,
-        Format::CharadesCsv => charades::read(path, &mut imported)?,
-        Format::Ssv2Json => ssv2::read(path, options, &mut imported)?,
-        Format::MsrvttQaJson => msrvtt_qa::read(path, &mut imported)?,
-        Format::ActivitynetQaJson => activitynet_qa::read(path, options.purpose, &mut imported)?,
-        Format::AgqaJson => agqa::read(path, &mut imported)?,
-        Format::SingularityJson | Format::JsonLines => singularity::read(path, &mut imported)?,
-        Format::Table => singularity::read_table(path, &mut imported)?,
-        Format::Webdataset => shards::read(path, &mut imported)?,
+        AnnotationFormat::WebvidCsv => webvid::read(path, &mut imported)?,
+        AnnotationFormat::MsrvttCsv => msrvtt::read_pairs(path, &mut imported)?,
+        AnnotationFormat::MsrvttList => msrvtt::read_list(path, options.purpose, &mut imported)?,
+        AnnotationFormat::MsrvttJson => msrvtt::read_data(path, options.purpose, &mut imported)?,
+        AnnotationFormat::DidemoJson => didemo::read(path, &mut imported)?,
+        AnnotationFormat::CharadesCsv => charades::read(path, &mut imported)?,
+        AnnotationFormat::Ssv2Json => ssv2::read(path, options, &mut imported)?,
+        AnnotationFormat::MsrvttQaJson => msrvtt_qa::read(path, &mut imported)?,
+        AnnotationFormat::ActivitynetQaJson => activitynet_qa::read(path, options.purpose, &mut imported)?,
+        AnnotationFormat::AgqaJson => agqa::read(path, &mut imported)?,
+        AnnotationFormat::SingularityJson | AnnotationFormat::JsonLines => singularity::read(path, &mut imported)?,
+        AnnotationFormat::Table => singularity::read_table(path, &mut imported)?,
+        AnnotationFormat::Webdataset => shards::read(path, &mut imported)?,
     }
     check::check(path, options.purpose, &mut imported)?;
     Ok(imported)
 }
 
-fn refuse_other_benchmark(path: &Path, format: Format, options: &Options) -> Result<()> {
+fn refuse_other_benchmark(path: &Path, format: AnnotationFormat, options: &AnnotationOptions) -> Result<()> {
     let (Some(asked), Some(belongs)) = (options.benchmark, format.benchmarks()) else { return Ok(()) };
     if belongs.contains(&asked) {
         return Ok(());
@@ -143,28 +143,28 @@ pub(crate) fn sample(name: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn options(benchmark: Benchmark, purpose: Purpose) -> Options {
-        Options { benchmark: Some(benchmark), purpose, seed: 0 }
+    fn options(benchmark: Benchmark, purpose: ImportPurpose) -> AnnotationOptions {
+        AnnotationOptions { benchmark: Some(benchmark), purpose, seed: 0 }
     }
 
     #[test]
-    fn every_format_is_told_by_its_contents() {
+    fn every_format_is_detected_by_its_content() {
         for (name, format) in [
-            ("webvid/results_2M_train.csv", Format::WebvidCsv),
-            ("msrvtt/MSRVTT_JSFUSION_test.csv", Format::MsrvttCsv),
-            ("msrvtt/MSRVTT_train.9k.csv", Format::MsrvttList),
-            ("msrvtt/MSRVTT_data.json", Format::MsrvttJson),
-            ("didemo/test_data.json", Format::DidemoJson),
-            ("charades/Charades_v1_test.csv", Format::CharadesCsv),
-            ("ssv2/something-something-v2-validation.json", Format::Ssv2Json),
-            ("msrvtt_qa/test_qa.json", Format::MsrvttQaJson),
-            ("anet_qa/test_q.json", Format::ActivitynetQaJson),
-            ("anet_qa/test_a.json", Format::ActivitynetQaJson),
-            ("agqa/test_balanced.txt", Format::AgqaJson),
-            ("singularity/clips_train.json", Format::SingularityJson),
-            ("singularity/didemo_ret_test.json", Format::SingularityJson),
-            ("singularity/clips.jsonl", Format::JsonLines),
-            ("singularity/clips.tsv", Format::Table),
+            ("webvid/results_2M_train.csv", AnnotationFormat::WebvidCsv),
+            ("msrvtt/MSRVTT_JSFUSION_test.csv", AnnotationFormat::MsrvttCsv),
+            ("msrvtt/MSRVTT_train.9k.csv", AnnotationFormat::MsrvttList),
+            ("msrvtt/MSRVTT_data.json", AnnotationFormat::MsrvttJson),
+            ("didemo/test_data.json", AnnotationFormat::DidemoJson),
+            ("charades/Charades_v1_test.csv", AnnotationFormat::CharadesCsv),
+            ("ssv2/something-something-v2-validation.json", AnnotationFormat::Ssv2Json),
+            ("msrvtt_qa/test_qa.json", AnnotationFormat::MsrvttQaJson),
+            ("anet_qa/test_q.json", AnnotationFormat::ActivitynetQaJson),
+            ("anet_qa/test_a.json", AnnotationFormat::ActivitynetQaJson),
+            ("agqa/test_balanced.txt", AnnotationFormat::AgqaJson),
+            ("singularity/clips_train.json", AnnotationFormat::SingularityJson),
+            ("singularity/didemo_ret_test.json", AnnotationFormat::SingularityJson),
+            ("singularity/clips.jsonl", AnnotationFormat::JsonLines),
+            ("singularity/clips.tsv", AnnotationFormat::Table),
         ] {
             assert_eq!(detect(&sample(name)).unwrap(), format, "{name}");
         }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_file_of_another_benchmark_is_refused_with_the_right_one_named() {
         let refused = |name: &str, benchmark| {
-            import(&sample(name), &options(benchmark, Purpose::Evaluate)).unwrap_err().to_string()
+            import(&sample(name), &options(benchmark, ImportPurpose::Evaluate)).unwrap_err().to_string()
         };
         let message = refused("didemo/test_data.json", Benchmark::Msrvtt);
         assert!(message.contains("belongs to didemo, not to msrvtt") && message.contains("MSRVTT_JSFUSION_test.csv"));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_scored_is_refused_and_what_is_looked_at_is_warned_of() {
+    fn unusable_records_are_refused_for_scoring_and_warned_about_on_inspection() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clips.json");
         for (text, problem) in [
@@ -199,19 +199,20 @@ mod tests {
             (r#"[{"video":"a.mp4","question":"who","question_id":3}]"#, "without an answer, first 3"),
         ] {
             std::fs::write(&path, text).unwrap();
-            let refused = import(&path, &Options { purpose: Purpose::Evaluate, ..Options::default() });
+            let refused =
+                import(&path, &AnnotationOptions { purpose: ImportPurpose::Evaluate, ..AnnotationOptions::default() });
             assert!(refused.unwrap_err().to_string().contains(problem), "{text}");
-            let warnings = import(&path, &Options::default()).unwrap().warnings.join("\n");
+            let warnings = import(&path, &AnnotationOptions::default()).unwrap().warnings.join("\n");
             assert!(warnings.contains(problem.trim_start_matches("no ")), "{text}: {warnings}");
         }
         std::fs::write(&path, r#"[{"video":"a/1.mp4","caption":"x"},{"video":"b/1.mp4","caption":"y"}]"#).unwrap();
-        let warnings = import(&path, &Options::default()).unwrap().warnings.join("\n");
+        let warnings = import(&path, &AnnotationOptions::default()).unwrap().warnings.join("\n");
         assert!(warnings.contains("such as a/1.mp4 and b/1.mp4"), "{warnings}");
     }
 
     #[test]
     fn counts_that_differ_from_the_published_split_are_both_stated() {
-        let imported = import(&sample("charades/Charades_v1_test.csv"), &Options::default()).unwrap();
+        let imported = import(&sample("charades/Charades_v1_test.csv"), &AnnotationOptions::default()).unwrap();
         let expected = "3 videos and 3 texts were found, while the published split has 1863 and 1863";
         assert!(imported.warnings.iter().any(|warning| warning == expected), "{:?}", imported.warnings);
     }
@@ -221,7 +222,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clips.json");
         std::fs::write(&path, "[{\"video\": \"a.mp4\", \"caption\": \"x\"},\n {\"video\": }]").unwrap();
-        let message = import(&path, &Options::default()).unwrap_err().to_string();
+        let message = import(&path, &AnnotationOptions::default()).unwrap_err().to_string();
         assert!(message.contains("clips.json") && message.contains("line 2 column 12"), "{message}");
     }
 }

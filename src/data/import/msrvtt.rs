@@ -8,17 +8,17 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Imported, Purpose,
+    ImportPurpose, ImportedAnnotations,
     json::{self, Text},
     table::Table,
 };
 use crate::{
     Error, Result,
-    data::{Benchmark, Counts, Record, Split, published},
+    data::{Benchmark, Record, Split, SplitSize, published},
 };
 
 /// `key,vid_key,video_id,sentence`: one caption per video.
-pub fn read_pairs(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read_pairs(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::Msrvtt, split));
     Table::open(path)?.each(path, |row| {
         let video = row.need(path, "video_id")?;
@@ -30,7 +30,7 @@ pub fn read_pairs(path: &Path, imported: &mut Imported) -> Result<()> {
 }
 
 /// `video_id`: the training videos, whose captions are in the data file beside the list.
-pub fn read_list(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()> {
+pub fn read_list(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnnotations) -> Result<()> {
     let mut videos = Vec::new();
     Table::open(path)?.each(path, |row| {
         videos.push(row.need(path, "video_id")?.to_owned());
@@ -38,11 +38,11 @@ pub fn read_list(path: &Path, purpose: Purpose, imported: &mut Imported) -> Resu
     })?;
     let seven = path.file_name().is_some_and(|name| name.to_string_lossy().contains("7k"));
     let expected =
-        if seven { Counts { videos: 7_010, texts: 140_200 } } else { Counts { videos: 9_000, texts: 180_000 } };
+        if seven { SplitSize { videos: 7_010, texts: 140_200 } } else { SplitSize { videos: 9_000, texts: 180_000 } };
     imported.expected = (imported.split == Some(Split::Train)).then_some(expected);
     let absent = "the list names videos only, their captions are in that file";
     let Some(sibling) = imported.sibling(path, &["MSRVTT_data.json"], absent) else {
-        if purpose != Purpose::Inspect {
+        if purpose != ImportPurpose::Inspect {
             return Err(Error::file(path, "is a list of videos without captions", "put MSRVTT_data.json beside it"));
         }
         imported.records = videos.iter().map(|video| Record { media: file(video), ..Record::default() }).collect();
@@ -67,8 +67,8 @@ pub fn read_list(path: &Path, purpose: Purpose, imported: &mut Imported) -> Resu
 }
 
 /// The whole release: every caption of every video of the original train, validate and test splits.
-pub fn read_data(path: &Path, purpose: Purpose, imported: &mut Imported) -> Result<()> {
-    if purpose == Purpose::Evaluate {
+pub fn read_data(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnnotations) -> Result<()> {
+    if purpose == ImportPurpose::Evaluate {
         return Err(Error::file(
             path,
             "holds all of MSR-VTT, whose own test split of 2,990 videos is another benchmark than 1k-A",
@@ -78,16 +78,17 @@ pub fn read_data(path: &Path, purpose: Purpose, imported: &mut Imported) -> Resu
     let data: Data = json::whole(path)?;
     let test: HashSet<&str> =
         data.videos.iter().filter(|v| v.split.0 == "test").map(|v| v.video_id.0.as_str()).collect();
-    let wanted = |sentence: &&Sentence| purpose == Purpose::Inspect || !test.contains(sentence.video_id.0.as_str());
+    let wanted =
+        |sentence: &&Sentence| purpose == ImportPurpose::Inspect || !test.contains(sentence.video_id.0.as_str());
     imported.records = data.sentences.iter().filter(wanted).map(record).collect();
-    if purpose == Purpose::Train {
+    if purpose == ImportPurpose::Train {
         imported.warnings.push(
             "training on the release's own train and validate splits (7,010 videos); the 1k-A protocol trains on \
              MSRVTT_train.9k.csv"
                 .into(),
         );
     } else {
-        imported.expected = Some(Counts { videos: 10_000, texts: 200_000 });
+        imported.expected = Some(SplitSize { videos: 10_000, texts: 200_000 });
     }
     Ok(())
 }
@@ -126,20 +127,20 @@ fn file(video: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     #[test]
     fn test_pairs_have_one_caption_per_video() {
-        let imported = import(&sample("msrvtt/MSRVTT_JSFUSION_test.csv"), &Options::default()).unwrap();
+        let imported = import(&sample("msrvtt/MSRVTT_JSFUSION_test.csv"), &AnnotationOptions::default()).unwrap();
         assert_eq!(imported.records.len(), 3);
         assert_eq!(imported.records[1].media, "video10001.mp4");
         assert_eq!(imported.records[1].captions, ["a train leaves, and another one arrives"]);
-        assert_eq!(imported.expected, Some(Counts { videos: 1_000, texts: 1_000 }));
+        assert_eq!(imported.expected, Some(SplitSize { videos: 1_000, texts: 1_000 }));
     }
 
     #[test]
     fn the_training_list_takes_its_captions_from_the_data_file() {
-        let imported = import(&sample("msrvtt/MSRVTT_train.9k.csv"), &Options::default()).unwrap();
+        let imported = import(&sample("msrvtt/MSRVTT_train.9k.csv"), &AnnotationOptions::default()).unwrap();
         assert_eq!(imported.joined.len(), 1);
         let pairs: Vec<_> = imported.records.iter().map(|r| (r.media.as_str(), r.captions[0].as_str())).collect();
         assert_eq!(pairs.len(), 4, "two captions of each of two videos");
@@ -152,17 +153,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("MSRVTT_train.7k.csv");
         std::fs::copy(sample("msrvtt/MSRVTT_train.9k.csv"), &path).unwrap();
-        let looked = import(&path, &Options::default()).unwrap();
-        assert_eq!((looked.records.len(), looked.expected), (2, Some(Counts { videos: 7_010, texts: 140_200 })));
-        let learned = import(&path, &Options { purpose: Purpose::Train, ..Options::default() });
+        let looked = import(&path, &AnnotationOptions::default()).unwrap();
+        assert_eq!((looked.records.len(), looked.expected), (2, Some(SplitSize { videos: 7_010, texts: 140_200 })));
+        let learned =
+            import(&path, &AnnotationOptions { purpose: ImportPurpose::Train, ..AnnotationOptions::default() });
         assert!(learned.unwrap_err().to_string().contains("put MSRVTT_data.json beside it"));
     }
 
     #[test]
     fn the_data_file_trains_on_all_but_its_test_split_and_is_never_scored() {
         let path = sample("msrvtt/MSRVTT_data.json");
-        let records = |purpose| import(&path, &Options { purpose, ..Options::default() }).map(|i| i.records.len());
-        assert_eq!((records(Purpose::Inspect).unwrap(), records(Purpose::Train).unwrap()), (5, 4));
-        assert!(records(Purpose::Evaluate).unwrap_err().to_string().contains("MSRVTT_JSFUSION_test.csv"));
+        let records = |purpose| {
+            import(&path, &AnnotationOptions { purpose, ..AnnotationOptions::default() }).map(|i| i.records.len())
+        };
+        assert_eq!((records(ImportPurpose::Inspect).unwrap(), records(ImportPurpose::Train).unwrap()), (5, 4));
+        assert!(records(ImportPurpose::Evaluate).unwrap_err().to_string().contains("MSRVTT_JSFUSION_test.csv"));
     }
 }

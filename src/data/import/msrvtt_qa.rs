@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    Imported,
+    ImportedAnnotations,
     json::{self, Text},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     data::{Benchmark, Record, published},
 };
 
-pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::MsrvttQa, split));
     json::each(path, false, |_, question: Question| {
         let Text(video) = question.video_id;
@@ -50,11 +50,11 @@ struct Question {
 
 #[cfg(test)]
 mod tests {
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     #[test]
     fn questions_are_typed_by_their_first_word() {
-        let imported = import(&sample("msrvtt_qa/test_qa.json"), &Options::default()).unwrap();
+        let imported = import(&sample("msrvtt_qa/test_qa.json"), &AnnotationOptions::default()).unwrap();
         let types: Vec<_> = imported.records.iter().map(|record| record.types[0].as_str()).collect();
         assert_eq!(types, ["what", "how", "who", "what", "other"]);
         let second = &imported.records[1];

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::Imported;
+use super::ImportedAnnotations;
 use crate::{
     Result,
     data::{Record, webdataset},
 };
 
-pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let mut bare = 0;
     for shard in webdataset::expand(path)? {
         for sample in webdataset::index(&shard)? {
@@ -37,8 +37,8 @@ mod tests {
     use std::fs::File;
 
     use crate::data::{
-        import::{Format, Options, import},
-        webdataset::Member,
+        import::{AnnotationFormat, AnnotationOptions, import},
+        webdataset::ShardMember,
     };
 
     #[test]
@@ -55,11 +55,14 @@ mod tests {
         }
         let list = folder.path().join("{00000..00002}.tar");
         for path in [list.as_path(), folder.path()] {
-            let imported = import(path, &Options::default()).unwrap();
-            assert_eq!((imported.format, imported.records.len(), imported.joined.len()), (Format::Webdataset, 3, 3));
+            let imported = import(path, &AnnotationOptions::default()).unwrap();
+            assert_eq!(
+                (imported.format, imported.records.len(), imported.joined.len()),
+                (AnnotationFormat::Webdataset, 3, 3)
+            );
             assert_eq!(imported.records[2].captions, ["a caption"]);
             assert_eq!(imported.records[2].id.as_deref(), Some("00002/7"));
-            assert_eq!(Member::from_address(&imported.records[2].media).unwrap().read().unwrap(), b"video");
+            assert_eq!(ShardMember::from_address(&imported.records[2].media).unwrap().read().unwrap(), b"video");
             assert_eq!(imported.warnings, ["3 samples have no video and were left out"]);
         }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{
-    Format, Imported,
+    AnnotationFormat, ImportedAnnotations,
     json::{self, Text, Texts},
     msrvtt_qa, table,
 };
@@ -22,11 +22,11 @@ pub const MEDIA: [&str; 7] = ["video", "image", "media", "filepath", "video_path
 /// Columns that hold the caption.
 const CAPTION: [&str; 5] = ["caption", "captions", "text", "title", "sentence"];
 
-pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     settle_benchmark(path, imported)?;
     let paragraph = is_paragraph(path, imported.benchmark);
     let (mut joined, mut choices, mut number) = (0, 0, 0);
-    json::each(path, imported.format == Format::JsonLines, |_, entry: Entry| {
+    json::each(path, imported.format == AnnotationFormat::JsonLines, |_, entry: Entry| {
         number += 1;
         let choice = entry.question.is_none() && entry.answer.is_some();
         let mut record = entry.record(path, number)?;
@@ -55,13 +55,13 @@ pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
 }
 
 /// Published counts hold for Singularity's files too, except where it sampled (SSv2) or listed captions (MSR-VTT).
-fn expected(imported: &Imported) -> Option<crate::data::Counts> {
+fn expected(imported: &ImportedAnnotations) -> Option<crate::data::SplitSize> {
     let benchmark = imported.benchmark.filter(|b| !matches!(b, Benchmark::Ssv2Label | Benchmark::Ssv2Template))?;
     published(benchmark, imported.split?)
 }
 
 /// A table with a column of videos and perhaps one of captions or questions.
-pub fn read_table(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read_table(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     settle_benchmark(path, imported)?;
     table::Table::open(path)?.each(path, |row| {
         let text = |names: &[&str]| Some(Text(row.get(names).to_owned())).filter(|text| !text.0.is_empty());
@@ -82,7 +82,7 @@ pub fn read_table(path: &Path, imported: &mut Imported) -> Result<()> {
 }
 
 /// Takes the benchmark from the file's name where none was asked for; refuses a file named after another one.
-fn settle_benchmark(path: &Path, imported: &mut Imported) -> Result<()> {
+fn settle_benchmark(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     use Benchmark::{Ssv2Label, Ssv2Template};
     let named = benchmark_from_name(path);
     let (Some(asked), Some(other)) = (imported.benchmark, named) else {
@@ -191,10 +191,10 @@ fn seconds(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     fn records(name: &str) -> Vec<Record> {
-        import(&sample(name), &Options::default()).unwrap().records
+        import(&sample(name), &AnnotationOptions::default()).unwrap().records
     }
 
     #[test]
@@ -236,8 +236,8 @@ mod tests {
         let path = folder.path().join("manifest.jsonl");
         let line = serde_json::to_string(&record).unwrap();
         std::fs::write(&path, format!("{line}\n{}\n", line.replace("x.mp4", "z.mp4"))).unwrap();
-        let read = import(&path, &Options::default()).unwrap();
-        assert_eq!((read.format, &read.records[0], read.records.len()), (Format::JsonLines, &record, 2));
+        let read = import(&path, &AnnotationOptions::default()).unwrap();
+        assert_eq!((read.format, &read.records[0], read.records.len()), (AnnotationFormat::JsonLines, &record, 2));
     }
 
     #[test]

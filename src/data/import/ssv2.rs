@@ -11,31 +11,31 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Imported, Options, Purpose,
+    AnnotationOptions, ImportPurpose, ImportedAnnotations,
     json::{self, Text},
 };
 use crate::{
     Result,
-    data::{Benchmark, Counts, Record, Split, published},
-    rng::{Rng, text_key},
+    data::{Benchmark, Record, Split, SplitSize, published},
 };
+use svitt_ops::rng::{Rng, text_key};
 
 /// Videos per template that are scored.
 const PER_TEMPLATE: usize = 12;
 /// Templates of the data set.
 const TEMPLATES: usize = 174;
 
-pub fn read(path: &Path, options: &Options, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, options: &AnnotationOptions, imported: &mut ImportedAnnotations) -> Result<()> {
     let mut clips = Vec::new();
-    json::each(path, false, |_, clip: Clip| {
+    json::each(path, false, |_, clip: Ssv2Record| {
         clips.push(clip);
         Ok(())
     })?;
     check_templates(path, &clips, imported)?;
     let by_template = imported.benchmark == Some(Benchmark::Ssv2Template);
-    let sampled = options.purpose == Purpose::Evaluate || (by_template && imported.split != Some(Split::Train));
+    let sampled = options.purpose == ImportPurpose::Evaluate || (by_template && imported.split != Some(Split::Train));
     imported.expected = imported.split.and_then(|split| published(Benchmark::Ssv2Label, split));
-    if options.purpose == Purpose::Train || !sampled {
+    if options.purpose == ImportPurpose::Train || !sampled {
         imported.records = clips.iter().map(|clip| clip.record(by_template)).collect();
         return Ok(());
     }
@@ -45,13 +45,13 @@ pub fn read(path: &Path, options: &Options, imported: &mut Imported) -> Result<(
         options.seed
     ));
     let videos = PER_TEMPLATE * TEMPLATES;
-    imported.expected = Some(Counts { videos, texts: if by_template { TEMPLATES } else { videos } });
+    imported.expected = Some(SplitSize { videos, texts: if by_template { TEMPLATES } else { videos } });
     imported.records = sample(&clips, options.seed, by_template);
     Ok(())
 }
 
 /// Twelve clips of each template, in file order: one record each, or one record per template.
-fn sample(clips: &[Clip], seed: u64, by_template: bool) -> Vec<Record> {
+fn sample(clips: &[Ssv2Record], seed: u64, by_template: bool) -> Vec<Record> {
     let mut templates: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (position, clip) in clips.iter().enumerate() {
         templates.entry(&clip.template.0).or_default().push(position);
@@ -68,13 +68,13 @@ fn sample(clips: &[Clip], seed: u64, by_template: bool) -> Vec<Record> {
     let record = |positions: &Vec<usize>| {
         let mut drawn = positions.iter().filter_map(|&position| clips.get(position));
         let first = drawn.next()?.record(true);
-        Some(Record { also: drawn.map(Clip::media).collect(), id: None, ..first })
+        Some(Record { also: drawn.map(Ssv2Record::media).collect(), id: None, ..first })
     };
     templates.values().filter_map(record).collect()
 }
 
 /// Compares the templates that occur with the list beside the file.
-fn check_templates(path: &Path, clips: &[Clip], imported: &mut Imported) -> Result<()> {
+fn check_templates(path: &Path, clips: &[Ssv2Record], imported: &mut ImportedAnnotations) -> Result<()> {
     let names = ["something-something-v2-labels.json", "labels.json"];
     let Some(sibling) = imported.sibling(path, &names, "the templates could not be checked against it") else {
         return Ok(());
@@ -94,7 +94,7 @@ fn check_templates(path: &Path, clips: &[Clip], imported: &mut Imported) -> Resu
 }
 
 #[derive(Deserialize)]
-struct Clip {
+struct Ssv2Record {
     id: Text,
     #[serde(default)]
     label: Text,
@@ -102,7 +102,7 @@ struct Clip {
     template: Text,
 }
 
-impl Clip {
+impl Ssv2Record {
     fn media(&self) -> String {
         format!("{}.webm", self.id.0)
     }
@@ -120,35 +120,36 @@ mod tests {
     use super::*;
     use crate::data::import::{import, sample};
 
-    fn records(benchmark: Benchmark, purpose: Purpose, seed: u64) -> Imported {
+    fn records(benchmark: Benchmark, purpose: ImportPurpose, seed: u64) -> ImportedAnnotations {
         let path = sample("ssv2/something-something-v2-validation.json");
-        import(&path, &Options { benchmark: Some(benchmark), purpose, seed }).unwrap()
+        import(&path, &AnnotationOptions { benchmark: Some(benchmark), purpose, seed }).unwrap()
     }
 
     #[test]
     fn scoring_draws_twelve_videos_per_template() {
-        let labels = records(Benchmark::Ssv2Label, Purpose::Evaluate, 3);
+        let labels = records(Benchmark::Ssv2Label, ImportPurpose::Evaluate, 3);
         assert_eq!(labels.records.len(), 24);
         assert!(labels.records.iter().all(|record| record.also.is_empty()));
-        let templates = records(Benchmark::Ssv2Template, Purpose::Evaluate, 3);
+        let templates = records(Benchmark::Ssv2Template, ImportPurpose::Evaluate, 3);
         assert_eq!(templates.records.len(), 2);
         assert!(templates.records.iter().all(|record| record.also.len() == 11));
         assert_eq!(templates.records[0].captions, ["Dropping [something] behind [something]"]);
-        let videos =
-            |imported: &Imported| imported.records.iter().flat_map(Record::videos).map(str::to_owned).collect();
+        let videos = |imported: &ImportedAnnotations| {
+            imported.records.iter().flat_map(Record::videos).map(str::to_owned).collect()
+        };
         let (of_labels, of_templates): (BTreeSet<String>, BTreeSet<String>) = (videos(&labels), videos(&templates));
         assert_eq!(of_labels, of_templates, "both benchmarks are scored on the same videos");
-        let other: BTreeSet<String> = videos(&records(Benchmark::Ssv2Label, Purpose::Evaluate, 4));
+        let other: BTreeSet<String> = videos(&records(Benchmark::Ssv2Label, ImportPurpose::Evaluate, 4));
         assert_ne!(of_labels, other);
         assert!(templates.warnings.iter().any(|warning| warning.contains("seed 3")));
     }
 
     #[test]
-    fn looking_and_learning_take_every_clip() {
-        let looked = records(Benchmark::Ssv2Label, Purpose::Inspect, 0);
+    fn inspection_and_training_take_every_clip() {
+        let looked = records(Benchmark::Ssv2Label, ImportPurpose::Inspect, 0);
         assert_eq!((looked.records.len(), looked.joined.len()), (28, 1));
         assert_eq!(looked.records[0].captions, ["turning a mug over"]);
-        let learned = records(Benchmark::Ssv2Template, Purpose::Train, 0);
+        let learned = records(Benchmark::Ssv2Template, ImportPurpose::Train, 0);
         assert_eq!((learned.records.len(), learned.records[0].media.as_str()), (28, "300.webm"));
         assert_eq!(learned.records[0].captions, ["Turning [something] over"]);
     }

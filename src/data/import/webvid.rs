@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::{Imported, table::Table};
+use super::{ImportedAnnotations, table::Table};
 use crate::{Result, data::Record};
 
-pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
+pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     Table::open(path)?.each(path, |row| {
         let id = row.need(path, "videoid")?;
         let folder = row.get(&["page_dir"]).trim_matches('/');
@@ -18,11 +18,11 @@ pub fn read(path: &Path, imported: &mut Imported) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use crate::data::import::{Options, import, sample};
+    use crate::data::import::{AnnotationOptions, import, sample};
 
     #[test]
     fn rows_become_files_in_page_folders() {
-        let imported = import(&sample("webvid/results_2M_train.csv"), &Options::default()).unwrap();
+        let imported = import(&sample("webvid/results_2M_train.csv"), &AnnotationOptions::default()).unwrap();
         assert_eq!((imported.records.len(), imported.benchmark), (3, None));
         assert_eq!(imported.records[0].media, "000001_000050/9001.mp4");
         assert_eq!(imported.records[0].captions, ["Rain on a window, seen from inside"]);

@@ -1,35 +1,35 @@
-//! The loader: seeded order, decoding on persistent worker threads, bounded prefetch, nothing lost silently.
+//! The loader: seeded order, decoding on persistent worker threads, bounded prefetch, no silent failures.
 //!
 //! Burn's own loader cannot be used: an item that fails ends its epoch early, a panic in a worker loses its cause, up
 //! to 100 batches are prefetched as device tensors, and every epoch starts new threads. This one stands behind the
 //! same `DataLoader` trait and hands out host batches or errors, both as values.
 
-mod burn_loader;
+mod batch_sampler;
+mod burn_dataloader;
 mod collate;
-mod ledger;
 mod options;
-mod plan;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
-pub use burn_loader::LoaderIterator;
+pub use batch_sampler::LoaderPosition;
+pub use burn_dataloader::LoaderIterator;
 pub use collate::{Collate, TextCollate};
-pub use ledger::UnreadableLimit;
 pub use options::{LoaderMode, LoaderOptions};
-pub use plan::Cursor;
+pub use unreadable::UnreadableLimit;
 
 use super::{EpochDataset, HostBatch, Unreadable};
 use crate::{Error, Result};
-use ledger::Ledger;
-use plan::Plan;
-use pool::{Pool, Slot};
+use batch_sampler::BatchSampler;
+use pool::{ItemRequest, WorkerPool};
 use std::{
     collections::VecDeque,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
+use unreadable::UnreadableLog;
 
 /// A batch, or why there is none; the run ends at the first error.
 pub type BatchResult = Result<HostBatch>;
@@ -41,22 +41,22 @@ pub struct Loader {
 }
 
 struct Inner {
-    pool: Pool,
-    plan: Plan,
+    pool: WorkerPool,
+    plan: BatchSampler,
     options: LoaderOptions,
     dataset: Arc<dyn EpochDataset>,
     collate: Arc<dyn Collate>,
-    flow: Mutex<Flow>,
-    ledger: Mutex<Ledger>,
+    flow: Mutex<LoaderState>,
+    ledger: Mutex<UnreadableLog>,
 }
 
-/// Where the loader stands.
-struct Flow {
+/// The loader's position.
+struct LoaderState {
     /// The batch to be handed out next.
-    next: Cursor,
-    /// The batch to be ordered next, at most `prefetch` batches on.
-    ahead: Cursor,
-    /// Tickets of the batches ordered and not handed out, oldest first.
+    next: LoaderPosition,
+    /// The next batch to request, at most `prefetch` ahead.
+    ahead: LoaderPosition,
+    /// Tickets of batches requested and not yet returned, oldest first.
     tickets: VecDeque<u64>,
     /// The order of the epoch of `ahead`.
     order: Option<(u64, Vec<u32>)>,
@@ -83,12 +83,18 @@ impl Loader {
         items: Range<usize>,
     ) -> Result<Self> {
         options.validate(items.len())?;
-        let plan = Plan::new(items, &options);
-        let ledger = Ledger::new(dataset.left_out());
-        let pool = Pool::start(&dataset, &collate, &options, plan.items());
-        let start = Cursor::default();
-        let flow =
-            Flow { next: start, ahead: start, tickets: VecDeque::new(), order: None, waited: 0.0, failed: false };
+        let plan = BatchSampler::new(items, &options);
+        let ledger = UnreadableLog::new(dataset.left_out());
+        let pool = WorkerPool::start(&dataset, &collate, &options, plan.items());
+        let start = LoaderPosition::default();
+        let flow = LoaderState {
+            next: start,
+            ahead: start,
+            tickets: VecDeque::new(),
+            order: None,
+            waited: 0.0,
+            failed: false,
+        };
         let (flow, ledger) = (Mutex::new(flow), Mutex::new(ledger));
         Ok(Self { inner: Arc::new(Inner { pool, plan, options, dataset, collate, flow, ledger }) })
     }
@@ -120,13 +126,13 @@ impl Loader {
     }
 
     /// The batch that comes next: what a checkpoint has to remember.
-    pub fn position(&self) -> Cursor {
+    pub fn position(&self) -> LoaderPosition {
         self.flow().next
     }
 
     /// The place after `taken` batches from the start.
-    pub fn cursor_after(&self, taken: usize) -> Cursor {
-        Cursor { epoch: (taken / self.batches()) as u64, batch: taken % self.batches() }
+    pub fn cursor_after(&self, taken: usize) -> LoaderPosition {
+        LoaderPosition { epoch: (taken / self.batches()) as u64, batch: taken % self.batches() }
     }
 
     /// Batches from where the loader stands, epoch after epoch in training, until an error.
@@ -135,11 +141,11 @@ impl Loader {
         std::iter::from_fn(move || loader.take())
     }
 
-    /// Continues at `cursor`, exactly as a run that had come there by itself.
+    /// Continues at `cursor` exactly as a run that had reached it.
     ///
     /// # Errors
     /// A batch that the epoch does not have.
-    pub fn seek(&self, cursor: Cursor) -> Result<()> {
+    pub fn seek(&self, cursor: LoaderPosition) -> Result<()> {
         if cursor.batch >= self.batches() {
             let problem = format!("batch {} of an epoch of {} batches", cursor.batch, self.batches());
             return Err(Error::setting("position", problem, "resume with the data and batch size the run began with"));
@@ -156,7 +162,7 @@ impl Loader {
         self.ledger().list()
     }
 
-    /// Adds what a resumed run had found unreadable before.
+    /// Adds videos that the resumed run had already found unreadable.
     pub fn remember(&self, unreadable: &[Unreadable]) {
         self.ledger().extend(unreadable);
     }
@@ -196,8 +202,8 @@ impl Loader {
         }
     }
 
-    /// Orders batches until `prefetch` are on their way. Training goes on into the next epoch, evaluation stops.
-    fn fill(&self, flow: &mut Flow) {
+    /// Requests batches until `prefetch` are pending. Training continues into the next epoch, evaluation stops.
+    fn fill(&self, flow: &mut LoaderState) {
         let Inner { plan, options, pool, .. } = &*self.inner;
         while flow.tickets.len() < options.prefetch {
             if !options.training() && flow.ahead.epoch > 0 {
@@ -209,16 +215,17 @@ impl Loader {
             }
             let order = flow.order.as_ref().map_or(&[][..], |(_, order)| order);
             let slots = plan.batch_of(order, flow.ahead.batch);
-            flow.tickets.push_back(pool.submit(slots.iter().map(|index| Slot { epoch, index: *index as usize })));
+            flow.tickets
+                .push_back(pool.submit(slots.iter().map(|index| ItemRequest { epoch, index: *index as usize })));
             flow.ahead = plan.after(flow.ahead);
         }
     }
 
-    fn flow(&self) -> MutexGuard<'_, Flow> {
+    fn flow(&self) -> MutexGuard<'_, LoaderState> {
         self.inner.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn ledger(&self) -> MutexGuard<'_, UnreadableLog> {
         self.inner.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,74 +4,74 @@ use super::{Collate, LoaderOptions};
 use crate::{
     Error, Result,
     data::{EpochDataset, HostBatch, Item, Unreadable},
-    guard::caught,
-    rng::{Rng, text_key},
+    panics::catch_panic,
 };
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
+use svitt_ops::rng::{Rng, text_key};
 
 /// Other items tried in place of an unreadable one.
 const REPLACEMENTS: u64 = 8;
 
 /// One item of a batch to be read.
 #[derive(Clone, Copy, Debug)]
-pub struct Slot {
+pub struct ItemRequest {
     pub epoch: u64,
     pub index: usize,
 }
 
 /// A finished batch; none where evaluation could read nothing of it.
-pub struct Built {
+pub struct FinishedBatch {
     pub batch: Result<Option<HostBatch>>,
     pub failures: Vec<Unreadable>,
 }
 
-/// What became of one item.
-struct Outcome {
+/// The result of reading one item.
+struct ItemOutcome {
     item: Result<Option<Item>>,
     failures: Vec<Unreadable>,
 }
 
 /// A batch some of whose items are still being read.
-struct Building {
-    outcomes: Vec<Option<Outcome>>,
+struct PendingBatch {
+    outcomes: Vec<Option<ItemOutcome>>,
     left: usize,
 }
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<(u64, usize, Slot)>,
-    building: HashMap<u64, Building>,
-    ready: HashMap<u64, Built>,
-    /// Tickets from here on are wanted; older ones were forgotten.
+    jobs: VecDeque<(u64, usize, ItemRequest)>,
+    building: HashMap<u64, PendingBatch>,
+    ready: HashMap<u64, FinishedBatch>,
+    /// Tickets below this were cancelled.
     wanted: u64,
     next_ticket: u64,
     stop: bool,
 }
 
 /// What the threads share.
-struct Shared {
+struct PoolShared {
     dataset: Arc<dyn EpochDataset>,
     collate: Arc<dyn Collate>,
     training: bool,
     seed: u64,
     items: Range<usize>,
     state: Mutex<State>,
-    /// There is work, or it is over.
+    /// Signals that there is work, or that the pool is closing.
     work: Condvar,
     /// A batch is ready.
     done: Condvar,
 }
 
-/// The threads; they end, each after the item it is reading, when this is dropped.
-pub struct Pool {
-    shared: Arc<Shared>,
+/// The worker threads; on drop each finishes its current item and ends.
+pub struct WorkerPool {
+    shared: Arc<PoolShared>,
 }
 
-impl Pool {
+impl WorkerPool {
     /// Starts the threads.
     pub fn start(
         dataset: &Arc<dyn EpochDataset>,
@@ -79,7 +79,7 @@ impl Pool {
         options: &LoaderOptions,
         items: Range<usize>,
     ) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PoolShared {
             dataset: Arc::clone(dataset),
             collate: Arc::clone(collate),
             training: options.training(),
@@ -97,20 +97,20 @@ impl Pool {
     }
 
     /// Orders a batch; the ticket fetches it.
-    pub fn submit(&self, slots: impl ExactSizeIterator<Item = Slot>) -> u64 {
+    pub fn submit(&self, slots: impl ExactSizeIterator<Item = ItemRequest>) -> u64 {
         let mut state = self.shared.lock();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         let count = slots.len();
         state.jobs.extend(slots.enumerate().map(|(place, slot)| (ticket, place, slot)));
         let outcomes = std::iter::repeat_with(|| None).take(count).collect();
-        state.building.insert(ticket, Building { outcomes, left: count });
+        state.building.insert(ticket, PendingBatch { outcomes, left: count });
         self.shared.work.notify_all();
         ticket
     }
 
-    /// Waits for the batch of `ticket`, which must have been ordered and not forgotten.
-    pub fn wait(&self, ticket: u64) -> Built {
+    /// Waits for the batch of `ticket`, which must have been submitted and not cancelled.
+    pub fn wait(&self, ticket: u64) -> FinishedBatch {
         let mut state = self.shared.lock();
         loop {
             if let Some(built) = state.ready.remove(&ticket) {
@@ -130,7 +130,7 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl Drop for WorkerPool {
     fn drop(&mut self) {
         self.forget();
         self.shared.lock().stop = true;
@@ -138,12 +138,12 @@ impl Drop for Pool {
     }
 }
 
-impl Shared {
+impl PoolShared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of a thread.
+    /// The worker thread's loop.
     fn run(&self) {
         while let Some((ticket, place, slot)) = self.next_job() {
             let outcome = self.read(slot);
@@ -158,7 +158,7 @@ impl Shared {
         }
     }
 
-    fn next_job(&self) -> Option<(u64, usize, Slot)> {
+    fn next_job(&self) -> Option<(u64, usize, ItemRequest)> {
         let mut state = self.lock();
         loop {
             if state.stop {
@@ -172,7 +172,7 @@ impl Shared {
     }
 
     /// Puts the outcome in its place; gives back the batch if it was the last one.
-    fn deliver(&self, ticket: u64, place: usize, outcome: Outcome) -> Option<Building> {
+    fn deliver(&self, ticket: u64, place: usize, outcome: ItemOutcome) -> Option<PendingBatch> {
         let mut state = self.lock();
         let building = state.building.get_mut(&ticket)?;
         building.outcomes[place] = Some(outcome);
@@ -183,37 +183,37 @@ impl Shared {
         state.building.remove(&ticket)
     }
 
-    /// Reads an item; in training, another one in its place if need be, drawn from the seed.
-    fn read(&self, slot: Slot) -> Outcome {
+    /// Reads an item; in training tries replacements, drawn from the seed, if it is unreadable.
+    fn read(&self, slot: ItemRequest) -> ItemOutcome {
         let mut rng = Rng::new(self.seed, &[text_key("replacement"), slot.epoch, slot.index as u64]);
         let (mut failures, mut index) = (Vec::new(), slot.index);
         for _ in 0..=REPLACEMENTS {
             match self.attempt(slot.epoch, index) {
-                Ok(item) => return Outcome { item: Ok(Some(item)), failures },
+                Ok(item) => return ItemOutcome { item: Ok(Some(item)), failures },
                 Err(error) => match configuration_fault(&error) {
-                    Some(fault) if self.training => return Outcome { item: Err(fault), failures },
+                    Some(fault) if self.training => return ItemOutcome { item: Err(fault), failures },
                     _ => failures.push(Unreadable { media: self.dataset.media(index), reason: error.to_string() }),
                 },
             }
             if !self.training {
-                return Outcome { item: Ok(None), failures };
+                return ItemOutcome { item: Ok(None), failures };
             }
             index = self.items.start + rng.below(self.items.len());
         }
         let problem = format!("item {} and {REPLACEMENTS} others in its place could not be read", slot.index);
         let remedy = "check the videos and the media folder".to_owned();
-        Outcome { item: Err(Error::Training { problem, remedy }), failures }
+        ItemOutcome { item: Err(Error::Training { problem, remedy }), failures }
     }
 
     /// One item; a panic becomes an error.
     fn attempt(&self, epoch: u64, index: usize) -> std::result::Result<Item, Arc<Error>> {
-        caught(|| self.dataset.draw(epoch, index)).unwrap_or_else(|panic| {
+        catch_panic(|| self.dataset.draw(epoch, index)).unwrap_or_else(|panic| {
             let problem = format!("the reader failed ({panic})");
             Err(Arc::new(Error::file(self.dataset.media(index), problem, "leave the file out and report it")))
         })
     }
 
-    fn assemble(&self, building: Building) -> Built {
+    fn assemble(&self, building: PendingBatch) -> FinishedBatch {
         let (mut items, mut failures, mut fault) = (Vec::new(), Vec::new(), None);
         for outcome in building.outcomes.into_iter().flatten() {
             failures.extend(outcome.failures);
@@ -225,18 +225,18 @@ impl Shared {
         let batch = match fault {
             Some(error) => Err(error),
             None if items.is_empty() => Ok(None),
-            None => caught(|| self.collate.collate(items))
+            None => catch_panic(|| self.collate.collate(items))
                 .unwrap_or_else(|panic| {
                     let problem = format!("a batch could not be put together ({panic})");
                     Err(Error::Training { problem, remedy: "report this".into() })
                 })
                 .map(Some),
         };
-        Built { batch, failures }
+        FinishedBatch { batch, failures }
     }
 }
 
-/// A fault of the machine rather than of the file: replacing the item would hide it.
+/// An error of the machine rather than of the file: replacing the item would hide it.
 fn configuration_fault(error: &Error) -> Option<Error> {
     match error {
         Error::Video(fault) if fault.is_configuration() => Some(Error::Video(fault.clone())),

@@ -2,7 +2,6 @@ use super::*;
 use crate::{
     data::{Item, ItemResult},
     text::{Tokenizer, Vocabulary},
-    video::VideoError,
 };
 use burn::data::dataloader::DataLoader;
 use burn_dataset::Dataset;
@@ -10,6 +9,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
+use svitt_video::VideoError;
 
 /// Items of 2 × 3 × 1 × 1 values: index, epoch, then zeros.
 struct Numbers {
@@ -107,7 +107,7 @@ fn a_resumed_loader_continues_the_exact_sequence() {
             taken += first.epoch().take(stop - taken).filter(Result::is_ok).count();
         }
         let position = first.position();
-        assert_eq!(position, Cursor { epoch: (stop / 4) as u64, batch: stop % 4 });
+        assert_eq!(position, LoaderPosition { epoch: (stop / 4) as u64, batch: stop % 4 });
         let second = loader(numbers(23), train(5, 3));
         assert_eq!(second.cursor_after(stop), position);
         second.seek(position).unwrap();
@@ -118,7 +118,7 @@ fn a_resumed_loader_continues_the_exact_sequence() {
     let endless = loader(numbers(23), train(5, 1));
     let indices: Vec<Vec<usize>> = endless.endless().take(12).map(|batch| batch.unwrap().indices).collect();
     assert!(indices.iter().zip(&whole).all(|(batch, pairs)| batch.iter().eq(pairs.iter().map(|pair| &pair.0))));
-    assert!(loader(numbers(23), train(5, 1)).seek(Cursor { epoch: 0, batch: 4 }).is_err());
+    assert!(loader(numbers(23), train(5, 1)).seek(LoaderPosition { epoch: 0, batch: 4 }).is_err());
 }
 
 #[test]

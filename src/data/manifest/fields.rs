@@ -32,10 +32,10 @@ pub const KEYS: [&str; 23] = [
 ];
 
 /// What is wrong with a record, and the remedy.
-pub type Fault = (String, String);
+pub type FieldError = (String, String);
 
 /// Turns the object of one record into a [`Record`].
-pub fn record(object: Value) -> Result<Record, Fault> {
+pub fn record(object: Value) -> Result<Record, FieldError> {
     let Value::Object(object) = object else {
         let problem = format!("is {}, not an object", kind(&object));
         return Err((problem, "write each record as {\"video\": …, \"caption\": …}".into()));
@@ -60,7 +60,7 @@ pub fn record(object: Value) -> Result<Record, Fault> {
 }
 
 /// Checks what any record needs, whatever format it came in.
-pub fn complete(record: Record) -> Result<Record, Fault> {
+pub fn complete(record: Record) -> Result<Record, FieldError> {
     if record.media.trim().is_empty() || record.also.iter().any(|media| media.trim().is_empty()) {
         return Err(("names no video".into(), "give its path, relative to the media folder".into()));
     }
@@ -82,7 +82,7 @@ pub fn complete(record: Record) -> Result<Record, Fault> {
 }
 
 /// The video, and further videos of the same caption.
-fn media(object: &Map<String, Value>) -> Result<(String, Vec<String>), Fault> {
+fn media(object: &Map<String, Value>) -> Result<(String, Vec<String>), FieldError> {
     let key = if object.contains_key("video") { "video" } else { "image" };
     let mut paths = texts(object, key)?.into_iter();
     match paths.next() {
@@ -92,7 +92,7 @@ fn media(object: &Map<String, Value>) -> Result<(String, Vec<String>), Fault> {
 }
 
 /// The text or list of texts under `key`; numbers count as text (answers of multiple choice), null as nothing.
-fn texts(object: &Map<String, Value>, key: &str) -> Result<Vec<String>, Fault> {
+fn texts(object: &Map<String, Value>, key: &str) -> Result<Vec<String>, FieldError> {
     let wrong = |value: &Value| {
         let problem = format!("has {} under {key:?}", kind(value));
         (problem, "give a text or a list of texts".to_owned())
@@ -112,7 +112,7 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-fn seconds(object: &Map<String, Value>, key: &str) -> Result<Option<f64>, Fault> {
+fn seconds(object: &Map<String, Value>, key: &str) -> Result<Option<f64>, FieldError> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match scalar(value).as_deref().and_then(parse_seconds) {
@@ -123,7 +123,7 @@ fn seconds(object: &Map<String, Value>, key: &str) -> Result<Option<f64>, Fault>
 }
 
 /// The fault of a `key` whose `value` is no time.
-pub fn not_seconds(key: &str, value: &str) -> Fault {
+pub fn not_seconds(key: &str, value: &str) -> FieldError {
     (format!("has {value} under {key:?}"), "give seconds, or HH:MM:SS".into())
 }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_what_and_what_to_do() {
+    fn errors_name_the_problem_and_the_remedy() {
         let cases = [
             (json!(["v", "c"]), "is a list, not an object"),
             (json!({"video": "v", "captoin": "c"}), "unknown key \"captoin\""),

@@ -1,4 +1,4 @@
-//! JSON lists and JSON lines, read record by record: a list of millions never stands in memory as a tree.
+//! JSON lists and JSON lines, streamed record by record: millions of records are never held as a JSON tree.
 
 use super::fields;
 use crate::{Error, Result, data::Record};
@@ -22,7 +22,7 @@ pub fn read_list(reader: impl BufRead, path: &Path) -> Result<Vec<Record>> {
     })
 }
 
-/// Knows the line of the byte last handed out; the parser takes bytes singly and tells a visitor no position.
+/// Counts lines of the bytes read so far; serde gives a visitor no position.
 struct CountLines<'a, R> {
     reader: R,
     line: &'a Cell<usize>,
@@ -39,7 +39,7 @@ impl<R: BufRead> Read for CountLines<'_, R> {
 
 /// Takes the records out of a list; the first faulty one is kept beside the parser's own error, with its place.
 struct Records<'a> {
-    fault: &'a mut Option<(String, fields::Fault)>,
+    fault: &'a mut Option<(String, fields::FieldError)>,
     line: &'a Cell<usize>,
 }
 

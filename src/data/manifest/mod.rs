@@ -10,7 +10,7 @@ pub use check::too_long;
 
 use super::{
     Record,
-    import::{self, Format, Purpose},
+    import::{self, AnnotationFormat, ImportPurpose},
 };
 use crate::{Error, Result, text::clean};
 use std::{
@@ -45,7 +45,7 @@ pub enum ManifestFormat {
         separator: char,
     },
     /// The original format of a data set, read by its importer.
-    Original(Format),
+    Original(AnnotationFormat),
 }
 
 impl std::fmt::Display for ManifestFormat {
@@ -83,10 +83,11 @@ impl Manifest {
     pub fn read_any(path: &Path, options: &ManifestOptions) -> Result<Self> {
         let named = options.video_key.is_some() || options.caption_key.is_some() || options.separator.is_some();
         let format = if named { None } else { import::detect(path).ok() };
-        let Some(format) = format.filter(|f| f.benchmarks().is_some() || *f == Format::Webdataset) else {
+        let Some(format) = format.filter(|f| f.benchmarks().is_some() || *f == AnnotationFormat::Webdataset) else {
             return Self::read(path, options);
         };
-        let imported = import::import(path, &import::Options { purpose: Purpose::Train, ..Default::default() })?;
+        let imported =
+            import::import(path, &import::AnnotationOptions { purpose: ImportPurpose::Train, ..Default::default() })?;
         let (format, warnings) = (ManifestFormat::Original(format), imported.warnings);
         let mut records = imported.records;
         if options.paragraphs {
@@ -100,7 +101,7 @@ impl Manifest {
     ///
     /// # Errors
     /// A file that cannot be read or parsed, holds no record, or has a record with an unknown key, without a video or
-    /// without text; the sentence names the file, the record or line, and the remedy.
+    /// without text; the error names the file, the record or line, and the remedy.
     pub fn read(path: &Path, options: &ManifestOptions) -> Result<Self> {
         let mut reader = open(path)?;
         let (format, mut records) = match first_byte(&mut reader, path)? {
@@ -148,7 +149,7 @@ fn empty(path: &Path) -> Error {
     Error::file(path, "holds no record", "give a manifest with at least one {\"video\", \"caption\"} record")
 }
 
-/// The captions of `record`, joined with one space before any cleaning (SPEC §6).
+/// The captions of `record`, joined with one space before any cleaning (docs/model.md, "Pairs and identities").
 pub fn join_paragraph(record: &mut Record) {
     if record.captions.len() > 1 {
         record.captions = vec![record.captions.join(" ")];
@@ -175,7 +176,7 @@ pub(super) mod tests {
         Manifest::read(&path, options)
     }
 
-    /// The sentence that reading `content` fails with.
+    /// The error message of reading `content`.
     pub fn sentence(name: &str, content: &[u8], options: &ManifestOptions) -> String {
         let message = read_as(name, content, options).unwrap_err().to_string();
         assert!(message.contains(name), "{message}");
@@ -207,7 +208,7 @@ pub(super) mod tests {
         let path = dir.path().join("webvid.csv");
         std::fs::write(&path, content).unwrap();
         let original = Manifest::read_any(&path, &ManifestOptions::default()).unwrap();
-        assert_eq!(original.format, ManifestFormat::Original(Format::WebvidCsv));
+        assert_eq!(original.format, ManifestFormat::Original(AnnotationFormat::WebvidCsv));
         assert_eq!(original.records[0].media, "p/q/7.mp4");
         let key = |name: &str| Some(name.to_owned());
         let named = ManifestOptions { video_key: key("videoid"), caption_key: key("name"), ..Default::default() };

@@ -85,7 +85,7 @@ impl Columns {
         Ok(Self { video, caption, start: at("start"), end: at("end"), question, answer, id })
     }
 
-    fn record(&self, row: &csv::StringRecord) -> std::result::Result<Record, fields::Fault> {
+    fn record(&self, row: &csv::StringRecord) -> std::result::Result<Record, fields::FieldError> {
         let text = |column: Option<usize>| row.get(column?).map(str::to_owned);
         let given = |column: Option<usize>| text(column).filter(|text| !text.trim().is_empty());
         let seconds = |column: Option<usize>, key: &str| match given(column) {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_line_and_flag() {
+    fn errors_name_line_and_flag() {
         let default = ManifestOptions::default();
         let keyed = ManifestOptions { video_key: Some("clip".into()), ..default.clone() };
         let odd = ManifestOptions { separator: Some('→'), ..default.clone() };

@@ -1,14 +1,14 @@
-//! What is said of a clip: several wordings, so that the order of words is not the order of time.
+//! Captions: several wordings, so that word order does not equal time order.
 
-use super::{Program, Triple};
+use super::{ClipContent, MotionProgram};
 
 /// Wordings there are for a program: three for one segment, four for more.
-pub fn paraphrases(program: &Program) -> usize {
+pub fn paraphrases(program: &MotionProgram) -> usize {
     if program.segments() < 2 { 3 } else { 4 }
 }
 
 /// Wording `paraphrase` (modulo their number) of what `triple` does, from words of [`super::vocab`] only.
-pub fn caption(triple: &Triple, paraphrase: usize) -> String {
+pub fn caption(triple: &ClipContent, paraphrase: usize) -> String {
     let who = format!("{} {}", triple.colour.word(), triple.shape.word());
     let words: Vec<&str> = triple.program.directions().iter().map(|direction| direction.word()).collect();
     let wording = paraphrase % paraphrases(&triple.program);
@@ -37,12 +37,12 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    fn red_square(segments: usize, k: usize) -> Triple {
-        Triple { colour: Colour::Red, shape: Shape::Square, program: Program::nth(segments, k) }
+    fn red_square(segments: usize, k: usize) -> ClipContent {
+        ClipContent { colour: Colour::Red, shape: Shape::Square, program: MotionProgram::nth(segments, k) }
     }
 
     #[test]
-    fn words_are_not_in_time_order() {
+    fn word_order_differs_from_time_order() {
         let left_up = red_square(2, 1);
         let all: Vec<String> = (0..4).map(|i| caption(&left_up, i)).collect();
         assert_eq!(all[0], "the red square moves left then up");
@@ -55,9 +55,9 @@ mod tests {
     #[test]
     fn captions_are_unique_known_words_and_short_enough() {
         let mut seen = HashSet::new();
-        for program in Program::all(&[1, 2, 3]) {
+        for program in MotionProgram::all(&[1, 2, 3]) {
             for (colour, shape) in Colour::ALL.into_iter().flat_map(|c| Shape::ALL.map(|s| (c, s))) {
-                let triple = Triple { colour, shape, program: program.clone() };
+                let triple = ClipContent { colour, shape, program: program.clone() };
                 for i in 0..paraphrases(&program) {
                     let text = caption(&triple, i);
                     assert!(text.split(' ').all(|word| vocab::id(word).is_some()), "{text}");

@@ -1,4 +1,4 @@
-//! What each kind of observer can reach at most, counted, not estimated.
+//! Upper bounds of R@1 for observers with less information, enumerated exactly.
 //!
 //! The observer is Bayes-optimal: it knows the programs of the gallery, the timings and the grid, and reads colour and
 //! shape without error. Its R@1 is then the chance that it names the program of a clip: over all pieces of evidence,
@@ -6,7 +6,7 @@
 //! fraction, so the sums are exact.
 
 use super::program::cells;
-use super::{Program, ShapesConfig, Triple};
+use super::{ClipContent, MotionProgram, ShapesConfig};
 use crate::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -30,12 +30,12 @@ impl Ceilings {
     ///
     /// # Errors
     /// [`ShapesConfig::validate`]'s.
-    pub fn enumerate(config: &ShapesConfig, programs: &[Program], frames: usize) -> Result<Self> {
+    pub fn enumerate(config: &ShapesConfig, programs: &[MotionProgram], frames: usize) -> Result<Self> {
         config.validate(frames)?;
         let indices = config.view.indices(config.frames, frames);
         let count = programs.len().max(1) as f64;
         Ok(Self {
-            chance: 100.0 / (count * Triple::OBJECTS as f64),
+            chance: 100.0 / (count * ClipContent::OBJECTS as f64),
             static_frame: 100.0 / count,
             unordered: named(config, programs, &indices, unordered_evidence),
             ordered: named(config, programs, &indices, ordered_evidence),
@@ -45,7 +45,7 @@ impl Ceilings {
 
 /// The weight of one piece of evidence under the program being counted, and the largest under any so far.
 #[derive(Default)]
-struct Tally {
+struct EvidenceWeight {
     program: usize,
     weight: u64,
     largest: u64,
@@ -54,7 +54,7 @@ struct Tally {
 /// Percent of clips whose program is named right from `evidence`.
 fn named(
     config: &ShapesConfig,
-    programs: &[Program],
+    programs: &[MotionProgram],
     indices: &[usize],
     evidence: fn(&[[usize; 2]], usize) -> Vec<u16>,
 ) -> f64 {
@@ -62,7 +62,7 @@ fn named(
     let timings: HashMap<usize, Vec<Vec<usize>>> =
         programs.iter().map(|p| (p.segments(), config.switches.lengths(moves, p.segments()))).collect();
     let whole = timings.values().fold(1, |multiple, list| lcm(multiple, list.len().max(1) as u64));
-    let mut tallies: HashMap<Vec<u16>, Tally> = HashMap::new();
+    let mut tallies: HashMap<Vec<u16>, EvidenceWeight> = HashMap::new();
     for (number, program) in programs.iter().enumerate() {
         let timings = &timings[&program.segments()];
         for lengths in timings {
@@ -70,7 +70,7 @@ fn named(
             let seen: Vec<[usize; 2]> = indices.iter().map(|&index| path[index]).collect();
             let tally = tallies.entry(evidence(&seen, config.grid())).or_default();
             if tally.program != number {
-                *tally = Tally { program: number, weight: 0, largest: tally.largest };
+                *tally = EvidenceWeight { program: number, weight: 0, largest: tally.largest };
             }
             tally.weight += whole / timings.len() as u64;
             tally.largest = tally.largest.max(tally.weight);
@@ -108,7 +108,7 @@ fn unordered_evidence(seen: &[[usize; 2]], grid: usize) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Gallery, Preset, View, World};
+    use super::super::{FrameView, Gallery, ShapesPreset, World};
     use super::*;
 
     fn ceilings(segments: &[usize], grid: usize, source: usize, frames: usize) -> Ceilings {
@@ -117,10 +117,10 @@ mod tests {
             frames: source,
             segments: segments.to_vec(),
             gallery_segments: segments.to_vec(),
-            view: View::Strided,
-            ..ShapesConfig::preset(Preset::Default)
+            view: FrameView::Strided,
+            ..ShapesConfig::preset(ShapesPreset::Default)
         };
-        Ceilings::enumerate(&config, &Program::all(segments), frames).unwrap()
+        Ceilings::enumerate(&config, &MotionProgram::all(segments), frames).unwrap()
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_default_gallery() {
-        let config = ShapesConfig::preset(Preset::Default);
+        let config = ShapesConfig::preset(ShapesPreset::Default);
         let at = |frames| Ceilings::enumerate(&config, &config.gallery_programs(), frames).unwrap();
         let rounded = |c: Ceilings| [c.chance, c.static_frame, c.unordered, c.ordered].map(|v| (v * 1e4).round() / 1e4);
         assert_eq!(rounded(at(4)), [0.3472, 6.25, 50.0, 100.0]);
@@ -159,7 +159,7 @@ mod tests {
     /// enumerated ceilings on the gallery as it was drawn, text to video, ties counted by their share.
     #[test]
     fn the_gallery_as_drawn_has_these_ceilings() {
-        let config = ShapesConfig::preset(Preset::Default);
+        let config = ShapesConfig::preset(ShapesPreset::Default);
         let programs = config.gallery_programs();
         for (frames, evidence, expected) in [
             (4, unordered_evidence as fn(&[[usize; 2]], usize) -> Vec<u16>, 50.0),
@@ -168,15 +168,15 @@ mod tests {
         ] {
             let indices = config.view.indices(8, frames);
             let see = |path: Vec<[usize; 2]>| evidence(&indices.iter().map(|&i| path[i]).collect::<Vec<_>>(), 4);
-            let likelihood = |seen: &Vec<u16>, program: &Program| {
+            let likelihood = |seen: &Vec<u16>, program: &MotionProgram| {
                 let lengths = config.switches.lengths(7, program.segments());
                 let fits = lengths.iter().filter(|l| &see(cells([0, 0], &program.steps(l), 4)) == seen).count();
                 fits as f64 / lengths.len() as f64
             };
             let gallery = Gallery::new(&config, frames).unwrap();
-            let object = |o: usize| (0..gallery.entries().len()).filter(move |i| i % Triple::OBJECTS == o);
+            let object = |o: usize| (0..gallery.entries().len()).filter(move |i| i % ClipContent::OBJECTS == o);
             let mut right = 0.0;
-            for o in 0..Triple::OBJECTS {
+            for o in 0..ClipContent::OBJECTS {
                 let seen: Vec<Vec<u16>> = object(o)
                     .map(|i| World::target(&gallery.world(i)).map(|t| see(cells(t.start, &t.steps, 4))).unwrap())
                     .collect();

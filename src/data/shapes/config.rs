@@ -1,6 +1,6 @@
 //! Settings of the benchmark, and its four presets.
 
-use super::{Program, Switches};
+use super::{MotionProgram, SegmentTiming};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// with T, so a 4-frame and an 8-frame stage are measured on the same gallery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum View {
+pub enum FrameView {
     /// The T consecutive frames in the middle. At 4 of 8 frames the turn of every balanced two-segment program is
     /// inside, with the timings of a 4-frame clip, and a move is still one cell: no aliasing on small grids.
     #[default]
@@ -18,7 +18,7 @@ pub enum View {
     Strided,
 }
 
-impl View {
+impl FrameView {
     /// The `frames` indices seen of a clip of `source` frames; `frames` in `1..=source`.
     pub fn indices(self, source: usize, frames: usize) -> Vec<usize> {
         let stride = match self {
@@ -33,7 +33,7 @@ impl View {
 /// The named difficulty levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Preset {
+pub enum ShapesPreset {
     /// 32 px, 4 frames, two segments: unit tests and CI.
     Tiny,
     /// 32 px, 8 frames, one and two segments: the default run.
@@ -63,10 +63,10 @@ pub struct ShapesConfig {
     pub gallery_programs: Option<usize>,
     /// Which timings of a program occur.
     #[serde(default)]
-    pub switches: Switches,
+    pub switches: SegmentTiming,
     /// Which frames a model of fewer than `frames` frames is given.
     #[serde(default)]
-    pub view: View,
+    pub view: FrameView,
     /// Grey shapes that walk programs of their own.
     pub distractors: usize,
     /// Small coloured blots that stand still.
@@ -83,20 +83,20 @@ pub struct ShapesConfig {
 
 impl ShapesConfig {
     /// The settings of a preset.
-    pub fn preset(preset: Preset) -> Self {
+    pub fn preset(preset: ShapesPreset) -> Self {
         let default = Self::short();
         match preset {
-            Preset::Tiny => Self { frames: 4, segments: vec![2], gallery_segments: vec![2], ..default },
-            Preset::Default => default,
-            Preset::Order => Self {
+            ShapesPreset::Tiny => Self { frames: 4, segments: vec![2], gallery_segments: vec![2], ..default },
+            ShapesPreset::Default => default,
+            ShapesPreset::Order => Self {
                 px: 48,
                 segments: vec![4],
                 gallery_segments: vec![4],
-                view: View::Strided,
+                view: FrameView::Strided,
                 distractors: 2,
                 ..default
             },
-            Preset::Long => Self {
+            ShapesPreset::Long => Self {
                 px: 224,
                 patch: 16,
                 frames: 16,
@@ -104,7 +104,7 @@ impl ShapesConfig {
                 gallery_segments: vec![6],
                 // 16 programs x 18 objects: the default gallery's size, where all 972 programs would be 17 496 clips.
                 gallery_programs: Some(16),
-                view: View::Strided,
+                view: FrameView::Strided,
                 distractors: 6,
                 clutter: 4,
                 jitter: 4,
@@ -122,8 +122,8 @@ impl ShapesConfig {
             segments: vec![1, 2],
             gallery_segments: vec![1, 2],
             gallery_programs: None,
-            switches: Switches::Balanced,
-            view: View::Middle,
+            switches: SegmentTiming::Balanced,
+            view: FrameView::Middle,
             distractors: 1,
             clutter: 0,
             jitter: 0,
@@ -174,25 +174,25 @@ impl ShapesConfig {
     }
 
     /// The programs of the gallery: all, or a fixed choice closed under reversal.
-    pub fn gallery_programs(&self) -> Vec<Program> {
-        let mut programs = Program::all(&self.gallery_segments);
+    pub fn gallery_programs(&self) -> Vec<MotionProgram> {
+        let mut programs = MotionProgram::all(&self.gallery_segments);
         let Some(limit) = self.gallery_programs.filter(|&limit| limit < programs.len()) else {
             return programs;
         };
-        crate::rng::Rng::new(0, &[crate::rng::text_key("shapes.gallery")]).shuffle(&mut programs);
-        let mut chosen: Vec<Program> = Vec::with_capacity(limit + 1);
+        svitt_ops::rng::Rng::new(0, &[svitt_ops::rng::text_key("shapes.gallery")]).shuffle(&mut programs);
+        let mut chosen: Vec<MotionProgram> = Vec::with_capacity(limit + 1);
         for program in programs {
             let twin = program.reversed();
             if chosen.len() < limit && program != twin && !chosen.contains(&program) {
                 chosen.extend([program, twin]);
             }
         }
-        chosen.sort_by_key(Program::number);
+        chosen.sort_by_key(MotionProgram::number);
         chosen
     }
 }
 
-impl std::str::FromStr for Preset {
+impl std::str::FromStr for ShapesPreset {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
@@ -212,7 +212,9 @@ mod tests {
 
     #[test]
     fn presets_are_valid_and_survive_json() {
-        for (preset, grid) in [(Preset::Tiny, 4), (Preset::Default, 4), (Preset::Order, 6), (Preset::Long, 14)] {
+        for (preset, grid) in
+            [(ShapesPreset::Tiny, 4), (ShapesPreset::Default, 4), (ShapesPreset::Order, 6), (ShapesPreset::Long, 14)]
+        {
             let config = ShapesConfig::preset(preset);
             config.validate(4).unwrap();
             assert_eq!(config.grid(), grid);
@@ -223,16 +225,16 @@ mod tests {
 
     #[test]
     fn views_keep_the_middle() {
-        assert_eq!(View::Middle.indices(8, 4), [2, 3, 4, 5]);
-        assert_eq!(View::Middle.indices(8, 8), [0, 1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(View::Strided.indices(7, 4), [0, 2, 4, 6]);
-        assert_eq!(View::Strided.indices(16, 4), [0, 5, 10, 15]);
-        assert_eq!(View::Strided.indices(8, 1), [3]);
+        assert_eq!(FrameView::Middle.indices(8, 4), [2, 3, 4, 5]);
+        assert_eq!(FrameView::Middle.indices(8, 8), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(FrameView::Strided.indices(7, 4), [0, 2, 4, 6]);
+        assert_eq!(FrameView::Strided.indices(16, 4), [0, 5, 10, 15]);
+        assert_eq!(FrameView::Strided.indices(8, 1), [3]);
     }
 
     #[test]
     fn impossible_settings_are_named() {
-        let tiny = ShapesConfig::preset(Preset::Tiny);
+        let tiny = ShapesConfig::preset(ShapesPreset::Tiny);
         let sentence = |config: ShapesConfig, frames| config.validate(frames).unwrap_err().to_string();
         assert!(sentence(tiny.clone(), 8).contains("shapes.frames"));
         assert!(sentence(ShapesConfig { segments: vec![1, 4], ..tiny.clone() }, 4).contains("4 segments"));
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_limited_gallery_is_closed_under_reversal() {
-        let programs = ShapesConfig::preset(Preset::Long).gallery_programs();
+        let programs = ShapesConfig::preset(ShapesPreset::Long).gallery_programs();
         assert_eq!(programs.len(), 16);
         assert!(programs.iter().all(|program| programs.contains(&program.reversed())));
     }

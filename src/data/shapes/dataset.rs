@@ -1,16 +1,16 @@
 //! Clips with captions, drawn by index without end; nothing is stored.
 
 use super::world::{draw_program, stream};
-use super::{Clip, Program, ShapesConfig, Split, Triple, World, caption, paraphrases, render};
+use super::{ClipContent, MotionProgram, RenderedClip, ShapesConfig, ShapesSplit, World, caption, paraphrases, render};
 use crate::Result;
 use crate::data::{Item, ItemResult};
 use burn_dataset::Dataset;
 
-/// A stretch of one split: item `i` is a function of the seed and `i` alone.
+/// `items` items of one split; item `i` is a function of seed and `i` only.
 #[derive(Clone, Debug)]
 pub struct ShapesDataset {
     config: ShapesConfig,
-    split: Split,
+    split: ShapesSplit,
     indices: Vec<usize>,
     items: usize,
     seed: u64,
@@ -22,7 +22,7 @@ impl ShapesDataset {
     ///
     /// # Errors
     /// [`ShapesConfig::validate`]'s.
-    pub fn new(config: &ShapesConfig, split: Split, frames: usize, items: usize, seed: u64) -> Result<Self> {
+    pub fn new(config: &ShapesConfig, split: ShapesSplit, frames: usize, items: usize, seed: u64) -> Result<Self> {
         config.validate(frames)?;
         let indices = config.view.indices(config.frames, frames);
         Ok(Self { config: config.clone(), split, indices, items, seed, clips_per_object: 1 })
@@ -37,15 +37,15 @@ impl ShapesDataset {
 
     /// What item `index` shows and the wording of its caption. Programs are uniform over all allowed ones, objects
     /// uniform; in training, combinations that are held out are drawn again.
-    pub fn triple(&self, index: usize) -> (Triple, usize) {
+    pub fn triple(&self, index: usize) -> (ClipContent, usize) {
         if self.clips_per_object > 1 {
             return self.triple_of_row(index);
         }
         let mut rng = stream(self.seed, self.number(index), "triple");
         loop {
             let program = draw_program(&self.config.segments, &mut rng);
-            let triple = Triple::of(rng.below(Triple::OBJECTS), program);
-            if self.split != Split::Train || !triple.held_out() {
+            let triple = ClipContent::of(rng.below(ClipContent::OBJECTS), program);
+            if self.split != ShapesSplit::Train || !triple.held_out() {
                 let wording = rng.below(paraphrases(&triple.program));
                 return (triple, wording);
             }
@@ -53,14 +53,14 @@ impl ShapesDataset {
     }
 
     /// The same with [`Self::with_clips_per_object`]: the row's first item seeds its object and its programs.
-    fn triple_of_row(&self, index: usize) -> (Triple, usize) {
+    fn triple_of_row(&self, index: usize) -> (ClipContent, usize) {
         let (row, place) = (index / self.clips_per_object, index % self.clips_per_object);
         let mut rng = stream(self.seed, self.number(row * self.clips_per_object), "row");
-        let object = rng.below(Triple::OBJECTS);
-        let mut triples: Vec<Triple> = Program::all(&self.config.segments)
+        let object = rng.below(ClipContent::OBJECTS);
+        let mut triples: Vec<ClipContent> = MotionProgram::all(&self.config.segments)
             .into_iter()
-            .map(|program| Triple::of(object, program))
-            .filter(|triple| self.split != Split::Train || !triple.held_out())
+            .map(|program| ClipContent::of(object, program))
+            .filter(|triple| self.split != ShapesSplit::Train || !triple.held_out())
             .collect();
         rng.shuffle(&mut triples);
         let triple = triples.swap_remove(place % triples.len());
@@ -69,7 +69,7 @@ impl ShapesDataset {
     }
 
     /// Item `index` as bytes, with its caption.
-    pub fn clip(&self, index: usize) -> (Clip, String) {
+    pub fn clip(&self, index: usize) -> (RenderedClip, String) {
         let (triple, wording) = self.triple(index);
         let world = World::draw(&self.config, self.seed, self.number(index), &triple, &self.config.segments);
         (render(&world, &self.config, &self.indices), caption(&triple, wording))
@@ -100,13 +100,13 @@ impl Dataset<ItemResult> for ShapesDataset {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Preset, paraphrases};
+    use super::super::{ShapesPreset, paraphrases};
     use super::*;
     use sha2::{Digest, Sha256};
     use std::collections::HashMap;
 
-    fn dataset(preset: Preset, frames: usize, seed: u64) -> ShapesDataset {
-        ShapesDataset::new(&ShapesConfig::preset(preset), Split::Train, frames, 500, seed).unwrap()
+    fn dataset(preset: ShapesPreset, frames: usize, seed: u64) -> ShapesDataset {
+        ShapesDataset::new(&ShapesConfig::preset(preset), ShapesSplit::Train, frames, 500, seed).unwrap()
     }
 
     fn digest(data: &ShapesDataset, indices: &[usize]) -> String {
@@ -122,17 +122,18 @@ mod tests {
     #[test]
     fn items_are_these_bytes_on_every_platform() {
         let indices = [0, 1, 17, 499];
-        assert_eq!(digest(&dataset(Preset::Tiny, 4, 0), &indices), "146adf073604907f");
-        assert_eq!(digest(&dataset(Preset::Default, 8, 0), &indices), "2028b9d85d34f19a");
-        assert_eq!(digest(&dataset(Preset::Order, 4, 7), &indices), "9add4226de77200a");
-        assert_eq!(digest(&dataset(Preset::Long, 3, 7), &indices[..2]), "89991aca5d8bdf9e");
+        assert_eq!(digest(&dataset(ShapesPreset::Tiny, 4, 0), &indices), "146adf073604907f");
+        assert_eq!(digest(&dataset(ShapesPreset::Default, 8, 0), &indices), "2028b9d85d34f19a");
+        assert_eq!(digest(&dataset(ShapesPreset::Order, 4, 7), &indices), "9add4226de77200a");
+        assert_eq!(digest(&dataset(ShapesPreset::Long, 3, 7), &indices[..2]), "89991aca5d8bdf9e");
     }
 
     #[test]
     fn training_never_shows_what_is_held_out() {
-        let data = dataset(Preset::Default, 8, 5);
+        let data = dataset(ShapesPreset::Default, 8, 5);
         assert!((0..500).all(|i| !data.triple(i).0.held_out()));
-        let test = ShapesDataset::new(&ShapesConfig::preset(Preset::Default), Split::Test, 8, 500, 5).unwrap();
+        let test =
+            ShapesDataset::new(&ShapesConfig::preset(ShapesPreset::Default), ShapesSplit::Test, 8, 500, 5).unwrap();
         let held_out = (0..500).filter(|&i| test.triple(i).0.held_out()).count();
         assert!((70..130).contains(&held_out), "{held_out} of 500 are held out, 100 expected");
         assert_ne!(test.clip(3).0, data.clip(3).0);
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn programs_and_wordings_are_uniform() {
-        let data = dataset(Preset::Default, 4, 11);
+        let data = dataset(ShapesPreset::Default, 4, 11);
         let mut counts: HashMap<usize, usize> = HashMap::new();
         let mut wordings = [0usize; 4];
         for i in 0..16_000 {
@@ -155,10 +156,10 @@ mod tests {
 
     #[test]
     fn rows_show_one_object_with_different_programs() {
-        let data = dataset(Preset::Default, 8, 3).with_clips_per_object(12);
+        let data = dataset(ShapesPreset::Default, 8, 3).with_clips_per_object(12);
         let mut objects = HashMap::new();
         for row in 0..40 {
-            let triples: Vec<Triple> = (12 * row..12 * row + 12).map(|i| data.triple(i).0).collect();
+            let triples: Vec<ClipContent> = (12 * row..12 * row + 12).map(|i| data.triple(i).0).collect();
             let programs: std::collections::HashSet<usize> = triples.iter().map(|t| t.program.number()).collect();
             assert_eq!(programs.len(), 12);
             assert!(triples.iter().all(|t| t.object() == triples[0].object() && !t.held_out()));
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn equal_meanings_are_positives_of_each_other() {
-        let data = dataset(Preset::Tiny, 4, 2);
+        let data = dataset(ShapesPreset::Tiny, 4, 2);
         let items: Vec<Item> = (0..400).map(|i| data.item(i)).collect();
         for (i, a) in items.iter().enumerate() {
             for (j, b) in items.iter().enumerate().take(i) {

@@ -1,12 +1,12 @@
 //! `data shapes`: the benchmark as video files and manifests, for whatever reads videos.
 
-use super::{Gallery, ShapesConfig, ShapesDataset, Split};
+use super::{Gallery, ShapesConfig, ShapesDataset, ShapesSplit};
 use crate::data::Record;
-use crate::video::encode::{require_ffmpeg, write_rgb};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
+use svitt_video::encode::{require_ffmpeg, write_rgb};
 
 /// How much [`export`] writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +39,7 @@ pub fn export(out: &Path, config: &ShapesConfig, options: ExportOptions) -> Resu
         return Err(Error::setting("--fps", format!("is {fps}"), "use a number above 0, at most 240"));
     }
     let gallery = Gallery::new(config, config.frames)?;
-    let training = ShapesDataset::new(config, Split::Train, config.frames, train, seed)?;
+    let training = ShapesDataset::new(config, ShapesSplit::Train, config.frames, train, seed)?;
     require_ffmpeg()?;
     for folder in ["test", "train"].map(|name| out.join(name)) {
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
@@ -79,9 +79,9 @@ fn manifest(path: &Path, records: &[Record]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Preset;
+    use super::super::ShapesPreset;
     use super::*;
-    use crate::video::{ReaderOptions, VideoReader, ffmpeg_available};
+    use svitt_video::{ReaderOptions, VideoReader, ffmpeg_available};
 
     #[test]
     fn exported_clips_read_back_as_they_were_rendered() {
@@ -89,7 +89,7 @@ mod tests {
             return;
         }
         let dir = tempfile::tempdir().unwrap();
-        let config = ShapesConfig { gallery_programs: Some(2), ..ShapesConfig::preset(Preset::Tiny) };
+        let config = ShapesConfig { gallery_programs: Some(2), ..ShapesConfig::preset(ShapesPreset::Tiny) };
         let options = ExportOptions { train: 3, seed: 5, fps: 4.0 };
         let report = export(dir.path(), &config, options).unwrap();
         assert_eq!(report, ExportReport { test: 36, train: 3 });

@@ -1,20 +1,20 @@
-//! The held-out clips that every stage is measured on: one per object and program.
+//! The held-out clips on which every stage is evaluated: one per object and program.
 
 use super::render::target_patches;
-use super::{Ceilings, Clip, ShapesConfig, Split, Triple, World, caption, render};
+use super::{Ceilings, ClipContent, RenderedClip, ShapesConfig, ShapesSplit, World, caption, render};
 use crate::Result;
 use crate::data::{Item, ItemResult, Record};
-use crate::rng::mix;
 use burn_dataset::Dataset;
+use svitt_ops::rng::mix;
 
-/// The gallery's own seed: it does not move with the seed of a run.
+/// The gallery's own seed, independent of the run's.
 const SEED: u64 = 2023;
 
 /// One clip of the gallery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GalleryEntry {
     /// What it shows.
-    pub triple: Triple,
+    pub triple: ClipContent,
     /// What is said of it; no other entry has this caption.
     pub caption: String,
     /// Whether training may show this combination of object and program (in other clips).
@@ -42,19 +42,21 @@ pub struct Gallery {
 }
 
 impl Gallery {
-    /// The gallery of `config`, of which a model sees `frames` frames per clip (see [`super::View`]).
+    /// The gallery of `config`, of which a model sees `frames` frames per clip (see [`super::FrameView`]).
     ///
     /// # Errors
     /// [`ShapesConfig::validate`]'s.
     pub fn new(config: &ShapesConfig, frames: usize) -> Result<Self> {
         config.validate(frames)?;
-        let entry = |triple: Triple| {
+        let entry = |triple: ClipContent| {
             let wording = (mix(triple.identity()) >> 33) as usize;
             GalleryEntry { caption: caption(&triple, wording), seen: !triple.held_out(), triple, wording }
         };
         let programs = config.gallery_programs();
-        let entries =
-            programs.iter().flat_map(|p| (0..Triple::OBJECTS).map(|o| entry(Triple::of(o, p.clone())))).collect();
+        let entries = programs
+            .iter()
+            .flat_map(|p| (0..ClipContent::OBJECTS).map(|o| entry(ClipContent::of(o, p.clone()))))
+            .collect();
         Ok(Self { config: config.clone(), indices: config.view.indices(config.frames, frames), entries })
     }
 
@@ -72,12 +74,12 @@ impl Gallery {
     /// training programs.
     pub fn world(&self, index: usize) -> World {
         let triple = &self.entries[index].triple;
-        let number = Split::Test.worlds().start + triple.number() as u64;
+        let number = ShapesSplit::Test.worlds().start + triple.number() as u64;
         World::draw(&self.config, SEED, number, triple, &self.config.gallery_segments)
     }
 
     /// The frames of entry `index` (below the number of entries) as bytes.
-    pub fn clip(&self, index: usize) -> Clip {
+    pub fn clip(&self, index: usize) -> RenderedClip {
         render(&self.world(index), &self.config, &self.indices)
     }
 
@@ -138,20 +140,21 @@ impl Dataset<ItemResult> for Gallery {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Preset;
+    use super::super::ShapesPreset;
     use super::*;
     use std::collections::HashSet;
 
     #[test]
     fn every_combination_once_with_its_own_caption() {
-        for (preset, clips, twins) in [(Preset::Tiny, 216, 144), (Preset::Default, 288, 216), (Preset::Long, 288, 288)]
+        for (preset, clips, twins) in
+            [(ShapesPreset::Tiny, 216, 144), (ShapesPreset::Default, 288, 216), (ShapesPreset::Long, 288, 288)]
         {
             let gallery = Gallery::new(&ShapesConfig::preset(preset), 4).unwrap();
             assert_eq!(gallery.entries().len(), clips);
             let captions: HashSet<&str> = gallery.entries().iter().map(|entry| entry.caption.as_str()).collect();
             assert_eq!((captions.len(), gallery.twins().len()), (clips, twins));
         }
-        let gallery = Gallery::new(&ShapesConfig::preset(Preset::Default), 8).unwrap();
+        let gallery = Gallery::new(&ShapesConfig::preset(ShapesPreset::Default), 8).unwrap();
         let seen = gallery.entries().iter().filter(|entry| entry.seen).count();
         assert_eq!(seen, 230, "58 of 288 are held out");
         assert_eq!(gallery.records("mp4")[7].captions[0], gallery.entries()[7].caption);
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn stages_of_any_length_see_the_same_world() {
-        let config = ShapesConfig::preset(Preset::Default);
+        let config = ShapesConfig::preset(ShapesPreset::Default);
         let first = ShapesConfig { segments: vec![1], ..config.clone() };
         let [short, long] = [Gallery::new(&first, 4).unwrap(), Gallery::new(&config, 8).unwrap()];
         for index in [3, 100, 287] {
@@ -171,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_turn_is_inside_the_middle_four_frames() {
-        let gallery = Gallery::new(&ShapesConfig::preset(Preset::Default), 4).unwrap();
+        let gallery = Gallery::new(&ShapesConfig::preset(ShapesPreset::Default), 4).unwrap();
         for index in 0..288 {
             let directions = gallery.entries()[index].triple.program.directions().to_vec();
             let steps = gallery.world(index).target().unwrap().steps.clone();
@@ -183,7 +186,7 @@ mod tests {
 
     #[test]
     fn twins_are_distinct_captions_of_the_gallery() {
-        let gallery = Gallery::new(&ShapesConfig::preset(Preset::Default), 8).unwrap();
+        let gallery = Gallery::new(&ShapesConfig::preset(ShapesPreset::Default), 8).unwrap();
         for twin in gallery.twins() {
             assert_ne!(twin.caption, twin.reversed_caption);
             assert_eq!(twin.caption, gallery.entries()[twin.entry].caption);

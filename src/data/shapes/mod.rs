@@ -1,6 +1,6 @@
-//! `shapes`: a benchmark rendered in process that a model blind to time provably fails.
+//! `shapes`: a synthetic benchmark, rendered in process, that a model without temporal order provably fails.
 //!
-//! A coloured shape walks over a torus of `grid × grid` cells, one cell per frame, along a [`Program`] of
+//! A coloured shape walks over a torus of `grid × grid` cells, one cell per frame, along a [`MotionProgram`] of
 //! directions; captions name the colour, the shape and the program. The start cell is uniform, so a single frame
 //! says nothing of the program; programs and their timing are closed under time reversal, so a clip and its reversed
 //! twin are the same set of frames under different captions. [`Ceilings`] counts what each kind of observer can
@@ -26,13 +26,13 @@ mod world;
 
 pub use caption::{caption, longest_caption, paraphrases};
 pub use ceilings::Ceilings;
-pub use config::{Preset, ShapesConfig, View};
+pub use config::{FrameView, ShapesConfig, ShapesPreset};
 pub use dataset::ShapesDataset;
 pub use export::{ExportOptions, ExportReport, export};
 pub use gallery::{Gallery, GalleryEntry, Twin};
-pub use program::{Direction, Program, Switches};
+pub use program::{Direction, MotionProgram, SegmentTiming};
 pub use qa::{QaItem, QaSet};
 pub use question::{LONGEST_QUESTION, QuestionKind, answers};
-pub use render::{Clip, render};
-pub use split::{Split, Triple};
-pub use world::{Colour, Mover, Shape, World};
+pub use render::{RenderedClip, render};
+pub use split::{ClipContent, ShapesSplit};
+pub use world::{Colour, MovingShape, Shape, World};

@@ -43,15 +43,15 @@ impl Direction {
 
 /// A sequence of directions, consecutive ones different: one per segment of the walk.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Program(Vec<Direction>);
+pub struct MotionProgram(Vec<Direction>);
 
-impl Program {
+impl MotionProgram {
     /// Programs of `segments` segments: 4·3^(S−1).
     pub const fn count(segments: usize) -> usize {
         if segments == 0 { 0 } else { 4 * 3usize.pow(segments as u32 - 1) }
     }
 
-    /// The `k`-th program of `segments` segments, `k` below [`Program::count`].
+    /// The `k`-th program of `segments` segments, `k` below [`MotionProgram::count`].
     pub fn nth(segments: usize, k: usize) -> Self {
         let mut directions: Vec<Direction> = Vec::with_capacity(segments);
         for i in 0..segments {
@@ -121,7 +121,7 @@ pub fn cells(start: [usize; 2], steps: &[Option<Direction>], grid: usize) -> Vec
 /// an order-blind observer could tell a clip from its twin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Switches {
+pub enum SegmentTiming {
     /// Segments differ by at most one move (the set the published ceilings are for).
     #[default]
     Balanced,
@@ -129,7 +129,7 @@ pub enum Switches {
     AtLeast(usize),
 }
 
-impl Switches {
+impl SegmentTiming {
     /// Every possible list of segment lengths for `moves` moves in `segments` segments; empty if there is none.
     pub fn lengths(self, moves: usize, segments: usize) -> Vec<Vec<usize>> {
         let [low, high] = match self {
@@ -162,25 +162,25 @@ mod tests {
 
     #[test]
     fn programs_are_counted_numbered_and_reversed() {
-        assert_eq!([1, 2, 3, 4].map(Program::count), [4, 12, 36, 108]);
-        let all = Program::all(&[1, 2, 3, 4]);
+        assert_eq!([1, 2, 3, 4].map(MotionProgram::count), [4, 12, 36, 108]);
+        let all = MotionProgram::all(&[1, 2, 3, 4]);
         for (number, program) in all.iter().enumerate() {
             assert_eq!(program.number(), number, "{program:?}");
             assert!(program.directions().windows(2).all(|pair| pair[0] != pair[1]));
             assert_eq!(&program.reversed().reversed(), program);
         }
-        let own_twins = |s| Program::all(&[s]).iter().filter(|p| p.reversed() == **p).count();
+        let own_twins = |s| MotionProgram::all(&[s]).iter().filter(|p| p.reversed() == **p).count();
         assert_eq!([1, 2, 3, 4].map(own_twins), [0, 4, 0, 12], "only back-and-forth programs equal their reverse");
     }
 
     #[test]
     fn timings_are_symmetric_in_time() {
-        assert_eq!(Switches::Balanced.lengths(3, 2), [[1, 2], [2, 1]]);
-        assert_eq!(Switches::Balanced.lengths(7, 2), [[3, 4], [4, 3]]);
-        assert_eq!(Switches::Balanced.lengths(7, 3), [[2, 2, 3], [2, 3, 2], [3, 2, 2]]);
-        assert_eq!(Switches::AtLeast(1).lengths(7, 4).len(), 20);
-        assert!(Switches::Balanced.lengths(3, 4).is_empty());
-        for (switches, segments) in [(Switches::Balanced, 4), (Switches::AtLeast(2), 3)] {
+        assert_eq!(SegmentTiming::Balanced.lengths(3, 2), [[1, 2], [2, 1]]);
+        assert_eq!(SegmentTiming::Balanced.lengths(7, 2), [[3, 4], [4, 3]]);
+        assert_eq!(SegmentTiming::Balanced.lengths(7, 3), [[2, 2, 3], [2, 3, 2], [3, 2, 2]]);
+        assert_eq!(SegmentTiming::AtLeast(1).lengths(7, 4).len(), 20);
+        assert!(SegmentTiming::Balanced.lengths(3, 4).is_empty());
+        for (switches, segments) in [(SegmentTiming::Balanced, 4), (SegmentTiming::AtLeast(2), 3)] {
             let lengths = switches.lengths(11, segments);
             for list in &lengths {
                 assert!(lengths.contains(&list.iter().rev().copied().collect()));
@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn the_reversed_program_walks_the_same_cells_backwards() {
-        for program in Program::all(&[1, 2, 3]) {
-            for lengths in Switches::Balanced.lengths(7, program.segments()) {
+        for program in MotionProgram::all(&[1, 2, 3]) {
+            for lengths in SegmentTiming::Balanced.lengths(7, program.segments()) {
                 let there = cells([1, 4], &program.steps(&lengths), 5);
                 let back: Vec<usize> = lengths.iter().rev().copied().collect();
                 let mut again = cells(there[7], &program.reversed().steps(&back), 5);

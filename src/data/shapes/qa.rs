@@ -1,13 +1,13 @@
-//! `shapes-qa`: questions whose answers are balanced, so that the question alone is worth chance.
+//! `shapes-qa`: questions with balanced answers, so that the question alone gives chance accuracy.
 
-use super::program::Switches;
+use super::program::SegmentTiming;
 use super::question::{QuestionKind, ask, ask_more, named};
 use super::world::{draw_steps, stream};
-use super::{Colour, Direction, Mover, Shape, ShapesConfig, Split, World, render};
+use super::{Colour, Direction, MovingShape, Shape, ShapesConfig, ShapesSplit, World, render};
 use crate::data::Record;
-use crate::rng::Rng;
 use crate::{Error, Result};
 use burn_dataset::Dataset;
+use svitt_ops::rng::Rng;
 
 /// A clip, a question and its one answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,22 +29,22 @@ pub struct QaItem {
 #[derive(Clone, Debug)]
 pub struct QaSet {
     config: ShapesConfig,
-    split: Split,
+    split: ShapesSplit,
     indices: Vec<usize>,
     items: usize,
     seed: u64,
 }
 
 /// What was drawn for an item before anything is rendered.
-struct Draw {
+struct QaDraw {
     question: String,
     answer: &'static str,
-    targets: Vec<Mover>,
-    about: About,
+    targets: Vec<MovingShape>,
+    about: QuestionContext,
 }
 
 /// What further questions can be about.
-enum About {
+enum QuestionContext {
     /// Colour, shape and walk of the one target.
     Walk([&'static str; 2], Vec<Direction>),
     /// The question about two movers with the other one named first.
@@ -57,7 +57,7 @@ impl QaSet {
     ///
     /// # Errors
     /// [`ShapesConfig::validate`]'s, and clips too short for three turns.
-    pub fn new(config: &ShapesConfig, split: Split, frames: usize, items: usize, seed: u64) -> Result<Self> {
+    pub fn new(config: &ShapesConfig, split: ShapesSplit, frames: usize, items: usize, seed: u64) -> Result<Self> {
         config.validate(frames)?;
         if (1..=4).any(|segments| config.switches.lengths(config.frames - 1, segments).is_empty()) {
             let problem = format!("{} frames are too few for the three turns that questions count", config.frames);
@@ -74,7 +74,7 @@ impl QaSet {
 
     /// Item `index`.
     pub fn item(&self, index: usize) -> QaItem {
-        let Draw { question, answer, targets, .. } = self.draw(index);
+        let QaDraw { question, answer, targets, .. } = self.draw(index);
         let config = &self.config;
         let world = World::around(config, self.seed, self.number(index), targets, &config.segments);
         let frames = render(&world, config, &self.indices).normalised();
@@ -83,18 +83,18 @@ impl QaSet {
 
     /// Item `index` as a line of a manifest, without its frames.
     pub fn record(&self, index: usize) -> Record {
-        let Draw { question, answer, .. } = self.draw(index);
+        let QaDraw { question, answer, .. } = self.draw(index);
         self.asked(index, self.kind(index), question, answer)
     }
 
     /// Item `index` and further questions about its clip, `most` in all at most, as lines of a manifest. Only the first
     /// belongs to the balanced set: the others are for training.
     pub fn records(&self, index: usize, most: usize) -> Vec<Record> {
-        let Draw { question, answer, about, .. } = self.draw(index);
+        let QaDraw { question, answer, about, .. } = self.draw(index);
         let mut rng = stream(self.seed, self.number(index), "further questions");
         let more = match about {
-            About::Walk(who, directions) => ask_more(who, &directions, &mut rng),
-            About::Pair(question) => vec![(QuestionKind::MovesFirst, question, answer)],
+            QuestionContext::Walk(who, directions) => ask_more(who, &directions, &mut rng),
+            QuestionContext::Pair(question) => vec![(QuestionKind::MovesFirst, question, answer)],
         };
         let more = more.into_iter().filter(|(_, other, _)| *other != question);
         let more: Vec<Record> =
@@ -120,7 +120,7 @@ impl QaSet {
         self.split.worlds().start + (1 << 39) + index as u64
     }
 
-    fn draw(&self, index: usize) -> Draw {
+    fn draw(&self, index: usize) -> QaDraw {
         let mut rng = stream(self.seed, self.number(index), "question");
         let kind = self.kind(index);
         let turn = index / QuestionKind::ALL.len();
@@ -136,14 +136,19 @@ impl QaSet {
         let who = [colour.word(), shape.word()];
         let (question, answer, program) = ask(kind, turn, who, &mut rng);
         let steps = draw_steps(&self.config, &program, &mut rng);
-        let target = Mover::draw(&self.config, colour.rgb(), shape, steps, &mut rng);
-        Draw { question, answer, targets: vec![target], about: About::Walk(who, program.directions().to_vec()) }
+        let target = MovingShape::draw(&self.config, colour.rgb(), shape, steps, &mut rng);
+        QaDraw {
+            question,
+            answer,
+            targets: vec![target],
+            about: QuestionContext::Walk(who, program.directions().to_vec()),
+        }
     }
 
     /// Two objects that move one after the other; `named_first` says whether the question names the mover first.
-    fn draw_pair(&self, named_first: bool, rng: &mut Rng) -> Draw {
+    fn draw_pair(&self, named_first: bool, rng: &mut Rng) -> QaDraw {
         let moves = self.config.frames - 1;
-        let lengths = Switches::Balanced.lengths(moves, 2);
+        let lengths = SegmentTiming::Balanced.lengths(moves, 2);
         let turn = lengths[rng.below(lengths.len())][0];
         let colour = rng.below(6);
         let colours = [colour, (colour + 1 + rng.below(5)) % 6].map(|c| Colour::ALL[c]);
@@ -152,21 +157,21 @@ impl QaSet {
             let direction = Direction::ALL[rng.below(4)];
             (0..moves).map(|i| span.contains(&i).then_some(direction)).collect::<Vec<_>>()
         });
-        let mut targets: Vec<Mover> = objects
+        let mut targets: Vec<MovingShape> = objects
             .iter()
             .zip(movers)
-            .map(|(&(colour, shape), steps)| Mover::draw(&self.config, colour.rgb(), shape, steps, rng))
+            .map(|(&(colour, shape), steps)| MovingShape::draw(&self.config, colour.rgb(), shape, steps, rng))
             .collect();
         let answer = colours[0].word();
         let [mover, other] = objects.map(|(colour, shape)| named(colour, shape));
         let [one, two] = if named_first { [mover, other] } else { [other, mover] };
         let ask = |one: &str, two: &str| format!("which moves first the {one} or the {two}");
-        let (question, about) = (ask(&one, &two), About::Pair(ask(&two, &one)));
-        // Who is painted over whom where the two meet must not tell who moves first.
+        let (question, about) = (ask(&one, &two), QuestionContext::Pair(ask(&two, &one)));
+        // Which object is painted over the other where they meet must not reveal which moves first.
         if rng.below(2) == 0 {
             targets.reverse();
         }
-        Draw { question, answer, targets, about }
+        QaDraw { question, answer, targets, about }
     }
 }
 
@@ -183,12 +188,12 @@ impl Dataset<QaItem> for QaSet {
 #[cfg(test)]
 mod tests {
     use super::super::question::{LONGEST_QUESTION, answers};
-    use super::super::{Preset, vocab};
+    use super::super::{ShapesPreset, vocab};
     use super::*;
     use std::collections::{BTreeMap, HashMap};
 
     fn set(items: usize) -> QaSet {
-        QaSet::new(&ShapesConfig::preset(Preset::Default), Split::Train, 8, items, 4).unwrap()
+        QaSet::new(&ShapesConfig::preset(ShapesPreset::Default), ShapesSplit::Train, 8, items, 4).unwrap()
     }
 
     #[test]
@@ -237,7 +242,7 @@ mod tests {
     fn answers_are_what_happens() {
         let set = set(800);
         for index in 0..800 {
-            let Draw { question, answer, targets, .. } = set.draw(index);
+            let QaDraw { question, answer, targets, .. } = set.draw(index);
             let mut walk: Vec<Direction> = targets[0].steps.iter().flatten().copied().collect();
             walk.dedup();
             let words: Vec<&str> = question.split(' ').collect();
@@ -312,7 +317,7 @@ mod tests {
 
     #[test]
     fn short_clips_are_refused() {
-        let error = QaSet::new(&ShapesConfig::preset(Preset::Tiny), Split::Val, 4, 8, 0).unwrap_err();
+        let error = QaSet::new(&ShapesConfig::preset(ShapesPreset::Tiny), ShapesSplit::Val, 4, 8, 0).unwrap_err();
         assert!(error.to_string().contains("shapes.frames"), "{error}");
     }
 }

@@ -1,8 +1,8 @@
 //! The kinds of questions `shapes-qa` asks, and how each is worded.
 
-use super::{Colour, Direction, Program, Shape};
-use crate::rng::Rng;
+use super::{Colour, Direction, MotionProgram, Shape};
 use serde::{Deserialize, Serialize};
+use svitt_ops::rng::Rng;
 
 /// What a question is about. The first six need time; the last two can be read off any frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ pub(super) fn ask(
     turn: usize,
     [colour, shape]: [&'static str; 2],
     rng: &mut Rng,
-) -> (String, &'static str, Program) {
+) -> (String, &'static str, MotionProgram) {
     let choice = turn % kind.choices();
     let who = format!("the {colour} {shape}");
     let wanted = Direction::ALL[choice % 4];
@@ -123,7 +123,7 @@ pub(super) fn ask(
 }
 
 /// All twelve pairs of a direction and the one after it, in turn.
-fn ask_after(who: &str, turn: usize, rng: &mut Rng) -> (String, &'static str, Program) {
+fn ask_after(who: &str, turn: usize, rng: &mut Rng) -> (String, &'static str, MotionProgram) {
     let first = turn / 3 % 4;
     let [after, wanted] = [first, (first + 1 + turn % 3) % 4].map(|i| Direction::ALL[i]);
     let program = find(2 + rng.below(2), rng, |d| once(d, after) && d.windows(2).any(|pair| pair == [after, wanted]));
@@ -131,7 +131,7 @@ fn ask_after(who: &str, turn: usize, rng: &mut Rng) -> (String, &'static str, Pr
 }
 
 /// Both directions occur once, so that neither answer is a matter of presence.
-fn ask_before(who: &str, yes: bool, rng: &mut Rng) -> (String, &'static str, Program) {
+fn ask_before(who: &str, yes: bool, rng: &mut Rng) -> (String, &'static str, MotionProgram) {
     let first = rng.below(4);
     let [a, b] = [first, (first + 1 + rng.below(3)) % 4].map(|i| Direction::ALL[i]);
     let [sooner, later] = if yes { [a, b] } else { [b, a] };
@@ -195,9 +195,9 @@ fn yes_or_no(yes: bool) -> &'static str {
 }
 
 /// A uniform program of `segments` segments among those that `fit`; some must.
-fn find(segments: usize, rng: &mut Rng, fit: impl Fn(&[Direction]) -> bool) -> Program {
+fn find(segments: usize, rng: &mut Rng, fit: impl Fn(&[Direction]) -> bool) -> MotionProgram {
     loop {
-        let program = Program::nth(segments, rng.below(Program::count(segments)));
+        let program = MotionProgram::nth(segments, rng.below(MotionProgram::count(segments)));
         if fit(program.directions()) {
             return program;
         }

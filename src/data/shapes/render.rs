@@ -1,15 +1,15 @@
 //! Worlds become bytes: integer arithmetic only, so that they are the same bytes everywhere.
 
 use super::program::cells;
-use super::{Mover, ShapesConfig, World};
-use crate::rng::Rng;
+use super::{MovingShape, ShapesConfig, World};
+use svitt_ops::rng::Rng;
 
 /// Grey level of the empty background before noise and brightness.
 const BACKGROUND: u8 = 72;
 
 /// Rendered frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clip {
+pub struct RenderedClip {
     /// T: frames.
     pub frames: usize,
     /// Side of a frame, pixels.
@@ -18,7 +18,7 @@ pub struct Clip {
     pub pixels: Vec<u8>,
 }
 
-impl Clip {
+impl RenderedClip {
     /// Bytes of frame `t`, `[px, px, 3]`.
     pub fn frame(&self, t: usize) -> &[u8] {
         let size = self.px * self.px * 3;
@@ -48,7 +48,7 @@ impl Clip {
 }
 
 /// Frames `indices` of `world`.
-pub fn render(world: &World, config: &ShapesConfig, indices: &[usize]) -> Clip {
+pub fn render(world: &World, config: &ShapesConfig, indices: &[usize]) -> RenderedClip {
     let px = config.px;
     let paths: Vec<Vec<[usize; 2]>> =
         world.movers.iter().map(|mover| cells(mover.start, &mover.steps, config.grid())).collect();
@@ -69,7 +69,7 @@ pub fn render(world: &World, config: &ShapesConfig, indices: &[usize]) -> Clip {
         }
         add_noise(frame, world, config.noise, index);
     }
-    Clip { frames: indices.len(), px, pixels }
+    RenderedClip { frames: indices.len(), px, pixels }
 }
 
 /// Which patches hold a pixel of the target, `[indices.len() · grid · grid]`, raster order within each frame.
@@ -88,7 +88,7 @@ pub fn target_patches(world: &World, config: &ShapesConfig, indices: &[usize]) -
     held
 }
 
-fn corner(mover: &Mover, path: &[[usize; 2]], index: usize, side: usize) -> [usize; 2] {
+fn corner(mover: &MovingShape, path: &[[usize; 2]], index: usize, side: usize) -> [usize; 2] {
     let cell = path[index.min(path.len() - 1)];
     [cell[0] * side + mover.offset[0], cell[1] * side + mover.offset[1]]
 }
@@ -127,16 +127,16 @@ fn add_noise(frame: &mut [u8], world: &World, noise: u8, index: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Colour, Preset, Program, Shape, Triple};
+    use super::super::{ClipContent, Colour, MotionProgram, Shape, ShapesPreset};
     use super::*;
 
-    fn triple() -> Triple {
-        Triple { colour: Colour::Blue, shape: Shape::Triangle, program: Program::nth(2, 4) }
+    fn triple() -> ClipContent {
+        ClipContent { colour: Colour::Blue, shape: Shape::Triangle, program: MotionProgram::nth(2, 4) }
     }
 
     #[test]
     fn a_twin_has_the_same_frames() {
-        let config = ShapesConfig { noise: 0, clutter: 3, jitter: 1, ..ShapesConfig::preset(Preset::Order) };
+        let config = ShapesConfig { noise: 0, clutter: 3, jitter: 1, ..ShapesConfig::preset(ShapesPreset::Order) };
         let mut world = World::draw(&config, 3, 14, &triple(), &[2]);
         let clip = render(&world, &config, &[0, 1, 2, 3, 4, 5, 6, 7]);
         for mover in &mut world.movers {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_frame_does_not_depend_on_the_others() {
-        let config = ShapesConfig::preset(Preset::Default);
+        let config = ShapesConfig::preset(ShapesPreset::Default);
         let world = World::draw(&config, 3, 15, &triple(), &[1, 2]);
         let [whole, middle] =
             [render(&world, &config, &[0, 1, 2, 3, 4, 5, 6, 7]), render(&world, &config, &[2, 3, 4, 5])];
@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn the_target_is_where_the_mask_says() {
         for jitter in [0, 2] {
-            let config = ShapesConfig { noise: 0, brightness: 0, jitter, ..ShapesConfig::preset(Preset::Default) };
+            let config =
+                ShapesConfig { noise: 0, brightness: 0, jitter, ..ShapesConfig::preset(ShapesPreset::Default) };
             let world = World::draw(&config, 1, 77, &triple(), &[2]);
             let held = target_patches(&world, &config, &[0, 6]);
             let clip = render(&world, &config, &[0, 6]);
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn pixels_are_normalised_by_channel() {
-        let clip = Clip { frames: 1, px: 2, pixels: vec![0, 51, 255, 1, 52, 254, 2, 53, 253, 3, 54, 252] };
+        let clip = RenderedClip { frames: 1, px: 2, pixels: vec![0, 51, 255, 1, 52, 254, 2, 53, 253, 3, 54, 252] };
         let normal = |value: u8| (f32::from(value) / 255.0 - 0.5) / 0.5;
         let expected = [0, 1, 2, 3, 51, 52, 53, 54, 255, 254, 253, 252].map(normal);
         assert_eq!(clip.normalised(), expected);

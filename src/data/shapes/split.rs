@@ -1,13 +1,13 @@
-//! Who may be seen in training: ranges of worlds, and combinations held out.
+//! Splits: disjoint ranges of world numbers, and combinations held out of training.
 
-use super::{Colour, Program, Shape};
-use crate::rng::{key, text_key};
+use super::{Colour, MotionProgram, Shape};
 use serde::{Deserialize, Serialize};
+use svitt_ops::rng::{key, text_key};
 
 /// A part of the benchmark; each draws its worlds from a range of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Split {
+pub enum ShapesSplit {
     /// Seen combinations only.
     Train,
     /// All combinations.
@@ -16,7 +16,7 @@ pub enum Split {
     Test,
 }
 
-impl Split {
+impl ShapesSplit {
     /// World numbers of the split: 2⁴⁰ each, disjoint.
     pub const fn worlds(self) -> std::ops::Range<u64> {
         let first = (self as u64) << 40;
@@ -31,21 +31,21 @@ impl Split {
 
 /// What a caption says: colour, shape and program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Triple {
+pub struct ClipContent {
     /// The target's colour.
     pub colour: Colour,
     /// The target's outline.
     pub shape: Shape,
     /// The target's walk.
-    pub program: Program,
+    pub program: MotionProgram,
 }
 
-impl Triple {
+impl ClipContent {
     /// Objects there are: 6 colours × 3 shapes.
     pub const OBJECTS: usize = Colour::ALL.len() * Shape::ALL.len();
 
     /// Object number `object` (modulo their number) with `program`.
-    pub fn of(object: usize, program: Program) -> Self {
+    pub fn of(object: usize, program: MotionProgram) -> Self {
         let [colour, shape] = [object / Shape::ALL.len() % Colour::ALL.len(), object % Shape::ALL.len()];
         Self { colour: Colour::ALL[colour], shape: Shape::ALL[shape], program }
     }
@@ -83,14 +83,14 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    fn triples(segments: &[usize]) -> Vec<Triple> {
-        let programs = Program::all(segments);
-        programs.iter().flat_map(|p| (0..Triple::OBJECTS).map(|o| Triple::of(o, p.clone()))).collect()
+    fn triples(segments: &[usize]) -> Vec<ClipContent> {
+        let programs = MotionProgram::all(segments);
+        programs.iter().flat_map(|p| (0..ClipContent::OBJECTS).map(|o| ClipContent::of(o, p.clone()))).collect()
     }
 
     #[test]
     fn splits_are_disjoint() {
-        let [train, val, test] = [Split::Train, Split::Val, Split::Test].map(Split::worlds);
+        let [train, val, test] = [ShapesSplit::Train, ShapesSplit::Val, ShapesSplit::Test].map(ShapesSplit::worlds);
         assert!(train.end <= val.start && val.end <= test.start);
     }
 
@@ -98,11 +98,11 @@ mod tests {
     fn a_fifth_is_held_out_and_every_factor_is_seen() {
         for segments in [&[1][..], &[2], &[1, 2], &[4]] {
             let all = triples(segments);
-            let seen: Vec<&Triple> = all.iter().filter(|triple| !triple.held_out()).collect();
+            let seen: Vec<&ClipContent> = all.iter().filter(|triple| !triple.held_out()).collect();
             let share = 1.0 - seen.len() as f64 / all.len() as f64;
             assert!((0.18..0.22).contains(&share), "{share}");
-            let pairs = |key: &dyn Fn(&Triple) -> usize| seen.iter().map(|t| key(t)).collect::<HashSet<_>>().len();
-            let programs = all.len() / Triple::OBJECTS;
+            let pairs = |key: &dyn Fn(&ClipContent) -> usize| seen.iter().map(|t| key(t)).collect::<HashSet<_>>().len();
+            let programs = all.len() / ClipContent::OBJECTS;
             assert_eq!(pairs(&|t| t.object()), 18);
             assert_eq!(pairs(&|t| t.program.number() * 6 + t.colour as usize), 6 * programs);
             assert_eq!(pairs(&|t| t.program.number() * 3 + t.shape as usize), 3 * programs);
@@ -113,7 +113,7 @@ mod tests {
     fn numbers_and_identities_are_unique() {
         let all = triples(&[1, 2, 3]);
         assert!(all.iter().enumerate().all(|(i, triple)| triple.number() == i));
-        let identities: HashSet<u64> = all.iter().map(Triple::identity).collect();
+        let identities: HashSet<u64> = all.iter().map(ClipContent::identity).collect();
         assert_eq!(identities.len(), all.len());
     }
 }

@@ -1,8 +1,8 @@
-//! What a clip shows, before it is drawn: who walks where, on which background.
+//! The content of a clip before rendering: moving shapes and background.
 
-use super::{Direction, Program, ShapesConfig, Triple};
-use crate::rng::{Rng, text_key};
+use super::{ClipContent, Direction, MotionProgram, ShapesConfig};
 use serde::{Deserialize, Serialize};
+use svitt_ops::rng::{Rng, text_key};
 
 /// A target's colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl Shape {
 
 /// A shape and its walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mover {
+pub struct MovingShape {
     /// Its RGB value.
     pub rgb: [u8; 3],
     /// Its outline.
@@ -89,7 +89,7 @@ pub struct Mover {
 
 /// A coloured rectangle that stands still, `[left, top]` and `[width, height]` in pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Blot {
+pub(super) struct ClutterRect {
     pub rgb: [u8; 3],
     pub corner: [usize; 2],
     pub size: [usize; 2],
@@ -99,8 +99,8 @@ pub(super) struct Blot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct World {
     /// Painted in this order; the target comes last, so nothing ever hides it.
-    pub movers: Vec<Mover>,
-    pub(super) clutter: Vec<Blot>,
+    pub movers: Vec<MovingShape>,
+    pub(super) clutter: Vec<ClutterRect>,
     /// Grey levels added to every pixel.
     pub brightness: i16,
     /// Key of the pixel noise; one stream per frame.
@@ -113,10 +113,10 @@ const GREY: [u8; 3] = [150; 3];
 impl World {
     /// World number `world` of `seed`: `triple`'s target, distractors that walk programs of `segments`, a background.
     /// `config` must be valid.
-    pub fn draw(config: &ShapesConfig, seed: u64, world: u64, triple: &Triple, segments: &[usize]) -> Self {
+    pub fn draw(config: &ShapesConfig, seed: u64, world: u64, triple: &ClipContent, segments: &[usize]) -> Self {
         let mut target = stream(seed, world, "target");
         let steps = draw_steps(config, &triple.program, &mut target);
-        let target = Mover::draw(config, triple.colour.rgb(), triple.shape, steps, &mut target);
+        let target = MovingShape::draw(config, triple.colour.rgb(), triple.shape, steps, &mut target);
         Self::around(config, seed, world, vec![target], segments)
     }
 
@@ -125,32 +125,32 @@ impl World {
         config: &ShapesConfig,
         seed: u64,
         world: u64,
-        targets: Vec<Mover>,
+        targets: Vec<MovingShape>,
         segments: &[usize],
     ) -> Self {
         let mut background = stream(seed, world, "background");
         let mut distractors = stream(seed, world, "distractors");
-        let mut movers: Vec<Mover> = (0..config.distractors)
+        let mut movers: Vec<MovingShape> = (0..config.distractors)
             .map(|_| {
                 let steps = draw_steps(config, &draw_program(segments, &mut distractors), &mut distractors);
                 let shape = Shape::ALL[distractors.below(3)];
-                Mover::draw(config, GREY, shape, steps, &mut distractors)
+                MovingShape::draw(config, GREY, shape, steps, &mut distractors)
             })
             .collect();
         movers.extend(targets);
         let brightness = background.below(2 * usize::from(config.brightness) + 1) as i16 - i16::from(config.brightness);
         let noise_key = background.bits();
-        let clutter = (0..config.clutter).map(|_| Blot::draw(config, &mut background)).collect();
+        let clutter = (0..config.clutter).map(|_| ClutterRect::draw(config, &mut background)).collect();
         Self { movers, clutter, brightness, noise_key }
     }
 
     /// The shape that the caption speaks of.
-    pub fn target(&self) -> Option<&Mover> {
+    pub fn target(&self) -> Option<&MovingShape> {
         self.movers.last()
     }
 }
 
-impl Mover {
+impl MovingShape {
     /// A mover with a uniform start cell and jitter.
     pub(super) fn draw(
         config: &ShapesConfig,
@@ -165,7 +165,7 @@ impl Mover {
     }
 }
 
-impl Blot {
+impl ClutterRect {
     fn draw(config: &ShapesConfig, rng: &mut Rng) -> Self {
         // Half the strength of a target's colour, and at most half a cell: a blot is never taken for a target.
         let rgb = Colour::ALL[rng.below(6)].rgb().map(|channel| channel / 2);
@@ -181,19 +181,19 @@ pub(super) fn stream(seed: u64, world: u64, field: &str) -> Rng {
 }
 
 /// A program of one of the numbers of `segments`, every program equally likely.
-pub(super) fn draw_program(segments: &[usize], rng: &mut Rng) -> Program {
-    let mut k = rng.below(segments.iter().map(|&s| Program::count(s)).sum());
+pub(super) fn draw_program(segments: &[usize], rng: &mut Rng) -> MotionProgram {
+    let mut k = rng.below(segments.iter().map(|&s| MotionProgram::count(s)).sum());
     for &s in segments {
-        if k < Program::count(s) {
-            return Program::nth(s, k);
+        if k < MotionProgram::count(s) {
+            return MotionProgram::nth(s, k);
         }
-        k -= Program::count(s);
+        k -= MotionProgram::count(s);
     }
-    Program::nth(1, 0)
+    MotionProgram::nth(1, 0)
 }
 
 /// The moves of `program` with a timing drawn from the switch set.
-pub(super) fn draw_steps(config: &ShapesConfig, program: &Program, rng: &mut Rng) -> Vec<Option<Direction>> {
+pub(super) fn draw_steps(config: &ShapesConfig, program: &MotionProgram, rng: &mut Rng) -> Vec<Option<Direction>> {
     let lengths = config.switches.lengths(config.frames.saturating_sub(1), program.segments());
     match lengths.len() {
         0 => Vec::new(),
@@ -203,7 +203,7 @@ pub(super) fn draw_steps(config: &ShapesConfig, program: &Program, rng: &mut Rng
 
 #[cfg(test)]
 mod tests {
-    use super::super::Preset;
+    use super::super::ShapesPreset;
     use super::*;
 
     #[test]
@@ -216,11 +216,11 @@ mod tests {
 
     #[test]
     fn the_start_cell_says_nothing_of_the_program() {
-        let config = ShapesConfig::preset(Preset::Default);
+        let config = ShapesConfig::preset(ShapesPreset::Default);
         let mut starts = [[0usize; 16]; 4];
         for world in 0..16_000u64 {
-            let program = Program::nth(1, (world % 4) as usize);
-            let triple = Triple { colour: Colour::Red, shape: Shape::Circle, program };
+            let program = MotionProgram::nth(1, (world % 4) as usize);
+            let triple = ClipContent { colour: Colour::Red, shape: Shape::Circle, program };
             let target = World::draw(&config, 9, world, &triple, &[1]).movers[1].clone();
             starts[(world % 4) as usize][target.start[0] + 4 * target.start[1]] += 1;
         }

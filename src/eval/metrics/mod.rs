@@ -1,4 +1,4 @@
-//! What scores are worth: ranks and recalls, twins, accuracies. Plain slices, no model and no tensor.
+//! Metrics: ranks and recalls, twins, accuracy. Plain slices, no model and no tensors.
 
 mod accuracy;
 mod rank;

@@ -1,4 +1,4 @@
-//! Where a ground truth stands among the candidates of one query.
+//! Rank of a ground truth among the candidates of a query.
 //!
 //! The order is the official evaluation's: descending score, and **of equal scores the higher index first** (numpy's
 //! ascending sort, read backwards). A score that is not a number stands behind every other.
@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 pub struct Rank {
     /// Candidates in front of it; 0 is a hit at 1. Equal to the number of candidates for a miss.
     pub place: usize,
-    /// Wrong candidates with exactly its score, on either side of it: above 0, the tie rule decided the place.
+    /// Wrong candidates with exactly its score; above 0 the tie rule decided the rank.
     pub ties: usize,
 }
 
@@ -57,7 +57,7 @@ pub fn top_k(scores: &[f32], k: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     /// numpy's `argsort(scores)[::-1]` with a stable sort, spelled out.
     fn argsort_reversed(scores: &[f32]) -> Vec<usize> {

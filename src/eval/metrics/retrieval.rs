@@ -50,7 +50,7 @@ impl RankCounter {
         Self::default()
     }
 
-    /// Counts a query: its `scores` of all candidates, and which of them are right (SPEC §7: the best one counts).
+    /// Counts a query: its `scores` of all candidates, and which of them are right: the best one counts.
     pub fn push(&mut self, scores: &[f32], truths: &[usize]) {
         let rank = rank_of_best(scores, truths);
         self.candidates = self.candidates.max(scores.len());
@@ -127,7 +127,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     #[test]
     fn figures_by_hand() {

@@ -1,4 +1,4 @@
-//! Twins: a clip and its reversal, each with its own caption. Whoever ignores order cannot tell them apart.
+//! Twins: a clip and its reversal, each with its own caption. A model without temporal order cannot tell them apart.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,10 +38,10 @@ pub fn twin_scores(scores: impl IntoIterator<Item = [[f32; 2]; 2]>) -> TwinScore
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use svitt_ops::rng::Rng;
 
     #[test]
-    fn each_score_asks_its_own_question() {
+    fn text_video_and_group_scores_are_distinct() {
         let all_right = [[0.9, 0.1], [0.2, 0.8]];
         let text_only = [[0.9, 0.8], [0.1, 0.2]];
         let video_only = [[0.3, 0.4], [0.1, 0.9]];

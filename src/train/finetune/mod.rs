@@ -4,17 +4,17 @@
 //! Training itself is a stage like any other ([`super::train_stage`]); what differs is the data, the losses
 //! (contrastive and matching, or weighted answers; no masked words) and that validation picks what is kept.
 
-mod lesson;
+mod data;
 mod preset;
-mod quiz;
+mod questions;
 mod report;
 mod run;
 mod step;
-mod trial;
+mod validation;
 
-pub use lesson::{FinetuneOptions, Lesson};
+pub use data::{FinetuneData, FinetuneOptions};
 pub use preset::FinetunePreset;
-pub use quiz::{Quiz, QuizBatch};
-pub use report::{FinetuneReport, TrialReport};
+pub use questions::{QuestionBatch, TokenizedQuestions};
+pub use report::{FinetuneReport, ValidationReport};
 pub use run::finetune;
-pub use trial::Trial;
+pub use validation::ValidationTask;

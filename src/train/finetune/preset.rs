@@ -1,6 +1,6 @@
-//! Presets of fine-tuning: the settings of SPEC §8, one file each.
+//! Presets of fine-tuning: the settings of docs/model.md, "Published settings", one file each.
 
-use crate::config::{ModelConfig, Span, Stage};
+use crate::config::{ModelConfig, Stage, StepsOrEpochs};
 use crate::data::Benchmark;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub struct FinetunePreset {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_limit: Option<usize>,
     /// Training between two validations.
-    pub validate_every: Span,
+    pub validate_every: StepsOrEpochs,
     /// Questions about one clip that a step asks at most: the clip is encoded once for all of them. The published
     /// setup asks one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
@@ -86,8 +86,8 @@ impl FinetunePreset {
         Err(Error::file(path, problem, "add the benchmark to `benchmarks`, or give another preset"))
     }
 
-    /// The model that is trained from a checkpoint of `model`, and a sentence where the preset's sparsity does not fit
-    /// it and the checkpoint's own is kept.
+    /// The model trained from a checkpoint of `model`, and a warning if the preset's sparsity does not fit and the
+    /// checkpoint's is kept.
     pub fn model(&self, model: &ModelConfig) -> (ModelConfig, Option<String>) {
         if self.keep_checkpoint_sparsity {
             return (model.clone(), None);
@@ -107,7 +107,7 @@ impl FinetunePreset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Task;
+    use crate::data::BenchmarkTask;
 
     #[test]
     fn presets_have_the_published_settings() {
@@ -126,12 +126,12 @@ mod tests {
             );
             assert_eq!(
                 (stage.length, stage.warmup),
-                (Span::Epochs(protocol.epochs as f64), Span::Epochs(protocol.warmup_epochs))
+                (StepsOrEpochs::Epochs(protocol.epochs as f64), StepsOrEpochs::Epochs(protocol.warmup_epochs))
             );
             let edge = stage.edge.unwrap();
             assert_eq!((edge.local, edge.random, edge.block, stage.keep_rate()), (1, 3, 56, protocol.keep_rate));
             let cross = stage.cross.as_ref().map(|cross| cross.keep_rate);
-            let expected = if protocol.task == Task::Retrieval { 0.1 } else { 0.5 };
+            let expected = if protocol.task == BenchmarkTask::Retrieval { 0.1 } else { 0.5 };
             assert_eq!(cross, Some(expected), "{benchmark}");
             assert_eq!(preset.model(&ModelConfig::base(4)).1, None);
             assert!(preset.model(&ModelConfig::tiny(4)).1.is_some(), "a tiny model keeps its own");

@@ -1,18 +1,18 @@
 //! `report.json` of a fine-tuning.
 
 use crate::data::Unreadable;
-use crate::train::Losses;
+use crate::train::LossValues;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A validation during the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TrialReport {
+pub struct ValidationReport {
     /// Optimizer steps taken.
     pub step: usize,
     /// Passes over the data.
     pub epoch: f64,
-    /// What decides.
+    /// The score that is compared.
     pub score: f64,
     /// All figures.
     pub figures: Value,
@@ -34,9 +34,9 @@ pub struct FinetuneReport {
     /// Where the best weights are.
     pub best_checkpoint: String,
     /// The validation that was best.
-    pub best: TrialReport,
+    pub best: ValidationReport,
     /// All validations.
-    pub validations: Vec<TrialReport>,
+    pub validations: Vec<ValidationReport>,
     /// What validation compares.
     pub criterion: String,
     /// What validation asks, in words.
@@ -44,7 +44,7 @@ pub struct FinetuneReport {
     /// Texts or questions, and videos, of the validation.
     pub validation_counts: [usize; 2],
     /// The one stage, as a pretraining's report lists it.
-    pub stages: Vec<StageFacts>,
+    pub stages: Vec<FinetuneStageReport>,
     /// Whether clips were mirrored, and why not.
     pub flips: String,
     /// Answers that can be given; 0 for retrieval.
@@ -58,7 +58,7 @@ pub struct FinetuneReport {
     /// Largest resident memory, MB.
     pub peak_memory_mb: f64,
     /// Losses of the last step.
-    pub final_losses: Losses,
+    pub final_losses: LossValues,
     /// Videos that could not be used.
     pub unreadable: Vec<Unreadable>,
     /// Sentences for the person.
@@ -67,7 +67,7 @@ pub struct FinetuneReport {
 
 /// A trained stage.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct StageFacts {
+pub struct FinetuneStageReport {
     /// The stage's name.
     pub name: String,
     /// T.

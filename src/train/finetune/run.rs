@@ -1,22 +1,23 @@
-//! The run: train, validate, keep the best, again until the schedule ends.
+//! The fine-tuning loop: train, validate, keep the best weights.
 
-use super::lesson::{FinetuneOptions, Lesson};
-use super::report::{FinetuneReport, StageFacts, TrialReport};
-use super::trial::TrialScore;
-use crate::backend::TrainBackend;
+use super::data::{FinetuneData, FinetuneOptions};
+use super::report::{FinetuneReport, FinetuneStageReport, ValidationReport};
+use super::validation::ValidationScore;
 use crate::config::{Curriculum, ModelConfig};
-use crate::data::{Loader, LoaderOptions, Task, TextCollate, write_answers};
-use crate::eval::{ANSWERS, FINE_TUNED, tokenizer};
+use crate::data::{BenchmarkTask, Loader, LoaderOptions, TextCollate, write_answers};
+use crate::eval::{ANSWERS_FILE, FINE_TUNED, tokenizer};
 use crate::model::{Svitt, SvittQa};
 use crate::profile::peak_memory_mb;
 use crate::train::{
-    AdamW, AdamWSettings, Checkpoints, Feed, Journal, RunState, StageDesk, StagePlan, Trainee, train_stage, write_json,
+    AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, TrainableModel,
+    train_stage, write_json,
 };
-use crate::weights::{Checkpoint, CheckpointInfo, MatchOptions, Part, Vocabulary, save};
+use crate::weights::{Checkpoint, CheckpointInfo, CheckpointPart, MatchOptions, VocabularyRef, save};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;
+use svitt_ops::TrainBackend;
 
 /// Seconds between step-level checkpoints.
 const CHECKPOINT_SECONDS: f64 = 60.0;
@@ -35,16 +36,16 @@ pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) 
     let vocabulary = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
     let (size, vocab) = (config.text.vocab_size, options.vocab.as_deref());
     let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, size, vocabulary)?;
-    let lesson = Lesson::gather(options, &config, Arc::new(tokenizer))?;
+    let lesson = FinetuneData::gather(options, &config, Arc::new(tokenizer))?;
     let part = match options.benchmark.task() {
-        Task::Retrieval => Part::Pretraining,
-        Task::QuestionAnswering => Part::QuestionAnswering,
+        BenchmarkTask::Retrieval => CheckpointPart::Pretraining,
+        BenchmarkTask::QuestionAnswering => CheckpointPart::QuestionAnswering,
     };
     prepare(&mut checkpoint, part, &config)?;
-    let tuning = Tuning::<B>::new(options, &checkpoint, config, lesson, note, device)?;
+    let tuning = FinetuneRun::<B>::new(options, &checkpoint, config, lesson, note, device)?;
     let (config, matching) = (&tuning.config, tuning.matching(&checkpoint));
     match part {
-        Part::QuestionAnswering => {
+        CheckpointPart::QuestionAnswering => {
             let (model, _) =
                 checkpoint.load(SvittQa::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
             let validate = |model: &SvittQa<_>| tuning.lesson.trial.answers(model, config, device);
@@ -59,27 +60,27 @@ pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) 
     }
 }
 
-/// Makes the checkpoint one of `part`, if it can become that.
-fn prepare(checkpoint: &mut Checkpoint, part: Part, config: &ModelConfig) -> Result<()> {
-    let possible = [Part::Pretraining, part].contains(&checkpoint.info.part);
+/// Converts the checkpoint to `part` if possible.
+fn prepare(checkpoint: &mut Checkpoint, part: CheckpointPart, config: &ModelConfig) -> Result<()> {
+    let possible = [CheckpointPart::Pretraining, part].contains(&checkpoint.info.part);
     if !possible {
         let problem = "holds weights of another kind than this benchmark needs";
         return Err(Error::file(&checkpoint.path, problem, "give a pretrained checkpoint"));
     }
-    if part == Part::QuestionAnswering {
+    if part == CheckpointPart::QuestionAnswering {
         checkpoint.weights.add_decoder(config.text.fusion_layer);
         checkpoint.info.part = part;
     }
     Ok(())
 }
 
-/// A run on its way.
-struct Tuning<'a, B: TrainBackend> {
+/// A fine-tuning run.
+struct FinetuneRun<'a, B: TrainBackend> {
     options: &'a FinetuneOptions,
     config: ModelConfig,
     info: CheckpointInfo,
     source_sha256: String,
-    lesson: Lesson,
+    lesson: FinetuneData,
     loader: Loader,
     plan: StagePlan,
     validate_every: usize,
@@ -89,12 +90,12 @@ struct Tuning<'a, B: TrainBackend> {
     since: Instant,
 }
 
-impl<'a, B: TrainBackend> Tuning<'a, B> {
+impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
     fn new(
         options: &'a FinetuneOptions,
         checkpoint: &Checkpoint,
         config: ModelConfig,
-        lesson: Lesson,
+        lesson: FinetuneData,
         note: Option<String>,
         device: &'a B::Device,
     ) -> Result<Self> {
@@ -111,7 +112,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         let file = lesson.tokenizer.file_name().to_owned();
         let info = CheckpointInfo {
             model: config.clone(),
-            vocabulary: Some(Vocabulary { file, sha256 }),
+            vocabulary: Some(VocabularyRef { file, sha256 }),
             curriculum: None,
             origin: format!("{FINE_TUNED}{} from {}", options.benchmark, options.checkpoint.display()),
             ..checkpoint.info.clone()
@@ -137,11 +138,11 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         MatchOptions { convert_tables, ..MatchOptions::default() }
     }
 
-    /// Trains and validates by turns.
-    fn run<M: Trainee<B>>(
+    /// Alternates training and validation.
+    fn run<M: TrainableModel<B>>(
         &self,
         fresh: M::InnerModule,
-        validate: &dyn Fn(&M::InnerModule) -> Result<TrialScore>,
+        validate: &dyn Fn(&M::InnerModule) -> Result<ValidationScore>,
     ) -> Result<FinetuneReport> {
         let stage = &self.options.preset.stage;
         let settings = AdamWSettings::of(stage);
@@ -151,34 +152,34 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             Some(moments) => AdamW::<B>::resume(settings, moments),
             None => AdamW::<B>::new(settings, self.device),
         };
-        let journal = Journal::open(&self.options.out, state.global_step)?;
+        let journal = MetricsLog::open(&self.options.out, state.global_step)?;
         let mut trials = self.trials(state.step)?;
-        // Killed between a validation's checkpoint and its verdict: the verdict is made up for.
+        // Killed between the checkpoint and the validation of the same step: validate now.
         let due = state.step.is_multiple_of(self.validate_every) || state.step == self.plan.stop_at;
         if state.step > 0 && due && trials.last().is_none_or(|trial| trial.step < state.step) {
-            self.judge(&mut trials, &state, &model, validate(&model)?)?;
+            self.keep_if_best(&mut trials, &state, &model, validate(&model)?)?;
         }
         while state.step < self.plan.stop_at {
             let next = (state.step / self.validate_every + 1) * self.validate_every;
             let plan = StagePlan { stop_at: next.min(self.plan.stop_at), ..self.plan.clone() };
-            let desk = StageDesk {
+            let desk = StageContext {
                 journal: journal.clone(),
                 checkpoints: self.checkpoints.clone(),
                 interrupter: self.options.stop.interrupter.clone(),
             };
             let recipe = self.lesson.recipe.clone();
-            let feed = Feed::<B>::new(self.loader.clone(), state.batches, recipe, self.device)?;
+            let feed = BatchStream::<B>::new(self.loader.clone(), state.batches, recipe, self.device)?;
             let tuned = M::from_inner(model);
             let outcome = train_stage::<B, M>(plan, desk, state, tuned, optimizer.clone(), vec![feed]);
             (model, state) = outcome.map(|outcome| (outcome.model, outcome.state))?;
-            self.judge(&mut trials, &state, &model, validate(&model)?)?;
+            self.keep_if_best(&mut trials, &state, &model, validate(&model)?)?;
         }
         self.report(&state, trials)
     }
 
     /// Takes up the newest step-level checkpoint, or begins.
     #[allow(clippy::type_complexity, reason = "the three parts of a checkpoint")]
-    fn begin<M: Trainee<B>>(
+    fn begin<M: TrainableModel<B>>(
         &self,
         fresh: M::InnerModule,
     ) -> Result<(RunState, M::InnerModule, Option<crate::train::AdamWState<B::InnerBackend>>)> {
@@ -214,24 +215,24 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
     }
 
     /// Validations of the run that is resumed, up to `step`.
-    fn trials(&self, step: usize) -> Result<Vec<TrialReport>> {
+    fn trials(&self, step: usize) -> Result<Vec<ValidationReport>> {
         let file = self.options.out.join(VALIDATIONS);
         if step == 0 || !file.exists() {
             return Ok(Vec::new());
         }
         let text = std::fs::read_to_string(&file).map_err(|e| Error::io(&file, &e))?;
-        let trials: Vec<TrialReport> = serde_json::from_str(&text)
+        let trials: Vec<ValidationReport> = serde_json::from_str(&text)
             .map_err(|e| Error::file(&file, format!("is damaged: {e}"), "start afresh without --resume"))?;
         Ok(trials.into_iter().filter(|trial| trial.step <= step).collect())
     }
 
-    /// Keeps the weights if they are the best so far; of equal ones the earlier.
-    fn judge<I: burn::module::Module<B::InnerBackend>>(
+    /// Saves the weights if they are the best so far; ties keep the earlier ones.
+    fn keep_if_best<I: burn::module::Module<B::InnerBackend>>(
         &self,
-        trials: &mut Vec<TrialReport>,
+        trials: &mut Vec<ValidationReport>,
         state: &RunState,
         model: &I,
-        outcome: TrialScore,
+        outcome: ValidationScore,
     ) -> Result<()> {
         let best = trials.iter().map(|trial| trial.score).fold(f64::NEG_INFINITY, f64::max);
         let (score, kept) = (outcome.score, outcome.score > best);
@@ -241,12 +242,12 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             save(model, &folder, &self.info)?;
             self.lesson.tokenizer.save(&folder)?;
             if !self.lesson.answers.is_empty() {
-                write_answers(&folder.join(ANSWERS), &self.lesson.answers)?;
+                write_answers(&folder.join(ANSWERS_FILE), &self.lesson.answers)?;
             }
         }
-        trials.push(TrialReport { step: state.step, epoch, score: outcome.score, figures: outcome.figures, kept });
+        trials.push(ValidationReport { step: state.step, epoch, score: outcome.score, figures: outcome.figures, kept });
         write_json(&self.options.out.join(VALIDATIONS), trials)?;
-        // Said when it is true: what was reported as kept is on the disk.
+        // Reported after the write: what is announced as kept is on disk.
         crate::terminal::say(format!(
             "step {} of {}: validation {:.2}{}",
             state.step,
@@ -257,7 +258,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
         Ok(())
     }
 
-    fn report(&self, state: &RunState, trials: Vec<TrialReport>) -> Result<FinetuneReport> {
+    fn report(&self, state: &RunState, trials: Vec<ValidationReport>) -> Result<FinetuneReport> {
         let (options, stage) = (self.options, &self.options.preset.stage);
         let report = FinetuneReport {
             benchmark: options.benchmark.name().into(),
@@ -269,7 +270,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
             criterion: self.lesson.trial.criterion().into(),
             validation: self.lesson.trial.source.clone(),
             validation_counts: self.lesson.trial.counts(),
-            stages: vec![StageFacts {
+            stages: vec![FinetuneStageReport {
                 name: stage.name.clone(),
                 frames: self.config.video.frames,
                 mode: self.config.video.sparsity.mode().into(),
@@ -296,7 +297,7 @@ impl<'a, B: TrainBackend> Tuning<'a, B> {
 /// Where the best weights are, as a pretraining's first stage would be.
 const STAGE: &str = "stage-1";
 
-/// What is said of mirroring.
+/// The report's text about mirroring.
 pub fn flips(flip: bool) -> &'static str {
     if flip { "half of the training clips are mirrored" } else { "none: the texts speak of left and right" }
 }

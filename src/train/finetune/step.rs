@@ -1,10 +1,11 @@
-//! A training step of question answering: forward, weighted next-word loss of the answers, backward (SPEC §5).
+//! A training step of question answering: forward, weighted next-word loss of the answers, backward
+//! (docs/model.md, "Answer loss").
 
-use crate::backend::{SvittBackend, TrainBackend};
 use crate::model::layers::Mode;
-use crate::model::{FusionRun, GraphSource, SvittQa, VideoDraws, VideoTokens};
+use crate::model::{FusionOptions, GraphSource, SvittQa, VideoDraws, VideoTokens};
 use crate::train::{StepInput, StepOutput};
 use burn_train::{InferenceStep, TrainOutput, TrainStep};
+use svitt_ops::{SvittBackend, TrainBackend};
 
 impl<B: TrainBackend> TrainStep for SvittQa<B> {
     type Input = StepInput<B>;
@@ -23,7 +24,7 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
             // The loader was built for this model's clips: nothing a person can cause.
             Err(error) => unreachable!("the loader gave a clip of another size: {error}"),
         };
-        let run = FusionRun { mode: Mode::Train, selection_seed: key.seed("cross selection") };
+        let run = FusionOptions { mode: Mode::Train, selection_seed: key.seed("cross selection") };
         let quiz = recipe.quiz.batch::<B>(&batch.host.indices, &device);
         let questions = self.ask(quiz.questions, VideoTokens { embeds: video, rows: quiz.clip }, run);
         let (loss, _) = self.loss(&questions, &quiz.answers, quiz.count, Mode::Train);
@@ -33,7 +34,7 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
     }
 }
 
-/// Validation is of whole splits ([`super::Trial`]); burn-train's per-batch hook has nothing to do.
+/// Validation is of whole splits ([`super::ValidationTask`]); burn-train's per-batch hook has nothing to do.
 impl<B: SvittBackend> InferenceStep for SvittQa<B> {
     type Input = ();
     type Output = ();
@@ -46,13 +47,13 @@ mod tests {
     use super::*;
     use crate::config::Compat;
     use crate::data::{HostBatch, Record};
-    use crate::rng::Rng;
-    use crate::testing::{assert_close, host, shaken, small_config};
+    use crate::testing::{assert_close, host, randomized, small_config};
     use crate::text::{Tokenizer, Vocabulary};
-    use crate::train::{Quiz, Recipe, StepKey};
+    use crate::train::{StepConfig, StepKey, TokenizedQuestions};
     use burn::backend::Autodiff;
     use burn::tensor::Tensor;
     use std::sync::Arc;
+    use svitt_ops::rng::Rng;
 
     type Inner = burn_ndarray::NdArray;
     type B = Autodiff<Inner>;
@@ -62,7 +63,7 @@ mod tests {
         let mut config = small_config(Compat::Corrected);
         (config.video.hidden, config.video.heads) = (20, 5);
         let device = Default::default();
-        let model: SvittQa<B> = shaken(SvittQa::new(&config, 1, &device).unwrap(), 2);
+        let model: SvittQa<B> = randomized(SvittQa::new(&config, 1, &device).unwrap(), 2);
         let words = Vocabulary::from_words(["yes", "no", "which", "moves", "first", "last"]);
         let record = |question: &&str| Record {
             question: Some((*question).into()),
@@ -70,7 +71,7 @@ mod tests {
             ..Record::default()
         };
         let asked: Vec<Vec<Record>> = asked.iter().map(|asked| asked.iter().map(record).collect()).collect();
-        let quiz = Quiz::new(&asked, &Tokenizer::new(words).unwrap(), [5, 4]);
+        let quiz = TokenizedQuestions::new(&asked, &Tokenizer::new(words).unwrap(), [5, 4]);
         let clip = |clip: usize| {
             let mut rng = Rng::new(7, &[clip as u64]);
             (0..3 * 3 * 12 * 12).map(move |_| rng.between(-1.0, 1.0) as f32)
@@ -85,7 +86,7 @@ mod tests {
             indices: (0..clips.len()).collect(),
             ..HostBatch::default()
         };
-        let recipe = Arc::new(Recipe { quiz: Arc::new(quiz), ..Recipe::default() });
+        let recipe = Arc::new(StepConfig { quiz: Arc::new(quiz), ..StepConfig::default() });
         let input = StepInput { batch: batch.upload(&device), key: StepKey::default(), recipe, peers: None };
         let TrainOutput { grads, item } = TrainStep::step(&model, input);
         let weights = [

@@ -1,7 +1,7 @@
 //! On the default wgpu device.
 
 use super::train;
-use crate::testing::alone;
+use crate::testing::run_alone;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 type B = burn::backend::Autodiff<burn_wgpu::Wgpu>;
@@ -40,8 +40,8 @@ impl log::Log for CountReads {
 /// more steps.
 #[test]
 fn nothing_is_read_back_between_log_lines() {
-    // other tests of this process read as they like
-    if !alone("train::gpu_tests::wgpu::nothing_is_read_back_between_log_lines") {
+    // other tests of this process may read back
+    if !run_alone("train::gpu_tests::wgpu::nothing_is_read_back_between_log_lines") {
         return;
     }
     log::set_logger(&CountReads).unwrap();

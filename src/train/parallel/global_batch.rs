@@ -1,22 +1,22 @@
 //! The contrastive loss over the batches of all workers (`--global-negatives`).
 
-use super::reduce::Reduce;
-use super::team::{Gone, Member};
-use crate::backend::MatmulOps;
-use crate::model::Peers;
+use super::collective::Collective;
+use super::group::{Communicator, WorkerStopped};
+use crate::model::FeatureGather;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor, TensorData};
 use std::sync::Arc;
+use svitt_ops::device::MatmulOps;
 
-/// One worker's view of the batches of all.
+/// One worker's access to the features of all workers.
 ///
 /// Every worker computes the whole loss L from the same features, those of the others being constants. The gradient of
 /// L that reaches a worker's own features is then already complete, and nothing has to be exchanged in the backward
 /// pass; only its share must not shrink when gradients are averaged, so it is multiplied by the number of workers.
 #[derive(Debug)]
 pub struct GlobalBatch<B: AutodiffBackend> {
-    reduce: Arc<dyn Reduce<B::InnerBackend>>,
-    member: Member,
+    reduce: Arc<dyn Collective<B::InnerBackend>>,
+    member: Communicator,
     identity: Vec<i64>,
 }
 
@@ -25,19 +25,24 @@ impl<B: AutodiffBackend> GlobalBatch<B> {
     ///
     /// # Errors
     /// Another worker has stopped.
-    pub fn meet(reduce: &Arc<dyn Reduce<B::InnerBackend>>, member: &Member, identity: &[i64]) -> Result<Self, Gone> {
-        let everyone = member.exchange(identity.to_vec())?;
+    pub fn meet(
+        reduce: &Arc<dyn Collective<B::InnerBackend>>,
+        member: &Communicator,
+        identity: &[i64],
+    ) -> Result<Self, WorkerStopped> {
+        let everyone = member.all_gather(identity.to_vec())?;
         let identity = everyone.iter().flat_map(|identity| identity.iter().copied()).collect();
         Ok(Self { reduce: reduce.clone(), member: member.clone(), identity })
     }
 }
 
-impl<B: AutodiffBackend + MatmulOps> Peers<B> for GlobalBatch<B> {
+impl<B: AutodiffBackend + MatmulOps> FeatureGather<B> for GlobalBatch<B> {
     fn features(&self, own: Tensor<B, 2>) -> Tensor<B, 2> {
         let (rows, rank, workers) = (own.dims()[0], self.member.rank(), self.member.workers());
         let values = own.clone().inner();
-        // Where a worker has stopped, this step's end finds it out and throws the step away.
-        let all = self.reduce.gather(values.clone()).unwrap_or_else(|Gone| values.clone().repeat_dim(0, workers));
+        // If a worker has stopped, the end of this step notices and discards it.
+        let all =
+            self.reduce.gather(values.clone()).unwrap_or_else(|WorkerStopped| values.clone().repeat_dim(0, workers));
         let constant = Tensor::<B, 2>::from_inner(values);
         let own = constant.clone() + (own - constant).mul_scalar(workers as f64);
         let others = |rows: std::ops::Range<usize>| Tensor::from_inner(all.clone().slice([rows]));

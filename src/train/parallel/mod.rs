@@ -1,25 +1,25 @@
 //! Data parallel training: one worker per device, each with a replica of the model and its share of every batch.
 //!
-//! Workers are threads of one process. They meet (`Member::exchange`) once per optimizer step to average gradients and
-//! losses ([`Reduce`]), then take the same step, so replicas stay equal bit for bit without ever being compared or
-//! copied. Worker 0 also logs, saves and answers to Ctrl-C. Nothing meets inside a backward pass: Burn's autodiff
-//! holds a lock over all graphs of the process there, and a worker that waited under it would wait for ever.
+//! Workers are threads of one process. Once per optimizer step they average gradients and losses ([`Collective`]) and take
+//! the same step, so replicas stay equal bit for bit without being compared. Worker 0 also logs, saves and handles
+//! Ctrl-C. There is no synchronisation inside a backward pass: Burn's autodiff holds a lock over all graphs of the
+//! process there, and a worker waiting under it would deadlock.
 //!
 //! Burn's own data parallel strategy is not used: it cannot resume inside an epoch, steps the schedule once per worker,
 //! and its feature `distributed` takes training away from every backend without collectives, the CPU's included. Of
-//! that feature only the sum over CUDA devices is used ([`crate::backend::CollectiveOps`]).
+//! that feature only the sum over CUDA devices is used ([`svitt_ops::device::CollectiveOps`]).
 
+mod collective;
 mod global_batch;
 mod gradients;
-mod reduce;
+mod group;
 mod replica;
-mod team;
 #[cfg(test)]
 mod tests;
 mod worker;
 
+pub use collective::{Collective, DeviceCollective, HostCollective, collective_for};
 pub use global_batch::GlobalBatch;
 pub use gradients::{flatten, present};
-pub use reduce::{DeviceReduce, HostReduce, Reduce, reducer};
-pub use team::{Gone, Member, Team};
-pub(super) use worker::{Helper, Window, Worker, help};
+pub use group::{Communicator, WorkerGroup, WorkerStopped};
+pub(super) use worker::{ThroughputMeter, Worker, WorkerStart, run_worker};

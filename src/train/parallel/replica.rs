@@ -1,7 +1,7 @@
 //! A worker's own copy of model and optimizer, on its device. Copies go through the host: that happens once a stage,
 //! and needs no path between the devices.
 
-use crate::train::{AdamW, AdamWState, Moments, StepFlag};
+use crate::train::{AdamW, AdamWState, Moments, NonFiniteCheck};
 use burn::module::{AutodiffModule, ModuleMapper, Param};
 use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
 
@@ -29,7 +29,7 @@ pub fn optimizer<B: AutodiffBackend>(optimizer: &AdamW<B>, device: &B::Device) -
     let moments = state.moments.into_iter().map(|moments| {
         moments.map(|Moments { first, second }| Moments { first: moved(first, device), second: moved(second, device) })
     });
-    let flag = StepFlag::resume(state.flag.steps, state.flag.read(), device);
+    let flag = NonFiniteCheck::resume(state.flag.steps, state.flag.read(), device);
     let corrections = state.corrections.map(|correction| moved(correction, device));
     AdamW::resume(optimizer.settings, AdamWState { moments: moments.collect(), corrections, flag })
 }

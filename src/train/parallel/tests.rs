@@ -1,13 +1,14 @@
 use super::*;
-use crate::config::{Compat, Precision, Preset};
-use crate::model::{Objective, Pairs, Peers, PretrainDraws, Svitt, VideoDraws};
-use crate::testing::{at_published_temperature, host, noise, on_cpu_backends, shaken, small_config};
+use crate::config::{Compat, Precision, PretrainPreset};
+use crate::model::{FeatureGather, Objective, Pairs, PretrainDraws, Svitt, VideoDraws};
+use crate::testing::{at_published_temperature, host, noise, on_cpu_backends, randomized, small_config};
 use crate::train::expand::trainable;
 use crate::train::{
-    AdamW, AdamWSettings, Checkpoints, Feed, FirstWeights, Journal, Recipe, RunOptions, RunState, Source, StageDesk,
-    StagePlan, StepInput, StepOutput, StopSignal, WarmupCosine, pretrain, snapshot, train_stage,
+    AdamW, AdamWSettings, BatchStream, Checkpoints, InitialWeights, MetricsLog, PretrainOptions, RunState,
+    StageContext, StagePlan, StepConfig, StepInput, StepOutput, StopSignal, TrainingData, WarmupCosine, pretrain,
+    snapshot, train_stage,
 };
-use crate::{Error, backend::SvittBackend, backend::TrainBackend, loss::NegativeDraws};
+use crate::{Error, loss::NegativeDraws};
 use burn::backend::Autodiff;
 use burn::module::{AutodiffModule, Module, Param};
 use burn::optim::GradientsParams;
@@ -15,13 +16,14 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use burn_train::{InferenceStep, Learner, TrainOutput, TrainStep};
 use std::path::Path;
+use svitt_ops::{SvittBackend, TrainBackend};
 
 /// Pairs of two workers with three each; an identity of one worker's returns among the other's.
 const IDENTITY: [i64; 6] = [7, 3, 3, 5, 7, 2];
 
 fn model<B: TrainBackend>() -> Svitt<B> {
     let model = Svitt::<B::InnerBackend>::new(&small_config(Compat::Corrected), 1, &Default::default()).unwrap();
-    trainable(Svitt::<B>::from_inner(at_published_temperature(shaken(model, 2))))
+    trainable(Svitt::<B>::from_inner(at_published_temperature(randomized(model, 2))))
 }
 
 fn pairs<B: Backend>(rows: std::ops::Range<usize>) -> Pairs<B> {
@@ -37,7 +39,10 @@ fn pairs<B: Backend>(rows: std::ops::Range<usize>) -> Pairs<B> {
 }
 
 /// The contrastive loss of `pairs`, and its gradient.
-fn gradient<B: TrainBackend>(pairs: &Pairs<B>, peers: Option<&dyn Peers<B>>) -> (f32, Vec<Tensor<B::InnerBackend, 1>>) {
+fn gradient<B: TrainBackend>(
+    pairs: &Pairs<B>,
+    peers: Option<&dyn FeatureGather<B>>,
+) -> (f32, Vec<Tensor<B::InnerBackend, 1>>) {
     let model = model::<B>();
     let batch = pairs.identity.dims()[0];
     let draws = PretrainDraws {
@@ -48,7 +53,7 @@ fn gradient<B: TrainBackend>(pairs: &Pairs<B>, peers: Option<&dyn Peers<B>>) -> 
         selection_seed: 0,
     };
     let objective = Objective { vtm: 0.0, mlm: 0.0, ..Objective::default() };
-    let losses = model.losses_among(pairs, &draws, &objective, peers).unwrap().losses;
+    let losses = model.losses_with_gather(pairs, &draws, &objective, peers).unwrap().losses;
     let loss = host(losses.total.clone())[0];
     let grads = GradientsParams::from_grads(losses.total.backward(), &model);
     let wanted = vec![true; gradients::present::<B, _>(&model, &grads).len()];
@@ -60,8 +65,8 @@ fn values<B: Backend>(vectors: Vec<Tensor<B, 1>>) -> Vec<Vec<f32>> {
 }
 
 /// What `work` gives on each of two workers.
-fn two<T: Send>(work: impl Fn(Member) -> T + Sync) -> [T; 2] {
-    let team = Team::new(2);
+fn two<T: Send>(work: impl Fn(Communicator) -> T + Sync) -> [T; 2] {
+    let team = WorkerGroup::new(2);
     let work = &work;
     std::thread::scope(|scope| {
         let workers = [0, 1].map(|rank| {
@@ -92,7 +97,7 @@ where
     let (loss, expected) = gradient::<Autodiff<B>>(&pairs(0..6), None);
     let expected = values(expected);
     let [(first, mean), (second, other)] = two(|member| {
-        let reduce = reducer::<B>(&member, &[Default::default(), Default::default()]);
+        let reduce = collective_for::<B>(&member, &[Default::default(), Default::default()]);
         let rows = 3 * member.rank()..3 * member.rank() + 3;
         let peers = GlobalBatch::<Autodiff<B>>::meet(&reduce, &member, &IDENTITY[rows.clone()]).unwrap();
         let (loss, vectors) = gradient::<Autodiff<B>>(&pairs(rows), Some(&peers));
@@ -114,7 +119,7 @@ where
     let both = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect::<Vec<f32>>();
     let expected: Vec<_> = a.iter().zip(&b).map(both).collect();
     for mean in two(|member| {
-        let reduce = reducer::<B>(&member, &[Default::default(), Default::default()]);
+        let reduce = collective_for::<B>(&member, &[Default::default(), Default::default()]);
         let rows = 3 * member.rank()..3 * member.rank() + 3;
         values(reduce.mean(gradient::<Autodiff<B>>(&pairs(rows), None).1).unwrap())
     }) {
@@ -128,33 +133,33 @@ on_cpu_backends!(
 );
 
 #[test]
-fn who_waits_for_a_worker_that_failed_goes_too_and_the_first_error_stays() {
-    let team = Team::new(3);
+fn a_failed_worker_stops_the_waiting_ones_and_its_error_is_reported() {
+    let team = WorkerGroup::new(3);
     std::thread::scope(|scope| {
         let waiting = [0, 2].map(|rank| {
             let member = team.member(rank);
-            scope.spawn(move || member.exchange(rank))
+            scope.spawn(move || member.all_gather(rank))
         });
         let failure = |problem: &str| Some(Error::Training { problem: problem.into(), remedy: "none".into() });
-        team.dissolve(failure("the first"));
-        team.dissolve(failure("the second"));
+        team.abort(failure("the first"));
+        team.abort(failure("the second"));
         for worker in waiting {
-            assert_eq!(worker.join().unwrap().unwrap_err(), Gone);
+            assert_eq!(worker.join().unwrap().unwrap_err(), WorkerStopped);
         }
     });
-    assert_eq!(team.member(1).exchange(1).unwrap_err(), Gone);
+    assert_eq!(team.member(1).all_gather(1).unwrap_err(), WorkerStopped);
     assert!(team.take_failure().unwrap().to_string().contains("the first"));
 }
 
 #[test]
-fn meetings_follow_each_other_in_order() {
-    let team = Team::new(4);
+fn exchanges_complete_in_order() {
+    let team = WorkerGroup::new(4);
     std::thread::scope(|scope| {
         for rank in 0..4 {
             let member = team.member(rank);
             scope.spawn(move || {
                 for round in 0..200 {
-                    let found: Vec<usize> = member.exchange(10 * round + rank).unwrap().iter().map(|x| **x).collect();
+                    let found: Vec<usize> = member.all_gather(10 * round + rank).unwrap().iter().map(|x| **x).collect();
                     assert_eq!(found, [0, 1, 2, 3].map(|rank| 10 * round + rank));
                 }
             });
@@ -163,8 +168,8 @@ fn meetings_follow_each_other_in_order() {
 }
 
 #[test]
-fn a_team_of_one_meets_nobody() {
-    assert_eq!(*Member::alone().exchange(5).unwrap()[0], 5);
+fn a_group_of_one_does_not_wait() {
+    assert_eq!(*Communicator::run_alone().all_gather(5).unwrap()[0], 5);
 }
 
 #[cfg(feature = "flex")]
@@ -192,17 +197,17 @@ max_norm = 1.0
 "#
     );
 
-    fn preset(folder: &Path) -> Preset {
+    fn preset(folder: &Path) -> PretrainPreset {
         let file = folder.join("test.toml");
         std::fs::write(&file, PRESET).unwrap();
-        Preset::load(file.to_str().unwrap()).unwrap()
+        PretrainPreset::load(file.to_str().unwrap()).unwrap()
     }
 
-    fn options(preset: &Preset, out: &Path) -> RunOptions {
+    fn options(preset: &PretrainPreset, out: &Path) -> PretrainOptions {
         std::fs::create_dir_all(out).unwrap();
-        RunOptions {
+        PretrainOptions {
             preset: preset.clone(),
-            source: Source::shapes(preset, 5).unwrap(),
+            source: TrainingData::shapes(preset, 5).unwrap(),
             inputs: Vec::new(),
             out: out.to_path_buf(),
             resume: false,
@@ -219,10 +224,10 @@ max_norm = 1.0
     }
 
     /// The weights after the run.
-    fn run(options: &RunOptions, workers: usize) -> crate::Result<Vec<u8>> {
+    fn run(options: &PretrainOptions, workers: usize) -> crate::Result<Vec<u8>> {
         let devices = vec![Default::default(); workers];
         let choice = &options.preset.model;
-        pretrain::<B>(options, &devices, &|config| FirstWeights::default().model(config, choice, 5, &devices[0]))?;
+        pretrain::<B>(options, &devices, &|config| InitialWeights::default().model(config, choice, 5, &devices[0]))?;
         Ok(std::fs::read(options.out.join("stage-1/model.safetensors")).unwrap())
     }
 
@@ -233,9 +238,9 @@ max_norm = 1.0
         let place = |name: &str| folder.path().join(name);
         let straight = run(&options(&preset, &place("a")), 2).unwrap();
         assert_eq!(run(&options(&preset, &place("b")), 2).unwrap(), straight, "the run repeats");
-        let first = RunOptions { max_steps: Some(11), ..options(&preset, &place("c")) };
+        let first = PretrainOptions { max_steps: Some(11), ..options(&preset, &place("c")) };
         assert_ne!(run(&first, 2).unwrap(), straight);
-        let rest = RunOptions { max_steps: None, resume: true, ..first };
+        let rest = PretrainOptions { max_steps: None, resume: true, ..first };
         let message = run(&rest, 1).unwrap_err().to_string();
         assert!(message.contains("number of devices"), "{message}");
         assert_eq!(run(&rest, 2).unwrap(), straight, "a resume ends where the run did");
@@ -256,12 +261,12 @@ max_norm = 1.0
         }
     }
 
-    fn feeds(preset: &Preset, workers: usize) -> Vec<Feed<B>> {
+    fn feeds(preset: &PretrainPreset, workers: usize) -> Vec<BatchStream<B>> {
         let stage = &preset.stages[0];
-        let source = Source::shapes(preset, 5).unwrap();
+        let source = TrainingData::shapes(preset, 5).unwrap();
         let config = stage.model(&preset.model.model(1, source.tokenizer.vocab_size()));
         let loader = source.loader(0, stage, &config, workers).unwrap();
-        Feed::shares(loader, 0, Recipe::default(), &vec![Default::default(); workers]).unwrap()
+        BatchStream::shares(loader, 0, StepConfig::default(), &vec![Default::default(); workers]).unwrap()
     }
 
     #[test]
@@ -269,7 +274,7 @@ max_norm = 1.0
         let folder = tempfile::tempdir().unwrap();
         let preset = preset(folder.path());
         let (plan, feeds) = (plan(20), feeds(&preset, 2));
-        let source = Source::shapes(&preset, 5).unwrap();
+        let source = TrainingData::shapes(&preset, 5).unwrap();
         let config = preset.stages[0].model(&preset.model.model(1, source.tokenizer.vocab_size()));
         let fresh = Svitt::<burn_flex::Flex>::new(&config, 3, &Default::default()).unwrap();
         let [first, second] = two(|member| {
@@ -279,7 +284,7 @@ max_norm = 1.0
             let optimizer = AdamW::<B>::new(settings, &Default::default());
             let mut learner = Learner::new(model, optimizer.clone(), plan.schedule);
             let worker = Worker::<B>::new(member, &[Default::default(); 2], optimizer, true);
-            let (mut state, mut window) = (RunState::default(), Window::new());
+            let (mut state, mut window) = (RunState::default(), ThroughputMeter::new());
             while state.step < plan.stop_at {
                 worker.step(&plan, &mut learner, &mut state, &mut window, &mut || feed.next()).unwrap();
             }
@@ -317,11 +322,11 @@ max_norm = 1.0
     }
 
     #[test]
-    fn a_worker_that_breaks_down_stops_the_stage_with_its_reason() {
+    fn a_panicking_worker_stops_the_stage_with_its_reason() {
         let folder = tempfile::tempdir().unwrap();
         let feeds = feeds(&preset(folder.path()), 3);
-        let desk = StageDesk {
-            journal: Journal::open(folder.path(), 0).unwrap(),
+        let desk = StageContext {
+            journal: MetricsLog::open(folder.path(), 0).unwrap(),
             checkpoints: Checkpoints::of(folder.path()),
             interrupter: StopSignal::default().interrupter,
         };

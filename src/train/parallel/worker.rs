@@ -1,24 +1,24 @@
-//! What every worker does in an optimizer step, and the life of those that do nothing else.
+//! An optimizer step of any worker, and the loop of the workers other than 0.
 
+use super::collective::{Collective, collective_for};
 use super::global_batch::GlobalBatch;
-use super::reduce::{Reduce, reducer};
-use super::team::Member;
+use super::group::Communicator;
 use super::{gradients, replica};
-use crate::backend::TrainBackend;
-use crate::guard::caught;
 use crate::model::reseed_dropout;
+use crate::panics::catch_panic;
 use crate::train::expand::trainable;
-use crate::train::learner::{Components, StagePlan, Trainee};
-use crate::train::{Accumulator, AdamW, Feed, LogLine, RunState, StepInput, StepKey, StepOutput};
+use crate::train::learner::{Components, StagePlan, TrainableModel};
+use crate::train::{AdamW, BatchStream, GradientAccumulator, LogLine, RunState, StepInput, StepKey, StepOutput};
 use crate::{Error, Result};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn_train::Learner;
 use std::sync::Arc;
 use std::time::Instant;
+use svitt_ops::TrainBackend;
 
 /// Time, and the clips of all workers, since the last logged step.
-pub struct Window {
+pub struct ThroughputMeter {
     /// When it began.
     pub since: Instant,
     /// Clips trained on.
@@ -29,7 +29,7 @@ pub struct Window {
     pub steps: usize,
 }
 
-impl Window {
+impl ThroughputMeter {
     /// Begins now.
     pub fn new() -> Self {
         Self { since: Instant::now(), clips: 0, waited: 0.0, steps: 0 }
@@ -43,15 +43,15 @@ type Sum<B> = Option<[Tensor<B, 1>; 2]>;
 pub struct Worker<B: TrainBackend> {
     /// Its optimizer; shares its state with the learner's.
     pub optimizer: AdamW<B>,
-    member: Member,
-    reduce: Arc<dyn Reduce<B::InnerBackend>>,
+    member: Communicator,
+    reduce: Arc<dyn Collective<B::InnerBackend>>,
     global_negatives: bool,
 }
 
 impl<B: TrainBackend> Worker<B> {
     /// The worker at `member`'s place; `devices` are those of all workers.
-    pub fn new(member: Member, devices: &[B::Device], optimizer: AdamW<B>, global_negatives: bool) -> Self {
-        let reduce = reducer(&member, devices);
+    pub fn new(member: Communicator, devices: &[B::Device], optimizer: AdamW<B>, global_negatives: bool) -> Self {
+        let reduce = collective_for(&member, devices);
         Self { optimizer, reduce, global_negatives: global_negatives && member.workers() > 1, member }
     }
 
@@ -59,15 +59,15 @@ impl<B: TrainBackend> Worker<B> {
     ///
     /// # Errors
     /// The data has ended, or another worker has stopped.
-    pub fn step<M: Trainee<B>>(
+    pub fn step<M: TrainableModel<B>>(
         &self,
         plan: &StagePlan,
         learner: &mut Learner<Components<B, M>>,
         state: &mut RunState,
-        window: &mut Window,
+        window: &mut ThroughputMeter,
         next: &mut dyn FnMut() -> Option<StepInput<B>>,
     ) -> Result<StepOutput<B::InnerBackend>> {
-        let mut accumulated = Accumulator::default();
+        let mut accumulated = GradientAccumulator::default();
         let mut sum: Sum<B::InnerBackend> = None;
         for _ in 0..plan.micro_batches(state.batches) {
             let Some(input) = next() else { break };
@@ -114,7 +114,7 @@ impl<B: TrainBackend> Worker<B> {
     }
 
     /// The means over all workers. A parameter that another worker has a gradient for counts as 0 here.
-    fn shared<M: Trainee<B>>(
+    fn shared<M: TrainableModel<B>>(
         &self,
         model: &M,
         grads: GradientsParams,
@@ -123,11 +123,11 @@ impl<B: TrainBackend> Worker<B> {
         if self.member.workers() == 1 {
             return Ok((grads, [losses, total]));
         }
-        let present = self.member.exchange(gradients::present::<B, M>(model, &grads))?;
+        let present = self.member.all_gather(gradients::present::<B, M>(model, &grads))?;
         let wanted: Vec<bool> = (0..present[0].len()).map(|place| present.iter().any(|of| of[place])).collect();
         let mut vectors = gradients::flatten::<B, M>(model, grads, &wanted);
         let kinds = losses.dims()[0];
-        // The verdict on a step looks at its loss: it has to be the same one for all, or replicas would part.
+        // The skip decision depends on the loss, so it must be the same on all workers, or replicas would diverge.
         vectors.push(Tensor::cat(vec![losses, total], 0));
         let mut means = self.reduce.mean(vectors)?;
         let Some(both) = means.pop() else { unreachable!("as many means as vectors") };
@@ -136,8 +136,8 @@ impl<B: TrainBackend> Worker<B> {
     }
 }
 
-/// What a helper starts from: worker 0's model and optimizer, and its own share of the data.
-pub struct Helper<B: TrainBackend, M> {
+/// The start of a worker other than 0: worker 0's model and optimizer, and its own share of the data.
+pub struct WorkerStart<B: TrainBackend, M> {
     /// Worker 0's model.
     pub model: M,
     /// Worker 0's optimizer.
@@ -145,18 +145,17 @@ pub struct Helper<B: TrainBackend, M> {
     /// Where the stage stands.
     pub state: RunState,
     /// Its batches.
-    pub feed: Feed<B>,
+    pub feed: BatchStream<B>,
 }
 
-/// The life of a worker other than 0: step after step, until the stage ends or worker 0 does. An error or a panic ends
-/// the team, which makes it everybody's.
-pub fn help<B: TrainBackend, M: Trainee<B>>(
+/// The loop of a worker other than 0, until the stage ends or worker 0 does. An error or a panic aborts the group.
+pub fn run_worker<B: TrainBackend, M: TrainableModel<B>>(
     plan: &StagePlan,
-    member: &Member,
+    member: &Communicator,
     devices: &[B::Device],
-    start: Helper<B, M>,
+    start: WorkerStart<B, M>,
 ) {
-    let failure = match caught(|| steps(plan, member, devices, start)) {
+    let failure = match catch_panic(|| steps(plan, member, devices, start)) {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
         Err(said) => Error::Training {
@@ -164,24 +163,24 @@ pub fn help<B: TrainBackend, M: Trainee<B>>(
             remedy: "report this as a bug".into(),
         },
     };
-    member.team().dissolve(Some(failure));
+    member.team().abort(Some(failure));
 }
 
-fn steps<B: TrainBackend, M: Trainee<B>>(
+fn steps<B: TrainBackend, M: TrainableModel<B>>(
     plan: &StagePlan,
-    member: &Member,
+    member: &Communicator,
     devices: &[B::Device],
-    start: Helper<B, M>,
+    start: WorkerStart<B, M>,
 ) -> Result<()> {
-    let Helper { model, optimizer, mut state, mut feed } = start;
+    let WorkerStart { model, optimizer, mut state, mut feed } = start;
     let device = &devices[member.rank()];
     let optimizer = replica::optimizer(&optimizer, device);
     let model = trainable(replica::model::<B, M>(model, device));
     // Nobody changes what replicas are made from before all are made.
-    member.exchange(())?;
+    member.all_gather(())?;
     let mut learner = Learner::new(model, optimizer.clone(), plan.schedule_after(state.step));
     let worker = Worker::<B>::new(member.clone(), devices, optimizer, plan.global_negatives);
-    let mut window = Window::new();
+    let mut window = ThroughputMeter::new();
     while state.step < plan.stop_at {
         worker.step(plan, &mut learner, &mut state, &mut window, &mut || feed.next())?;
     }

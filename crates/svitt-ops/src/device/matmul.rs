@@ -1,0 +1,137 @@
+//! Matrix products in the precision of their element type.
+//!
+//! Burn computes f32 products on NVIDIA tensor cores as TF32 (10 bits of fraction instead of 23) wherever that is
+//! faster, and has no switch for it. Logits and features were then off by 1e-4 to 4e-3, and every fusion file of the
+//! parity set failed. Here f32 stays f32; for tensor cores use bf16.
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorMetadata, TensorPrimitive};
+
+/// Matrix products as a backend operation.
+pub trait MatmulOps: Backend {
+    /// `a` `[.., m, k]` times `b` `[.., k, n]`: `[.., m, n]`. The axes in front are equal.
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
+    }
+}
+
+/// `a` `[.., m, k]` times `b` `[.., k, n]`: `[.., m, n]`. The axes in front are equal.
+pub fn matmul<B: MatmulOps, const D: usize>(a: Tensor<B, D>, b: Tensor<B, D>) -> Tensor<B, D> {
+    let product = B::product(a.into_primitive().tensor(), b.into_primitive().tensor());
+    Tensor::from_primitive(TensorPrimitive::Float(product))
+}
+
+#[cfg(feature = "ndarray")]
+impl MatmulOps for burn_ndarray::NdArray {}
+
+#[cfg(feature = "flex")]
+impl MatmulOps for burn_flex::Flex {}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+impl<R, F, I, BT> MatmulOps for burn_cubecl::CubeBackend<R, F, I, BT>
+where
+    R: burn_cubecl::CubeRuntime,
+    F: burn_cubecl::FloatElement,
+    I: burn_cubecl::IntElement,
+    BT: burn_cubecl::element::BoolElement,
+{
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        if super::matmul_f32::would_round(&a) {
+            return super::matmul_f32::product(a, b);
+        }
+        <Self as burn::tensor::ops::FloatTensorOps<Self>>::float_matmul(a, b)
+    }
+}
+
+#[derive(Debug)]
+struct ProductBackward;
+
+impl<B: MatmulOps> Backward<B, 2> for ProductBackward {
+    /// a and b, each only if the gradient of the other is needed.
+    type State = [Option<NodeId>; 2];
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let [a, b] = ops.state.map(|node| {
+            node.map(|node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node)).map(transposed::<B>)
+        });
+        let [a_parent, b_parent] = ops.parents;
+        if let (Some(node), Some(b)) = (a_parent, b) {
+            grads.register::<B>(node.id, B::product(grad.clone(), b));
+        }
+        if let (Some(node), Some(a)) = (b_parent, a) {
+            grads.register::<B>(node.id, B::product(a, grad));
+        }
+    }
+}
+
+fn transposed<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let axes = x.shape().num_dims();
+    B::float_swap_dims(x, axes - 2, axes - 1)
+}
+
+impl<B: MatmulOps, C: CheckpointStrategy> MatmulOps for Autodiff<B, C> {
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let product = B::product(a.primitive.clone(), b.primitive.clone());
+        match ProductBackward.prepare::<C>([a.node.clone(), b.node.clone()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let kept = [b.is_tracked().then(|| prep.checkpoint(&a)), a.is_tracked().then(|| prep.checkpoint(&b))];
+                prep.finish(kept, product)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(product),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Reference, assert_close, assert_gradient, noise, on_every_backend};
+
+    fn on_host<B: Backend>(x: &Tensor<B, 3>) -> Tensor<Reference, 3> {
+        Tensor::from_data(x.to_data(), &Default::default())
+    }
+
+    fn products_and_their_gradients<B: MatmulOps>() {
+        let (a, b) = (noise::<B, 3>(1, [2, 3, 5]), noise::<B, 3>(2, [2, 5, 4]));
+        let probe = noise::<B, 3>(3, [2, 3, 4]);
+        assert_close(on_host(&matmul(a.clone(), b.clone())), on_host(&a).matmul(on_host(&b)), 1e-5);
+        let constant = |x: &Tensor<B, 3>| Tensor::<Autodiff<B>, 3>::from_inner(x.clone());
+        assert_gradient(a.clone(), |a| (matmul(a, constant(&b)) * constant(&probe)).sum());
+        assert_gradient(b.clone(), |b| (matmul(constant(&a), b) * constant(&probe)).sum());
+        assert_gradient(noise::<B, 3>(4, [2, 3, 3]), |x| matmul(x.clone(), x).sum());
+    }
+
+    /// Single rows, single columns, transposed operands, and operands with gaps between rows, as attention heads have.
+    fn odd_shapes_agree<B: MatmulOps>() {
+        for (seed, [batch, heads, m, n, k]) in
+            [[2, 3, 1, 7, 5], [3, 2, 6, 1, 9], [1, 1, 1, 1, 33], [3, 4, 1, 5, 8], [1, 1, 3, 41, 20], [2, 2, 19, 17, 24]]
+                .into_iter()
+                .enumerate()
+        {
+            // [batch, tokens, heads, width] seen as [batch, heads, tokens, width]
+            let split = |seed, tokens, width| noise::<B, 4>(seed, [batch, tokens, heads, width]).swap_dims(1, 2);
+            let (a, b) = (split(seed as u64, m, k), split(seed as u64 + 50, n, k).swap_dims(2, 3));
+            let host = |x: &Tensor<B, 4>| Tensor::<Reference, 4>::from_data(x.to_data(), &Default::default());
+            assert_close(host(&matmul(a.clone(), b.clone())), host(&a).matmul(host(&b)), 1e-5);
+            let (a, b) = (a.clone() * 1.0, b.clone() * 1.0);
+            assert_close(host(&matmul(a.clone(), b.clone())), host(&a).matmul(host(&b)), 1e-5);
+        }
+    }
+
+    /// 1 + 2⁻¹² has 12 bits of fraction: as TF32 it is 1.
+    fn f32_keeps_its_bits<B: MatmulOps>() {
+        let [m, n, k] = [128, 128, 128];
+        let a = Tensor::<B, 2>::full([m, k], 1.0 + 1.0 / 4096.0, &Default::default());
+        let sums = matmul(a, Tensor::<B, 2>::eye(n, &Default::default()));
+        assert!(crate::testing::host(sums).iter().all(|x| *x == 1.0 + 1.0 / 4096.0));
+    }
+
+    on_every_backend!(products_and_their_gradients, odd_shapes_agree, f32_keeps_its_bits);
+}

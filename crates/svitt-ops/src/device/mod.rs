@@ -1,0 +1,21 @@
+//! What the ops need of a device: its buffers and element types, matrix products, kernel launches, sums over devices.
+
+mod collective;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+pub(crate) mod cpu_gemm;
+mod dtype;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+pub mod host;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) mod launch;
+mod limit;
+mod matmul;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod matmul_f32;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+pub(crate) mod simd;
+
+pub use collective::CollectiveOps;
+pub use dtype::{cast, cast_raw};
+pub use limit::{BufferLimit, joined, parts, samples};
+pub use matmul::{MatmulOps, matmul};

@@ -1,0 +1,80 @@
+//! Edge sparsity as numbers: K_l, K_r and G, and whose rules the graph follows.
+
+use crate::{Error, Result};
+use burn::serde::{Deserialize, Serialize};
+
+/// Patch queries see the class token, `local` neighbouring blocks and `random` drawn blocks of `block` tokens
+/// (docs/model.md, "Edge sparsity").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(crate = "burn::serde", deny_unknown_fields)]
+pub struct EdgeSparsity {
+    /// K_l: zero or odd; 1 is the query's own block.
+    pub local: usize,
+    /// K_r: blocks drawn per query block, per layer and forward; 0 is local attention alone.
+    pub random: usize,
+    /// G: tokens in a block.
+    pub block: usize,
+}
+
+/// Which rules the model follows where the official code deviates from the paper (docs/model.md, "Official rules").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(crate = "burn::serde", rename_all = "lowercase")]
+pub enum Compat {
+    /// Padded keys get no attention, random blocks are distinct and never local, windows are not mirrored,
+    /// cross-modal pruning works in question answering too.
+    #[default]
+    Corrected,
+    /// The published code to the digit, for weights that were trained with it.
+    Official,
+}
+
+impl EdgeSparsity {
+    /// Checks K_l, K_r and G against `patches` tokens.
+    ///
+    /// # Errors
+    /// See [`Sparsity::validate`].
+    pub fn validate(&self, patches: usize) -> Result<()> {
+        if self.local != 0 && self.local.is_multiple_of(2) {
+            let problem = format!("K_l is {}, but local blocks lie symmetrically around the query's own", self.local);
+            return Err(Error::setting("edge.local", problem, "use 0 or an odd number"));
+        }
+        if self.local + self.random == 0 {
+            return Err(Error::setting(
+                "edge.random",
+                "K_l and K_r are both 0, so patches would see the class token alone",
+                "set K_l to 1 or K_r above 0",
+            ));
+        }
+        if self.block == 0 || self.block > patches {
+            let problem = format!("blocks of {} tokens do not fit a sequence of {patches}", self.block);
+            return Err(Error::setting("edge.block", problem, format!("use 1 to {patches}")));
+        }
+        let blocks = patches.div_ceil(self.block);
+        if self.local > blocks {
+            let problem =
+                format!("K_l = {} is more than the {blocks} blocks of {} tokens there are", self.local, self.block);
+            return Err(Error::setting("edge.local", problem, format!("use at most {blocks}, or smaller blocks")));
+        }
+        if self.random > blocks {
+            let problem =
+                format!("K_r = {} is more than the {blocks} blocks of {} tokens there are", self.random, self.block);
+            return Err(Error::setting("edge.random", problem, format!("use at most {blocks}, or smaller blocks")));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_settings_are_named() {
+        let bad = |local, random, block| EdgeSparsity { local, random, block }.validate(30).unwrap_err().to_string();
+        assert!(bad(2, 1, 5).contains("edge.local"), "{}", bad(2, 1, 5));
+        assert!(bad(1, 1, 31).contains("edge.block"));
+        assert!(bad(1, 7, 5).contains("edge.random"));
+        assert!(bad(0, 0, 5).contains("edge.random"));
+        assert!(EdgeSparsity { local: 1, random: 3, block: 5 }.validate(30).is_ok());
+    }
+}

@@ -1,0 +1,320 @@
+//! The CPU kernel: one task per sample and tile of queries. A tile's scores live in a scratch buffer of rows and are
+//! discarded when its output is written. The bias is looked up in the table, never materialised.
+
+use crate::device::cpu_gemm::{MatrixView, product};
+use crate::device::host::{HostBackend, integers, write};
+use crate::device::simd::{axpy, exp_sum, max};
+use crate::sparse::bias::is_uniform;
+use crate::sparse::{AttentionPlan, BlockGraph};
+use burn::tensor::TensorMetadata;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use rayon::prelude::*;
+
+/// Queries per tile: with 3137 keys the scores of a tile take 785 KB and stay in a core's cache.
+const TILE: usize = 64;
+
+/// One key block as a query block sees it: columns `from..from + columns` of the score rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyBlock {
+    pub from: usize,
+    pub columns: usize,
+    /// First token of the scored block and how many of its tokens exist.
+    pub key: usize,
+    pub keys: usize,
+    /// First token of the block whose bias and values count, and how many of its tokens exist.
+    pub value: usize,
+    pub values: usize,
+}
+
+/// A run of query tokens of one block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    pub block: usize,
+    pub first: usize,
+    pub rows: usize,
+}
+
+/// What all tasks share.
+pub(super) struct CpuKernel<'a> {
+    pub qkv: &'a [f32],
+    /// `[heads, rows]`: a head's table is contiguous.
+    pub table: Vec<f32>,
+    pub table_rows: usize,
+    pub coords: &'a [i32],
+    pub batch: usize,
+    pub s: usize,
+    pub heads: usize,
+    pub d: usize,
+    pub centre: i32,
+    /// Per query block.
+    pub entries: Vec<Vec<KeyBlock>>,
+    pub tiles: Vec<Tile>,
+    shared_coords: bool,
+}
+
+impl<'a> CpuKernel<'a> {
+    pub(super) fn new(
+        qkv: &'a [f32],
+        shape: [usize; 3],
+        table: &[f32],
+        coords: &'a [i32],
+        plan: &AttentionPlan,
+    ) -> Self {
+        let [batch, s, width] = shape;
+        let heads = plan.heads;
+        let table_rows = table.len() / heads;
+        let transposed = (0..heads).flat_map(|h| (0..table_rows).map(move |r| table[r * heads + h])).collect();
+        let entries = (0..plan.graph.blocks()).map(|m| entries(&plan.graph, m)).collect();
+        Self {
+            qkv,
+            table: transposed,
+            table_rows,
+            coords,
+            batch,
+            s,
+            heads,
+            d: width / 3 / heads,
+            centre: plan.centre as i32,
+            entries,
+            tiles: tiles(&plan.graph),
+            shared_coords: coords.len() < batch * (s - 1) || batch == 1,
+        }
+    }
+
+    /// C.
+    pub(super) fn width(&self) -> usize {
+        self.heads * self.d
+    }
+
+    /// Queries (0), keys (1) or values (2) of sample `b` and head `h`, from token `token` on; rows 3C apart.
+    pub(super) fn part(&self, part: usize, b: usize, h: usize, token: usize) -> MatrixView<'a> {
+        MatrixView::rows(self.part_slice(part, b, h, token), 3 * self.width())
+    }
+
+    /// The head's vector of one token.
+    pub(super) fn vector(&self, part: usize, b: usize, h: usize, token: usize) -> &'a [f32] {
+        &self.part_slice(part, b, h, token)[..self.d]
+    }
+
+    fn part_slice(&self, part: usize, b: usize, h: usize, token: usize) -> &'a [f32] {
+        &self.qkv[(b * self.s + token) * 3 * self.width() + part * self.width() + h * self.d..]
+    }
+
+    pub(super) fn head_table(&self, h: usize) -> &[f32] {
+        &self.table[h * self.table_rows..(h + 1) * self.table_rows]
+    }
+
+    /// Coordinates of the patch tokens of sample `b`.
+    pub(super) fn sample_coords(&self, b: usize) -> &'a [i32] {
+        let n = self.s - 1;
+        if self.shared_coords { &self.coords[..n] } else { &self.coords[b * n..(b + 1) * n] }
+    }
+
+    pub(super) fn scale(&self) -> f32 {
+        (self.d as f32).powf(-0.5)
+    }
+
+    /// Width of the score rows of query block `m`, the class column included.
+    pub(super) fn columns(&self, m: usize) -> usize {
+        self.entries[m].last().map_or(1, |e| e.from + e.columns)
+    }
+
+    /// Logits of a tile, `[rows, columns]`, class column first.
+    pub(super) fn scores(&self, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
+        let (columns, d, scale) = (self.columns(tile.block), self.d, self.scale());
+        let queries = self.part(0, b, h, 1 + tile.first);
+        product(to, columns, [tile.rows, 1, d], queries, self.part(1, b, h, 0).t(), scale, false);
+        for e in &self.entries[tile.block] {
+            for row in 0..tile.rows {
+                to[row * columns + e.from + e.keys..row * columns + e.from + e.columns].fill(0.0);
+            }
+            let keys = self.part(1, b, h, 1 + e.key).t();
+            product(&mut to[e.from..], columns, [tile.rows, e.keys, d], queries, keys, scale, false);
+        }
+        self.add_bias(b, h, tile, to);
+    }
+
+    fn add_bias(&self, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
+        let (table, coords, columns) = (self.head_table(h), self.sample_coords(b), self.columns(tile.block));
+        let to_class = table[self.table_rows - 2];
+        if is_uniform(self.table_rows) {
+            return self.add_uniform_bias([table[0], to_class], tile, to);
+        }
+        for (row, &coord) in to.chunks_mut(columns).zip(&coords[tile.first..tile.first + tile.rows]) {
+            let origin = coord + self.centre;
+            row[0] += to_class;
+            for e in &self.entries[tile.block] {
+                let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
+                for (score, key) in real.iter_mut().zip(&coords[e.value..e.value + e.values]) {
+                    *score += table[(origin - key) as usize];
+                }
+                padded.iter_mut().for_each(|score| *score += to_class);
+            }
+        }
+    }
+
+    /// [`Self::add_bias`] where all pairs of patches have the first bias: nothing is looked up, nothing added to a 0.
+    fn add_uniform_bias(&self, [between, to_class]: [f32; 2], tile: Tile, to: &mut [f32]) {
+        for row in to.chunks_mut(self.columns(tile.block)) {
+            row[0] += to_class;
+            for e in &self.entries[tile.block] {
+                let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
+                if between != 0.0 {
+                    real.iter_mut().for_each(|score| *score += between);
+                }
+                padded.iter_mut().for_each(|score| *score += to_class);
+            }
+        }
+    }
+
+    /// Logits of the class query over all tokens.
+    pub(super) fn class_scores(&self, b: usize, h: usize, to: &mut [f32]) {
+        let table = self.head_table(h);
+        product(to, self.s, [1, self.s, self.d], self.part(0, b, h, 0), self.part(1, b, h, 0).t(), self.scale(), false);
+        to[0] += table[self.table_rows - 1];
+        to[1..].iter_mut().for_each(|score| *score += table[self.table_rows - 3]);
+    }
+
+    /// The class row: its log-sum-exp, its output into `out`.
+    fn class_row(&self, b: usize, h: usize, scratch: &mut Vec<f32>, out: &mut [f32]) -> f32 {
+        scratch.resize(self.s, 0.0);
+        self.class_scores(b, h, scratch);
+        let top = max(scratch);
+        let sum = exp_sum(scratch, top);
+        product(
+            out,
+            self.width(),
+            [1, self.d, self.s],
+            MatrixView::rows(scratch, self.s),
+            self.part(2, b, h, 0),
+            1.0 / sum,
+            false,
+        );
+        top + sum.ln()
+    }
+
+    /// A tile of patch rows: log-sum-exps into `lse`, outputs into `out` (rows C apart).
+    fn tile_rows(&self, b: usize, h: usize, tile: Tile, scratch: &mut Vec<f32>, out: &mut [f32], lse: &mut [f32]) {
+        let (columns, width, d) = (self.columns(tile.block), self.width(), self.d);
+        scratch.resize(tile.rows * columns, 0.0);
+        self.scores(b, h, tile, scratch);
+        let class_value = self.vector(2, b, h, 0);
+        let mut inverse = [0f32; TILE];
+        for (i, row) in scratch.chunks_mut(columns).enumerate() {
+            let top = max(row);
+            let sum = exp_sum(row, top);
+            lse[i] = top + sum.ln();
+            inverse[i] = 1.0 / sum;
+            let out = &mut out[i * width..i * width + d];
+            out.fill(0.0);
+            axpy(out, row[0], class_value);
+        }
+        for e in &self.entries[tile.block] {
+            let p = MatrixView::rows(&scratch[e.from..], columns);
+            product(out, width, [tile.rows, d, e.values], p, self.part(2, b, h, 1 + e.value), 1.0, true);
+        }
+        // Rows have stride D here; before the products they had stride `keys`.
+        for (row, inverse) in out.chunks_mut(width).zip(&inverse[..tile.rows]) {
+            row[..d].iter_mut().for_each(|x| *x *= inverse);
+        }
+    }
+}
+
+/// Key blocks of query block `m`. Padded keys get columns only where the graph lets them take attention.
+fn entries(graph: &BlockGraph, m: usize) -> Vec<KeyBlock> {
+    let (g, n, w) = (graph.block(), graph.tokens(), graph.width());
+    let size = |b: u32| g.min(n - b as usize * g);
+    let mut from = 1;
+    let row = m * w..(m + 1) * w;
+    let pairs = graph.key_blocks()[row.clone()].iter().zip(&graph.value_blocks()[row]);
+    pairs
+        .map(|(&k, &v)| {
+            let columns = if graph.padding_attended() { g } else { size(v) };
+            let entry =
+                KeyBlock { from, columns, key: k as usize * g, keys: size(k), value: v as usize * g, values: size(v) };
+            from += columns;
+            entry
+        })
+        .collect()
+}
+
+fn tiles(graph: &BlockGraph) -> Vec<Tile> {
+    let (g, n) = (graph.block(), graph.tokens());
+    let of_block = |block: usize| {
+        let end = ((block + 1) * g).min(n);
+        (block * g..end).step_by(TILE).map(move |first| Tile { block, first, rows: TILE.min(end - first) })
+    };
+    (0..graph.blocks()).flat_map(of_block).collect()
+}
+
+/// See [`crate::sparse::SparseOps::sparse_attention`].
+pub(super) fn forward<B: HostBackend>(
+    qkv: FloatTensor<B>,
+    table: FloatTensor<B>,
+    coords: IntTensor<B>,
+    plan: &AttentionPlan,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let device = B::float_device(&qkv);
+    let shape: [usize; 3] = qkv.shape().dims();
+    let coords = integers::<B>(&coords);
+    let [qkv, table] = [&qkv, &table].map(B::values);
+    let (out, lse) = run(&CpuKernel::new(&qkv, shape, &table, &coords, plan));
+    let [batch, s, width] = shape;
+    (write::<B, 3>(out, [batch, s, width / 3], &device), write::<B, 3>(lse, [batch, plan.heads, s], &device))
+}
+
+fn run(kernel: &CpuKernel) -> (Vec<f32>, Vec<f32>) {
+    let CpuKernel { batch, s, heads, .. } = *kernel;
+    let mut out = vec![0f32; batch * s * kernel.width()];
+    let tasks = split_rows(kernel, &mut out);
+    let sums: Vec<Vec<f32>> =
+        tasks.into_par_iter().map_init(Vec::new, |scratch, task| task.run(kernel, scratch)).collect();
+    let mut lse = vec![0f32; batch * heads * s];
+    let per_sample = kernel.tiles.len() + 1;
+    for (task, sums) in sums.iter().enumerate() {
+        let (b, first) = (task / per_sample, first_row(kernel, task % per_sample));
+        let rows = sums.len() / heads;
+        (0..heads)
+            .for_each(|h| lse[(b * heads + h) * s + first..][..rows].copy_from_slice(&sums[h * rows..(h + 1) * rows]));
+    }
+    (out, lse)
+}
+
+/// The rows of one tile of one sample (tile 0 is the class token), all heads.
+struct TileTask<'o> {
+    b: usize,
+    tile: usize,
+    out: &'o mut [f32],
+}
+
+impl TileTask<'_> {
+    /// Writes the outputs, returns the log-sum-exps `[heads, rows]`.
+    fn run(self, kernel: &CpuKernel, scratch: &mut Vec<f32>) -> Vec<f32> {
+        let rows = self.out.len() / kernel.width();
+        let mut lse = vec![0f32; kernel.heads * rows];
+        for (h, lse) in lse.chunks_mut(rows).enumerate() {
+            let out = &mut self.out[h * kernel.d..];
+            match self.tile {
+                0 => lse[0] = kernel.class_row(self.b, h, scratch, out),
+                _ => kernel.tile_rows(self.b, h, kernel.tiles[self.tile - 1], scratch, out, lse),
+            }
+        }
+        lse
+    }
+}
+
+fn first_row(kernel: &CpuKernel, tile: usize) -> usize {
+    if tile == 0 { 0 } else { 1 + kernel.tiles[tile - 1].first }
+}
+
+/// Tiles follow each other in token order, so each owns a run of the output.
+fn split_rows<'o>(kernel: &CpuKernel, mut out: &'o mut [f32]) -> Vec<TileTask<'o>> {
+    let rows = |tile: usize| if tile == 0 { 1 } else { kernel.tiles[tile - 1].rows };
+    let all = (0..kernel.batch).flat_map(|b| (0..=kernel.tiles.len()).map(move |tile| (b, tile)));
+    all.map(|(b, tile)| {
+        let (own, rest) = std::mem::take(&mut out).split_at_mut(rows(tile) * kernel.width());
+        out = rest;
+        TileTask { b, tile, out: own }
+    })
+    .collect()
+}

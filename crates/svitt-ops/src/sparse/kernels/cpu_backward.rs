@@ -1,0 +1,201 @@
+//! The backward of the CPU kernel: one task per sample and head; probabilities are recomputed tile by tile.
+
+use super::cpu::{CpuKernel, Tile};
+use crate::device::cpu_gemm::{MatrixView, product};
+use crate::device::host::{HostBackend, integers, write};
+use crate::device::simd::{axpy, dot, exp_sum, score_gradient};
+use crate::sparse::AttentionPlan;
+use crate::sparse::bias::is_uniform;
+use crate::sparse::op::SavedAttention;
+use burn::tensor::TensorMetadata;
+use burn::tensor::ops::FloatTensor;
+use rayon::prelude::*;
+
+/// The forward's results and the incoming gradient.
+struct Backward<'a> {
+    kernel: CpuKernel<'a>,
+    out: &'a [f32],
+    lse: &'a [f32],
+    grad: &'a [f32],
+}
+
+/// One head's gradients and work space.
+#[derive(Default)]
+struct HeadGradients {
+    /// `[S, D]` each, contiguous.
+    query: Vec<f32>,
+    key: Vec<f32>,
+    value: Vec<f32>,
+    /// `[R]`.
+    table: Vec<f32>,
+    p: Vec<f32>,
+    dp: Vec<f32>,
+}
+
+impl Backward<'_> {
+    /// Rows of `x` `[batch, S, C]` of one head, C apart.
+    fn rows<'x>(&self, x: &'x [f32], b: usize, h: usize, token: usize) -> &'x [f32] {
+        &x[(b * self.kernel.s + token) * self.kernel.width() + h * self.kernel.d..]
+    }
+
+    /// Σ out·grad of one row.
+    fn delta(&self, b: usize, h: usize, token: usize) -> f32 {
+        let d = self.kernel.d;
+        dot(&self.rows(self.out, b, h, token)[..d], &self.rows(self.grad, b, h, token)[..d])
+    }
+
+    fn head(&self, b: usize, h: usize) -> HeadGradients {
+        let CpuKernel { s, d, table_rows, .. } = self.kernel;
+        let zeros = || vec![0f32; s * d];
+        let mut head = HeadGradients {
+            query: zeros(),
+            key: zeros(),
+            value: zeros(),
+            table: vec![0.0; table_rows],
+            ..HeadGradients::default()
+        };
+        self.class_row(b, h, &mut head);
+        for &tile in &self.kernel.tiles {
+            self.tile(b, h, tile, &mut head);
+        }
+        (head.p, head.dp) = Default::default();
+        head
+    }
+
+    fn class_row(&self, b: usize, h: usize, head: &mut HeadGradients) {
+        let k = &self.kernel;
+        let CpuKernel { s, d, table_rows, .. } = *k;
+        let grad = &self.rows(self.grad, b, h, 0)[..d];
+        head.p.resize(s, 0.0);
+        head.dp.resize(s, 0.0);
+        k.class_scores(b, h, &mut head.p[..s]);
+        exp_sum(&mut head.p[..s], self.lse[(b * k.heads + h) * s]);
+        product(&mut head.dp, s, [1, s, d], MatrixView::rows(grad, d), k.part(2, b, h, 0).t(), 1.0, false);
+        score_gradient(&mut head.dp[..s], &head.p[..s], self.delta(b, h, 0));
+        let (p, ds) = (&head.p[..s], &head.dp[..s]);
+        product(&mut head.query, d, [1, d, s], MatrixView::rows(ds, s), k.part(1, b, h, 0), k.scale(), false);
+        let query = k.vector(0, b, h, 0);
+        for ((key, value), (ds, p)) in head.key.chunks_mut(d).zip(head.value.chunks_mut(d)).zip(ds.iter().zip(p)) {
+            axpy(key, ds * k.scale(), query);
+            axpy(value, *p, grad);
+        }
+        head.table[table_rows - 1] += ds[0];
+        head.table[table_rows - 3] += ds[1..].iter().sum::<f32>();
+    }
+
+    fn tile(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
+        let k = &self.kernel;
+        let (d, columns, scale) = (k.d, k.columns(tile.block), k.scale());
+        self.probabilities(b, h, tile, head);
+        self.score_gradients(b, h, tile, head);
+        let size = tile.rows * columns;
+        let (p, ds) = (&head.p[..size], &head.dp[..size]);
+        let grad = MatrixView::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
+        let queries = k.part(0, b, h, 1 + tile.first);
+        let dq = &mut head.query[(1 + tile.first) * d..];
+        product(dq, d, [tile.rows, d, 1], MatrixView::rows(ds, columns), k.part(1, b, h, 0), scale, true);
+        product(&mut head.key, d, [1, d, tile.rows], MatrixView::rows(ds, columns).t(), queries, scale, true);
+        product(&mut head.value, d, [1, d, tile.rows], MatrixView::rows(p, columns).t(), grad, 1.0, true);
+        for e in &k.entries[tile.block] {
+            let (ds, p) = (MatrixView::rows(&ds[e.from..], columns), MatrixView::rows(&p[e.from..], columns));
+            product(dq, d, [tile.rows, d, e.keys], ds, k.part(1, b, h, 1 + e.key), scale, true);
+            product(&mut head.key[(1 + e.key) * d..], d, [e.keys, d, tile.rows], ds.t(), queries, scale, true);
+            product(&mut head.value[(1 + e.value) * d..], d, [e.values, d, tile.rows], p.t(), grad, 1.0, true);
+        }
+        self.table_gradient(b, tile, head);
+    }
+
+    fn probabilities(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
+        let k = &self.kernel;
+        let columns = k.columns(tile.block);
+        head.p.resize(head.p.len().max(tile.rows * columns), 0.0);
+        let p = &mut head.p[..tile.rows * columns];
+        k.scores(b, h, tile, p);
+        let lse = &self.lse[(b * k.heads + h) * k.s + 1 + tile.first..];
+        for (row, lse) in p.chunks_mut(columns).zip(lse) {
+            exp_sum(row, *lse);
+        }
+    }
+
+    fn score_gradients(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
+        let k = &self.kernel;
+        let (d, columns) = (k.d, k.columns(tile.block));
+        let size = tile.rows * columns;
+        head.dp.resize(head.dp.len().max(size), 0.0);
+        let dp = &mut head.dp[..size];
+        let grad = MatrixView::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
+        product(dp, columns, [tile.rows, 1, d], grad, k.part(2, b, h, 0).t(), 1.0, false);
+        for e in &k.entries[tile.block] {
+            for row in 0..tile.rows {
+                dp[row * columns + e.from + e.values..row * columns + e.from + e.columns].fill(0.0);
+            }
+            let values = k.part(2, b, h, 1 + e.value).t();
+            product(&mut dp[e.from..], columns, [tile.rows, e.values, d], grad, values, 1.0, false);
+        }
+        for (i, (dp, p)) in dp.chunks_mut(columns).zip(head.p.chunks(columns)).enumerate() {
+            score_gradient(dp, p, self.delta(b, h, 1 + tile.first + i));
+        }
+    }
+
+    /// A histogram over the table rows of the tile. Each task has its own, so no atomics are needed.
+    fn table_gradient(&self, b: usize, tile: Tile, head: &mut HeadGradients) {
+        let k = &self.kernel;
+        let (coords, columns) = (k.sample_coords(b), k.columns(tile.block));
+        let mut to_class = 0.0;
+        for (row, &coord) in head.dp.chunks(columns).zip(&coords[tile.first..tile.first + tile.rows]) {
+            let origin = coord + k.centre;
+            to_class += row[0];
+            for e in &k.entries[tile.block] {
+                let (real, padded) = row[e.from..e.from + e.columns].split_at(e.values);
+                if is_uniform(k.table_rows) {
+                    head.table[0] += real.iter().sum::<f32>();
+                    to_class += padded.iter().sum::<f32>();
+                    continue;
+                }
+                for (ds, key) in real.iter().zip(&coords[e.value..e.value + e.values]) {
+                    head.table[(origin - key) as usize] += ds;
+                }
+                to_class += padded.iter().sum::<f32>();
+            }
+        }
+        head.table[k.table_rows - 2] += to_class;
+    }
+}
+
+/// See [`crate::sparse::SparseOps::sparse_attention_backward`].
+pub(super) fn backward<B: HostBackend>(
+    saved: SavedAttention<B>,
+    grad: FloatTensor<B>,
+    plan: &AttentionPlan,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let device = B::float_device(&grad);
+    let shape: [usize; 3] = saved.qkv.shape().dims();
+    let coords = integers::<B>(&saved.coords);
+    let SavedAttention { qkv, table, out, lse, .. } = saved;
+    let rows = table.shape().num_elements() / plan.heads;
+    let [qkv, table, out, lse, grad] = [&qkv, &table, &out, &lse, &grad].map(B::values);
+    let kernel = CpuKernel::new(&qkv, shape, &table, &coords, plan);
+    let (d_qkv, d_table) = run(&Backward { kernel, out: &out, lse: &lse, grad: &grad });
+    (write::<B, 3>(d_qkv, shape, &device), write::<B, 2>(d_table, [rows, plan.heads], &device))
+}
+
+fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
+    let CpuKernel { batch, s, heads, d, table_rows, .. } = backward.kernel;
+    let width = backward.kernel.width();
+    let all: Vec<HeadGradients> =
+        (0..batch * heads).into_par_iter().map(|task| backward.head(task / heads, task % heads)).collect();
+    let mut d_qkv = vec![0f32; batch * s * 3 * width];
+    d_qkv.par_chunks_mut(3 * width).enumerate().for_each(|(row, to)| {
+        let (b, token) = (row / s, row % s);
+        for (h, head) in all[b * heads..(b + 1) * heads].iter().enumerate() {
+            for (part, rows) in [&head.query, &head.key, &head.value].into_iter().enumerate() {
+                to[part * width + h * d..][..d].copy_from_slice(&rows[token * d..(token + 1) * d]);
+            }
+        }
+    });
+    let mut d_table = vec![0f32; table_rows * heads];
+    for (task, head) in all.iter().enumerate() {
+        head.table.iter().enumerate().for_each(|(row, x)| d_table[row * heads + task % heads] += x);
+    }
+    (d_qkv, d_table)
+}

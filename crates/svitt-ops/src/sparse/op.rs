@@ -1,0 +1,123 @@
+//! The op as a trait with a portable body, and the functions a model calls.
+
+use super::{BlockGraph, RelativeBias, class, gathered};
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{Tensor, TensorPrimitive};
+use std::sync::Arc;
+
+/// What is fixed in one call: the graph, the number of heads, the table's middle row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttentionPlan {
+    /// Which blocks see which.
+    pub graph: Arc<BlockGraph>,
+    /// H.
+    pub heads: usize,
+    /// The table row of coordinate difference 0.
+    pub centre: usize,
+}
+
+/// Attention over a block graph as a backend operation. The float tensors of a call have one element type, f32 or bf16,
+/// and so has what it returns, but for the log-sum-exp, which is f32. Every body has a portable default; backends with kernels
+/// override it, and `Autodiff` differentiates it by [`Self::sparse_attention_backward`], which recomputes the
+/// probabilities from `lse` instead of storing them.
+pub trait SparseOps: Backend {
+    /// `qkv` `[batch, S, 3C]`, `table` `[R, heads]`, `coords` `[1 | batch, N]` to
+    /// the output `[batch, S, C]` and the log-sum-exp of every row, `[batch, heads, S]`.
+    fn sparse_attention(
+        qkv: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        coords: IntTensor<Self>,
+        plan: &AttentionPlan,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (out, lse) = gathered::forward::<Self>(float(qkv), float(table), Tensor::from_primitive(coords), plan);
+        (out.into_primitive().tensor(), lse.into_primitive().tensor())
+    }
+
+    /// The gradients of `qkv` and `table` for the gradient `grad` `[batch, S, C]` of the output.
+    fn sparse_attention_backward(
+        saved: SavedAttention<Self>,
+        grad: FloatTensor<Self>,
+        plan: &AttentionPlan,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (qkv, table) = gathered::backward::<Self>(saved, float(grad), plan);
+        (qkv.into_primitive().tensor(), table.into_primitive().tensor())
+    }
+
+    /// `qkv` `[batch, S, 3C]`, `table` `[R, heads]` to the class token's attention to every patch, averaged over heads,
+    /// `[batch, N]`; a constant to `Autodiff`.
+    fn class_attention(qkv: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self> {
+        class::attention::<Self>(float(qkv), float(table)).into_primitive().tensor()
+    }
+}
+
+/// What the forward saves for the backward.
+#[derive(Clone, Debug)]
+pub struct SavedAttention<B: Backend> {
+    /// `[batch, S, 3C]`.
+    pub qkv: FloatTensor<B>,
+    /// `[R, heads]`.
+    pub table: FloatTensor<B>,
+    /// `[1 | batch, N]`.
+    pub coords: IntTensor<B>,
+    /// `[batch, S, C]`.
+    pub out: FloatTensor<B>,
+    /// `[batch, heads, S]`.
+    pub lse: FloatTensor<B>,
+}
+
+/// What [`sparse_attention`] returns.
+#[derive(Clone, Debug)]
+pub struct AttentionOutput<B: Backend> {
+    /// `[batch, S, C]`, heads side by side.
+    pub out: Tensor<B, 3>,
+    /// Log-sum-exp of every softmax row, `[batch, heads, S]`; carries no gradient.
+    pub lse: Tensor<B, 3>,
+}
+
+/// Attention of the tokens of `qkv` over `graph`, class token first.
+///
+/// # Shapes
+/// - `qkv`: `[batch, 1 + tokens, 3 · heads · head_dim]`, queries, keys and values side by side
+/// - `bias.table`: `[rows, heads]`; `bias.coords`: `[1 or batch, tokens]`
+/// - output: `[batch, 1 + tokens, heads · head_dim]`
+///
+/// # Panics
+/// If the shapes contradict each other; the message names the tensor and both sizes.
+pub fn sparse_attention<B: SparseOps>(
+    qkv: Tensor<B, 3>,
+    bias: &RelativeBias<B>,
+    graph: &Arc<BlockGraph>,
+) -> AttentionOutput<B> {
+    let plan = AttentionPlan { graph: graph.clone(), heads: bias.table.dims()[1], centre: bias.centre };
+    check_shapes(qkv.dims(), bias.coords.dims(), &plan);
+    let table = bias.table.clone().into_primitive().tensor();
+    let (out, lse) =
+        B::sparse_attention(qkv.into_primitive().tensor(), table, bias.coords.clone().into_primitive(), &plan);
+    AttentionOutput { out: float(out), lse: float(lse) }
+}
+
+/// Attention of the class token to every patch token, averaged over heads, `[batch, tokens]`: what a pruning layer
+/// ranks by. The paper's Eq. 10, but normalised over all tokens, the class token included
+/// (docs/model.md, "Token pruning"); carries no gradient.
+pub fn class_attention<B: SparseOps>(qkv: &Tensor<B, 3>, bias: &RelativeBias<B>) -> Tensor<B, 2> {
+    let (qkv, table) = (qkv.clone().into_primitive().tensor(), bias.table.clone().into_primitive().tensor());
+    float(B::class_attention(qkv, table))
+}
+
+fn check_shapes(qkv: [usize; 3], coords: [usize; 2], plan: &AttentionPlan) {
+    let [batch, s, width] = qkv;
+    let tokens = plan.graph.tokens();
+    assert!(s == tokens + 1, "qkv holds {s} tokens, the graph {tokens} and the class token");
+    assert!(
+        width % (3 * plan.heads) == 0,
+        "qkv is {width} wide, which {} heads do not divide into queries, keys and values",
+        plan.heads
+    );
+    assert!(coords[1] == tokens, "coords has {} tokens, the graph {tokens}", coords[1]);
+    assert!(coords[0] == 1 || coords[0] == batch, "coords has {} samples, qkv {batch}", coords[0]);
+}
+
+pub(super) fn float<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(tensor))
+}

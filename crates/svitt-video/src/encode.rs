@@ -1,0 +1,172 @@
+//! Writing videos, through the `ffmpeg` program: re-encoding for training, and pictures of our own.
+//!
+//! A file appears under its name only when it is complete: it is written beside it under a temporary name and renamed.
+
+use super::error::{Result, VideoError};
+use super::ffmpeg::{FfmpegProgram, input, run};
+use super::{ReaderOptions, VideoReader};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Encoding one video may take this long; an hour of full-HD film takes minutes.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// What [`compress`] aims at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CompressSettings {
+    /// Length of the shorter side, pixels; the longer one follows, made even.
+    pub short_side: usize,
+    /// Frames per second.
+    pub fps: f64,
+}
+
+impl Default for CompressSettings {
+    /// What Singularity trained on: 2 frames per second, short side 224.
+    fn default() -> Self {
+        Self { short_side: 224, fps: 2.0 }
+    }
+}
+
+/// Re-encodes `source` to the H.264 file `target`, without sound, and checks that as many frames came out as its
+/// duration asks for. Returns the number of frames.
+///
+/// # Errors
+/// There is no `ffmpeg` program, it fails, or the file it wrote does not read back with the expected frames.
+pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<usize> {
+    let program = find(source, "re-encoding")?;
+    let CompressSettings { short_side: side, fps } = aim;
+    let duration = VideoReader::open(source, &ReaderOptions::default())?.duration();
+    let part = PartialFile::beside(target);
+    let mut command = program.command();
+    command.args(["-y", "-i"]).arg(input(source)).arg("-filter:v");
+    command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{side})':'if(gt(a,1),{side},trunc(ow*a/2)*2)'"));
+    command.args(["-map", "0:v", "-r", &fps.to_string()]).arg(input(&part.0));
+    encode(command, source)?;
+    let mut written = VideoReader::open(&part.0, &ReaderOptions::default())?;
+    let frames = written.len();
+    written.get_frames(&[0, frames - 1])?;
+    // `-r` shows the first and the last frame once more (30 s become 62 frames, not 60), and rounds to whole frames.
+    let expected = duration * fps + 1.0;
+    if (frames as f64 - expected).abs() > 2.5 {
+        let detail = format!("{frames} frames came out of {duration:.2} s at {fps} per second, {expected:.0} expected");
+        return Err(VideoError::corrupt(source, detail));
+    }
+    part.complete(target)?;
+    Ok(frames)
+}
+
+/// Writes RGB frames `[count, height, width, 3]` as an H.264 file at nearly no loss.
+///
+/// # Errors
+/// There is no `ffmpeg` program, it fails, or the disk refuses.
+pub fn write_rgb(target: &Path, rgb: &[u8], [width, height]: [usize; 2], fps: f64) -> Result<()> {
+    let program = find(target, "writing H.264")?;
+    let (part, raw) = (PartialFile::beside(target), PartialFile(with_suffix(target, ".part.rgb")));
+    std::fs::write(&raw.0, rgb).map_err(|error| VideoError::io(&raw.0, &error))?;
+    let mut command = program.command();
+    command.args(["-y", "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", &format!("{width}x{height}")]);
+    command.args(["-framerate", &fps.to_string(), "-i"]).arg(input(&raw.0));
+    // Quality 4 of 51: colours within a few grey levels, in a profile that every decoder knows.
+    command.args(["-c:v", "libx264", "-crf", "4", "-pix_fmt", "yuv420p"]).arg(input(&part.0));
+    encode(command, target)?;
+    part.complete(target)
+}
+
+/// Checks that there is a program to write with, before anything is begun.
+///
+/// # Errors
+/// [`VideoError::NoFfmpeg`].
+pub fn require_ffmpeg() -> Result<()> {
+    FfmpegProgram::find().map(|_| ()).map_err(|looked_at| VideoError::NoFfmpeg { looked_at })
+}
+
+fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
+    FfmpegProgram::find().map_err(|looked_at| VideoError::MissingTool {
+        path: path.to_path_buf(),
+        format: format.to_owned(),
+        looked_at,
+    })
+}
+
+/// Runs the encoder; its last line on standard error is the reason of a failure.
+fn encode(command: Command, path: &Path) -> Result<()> {
+    match run(command, LIMIT).map_err(|error| VideoError::io(path, &error))? {
+        None => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: LIMIT.as_secs() }),
+        Some(outcome) if outcome.success => Ok(()),
+        Some(outcome) => {
+            let reason = outcome.stderr.lines().next_back().unwrap_or("ffmpeg gives no reason").to_owned();
+            Err(VideoError::corrupt(path, reason))
+        }
+    }
+}
+
+/// A file under a temporary name, deleted on drop unless it was completed.
+struct PartialFile(PathBuf);
+
+impl PartialFile {
+    fn beside(target: &Path) -> Self {
+        Self(with_suffix(target, ".part.mp4"))
+    }
+
+    fn complete(self, target: &Path) -> Result<()> {
+        std::fs::rename(&self.0, target).map_err(|error| VideoError::io(target, &error))
+    }
+}
+
+impl Drop for PartialFile {
+    fn drop(&mut self) {
+        // After completion there is nothing left under this name.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three seconds of 36 × 20 pixels at 10 frames per second, red growing with time.
+    fn clip(target: &Path) -> Result<()> {
+        let pixels = (0..30u8).flat_map(|t| [t * 8, 90, 40].repeat(36 * 20)).collect::<Vec<_>>();
+        write_rgb(target, &pixels, [36, 20], 10.0)
+    }
+
+    #[test]
+    fn written_frames_read_back_and_compress_to_two_per_second() {
+        if !super::super::ffmpeg_available() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (source, target) = (dir.path().join("-a 'b'.mp4"), dir.path().join("small.mp4"));
+        clip(&source).unwrap();
+        let mut reader = VideoReader::open(&source, &ReaderOptions::default()).unwrap();
+        assert_eq!((reader.len(), reader.width(), reader.height(), reader.fps().round()), (30, 36, 20, 10.0));
+        let frames = reader.get_frames(&[3, 29]).unwrap();
+        for (place, red) in [24.0, 232.0].into_iter().enumerate() {
+            let [r, g, b] = frames.mean_rgb(place);
+            assert!((r - red).abs() < 4.0 && (g - 90.0).abs() < 4.0 && (b - 40.0).abs() < 4.0, "{r} {g} {b}");
+        }
+        let frames = compress(&source, &target, CompressSettings { short_side: 10, fps: 2.0 }).unwrap();
+        assert!((6..=8).contains(&frames), "{frames} of 3 s at 2 per second, with the ends once more");
+        let small = VideoReader::open(&target, &ReaderOptions::default()).unwrap();
+        assert_eq!((small.width(), small.height()), (18, 10));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing temporary stays behind");
+    }
+
+    #[test]
+    fn a_file_that_is_no_video_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, target) = (dir.path().join("a.mp4"), dir.path().join("b.mp4"));
+        std::fs::write(&source, b"not a video at all").unwrap();
+        assert!(compress(&source, &target, CompressSettings::default()).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

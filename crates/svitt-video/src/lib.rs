@@ -1,0 +1,46 @@
+//! A video file becomes `u8` frames: which frames, decoded by whom, and how they become the model's input; no tensors on a device.
+//!
+//! A file goes through [`VideoReader`] (frames at the video's own resolution), [`FrameSampling`] (which of them) and
+//! [`Transform`] (crop, resize, flip, normalise). [`read_clip`] does the first two, [`inspect`] shows what they give.
+
+mod caught;
+mod clip;
+mod decode_bench;
+pub mod encode;
+mod error;
+mod ffmpeg;
+mod folder;
+mod frames;
+#[cfg(test)]
+mod golden_tests;
+mod inspect;
+mod native;
+mod reader;
+mod resize;
+mod sampling;
+mod sniff;
+mod transform;
+
+pub use caught::reading_untrusted_input;
+pub use clip::{ClipRequest, DecodedClip, read_clip};
+pub use decode_bench::DecodeSpeed;
+pub use error::VideoError;
+pub use ffmpeg::ffmpeg_available;
+pub use folder::videos_below;
+pub use frames::Frames;
+pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
+pub use reader::{ReaderKind, ReaderOptions, VideoReader};
+pub use resize::{Bicubic, CropBox, Resizer};
+pub use sampling::{FrameSampling, clips, intervals, window};
+pub use sniff::needs_ffmpeg;
+pub use transform::{CropFlip, Transform};
+
+/// Random numbers in `[0, 1)` for tests (a linear congruential generator, Knuth's constants).
+#[cfg(test)]
+fn random(seed: u64) -> impl FnMut() -> f64 + Clone {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    }
+}

@@ -1,0 +1,98 @@
+//! EBML, the tags that Matroska and WebM are made of (RFC 8794): ids, sizes and a buffered walk over a file.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+
+/// A tag and its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Element {
+    pub id: u32,
+    /// First byte of the content.
+    pub start: u64,
+    /// First byte after it; the end of the file where the size is unknown (live recordings).
+    pub end: u64,
+    /// The tag claims more bytes than the file has.
+    pub cut: bool,
+}
+
+/// Walks a file tag by tag.
+pub(super) struct EbmlReader {
+    reader: BufReader<File>,
+    position: u64,
+    length: u64,
+}
+
+impl EbmlReader {
+    pub fn new(file: File, length: u64) -> std::io::Result<Self> {
+        let mut reader = BufReader::with_capacity(4096, file);
+        reader.seek(SeekFrom::Start(0))?;
+        Ok(Self { reader, position: 0, length })
+    }
+
+    /// The next tag at the current position; `None` at the end of the file or where it is no EBML.
+    pub fn next(&mut self) -> Option<Element> {
+        let id = self.number(4, false)? as u32;
+        let size = self.number(8, true)?;
+        let start = self.position;
+        let unknown = size == u64::MAX;
+        let claimed = if unknown { self.length } else { start.saturating_add(size) };
+        Some(Element { id, start, end: claimed.min(self.length), cut: !unknown && claimed > self.length })
+    }
+
+    /// A variable-length number of up to `most` bytes, its length marker removed if asked for.
+    /// All ones mean "unknown", here `u64::MAX`.
+    fn number(&mut self, most: u32, strip: bool) -> Option<u64> {
+        let first = self.bytes(1)?[0];
+        let length = first.leading_zeros() + 1;
+        if length > most {
+            return None;
+        }
+        let mask = if strip { 0xffu8.checked_shr(length).unwrap_or(0) } else { 0xff };
+        let rest = self.bytes(length as usize - 1)?;
+        let value = rest.iter().fold(u64::from(first & mask), |value, byte| value << 8 | u64::from(*byte));
+        let unknown = strip && value == (1u64 << (7 * length)) - 1;
+        Some(if unknown { u64::MAX } else { value })
+    }
+
+    /// The next `count` bytes.
+    pub fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
+        if self.position.checked_add(count as u64)? > self.length {
+            return None;
+        }
+        let mut data = vec![0; count];
+        self.reader.read_exact(&mut data).ok()?;
+        self.position += count as u64;
+        Some(data)
+    }
+
+    /// Goes to byte `position`, within the buffer if it can.
+    pub fn go(&mut self, position: u64) -> Option<()> {
+        self.reader.seek_relative(position as i64 - self.position as i64).ok()?;
+        self.position = position;
+        Some(())
+    }
+
+    /// The content of a tag, at most 16 MB of it.
+    pub fn content(&mut self, element: &Element) -> Option<Vec<u8>> {
+        self.go(element.start)?;
+        self.bytes(usize::try_from(element.end - element.start).ok().filter(|size| *size <= 16 << 20)?)
+    }
+
+    /// The tags inside `parent`.
+    pub fn children(&mut self, parent: &Element) -> Vec<Element> {
+        let mut found = Vec::new();
+        let mut next = parent.start;
+        while next < parent.end {
+            let element = self.go(next).and_then(|()| self.next());
+            let Some(element) = element else { break };
+            next = element.end;
+            found.push(element);
+        }
+        found
+    }
+}
+
+/// An unsigned number of up to eight bytes.
+pub(super) fn unsigned(content: &[u8]) -> u64 {
+    content.iter().take(8).fold(0, |value, byte| value << 8 | u64::from(*byte))
+}

@@ -1,0 +1,104 @@
+//! Iterates over the boxes of an ISO file (ISO/IEC 14496-12 §4.2), leniently: iteration ends at the first broken box.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use super::bits::Bytes;
+
+/// Largest header box that is read into memory: two hours at 60 frames per second need 10 MB.
+const MOST_BYTES: u64 = 512 << 20;
+
+/// A box of the file itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TopLevel {
+    pub kind: [u8; 4],
+    /// First byte of the header.
+    pub start: u64,
+    /// First byte of the content.
+    pub content: u64,
+    /// First byte after the box.
+    pub end: u64,
+}
+
+/// The boxes of a file, in order; the last one may claim more bytes than the file has.
+pub(super) fn top_level(file: &mut File, length: u64) -> std::io::Result<Vec<TopLevel>> {
+    let mut boxes = Vec::new();
+    let mut start = 0;
+    while start + 8 <= length {
+        file.seek(SeekFrom::Start(start))?;
+        let mut header = [0u8; 16];
+        let filled = (length - start).min(16) as usize;
+        file.read_exact(&mut header[..filled])?;
+        let Some((kind, header_size, size)) = header_of(&header[..filled]) else { break };
+        let end = if size == 0 { length } else { start.saturating_add(size) };
+        boxes.push(TopLevel { kind, start, content: start + header_size, end });
+        start = end;
+    }
+    Ok(boxes)
+}
+
+/// Kind, header bytes and total bytes; 0 total bytes mean "to the end".
+fn header_of(data: &[u8]) -> Option<([u8; 4], u64, u64)> {
+    let mut bytes = Bytes(data);
+    let size = u64::from(bytes.u32()?);
+    let kind = bytes.take(4)?.try_into().ok()?;
+    let (header, size) = if size == 1 { (16, bytes.number(8)?) } else { (8, size) };
+    (size == 0 || size >= header).then_some((kind, header, size))
+}
+
+/// The content of a box, as far as the file holds it.
+pub(super) fn content(file: &mut File, which: &TopLevel, length: u64) -> std::io::Result<Vec<u8>> {
+    let size = which.end.min(length).saturating_sub(which.content);
+    if size > MOST_BYTES {
+        return Err(std::io::Error::other("a header box of the file is unreasonably large"));
+    }
+    let mut data = vec![0; size as usize];
+    file.seek(SeekFrom::Start(which.content))?;
+    file.read_exact(&mut data)?;
+    Ok(data)
+}
+
+/// The boxes inside `data`.
+pub(super) fn children(data: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = data;
+    std::iter::from_fn(move || {
+        let (kind, header, size) = header_of(rest)?;
+        let size = if size == 0 { rest.len() } else { usize::try_from(size).ok()? };
+        let inner = rest.get(header as usize..size)?;
+        rest = &rest[size..];
+        Some((kind, inner))
+    })
+}
+
+/// The first box `kind` inside `data`.
+pub(super) fn child<'a>(data: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+    children(data).find(|(found, _)| found == kind).map(|(_, inner)| inner)
+}
+
+/// The box at the end of a chain of names.
+pub(super) fn descend<'a>(data: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
+    path.iter().try_fold(data, |inner, kind| child(inner, kind))
+}
+
+/// Content of a box that begins with one byte of version and three of flags.
+pub(super) fn versioned(data: &[u8]) -> Option<(u8, u32, Bytes<'_>)> {
+    let mut bytes = Bytes(data);
+    let word = bytes.u32()?;
+    Some(((word >> 24) as u8, word & 0xff_ffff, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_nest_and_broken_ones_end_the_walk() {
+        let inner = [0, 0, 0, 10, b'a', b'b', b'c', b'd', 7, 9];
+        let mut data = vec![0, 0, 0, 18, b'm', b'o', b'o', b'v'];
+        data.extend_from_slice(&inner);
+        data.extend_from_slice(&[0, 0, 0, 3, b'b', b'a', b'd', b'!']);
+        assert_eq!(descend(&data, &[b"moov", b"abcd"]), Some(&[7u8, 9][..]));
+        assert_eq!(children(&data).count(), 1);
+        assert_eq!(child(&data, b"none"), None);
+    }
+}

@@ -1,0 +1,242 @@
+//! One video file: how many frames, when each is shown, and their pixels.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::{Result, VideoError};
+use super::ffmpeg::{FfmpegVideo, ffmpeg_available};
+use super::frames::Frames;
+use super::native::NativeVideo;
+use super::sniff::Container;
+
+/// Which decoder to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReaderKind {
+    /// The built-in one for what it knows, the `ffmpeg` program for the rest; both return the same bytes.
+    #[default]
+    Auto,
+    /// The built-in one only.
+    Native,
+    /// The `ffmpeg` program only.
+    Ffmpeg,
+}
+
+/// How videos are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReaderOptions {
+    /// Which decoder to use.
+    pub kind: ReaderKind,
+    /// How long one run of the `ffmpeg` program may take; some damaged files keep decoders busy for ever.
+    pub timeout: Duration,
+}
+
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        Self { kind: ReaderKind::Auto, timeout: Duration::from_secs(60) }
+    }
+}
+
+/// An open video.
+pub struct VideoReader {
+    path: PathBuf,
+    options: ReaderOptions,
+    backend: ReaderBackend,
+    times: Vec<f64>,
+    warnings: Vec<String>,
+}
+
+enum ReaderBackend {
+    Native(NativeVideo),
+    Ffmpeg(FfmpegVideo),
+}
+
+impl VideoReader {
+    /// Opens `path` and lists its frames.
+    ///
+    /// # Errors
+    /// Every [`VideoError`] but [`VideoError::Window`]; [`VideoError::MissingTool`] only where the format needs the
+    /// `ffmpeg` program and there is none.
+    pub fn open(path: &Path, options: &ReaderOptions) -> Result<Self> {
+        let facts = std::fs::metadata(path).map_err(|error| VideoError::io(path, &error))?;
+        if facts.is_dir() {
+            return Err(VideoError::NotFound { path: path.to_path_buf(), problem: "it is a folder".to_owned() });
+        }
+        let mut warnings = Vec::new();
+        let backend = match options.kind {
+            ReaderKind::Native => ReaderBackend::Native(NativeVideo::open(path)?),
+            ReaderKind::Ffmpeg => ReaderBackend::Ffmpeg(open_ffmpeg(path, "the reader `ffmpeg`", true, options)?),
+            ReaderKind::Auto => open_either(path, options)?,
+        };
+        match &backend {
+            ReaderBackend::Native(video) if video.truncated() => warnings.push(cut_short(path, video.len())),
+            ReaderBackend::Ffmpeg(video) => {
+                warnings.extend(video.complaint().map(|what| damaged(path, what, video.len())))
+            }
+            ReaderBackend::Native(_) => {}
+        }
+        let mut reader =
+            Self { path: path.to_path_buf(), options: options.clone(), backend, times: Vec::new(), warnings };
+        reader.refresh();
+        Ok(reader)
+    }
+
+    /// Frames of the video: what `ffmpeg -map 0:v:0 -fps_mode passthrough` puts out.
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Whether there is no frame; never true of a reader that opened.
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// When each frame is shown, in seconds, in the order of presentation.
+    pub fn times(&self) -> &[f64] {
+        &self.times
+    }
+
+    /// Seconds from the first frame to the end of the last.
+    pub fn duration(&self) -> f64 {
+        let last = match &self.backend {
+            ReaderBackend::Native(video) => video.last_duration(),
+            ReaderBackend::Ffmpeg(video) => video.last_duration(),
+        };
+        match (self.times.first(), self.times.last()) {
+            (Some(first), Some(end)) => end - first + last,
+            _ => 0.0,
+        }
+    }
+
+    /// Average frames per second.
+    pub fn fps(&self) -> f64 {
+        let duration = self.duration();
+        if duration > 0.0 { self.len() as f64 / duration } else { 0.0 }
+    }
+
+    /// Pixels per row as shown. Where `ffmpeg` reads a turned video, that is known once a frame was read.
+    pub fn width(&self) -> usize {
+        self.size().0
+    }
+
+    /// Pixels per column as shown; see [`VideoReader::width`].
+    pub fn height(&self) -> usize {
+        self.size().1
+    }
+
+    fn size(&self) -> (usize, usize) {
+        match &self.backend {
+            ReaderBackend::Native(video) => video.size(),
+            ReaderBackend::Ffmpeg(video) => video.size(),
+        }
+    }
+
+    /// `native` or `ffmpeg`.
+    pub fn decoder(&self) -> &'static str {
+        match self.backend {
+            ReaderBackend::Native(_) => "native",
+            ReaderBackend::Ffmpeg(_) => "ffmpeg",
+        }
+    }
+
+    /// Warnings about a video that was read nevertheless: truncated or damaged.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The frames at `indices`, in that order, repeats allowed.
+    ///
+    /// If the video turns out to be damaged, another decoder or the part before the damage is used: then
+    /// [`VideoReader::len`] changes, a warning is added, and indices past the new end mean the last frame.
+    ///
+    /// # Errors
+    /// [`VideoError::Corrupt`], [`VideoError::Timeout`], [`VideoError::MissingTool`] or [`VideoError::Unsupported`].
+    pub fn get_frames(&mut self, indices: &[usize]) -> Result<Frames> {
+        if let Some(index) = indices.iter().find(|index| **index >= self.len()) {
+            let detail = format!("frame {index} of {} was asked for", self.len());
+            return Err(VideoError::corrupt(&self.path, detail));
+        }
+        loop {
+            let last = self.len().saturating_sub(1);
+            let wanted: Vec<usize> = indices.iter().map(|index| (*index).min(last)).collect();
+            let mut distinct = wanted.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            let read = match &mut self.backend {
+                ReaderBackend::Native(video) => video.frames(&distinct),
+                ReaderBackend::Ffmpeg(video) => video.frames(&distinct),
+            };
+            match read {
+                Ok(frames) => return Ok(spread(frames, &distinct, &wanted)),
+                Err(error) => self.recover(error)?,
+            }
+        }
+    }
+
+    /// Falls back after a failed decode, or returns the error. Every call shortens the video or changes the decoder, so
+    /// the number of calls is bounded.
+    fn recover(&mut self, error: VideoError) -> Result<()> {
+        let ReaderBackend::Native(video) = &mut self.backend else { return Err(error) };
+        let unsupported = matches!(error, VideoError::Unsupported { .. });
+        if self.options.kind == ReaderKind::Auto && (unsupported || ffmpeg_available()) {
+            let format = if let VideoError::Unsupported { format, .. } = &error { format } else { "a damaged file" };
+            let video = open_ffmpeg(&self.path, format, false, &self.options)?;
+            self.warnings.extend(video.complaint().map(|what| damaged(&self.path, what, video.len())));
+            self.backend = ReaderBackend::Ffmpeg(video);
+        } else if unsupported || !video.cut_before_failure() {
+            return Err(error);
+        } else {
+            let what = if let VideoError::Corrupt { detail, .. } = error { detail } else { error.to_string() };
+            self.warnings.push(damaged(&self.path, &what, video.len()));
+        }
+        self.refresh();
+        Ok(())
+    }
+
+    fn refresh(&mut self) {
+        self.times = match &self.backend {
+            ReaderBackend::Native(video) => video.times(),
+            ReaderBackend::Ffmpeg(video) => video.times(),
+        };
+    }
+}
+
+/// The built-in reader, or the `ffmpeg` program after any error of it that another reader may not share.
+fn open_either(path: &Path, options: &ReaderOptions) -> Result<ReaderBackend> {
+    let error = match NativeVideo::open(path) {
+        Ok(video) => return Ok(ReaderBackend::Native(video)),
+        Err(error) => error,
+    };
+    match &error {
+        VideoError::Unsupported { format, .. } => open_ffmpeg(path, format, true, options).map(ReaderBackend::Ffmpeg),
+        VideoError::Corrupt { .. } | VideoError::Empty { .. } if ffmpeg_available() => {
+            open_ffmpeg(path, "a damaged file", false, options).map(ReaderBackend::Ffmpeg)
+        }
+        _ => Err(error),
+    }
+}
+
+/// `sound`: no sign of damage was found, so each packet may be counted as a frame.
+fn open_ffmpeg(path: &Path, format: &str, sound: bool, options: &ReaderOptions) -> Result<FfmpegVideo> {
+    let mut file = std::fs::File::open(path).map_err(|error| VideoError::io(path, &error))?;
+    let container = Container::of(&mut file);
+    let seekable = sound && matches!(container, Some(Container::Mp4 | Container::Matroska));
+    FfmpegVideo::open(path, format, seekable, options.timeout)
+}
+
+/// Frames at `distinct` indices copied to where `wanted` has them.
+fn spread(frames: Frames, distinct: &[usize], wanted: &[usize]) -> Frames {
+    if distinct == wanted {
+        return frames;
+    }
+    let places = wanted.iter().map(|index| distinct.binary_search(index).unwrap_or(0));
+    let data = places.flat_map(|place| frames.frame(place)).copied().collect();
+    Frames { count: wanted.len(), data, ..frames }
+}
+
+fn cut_short(path: &Path, frames: usize) -> String {
+    format!("{}: the file is cut short; the {frames} frames before the cut are used", path.display())
+}
+
+fn damaged(path: &Path, what: &str, frames: usize) -> String {
+    format!("{}: the file is damaged ({}); {frames} frames decode and are used", path.display(), what.trim())
+}

@@ -1,0 +1,179 @@
+//! `svitt faults`: programs are killed (SIGKILL) at random moments and must resume without loss. Every failure is
+//! reported with the moment of the kill.
+
+mod evaluation;
+mod index;
+mod training;
+
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use svitt::cli::output;
+use svitt::cli::program::positive;
+use svitt::{Error, Result};
+use svitt_ops::rng::Rng;
+
+/// Kill pretraining, fine-tuning, indexing and evaluation at random moments; nothing reported as saved may be lost
+#[derive(clap::Args)]
+pub struct Args {
+    /// pretrain, finetune, index or eval; all by default
+    target: Option<String>,
+    /// Kills per target
+    #[arg(long, default_value = "50", value_parser = positive)]
+    rounds: usize,
+    /// Seed of the moments
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Write the report to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Index invented clips into this directory, saying what was saved (what the command starts for itself)
+    #[arg(long, hide = true)]
+    index_worker: Option<PathBuf>,
+}
+
+/// The result of one target.
+#[derive(Debug, Default, Serialize)]
+pub struct FaultRow {
+    target: &'static str,
+    /// Kills that came before the program had ended.
+    kills: usize,
+    /// Kills that came while a file was being written (a temporary name was there).
+    mid_write: usize,
+    /// Runs that were brought to their end after their kills.
+    resumed: usize,
+    /// What was lost or differed.
+    losses: Vec<String>,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct FaultReport {
+    seed: u64,
+    passed: bool,
+    targets: Vec<FaultRow>,
+}
+
+/// A target: kills so many times, with these draws, in its own folder.
+type KillTest = fn(&FaultContext, &mut FaultRow) -> Result<()>;
+
+const KILL_TESTS: [(&str, KillTest); 4] = [
+    ("pretrain", training::pretrain),
+    ("finetune", training::finetune),
+    ("index", index::index),
+    ("eval", evaluation::eval),
+];
+
+/// Where kill tests run.
+pub struct FaultContext {
+    folder: PathBuf,
+    rounds: usize,
+    seed: u64,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<()> {
+    if let Some(folder) = &args.index_worker {
+        return index::work(folder);
+    }
+    let wanted = |name: &str| args.target.as_deref().is_none_or(|target| target == name);
+    let trials: Vec<_> = KILL_TESTS.into_iter().filter(|(name, _)| wanted(name)).collect();
+    if trials.is_empty() {
+        return Err(Error::setting("TARGET", "names nothing to kill", "use pretrain, finetune, index or eval"));
+    }
+    let mut rows = Vec::new();
+    for (target, kill_test) in trials {
+        let start = Instant::now();
+        let folder = std::env::temp_dir().join(format!("svitt-faults-{}-{target}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
+        let mut row = FaultRow { target, ..FaultRow::default() };
+        let outcome =
+            kill_test(&FaultContext { folder: folder.clone(), rounds: args.rounds, seed: args.seed }, &mut row);
+        if outcome.is_ok() && row.losses.is_empty() {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        outcome?;
+        row.seconds = start.elapsed().as_secs_f64();
+        output::print(&summary(&row))?;
+        rows.push(row);
+    }
+    let passed = rows.iter().all(|row| row.losses.is_empty());
+    output::write_json(args.json.as_deref(), &FaultReport { seed: args.seed, passed, targets: rows })?;
+    if passed { Ok(()) } else { Err(Error::Fault("kills lost what is listed above".into())) }
+}
+
+fn summary(row: &FaultRow) -> String {
+    let FaultRow { target, kills, mid_write, resumed, losses, seconds } = row;
+    let mut text = format!(
+        "{target}: {kills} kills ({mid_write} while a file was being written), {resumed} runs brought to their end, \
+         {} losses; {seconds:.0} s\n",
+        losses.len()
+    );
+    losses.iter().for_each(|loss| text += &format!("  {loss}\n"));
+    text
+}
+
+impl FaultContext {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn rng(&self, round: usize) -> Rng {
+        Rng::new(self.seed, &[round as u64])
+    }
+}
+
+/// What a command has put out when it ended or was killed.
+struct FinishedProcess {
+    killed: bool,
+    success: bool,
+    out: String,
+    err: String,
+}
+
+/// Runs `command` in `folder` and kills it after `limit`, if it is still running.
+fn run_killed(command: &mut Command, folder: &Path, limit: Option<Duration>) -> Result<FinishedProcess> {
+    let [out, err] = ["out.txt", "err.txt"].map(|name| folder.join(name));
+    let file = |path: &Path| std::fs::File::create(path).map_err(|e| Error::io(path, &e));
+    command.stdin(Stdio::null()).stdout(file(&out)?).stderr(file(&err)?);
+    let start = Instant::now();
+    let mut child = command.spawn().map_err(|e| Error::io(command.get_program(), &e))?;
+    let killed = loop {
+        if child.try_wait().map_err(|e| Error::io(folder, &e))?.is_some() {
+            break false;
+        }
+        if limit.is_some_and(|limit| start.elapsed() >= limit) {
+            let _ = child.kill();
+            break true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let status = child.wait().map_err(|e| Error::io(folder, &e))?;
+    let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+    Ok(FinishedProcess { killed, success: status.success(), out: read(&out), err: read(&err) })
+}
+
+/// This program.
+fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|e| Error::io("this program", &e))
+}
+
+/// `svitt`, which lies beside this program.
+fn svitt() -> Result<Command> {
+    let program = this_program()?.with_file_name(format!("svitt{}", std::env::consts::EXE_SUFFIX));
+    if program.exists() {
+        return Ok(Command::new(program));
+    }
+    Err(Error::file(program, "is not there", "build it with `cargo build --release --bin svitt`"))
+}
+
+/// Fails if a run that was not killed fails.
+fn must_succeed(ended: &FinishedProcess, what: &str) -> Result<()> {
+    if ended.success { Ok(()) } else { Err(Error::Fault(format!("{what}: {}", ended.err.trim()))) }
+}
+
+/// A random moment of a run that takes `whole`.
+fn moment(whole: Duration, rng: &mut Rng) -> Duration {
+    whole.mul_f64(rng.between(0.02, 1.0))
+}

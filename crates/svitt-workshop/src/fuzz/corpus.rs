@@ -1,0 +1,93 @@
+//! The corpus: intact files that are mutated.
+
+use super::{Dictionary, Target};
+use std::path::{Path, PathBuf};
+use svitt::index::{ClipEmbedding, IndexWriter, ModelId, Stamp};
+use svitt::{Error, Result};
+use svitt_ops::rng::Rng;
+
+/// A whole file.
+#[derive(Clone, Debug)]
+pub(super) struct CorpusFile {
+    /// Its name, whose extension tells readers its format.
+    pub name: String,
+    pub bytes: Vec<u8>,
+    pub vocabulary: Dictionary,
+}
+
+/// The samples of `target`: files of `repository`, or an index made below `scratch`.
+pub(super) fn of(target: Target, repository: &Path, scratch: &Path) -> Result<Vec<CorpusFile>> {
+    let (folders, extensions, vocabulary): (&[&str], &[&str], _) = match target {
+        Target::Manifests => (&["data/samples"], &["json", "jsonl", "csv", "tsv", "txt"], Dictionary::Text),
+        Target::Videos => (&["crates/svitt-video/tests/fixtures"], &["mp4", "mov", "mkv", "webm"], Dictionary::Binary),
+        Target::Checkpoints => (&["tests/fixtures/parity"], &["pth", "safetensors"], Dictionary::Binary),
+        Target::Presets => (&["data/presets"], &["toml"], Dictionary::Text),
+        Target::Index => return index(scratch),
+    };
+    let mut files = Vec::new();
+    folders.iter().try_for_each(|folder| collect(&repository.join(folder), extensions, &mut files))?;
+    files.sort();
+    // The large checkpoint is slow to copy and has nothing that the small ones lack.
+    files.retain(|file| target != Target::Checkpoints || file.to_string_lossy().contains("micro"));
+    if files.is_empty() {
+        let problem = format!("holds no samples of {}", target.name());
+        return Err(Error::file(repository, problem, "run this in a clone of the repository"));
+    }
+    files.iter().map(|file| sample(file, vocabulary)).collect()
+}
+
+fn collect(folder: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, &e))? {
+        let path = entry.map_err(|e| Error::io(folder, &e))?.path();
+        if path.is_dir() {
+            collect(&path, extensions, files)?;
+        } else if path.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.contains(&e)) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn sample(file: &Path, vocabulary: Dictionary) -> Result<CorpusFile> {
+    let bytes = std::fs::read(file).map_err(|e| Error::io(file, &e))?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(CorpusFile { name, bytes, vocabulary })
+}
+
+/// Width of the sample index's embeddings.
+pub(super) const DIM: usize = 7;
+
+/// The model of the sample index.
+pub(super) fn model() -> ModelId {
+    ModelId { model: "fuzzed".into(), weights: "0123456789abcdef".into(), dim: DIM }
+}
+
+/// An index of a few files in `scratch` itself: its manifest and segments are the samples.
+fn index(scratch: &Path) -> Result<Vec<CorpusFile>> {
+    let mut rng = Rng::new(0, &[]);
+    for session in 0..2 {
+        let mut indexer = IndexWriter::open(scratch, &model())?;
+        for file in 0..4u64 {
+            let name = PathBuf::from(format!("clips/{session}-{file}.mp4"));
+            let stamp = Stamp { size: file, modified_ns: 5, clipping: "4 frames".into() };
+            let clip = |start: usize, rng: &mut Rng| ClipEmbedding {
+                start: start as f64,
+                end: start as f64 + 2.0,
+                vector: (0..DIM).map(|_| rng.normal() as f32).collect(),
+            };
+            match file {
+                3 => indexer.add_broken(&name, stamp, "its video stream holds zero frames")?,
+                _ => indexer.add(&name, stamp, (0..3).map(|start| clip(start, &mut rng)).collect())?,
+            }
+        }
+        indexer.finish()?;
+    }
+    let mut files = Vec::new();
+    collect(scratch, &["json", "seg"], &mut files)?;
+    files.sort();
+    let vocabulary = |file: &Path| match file.extension() {
+        Some(extension) if extension == "seg" => Dictionary::Segment,
+        _ => Dictionary::Text,
+    };
+    files.iter().map(|file| sample(file, vocabulary(file))).collect()
+}

@@ -1,0 +1,47 @@
+//! `svitt data inspect`: what a manifest holds and which of its videos are missing.
+
+use crate::Result;
+use crate::cli::output;
+use crate::data::{Benchmark, InspectOptions, inspect};
+use crate::text::Tokenizer;
+use std::path::PathBuf;
+
+/// Longest encoding that is counted, so that "longer than the limit" can be told.
+const LONGEST: usize = 100_000;
+
+/// Say what an annotation file holds and what is missing on disk
+#[derive(clap::Args)]
+pub struct Args {
+    /// The annotation file, in any known format
+    file: PathBuf,
+    /// The folder of videos
+    #[arg(long, value_name = "DIR")]
+    media: Option<PathBuf>,
+    /// vocab.txt or tokenizer.json, to count texts that are too long
+    #[arg(long, value_name = "F")]
+    vocab: Option<PathBuf>,
+    /// The benchmark the file is meant for
+    #[arg(long)]
+    benchmark: Option<Benchmark>,
+    /// Token limit of a text [default: the benchmark's]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// Write the report to this file
+    #[arg(long, value_name = "F")]
+    json: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<()> {
+    let tokenizer = args.vocab.as_deref().map(Tokenizer::read).transpose()?;
+    let count = tokenizer.map(|tokenizer| move |text: &str| tokenizer.encode(text, LONGEST).tokens().len());
+    let options = InspectOptions {
+        benchmark: args.benchmark,
+        media: args.media.as_deref(),
+        tokens: count.as_ref().map(|count| count as &dyn Fn(&str) -> usize),
+        max_length: args.max_length,
+    };
+    let report = inspect(&args.file, &options)?;
+    output::print(&report.to_string())?;
+    output::write_json(args.json.as_deref(), &report)
+}

@@ -1,0 +1,117 @@
+//! `svitt profile`: what a model costs, counted.
+
+mod report;
+
+use crate::cli::output;
+use crate::config::{Compat, ModelConfig, check_keep_rate};
+use crate::profile::{Convention, published};
+use crate::{Error, Result};
+use clap::ValueEnum;
+use report::{ProfileReport, Row};
+use std::path::{Path, PathBuf};
+
+/// Count parameters, attention edges, FLOPs and activation memory
+#[derive(clap::Args)]
+pub struct Args {
+    /// Frames per clip, one or more
+    #[arg(long, value_delimiter = ',', default_value = "4,8,16")]
+    frames: Vec<usize>,
+    /// `true` counts what is computed, `paper` what the paper printed
+    #[arg(long, default_value = "true")]
+    convention: Convention,
+    /// Modes to count, one or more
+    #[arg(long = "mode", alias = "modes", value_delimiter = ',', default_value = "dense,edge,node,hybrid")]
+    modes: Vec<Mode>,
+    /// Sizes of the model
+    #[arg(long, default_value = "base")]
+    size: Size,
+    /// Edge sparsity of the modes edge and hybrid, as K_l,K_r,G [default: 1,3 and four rows of patches: 1,3,56]
+    #[arg(long, value_name = "KL,KR,G", value_delimiter = ',', num_args = 1)]
+    edge: Vec<usize>,
+    /// q_v of the modes node and hybrid [default: the paper's for the number of frames]
+    #[arg(long, value_name = "Q")]
+    keep: Option<f64>,
+    /// q_m of the mode hybrid
+    #[arg(long, value_name = "Q", default_value_t = 0.1)]
+    keep_cross: f64,
+    /// Count the model of this config.json instead, as it is
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print every layer
+    #[arg(long)]
+    layers: bool,
+    /// Write the report to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    Dense,
+    Edge,
+    Node,
+    Hybrid,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Size {
+    Base,
+    Small,
+    Tiny,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<()> {
+    let rows = match &args.config {
+        Some(path) => vec![Row::of(read_config(path)?, args.convention)?],
+        None => args.rows()?,
+    };
+    let report = ProfileReport::new(args.convention, rows)?;
+    output::print(&report.text(args.layers)?)?;
+    output::write_json(args.json.as_deref(), &report.json()?)
+}
+
+impl Args {
+    fn rows(&self) -> Result<Vec<Row>> {
+        if let Some(frames) = self.frames.iter().find(|frames| !(1..=4096).contains(*frames)) {
+            let problem = format!("{frames} frames are no clip");
+            return Err(Error::setting("--frames", problem, "use 1 to 4096"));
+        }
+        let pairs = self.frames.iter().flat_map(|&frames| self.modes.iter().map(move |&mode| (frames, mode)));
+        pairs.map(|(frames, mode)| Row::of(self.model(frames, mode)?, self.convention)).collect()
+    }
+
+    /// The model of one row. At base size with nothing chosen, the rows of the paper's Table 2.
+    fn model(&self, frames: usize, mode: Mode) -> Result<ModelConfig> {
+        let base = match self.size {
+            Size::Base => ModelConfig::base(frames),
+            Size::Small => ModelConfig::small(frames),
+            Size::Tiny => ModelConfig::tiny(frames),
+        };
+        // The official rules, as in the tables; they differ where fewer blocks are left than K_l + K_r.
+        let base = ModelConfig { compat: Compat::Official, ..base };
+        let edge = match self.edge.as_slice() {
+            [] => (1, 3, 4 * base.video.grid()),
+            &[local, random, block] if local.max(random).max(block) < 1_000_000 => (local, random, block),
+            _ => return Err(Error::setting("--edge", "takes three numbers", "write K_l,K_r,G, for example 1,3,56")),
+        };
+        let (sparse_edges, prunes) =
+            (matches!(mode, Mode::Edge | Mode::Hybrid), matches!(mode, Mode::Node | Mode::Hybrid));
+        let name = mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let keep = if prunes { self.keep.unwrap_or(published::keep_rate(&name, frames)) } else { 1.0 };
+        let keep_cross = if mode == Mode::Hybrid { self.keep_cross } else { 1.0 };
+        for (flag, rate) in [("--keep", keep), ("--keep-cross", keep_cross)] {
+            check_keep_rate(flag, rate)?;
+        }
+        Ok(published::sparse(base, sparse_edges.then_some(edge), keep, keep_cross))
+    }
+}
+
+/// The model's part of a config.json, or a file that is nothing else.
+fn read_config(path: &Path) -> Result<ModelConfig> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+    let fault = |e: serde_json::Error| Error::file(path, e.to_string(), "name the config.json of a checkpoint");
+    let mut value: serde_json::Value = serde_json::from_str(&text).map_err(fault)?;
+    let model = value.get_mut("model").map(serde_json::Value::take).unwrap_or(value);
+    serde_json::from_value(model).map_err(fault)
+}

@@ -1,0 +1,91 @@
+//! What every program does around its work: wrong flags, errors and panics become one line on standard error and an
+//! exit code.
+
+use crate::panics::{capture_panics, catch_backend_panic};
+use crate::terminal::{note, say};
+use crate::{Error, Result};
+use clap::Parser;
+use clap::error::ErrorKind;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Parses the command line and runs `work`: exit code 0 on success, 130 after a saved interruption, 2 with one error
+/// line on standard error otherwise.
+pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOnce(A) -> Result<()>) -> ExitCode {
+    capture_panics();
+    // Parsing too: clap checks its own tables with assertions.
+    let parsed = match catch_backend_panic("this one", || A::try_parse_from(words)) {
+        Ok(parsed) => parsed,
+        Err(fault) => {
+            note(format!("error: {fault}"));
+            return ExitCode::from(2);
+        }
+    };
+    let arguments = match parsed {
+        Ok(arguments) => arguments,
+        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            say(help.to_string().trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Err(usage) => {
+            note(format!("error: {}", usage_message(&usage)));
+            return ExitCode::from(2);
+        }
+    };
+    match catch_backend_panic("this one", || work(arguments)).flatten() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ Error::Interrupted(_)) => {
+            note(error);
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            note(format!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// clap's message without its usage lines: the first paragraph and its tip, on one line.
+pub fn usage_message(usage: &clap::Error) -> String {
+    if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a command is missing; --help lists them".to_owned();
+    }
+    let message = usage.to_string();
+    let paragraphs = message.trim_start_matches("error: ").split("\n\n");
+    let parts = paragraphs.take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"));
+    let line = parts.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("; ");
+    format!("{line}; see --help")
+}
+
+/// A count on the command line that cannot be 0.
+///
+/// # Errors
+/// Anything else, with the message clap shows.
+pub fn positive(text: &str) -> std::result::Result<usize, String> {
+    let count: usize = text.parse().map_err(|_| "give a whole number".to_owned())?;
+    if count == 0 { Err("give 1 or more".into()) } else { Ok(count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[arg(long)]
+        frames: usize,
+    }
+
+    #[test]
+    fn wrong_flags_give_one_line() {
+        let line = |words: &[&str]| usage_message(&Flags::try_parse_from(words).unwrap_err());
+        let unknown = line(&["x", "--frame", "4"]);
+        assert!(
+            !unknown.contains('\n') && unknown.contains("'--frame'") && unknown.contains("'--frames'"),
+            "{unknown}"
+        );
+        assert!(line(&["x"]).contains("--frames <FRAMES>"), "{}", line(&["x"]));
+        assert!(positive("0").is_err() && positive("-1").is_err() && positive("12") == Ok(12));
+        assert_eq!(Flags::try_parse_from(["x", "--frames", "4"]).unwrap().frames, 4);
+    }
+}

@@ -1,0 +1,197 @@
+//! The writer of an index; one per directory.
+
+use super::entry::{Content, FileEntry, normalised};
+use super::manifest::IndexManifest;
+use super::record::Record;
+use super::segment::SegmentWriter;
+use super::{ClipEmbedding, Index, ModelId, Stamp};
+use crate::{Error, Result};
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// More segments than this are merged into one when an indexer finishes.
+const MOST_SEGMENTS: usize = 8;
+
+/// What an index held when its indexer finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexSummary {
+    /// Files known, broken ones included.
+    pub files: usize,
+    /// Embedded clips.
+    pub clips: usize,
+    /// Files that could not be embedded.
+    pub broken: usize,
+}
+
+/// Writes an index; holds its lock until dropped. Each call that returns has written its record to the file;
+/// [`IndexWriter::commit`] makes it survive a power cut.
+#[derive(Debug)]
+pub struct IndexWriter {
+    /// Released by the system when the process ends, however it ends.
+    _lock: File,
+    manifest: IndexManifest,
+    index: Index,
+    writer: Option<SegmentWriter>,
+    /// Records on disk that later ones replaced.
+    stale: usize,
+}
+
+impl IndexWriter {
+    /// Opens or creates the index in `dir` for embeddings of `id`.
+    ///
+    /// # Errors
+    /// Another process is indexing, another model made the index, or the directory cannot be written.
+    pub fn open(dir: impl AsRef<Path>, id: &ModelId) -> Result<Self> {
+        let dir = dir.as_ref();
+        std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, &e))?;
+        let lock = lock(dir)?;
+        let manifest = match IndexManifest::read(dir)? {
+            Some(manifest) => manifest,
+            None => {
+                let manifest = IndexManifest::new(id.clone());
+                manifest.write(dir)?;
+                manifest
+            }
+        };
+        manifest.id.require(dir, id)?;
+        let index = Index::replay(dir, &manifest)?;
+        Ok(Self { _lock: lock, manifest, index, writer: None, stale: 0 })
+    }
+
+    /// What the index holds now.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Stores the clips of `path`, replacing what was known of it. Vectors are scaled to length 1.
+    ///
+    /// # Errors
+    /// A vector of another width, not finite or zero; or the disk refuses.
+    pub fn add(&mut self, path: &Path, stamp: Stamp, clips: Vec<ClipEmbedding>) -> Result<()> {
+        let dim = self.manifest.id.dim;
+        let checked = clips.into_iter().map(|clip| match normalised(&clip.vector) {
+            Some(vector) if vector.len() == dim => Ok(ClipEmbedding { vector, ..clip }),
+            Some(vector) => Err(Error::file(
+                path,
+                format!("an embedding has {} numbers instead of {dim}", vector.len()),
+                "embed it with the model of the index",
+            )),
+            None => Err(Error::file(path, "its embedding is zero or not finite", "check the checkpoint's weights")),
+        });
+        let content = Content::Clips(checked.collect::<Result<_>>()?);
+        self.put(path, FileEntry { stamp, content })
+    }
+
+    /// Remembers that `path` could not be embedded, and why, so that it is tried again only when it changes.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn add_broken(&mut self, path: &Path, stamp: Stamp, reason: &str) -> Result<()> {
+        self.put(path, FileEntry { stamp, content: Content::Broken(reason.to_owned()) })
+    }
+
+    fn put(&mut self, path: &Path, entry: FileEntry) -> Result<()> {
+        self.append(Record::File(path.to_path_buf(), entry))
+    }
+
+    /// Drops every file that `keep` refuses (it was deleted or moved away). Returns how many.
+    ///
+    /// # Errors
+    /// The disk refuses; files dropped before stay dropped.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Path) -> bool) -> Result<usize> {
+        let gone: Vec<PathBuf> = self.index.files().filter(|path| !keep(path)).map(Path::to_path_buf).collect();
+        for path in &gone {
+            self.append(Record::Removed(path.clone()))?;
+        }
+        Ok(gone.len())
+    }
+
+    fn append(&mut self, record: Record) -> Result<()> {
+        let (Record::File(path, _) | Record::Removed(path)) = &record;
+        let replaces = self.index.files.contains_key(path);
+        if self.writer.is_none() {
+            self.writer = Some(self.start_segment()?);
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.append(&record.encode())?;
+        }
+        self.stale += usize::from(replaces);
+        self.index.apply(record);
+        Ok(())
+    }
+
+    /// A fresh segment, on disk before the manifest names it. What an earlier crash left half-written stays behind in
+    /// its own segment and is never appended to.
+    fn start_segment(&mut self) -> Result<SegmentWriter> {
+        let dir = self.index.dir.clone();
+        let (name, writer) = create_segment(&dir)?;
+        let mut manifest = self.manifest.clone();
+        manifest.segments.push(name);
+        manifest.write(&dir)?;
+        self.manifest = manifest;
+        Ok(writer)
+    }
+
+    /// Makes everything added so far survive a power cut; only then report it as saved.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn commit(&mut self) -> Result<()> {
+        self.writer.as_ref().map_or(Ok(()), SegmentWriter::sync)
+    }
+
+    /// Commits, and merges the segments when there are many or most of their records are replaced ones.
+    ///
+    /// # Errors
+    /// The disk refuses; the index is then as before the merge.
+    pub fn finish(mut self) -> Result<IndexSummary> {
+        self.commit()?;
+        if self.manifest.segments.len() > MOST_SEGMENTS || self.stale > self.index.files.len() {
+            self.merge()?;
+        }
+        let broken = self.index.broken().count();
+        Ok(IndexSummary { files: self.index.files.len(), clips: self.index.clips(), broken })
+    }
+
+    fn merge(&mut self) -> Result<()> {
+        let dir = self.index.dir.clone();
+        let (name, mut writer) = create_segment(&dir)?;
+        for (path, entry) in &self.index.files {
+            writer.append(&Record::File(path.clone(), entry.clone()).encode())?;
+        }
+        writer.sync()?;
+        let old = std::mem::replace(&mut self.manifest.segments, vec![name]);
+        self.manifest.write(&dir)?;
+        // A file that cannot be deleted is no longer named by the manifest and does no harm.
+        old.iter().for_each(|name| drop(std::fs::remove_file(dir.join(name))));
+        Ok(())
+    }
+}
+
+/// The exclusive right to write to `dir`.
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join("lock");
+    let open = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = open.map_err(|e| Error::io(&path, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::file(
+            dir,
+            "another process is indexing into it",
+            "wait until it has finished, or choose another directory with --index",
+        )),
+        Err(TryLockError::Error(e)) => Err(Error::io(path, &e)),
+    }
+}
+
+/// A segment under the lowest number that was never used.
+fn create_segment(dir: &Path) -> Result<(String, SegmentWriter)> {
+    let listed = std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e))?;
+    let number = |entry: std::fs::DirEntry| entry.path().file_stem()?.to_str()?.parse::<u64>().ok();
+    let last = listed.flatten().filter_map(number).max().unwrap_or(0);
+    let name = format!("{:06}.seg", last.saturating_add(1));
+    SegmentWriter::create(dir.join(&name)).map(|writer| (name, writer))
+}
+
+#[cfg(test)]
+mod tests;

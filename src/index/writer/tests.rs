@@ -1,0 +1,173 @@
+use super::*;
+use svitt_ops::rng::Rng;
+
+fn id() -> ModelId {
+    ModelId { model: "tiny".into(), weights: "abc".into(), dim: 5 }
+}
+
+fn stamp(size: u64) -> Stamp {
+    Stamp { size, modified_ns: 7, clipping: "4 frames".into() }
+}
+
+fn clip(start: f64, vector: &[f32]) -> ClipEmbedding {
+    ClipEmbedding { start, end: start + 1.0, vector: vector.to_vec() }
+}
+
+fn unit(axis: usize) -> Vec<f32> {
+    (0..5).map(|i| if i == axis { 3.0 } else { 0.0 }).collect()
+}
+
+#[test]
+fn only_new_and_changed_files_need_embedding() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    indexer.add(Path::new("a.mp4"), stamp(1), vec![clip(0.0, &unit(0)), clip(1.0, &unit(1))]).unwrap();
+    indexer.add(Path::new("b.mp4"), stamp(2), vec![clip(0.0, &unit(2))]).unwrap();
+    indexer.add_broken(Path::new("c.mp4"), stamp(3), "not a video").unwrap();
+    assert_eq!(indexer.finish().unwrap(), IndexSummary { files: 3, clips: 3, broken: 1 });
+
+    let mut again = IndexWriter::open(dir.path(), &id()).unwrap();
+    assert!(again.index().is_current(Path::new("c.mp4"), &stamp(3)));
+    assert!(!again.index().is_current(Path::new("b.mp4"), &stamp(9)));
+    assert!(!again.index().is_current(Path::new("b.mp4"), &Stamp { clipping: "8 frames".into(), ..stamp(2) }));
+    again.add(Path::new("b.mp4"), stamp(9), vec![clip(0.5, &unit(3))]).unwrap();
+    assert_eq!(again.retain(|path| path != Path::new("a.mp4")).unwrap(), 1);
+    drop(again);
+
+    let index = Index::open(dir.path()).unwrap();
+    assert_eq!(index.files().collect::<Vec<_>>(), [Path::new("b.mp4"), Path::new("c.mp4")]);
+    assert_eq!(index.broken().collect::<Vec<_>>(), [(Path::new("c.mp4"), "not a video")]);
+    assert_eq!(index.clips_of(Path::new("b.mp4")), [clip(0.5, &[0.0, 0.0, 0.0, 1.0, 0.0])]);
+}
+
+#[test]
+fn another_model_and_a_second_indexer_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = IndexWriter::open(dir.path(), &id()).unwrap();
+    let second = IndexWriter::open(dir.path(), &id()).unwrap_err().to_string();
+    assert!(second.contains("another process is indexing"), "{second}");
+    Index::open(dir.path()).unwrap().require(&id()).unwrap();
+    drop(first);
+    let other = ModelId { weights: "def".into(), ..id() };
+    let message = Index::open(dir.path()).unwrap().require(&other).unwrap_err().to_string();
+    assert!(message.contains("abc") && message.contains("def"), "{message}");
+    assert!(IndexWriter::open(dir.path(), &other).is_err());
+    let nothing = Index::open(dir.path().join("nowhere")).unwrap_err().to_string();
+    assert!(nothing.contains("there is no index here"), "{nothing}");
+}
+
+#[test]
+fn a_crash_at_any_byte_loses_one_record_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    for n in 0..4u64 {
+        indexer.add(Path::new(&format!("{n}.mp4")), stamp(n), vec![clip(0.0, &unit(n as usize))]).unwrap();
+    }
+    drop(indexer);
+    let segment = dir.path().join("000001.seg");
+    let whole = std::fs::read(&segment).unwrap();
+    let record = (whole.len() - 8) / 4;
+    for cut in [0, 3, 8, 9, 8 + record - 1, 8 + record, 8 + 3 * record + 11, whole.len()] {
+        std::fs::write(&segment, &whole[..cut]).unwrap();
+        let complete = cut.saturating_sub(8) / record;
+        let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+        assert_eq!(indexer.index().clips(), complete, "cut at {cut}");
+        indexer.add(Path::new("new.mp4"), stamp(9), vec![clip(0.0, &unit(4))]).unwrap();
+        drop(indexer);
+        assert_eq!(Index::open(dir.path()).unwrap().clips(), complete + 1, "what is written after a crash is kept");
+        IndexWriter::open(dir.path(), &id()).unwrap().retain(|path| path != Path::new("new.mp4")).unwrap();
+    }
+}
+
+#[test]
+fn many_small_runs_are_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..21u64 {
+        let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+        indexer.add(Path::new(&format!("{}.mp4", n % 3)), stamp(n), vec![clip(0.0, &unit(n as usize % 5))]).unwrap();
+        indexer.finish().unwrap();
+    }
+    let segments =
+        std::fs::read_dir(dir.path()).unwrap().flatten().filter(|e| e.path().extension() == Some("seg".as_ref()));
+    assert!(segments.count() <= MOST_SEGMENTS);
+    let index = Index::open(dir.path()).unwrap();
+    assert_eq!(index.clips(), 3);
+    assert!(index.is_current(Path::new("2.mp4"), &stamp(20)));
+}
+
+#[test]
+fn invalid_vectors_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    for vector in [&[0.0; 5][..], &[f32::NAN; 5], &[1.0; 4]] {
+        assert!(indexer.add(Path::new("a.mp4"), stamp(1), vec![clip(0.0, vector)]).is_err(), "{vector:?}");
+    }
+    indexer.add(Path::new("a.mp4"), stamp(1), vec![clip(0.0, &unit(1))]).unwrap();
+    assert!(indexer.index().search(&[1.0; 4], 3).is_err());
+    assert!(indexer.index().search(&[0.0; 5], 3).is_err());
+}
+
+#[test]
+fn search_returns_the_best_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    for axis in 0..5 {
+        let clips = vec![clip(0.0, &unit(axis)), clip(1.0, &unit(axis))];
+        indexer.add(Path::new(&format!("{axis}.mp4")), stamp(1), clips).unwrap();
+    }
+    let hits = indexer.index().search(&[0.0, 0.6, 0.0, 0.8, 0.0], 3).unwrap();
+    let found: Vec<_> = hits.iter().map(|hit| (hit.path.to_str().unwrap(), hit.clip.start)).collect();
+    assert_eq!(found, [("3.mp4", 0.0), ("3.mp4", 1.0), ("1.mp4", 0.0)]);
+    assert!((hits[0].score - 0.8).abs() < 1e-6 && (hits[2].score - 0.6).abs() < 1e-6);
+    assert!(indexer.index().search(&unit(0), 0).unwrap().is_empty());
+    assert_eq!(indexer.index().search(&unit(0), 99).unwrap().len(), 10);
+}
+
+#[test]
+fn ten_thousand_clips_are_searched_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let wide = ModelId { dim: 256, ..id() };
+    let mut indexer = IndexWriter::open(dir.path(), &wide).unwrap();
+    let mut rng = Rng::new(2, &[]);
+    let mut vector = || (0..256).map(|_| rng.between(-1.0, 1.0) as f32).collect::<Vec<_>>();
+    for file in 0..100 {
+        let clips = (0..100).map(|n| clip(f64::from(n), &vector())).collect();
+        indexer.add(Path::new(&format!("{file}.mp4")), stamp(1), clips).unwrap();
+    }
+    let query = vector();
+    let fastest = (0..5)
+        .map(|_| {
+            let start = std::time::Instant::now();
+            assert_eq!(indexer.index().search(&query, 10).unwrap().len(), 10);
+            start.elapsed()
+        })
+        .min()
+        .unwrap();
+    // Optimised it takes a few milliseconds; tests are built without and share their cores.
+    let limit = if cfg!(debug_assertions) { 1000 } else { 50 };
+    assert!(fastest.as_millis() < limit, "{fastest:?}");
+}
+
+#[test]
+fn damaged_directories_are_errors_or_smaller_indexes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    for n in 0..3 {
+        indexer.add(Path::new(&format!("{n}.mp4")), stamp(n), vec![clip(0.0, &unit(1))]).unwrap();
+    }
+    drop(indexer);
+    let mut rng = Rng::new(6, &[]);
+    for (name, rounds) in [("000001.seg", 300), ("manifest.json", 300)] {
+        let path = dir.path().join(name);
+        let whole = std::fs::read(&path).unwrap();
+        for _ in 0..rounds {
+            let mut bytes = whole.clone();
+            let at = rng.below(bytes.len());
+            bytes[at] = rng.bits() as u8;
+            std::fs::write(&path, bytes).unwrap();
+            assert!(Index::open(dir.path()).map_or(0, |index| index.clips()) <= 3);
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(Index::open(dir.path()).unwrap().clips(), 3);
+}

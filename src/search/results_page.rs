@@ -1,0 +1,92 @@
+//! The results of a search as one page with pictures.
+
+use super::clips::read_span;
+use super::results::{SearchResult, printable};
+use crate::Result;
+use crate::viz::{Canvas, Page};
+use rayon::prelude::*;
+use std::path::Path;
+use svitt_video::{ReaderOptions, VideoReader};
+
+/// Pictures of a clip, and the box each is fitted into.
+const PICTURES: usize = 4;
+const BOX: [usize; 2] = [228, 160];
+
+/// A page of `found`: for each clip its file, time span and score, and four moments of it, read from the file now.
+///
+/// # Errors
+/// A picture that cannot be encoded.
+pub fn results_page(title: &str, note: &str, found: &[SearchResult]) -> Result<Page> {
+    let mut page = Page::new(title);
+    page.paragraph(note);
+    if found.is_empty() {
+        page.paragraph("Nothing was found: the index holds no clips.");
+    }
+    let pictures: Vec<Vec<Canvas>> = found.par_iter().map(|clip| moments(&clip.path, [clip.start, clip.end])).collect();
+    for (clip, pictures) in found.iter().zip(&pictures) {
+        let heading = format!("{}. {}", clip.rank, file_name(&clip.path));
+        page.card(&heading, &describe(clip), Some(f64::from(clip.score)), pictures)?;
+    }
+    Ok(page)
+}
+
+fn describe(clip: &SearchResult) -> String {
+    let score = match clip.matched {
+        Some(matched) => format!("score {:.4} (match {matched:.4}, cosine {:.4})", clip.score, clip.cosine),
+        None => format!("cosine {:.4}", clip.cosine),
+    };
+    format!("{} to {} · {score} · {}", clock(clip.start), clock(clip.end), clip.file)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| printable(Path::new(name)))
+}
+
+/// Seconds as people write them: `0:07.5`, `1:02:03.0`.
+fn clock(seconds: f64) -> String {
+    let tenths = (seconds.max(0.0) * 10.0).round() as u64;
+    let (hours, minutes, rest) = (tenths / 36_000, tenths / 600 % 60, tenths % 600);
+    let tail = format!("{:02}.{}", rest / 10, rest % 10);
+    if hours > 0 { format!("{hours}:{minutes:02}:{tail}") } else { format!("{minutes}:{tail}") }
+}
+
+/// Four moments of a clip; none if its file cannot be read any more.
+fn moments(path: &Path, span: [f64; 2]) -> Vec<Canvas> {
+    let read = VideoReader::open(path, &ReaderOptions::default())
+        .and_then(|mut reader| read_span(&mut reader, span, PICTURES));
+    let Ok(Some(frames)) = read else { return Vec::new() };
+    let picture = |index| {
+        let whole = Canvas::from_rgb(frames.width, frames.height, frames.frame(index).to_vec()).ok()?;
+        Some(whole.fitted(BOX[0], BOX[1]))
+    };
+    (0..frames.count).filter_map(picture).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn names_are_text_and_missing_files_have_no_pictures() {
+        let name = "/nowhere/<img src=x onerror=alert(1)>'\"&\n.mp4";
+        let found = SearchResult {
+            rank: 1,
+            score: 0.75,
+            cosine: 0.5,
+            matched: Some(0.75),
+            log_odds: None,
+            file: printable(Path::new(name)),
+            start: 3601.25,
+            end: 3661.0,
+            path: PathBuf::from(name),
+        };
+        let html = results_page("a <b> walks", "1 of 1", &[found]).unwrap().html();
+        assert!(
+            !html.contains("<img") && html.contains("&lt;img src=x onerror=alert(1)&gt;&#39;&quot;&amp;\\n"),
+            "{html}"
+        );
+        assert!(html.contains("a &lt;b&gt; walks") && html.contains("1:00:01.3 to 1:01:01.0"), "{html}");
+        assert_eq!([clock(7.5), clock(0.0), clock(71.04)], ["0:07.5", "0:00.0", "1:11.0"]);
+    }
+}

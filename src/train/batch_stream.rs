@@ -1,0 +1,123 @@
+//! Host batches of the loader as inputs of training steps: split per worker, uploaded on the worker's thread, errors
+//! returned as values.
+
+use super::input::{StepConfig, StepInput, StepKey};
+use crate::data::{HostBatch, Loader, LoaderPosition};
+use crate::{Error, Result};
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
+use burn::tensor::backend::Backend;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// An endless sequence of step inputs, epoch after epoch.
+#[derive(Clone)]
+pub struct BatchStream<B: Backend> {
+    shares: Arc<SharedLoader>,
+    worker: usize,
+    device: B::Device,
+    recipe: Arc<StepConfig>,
+}
+
+impl<B: Backend> BatchStream<B> {
+    /// Batches of `loader` from its batch number `taken` (over all epochs) on.
+    ///
+    /// # Errors
+    /// None in a loader of the size the run began with.
+    pub fn new(loader: Loader, taken: usize, recipe: StepConfig, device: &B::Device) -> Result<Self> {
+        let shares = Arc::new(SharedLoader::new(loader, taken, 1)?);
+        Ok(Self { shares, worker: 0, device: device.clone(), recipe: Arc::new(recipe) })
+    }
+
+    /// The same, in one share per device: worker w of n gets pairs w · b / n up to (w + 1) · b / n of every batch of b.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn shares(loader: Loader, taken: usize, recipe: StepConfig, devices: &[B::Device]) -> Result<Vec<Self>> {
+        let shares = Arc::new(SharedLoader::new(loader, taken, devices.len())?);
+        let recipe = Arc::new(recipe);
+        let feed = |(worker, device): (usize, &B::Device)| Self {
+            shares: shares.clone(),
+            worker,
+            device: device.clone(),
+            recipe: recipe.clone(),
+        };
+        Ok(devices.iter().enumerate().map(feed).collect())
+    }
+
+    /// Where its inputs are put.
+    pub fn device(&self) -> &B::Device {
+        &self.device
+    }
+
+    /// Why the sequence ended, for all workers.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.shares.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<B: Backend> Iterator for BatchStream<B> {
+    type Item = StepInput<B>;
+
+    fn next(&mut self) -> Option<StepInput<B>> {
+        let batch = self.shares.next(self.worker)?.upload(&self.device);
+        Some(StepInput { batch, key: StepKey::default(), recipe: self.recipe.clone(), peers: None })
+    }
+}
+
+/// A loader whose batches several workers share.
+struct SharedLoader {
+    loader: Loader,
+    /// What was cut and not yet taken, per worker. Workers meet after every optimizer step, so that no more than the
+    /// micro-batches of one step wait here.
+    waiting: Mutex<Vec<VecDeque<HostBatch>>>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl SharedLoader {
+    fn new(loader: Loader, taken: usize, workers: usize) -> Result<Self> {
+        let per_epoch = loader.batches().max(1);
+        loader.seek(LoaderPosition { epoch: (taken / per_epoch) as u64, batch: taken % per_epoch })?;
+        Ok(Self { loader, waiting: Mutex::new(vec![VecDeque::new(); workers]), failure: Mutex::new(None) })
+    }
+
+    /// The next part for `worker`; the first worker that asks splits the batch for all.
+    fn next(&self, worker: usize) -> Option<HostBatch> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting[worker].is_empty() {
+            // An epoch's iterator ends with its epoch; the next one goes on where it stopped.
+            match self.loader.epoch().next()? {
+                Ok(batch) => {
+                    let shares = batch.split(waiting.len());
+                    waiting.iter_mut().zip(shares).for_each(|(queue, share)| queue.push_back(share));
+                }
+                Err(error) => *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+            }
+        }
+        waiting[worker].pop_front()
+    }
+}
+
+impl<B: Backend> DataLoaderIterator<StepInput<B>> for BatchStream<B> {
+    fn progress(&self) -> Progress {
+        Progress::new(self.shares.loader.position().batch, self.shares.loader.batches())
+    }
+}
+
+impl<B: Backend> DataLoader<B, StepInput<B>> for BatchStream<B> {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<StepInput<B>> + 'a> {
+        Box::new(self.clone())
+    }
+
+    fn num_items(&self) -> usize {
+        self.shares.loader.items()
+    }
+
+    fn to_device(&self, device: &B::Device) -> Arc<dyn DataLoader<B, StepInput<B>>> {
+        Arc::new(Self { device: device.clone(), ..self.clone() })
+    }
+
+    /// The whole sequence: a stage is never split.
+    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<B, StepInput<B>>> {
+        Arc::new(self.clone())
+    }
+}

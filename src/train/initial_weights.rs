@@ -1,0 +1,67 @@
+//! Initial weights of a run: random, from a checkpoint folder, or combined from BEiT and BERT.
+
+use super::expand::{InitOverrides, apply_init_overrides};
+use crate::config::{ModelChoice, ModelConfig};
+use crate::model::Svitt;
+use crate::weights::{Checkpoint, CheckpointPart, MatchOptions, initialise};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use svitt_ops::SvittBackend;
+
+/// Where first weights come from; all absent: drawn from the seed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InitialWeights {
+    /// A checkpoint folder of this crate (`--init`).
+    pub checkpoint: Option<PathBuf>,
+    /// BEiT or any checkpoint with a video encoder (`--init-video`).
+    pub video: Option<PathBuf>,
+    /// BERT or any checkpoint with a text encoder (`--init-text`).
+    pub text: Option<PathBuf>,
+}
+
+impl InitialWeights {
+    /// The model `config` of the first stage. What no file gives is drawn from `seed`; position tables are taken to
+    /// the stage's clip length.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds a model of other sizes, or settings that exclude each other.
+    pub fn model<B: SvittBackend>(
+        &self,
+        config: &ModelConfig,
+        choice: &ModelChoice,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<Svitt<B>> {
+        let start = InitOverrides { gain: choice.init_gain, sharpness: choice.local_positions };
+        let mut model = apply_init_overrides(Svitt::<B>::new(config, seed, device)?, start, config);
+        if let Some(folder) = &self.checkpoint {
+            if self.video.is_some() || self.text.is_some() {
+                let problem = "already gives all weights";
+                return Err(Error::setting("--init", problem, "leave out --init-video and --init-text"));
+            }
+            let checkpoint = Checkpoint::open(folder)?;
+            (model, _) = checkpoint.load(model, config, &converted())?;
+        }
+        for (file, part) in [(&self.video, CheckpointPart::Video), (&self.text, CheckpointPart::Text)] {
+            if let Some(file) = file {
+                model = part_of(model, file, config, part)?;
+            }
+        }
+        Ok(model)
+    }
+}
+
+fn converted() -> MatchOptions {
+    MatchOptions { convert_tables: true, ..MatchOptions::default() }
+}
+
+fn part_of<B: SvittBackend>(
+    model: Svitt<B>,
+    file: &Path,
+    config: &ModelConfig,
+    part: CheckpointPart,
+) -> Result<Svitt<B>> {
+    let (model, report) = initialise(model, config, file, part)?;
+    crate::terminal::note(format!("{}: {} tensors taken over", file.display(), report.applied.len()));
+    Ok(model)
+}

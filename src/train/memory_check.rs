@@ -1,0 +1,72 @@
+//! Checks that all stages fit into memory before the first one starts.
+
+use super::PretrainOptions;
+use crate::config::{ModelConfig, Stage};
+use crate::profile::{Convention, Profile, available_memory_mb};
+use crate::{Error, Result};
+
+/// Parameters, gradients and AdamW's two moments.
+const COPIES: f64 = 4.0;
+const MB: f64 = 1024.0 * 1024.0;
+
+/// Refuses stages whose video activations alone, on `workers` workers that share the memory, exceed what the system would give. On GPUs, whose memory cannot be asked
+/// for, the first step decides.
+///
+/// # Errors
+/// Names the stage, and a batch to try where one would fit.
+pub(super) fn check(options: &PretrainOptions, base: &ModelConfig, workers: usize) -> Result<()> {
+    let (on_host, free) = (["flex", "ndarray"].contains(&options.backend.as_str()), available_memory_mb());
+    let Some(free) = free.filter(|_| on_host) else { return Ok(()) };
+    options.preset.stages.iter().try_for_each(|stage| {
+        let batch = options.source.records().map_or(stage.batch, |records| stage.batch.min(records));
+        fits(stage, batch, base, free / workers as f64)
+    })
+}
+
+fn fits(stage: &Stage, batch: usize, base: &ModelConfig, free: f64) -> Result<()> {
+    let profile = Profile::of(&stage.model(base), Convention::True)?;
+    let memory = profile.memory();
+    let fixed = COPIES * 4.0 * profile.parameters.total as f64 / MB;
+    let pixels = 4 * 3 * stage.frames * base.video.image_size.pow(2);
+    let clip = (memory.linear + memory.statistics + pixels as u64) as f64 / MB;
+    let needed = fixed + clip * batch as f64;
+    if needed <= free {
+        return Ok(());
+    }
+    let problem =
+        format!("{batch} clips of {} frames need more than {needed:.0} MB, and {free:.0} MB are free", stage.frames);
+    let remedy = match ((free - fixed) / clip).max(0.0) as usize {
+        0 => "use fewer frames, smaller frames or a smaller model".to_owned(),
+        fitting => format!("try {} and raise `accumulate`", (fitting / 2).max(1)),
+    };
+    Err(Error::setting(format!("stages.{}.batch", stage.name), problem, remedy))
+}
+
+/// The error for a stage that ran out of device memory.
+pub(super) fn exhausted(backend: &str, stage: &str, batch: usize, said: &str) -> Error {
+    let remedy = match batch / 2 {
+        0 => "use fewer frames, smaller frames or a smaller model".to_owned(),
+        half => format!("try `batch = {half}` with `accumulate = 2` in that stage"),
+    };
+    Error::backend(backend, format!("stage `{stage}` with batches of {batch} exhausts its memory ({said})"), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PretrainPreset;
+
+    #[test]
+    fn a_batch_that_fits_is_proposed() {
+        let preset = PretrainPreset::load("paper-webvid").unwrap();
+        let base = preset.model.model(1, 30_522);
+        let last = preset.stages.last().unwrap();
+        let refuse = |batch, free| fits(last, batch, &base, free).unwrap_err().to_string();
+        let sentence = refuse(32, 20_000.0);
+        let proposed: usize = sentence.split("try ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(sentence.contains("stages.") && (1..32).contains(&proposed), "{sentence}");
+        fits(last, proposed, &base, 20_000.0).unwrap();
+        assert!(refuse(1, 100.0).contains("smaller model"));
+        assert!(exhausted("cuda", "8-frames", 32, "OOM").to_string().contains("`batch = 16`"));
+    }
+}

@@ -1,0 +1,150 @@
+//! A group of workers: each contributes a value and receives everybody's, or an error that another worker has stopped.
+
+use crate::Error;
+use std::any::Any;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+type Message = Arc<dyn Any + Send + Sync>;
+
+/// Another worker has stopped; no more collective operations are possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerStopped;
+
+impl From<WorkerStopped> for Error {
+    fn from(WorkerStopped: WorkerStopped) -> Self {
+        Self::Training { problem: "another worker stopped".into(), remedy: "see why it did".into() }
+    }
+}
+
+/// The workers of a stage.
+#[derive(Debug)]
+pub struct WorkerGroup {
+    size: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Values contributed to the current exchange, by rank.
+    brought: Vec<Option<Message>>,
+    /// Values of the last exchange, and how many workers have still to take them.
+    shared: Vec<Message>,
+    to_leave: usize,
+    /// Number of exchanges so far.
+    meetings: u64,
+    gone: bool,
+    failure: Option<Error>,
+}
+
+impl WorkerGroup {
+    /// A team of `size` workers.
+    pub fn new(size: usize) -> Arc<Self> {
+        let state = State { brought: vec![None; size], ..State::default() };
+        Arc::new(Self { size, state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    /// Worker number `rank`.
+    pub fn member(self: &Arc<Self>, rank: usize) -> Communicator {
+        Communicator { team: self.clone(), rank }
+    }
+
+    /// Ends all exchanges: a worker finished, or failed with `error`. The first call decides: a worker that fails
+    /// because another one stopped is not the cause.
+    pub fn abort(&self, error: Option<Error>) {
+        let mut state = self.lock();
+        if !state.gone {
+            (state.gone, state.failure) = (true, error);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Why the team was dissolved, if it was for an error.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.lock().failure.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `until` holds; fails where the team is dissolved before.
+    fn wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        until: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'a, State>, WorkerStopped> {
+        while !until(&state) {
+            if state.gone {
+                return Err(WorkerStopped);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(state)
+    }
+
+    /// All workers' values, by rank. Once complete, an exchange succeeds for all workers, whatever happens later: a
+    /// worker that continues into a collective must not be left alone.
+    fn all_gather_any(&self, rank: usize, parcel: Message) -> Result<Vec<Message>, WorkerStopped> {
+        let mut state = self.wait(self.lock(), |state| state.to_leave == 0)?;
+        if state.gone {
+            return Err(WorkerStopped);
+        }
+        let meeting = state.meetings;
+        state.brought[rank] = Some(parcel);
+        if state.brought.iter().all(Option::is_some) {
+            state.shared = state.brought.iter_mut().filter_map(Option::take).collect();
+            state.to_leave = self.size;
+            state.meetings += 1;
+            self.changed.notify_all();
+        }
+        let mut state = self.wait(state, |state| state.meetings > meeting)?;
+        let parcels = state.shared.clone();
+        state.to_leave -= 1;
+        if state.to_leave == 0 {
+            state.shared.clear();
+            self.changed.notify_all();
+        }
+        Ok(parcels)
+    }
+}
+
+/// One worker's place in its team.
+#[derive(Clone, Debug)]
+pub struct Communicator {
+    team: Arc<WorkerGroup>,
+    rank: usize,
+}
+
+impl Communicator {
+    /// The place of the only worker there is.
+    pub fn run_alone() -> Self {
+        WorkerGroup::new(1).member(0)
+    }
+
+    /// Number of the worker, from 0.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// Workers in the team.
+    pub fn workers(&self) -> usize {
+        self.team.size
+    }
+
+    /// The team.
+    pub fn team(&self) -> &WorkerGroup {
+        &self.team
+    }
+
+    /// Waits until every worker has brought its value and returns all of them, by rank.
+    ///
+    /// # Errors
+    /// The team is dissolved before the last worker comes.
+    pub fn all_gather<T: Send + Sync + 'static>(&self, value: T) -> Result<Vec<Arc<T>>, WorkerStopped> {
+        let parcels = self.team.all_gather_any(self.rank, Arc::new(value))?;
+        let opened = parcels.into_iter().map(|parcel| parcel.downcast::<T>());
+        // Workers run the same code: at one meeting they all bring the same type.
+        Ok(opened.map(|value| value.unwrap_or_else(|_| unreachable!("workers met over different things"))).collect())
+    }
+}

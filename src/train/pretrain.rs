@@ -1,0 +1,367 @@
+//! Pretraining: stage after stage, evaluation after each, all output resumable.
+
+use super::baselines;
+use super::metrics_log::MetricsLog;
+use super::report::{PretrainReport, StageReport};
+use super::validate::RetrievalModel;
+use super::{
+    AdamW, AdamWSettings, AdamWState, BatchStream, Checkpoints, RunState, StageContext, StagePlan, StepConfig,
+    StopSignal, TrainingData, Validator, expand, train_stage, write_json,
+};
+use super::{html_report, memory_check};
+use crate::config::{LossWeights, ModelConfig, Precision, PretrainPreset, Stage};
+use crate::data::Loader;
+use crate::loss::MaskRules;
+use crate::model::{Objective, Svitt};
+use crate::panics::catch_out_of_memory;
+use crate::profile::{Convention, Profile, peak_memory_mb};
+use crate::terminal::{note, say};
+use crate::weights::{self, CheckpointInfo, CheckpointPart, CurriculumPosition, VocabularyRef};
+use crate::{Error, Result};
+use burn::module::AutodiffModule;
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use std::time::Instant;
+use svitt_ops::{SvittBackend, TrainBackend};
+
+/// What the command line says of a run.
+#[derive(Clone)]
+pub struct PretrainOptions {
+    /// Model, stages, and what is expected of them.
+    pub preset: PretrainPreset,
+    /// The data.
+    pub source: TrainingData,
+    /// What else the run depends on (paths of data and first weights), for the fingerprint.
+    pub inputs: Vec<String>,
+    /// Where everything is written.
+    pub out: PathBuf,
+    /// Continue what is there.
+    pub resume: bool,
+    /// Optimizer steps of the whole run, at most.
+    pub max_steps: Option<usize>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The backend's name, for the report.
+    pub backend: String,
+    /// Train the models this one is compared with, too.
+    pub baselines: bool,
+    /// Seconds between checkpoints.
+    pub checkpoint_seconds: f64,
+    /// Optimizer steps between checkpoints, or none.
+    pub checkpoint_steps: Option<usize>,
+    /// What the model is computed with in training; what is measured and saved is f32.
+    pub precision: Precision,
+    /// Take contrastive negatives from the batches of all devices.
+    pub global_negatives: bool,
+    /// How the run is told to stop.
+    pub stop: StopSignal,
+}
+
+impl PretrainOptions {
+    /// A digest of all that a resumed run must share with the run it continues.
+    fn fingerprint(&self, workers: usize) -> Result<String> {
+        let mut preset = self.preset.clone();
+        // Texts that only describe the preset may change.
+        (preset.description, preset.command, preset.expected) = Default::default();
+        let preset = serde_json::to_string(&preset)
+            .map_err(|e| Error::setting("--preset", e.to_string(), "report this as a bug"))?;
+        let mut hash = Sha256::new();
+        hash.update(preset);
+        hash.update(self.seed.to_le_bytes());
+        self.inputs.iter().for_each(|input| hash.update(input));
+        hash.update(self.source.tokenizer.sha256());
+        hash.update(self.source.digest());
+        if !self.precision.is_f32() {
+            hash.update(self.precision.name());
+        }
+        if workers > 1 {
+            hash.update(format!("{workers} workers, global negatives: {}", self.global_negatives));
+        }
+        Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// Runs all stages of `options` with a worker on each of `devices` and returns the report, which is also on disk. `first`
+/// makes the weights of the first stage, on the first device.
+///
+/// # Errors
+/// Settings that cannot work, data that cannot be read, a full disk, losses that stay non-finite, an interruption.
+pub fn pretrain<B: TrainBackend>(
+    options: &PretrainOptions,
+    devices: &[B::Device],
+    first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
+) -> Result<PretrainReport> {
+    let Some(device) = devices.first() else {
+        return Err(Error::setting("--devices", "is 0", "use 1 or more"));
+    };
+    if options.baselines && devices.len() > 1 {
+        let problem = "trains its models on one device, and their compute would not be equal";
+        return Err(Error::setting("--baselines", problem, "leave out --devices"));
+    }
+    let base = options.preset.model.model(1, options.source.tokenizer.vocab_size());
+    options.preset.validate(&base)?;
+    memory_check::check(options, &base, devices.len())?;
+    if options.baselines {
+        baselines::check(options, &base)?;
+    }
+    let (mut run, model) = PretrainRun::<B>::begin(options, base, devices, first)?;
+    run.stages(model)?;
+    let mut report = run.report(baselines::earlier(&options.out))?;
+    if options.baselines && run.partial.is_none() {
+        report = run.report(baselines::train::<B>(options, &run.base, device)?)?;
+    }
+    Ok(report)
+}
+
+/// A pretraining run.
+struct PretrainRun<'a, B: TrainBackend> {
+    options: &'a PretrainOptions,
+    base: ModelConfig,
+    /// One per worker; what is not training happens on the first.
+    devices: &'a [B::Device],
+    journal: MetricsLog,
+    checkpoints: Checkpoints,
+    state: RunState,
+    /// The optimizer of a stage that was interrupted.
+    optimizer: Option<AdamWState<B::InnerBackend>>,
+    /// The stage that `--max-steps` ended early.
+    partial: Option<StageReport>,
+    /// Seconds of the runs this one resumes.
+    before: f64,
+    since: Instant,
+}
+
+impl<'a, B: TrainBackend> PretrainRun<'a, B> {
+    /// Resumes the newest checkpoint, or starts.
+    fn begin(
+        options: &'a PretrainOptions,
+        base: ModelConfig,
+        devices: &'a [B::Device],
+        first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
+    ) -> Result<(Self, Svitt<B::InnerBackend>)> {
+        let checkpoints = Checkpoints::of(&options.out);
+        let (fingerprint, device) = (options.fingerprint(devices.len())?, &devices[0]);
+        let found = if options.resume { checkpoints.newest()? } else { None };
+        let stages = &options.preset.stages;
+        let config = |stage: usize| stages[stage.min(stages.len() - 1)].model(&base);
+        let (state, model, optimizer) = match found {
+            Some((state, saved)) => {
+                check_fingerprint(&state, &fingerprint, options)?;
+                note(format!("resuming after step {} of the run", state.global_step));
+                let model: Svitt<B::InnerBackend> =
+                    saved.model(Svitt::new(&config(state.stage), 0, device)?, device)?;
+                let optimizer = saved.optimizer(&model, &state, device)?;
+                (state, model, optimizer)
+            }
+            None => {
+                if options.resume {
+                    note(format!("nothing was saved in {}: starting afresh", options.out.display()));
+                }
+                (RunState { fingerprint, seed: options.seed, ..RunState::default() }, first(&config(0))?, None)
+            }
+        };
+        let journal = MetricsLog::open(&options.out, state.global_step)?;
+        let (since, before) = (Instant::now(), state.run_seconds);
+        let partial = None;
+        let run = Self { options, base, devices, journal, checkpoints, state, optimizer, partial, before, since };
+        Ok((run, model))
+    }
+
+    fn stages(&mut self, mut model: Svitt<B::InnerBackend>) -> Result<()> {
+        let all = &self.options.preset.stages;
+        while self.state.stage < all.len() && self.partial.is_none() {
+            if self.options.max_steps.is_some_and(|most| self.state.global_step >= most && self.state.step == 0) {
+                break;
+            }
+            let stage = &all[self.state.stage];
+            let config = stage.model(&self.base);
+            let (trained, plan) = self.train(stage, &config, model)?;
+            let report = stage_report(self.options, stage, &config, &trained, &self.state)?;
+            self.save_stage(&config, &trained)?;
+            say(format!("{}\n", html_report::table(std::slice::from_ref(&report))));
+            model = trained;
+            if self.state.step < plan.steps {
+                self.partial = Some(report);
+                continue;
+            }
+            if let Some(next) = all.get(self.state.stage + 1) {
+                model = expand(&model, &config, &next.model(&self.base), next.tables)?;
+            }
+            self.next_stage(report, &model)?;
+        }
+        Ok(())
+    }
+
+    /// Trains what is left of `stage`.
+    fn train(
+        &mut self,
+        stage: &Stage,
+        config: &ModelConfig,
+        model: Svitt<B::InnerBackend>,
+    ) -> Result<(Svitt<B::InnerBackend>, StagePlan)> {
+        let loader = self.options.source.loader(self.state.stage, stage, config, self.devices.len())?;
+        loader.remember(&self.state.unreadable);
+        let plan = self.plan(stage, &loader);
+        let settings = AdamWSettings::of(stage);
+        let optimizer = match self.optimizer.take() {
+            Some(state) => AdamW::<B>::resume(settings, state),
+            None => AdamW::<B>::new(settings, &self.devices[0]),
+        };
+        let recipe = recipe(self.options, stage);
+        let feeds = BatchStream::<B>::shares(loader.clone(), self.state.batches, recipe, self.devices)?;
+        let desk = StageContext {
+            journal: self.journal.clone(),
+            checkpoints: self.checkpoints.clone(),
+            interrupter: self.options.stop.interrupter.clone(),
+        };
+        let model = Svitt::<B>::from_inner(model.with_precision(self.options.precision));
+        let state = self.state.clone();
+        let outcome = catch_out_of_memory(
+            || train_stage(plan.clone(), desk, state, model, optimizer, feeds),
+            |said| memory_check::exhausted(&self.options.backend, &stage.name, stage.batch, said),
+        );
+        let outcome = outcome?;
+        self.state = outcome.state;
+        self.state.unreadable = loader.unreadable();
+        Ok((outcome.model.with_precision(Precision::F32), plan))
+    }
+
+    fn plan(&self, stage: &Stage, loader: &Loader) -> StagePlan {
+        let options = self.options;
+        let whole = StagePlan::of(stage, loader.batches(), options.checkpoint_seconds);
+        let left = options.max_steps.map_or(usize::MAX, |most| most.saturating_sub(self.state.global_step));
+        StagePlan {
+            stop_at: whole.steps.min(self.state.step.saturating_add(left)),
+            global_negatives: options.global_negatives,
+            checkpoint_steps: options.checkpoint_steps,
+            ..whole
+        }
+    }
+
+    fn save_stage(&self, config: &ModelConfig, model: &Svitt<B::InnerBackend>) -> Result<()> {
+        let folder = self.options.out.join(format!("stage-{}", self.state.stage + 1));
+        let tokenizer = &self.options.source.tokenizer;
+        let stages = self.options.preset.stages.len();
+        let position = CurriculumPosition { stage: self.state.stage + 1, stages, step: self.state.global_step };
+        let info = CheckpointInfo {
+            model: config.clone(),
+            part: CheckpointPart::Pretraining,
+            absent: Vec::new(),
+            vocabulary: Some(VocabularyRef { file: tokenizer.file_name().into(), sha256: tokenizer.sha256() }),
+            curriculum: Some(position),
+            origin: format!("preset {}, seed {}", self.options.preset.name, self.options.seed),
+        };
+        weights::save(model, &folder, &info)?;
+        tokenizer.save(&folder).map(drop)
+    }
+
+    fn next_stage(&mut self, report: StageReport, model: &Svitt<B::InnerBackend>) -> Result<()> {
+        let mut finished = std::mem::take(&mut self.state.finished);
+        finished.push(report);
+        self.state = RunState {
+            fingerprint: self.state.fingerprint.clone(),
+            seed: self.state.seed,
+            stage: self.state.stage + 1,
+            global_step: self.state.global_step,
+            run_seconds: self.before + self.since.elapsed().as_secs_f64(),
+            losses: self.state.losses,
+            unreadable: std::mem::take(&mut self.state.unreadable),
+            finished,
+            ..RunState::default()
+        };
+        self.checkpoints.save::<B::InnerBackend, _>(&self.state, model, None)
+    }
+
+    /// Writes both reports.
+    fn report(&self, baselines: Vec<StageReport>) -> Result<PretrainReport> {
+        let mut stages = self.state.finished.clone();
+        stages.extend(self.partial.clone());
+        let report = PretrainReport {
+            preset: self.options.preset.name.clone(),
+            seed: self.options.seed,
+            backend: self.options.backend.clone(),
+            stages,
+            baselines,
+            seconds: self.before + self.since.elapsed().as_secs_f64(),
+            peak_memory_mb: peak_memory_mb(),
+            final_losses: self.state.losses,
+            unreadable: self.state.unreadable.clone(),
+        };
+        write_json(&self.options.out.join("report.json"), &report.to_json()?)?;
+        html_report::write(&self.options.out.join("report.html"), &report, &self.journal.lines()?)?;
+        Ok(report)
+    }
+}
+
+/// Losses and masking of a run.
+pub(super) fn recipe(options: &PretrainOptions, stage: &Stage) -> StepConfig {
+    let (tokenizer, preset) = (&options.source.tokenizer, &options.preset);
+    let special = tokenizer.special();
+    let masking = MaskRules {
+        probability: preset.mask_probability,
+        vocab_size: tokenizer.vocab_size(),
+        mask_id: special.mask,
+        never: vec![special.pad, special.cls],
+        always: options.source.keywords(),
+    };
+    let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
+    let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
+    StepConfig { objective, keep_range: stage.keep_range, masking: Some(masking), ..StepConfig::default() }
+}
+
+/// The row of the report for `model`, trained as `stage` says up to `state`.
+///
+/// # Errors
+/// Clips of another size or length than the model's.
+pub fn stage_report<B: SvittBackend>(
+    options: &PretrainOptions,
+    stage: &Stage,
+    config: &ModelConfig,
+    model: &dyn RetrievalModel<B>,
+    state: &RunState,
+) -> Result<StageReport> {
+    let source = &options.source;
+    let size = config.video.image_size;
+    let set = source.validation(stage.frames, size)?;
+    let (text_tokens, rerank_k) = (source.text_tokens(), options.preset.rerank_k);
+    let validator = Validator { model, set: &set, tokenizer: &source.tokenizer, text_tokens, size, rerank_k };
+    Ok(StageReport {
+        name: stage.name.clone(),
+        frames: stage.frames,
+        mode: config.video.sparsity.mode().to_string(),
+        keep_rate: stage.keep_rate(),
+        edges_removed: edges_removed(config)?,
+        tokens_per_layer: tokens_per_layer(config),
+        steps: state.step,
+        seconds: state.seconds,
+        losses: state.losses,
+        skipped_updates: state.skipped.total,
+        scores: validator.scores()?,
+    })
+}
+
+/// Patch tokens of a clip that enter each video layer.
+fn tokens_per_layer(config: &ModelConfig) -> Vec<usize> {
+    let video = &config.video;
+    video.tokens_per_layer(video.layers).into_iter().map(|each| video.sequences() * each).collect()
+}
+
+fn check_fingerprint(state: &RunState, fingerprint: &str, options: &PretrainOptions) -> Result<()> {
+    if state.fingerprint == fingerprint {
+        return Ok(());
+    }
+    let problem =
+        format!("the run in {} was made with other stages, data, seed or number of devices", options.out.display());
+    Err(Error::setting("--resume", problem, "repeat the command it was started with, or give another --out"))
+}
+
+/// The share of the dense model's video attention edges that `config` does without.
+fn edges_removed(config: &ModelConfig) -> Result<f64> {
+    let edges = |config: &ModelConfig| -> Result<f64> {
+        let profile = Profile::of(config, Convention::True)?;
+        Ok(profile.layers.iter().map(|layer| layer.edges).sum::<u64>() as f64)
+    };
+    let mut dense = config.clone();
+    dense.video.sparsity = Default::default();
+    Ok(1.0 - edges(config)? / edges(&dense)?)
+}

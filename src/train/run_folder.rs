@@ -1,0 +1,154 @@
+//! The output folder of a run, and the stop signal.
+
+use crate::{Error, Result};
+use burn_train::Interrupter;
+use std::fs::{self, File, TryLockError};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+/// The folder of runs without `--out`.
+const DEFAULT: &str = "runs/pretrain";
+
+/// Lock file of the run that writes to a folder.
+const LOCK: &str = ".lock";
+
+/// The folder of one run, kept from others until dropped. A run that ends before it has written anything leaves none.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// Released by the system when the process ends, however it ends; none where the file system has no locks.
+    _lock: Option<File>,
+}
+
+impl Deref for RunFolder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if is_free(&self.path) {
+            let _ = fs::remove_file(self.path.join(LOCK)).and_then(|()| fs::remove_dir(&self.path));
+        }
+    }
+}
+
+/// The folder a run writes to. A folder that already holds something is never written over: a new run gets a numbered
+/// sibling, `--resume` takes the folder, or without `--out` its newest sibling.
+///
+/// # Errors
+/// The folder cannot be made, or is a file, or another run that is still going on writes to the folder to resume.
+pub fn place(out: Option<&Path>, resume: bool) -> Result<RunFolder> {
+    let wanted = out.unwrap_or(Path::new(DEFAULT));
+    match (resume, out) {
+        (true, Some(_)) => claim(wanted)?.ok_or_else(|| taken(wanted)),
+        (true, None) => {
+            let newest = newest(wanted);
+            claim(&newest)?.ok_or_else(|| taken(&newest))
+        }
+        (false, _) => {
+            for folder in (1..).map(|n| sibling(wanted, n)).filter(|folder| is_free(folder)) {
+                // Another run may have claimed the folder since it was checked.
+                if let Some(claimed) = claim(&folder)? {
+                    return Ok(claimed);
+                }
+            }
+            Err(taken(wanted))
+        }
+    }
+}
+
+/// Makes `folder` where it is missing and takes its lock; none if another run has it.
+fn claim(folder: &Path) -> Result<Option<RunFolder>> {
+    if folder.is_file() {
+        return Err(Error::file(folder, "is a file", "give a folder as --out"));
+    }
+    fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
+    let path = folder.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|e| Error::io(folder, &e))?;
+    let lock = match file.try_lock() {
+        Ok(()) => Some(file),
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(_)) => None,
+    };
+    // What a killed run had half-written: stage folders appear under their names complete or not at all.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().ends_with(".partial") {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(Some(RunFolder { path: folder.to_path_buf(), _lock: lock }))
+}
+
+fn taken(folder: &Path) -> Error {
+    Error::file(folder, "another run is writing to it", "wait until it has ended, or give another --out")
+}
+
+/// `folder`, `folder-2`, `folder-3`, …
+fn sibling(folder: &Path, n: usize) -> PathBuf {
+    if n == 1 {
+        return folder.to_path_buf();
+    }
+    let mut name = folder.file_name().unwrap_or_default().to_os_string();
+    name.push(format!("-{n}"));
+    folder.with_file_name(name)
+}
+
+fn is_free(folder: &Path) -> bool {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().all(|entry| entry.file_name() == LOCK),
+        // A file in the way is no free place, but it is the first choice that must be reported.
+        Err(_) => !folder.exists() || folder.is_file(),
+    }
+}
+
+fn newest(folder: &Path) -> PathBuf {
+    let existing = (1..).map(|n| sibling(folder, n)).take_while(|folder| folder.exists()).last();
+    existing.unwrap_or_else(|| folder.to_path_buf())
+}
+
+/// Asks a run to save a checkpoint and to end: a program sets it off at Ctrl-C and SIGTERM.
+#[derive(Clone, Default)]
+pub struct StopSignal {
+    /// What the training loop looks at.
+    pub interrupter: Interrupter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_over() {
+        let base = tempfile::tempdir().unwrap();
+        let wanted = base.path().join("deep/run");
+        let placed = |resume| place(Some(&wanted), resume).map(|folder| folder.to_path_buf());
+        assert_eq!(placed(false).unwrap(), wanted);
+        assert!(!wanted.exists(), "a run that wrote nothing leaves nothing");
+        fs::create_dir_all(&wanted).unwrap();
+        let first = place(Some(&wanted), false).unwrap();
+        assert_eq!(*first, *wanted, "an empty folder is taken");
+        assert_eq!(placed(false).unwrap(), base.path().join("deep/run-2"), "the first run has written nothing yet");
+        assert!(placed(true).unwrap_err().to_string().contains("another run"));
+        fs::write(wanted.join("metrics.jsonl"), "x").unwrap();
+        drop(first);
+        let second = place(Some(&wanted), false).unwrap();
+        assert_eq!(*second, *base.path().join("deep/run-2"));
+        fs::write(second.join("metrics.jsonl"), "x").unwrap();
+        assert_eq!(placed(false).unwrap(), base.path().join("deep/run-3"));
+        assert_eq!(placed(true).unwrap(), wanted, "a named folder is resumed itself");
+        assert_eq!(newest(&wanted), base.path().join("deep/run-2"));
+    }
+
+    #[test]
+    fn a_file_instead_of_a_folder_is_named() {
+        let base = tempfile::tempdir().unwrap();
+        let file = base.path().join("out");
+        fs::write(&file, "x").unwrap();
+        assert!(place(Some(&file), false).unwrap_err().to_string().contains("is a file"));
+    }
+}

@@ -1,0 +1,68 @@
+//! Trains one stage outside a curriculum (baselines, ablations), and counts its FLOPs.
+
+use super::learner::TrainableModel;
+use super::pretrain::{PretrainOptions, recipe};
+use super::{
+    AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, train_stage,
+};
+use crate::config::{ModelConfig, Stage, StepsOrEpochs};
+use crate::profile::{Convention, Profile};
+use crate::{Error, Result};
+use std::path::Path;
+use svitt_ops::TrainBackend;
+
+/// Trains `model`, whose sizes are `config`, as `stage` says, on the data of stage number `number` of the run; writes
+/// `metrics.jsonl` into `out`. An interrupted stage is not resumed.
+///
+/// # Errors
+/// As [`super::pretrain`].
+pub fn train_single_stage<B: TrainBackend, M: TrainableModel<B>>(
+    options: &PretrainOptions,
+    number: usize,
+    stage: &Stage,
+    config: &ModelConfig,
+    model: M,
+    out: &Path,
+    device: &B::Device,
+) -> Result<(M::InnerModule, RunState)> {
+    let mut data = config.clone();
+    data.video.frames = stage.frames;
+    let loader = options.source.loader(number, stage, &data, 1)?;
+    let plan = StagePlan::of(stage, loader.batches(), options.checkpoint_seconds);
+    let feed = BatchStream::<B>::new(loader, 0, recipe(options, stage), device)?;
+    let desk = StageContext {
+        journal: MetricsLog::open(out, 0)?,
+        checkpoints: Checkpoints::of(out),
+        interrupter: options.stop.interrupter.clone(),
+    };
+    let state = RunState { seed: options.seed, stage: number, ..RunState::default() };
+    let optimizer = AdamW::<B>::new(AdamWSettings::of(stage), device);
+    let outcome = train_stage(plan, desk, state, model, optimizer, vec![feed])?;
+    Checkpoints::of(out).clear()?;
+    Ok((outcome.model, outcome.state))
+}
+
+/// Operations of the video encoder over all steps of `stage`, forward and backward; text and fusion cost every model
+/// the same per step.
+///
+/// # Errors
+/// A stage that lasts epochs, or a model that does not validate.
+pub fn training_flops(config: &ModelConfig, stage: &Stage) -> Result<f64> {
+    let StepsOrEpochs::Steps(steps) = stage.length else {
+        let problem = format!("stage `{}` lasts epochs, whose compute is not known before the run", stage.name);
+        return Err(Error::setting("stages.length", problem, "give its steps"));
+    };
+    // A backward pass multiplies by weights and by activations where the forward multiplies once.
+    let passes = (3 * steps * stage.batch * stage.accumulate) as f64;
+    Ok(Profile::of(config, Convention::True)?.flops() as f64 * passes)
+}
+
+/// Number of steps of `stage` within `compute` FLOPs, where one clip needs `passes` passes of model `config`.
+///
+/// # Errors
+/// A model that does not validate.
+pub fn steps_for(stage: &Stage, config: &ModelConfig, compute: f64, passes: usize) -> Result<usize> {
+    let one_step = Stage { length: StepsOrEpochs::Steps(1), ..stage.clone() };
+    let step = training_flops(config, &one_step)? * passes as f64;
+    Ok((compute / step).round().max(1.0) as usize)
+}

@@ -1,0 +1,195 @@
+//! Training data of a run: the `shapes` benchmark, or annotations and a folder of videos.
+
+use super::validation_set::ValidationSet;
+use crate::config::{ModelConfig, PretrainPreset, Stage, StepsOrEpochs};
+use crate::data::loader::{Loader, LoaderOptions, TextCollate};
+use crate::data::shapes::{ShapesConfig, ShapesDataset, ShapesPreset, ShapesSplit, vocab};
+use crate::data::{ClipSettings, EpochDataset, Manifest, ManifestOptions, Record, VideoDataset};
+use crate::terminal::note;
+use crate::text::{Tokenizer, Vocabulary};
+use crate::{Error, Result};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use svitt_ops::rng::key;
+
+/// Items that count as one pass over the endless `shapes` data.
+const SHAPES_EPOCH: usize = 9_600;
+
+/// Most entries of a vocabulary that is built from captions.
+const WORDS: usize = 30_522;
+
+/// The data of a run and the tokenizer that fits it.
+#[derive(Clone, Debug)]
+pub struct TrainingData {
+    /// Captions to ids.
+    pub tokenizer: Arc<Tokenizer>,
+    kind: DataKind,
+    text_tokens: usize,
+    flip: bool,
+    seed: u64,
+}
+
+#[derive(Clone, Debug)]
+enum DataKind {
+    Shapes(Box<ShapesConfig>),
+    Videos { records: Vec<Record>, media: PathBuf },
+}
+
+impl TrainingData {
+    /// The `shapes` benchmark for `preset`, whose last stage sees whole clips.
+    ///
+    /// # Errors
+    /// Stages that name no program lengths, or a model whose patches are not the benchmark's cells.
+    pub fn shapes(preset: &PretrainPreset, seed: u64) -> Result<Self> {
+        let mut config = ShapesConfig::preset(ShapesPreset::Default);
+        let model = preset.model.model(1, 64);
+        (config.px, config.patch) = (model.video.image_size, model.video.patch_size);
+        config.frames = preset.stages.iter().map(|stage| stage.frames).max().unwrap_or(config.frames);
+        let mut segments: Vec<usize> = preset.stages.iter().flat_map(|stage| stage.segments.iter().copied()).collect();
+        segments.sort_unstable();
+        segments.dedup();
+        config.gallery_segments = segments;
+        config.gallery_programs = preset.gallery_programs;
+        if let Some(stage) = preset.stages.iter().find(|stage| stage.segments.is_empty()) {
+            let setting = format!("stages.{}.segments", stage.name);
+            return Err(Error::setting(setting, "is missing", "name the program lengths, or give --annotations"));
+        }
+        let tokenizer = Arc::new(Tokenizer::new(Vocabulary::from_tokens(words(), Path::new("shapes"))?)?);
+        let kind = DataKind::Shapes(Box::new(config));
+        Ok(Self { tokenizer, kind, text_tokens: preset.text_tokens, flip: false, seed })
+    }
+
+    /// The clips that `annotations` lists below `media`; without `vocab`, a word list is made of the captions.
+    ///
+    /// # Errors
+    /// Annotations or a vocabulary that cannot be read.
+    pub fn videos(
+        preset: &PretrainPreset,
+        annotations: &Path,
+        media: &Path,
+        vocab: Option<&Path>,
+        seed: u64,
+    ) -> Result<Self> {
+        let manifest = Manifest::read_any(annotations, &ManifestOptions::default())?;
+        manifest.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
+        let records = manifest.records;
+        let tokenizer = match vocab {
+            Some(path) => Tokenizer::read(path)?,
+            None => Tokenizer::new(Vocabulary::from_captions(records.iter().flat_map(|r| &r.captions), WORDS))?,
+        };
+        warn_of_cut_captions(&tokenizer, &records, preset.text_tokens);
+        let kind = DataKind::Videos { records, media: media.to_path_buf() };
+        Ok(Self { tokenizer: Arc::new(tokenizer), kind, text_tokens: preset.text_tokens, flip: preset.flip, seed })
+    }
+
+    /// Records of the annotations; none for the endless `shapes`.
+    pub fn records(&self) -> Option<usize> {
+        match &self.kind {
+            DataKind::Shapes(_) => None,
+            DataKind::Videos { records, .. } => Some(records.len()),
+        }
+    }
+
+    /// A digest of what the annotations say: a run is not continued on other records.
+    pub fn digest(&self) -> Vec<u8> {
+        match &self.kind {
+            DataKind::Shapes(_) => Vec::new(),
+            DataKind::Videos { records, .. } => {
+                let mut hash = Sha256::new();
+                records.iter().for_each(|record| hash.update(format!("{record:?}")));
+                hash.finalize().to_vec()
+            }
+        }
+    }
+
+    /// Whether this is the `shapes` benchmark.
+    pub fn is_shapes(&self) -> bool {
+        matches!(self.kind, DataKind::Shapes(_))
+    }
+
+    /// Tokens of a text.
+    pub fn text_tokens(&self) -> usize {
+        self.text_tokens
+    }
+
+    /// Words that can only be read off the clip: always masked on `shapes`, as direct supervision of temporal order.
+    pub fn keywords(&self) -> Vec<i64> {
+        match self.kind {
+            DataKind::Shapes(_) => vocab::direction_ids().map(|id| id as i64).to_vec(),
+            DataKind::Videos { .. } => Vec::new(),
+        }
+    }
+
+    /// The training batches of stage number `stage` for `workers` workers: each batch is theirs together, and holds
+    /// the stage's for every one of them.
+    ///
+    /// # Errors
+    /// Clips that cannot be used at all or are fewer than workers, or settings that do not fit together.
+    pub fn loader(&self, stage: usize, settings: &Stage, model: &ModelConfig, workers: usize) -> Result<Loader> {
+        let (frames, size) = (settings.frames, model.video.image_size);
+        let seed = key(self.seed, &[stage as u64]);
+        let dataset: Arc<dyn EpochDataset> = match &self.kind {
+            DataKind::Shapes(config) => {
+                let items = match settings.length {
+                    StepsOrEpochs::Steps(steps) => steps * settings.batch * workers * settings.accumulate,
+                    StepsOrEpochs::Epochs(_) => SHAPES_EPOCH,
+                };
+                let config = ShapesConfig { segments: settings.segments.clone(), ..(**config).clone() };
+                let data = ShapesDataset::new(&config, ShapesSplit::Train, frames, items, seed)?;
+                Arc::new(data.with_clips_per_object(settings.clips_per_object))
+            }
+            DataKind::Videos { records, media } => {
+                let clips = ClipSettings::train(frames, size, self.flip, seed);
+                Arc::new(VideoDataset::new(records.clone(), media, clips)?)
+            }
+        };
+        dataset.left_out().iter().for_each(|left| note(format!("warning: {}: {}; left out", left.media, left.reason)));
+        let collate = TextCollate::new(self.tokenizer.clone(), self.text_tokens, frames, size);
+        // A small data set shrinks the batch, to one that workers can share equally.
+        let clips = dataset.len();
+        if (1..workers).contains(&clips) {
+            let problem = format!("{workers} workers cannot share {clips} clip(s)");
+            return Err(Error::setting("--devices", problem, format!("use --devices {clips}")));
+        }
+        let each = settings.batch.min((clips / workers).max(1));
+        let row = if self.is_shapes() { settings.clips_per_object } else { 1 };
+        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(each * workers, seed).with_rows(row))
+    }
+
+    /// What stages of `frames` frames are measured on.
+    ///
+    /// # Errors
+    /// As [`TrainingData::loader`].
+    pub fn validation(&self, frames: usize, size: usize) -> Result<ValidationSet> {
+        match &self.kind {
+            DataKind::Shapes(config) => ValidationSet::shapes(config, frames),
+            DataKind::Videos { records, media } => {
+                let clips = VideoDataset::new(records.clone(), media, ClipSettings::evaluate(frames, size))?;
+                Ok(ValidationSet::videos(&clips, frames, size))
+            }
+        }
+    }
+}
+
+/// Captions whose length is looked at before a run: a second's work.
+const LOOKED_AT: usize = 20_000;
+
+/// Warns how many captions are longer than the text limit and will be cut, as published.
+fn warn_of_cut_captions(tokenizer: &Tokenizer, records: &[Record], text_tokens: usize) {
+    let long = |caption: &String| tokenizer.encode(caption, text_tokens).too_long;
+    let all = records.iter().flat_map(|record| record.captions.iter().map(move |caption| (record, caption)));
+    let mut cut = all.take(LOOKED_AT).filter(|(_, caption)| long(caption));
+    if let Some((first, _)) = cut.next() {
+        let (count, media) = (1 + cut.count(), &first.media);
+        note(format!(
+            "warning: {count} of the first {LOOKED_AT} captions, such as that of `{media}`, are longer than {text_tokens} tokens and are cut; \
+             shorten them or raise `text_tokens` in the preset"
+        ));
+    }
+}
+
+/// The fixed words of the benchmark, by id.
+fn words() -> Vec<String> {
+    vocab::vocab_txt().lines().map(str::to_owned).collect()
+}

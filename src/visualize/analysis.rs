@@ -1,0 +1,194 @@
+//! Runs a clip through a model and copies what is drawn to the host.
+
+use super::ModelVariant;
+use crate::Result;
+use crate::eval::host;
+use crate::eval::match_scoring::padded;
+use crate::model::{EncodedVideo, FusionOptions, Trace, VideoDraws};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use serde::Serialize;
+use std::sync::Arc;
+use svitt_ops::SvittBackend;
+use svitt_ops::sparse::BlockGraph;
+
+/// What pruned the tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrunedBy {
+    /// The class token of the video.
+    Class,
+    /// Position 0 of the text.
+    Text,
+}
+
+/// The patches kept by a pruning layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PruningStage {
+    /// 0-based layer: of the video encoder, or of BERT.
+    pub layer: usize,
+    /// Who chose.
+    pub by: PrunedBy,
+    /// Every patch of the clip in raster order, `[frames · grid · grid]`.
+    pub alive: Vec<bool>,
+}
+
+/// The result of one clip in one model.
+#[derive(Clone, Debug)]
+pub struct ClipAnalysis {
+    /// Pruning layers in the order they act.
+    pub stages: Vec<PruningStage>,
+    /// Per video layer, the class token's attention to every patch; none where a patch is no longer alive.
+    pub attention: Vec<Vec<Option<f32>>>,
+    /// Per video layer, its block graph and the patch at every place of its sequence.
+    pub graphs: Vec<(Arc<BlockGraph>, Vec<usize>)>,
+    /// Probability that text and clip belong together; none without a text.
+    pub matched: Option<f32>,
+}
+
+/// Runs `pixels` `[clips, frames, 3, size, size]` through `variant`, each clip with its text of `texts` (as many, given
+/// as ids without padding; or none at all). `seed` draws the block graphs, and the lots of random selection.
+///
+/// # Errors
+/// Clips of another size than the model's.
+pub fn analyze_clips<B: SvittBackend>(
+    variant: &ModelVariant<B>,
+    pixels: Vec<f32>,
+    texts: &[Vec<i64>],
+    seed: u64,
+    device: &B::Device,
+) -> Result<Vec<ClipAnalysis>> {
+    let video = &variant.config.video;
+    let (frames, size) = (video.frames, video.image_size);
+    let clips = pixels.len() / (frames * 3 * size * size);
+    let pixels = Tensor::from_data(TensorData::new(pixels, [clips, frames, 3, size, size]), device);
+    let mut trace = Trace::default();
+    let encoded = variant.model.encode_video_traced(pixels, &VideoDraws::evaluation(seed), Some(&mut trace))?;
+    let patches = video.patches();
+    let mut looks = video_stages(&trace, clips, patches);
+    if !texts.is_empty() {
+        read(variant, encoded, texts, seed, patches, &mut looks);
+    }
+    Ok(looks)
+}
+
+/// What the video encoder did with each of `clips` clips.
+fn video_stages<B: Backend>(trace: &Trace<B>, clips: usize, patches: usize) -> Vec<ClipAnalysis> {
+    let ids: Vec<_> = trace.token_ids.iter().map(|ids| rows(ids.clone(), clips)).collect();
+    let attention: Vec<Vec<f32>> = trace.class_attention.iter().map(|attention| host(attention.clone())).collect();
+    let pruned: Vec<_> = trace.pruned.iter().map(|p| (p.layer, rows(p.token_ids.clone(), clips))).collect();
+    let one = |clip: usize| {
+        let layers = ids.iter().zip(&attention);
+        ClipAnalysis {
+            stages: pruned
+                .iter()
+                .map(|(layer, ids)| PruningStage::new(*layer, PrunedBy::Class, &ids[clip], patches))
+                .collect(),
+            attention: layers.map(|(ids, values)| spread(&ids[clip], values, clip, patches)).collect(),
+            graphs: trace.graphs.iter().cloned().zip(ids.iter().map(|ids| ids[clip].clone())).collect(),
+            matched: None,
+        }
+    };
+    (0..clips).map(one).collect()
+}
+
+/// What the texts keep of it.
+fn read<B: SvittBackend>(
+    variant: &ModelVariant<B>,
+    encoded: EncodedVideo<B>,
+    texts: &[Vec<i64>],
+    seed: u64,
+    patches: usize,
+    looks: &mut [ClipAnalysis],
+) {
+    let clips = looks.len();
+    let model = &variant.model;
+    let (ids, mask, _) = padded::<B>(texts, &encoded.feature.device());
+    let states = model.encode_text(ids, mask.clone()).embeds;
+    let logits = host(model.match_logits(states.clone(), mask.clone(), encoded.embeds.clone()));
+    let run = FusionOptions { selection_seed: seed, ..FusionOptions::default() };
+    let fused = model.text.fuse(states, mask, encoded.embeds.into(), run, None);
+    let kept: Vec<_> = fused.kept.into_iter().map(|kept| rows(kept, clips)).collect();
+    let mut layers = variant.config.text.cross.as_ref().map_or(Vec::new(), |cross| cross.layers.clone());
+    layers.sort_unstable();
+    let alive = rows(encoded.token_ids, clips);
+    for (clip, analyze_clips) in looks.iter_mut().enumerate() {
+        let mut alive = alive[clip].clone();
+        for (&layer, kept) in layers.iter().zip(&kept) {
+            alive = kept[clip].iter().map(|&place| alive[place]).collect();
+            analyze_clips.stages.push(PruningStage::new(layer, PrunedBy::Text, &alive, patches));
+        }
+        analyze_clips.matched = logits.get(2 * clip..2 * clip + 2).map(|pair| 1.0 / (1.0 + (pair[0] - pair[1]).exp()));
+    }
+}
+
+impl PruningStage {
+    fn new(layer: usize, by: PrunedBy, ids: &[usize], patches: usize) -> Self {
+        let mut alive = vec![false; patches];
+        ids.iter().for_each(|&id| alive[id] = true);
+        Self { layer, by, alive }
+    }
+
+    /// How many patches are alive.
+    pub fn count(&self) -> usize {
+        self.alive.iter().filter(|alive| **alive).count()
+    }
+}
+
+/// `values` `[clips, tokens]` of one clip at the patches `ids` name.
+fn spread(ids: &[usize], values: &[f32], clip: usize, patches: usize) -> Vec<Option<f32>> {
+    let mut grid = vec![None; patches];
+    let row = &values[clip * ids.len()..(clip + 1) * ids.len()];
+    ids.iter().zip(row).for_each(|(&id, &value)| grid[id] = Some(value));
+    grid
+}
+
+/// `x` `[1 or clips, n]` as one list per clip.
+fn rows<B: Backend>(x: Tensor<B, 2, Int>, clips: usize) -> Vec<Vec<usize>> {
+    let [_, n] = x.dims();
+    let all: Vec<i64> = x.expand([clips, n]).into_data().convert::<i64>().into_vec().unwrap_or_default();
+    all.chunks(n.max(1)).map(|row| row.iter().map(|&id| id as usize).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::variants;
+    use super::*;
+    use crate::config::Compat;
+    use crate::model::Svitt;
+    use crate::testing::{noise, on_cpu_backends, randomized, small_sparse_config};
+
+    /// 27 patches, .6 kept after layer 0: 17; of these .3 by the text: 6.
+    fn stages_shrink_and_ids_stay_original<B: SvittBackend>() {
+        let (config, device) = (small_sparse_config(Compat::Corrected), Default::default());
+        let model = randomized(Svitt::<B>::new(&config, 1, &device).unwrap(), 2);
+        let [dense, sparse] = variants(&model, &config, Some(0.3)).unwrap();
+        assert_eq!(
+            (dense.name(), sparse.name(), dense.tokens_left(), sparse.tokens_left()),
+            ("dense", "hybrid", 27, 17)
+        );
+        assert!(sparse.flops < dense.flops && sparse.trained && !dense.trained);
+        let pixels = host(noise::<B, 5>(3, [2, 3, 3, 12, 12]));
+        let texts = [vec![1, 9, 30], vec![1, 17]];
+        let looks = analyze_clips(&sparse, pixels.clone(), &texts, 0, &device).unwrap();
+        for analyze_clips in &looks {
+            let counts: Vec<_> =
+                analyze_clips.stages.iter().map(|stage| (stage.layer, stage.by, stage.count())).collect();
+            assert_eq!(counts, [(0, PrunedBy::Class, 17), (2, PrunedBy::Text, 6)]);
+            let [class, text] = [0, 1].map(|stage| &analyze_clips.stages[stage].alive);
+            assert!(class.iter().zip(text).all(|(class, text)| *class || !text), "the text chooses among the living");
+            assert!(analyze_clips.attention[0].iter().all(Option::is_some));
+            let seen: Vec<bool> = analyze_clips.attention[1].iter().map(Option::is_some).collect();
+            assert_eq!(seen, *class, "layer 1 sees what layer 0 kept");
+            assert!((0.0..=1.0).contains(&analyze_clips.matched.unwrap()));
+            assert_eq!(analyze_clips.graphs[1].1.len(), analyze_clips.graphs[1].0.tokens());
+        }
+        assert_ne!(looks[0].stages[0], looks[1].stages[0], "each clip has its own");
+        let whole = analyze_clips(&dense, pixels.clone(), &[], 0, &device).unwrap();
+        assert!(whole[0].stages.is_empty() && whole[0].matched.is_none() && whole[0].attention.len() == 2);
+        let lots = sparse.with_random_pruning().unwrap();
+        let [a, b] = [5, 6].map(|seed| analyze_clips(&lots, pixels.clone(), &texts, seed, &device).unwrap());
+        assert!(a[0].stages[0].count() == 17 && a[0].stages[0] != b[0].stages[0], "a lot is drawn from the seed");
+    }
+
+    on_cpu_backends!(stages_shrink_and_ids_stay_original);
+}
