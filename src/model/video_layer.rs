@@ -6,13 +6,12 @@ use crate::config::VideoConfig;
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
-use std::ops::Range;
 use std::sync::Arc;
 use svitt_ops::SvittBackend;
-use svitt_ops::device::{cast, joined, parts, samples};
-use svitt_ops::fused::{feed_forward, linear_residual, norm_linear};
+use svitt_ops::device::cast;
+use svitt_ops::fused::{feed_forward, linear_residual};
 use svitt_ops::rng::Rng;
-use svitt_ops::sparse::{BlockGraph, RelativeBias, class_attention, sparse_attention};
+use svitt_ops::sparse::{BlockGraph, QkvProjection, RelativeBias, self_attention};
 use svitt_ops::tokens::TokenMap;
 
 /// A layer: u = x + λ1 ⊙ Attn(LN(x)), y = u + λ2 ⊙ MLP(LN(u)).
@@ -107,40 +106,14 @@ impl<B: SvittBackend> VideoLayer<B> {
         drop_path_seed: Option<u64>,
         want_class_attention: bool,
     ) -> LayerOutput<B> {
-        let [batch, s, d] = hidden.dims();
-        let widest = (3 * d).max(self.up.weight.dims()[1]);
-        let parts = parts::<B>(&hidden.device(), batch, s * widest);
-        let bias = self.bias(map, hidden.dtype());
-        let attend = |part| self.attend(samples(&hidden, part), &bias.of(part), graph, want_class_attention);
-        let (attended, class_attention): (Vec<_>, Vec<_>) = parts.iter().map(attend).unzip();
+        let (batch, bias) = (hidden.dims()[0], self.bias(map, hidden.dtype()));
+        let (norm, epsilon) = (&self.norm_before, self.epsilon);
+        let projection = QkvProjection { norm, epsilon, weight: self.qkv.val(), bias: self.qkv_bias() };
+        let attended = self_attention(&hidden, &projection, &bias, graph, want_class_attention);
         let keep = |path| self.drop_path(batch, drop_path_seed, path);
-        let (attended, lambda) = (joined(attended), self.lambda_1.val());
-        let hidden = linear_residual(hidden.clone(), attended, &self.attention_out, lambda, keep(0));
-        let hidden = self.feed_forward(&hidden, keep(1).as_ref(), &parts);
-        let class_attention = class_attention.into_iter().collect::<Option<Vec<_>>>().map(joined);
-        LayerOutput { hidden, class_attention }
-    }
-
-    /// Attention over the tokens of `hidden`, before its projection, and the class token's attention to the patches.
-    fn attend(
-        &self,
-        hidden: Tensor<B, 3>,
-        bias: &RelativeBias<B>,
-        graph: &Arc<BlockGraph>,
-        want_class_attention: bool,
-    ) -> (Tensor<B, 3>, Option<Tensor<B, 2>>) {
-        let qkv = norm_linear(hidden, &self.norm_before, self.epsilon, self.qkv.val(), self.qkv_bias());
-        let class_attention = want_class_attention.then(|| class_attention(&qkv, bias));
-        (sparse_attention(qkv, bias, graph).out, class_attention)
-    }
-
-    /// hidden + keep ⊙ λ2 ⊙ MLP(LN(hidden)), in parts that fit the device: its inner activations are the widest.
-    fn feed_forward(&self, hidden: &Tensor<B, 3>, keep: Option<&Tensor<B, 1>>, parts: &[Range<usize>]) -> Tensor<B, 3> {
-        let of_part = |part: &Range<usize>| {
-            let keep = keep.map(|keep| samples(keep, part));
-            let (norm, linear) = ((&self.norm_after, self.epsilon), [&self.up, &self.down]);
-            feed_forward(samples(hidden, part), norm, linear, self.lambda_2.val(), keep)
-        };
-        joined(parts.iter().map(of_part).collect())
+        let hidden = linear_residual(hidden, attended.out, &self.attention_out, self.lambda_1.val(), keep(0));
+        let (norm, linear) = ((&self.norm_after, epsilon), [&self.up, &self.down]);
+        let hidden = feed_forward(hidden, norm, linear, self.lambda_2.val(), keep(1));
+        LayerOutput { hidden, class_attention: attended.class_attention }
     }
 }
