@@ -4,16 +4,11 @@ use super::error::{Result, VideoError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Extensions that are taken for videos, in lower case: the one list of them.
-pub const VIDEO_EXTENSIONS: [&str; 19] = [
+/// Extensions that are taken for videos, in any case: the one list of them.
+const EXTENSIONS: [&str; 19] = [
     "mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "vob", "wmv", "asf", "flv", "3gp", "3g2", "ts", "mts",
     "m2ts", "ogv", "gif",
 ];
-
-/// Whether `extension`, without its dot and in any case, is that of a video.
-pub fn is_video_extension(extension: &str) -> bool {
-    VIDEO_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
-}
 
 /// Every video file below `root` (or `root` itself, if it is a file), in order of path, as `root` joined with what lies
 /// below it. Hidden files and folders without permission are passed over; names need not be text. A folder that several
@@ -49,7 +44,13 @@ pub fn videos_below(root: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn is_video(path: &Path) -> bool {
-    path.extension().and_then(|extension| extension.to_str()).is_some_and(is_video_extension)
+    path.file_name().is_some_and(|name| is_video_name(&name.to_string_lossy()))
+}
+
+/// Whether `name` ends in an extension that is taken for a video's.
+pub fn is_video_name(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 
 #[cfg(test)]

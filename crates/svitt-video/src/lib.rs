@@ -36,7 +36,7 @@ pub use clip::{ClipRequest, DecodedClip, read_clip};
 pub use decode_bench::DecodeSpeed;
 pub use error::VideoError;
 pub use ffmpeg::ffmpeg_available;
-pub use folder::{VIDEO_EXTENSIONS, is_video_extension, videos_below};
+pub use folder::{is_video_name, videos_below};
 pub use frames::Frames;
 pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
 pub use reader::{ReaderKind, ReaderOptions, VideoReader};
