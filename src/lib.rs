@@ -41,6 +41,7 @@
 mod testing;
 
 pub mod backend;
+mod checksums;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
@@ -53,6 +54,7 @@ pub mod loss;
 pub mod model;
 pub mod panics;
 pub mod profile;
+mod regular_file;
 pub mod search;
 pub mod terminal;
 pub mod text;
