@@ -43,6 +43,9 @@
 #![allow(clippy::single_range_in_vec_init)]
 
 #[cfg(test)]
+#[path = "../tests/skipped.rs"]
+mod skipped;
+#[cfg(test)]
 mod testing;
 
 pub mod backend;

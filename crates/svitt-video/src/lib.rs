@@ -18,6 +18,9 @@ mod native;
 mod reader;
 mod resize;
 mod sampling;
+#[cfg(test)]
+#[path = "../../../tests/skipped.rs"]
+mod skipped;
 mod sniff;
 mod transform;
 
