@@ -56,6 +56,7 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod index;
+pub mod input;
 pub mod loss;
 pub mod model;
 pub mod panics;
