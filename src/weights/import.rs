@@ -213,14 +213,13 @@ mod tests {
         assert_eq!((again.weights_sha256, again.model), (imported.weights_sha256, imported.model));
     }
 
-    /// Skipped, and saying so, where Python has no PyTorch.
+    /// Skipped where Python has no PyTorch.
     #[test]
     fn pytorch_loads_an_import_strictly() {
         let python = std::env::var("PYTHON").unwrap_or("python3".to_string());
         let has_torch = std::process::Command::new(&python).args(["-c", "import torch"]).output();
         if !has_torch.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: {python} has no PyTorch");
-            return;
+            return crate::skipped::skipped("PyTorch");
         }
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("x");
