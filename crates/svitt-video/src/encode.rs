@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn written_frames_read_back_and_compress_to_two_a_second() {
         if !super::super::ffmpeg_available() {
-            return;
+            return crate::skipped::skipped("ffmpeg");
         }
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("-a 'b'.mp4"), dir.path().join("small.mp4"));

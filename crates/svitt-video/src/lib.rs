@@ -28,6 +28,9 @@ mod partial;
 mod reader;
 mod resize;
 mod sampling;
+#[cfg(test)]
+#[path = "../../../tests/skipped.rs"]
+mod skipped;
 mod sniff;
 mod transform;
 
