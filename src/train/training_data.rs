@@ -206,15 +206,15 @@ fn words() -> Vec<String> {
 mod tests {
     use super::*;
     use crate::data::{Benchmark, InspectOptions, Split as DataSplit, inspect};
-    use crate::eval::{EvalOptions, Material};
+    use crate::eval::{BenchmarkData, EvalOptions};
 
     /// The records of `path` as fine-tuning (`Train`) and evaluation read them.
-    fn material(path: &Path, columns: &Columns, purpose: Purpose) -> Vec<Record> {
+    fn benchmark_records(path: &Path, columns: &Columns, purpose: ImportPurpose) -> Vec<Record> {
         let mut options = EvalOptions::new(Benchmark::Msrvtt, PathBuf::new());
         options.columns = columns.clone();
         options.annotations = Some(path.to_path_buf());
         options.media = path.parent().map(Path::to_path_buf);
-        Material::files(&options, DataSplit::Test, purpose).unwrap().records
+        BenchmarkData::files(&options, DataSplit::Test, purpose).unwrap().records
     }
 
     #[test]
@@ -243,10 +243,10 @@ mod tests {
         ];
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.txt");
-        let (preset, columns) = (Preset::load("tiny-video").unwrap(), Columns::default());
+        let (preset, columns) = (PretrainPreset::load("tiny-video").unwrap(), Columns::default());
         for content in contents {
             std::fs::write(&path, &content).unwrap();
-            let evaluated = material(&path, &columns, Purpose::Evaluate);
+            let evaluated = benchmark_records(&path, &columns, ImportPurpose::Evaluate);
             let texts: Vec<_> = evaluated.iter().map(|r| (r.media.as_str(), r.captions.join("|"))).collect();
             assert_eq!(texts, [("a.mp4", "x".to_owned()), ("b.mp4", "y, z".to_owned())], "{content}");
             let spans = content.to_lowercase().contains("start");
@@ -254,9 +254,9 @@ mod tests {
                 (evaluated[0].start, evaluated[0].end),
                 if spans { (Some(1.0), Some(2.5)) } else { (None, None) }
             );
-            assert_eq!(material(&path, &columns, Purpose::Train), evaluated, "{content}");
-            let source = Source::videos(&preset, &path, &columns, folder.path(), None, 0).unwrap();
-            let Kind::Videos { records, left_out, .. } = &source.kind else { panic!("videos") };
+            assert_eq!(benchmark_records(&path, &columns, ImportPurpose::Train), evaluated, "{content}");
+            let source = TrainingData::videos(&preset, &path, &columns, folder.path(), None, 0).unwrap();
+            let DataKind::Videos { records, left_out, .. } = &source.kind else { panic!("videos") };
             assert_eq!((records, left_out.len()), (&evaluated, 0), "{content}");
             let report = inspect(&path, &InspectOptions::default()).unwrap();
             assert_eq!((report.records, report.captions, report.unusable), (2, 2, 0), "{content}");
