@@ -168,21 +168,29 @@ impl Pickle {
             Value::Float(number) => Json::from(*number),
             Value::Text(text) => Json::from(&**text),
             Value::Items(items) => items.iter().map(|&item| self.plain_within(item, depth - 1, budget)).collect(),
-            Value::Dict(entries) => {
-                let mut object = Map::new();
-                for &(key, value) in entries {
-                    if let Json::String(key) = self.plain_within(key, 1, budget) {
-                        object.insert(key, self.plain_within(value, depth - 1, budget));
-                    }
-                }
-                Json::Object(object)
-            }
+            Value::Dict(entries) => self.plain_entries(entries, depth, budget),
             Value::Object(call) => match self.held(call) {
                 Some(inner) => self.plain_within(inner, depth - 1, budget),
+                None if self.is_easydict(call) => self.plain_entries(&call.entries, depth, budget),
                 None => Json::Null,
             },
             _ => Json::Null,
         }
+    }
+
+    fn plain_entries(&self, entries: &[(ValueId, ValueId)], depth: usize, budget: &mut usize) -> Json {
+        let mut object = Map::new();
+        for &(key, value) in entries {
+            if let Json::String(key) = self.plain_within(key, 1, budget) {
+                object.insert(key, self.plain_within(value, depth - 1, budget));
+            }
+        }
+        Json::Object(object)
+    }
+
+    /// Whether it is a dictionary of UMT's configuration, which has its entries as attributes, too.
+    fn is_easydict(&self, call: &RecordedCall) -> bool {
+        matches!(self.value(call.callee), Value::Global(_, name) if &**name == "EasyDict")
     }
 
     /// What an OmegaConf container, an OmegaConf node or an `argparse.Namespace` holds.

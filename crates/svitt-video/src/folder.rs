@@ -17,11 +17,11 @@ const EXTENSIONS: [&str; 17] = [
 /// # Errors
 /// `root` cannot be read.
 pub fn videos_below(root: &Path) -> Result<Vec<PathBuf>> {
-    let facts = std::fs::metadata(root).map_err(|e| VideoError::io(root, &e))?;
+    let facts = std::fs::metadata(root).map_err(|e| VideoError::io(root, e))?;
     if facts.is_file() {
         return Ok(vec![root.to_path_buf()]);
     }
-    std::fs::read_dir(root).map_err(|e| VideoError::io(root, &e))?;
+    std::fs::read_dir(root).map_err(|e| VideoError::io(root, e))?;
     let (mut videos, mut seen) = (Vec::new(), HashSet::new());
     let (mut folders, mut links) = (vec![root.to_path_buf()], Vec::new());
     while let Some(folder) = folders.pop().or_else(|| links.pop()) {
