@@ -49,6 +49,7 @@ mod skipped;
 mod testing;
 
 pub mod backend;
+mod checksums;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
@@ -61,6 +62,7 @@ pub mod loss;
 pub mod model;
 pub mod panics;
 pub mod profile;
+mod regular_file;
 pub mod search;
 pub mod terminal;
 pub mod text;

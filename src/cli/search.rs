@@ -4,8 +4,8 @@ use crate::backend::{BackendKind, BackendTask, dispatch};
 use crate::cli::output::print;
 use crate::index::Index;
 use crate::search::{
-    ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, identify, index_folder,
-    indexed_vectors, measure_search, printable, results_page, similar,
+    ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, damage_warnings, identify,
+    index_folder, indexed_vectors, measure_search, printable, results_page, similar,
 };
 use crate::train::write_json;
 use crate::weights::given_or_newest;
@@ -205,11 +205,10 @@ fn index(args: IndexArguments) -> Result<()> {
 fn query(args: QueryArguments) -> Result<()> {
     let index = Index::open(&args.common.index)?;
     let folder = given_or_newest(args.common.checkpoint.clone())?;
-    index.require(&identify(&folder)?.1)?;
+    index.require(&identify(&folder, args.common.vocab.as_deref())?)?;
     let (common, clips) = (args.common.clone(), index.clips());
     let (title, html) = (format!("“{}”", args.text), args.html.clone());
     let Outcome::Answered(answer) = with_model(&common, Job::Query(args, folder, index))? else { return Ok(()) };
-    answer.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
     show(&answer, &title, clips, html.as_deref(), common.json.as_deref())
 }
 
@@ -219,19 +218,21 @@ fn find_similar(args: SimilarArguments) -> Result<()> {
         Some(vectors) => vectors,
         None => {
             let folder = given_or_newest(args.common.checkpoint.clone())?;
-            index.require(&identify(&folder)?.1)?;
+            index.require(&identify(&folder, args.common.vocab.as_deref())?)?;
             let Outcome::Embedded(vectors) = with_model(&args.common, Job::Embed(args.clone(), folder))? else {
                 return Ok(());
             };
             vectors
         }
     };
-    let answer = QueryResult { found: similar(&index, &args.file, &vectors, args.top)?, warnings: Vec::new() };
+    let found = similar(&index, &args.file, &vectors, args.top)?;
+    let answer = QueryResult { found, warnings: damage_warnings(&index) };
     let title = format!("Like {}", printable(&args.file));
     show(&answer, &title, index.clips(), args.html.as_deref(), args.common.json.as_deref())
 }
 
 fn show(answer: &QueryResult, title: &str, clips: usize, html: Option<&Path>, json: Option<&Path>) -> Result<()> {
+    answer.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
     answer.found.iter().try_for_each(|clip| say(&clip.line()))?;
     if let Some(path) = html {
         results_page(title, &format!("The best of {clips} clips."), &answer.found)?.write(path)?;
