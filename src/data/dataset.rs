@@ -4,7 +4,7 @@ use super::{
     EpochDataset, Item, ItemResult, MediaFolder, Record, Unreadable, UnreadableLimit,
     usable_videos::{UnusableVideo, VideoFile, check_video, collect_unusable, keep_usable},
 };
-use crate::{Error, Result, terminal::note};
+use crate::{Error, Result};
 use burn_dataset::Dataset;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -157,7 +157,7 @@ impl VideoDataset {
 
     fn say_once(&self, warning: &str) {
         if self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(warning.to_owned()) {
-            note(format!("warning: {warning}"));
+            log::warn!("{warning}");
         }
     }
 

@@ -50,7 +50,7 @@ fn highest_within<B: SvittBackend>(video: &VideoEncoder<B>, budget_ms: f64, devi
     for rate in RATES {
         let taken = milliseconds(video, rate, device)?;
         if taken <= budget_ms {
-            crate::terminal::note(format!("keep rate {rate}: {taken:.1} ms per clip"));
+            log::info!("keep rate {rate}: {taken:.1} ms per clip");
             return Ok(rate);
         }
         fastest = fastest.min(taken);

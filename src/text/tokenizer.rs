@@ -2,7 +2,7 @@
 //! (docs/model.md, "Tokenisation").
 
 use super::{SPECIAL_TOKENS, Vocabulary, clean};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::path::{Path, PathBuf};
 use tokenizers::{
     AddedToken, models::wordpiece::WordPiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
@@ -196,8 +196,7 @@ impl Tokenizer {
             return self.vocabulary.write(&path).map(|()| path);
         };
         let path = folder.join("tokenizer.json");
-        std::fs::write(&path, json).map_err(|e| Error::io(&path, &e))?;
-        Ok(path)
+        files::write(&path, json).map(|()| path)
     }
 }
 

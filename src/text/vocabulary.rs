@@ -1,7 +1,7 @@
 //! The tokens a tokenizer knows, in id order: read from `vocab.txt`, or counted in the captions of a data set.
 
 use super::clean;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet},
@@ -94,7 +94,7 @@ impl Vocabulary {
     /// # Errors
     /// What the disk says.
     pub fn write(&self, path: &Path) -> Result<()> {
-        std::fs::write(path, self.lines()).map_err(|e| Error::io(path, &e))
+        files::write(path, self.lines())
     }
 
     /// Tokens in id order.

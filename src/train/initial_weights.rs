@@ -62,6 +62,6 @@ fn part_of<B: SvittBackend>(
     part: CheckpointPart,
 ) -> Result<Svitt<B>> {
     let (model, report) = initialise(model, config, file, part)?;
-    crate::terminal::note(format!("{}: {} tensors taken over", file.display(), report.applied.len()));
+    log::info!("{}: {} tensors taken over", file.display(), report.applied.len());
     Ok(model)
 }

@@ -1,7 +1,7 @@
 //! The list of unreadable videos, and the limit that stops a run.
 
 use super::LoaderOptions;
-use crate::{Error, Result, data::Unreadable, terminal::note};
+use crate::{Error, Result, data::Unreadable};
 use std::collections::BTreeMap;
 
 /// How many videos may be unreadable before training stops: the larger of two bounds, so that a small data set
@@ -60,7 +60,7 @@ impl UnreadableLog {
         let Some(last) = failures.last().cloned() else { return Ok(()) };
         for Unreadable { media, reason } in failures.iter().filter(|failure| !self.reasons.contains_key(&failure.media))
         {
-            note(format!("warning: {media} is left out: {reason}"));
+            log::warn!("{media} is left out: {reason}");
         }
         self.extend(&failures);
         let (count, allowed) = (self.reasons.len() - self.left_out, options.limit.allowed(items));
