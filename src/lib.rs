@@ -50,6 +50,7 @@ pub mod error;
 pub mod eval;
 pub mod files;
 pub mod index;
+pub mod input;
 pub mod limits;
 pub mod loss;
 pub mod model;

@@ -65,6 +65,22 @@ pub fn path(path: &Path) -> String {
     line
 }
 
+/// Characters of a foreign text within a message.
+const QUOTED: usize = 120;
+
+/// A foreign text within a message: on one line, hidden characters escaped, cut after 120 characters.
+pub fn quoted(text: &str) -> String {
+    let mut shown = String::new();
+    for (count, letter) in text.chars().enumerate() {
+        match letter {
+            _ if count == QUOTED => return shown + "…",
+            letter if is_hidden(letter) || letter.is_control() => shown.extend(letter.escape_default()),
+            letter => shown.push(letter),
+        }
+    }
+    shown
+}
+
 /// Shows a value as [`message`] does.
 pub struct Shown<T>(pub T);
 
@@ -96,6 +112,8 @@ mod tests {
             &shown[shown.len() - 60..]
         );
         assert_eq!(shown.chars().count(), LONGEST + "… (14996000 more characters)".chars().count());
+        assert_eq!(quoted("a\u{1b}[2Jé\n"), "a\\u{1b}[2Jé\\n");
+        assert_eq!(quoted(&long).chars().count(), QUOTED + 1);
         assert_eq!(message("short"), "short");
         assert_eq!(lines("a\n\u{7}\n"), "a\n\\u{7}\n");
         assert!(lines(&format!("a\n{long}\nb")).ends_with("characters)\nb"));

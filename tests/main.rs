@@ -4,6 +4,7 @@ mod browser;
 #[cfg(unix)]
 mod docs;
 mod environment;
+mod families;
 mod golden;
 mod html_pages;
 mod project;

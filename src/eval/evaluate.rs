@@ -1,7 +1,6 @@
 //! `svitt eval`: a checkpoint on a benchmark, from files to report.
 
 use super::benchmark_data::{BenchmarkData, tokenizer};
-use super::budget::at_budget;
 use super::paper::{PaperSetting, paper_row};
 use super::protocol::{self, ProtocolInputs};
 use super::question_answering::{Candidates, QaTask, QuestionOutcome, evaluate_questions};
@@ -12,7 +11,7 @@ use super::{dump, shapes};
 use crate::Result;
 use crate::config::ModelConfig;
 use crate::data::shapes::QuestionKind;
-use crate::data::{BenchmarkTask, Record};
+use crate::data::{BenchmarkTask, Protocol, Record};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, CheckpointInfo, open_qa, open_svitt};
 use serde_json::{Value, json};
@@ -51,6 +50,7 @@ struct EvalRun<'a> {
     weights: String,
     plan: ClipPlan,
     score: ScoreOptions,
+    protocol: Protocol,
     material: BenchmarkData,
     tokenizer: Tokenizer,
 }
@@ -59,18 +59,19 @@ impl<'a> EvalRun<'a> {
     fn prepare(options: &'a EvalOptions) -> Result<Self> {
         let checkpoint = Checkpoint::open(&options.checkpoint)?;
         let config = checkpoint.info.model.clone();
-        let (plan, score) = (options.plan(&config)?, options.score()?);
+        let protocol = options.protocol(&config, is_fine_tuned(&checkpoint.info));
+        let (plan, score) = (options.plan(&config, &protocol)?, options.score(&protocol)?);
         let material = BenchmarkData::gather(options, &config, plan.test_frames())?;
         material.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
         let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;
         let Checkpoint { info, weights_sha256: weights, .. } = checkpoint;
-        Ok(Self { options, config, info, weights, plan, score, material, tokenizer })
+        Ok(Self { options, config, info, weights, plan, score, protocol, material, tokenizer })
     }
 
     fn ids<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Vec<Vec<i64>> {
-        let most = self.options.benchmark.protocol().max_text.min(self.config.text.max_positions);
+        let most = self.protocol.max_text.min(self.config.text.max_positions);
         texts.into_iter().map(|text| self.tokenizer.encode(text, most).tokens().to_vec()).collect()
     }
 
@@ -109,6 +110,7 @@ impl<'a> EvalRun<'a> {
             plan: &self.plan,
             score: &self.score,
             config: &self.config,
+            protocol: &self.protocol,
             info: &self.info,
             weights: &self.weights,
             vocabulary: self.tokenizer.sha256(),
@@ -123,7 +125,7 @@ impl<'a> EvalRun<'a> {
         let videos = self.videos(&ranked.videos)?;
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
         let mut opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
-        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        opened.model.video = self.options.budget.apply(opened.model.video, device)?;
         self.config.video.clone_from(opened.model.video.config());
         let examinee = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
@@ -173,7 +175,7 @@ impl<'a> EvalRun<'a> {
         let paper = paper_row(&PaperSetting {
             benchmark: self.options.benchmark,
             model: &self.config,
-            fine_tuned: self.info.origin.starts_with(FINE_TUNED),
+            fine_tuned: is_fine_tuned(&self.info),
             counts,
             published_protocol: self.options.is_published_protocol() && missing.is_empty(),
         });
@@ -209,7 +211,7 @@ impl<'a> EvalRun<'a> {
         let max_answer = self.options.benchmark.protocol().max_answer;
         let candidates = Candidates::new(list, &self.tokenizer, max_answer);
         let mut opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
-        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        opened.model.video = self.options.budget.apply(opened.model.video, device)?;
         self.config.video.clone_from(opened.model.video.config());
         let examinee = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
@@ -256,6 +258,11 @@ impl<'a> EvalRun<'a> {
         };
         Ok(Evaluation { report, queries: dump::answers(&asked, &candidates, &outcome) })
     }
+}
+
+/// Whether the weights were fine-tuned, here or, as a model without word head shows, by others.
+fn is_fine_tuned(info: &CheckpointInfo) -> bool {
+    info.origin.starts_with(FINE_TUNED) || info.absent.iter().any(|absent| absent.starts_with("text_encoder.cls"))
 }
 
 fn share(part: f64, whole: f64) -> f64 {

@@ -1,10 +1,11 @@
 //! Options of an evaluation: flags and the benchmark's protocol, checked against each other and the checkpoint.
 
-use super::{ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
+use super::{Authors, Budget, ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
 use crate::config::{ClipEnsemble, ModelConfig};
-use crate::data::Benchmark;
+use crate::data::import::Columns;
+use crate::data::{Benchmark, Protocol};
 #[cfg(feature = "cli")]
-use crate::limits::{self, count, number};
+use crate::limits::{self, count};
 use crate::progress::ProgressSink;
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub struct EvalOptions {
     /// JSON list of answers to choose from; derived from the training answers by default
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub answers: Option<PathBuf>,
+    /// svitt, singularity or umt: whose evaluation to follow; that of the model's authors by default
+    #[cfg_attr(feature = "cli", arg(long = "protocol"))]
+    pub authors: Option<Authors>,
     /// Frames per clip, or per video (frames per clip times clips)
     #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::VIDEO_FRAMES)))]
     pub frames: Option<usize>,
@@ -51,18 +55,18 @@ pub struct EvalOptions {
     /// What joins the clips of a video
     #[cfg_attr(feature = "cli", arg(long))]
     pub ensemble: Option<ClipEnsemble>,
+    /// Names of columns of the annotations.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub columns: Columns,
     /// Ask the first N texts or questions only
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", value_parser = count(1, limits::ITEMS)))]
     pub limit: Option<usize>,
     /// Count videos that cannot be read as misses instead of stopping
     #[cfg_attr(feature = "cli", arg(long))]
     pub allow_missing: bool,
-    /// Keep rate q_v in place of the checkpoint's
-    #[cfg_attr(feature = "cli", arg(long, value_name = "Q", value_parser = number(0.0, 1.0)))]
-    pub keep: Option<f64>,
-    /// Take the highest keep rate that encodes a clip within MS milliseconds
-    #[cfg_attr(feature = "cli", arg(long, value_name = "MS", value_parser = number(0.0, 1e9)))]
-    pub budget_ms: Option<f64>,
+    /// The sparsity in place of the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
     /// Seed of the random edges and of drawn samples
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 0))]
     pub seed: u64,
@@ -90,6 +94,7 @@ impl EvalOptions {
             media: None,
             vocab: None,
             answers: None,
+            authors: None,
             frames: None,
             clips: None,
             sampling: ClipSampling::Contiguous,
@@ -97,10 +102,10 @@ impl EvalOptions {
             probes: benchmark.is_generated(),
             k: None,
             ensemble: None,
+            columns: Columns::default(),
             limit: None,
             allow_missing: false,
-            keep: None,
-            budget_ms: None,
+            budget: Budget::default(),
             seed: 0,
             batch: None,
             features: None,
@@ -109,13 +114,22 @@ impl EvalOptions {
         }
     }
 
-    /// Which frames make which clip, for a model of `model`'s clip length T. `--frames` may be given per clip (T) or
-    /// per video (T · K): a model takes clips of one length, so the two cannot be confused.
+    /// The settings of the benchmark as the authors asked for, or those of `model`, have them.
+    pub fn protocol(&self, model: &ModelConfig, fine_tuned: bool) -> Protocol {
+        self.authors.unwrap_or(Authors::of(model)).protocol(self.benchmark, fine_tuned)
+    }
+
+    /// Which frames make which clip. A model of one clip length T takes `--frames` per clip (T) or per video (T · K): the
+    /// two cannot be confused. A model that takes any number takes it per clip; an ensemble that is asked for without
+    /// `--clips` makes every frame a clip of its own, which is Singularity's ensemble over frames.
     ///
     /// # Errors
     /// Frames that do not make whole clips of T.
-    pub fn plan(&self, model: &ModelConfig) -> Result<ClipPlan> {
-        let (frames, published) = (model.video.frames, self.benchmark.protocol().clips());
+    pub fn plan(&self, model: &ModelConfig, protocol: &Protocol) -> Result<ClipPlan> {
+        if model.video.takes_any_frames() {
+            return self.plan_of_any_length(protocol);
+        }
+        let (frames, published) = (model.video.frames, protocol.clips());
         let clips = match (self.frames, self.clips) {
             (None, clips) => clips.unwrap_or(published),
             (Some(asked), Some(clips)) if asked == frames || asked == frames * clips => clips,
@@ -136,9 +150,26 @@ impl EvalOptions {
         Ok(ClipPlan { frames, clips, sampling: self.sampling, order: self.order })
     }
 
+    fn plan_of_any_length(&self, protocol: &Protocol) -> Result<ClipPlan> {
+        let frames = self.frames.unwrap_or(protocol.test_frames / protocol.clips());
+        let [frames, clips] = match (self.clips, self.ensemble) {
+            (Some(clips), _) => [frames, clips],
+            (None, Some(_)) => [1, frames],
+            (None, None) => [frames, protocol.clips()],
+        };
+        for (flag, value) in [("--frames", frames), ("--clips", clips)] {
+            if value == 0 {
+                return Err(Error::setting(flag, "is 0", "use 1 or more"));
+            }
+        }
+        Ok(ClipPlan { frames, clips, sampling: self.sampling, order: self.order })
+    }
+
     /// How pairs or answers are scored.
-    pub fn score(&self) -> Result<ScoreOptions> {
-        let protocol = self.benchmark.protocol();
+    ///
+    /// # Errors
+    /// A batch or limit of 0.
+    pub fn score(&self, protocol: &Protocol) -> Result<ScoreOptions> {
         let ensemble = match (self.ensemble, protocol.ensemble.as_str()) {
             (Some(ensemble), _) => ensemble,
             (None, "mean") => ClipEnsemble::Mean,
@@ -171,7 +202,8 @@ impl EvalOptions {
         let same = |a: Option<usize>, b: usize| a.is_none_or(|a| a == b);
         asked.order == FrameOrder::None
             && asked.limit.is_none()
-            && (asked.keep, asked.budget_ms) == (None, None)
+            && asked.budget == Budget::default()
+            && asked.authors.is_none_or(|authors| authors == Authors::Svitt)
             && asked.sampling == published.sampling
             && same(asked.k, asked.benchmark.protocol().k_test)
             && same(asked.clips, asked.benchmark.protocol().clips())
@@ -185,7 +217,7 @@ mod tests {
 
     fn plan(frames: Option<usize>, clips: Option<usize>) -> Result<ClipPlan> {
         let options = EvalOptions { frames, clips, ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
-        options.plan(&ModelConfig::small(4))
+        options.plan(&ModelConfig::small(4), &Benchmark::Msrvtt.protocol())
     }
 
     #[test]
@@ -201,7 +233,21 @@ mod tests {
         assert!(message.contains("6 --clips 2") && message.contains("--frames 12 --clips 3"), "{message}");
         assert!(plan(None, Some(0)).is_err() && plan(Some(0), None).is_err());
         let nothing = EvalOptions { limit: Some(0), ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
-        assert!(nothing.score().unwrap_err().to_string().contains("--limit"));
+        assert!(nothing.score(&Benchmark::Msrvtt.protocol()).unwrap_err().to_string().contains("--limit"));
+    }
+
+    #[test]
+    fn models_of_any_length_see_one_clip_or_every_frame_as_one() {
+        let plan = |frames, clips, ensemble| {
+            let options = EvalOptions { frames, clips, ensemble, ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
+            let model = ModelConfig::singularity_base(1);
+            options.plan(&model, &options.protocol(&model, true)).map(|plan| [plan.frames, plan.clips])
+        };
+        assert_eq!(plan(None, None, None).unwrap(), [12, 1]);
+        assert_eq!(plan(Some(5), None, None).unwrap(), [5, 1]);
+        assert_eq!(plan(Some(5), None, Some(ClipEnsemble::Mean)).unwrap(), [1, 5]);
+        assert_eq!(plan(Some(5), Some(2), Some(ClipEnsemble::Mean)).unwrap(), [5, 2]);
+        assert!(plan(Some(0), None, None).is_err());
     }
 
     #[test]
@@ -209,7 +255,10 @@ mod tests {
         let published = EvalOptions::new(Benchmark::Didemo, "x".into());
         assert!(published.is_published_protocol());
         assert!(EvalOptions { k: Some(128), clips: Some(3), ..published.clone() }.is_published_protocol());
-        assert!(!EvalOptions { keep: Some(0.7), ..published.clone() }.is_published_protocol());
+        assert!(
+            !EvalOptions { budget: Budget { keep: Some(0.7), ..Budget::default() }, ..published.clone() }
+                .is_published_protocol()
+        );
         assert!(!EvalOptions { k: Some(64), ..published.clone() }.is_published_protocol());
         assert!(!EvalOptions { order: FrameOrder::Freeze, ..published }.is_published_protocol());
     }

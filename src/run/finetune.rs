@@ -4,6 +4,7 @@ use super::ModelRequest;
 use crate::Result;
 use crate::backend::{BackendTask, dispatch};
 use crate::data::Benchmark;
+use crate::data::import::Columns;
 #[cfg(feature = "cli")]
 use crate::limits::{self, count};
 use crate::progress::ProgressSink;
@@ -31,6 +32,9 @@ pub struct FinetuneRequest {
     /// Folder of the videos
     #[cfg_attr(feature = "cli", arg(long))]
     pub media: Option<PathBuf>,
+    /// Names of columns of the annotations.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub columns: Columns,
     /// The validation annotations; a validation file beside the training one, or a part held out, by default
     #[cfg_attr(feature = "cli", arg(long))]
     pub validation: Option<PathBuf>,
@@ -72,6 +76,7 @@ impl FinetuneRequest {
             preset: None,
             annotations: None,
             media: None,
+            columns: Columns::default(),
             validation: None,
             answers: None,
             out: None,
@@ -107,6 +112,7 @@ pub fn finetune(request: &FinetuneRequest) -> Result<FinetuneReport> {
         preset,
         annotations: request.annotations.clone(),
         media: request.media.clone(),
+        columns: request.columns.clone(),
         validation: request.validation.clone(),
         vocab: model.vocab.clone(),
         answers: request.answers.clone(),

@@ -2,6 +2,7 @@
 
 use crate::backend::{BackendKind, BackendTask, devices, dispatch, precision};
 use crate::config::{Precision, PretrainPreset};
+use crate::data::import::Columns;
 #[cfg(feature = "cli")]
 use crate::limits::{self, count};
 use crate::train::{
@@ -25,6 +26,9 @@ pub struct PretrainRequest {
     /// The folder the annotations' videos lie in
     #[cfg_attr(feature = "cli", arg(long, requires = "annotations"))]
     pub media: Option<PathBuf>,
+    /// Names of columns of the annotations.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub columns: Columns,
     /// vocab.txt or tokenizer.json; without it, a word list is made of the captions
     #[cfg_attr(feature = "cli", arg(long, requires = "annotations"))]
     pub vocab: Option<PathBuf>,
@@ -121,7 +125,7 @@ impl PretrainRequest {
     fn training_data(&self, preset: &PretrainPreset) -> Result<TrainingData> {
         match (&self.annotations, &self.media) {
             (Some(annotations), Some(media)) => {
-                TrainingData::videos(preset, annotations, media, self.vocab.as_deref(), self.seed)
+                TrainingData::videos(preset, annotations, &self.columns, media, self.vocab.as_deref(), self.seed)
             }
             _ if preset.is_shapes() => TrainingData::shapes(preset, self.seed),
             _ => {

@@ -89,10 +89,10 @@ fn model<B: TrainBackend>() -> Vec<Vec<f32>> {
     vec![
         host(Tensor::cat(vec![losses.vtc, losses.vtm, losses.mlm], 0)),
         host(layer.qkv.val().grad(&gradients).unwrap()),
-        host(layer.position_table.val().grad(&gradients).unwrap()),
+        host(layer.position_table.as_ref().unwrap().val().grad(&gradients).unwrap()),
         host(layer.norm_before.gamma.val().grad(&gradients).unwrap()),
         host(layer.down.weight.val().grad(&gradients).unwrap()),
-        host(layer.lambda_1.val().grad(&gradients).unwrap()),
+        host(layer.lambda_1.as_ref().unwrap().val().grad(&gradients).unwrap()),
     ]
 }
 

@@ -92,6 +92,7 @@ impl Checkpoint {
         let path = path.as_ref().to_path_buf();
         let (info, weights_sha256) = read_info(&path.join(CONFIG))?;
         let weights = WeightSource::open(path.join(WEIGHTS))?.trained_with(info.model.video.frames);
+        let weights = weights.of_family(info.model.video.family());
         Ok(Self { path, info, weights_sha256, weights })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::cli::output::{self, JsonArg};
+use crate::data::import::Columns;
 use crate::data::{Benchmark, InspectOptions, inspect};
 use crate::limits::{self, count};
 use crate::text::Tokenizer;
@@ -25,18 +26,21 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = count(1, limits::TOKENS))]
     max_length: Option<usize>,
     #[command(flatten)]
+    columns: Columns,
+    #[command(flatten)]
     json: JsonArg,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     let tokenizer = args.vocab.as_deref().map(Tokenizer::read).transpose()?;
-    let count = tokenizer.map(|tokenizer| move |text: &str| tokenizer.encode(text, limits::TOKENS).tokens().len());
+    let count = tokenizer.map(|tokenizer| move |text: &str| tokenizer.count(text));
     let options = InspectOptions {
         benchmark: args.benchmark,
         media: args.media.as_deref(),
         tokens: count.as_ref().map(|count| count as &dyn Fn(&str) -> usize),
         max_length: args.max_length,
+        columns: args.columns.into(),
     };
     let report = inspect(&args.file, &options)?;
     output::print(&report.to_string())?;

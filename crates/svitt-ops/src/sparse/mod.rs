@@ -18,6 +18,7 @@ mod graph;
 mod kernels;
 mod op;
 pub mod oracle;
+mod received;
 #[cfg(test)]
 mod tests;
 
@@ -25,3 +26,4 @@ pub use bias::RelativeBias;
 pub use edge::{Compat, EdgeSparsity};
 pub use graph::BlockGraph;
 pub use op::{AttentionOutput, AttentionPlan, SparseOps, class_attention, sparse_attention};
+pub use received::{mean_query_attention, received_attention};

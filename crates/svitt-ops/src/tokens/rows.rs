@@ -37,7 +37,7 @@ pub(super) fn portable_put<B: Backend>(rows: FloatTensor<B>, positions: IntTenso
 }
 
 /// The rows at `positions` `[batch, k]`, all different within a sample, of `x` `[batch, tokens, d]`: `[batch, k, d]`.
-pub(super) fn take_rows<B: RowOps>(x: Tensor<B, 3>, positions: Tensor<B, 2, Int>) -> Tensor<B, 3> {
+pub fn take_rows<B: RowOps>(x: Tensor<B, 3>, positions: Tensor<B, 2, Int>) -> Tensor<B, 3> {
     float(B::take_rows(raw(x), positions.into_primitive()))
 }
 

@@ -4,6 +4,7 @@
 use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, integers, write};
 use crate::device::simd::{axpy, exp_sum, max};
+use crate::sparse::bias::is_uniform;
 use crate::sparse::{AttentionPlan, BlockGraph};
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -136,6 +137,9 @@ impl<'a> CpuKernel<'a> {
     fn add_bias(&self, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
         let (table, coords, columns) = (self.head_table(h), self.sample_coords(b), self.columns(tile.block));
         let to_class = table[self.table_rows - 2];
+        if is_uniform(self.table_rows) {
+            return self.add_uniform_bias([table[0], to_class], tile, to);
+        }
         for (row, &coord) in to.chunks_mut(columns).zip(&coords[tile.first..tile.first + tile.rows]) {
             let origin = coord + self.centre;
             row[0] += to_class;
@@ -143,6 +147,20 @@ impl<'a> CpuKernel<'a> {
                 let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
                 for (score, key) in real.iter_mut().zip(&coords[e.value..e.value + e.values]) {
                     *score += table[(origin - key) as usize];
+                }
+                padded.iter_mut().for_each(|score| *score += to_class);
+            }
+        }
+    }
+
+    /// [`Self::add_bias`] where all pairs of patches have the first bias: nothing is looked up, nothing added to a 0.
+    fn add_uniform_bias(&self, [between, to_class]: [f32; 2], tile: Tile, to: &mut [f32]) {
+        for row in to.chunks_mut(self.columns(tile.block)) {
+            row[0] += to_class;
+            for e in &self.entries[tile.block] {
+                let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
+                if between != 0.0 {
+                    real.iter_mut().for_each(|score| *score += between);
                 }
                 padded.iter_mut().for_each(|score| *score += to_class);
             }

@@ -5,6 +5,7 @@ use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, integers, write};
 use crate::device::simd::{axpy, dot, exp_sum, score_gradient};
 use crate::sparse::AttentionPlan;
+use crate::sparse::bias::is_uniform;
 use crate::sparse::op::SavedAttention;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
@@ -146,6 +147,11 @@ impl Backward<'_> {
             to_class += row[0];
             for e in &k.entries[tile.block] {
                 let (real, padded) = row[e.from..e.from + e.columns].split_at(e.values);
+                if is_uniform(k.table_rows) {
+                    head.table[0] += real.iter().sum::<f32>();
+                    to_class += padded.iter().sum::<f32>();
+                    continue;
+                }
                 for (ds, key) in real.iter().zip(&coords[e.value..e.value + e.values]) {
                     head.table[(origin - key) as usize] += ds;
                 }
