@@ -4,7 +4,6 @@
 use super::input::{StepConfig, StepInput, StepKey};
 use crate::data::{HostBatch, Loader, LoaderPosition};
 use crate::{Error, Result};
-use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::tensor::backend::Backend;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +46,15 @@ impl<B: Backend> BatchStream<B> {
     /// Where its inputs are put.
     pub fn device(&self) -> &B::Device {
         &self.device
+    }
+
+    /// The same sequence with its inputs on `device`.
+    pub fn on(&self, device: &B::Device) -> Self {
+        Self { device: device.clone(), ..self.clone() }
+    }
+
+    pub(super) fn loader(&self) -> &Loader {
+        &self.shares.loader
     }
 
     /// Why the sequence ended, for all workers.
@@ -94,30 +102,5 @@ impl SharedLoader {
             }
         }
         waiting[worker].pop_front()
-    }
-}
-
-impl<B: Backend> DataLoaderIterator<StepInput<B>> for BatchStream<B> {
-    fn progress(&self) -> Progress {
-        Progress::new(self.shares.loader.position().batch, self.shares.loader.batches())
-    }
-}
-
-impl<B: Backend> DataLoader<B, StepInput<B>> for BatchStream<B> {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<StepInput<B>> + 'a> {
-        Box::new(self.clone())
-    }
-
-    fn num_items(&self) -> usize {
-        self.shares.loader.items()
-    }
-
-    fn to_device(&self, device: &B::Device) -> Arc<dyn DataLoader<B, StepInput<B>>> {
-        Arc::new(Self { device: device.clone(), ..self.clone() })
-    }
-
-    /// The whole sequence: a stage is never split.
-    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<B, StepInput<B>>> {
-        Arc::new(self.clone())
     }
 }

@@ -11,7 +11,7 @@ use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
-use burn_train::{InferenceStep, TrainOutput, TrainStep};
+use burn_train::{TrainOutput, TrainStep};
 use svitt_ops::{SvittBackend, TrainBackend};
 
 /// The baseline around a model of one-frame clips.
@@ -96,11 +96,4 @@ impl<B: TrainBackend> TrainStep for FrameMean<B> {
         let stepped = optim.step(lr, self, grads);
         Self { model: stepped.model.clamp_temperature() }
     }
-}
-
-impl<B: SvittBackend> InferenceStep for FrameMean<B> {
-    type Input = ();
-    type Output = ();
-
-    fn step(&self, (): ()) {}
 }

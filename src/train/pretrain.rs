@@ -3,10 +3,11 @@
 use super::baselines;
 use super::metrics_log::MetricsLog;
 use super::report::{PretrainReport, StageReport};
+use super::resume::{Beginning, Fingerprint, ResumeOptions, resume_or_start};
 use super::validate::RetrievalModel;
 use super::{
     AdamW, AdamWSettings, AdamWState, BatchStream, Checkpoints, RunState, StageContext, StagePlan, StepConfig,
-    StopSignal, TrainingData, Validator, expand, train_stage, write_json,
+    StopSignal, TrainEvent, TrainEvents, TrainingData, Validator, expand, train_stage,
 };
 use super::{html_report, memory_check};
 use crate::config::{LossWeights, ModelConfig, Precision, PretrainPreset, Stage};
@@ -15,14 +16,15 @@ use crate::loss::MaskRules;
 use crate::model::{Objective, Svitt};
 use crate::panics::catch_out_of_memory;
 use crate::profile::{Convention, Profile, peak_memory_mb};
-use crate::terminal::{note, say};
 use crate::weights::{self, CheckpointInfo, CheckpointPart, CurriculumPosition, VocabularyRef};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use burn::module::AutodiffModule;
-use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use svitt_ops::{SvittBackend, TrainBackend};
+
+/// Seconds between checkpoints.
+pub(super) const CHECKPOINT_SECONDS: f64 = 60.0;
 
 /// What the command line says of a run.
 #[derive(Clone)]
@@ -57,29 +59,48 @@ pub struct PretrainOptions {
     pub global_negatives: bool,
     /// How the run is told to stop.
     pub stop: StopSignal,
+    /// Who is told how it goes.
+    pub events: TrainEvents,
 }
 
 impl PretrainOptions {
-    /// A digest of all that a resumed run must share with the run it continues.
+    /// A run of `preset` on `source` into `out`, in f32, with a checkpoint a minute and nobody told.
+    pub fn new(preset: PretrainPreset, source: TrainingData, out: &Path, seed: u64) -> Self {
+        Self {
+            base: None,
+            preset,
+            source,
+            inputs: Vec::new(),
+            out: out.to_path_buf(),
+            resume: false,
+            max_steps: None,
+            seed,
+            backend: String::new(),
+            baselines: false,
+            checkpoint_seconds: CHECKPOINT_SECONDS,
+            checkpoint_steps: None,
+            precision: Precision::F32,
+            global_negatives: false,
+            stop: StopSignal::default(),
+            events: TrainEvents::default(),
+        }
+    }
+
     fn fingerprint(&self, workers: usize) -> Result<String> {
         let mut preset = self.preset.clone();
         // Texts that only describe the preset may change.
         (preset.description, preset.command, preset.expected) = Default::default();
-        let preset = serde_json::to_string(&preset)
-            .map_err(|e| Error::setting("--preset", e.to_string(), "report this as a bug"))?;
-        let mut hash = Sha256::new();
-        hash.update(preset);
-        hash.update(self.seed.to_le_bytes());
-        self.inputs.iter().for_each(|input| hash.update(input));
-        hash.update(self.source.tokenizer.sha256());
-        hash.update(self.source.digest());
+        let preset = serde_json::to_string(&preset).map_err(|problem| Error::Fault(problem.to_string()))?;
+        let mut print = Fingerprint::default().with(preset).with(self.seed.to_le_bytes());
+        print = self.inputs.iter().fold(print, Fingerprint::with);
+        print = print.with(self.source.tokenizer.sha256()).with(self.source.digest());
         if !self.precision.is_f32() {
-            hash.update(self.precision.name());
+            print = print.with(self.precision.name());
         }
         if workers > 1 {
-            hash.update(format!("{workers} workers, global negatives: {}", self.global_negatives));
+            print = print.with(format!("{workers} workers, global negatives: {}", self.global_negatives));
         }
-        Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(print.text())
     }
 }
 
@@ -146,27 +167,19 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         devices: &'a [B::Device],
         first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
     ) -> Result<(Self, Svitt<B::InnerBackend>)> {
-        let checkpoints = Checkpoints::of(&options.out);
-        let (fingerprint, device) = (options.fingerprint(devices.len())?, &devices[0]);
-        let found = if options.resume { checkpoints.newest()? } else { None };
-        let stages = &options.preset.stages;
+        let (checkpoints, stages) = (Checkpoints::of(&options.out), &options.preset.stages);
         let config = |stage: usize| stages[stage.min(stages.len() - 1)].model(&base);
-        let (state, model, optimizer) = match found {
-            Some((state, saved)) => {
-                check_fingerprint(&state, &fingerprint, options)?;
-                note(format!("resuming after step {} of the run", state.global_step));
-                let model: Svitt<B::InnerBackend> =
-                    saved.model(Svitt::new(&config(state.stage), 0, device)?, device)?;
-                let optimizer = saved.optimizer(&model, &state, device)?;
-                (state, model, optimizer)
-            }
-            None => {
-                if options.resume {
-                    note(format!("nothing was saved in {}: starting afresh", options.out.display()));
-                }
-                (RunState { fingerprint, seed: options.seed, ..RunState::default() }, first(&config(0))?, None)
-            }
+        let resume = ResumeOptions {
+            out: &options.out,
+            resume: options.resume,
+            fingerprint: options.fingerprint(devices.len())?,
+            seed: options.seed,
         };
+        let Beginning { state, model, moments: optimizer } =
+            resume_or_start(resume, &devices[0], |state| match state {
+                Some(state) => Svitt::<B::InnerBackend>::new(&config(state.stage), 0, &devices[0]),
+                None => first(&config(0)),
+            })?;
         let journal = MetricsLog::open(&options.out, state.global_step)?;
         let (since, before) = (Instant::now(), state.run_seconds);
         let partial = None;
@@ -185,7 +198,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             let (trained, plan) = self.train(stage, &config, model)?;
             let report = stage_report(self.options, stage, &config, &trained, &self.state)?;
             self.save_stage(&config, &trained)?;
-            say(format!("{}\n", html_report::table(std::slice::from_ref(&report))));
+            self.options.events.tell(TrainEvent::Stage(&report));
             model = trained;
             if self.state.step < plan.steps {
                 self.partial = Some(report);
@@ -219,7 +232,8 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         let desk = StageContext {
             journal: self.journal.clone(),
             checkpoints: self.checkpoints.clone(),
-            interrupter: self.options.stop.interrupter.clone(),
+            stop: self.options.stop.clone(),
+            events: self.options.events.clone(),
         };
         let model = Svitt::<B>::from_inner(model.with_precision(self.options.precision));
         let state = self.state.clone();
@@ -294,7 +308,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             final_losses: self.state.losses,
             unreadable: self.state.unreadable.clone(),
         };
-        write_json(&self.options.out.join("report.json"), &report.to_json()?)?;
+        files::write_json(&self.options.out.join("report.json"), &report.to_json()?)?;
         html_report::write(&self.options.out.join("report.html"), &report, &self.journal.lines()?)?;
         Ok(report)
     }
@@ -351,15 +365,6 @@ pub fn stage_report<B: SvittBackend>(
 fn tokens_per_layer(config: &ModelConfig) -> Vec<usize> {
     let video = &config.video;
     video.tokens_per_layer(video.layers).into_iter().map(|each| video.sequences() * each).collect()
-}
-
-fn check_fingerprint(state: &RunState, fingerprint: &str, options: &PretrainOptions) -> Result<()> {
-    if state.fingerprint == fingerprint {
-        return Ok(());
-    }
-    let problem =
-        format!("the run in {} was made with other stages, data, seed or number of devices", options.out.display());
-    Err(Error::setting("--resume", problem, "repeat the command it was started with, or give another --out"))
 }
 
 /// The share of the dense model's video attention edges that `config` does without.

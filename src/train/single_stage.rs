@@ -33,7 +33,8 @@ pub fn train_single_stage<B: TrainBackend, M: TrainableModel<B>>(
     let desk = StageContext {
         journal: MetricsLog::open(out, 0)?,
         checkpoints: Checkpoints::of(out),
-        interrupter: options.stop.interrupter.clone(),
+        stop: options.stop.clone(),
+        events: options.events.clone(),
     };
     let state = RunState { seed: options.seed, stage: number, ..RunState::default() };
     let optimizer = AdamW::<B>::new(AdamWSettings::of(stage), device);

@@ -5,8 +5,8 @@ use crate::model::{Pairs, PretrainDraws, Svitt};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::{Tensor, backend::AutodiffBackend};
-use burn_train::{InferenceStep, TrainOutput, TrainStep};
-use svitt_ops::{SvittBackend, TrainBackend};
+use burn_train::{TrainOutput, TrainStep};
+use svitt_ops::TrainBackend;
 
 impl<B: TrainBackend> TrainStep for Svitt<B> {
     type Input = StepInput<B>;
@@ -47,12 +47,4 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
     {
         optim.step(lr, self, grads).clamp_temperature()
     }
-}
-
-/// Validation is of whole galleries (`super::validate`); burn-train's per-batch hook has nothing to do.
-impl<B: SvittBackend> InferenceStep for Svitt<B> {
-    type Input = ();
-    type Output = ();
-
-    fn step(&self, (): ()) {}
 }

@@ -12,8 +12,9 @@ use crate::data::{
 use crate::eval::{BenchmarkData, Candidates, EvalOptions, QuestionSet, RenderedVideos, RetrievalSet, shapes_config};
 use crate::loss::NegativeRule;
 use crate::model::Objective;
+use crate::progress::ProgressSink;
 use crate::text::Tokenizer;
-use crate::train::{StepConfig, StopSignal};
+use crate::train::{StepConfig, StopSignal, TrainEvents};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
 use std::borrow::Borrow;
@@ -57,6 +58,10 @@ pub struct FinetuneOptions {
     pub backend: String,
     /// How the run is told to stop.
     pub stop: StopSignal,
+    /// Who is told how it goes.
+    pub events: TrainEvents,
+    /// Who is told how far a validation is.
+    pub progress: ProgressSink,
 }
 
 /// Data, losses and validation of a run.
@@ -142,6 +147,7 @@ impl DataBuilder<'_> {
             frames,
             k: self.options.preset.rerank_k,
             source: "the generator's validation worlds".into(),
+            progress: self.options.progress.clone(),
         };
         Ok(self.build(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, Vec::new()))
     }
@@ -192,6 +198,7 @@ impl DataBuilder<'_> {
                 frames: self.frames(),
                 k: options.preset.rerank_k,
                 source,
+                progress: options.progress.clone(),
             };
             return Ok(self.build(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, warnings));
         }
@@ -270,6 +277,7 @@ impl DataBuilder<'_> {
             frames: self.frames(),
             k: self.options.preset.rerank_k,
             source,
+            progress: self.options.progress.clone(),
         }
     }
 

@@ -8,19 +8,17 @@ use crate::data::{BenchmarkTask, Loader, LoaderOptions, TextCollate, write_answe
 use crate::eval::{ANSWERS_FILE, FINE_TUNED, tokenizer};
 use crate::model::{Svitt, SvittQa};
 use crate::profile::peak_memory_mb;
+use crate::train::pretrain::CHECKPOINT_SECONDS;
+use crate::train::resume::{Beginning, Fingerprint, ResumeOptions, resume_or_start};
 use crate::train::{
-    AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, TrainableModel,
-    train_stage, write_json,
+    AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, TrainEvent,
+    TrainableModel, train_stage,
 };
 use crate::weights::{Checkpoint, CheckpointInfo, CheckpointPart, MatchOptions, VocabularyRef, save};
-use crate::{Error, Result};
-use sha2::{Digest, Sha256};
+use crate::{Error, Result, files};
 use std::sync::Arc;
 use std::time::Instant;
 use svitt_ops::TrainBackend;
-
-/// Seconds between step-level checkpoints.
-const CHECKPOINT_SECONDS: f64 = 60.0;
 
 /// Validations so far, beside the run's other files.
 const VALIDATIONS: &str = "validations.json";
@@ -102,7 +100,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         let (stage, frames, size) = (&options.preset.stage, config.video.frames, config.video.image_size);
         let mut warnings = lesson.warnings.clone();
         warnings.extend(note);
-        warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let collate = TextCollate::new(lesson.tokenizer.clone(), lesson.text_tokens, frames, size);
         let loader =
             Loader::new(lesson.dataset.clone(), Arc::new(collate), LoaderOptions::train(stage.batch, options.seed))?;
@@ -146,7 +144,13 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
     ) -> Result<FinetuneReport> {
         let stage = &self.options.preset.stage;
         let settings = AdamWSettings::of(stage);
-        let (mut state, mut model, moments) = self.begin::<M>(fresh)?;
+        let resume = ResumeOptions {
+            out: &self.options.out,
+            resume: self.options.resume,
+            fingerprint: self.fingerprint(),
+            seed: self.options.seed,
+        };
+        let Beginning { mut state, mut model, moments } = resume_or_start(resume, self.device, |_| Ok(fresh))?;
         self.lesson.tokenizer.save(&self.options.out)?;
         let optimizer = match moments {
             Some(moments) => AdamW::<B>::resume(settings, moments),
@@ -165,7 +169,8 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             let desk = StageContext {
                 journal: journal.clone(),
                 checkpoints: self.checkpoints.clone(),
-                interrupter: self.options.stop.interrupter.clone(),
+                stop: self.options.stop.clone(),
+                events: self.options.events.clone(),
             };
             let recipe = self.lesson.recipe.clone();
             let feed = BatchStream::<B>::new(self.loader.clone(), state.batches, recipe, self.device)?;
@@ -177,41 +182,13 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         self.report(&state, trials)
     }
 
-    /// Takes up the newest step-level checkpoint, or begins.
-    #[allow(clippy::type_complexity, reason = "the three parts of a checkpoint")]
-    fn begin<M: TrainableModel<B>>(
-        &self,
-        fresh: M::InnerModule,
-    ) -> Result<(RunState, M::InnerModule, Option<crate::train::AdamWState<B::InnerBackend>>)> {
-        let fingerprint = self.fingerprint();
-        let found = if self.options.resume { self.checkpoints.newest()? } else { None };
-        let Some((state, saved)) = found else {
-            if self.options.resume {
-                crate::terminal::note(format!("nothing was saved in {}: starting afresh", self.options.out.display()));
-            }
-            return Ok((RunState { fingerprint, seed: self.options.seed, ..RunState::default() }, fresh, None));
-        };
-        if state.fingerprint != fingerprint {
-            let problem = format!("the run in {} had other settings, data or weights", self.options.out.display());
-            return Err(Error::setting(
-                "--resume",
-                problem,
-                "repeat the command it was started with, or another --out",
-            ));
-        }
-        crate::terminal::note(format!("resuming after step {}", state.step));
-        let model = saved.model(fresh, self.device)?;
-        let moments = saved.optimizer(&model, &state, self.device)?;
-        Ok((state, model, moments))
-    }
-
     fn fingerprint(&self) -> String {
         let options = self.options;
         let preset = serde_json::to_string(&options.preset).unwrap_or_default();
         let inputs = format!("{:?} {:?} {:?}", options.annotations, options.media, options.validation);
         let vocabulary = self.lesson.tokenizer.sha256();
         let text = [preset, inputs, vocabulary, self.source_sha256.clone(), options.seed.to_string()].join("\n");
-        Sha256::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        Fingerprint::default().with(text).text()
     }
 
     /// Validations of the run that is resumed, up to `step`.
@@ -220,9 +197,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         if step == 0 || !file.exists() {
             return Ok(Vec::new());
         }
-        let text = std::fs::read_to_string(&file).map_err(|e| Error::io(&file, &e))?;
-        let trials: Vec<ValidationReport> = serde_json::from_str(&text)
-            .map_err(|e| Error::file(&file, format!("is damaged: {e}"), "start afresh without --resume"))?;
+        let trials: Vec<ValidationReport> = files::read_json(&file, "start afresh without --resume")?;
         Ok(trials.into_iter().filter(|trial| trial.step <= step).collect())
     }
 
@@ -246,15 +221,10 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             }
         }
         trials.push(ValidationReport { step: state.step, epoch, score: outcome.score, figures: outcome.figures, kept });
-        write_json(&self.options.out.join(VALIDATIONS), trials)?;
+        files::write_json(&self.options.out.join(VALIDATIONS), trials)?;
         // Reported after the write: what is announced as kept is on disk.
-        crate::terminal::say(format!(
-            "step {} of {}: validation {:.2}{}",
-            state.step,
-            self.plan.steps,
-            score,
-            if kept { ", the best so far" } else { "" }
-        ));
+        let (step, steps) = (state.step, self.plan.steps);
+        self.options.events.tell(TrainEvent::Validated { step, steps, score, best: kept });
         Ok(())
     }
 
@@ -289,7 +259,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             warnings: self.warnings.clone(),
             validations: trials,
         };
-        write_json(&options.out.join("report.json"), &report)?;
+        files::write_json(&options.out.join("report.json"), &report)?;
         Ok(report)
     }
 }

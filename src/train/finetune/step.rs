@@ -4,8 +4,8 @@
 use crate::model::layers::Mode;
 use crate::model::{FusionOptions, GraphSource, SvittQa, VideoDraws, VideoTokens};
 use crate::train::{StepInput, StepOutput};
-use burn_train::{InferenceStep, TrainOutput, TrainStep};
-use svitt_ops::{SvittBackend, TrainBackend};
+use burn_train::{TrainOutput, TrainStep};
+use svitt_ops::TrainBackend;
 
 impl<B: TrainBackend> TrainStep for SvittQa<B> {
     type Input = StepInput<B>;
@@ -35,12 +35,6 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
 }
 
 /// Validation is of whole splits ([`super::ValidationTask`]); burn-train's per-batch hook has nothing to do.
-impl<B: SvittBackend> InferenceStep for SvittQa<B> {
-    type Input = ();
-    type Output = ();
-
-    fn step(&self, (): ()) {}
-}
 
 #[cfg(all(test, feature = "ndarray"))]
 mod tests {

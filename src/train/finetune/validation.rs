@@ -7,6 +7,7 @@ use crate::eval::{
     QuestionSet, RetrievalSet, RetrievalTask, ScoreOptions, VideoSet, evaluate_questions, evaluate_retrieval,
 };
 use crate::model::{Svitt, SvittQa};
+use crate::progress::ProgressSink;
 use serde_json::Value;
 use svitt_ops::SvittBackend;
 
@@ -35,6 +36,8 @@ pub struct ValidationTask {
     pub k: usize,
     /// Where its records came from, in words.
     pub source: String,
+    /// Who is told how far it is.
+    pub progress: ProgressSink,
 }
 
 /// The outcome of a validation.
@@ -62,7 +65,8 @@ impl ValidationTask {
     }
 
     fn options(&self) -> (EncodeOptions, ScoreOptions) {
-        let encoding = EncodeOptions { allow_missing: true, batch: 16, ..EncodeOptions::default() };
+        let progress = self.progress.clone();
+        let encoding = EncodeOptions { allow_missing: true, batch: 16, progress, ..EncodeOptions::default() };
         (encoding, ScoreOptions { k: self.k, ensemble: ClipEnsemble::Lse, seed: SEED, batch: 96 })
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Compat, Precision, PretrainPreset};
+use crate::config::{Compat, PretrainPreset};
 use crate::model::{FeatureGather, Objective, Pairs, PretrainDraws, Svitt, VideoDraws};
 use crate::testing::{at_published_temperature, host, noise, on_cpu_backends, randomized, small_config};
 use crate::train::expand::trainable;
@@ -205,23 +205,8 @@ max_norm = 1.0
 
     fn options(preset: &PretrainPreset, out: &Path) -> PretrainOptions {
         std::fs::create_dir_all(out).unwrap();
-        PretrainOptions {
-            base: None,
-            preset: preset.clone(),
-            source: TrainingData::shapes(preset, 5).unwrap(),
-            inputs: Vec::new(),
-            out: out.to_path_buf(),
-            resume: false,
-            max_steps: None,
-            seed: 5,
-            backend: "flex".into(),
-            baselines: false,
-            checkpoint_seconds: 1e9,
-            checkpoint_steps: None,
-            precision: Precision::F32,
-            global_negatives: true,
-            stop: StopSignal::default(),
-        }
+        let source = TrainingData::shapes(preset, 5).unwrap();
+        PretrainOptions { global_negatives: true, ..PretrainOptions::new(preset.clone(), source, out, 5) }
     }
 
     /// The weights after the run.
@@ -329,7 +314,8 @@ max_norm = 1.0
         let desk = StageContext {
             journal: MetricsLog::open(folder.path(), 0).unwrap(),
             checkpoints: Checkpoints::of(folder.path()),
-            interrupter: StopSignal::default().interrupter,
+            stop: StopSignal::default(),
+            events: crate::train::TrainEvents::default(),
         };
         let model = Trap::<B> { weight: Param::from_tensor(Tensor::ones([1], &Default::default())) };
         let optimizer = AdamW::<B>::new(AdamWSettings::default(), &Default::default());
