@@ -6,7 +6,7 @@ use crate::cli::output::{self, JsonArg};
 use crate::config::{Compat, ModelConfig, NamedModel, check_keep_rate};
 use crate::limits::{self, count};
 use crate::profile::{Convention, published};
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 use clap::ValueEnum;
 use report::{ProfileReport, Row};
 use std::path::{Path, PathBuf};
@@ -107,9 +107,12 @@ impl Args {
     }
 }
 
+/// Bytes of a config.json that is read: ours have 3 KB.
+const LARGEST_CONFIG: u64 = 1 << 20;
+
 /// The model's part of a config.json, or a file that is nothing else.
 fn read_config(path: &Path) -> Result<ModelConfig> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+    let text = input::read_text(path, LARGEST_CONFIG)?;
     let fault = |e: serde_json::Error| Error::file(path, e.to_string(), "name the config.json of a checkpoint");
     let mut value: serde_json::Value = serde_json::from_str(&text).map_err(fault)?;
     let model = value.get_mut("model").map(serde_json::Value::take).unwrap_or(value);

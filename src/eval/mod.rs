@@ -23,6 +23,7 @@ mod shapes;
 mod videos;
 
 pub use authors::Authors;
+pub(crate) use shapes::{recall_among, reversed_twins};
 pub use benchmark_data::{ANSWERS_FILE, BenchmarkData, DATA_DIR, shapes_config, shapes_tokenizer, tokenizer};
 pub use budget::Budget;
 pub use encode::{ClipPlan, EncodeOptions, EncodeStats, encode_videos};

@@ -14,7 +14,7 @@ pub struct BatchStream<B: Backend> {
     shares: Arc<SharedLoader>,
     worker: usize,
     device: B::Device,
-    recipe: Arc<StepConfig>,
+    step_config: Arc<StepConfig>,
 }
 
 impl<B: Backend> BatchStream<B> {
@@ -22,23 +22,23 @@ impl<B: Backend> BatchStream<B> {
     ///
     /// # Errors
     /// None in a loader of the size the run began with.
-    pub fn new(loader: Loader, taken: usize, recipe: StepConfig, device: &B::Device) -> Result<Self> {
+    pub fn new(loader: Loader, taken: usize, step_config: StepConfig, device: &B::Device) -> Result<Self> {
         let shares = Arc::new(SharedLoader::new(loader, taken, 1)?);
-        Ok(Self { shares, worker: 0, device: device.clone(), recipe: Arc::new(recipe) })
+        Ok(Self { shares, worker: 0, device: device.clone(), step_config: Arc::new(step_config) })
     }
 
     /// The same, in one share per device: worker w of n gets pairs w · b / n up to (w + 1) · b / n of every batch of b.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn shares(loader: Loader, taken: usize, recipe: StepConfig, devices: &[B::Device]) -> Result<Vec<Self>> {
+    pub fn shares(loader: Loader, taken: usize, step_config: StepConfig, devices: &[B::Device]) -> Result<Vec<Self>> {
         let shares = Arc::new(SharedLoader::new(loader, taken, devices.len())?);
-        let recipe = Arc::new(recipe);
+        let step_config = Arc::new(step_config);
         let feed = |(worker, device): (usize, &B::Device)| Self {
             shares: shares.clone(),
             worker,
             device: device.clone(),
-            recipe: recipe.clone(),
+            step_config: step_config.clone(),
         };
         Ok(devices.iter().enumerate().map(feed).collect())
     }
@@ -68,7 +68,7 @@ impl<B: Backend> Iterator for BatchStream<B> {
 
     fn next(&mut self) -> Option<StepInput<B>> {
         let batch = self.shares.next(self.worker)?.upload(&self.device);
-        Some(StepInput { batch, key: StepKey::default(), recipe: self.recipe.clone(), peers: None })
+        Some(StepInput { batch, key: StepKey::default(), step_config: self.step_config.clone(), peers: None })
     }
 }
 

@@ -225,7 +225,7 @@ mod tests {
         let moments = saved.optimizer(&model.valid(), &found, &device).unwrap().unwrap();
         let mut resumed = AdamW::<B>::resume(AdamWSettings::default(), moments);
         assert_eq!(one_step(&mut resumed, model).weights(), straight.weights());
-        assert_eq!(resumed.state().flag.steps, 6);
+        assert_eq!(resumed.state().nonfinite.steps, 6);
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl<B: SvittBackend> FrameMean<B> {
         let (batch, model) = (&input.batch, &self.model);
         let (ids, mask) = (batch.token_ids.clone(), batch.token_mask.clone());
         let shape = [batch.host.len(), batch.host.tokens];
-        let masking = input.recipe.masking.as_ref();
+        let masking = input.step_config.masking.as_ref();
         let device = batch.video.device();
         let draws = PretrainDraws::seeded(input.key.seed("step"), &batch.host.token_ids, shape, masking, &device);
         let (feature, embeds) = self.encode(batch.video.clone(), &draws.video)?;

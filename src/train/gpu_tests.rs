@@ -59,8 +59,8 @@ fn train<B: TrainBackend>(steps: usize) -> Vec<[f64; 3]> {
     train_on::<B>(steps, &[B::Device::default()])
 }
 
-fn losses(journal: &Path) -> Vec<[f64; 3]> {
-    let text = std::fs::read_to_string(journal).unwrap();
+fn losses(metrics_log: &Path) -> Vec<[f64; 3]> {
+    let text = std::fs::read_to_string(metrics_log).unwrap();
     let line = |line: &str| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         ["vtc", "vtm", "mlm"].map(|loss| line["losses"][loss].as_f64().unwrap())

@@ -48,7 +48,7 @@ impl<B: AutodiffBackend, M> TrainableModel<B> for M where
 #[derive(Clone)]
 pub struct StageContext {
     /// `metrics.jsonl`.
-    pub journal: MetricsLog,
+    pub metrics_log: MetricsLog,
     /// Step-level checkpoints.
     pub checkpoints: Checkpoints,
     /// Ctrl-C and SIGTERM.
@@ -74,20 +74,20 @@ pub struct StageOutcome<M> {
 /// (after saving).
 pub fn train_stage<B: TrainBackend, M: TrainableModel<B>>(
     plan: StagePlan,
-    desk: StageContext,
+    context: StageContext,
     state: RunState,
     model: M,
     optimizer: AdamW<B>,
-    feeds: Vec<BatchStream<B>>,
+    streams: Vec<BatchStream<B>>,
 ) -> Result<StageOutcome<M::InnerModule>> {
-    let interrupter = desk.stop.interrupter.clone();
+    let interrupter = context.stop.interrupter.clone();
     let learner = Learner::new(trainable(model), optimizer.clone(), plan.schedule_after(state.step));
-    let Some(loader) = feeds.first().cloned().map(|first| Arc::new(first) as TrainLoader<Components<B, M>>) else {
+    let Some(loader) = streams.first().cloned().map(|first| Arc::new(first) as TrainLoader<Components<B, M>>) else {
         unreachable!("a stage has at least one worker");
     };
-    let devices = feeds.iter().map(|feed| feed.device().clone()).collect();
+    let devices = streams.iter().map(|feed| feed.device().clone()).collect();
     let state = Mutex::new(state);
-    let strategy = Arc::new(StageLoop { plan, desk, devices, feeds, optimizer, state, failure: Mutex::new(None) });
+    let strategy = Arc::new(StageLoop { plan, context, devices, streams, optimizer, state, failure: Mutex::new(None) });
     let mut training = SupervisedTraining::new(".", loader, Arc::new(NoValidation))
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
         .with_application_logger(None)
@@ -102,7 +102,7 @@ pub fn train_stage<B: TrainBackend, M: TrainableModel<B>>(
     }
     let result = training.launch(learner);
     // The data's own error says more than that it ended.
-    if let Some(error) = strategy.feeds.iter().find_map(BatchStream::take_failure) {
+    if let Some(error) = strategy.streams.iter().find_map(BatchStream::take_failure) {
         return Err(error);
     }
     match strategy.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -117,9 +117,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 struct StageLoop<B: TrainBackend> {
     plan: StagePlan,
-    desk: StageContext,
+    context: StageContext,
     devices: Vec<B::Device>,
-    feeds: Vec<BatchStream<B>>,
+    streams: Vec<BatchStream<B>>,
     optimizer: AdamW<B>,
     state: Mutex<RunState>,
     failure: Mutex<Option<Error>>,
@@ -137,7 +137,7 @@ impl<B: TrainBackend, M: TrainableModel<B>> SupervisedLearningStrategy<Component
         let mut events = components.event_processor;
         let team = WorkerGroup::new(self.devices.len());
         std::thread::scope(|scope| {
-            for (rank, feed) in self.feeds.iter().enumerate().skip(1) {
+            for (rank, feed) in self.streams.iter().enumerate().skip(1) {
                 let (member, model, optimizer) = (team.member(rank), learner.model(), self.optimizer.clone());
                 let start = WorkerStart { model, optimizer, state: lock(&self.state).clone(), feed: feed.clone() };
                 scope.spawn(move || run_worker::<B, M>(&self.plan, &member, &self.devices, start));
@@ -173,7 +173,7 @@ impl<B: TrainBackend> StageLoop<B> {
         member.all_gather(())?;
         let worker = Worker::new(member, &self.devices, self.optimizer.clone(), self.plan.global_negatives);
         let mut batches = loader.iter();
-        let _stepping = self.desk.stop.stepping();
+        let _stepping = self.context.stop.stepping();
         let mut state = lock(&self.state);
         let (started, seconds, run_seconds) = (Instant::now(), state.seconds, state.run_seconds);
         let (mut window, mut saved) = (ThroughputMeter::new(), Instant::now());
@@ -190,7 +190,7 @@ impl<B: TrainBackend> StageLoop<B> {
                     TrainingItem::new(item, progress.clone(), progress, Some(state.step), Some(learner.lr_current()));
                 events.process_train(LearnerEvent::ProcessedItem(item));
             }
-            let stop = self.desk.stop.was_set_off();
+            let stop = self.context.stop.was_set_off();
             let due = saved.elapsed().as_secs_f64() >= self.plan.checkpoint_seconds
                 || self.plan.checkpoint_steps.is_some_and(|steps| state.step.is_multiple_of(steps));
             if stop || due || state.step == self.plan.stop_at {
@@ -247,13 +247,13 @@ impl<B: TrainBackend> StageLoop<B> {
         };
         *window = ThroughputMeter::new();
         state.losses = losses;
-        self.desk.journal.add(&line)?;
-        self.desk.events.tell(TrainEvent::Step(&line));
+        self.context.metrics_log.add(&line)?;
+        self.context.events.tell(TrainEvent::Step(&line));
         Ok(line)
     }
 
     fn check_skipped(&self, state: &mut RunState) -> Result<usize> {
-        let skipped = self.optimizer.state().flag.read();
+        let skipped = self.optimizer.state().nonfinite.read();
         if skipped.total > state.skipped.total {
             let new = skipped.total - state.skipped.total;
             log::warn!(
@@ -278,7 +278,7 @@ impl<B: TrainBackend> StageLoop<B> {
 
     fn save<M: TrainableModel<B>>(&self, learner: &Learner<Components<B, M>>, state: &mut RunState) -> Result<()> {
         let optimizer = self.optimizer.state();
-        state.skipped = optimizer.flag.read();
-        self.desk.checkpoints.save(state, &learner.model().valid(), Some(&optimizer))
+        state.skipped = optimizer.nonfinite.read();
+        self.context.checkpoints.save(state, &learner.model().valid(), Some(&optimizer))
     }
 }

@@ -103,17 +103,17 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Opens the journal of the run in `out` and cuts every line beyond optimizer step `step` of the run: a resumed
+    /// Opens the metrics log of the run in `out` and cuts every line beyond optimizer step `step` of the run: a resumed
     /// run writes those again.
     ///
     /// # Errors
     /// The folder cannot be written.
     pub fn open(out: &Path, step: usize) -> Result<Self> {
-        let journal = Self { file: out.join("metrics.jsonl") };
-        let kept: Vec<LogLine> = journal.lines()?.into_iter().filter(|line| line.step <= step).collect();
+        let metrics_log = Self { file: out.join("metrics.jsonl") };
+        let kept: Vec<LogLine> = metrics_log.lines()?.into_iter().filter(|line| line.step <= step).collect();
         let text = kept.iter().map(to_line).collect::<Result<String>>()?;
-        files::write(&journal.file, text)?;
-        Ok(journal)
+        files::write(&metrics_log.file, text)?;
+        Ok(metrics_log)
     }
 
     /// Adds one line.
@@ -167,8 +167,8 @@ mod tests {
     #[test]
     fn lines_beyond_the_checkpoint_are_cut() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = MetricsLog::open(folder.path(), 0).unwrap();
-        [1, 10, 20, 30].iter().for_each(|&step| journal.add(&line(step)).unwrap());
+        let metrics_log = MetricsLog::open(folder.path(), 0).unwrap();
+        [1, 10, 20, 30].iter().for_each(|&step| metrics_log.add(&line(step)).unwrap());
         let file = folder.path().join("metrics.jsonl");
         let half = [fs::read(&file).unwrap().as_slice(), b"{\"stage\":1,\"stage_name\":\"\xc3"].concat();
         fs::write(&file, half).unwrap();

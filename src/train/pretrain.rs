@@ -34,7 +34,7 @@ pub struct PretrainOptions {
     /// The model, where it is not the preset's but that of the first weights.
     pub base: Option<ModelConfig>,
     /// The data.
-    pub source: TrainingData,
+    pub training_data: TrainingData,
     /// What else the run depends on (paths of data and first weights), for the fingerprint.
     pub inputs: Vec<String>,
     /// Where everything is written.
@@ -64,12 +64,12 @@ pub struct PretrainOptions {
 }
 
 impl PretrainOptions {
-    /// A run of `preset` on `source` into `out`, in f32, with a checkpoint a minute and nobody told.
-    pub fn new(preset: PretrainPreset, source: TrainingData, out: &Path, seed: u64) -> Self {
+    /// A run of `preset` on `training_data` into `out`, in f32, with a checkpoint a minute and nobody told.
+    pub fn new(preset: PretrainPreset, training_data: TrainingData, out: &Path, seed: u64) -> Self {
         Self {
             base: None,
             preset,
-            source,
+            training_data,
             inputs: Vec::new(),
             out: out.to_path_buf(),
             resume: false,
@@ -93,7 +93,7 @@ impl PretrainOptions {
         let preset = serde_json::to_string(&preset).map_err(|problem| Error::Fault(problem.to_string()))?;
         let mut print = Fingerprint::default().with(preset).with(self.seed.to_le_bytes());
         print = self.inputs.iter().fold(print, Fingerprint::with);
-        print = print.with(self.source.tokenizer.sha256()).with(self.source.digest());
+        print = print.with(self.training_data.tokenizer.sha256()).with(self.training_data.digest());
         if !self.precision.is_f32() {
             print = print.with(self.precision.name());
         }
@@ -121,7 +121,7 @@ pub fn pretrain<B: TrainBackend>(
         let problem = "trains its models on one device, and their compute would not be equal";
         return Err(Error::setting("--baselines", problem, "leave out --devices"));
     }
-    let vocabulary = options.source.tokenizer.vocab_size();
+    let vocabulary = options.training_data.tokenizer.vocab_size();
     let base = options.base.clone().unwrap_or_else(|| options.preset.model.model(1, vocabulary));
     if base.text.vocab_size != vocabulary {
         let problem = format!("has {vocabulary} words, the first weights have {}", base.text.vocab_size);
@@ -147,7 +147,7 @@ struct PretrainRun<'a, B: TrainBackend> {
     base: ModelConfig,
     /// One per worker; what is not training happens on the first.
     devices: &'a [B::Device],
-    journal: MetricsLog,
+    metrics_log: MetricsLog,
     checkpoints: Checkpoints,
     state: RunState,
     /// The optimizer of a stage that was interrupted.
@@ -180,10 +180,10 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
                 Some(state) => Svitt::<B::InnerBackend>::new(&config(state.stage), 0, &devices[0]),
                 None => first(&config(0)),
             })?;
-        let journal = MetricsLog::open(&options.out, state.global_step)?;
+        let metrics_log = MetricsLog::open(&options.out, state.global_step)?;
         let (since, before) = (Instant::now(), state.run_seconds);
         let partial = None;
-        let run = Self { options, base, devices, journal, checkpoints, state, optimizer, partial, before, since };
+        let run = Self { options, base, devices, metrics_log, checkpoints, state, optimizer, partial, before, since };
         Ok((run, model))
     }
 
@@ -219,7 +219,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         config: &ModelConfig,
         model: Svitt<B::InnerBackend>,
     ) -> Result<(Svitt<B::InnerBackend>, StagePlan)> {
-        let loader = self.options.source.loader(self.state.stage, stage, config, self.devices.len())?;
+        let loader = self.options.training_data.loader(self.state.stage, stage, config, self.devices.len())?;
         loader.remember(&self.state.unreadable);
         let plan = self.plan(stage, &loader);
         let settings = AdamWSettings::of(stage);
@@ -227,10 +227,10 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             Some(state) => AdamW::<B>::resume(settings, state),
             None => AdamW::<B>::new(settings, &self.devices[0]),
         };
-        let recipe = recipe(self.options, stage);
-        let feeds = BatchStream::<B>::shares(loader.clone(), self.state.batches, recipe, self.devices)?;
-        let desk = StageContext {
-            journal: self.journal.clone(),
+        let step_config = step_config(self.options, stage);
+        let streams = BatchStream::<B>::shares(loader.clone(), self.state.batches, step_config, self.devices)?;
+        let context = StageContext {
+            metrics_log: self.metrics_log.clone(),
             checkpoints: self.checkpoints.clone(),
             stop: self.options.stop.clone(),
             events: self.options.events.clone(),
@@ -238,7 +238,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         let model = Svitt::<B>::from_inner(model.with_precision(self.options.precision));
         let state = self.state.clone();
         let outcome = catch_out_of_memory(
-            || train_stage(plan.clone(), desk, state, model, optimizer, feeds),
+            || train_stage(plan.clone(), context, state, model, optimizer, streams),
             |said| memory_check::exhausted(&self.options.backend, &stage.name, stage.batch, said),
         );
         let outcome = outcome?;
@@ -261,7 +261,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
 
     fn save_stage(&self, config: &ModelConfig, model: &Svitt<B::InnerBackend>) -> Result<()> {
         let folder = self.options.out.join(format!("stage-{}", self.state.stage + 1));
-        let tokenizer = &self.options.source.tokenizer;
+        let tokenizer = &self.options.training_data.tokenizer;
         let stages = self.options.preset.stages.len();
         let position = CurriculumPosition { stage: self.state.stage + 1, stages, step: self.state.global_step };
         let info = CheckpointInfo {
@@ -309,21 +309,21 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             unreadable: self.state.unreadable.clone(),
         };
         files::write_json(&self.options.out.join("report.json"), &report.to_json()?)?;
-        html_report::write(&self.options.out.join("report.html"), &report, &self.journal.lines()?)?;
+        html_report::write(&self.options.out.join("report.html"), &report, &self.metrics_log.lines()?)?;
         Ok(report)
     }
 }
 
 /// Losses and masking of a run.
-pub(super) fn recipe(options: &PretrainOptions, stage: &Stage) -> StepConfig {
-    let (tokenizer, preset) = (&options.source.tokenizer, &options.preset);
+pub(super) fn step_config(options: &PretrainOptions, stage: &Stage) -> StepConfig {
+    let (tokenizer, preset) = (&options.training_data.tokenizer, &options.preset);
     let special = tokenizer.special();
     let masking = MaskRules {
         probability: preset.mask_probability,
         vocab_size: tokenizer.vocab_size(),
         mask_id: special.mask,
         never: vec![special.pad, special.cls],
-        always: options.source.keywords(),
+        always: options.training_data.keywords(),
     };
     let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
     let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
@@ -341,7 +341,7 @@ pub fn stage_report<B: SvittBackend>(
     model: &dyn RetrievalModel<B>,
     state: &RunState,
 ) -> Result<StageReport> {
-    let source = &options.source;
+    let source = &options.training_data;
     let size = config.video.image_size;
     let set = source.validation(stage.frames, size)?;
     let (text_tokens, rerank_k) = (source.text_tokens(), options.preset.rerank_k);

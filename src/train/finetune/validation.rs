@@ -25,7 +25,7 @@ pub enum ValidationKind {
 /// A validation split, prepared.
 pub struct ValidationTask {
     /// Which texts belong to which videos.
-    pub asked: ValidationKind,
+    pub kind: ValidationKind,
     /// Its texts as ids, without padding.
     pub texts: Vec<Vec<i64>>,
     /// Its videos.
@@ -72,7 +72,7 @@ impl ValidationTask {
 
     /// What is compared, for reports.
     pub fn criterion(&self) -> &'static str {
-        match self.asked {
+        match self.kind {
             ValidationKind::Retrieval(_) => "mean of R@1, R@5 and R@10 over both directions, re-ranked",
             ValidationKind::Answers(..) => "accuracy",
         }
@@ -93,7 +93,7 @@ impl ValidationTask {
         config: &ModelConfig,
         device: &B::Device,
     ) -> Result<ValidationScore> {
-        let ValidationKind::Retrieval(ranked) = &self.asked else { return Ok(ValidationScore::default()) };
+        let ValidationKind::Retrieval(ranked) = &self.kind else { return Ok(ValidationScore::default()) };
         let (plan, (encoding, score)) = (self.plan(), self.options());
         let exam = RetrievalTask {
             ranked,
@@ -120,7 +120,7 @@ impl ValidationTask {
         config: &ModelConfig,
         device: &B::Device,
     ) -> Result<ValidationScore> {
-        let ValidationKind::Answers(asked, answers) = &self.asked else { return Ok(ValidationScore::default()) };
+        let ValidationKind::Answers(asked, answers) = &self.kind else { return Ok(ValidationScore::default()) };
         let (plan, (encoding, score)) = (self.plan(), self.options());
         let exam = QaTask {
             asked,

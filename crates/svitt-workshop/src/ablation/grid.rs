@@ -198,7 +198,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         model: &Svitt<I>,
         folder: &Path,
     ) -> Result<()> {
-        let tokenizer = &self.run.source.tokenizer;
+        let tokenizer = &self.run.training_data.tokenizer;
         let info = CheckpointInfo {
             model: config.clone(),
             part: CheckpointPart::Pretraining,
