@@ -6,6 +6,8 @@ use crate::eval::Budget;
 
 /// How sparse the model shall run
 #[derive(clap::Args, Clone, Debug, Default)]
+// Flattened into other commands' `Args`, whose group has the same name.
+#[group(skip)]
 pub struct Args {
     /// Keep rate q_v in place of the checkpoint's; a model that prunes nothing is pruned after a quarter, a half and
     /// three quarters of its layers

@@ -16,6 +16,7 @@ pub mod program;
 mod search;
 pub mod signals;
 mod visualize;
+mod warnings;
 
 use crate::Result;
 use clap::Parser;

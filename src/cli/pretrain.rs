@@ -132,6 +132,7 @@ pub fn run(arguments: Args) -> Result<()> {
     let out = place(arguments.out.as_deref(), arguments.resume)?;
     say(format!("{}: {}\nwriting to {}", preset.name, preset.description, out.display()));
     let options = PretrainOptions {
+        base: first.base()?,
         preset,
         source,
         inputs,

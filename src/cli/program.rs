@@ -13,6 +13,7 @@ use std::process::ExitCode;
 /// line on standard error otherwise.
 pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOnce(A) -> Result<()>) -> ExitCode {
     capture_panics();
+    super::warnings::print();
     // Parsing too: clap checks its own tables with assertions.
     let parsed = match catch_backend_panic("this one", || A::try_parse_from(words)) {
         Ok(parsed) => parsed,

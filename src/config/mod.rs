@@ -11,7 +11,7 @@ mod sparsity;
 pub use curriculum::{Curriculum, Stage, StepsOrEpochs, TableGrowth};
 pub use design::{Family, FrameAttention, PixelScale, Pooling, Positions, TemporalConfig};
 pub use ensemble::ClipEnsemble;
-pub use model::{ModelConfig, TextConfig, VideoConfig};
+pub use model::{ModelConfig, NamedModel, TextConfig, VideoConfig};
 pub use precision::Precision;
 pub use presets::{ExpectedScores, LossWeights, ModelChoice, ModelSize, PretrainPreset};
 pub use sparsity::{CrossSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate, parse_edges};

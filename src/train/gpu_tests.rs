@@ -45,6 +45,7 @@ fn train_on<B: TrainBackend>(steps: usize, devices: &[B::Device]) -> Vec<[f64; 3
     let preset = PretrainPreset::load(file.to_str().unwrap()).unwrap();
     std::fs::create_dir(folder.path().join("run")).unwrap();
     let options = PretrainOptions {
+        base: None,
         source: TrainingData::shapes(&preset, 7).unwrap(),
         preset,
         inputs: Vec::new(),

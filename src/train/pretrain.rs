@@ -29,6 +29,8 @@ use svitt_ops::{SvittBackend, TrainBackend};
 pub struct PretrainOptions {
     /// Model, stages, and what is expected of them.
     pub preset: PretrainPreset,
+    /// The model, where it is not the preset's but that of the first weights.
+    pub base: Option<ModelConfig>,
     /// The data.
     pub source: TrainingData,
     /// What else the run depends on (paths of data and first weights), for the fingerprint.
@@ -98,7 +100,12 @@ pub fn pretrain<B: TrainBackend>(
         let problem = "trains its models on one device, and their compute would not be equal";
         return Err(Error::setting("--baselines", problem, "leave out --devices"));
     }
-    let base = options.preset.model.model(1, options.source.tokenizer.vocab_size());
+    let vocabulary = options.source.tokenizer.vocab_size();
+    let base = options.base.clone().unwrap_or_else(|| options.preset.model.model(1, vocabulary));
+    if base.text.vocab_size != vocabulary {
+        let problem = format!("has {vocabulary} words, the first weights have {}", base.text.vocab_size);
+        return Err(Error::setting("--vocab", problem, "give the vocabulary that they were trained with"));
+    }
     options.preset.validate(&base)?;
     memory_check::check(options, &base, devices.len())?;
     if options.baselines {

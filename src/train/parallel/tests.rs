@@ -206,6 +206,7 @@ max_norm = 1.0
     fn options(preset: &PretrainPreset, out: &Path) -> PretrainOptions {
         std::fs::create_dir_all(out).unwrap();
         PretrainOptions {
+            base: None,
             preset: preset.clone(),
             source: TrainingData::shapes(preset, 5).unwrap(),
             inputs: Vec::new(),

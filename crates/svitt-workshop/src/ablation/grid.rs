@@ -108,6 +108,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         let text = serde_json::to_string(&AblationPlan { seeds: 1, ..plan.clone() }).unwrap_or_default() + &weights;
         let digest = Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let run = PretrainOptions {
+            base: None,
             preset: plan.preset.clone(),
             source,
             inputs: Vec::new(),
