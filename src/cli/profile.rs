@@ -3,7 +3,7 @@
 mod report;
 
 use crate::cli::output::{self, JsonArg};
-use crate::config::{Compat, ModelConfig, check_keep_rate};
+use crate::config::{Compat, ModelConfig, NamedModel, check_keep_rate};
 use crate::limits::{self, count};
 use crate::profile::{Convention, published};
 use crate::{Error, Result, input};
@@ -26,6 +26,9 @@ pub struct Args {
     /// Sizes of the model
     #[arg(long, default_value = "base")]
     size: Size,
+    /// svitt-base, singularity-base, umt-base or umt-large, in place of a size
+    #[arg(long, value_name = "NAME", conflicts_with = "size")]
+    model: Option<String>,
     /// Edge sparsity of the modes edge and hybrid, as K_l,K_r,G [default: 1,3 and four rows of patches: 1,3,56]
     #[arg(long, value_name = "KL,KR,G", value_delimiter = ',', num_args = 1)]
     edge: Vec<usize>,
@@ -79,10 +82,11 @@ impl Args {
 
     /// The model of one row. At base size with nothing chosen, the rows of the paper's Table 2.
     fn model(&self, frames: usize, mode: Mode) -> Result<ModelConfig> {
-        let base = match self.size {
-            Size::Base => ModelConfig::base(frames),
-            Size::Small => ModelConfig::small(frames),
-            Size::Tiny => ModelConfig::tiny(frames),
+        let base = match (self.size, &self.model) {
+            (_, Some(name)) => name.parse::<NamedModel>()?.config(frames),
+            (Size::Base, None) => ModelConfig::base(frames),
+            (Size::Small, None) => ModelConfig::small(frames),
+            (Size::Tiny, None) => ModelConfig::tiny(frames),
         };
         // The official rules, as in the tables; they differ where fewer blocks are left than K_l + K_r.
         let base = ModelConfig { compat: Compat::Official, ..base };

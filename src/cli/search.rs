@@ -111,6 +111,7 @@ fn query(args: QueryArgs) -> Result<()> {
 fn similar(args: SimilarArgs) -> Result<()> {
     args.output.check()?;
     let (answer, clips) = run::similar(&args.request)?;
+    answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     args.output.show(&answer, &format!("Like {}", shown::path(&args.request.file)), clips)
 }
 

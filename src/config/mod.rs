@@ -12,7 +12,7 @@ mod sparsity;
 pub use curriculum::{Curriculum, Stage, StepsOrEpochs, TableGrowth};
 pub use design::{Family, FrameAttention, PixelScale, Pooling, Positions, TemporalConfig};
 pub use ensemble::ClipEnsemble;
-pub use model::{ModelConfig, TextConfig, VideoConfig};
+pub use model::{ModelConfig, NamedModel, TextConfig, VideoConfig};
 pub use precision::Precision;
 pub use presets::{ExpectedScores, LossWeights, ModelChoice, ModelSize, PretrainPreset};
 pub(crate) use ranges::duration as check_duration;

@@ -50,6 +50,12 @@ pub struct ModelChoice {
     /// Attention heads of the video encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video_heads: Option<usize>,
+    /// Width of the text encoder's tokens, where it is not that of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_hidden: Option<usize>,
+    /// Attention heads of the text and fusion encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_heads: Option<usize>,
     /// Layers of the text and fusion encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_layers: Option<usize>,
@@ -83,6 +89,10 @@ impl ModelChoice {
             (model.video.hidden, model.video.ffn) = (hidden, 4 * hidden);
             (model.text.hidden, model.text.ffn) = (hidden, 4 * hidden);
         }
+        if let Some(hidden) = self.text_hidden {
+            (model.text.hidden, model.text.ffn) = (hidden, 4 * hidden);
+        }
+        set(&mut model.text.heads, self.text_heads);
         set(&mut model.video.layers, self.video_layers);
         set(&mut model.video.heads, self.video_heads);
         set(&mut model.text.layers, self.text_layers);

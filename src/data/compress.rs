@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_second_run_goes_on_and_broken_files_are_listed() {
         if !svitt_video::ffmpeg_available() {
-            return;
+            return crate::skipped::skipped("ffmpeg");
         }
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("in"), dir.path().join("in/small"));

@@ -100,6 +100,7 @@ pub fn pretrain(request: &PretrainRequest) -> Result<(RunFolder, PretrainReport)
     let title = format!("{}: {}", preset.name, preset.description);
     request.events.tell(TrainEvent::Started { title: &title, out: &out });
     let options = PretrainOptions {
+        base: first.base()?,
         inputs,
         resume: request.resume,
         max_steps: request.max_steps,

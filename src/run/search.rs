@@ -7,8 +7,8 @@ use crate::index::Index;
 use crate::limits::{self, count, number};
 use crate::progress::ProgressSink;
 use crate::search::{
-    self, ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, identify, index_folder,
-    indexed_vectors,
+    self, ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, damage_warnings, identify,
+    index_folder, indexed_vectors,
 };
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -123,7 +123,7 @@ pub fn index(request: &IndexRequest) -> Result<IndexReport> {
 pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
     let index = Index::open(&request.index)?;
     let folder = request.model.folder()?;
-    index.require(&identify(&folder)?.1)?;
+    index.require(&identify(&folder, request.model.vocab.as_deref())?)?;
     let found = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
     Ok((found, index.clips()))
 }
@@ -138,12 +138,12 @@ pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
         Some(vectors) => vectors,
         None => {
             let folder = request.model.folder()?;
-            index.require(&identify(&folder)?.1)?;
+            index.require(&identify(&folder, request.model.vocab.as_deref())?)?;
             dispatch(request.model.backend()?, EmbedTask { request, folder: &folder })??
         }
     };
     let found = search::similar(&index, &request.file, &vectors, request.top)?;
-    Ok((QueryResult { found, warnings: Vec::new() }, index.clips()))
+    Ok((QueryResult { found, warnings: damage_warnings(&index) }, index.clips()))
 }
 
 /// The model in `folder`, on `device`.

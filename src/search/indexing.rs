@@ -3,6 +3,7 @@
 use super::Embedder;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
+use super::results::damage_warnings;
 use crate::data::Unreadable;
 use crate::index::{ClipEmbedding, Index, IndexSummary, IndexWriter, Stamp};
 use crate::progress::ProgressSink;
@@ -54,6 +55,9 @@ pub struct IndexReport {
     pub broken: Vec<Unreadable>,
     /// Files that could not be read now for a reason outside them; tried again next time.
     pub skipped: Vec<Unreadable>,
+    /// What of the index could not be read. Files below the folder were embedded again; those of other folders are
+    /// when these are indexed.
+    pub damaged: Vec<String>,
     /// Seconds it took.
     pub seconds: f64,
     /// The checkpoint.
@@ -74,7 +78,9 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let found = videos_below(&root)?;
     let mut indexer = IndexWriter::open(&options.index, embedder.id())?;
     let plan = PendingFiles::new(&found, indexer.index(), &options.clipping);
-    let mut report = IndexReport { unchanged: plan.unchanged, ..IndexReport::default() };
+    let damaged = damage_warnings(indexer.index());
+    damaged.iter().for_each(|warning| log::warn!("{warning}"));
+    let mut report = IndexReport { unchanged: plan.unchanged, damaged, ..IndexReport::default() };
     let mut desk = IndexingLoop {
         embedder,
         plan: &plan,

@@ -5,7 +5,7 @@ use super::metrics_log::LossValues;
 use super::snapshot;
 use super::{AdamWState, SkippedSteps, StageReport};
 use crate::data::Unreadable;
-use crate::{Error, Result, files};
+use crate::{Error, Result, checksums, files};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,8 @@ impl Checkpoints {
             snapshot::write(&unfinished.join(OPTIMIZER), &snapshot::optimizer_tensors(model, optimizer))?;
         }
         files::write_json(&unfinished.join(STATE), state)?;
+        let names: &[&str] = if optimizer.is_some() { &[MODEL, OPTIMIZER, STATE] } else { &[MODEL, STATE] };
+        checksums::write(unfinished, names)?;
         let checkpoint_path = self.checkpoint_path(state);
         if checkpoint_path.exists() {
             fs::remove_dir_all(&checkpoint_path).map_err(|e| Error::io(&checkpoint_path, &e))?;
@@ -118,6 +120,7 @@ impl Checkpoints {
     /// The newest checkpoint is damaged.
     pub fn newest(&self) -> Result<Option<(RunState, SavedTensors)>> {
         let Some((_, folder)) = self.list().into_iter().next_back() else { return Ok(None) };
+        checksums::verify(&folder, "start afresh without --resume")?;
         let file = folder.join(STATE);
         let state = files::read_json(&file, "start afresh without --resume")?;
         Ok(Some((state, SavedTensors { folder })))
@@ -258,6 +261,25 @@ mod tests {
         let (found, saved) = checkpoints.newest().unwrap().unwrap();
         assert_eq!(found.step, 7);
         assert_eq!(saved.model::<B, _>(toy(0.0), &Default::default()).unwrap().weights(), [1.0; 20]);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_not_resumed_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of(folder.path());
+        checkpoints.save(&state(7), &toy(1.0).valid(), None).unwrap();
+        for name in [MODEL, STATE] {
+            let file = folder.path().join("checkpoint/step-000000007-000").join(name);
+            let whole = fs::read(&file).unwrap();
+            let mut bytes = whole.clone();
+            let last = bytes.len() - 3;
+            bytes[last] ^= 1;
+            fs::write(&file, bytes).unwrap();
+            let message = checkpoints.newest().unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains("damaged") && message.contains("--resume"), "{message}");
+            fs::write(&file, whole).unwrap();
+        }
+        assert_eq!(checkpoints.newest().unwrap().unwrap().0.step, 7);
     }
 
     #[test]

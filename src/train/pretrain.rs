@@ -31,6 +31,8 @@ pub(super) const CHECKPOINT_SECONDS: f64 = 60.0;
 pub struct PretrainOptions {
     /// Model, stages, and what is expected of them.
     pub preset: PretrainPreset,
+    /// The model, where it is not the preset's but that of the first weights.
+    pub base: Option<ModelConfig>,
     /// The data.
     pub training_data: TrainingData,
     /// What else the run depends on (paths of data and first weights), for the fingerprint.
@@ -65,6 +67,7 @@ impl PretrainOptions {
     /// A run of `preset` on `training_data` into `out`, in f32, with a checkpoint a minute and nobody told.
     pub fn new(preset: PretrainPreset, training_data: TrainingData, out: &Path, seed: u64) -> Self {
         Self {
+            base: None,
             preset,
             training_data,
             inputs: Vec::new(),
@@ -118,7 +121,12 @@ pub fn pretrain<B: TrainBackend>(
         let problem = "trains its models on one device, and their compute would not be equal";
         return Err(Error::setting("--baselines", problem, "leave out --devices"));
     }
-    let base = options.preset.model.model(1, options.training_data.tokenizer.vocab_size());
+    let vocabulary = options.training_data.tokenizer.vocab_size();
+    let base = options.base.clone().unwrap_or_else(|| options.preset.model.model(1, vocabulary));
+    if base.text.vocab_size != vocabulary {
+        let problem = format!("has {vocabulary} words, the first weights have {}", base.text.vocab_size);
+        return Err(Error::setting("--vocab", problem, "give the vocabulary that they were trained with"));
+    }
     options.preset.validate(&base)?;
     memory_check::check(options, &base, devices.len())?;
     if options.baselines {

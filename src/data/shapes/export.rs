@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn exported_clips_read_back_as_they_were_rendered() {
         if !ffmpeg_available() {
-            return;
+            return crate::skipped::skipped("ffmpeg");
         }
         let dir = tempfile::tempdir().unwrap();
         let config = ShapesConfig { gallery_programs: Some(2), ..ShapesConfig::preset(ShapesPreset::Tiny) };

@@ -14,6 +14,9 @@ pub struct Args {
     /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
+    /// svitt-base, singularity-base, umt-base or umt-large: whose encoder
+    #[arg(long, value_name = "NAME", default_value = "svitt-base")]
+    model: String,
     /// Frames per clip, one or more
     #[arg(long, value_delimiter = ',', default_value = "4,8", value_parser = count(1, limits::FRAMES))]
     frames: Vec<usize>,
@@ -74,6 +77,7 @@ pub fn run(args: Args) -> Result<()> {
     directions.extend(args.backward.then_some(BenchDirection::ForwardBackward));
     directions.extend(args.train.then_some(BenchDirection::Train));
     let options = BenchOptions {
+        model: args.model.parse()?,
         frames: args.frames,
         modes: args.modes,
         keep: args.keep,

@@ -2,10 +2,11 @@
 //! discarded when its output is written. The bias is looked up in the table, never materialised.
 
 use crate::device::cpu_gemm::{MatrixView, product};
-use crate::device::host::{HostBackend, integers, write};
+use crate::device::host::{HostBackend, Results, integers};
 use crate::device::simd::{axpy, exp_sum, max};
 use crate::sparse::bias::is_uniform;
-use crate::sparse::{AttentionPlan, BlockGraph};
+use crate::sparse::op::SavedAttention;
+use crate::sparse::{AttentionPlan, BlockGraph, SparseOps};
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use rayon::prelude::*;
@@ -247,20 +248,29 @@ fn tiles(graph: &BlockGraph) -> Vec<Tile> {
     (0..graph.blocks()).flat_map(of_block).collect()
 }
 
-/// See [`crate::sparse::SparseOps::sparse_attention`].
-pub(super) fn forward<B: HostBackend>(
-    qkv: FloatTensor<B>,
-    table: FloatTensor<B>,
-    coords: IntTensor<B>,
-    plan: &AttentionPlan,
-) -> (FloatTensor<B>, FloatTensor<B>) {
-    let device = B::float_device(&qkv);
-    let shape: [usize; 3] = qkv.shape().dims();
-    let coords = integers::<B>(&coords);
-    let [qkv, table] = [&qkv, &table].map(B::values);
-    let (out, lse) = run(&CpuKernel::new(&qkv, shape, &table, &coords, plan));
-    let [batch, s, width] = shape;
-    (write::<B, 3>(out, [batch, s, width / 3], &device), write::<B, 3>(lse, [batch, plan.heads, s], &device))
+/// The kernels compute in f32, whatever their tensors hold.
+impl<B: HostBackend> SparseOps for B {
+    fn sparse_attention(
+        qkv: FloatTensor<B>,
+        table: FloatTensor<B>,
+        coords: IntTensor<B>,
+        plan: &AttentionPlan,
+    ) -> (FloatTensor<B>, FloatTensor<B>) {
+        let (shape, results): ([usize; 3], _) = (qkv.shape().dims(), Results::<B>::like(&qkv));
+        let coords = integers::<B>(&coords);
+        let [qkv, table] = [&qkv, &table].map(B::values);
+        let (out, lse) = run(&CpuKernel::new(&qkv, shape, &table, &coords, plan));
+        let [batch, s, width] = shape;
+        (results.tensor(out, [batch, s, width / 3]), results.wide(lse, [batch, plan.heads, s]))
+    }
+
+    fn sparse_attention_backward(
+        saved: SavedAttention<B>,
+        grad: FloatTensor<B>,
+        plan: &AttentionPlan,
+    ) -> (FloatTensor<B>, FloatTensor<B>) {
+        super::cpu_backward::backward::<B>(saved, grad, plan)
+    }
 }
 
 fn run(kernel: &CpuKernel) -> (Vec<f32>, Vec<f32>) {

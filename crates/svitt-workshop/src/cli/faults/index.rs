@@ -13,7 +13,13 @@ const DIM: usize = 256;
 const FILES: u64 = 400;
 
 fn model() -> ModelId {
-    ModelId { model: "faults".into(), weights: "f".repeat(64), dim: DIM }
+    ModelId {
+        model: "faults".into(),
+        weights: "f".repeat(64),
+        configuration: "a".into(),
+        vocabulary: "b".into(),
+        dim: DIM,
+    }
 }
 
 fn name(file: u64) -> PathBuf {
