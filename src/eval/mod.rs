@@ -23,7 +23,6 @@ mod shapes;
 mod videos;
 
 pub use authors::Authors;
-pub(crate) use shapes::{recall_among, reversed_twins};
 pub use benchmark_data::{ANSWERS_FILE, BenchmarkData, DATA_DIR, shapes_config, shapes_tokenizer, tokenizer};
 pub use budget::Budget;
 pub use encode::{ClipPlan, EncodeOptions, EncodeStats, encode_videos};
@@ -39,6 +38,7 @@ pub use question_answering::{Candidates, Prediction, QaTask, QuestionOutcome, ev
 pub use report::{EvalReport, Metrics, ProbeFigures, ShapesFigures};
 pub use retrieval::{BidirectionalMetrics, GroundTruth, NOT_RERANKED, Reranked, dual_scores, rank_dual, rerank};
 pub use retrieval_run::{EvalModel, RetrievalOutcome, RetrievalTask, ScoreOptions, evaluate_retrieval};
+pub(crate) use shapes::{recall_among, reversed_twins};
 pub use videos::{FileVideos, RenderedVideos, VideoSet};
 
 use burn::tensor::{Tensor, backend::Backend};

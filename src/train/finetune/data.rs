@@ -1,7 +1,7 @@
 //! Training data and validation of a fine-tuning run.
 
-use super::preset::FinetunePreset;
 use super::clip_questions::TokenizedQuestions;
+use super::preset::FinetunePreset;
 use super::validation::{ValidationKind, ValidationTask};
 use crate::config::{ModelConfig, StepsOrEpochs};
 use crate::data::import::{Columns, ImportPurpose};
