@@ -228,7 +228,7 @@ fn decoded(path: &Path) -> Pictures {
 #[test]
 fn every_container_codec_cut_clock_and_turn_is_read_as_ffmpeg_decodes_it() {
     if !ffmpeg_available() {
-        return;
+        return crate::skipped::skipped("ffmpeg");
     }
     let mut bench = Bench { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 };
     let fast = SOURCE.replace("rate=25", "rate=2000");
