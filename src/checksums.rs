@@ -48,8 +48,9 @@ pub(crate) fn write(folder: &Path, names: &[&str]) -> Result<()> {
 /// A file that is not as it was written, or the list of checksums is missing.
 pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
     let path = folder.join(NAME);
-    let text = regular_file::read_text(&path, MOST_BYTES)
-        .map_err(|e| Error::file(&path, format!("cannot be read, so nothing beside it can be checked ({e})"), remedy))?;
+    let text = regular_file::read_text(&path, MOST_BYTES).map_err(|e| {
+        Error::file(&path, format!("cannot be read, so nothing beside it can be checked ({e})"), remedy)
+    })?;
     let sums: Checksums =
         serde_json::from_str(&text).map_err(|e| Error::file(&path, format!("is damaged ({e})"), remedy))?;
     for (name, expected) in &sums.sha256 {
@@ -62,7 +63,7 @@ pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
 }
 
 /// SHA-256 of the regular file `path`, hexadecimal.
-fn sha256_of_file(path: &Path) -> Result<String> {
+pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
     let hash = || {
         let (mut file, mut hash, mut buffer) = (regular_file::open(path)?, Sha256::new(), vec![0; 1 << 20]);
         loop {

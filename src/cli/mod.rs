@@ -4,6 +4,7 @@
 
 pub mod allocator;
 mod data;
+mod embed;
 mod eval;
 mod finetune;
 mod import;
@@ -50,6 +51,7 @@ commands! {
     finetune => Finetune,
     eval => Eval,
     search => Search,
+    embed => Embed,
     visualize => Visualize,
     import => Import,
     data => Data,

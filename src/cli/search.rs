@@ -153,7 +153,7 @@ impl BackendTask for Job {
                 let options = IndexOptions {
                     folder: args.dir,
                     index: args.common.index,
-                    clipping: ClipWindows::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?,
+                    clip_windows: ClipWindows::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?,
                     batch: args.batch,
                     threads: args
                         .threads
@@ -167,8 +167,8 @@ impl BackendTask for Job {
             }
             Self::Embed(args, folder) => {
                 let embedder = open(&folder, &args.common)?;
-                let clipping = ClipWindows::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?;
-                embedder.embed_video(&args.file, &clipping).map(Outcome::Embedded)
+                let clip_windows = ClipWindows::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?;
+                embedder.embed_video(&args.file, &clip_windows).map(Outcome::Embedded)
             }
         }
     }
@@ -225,20 +225,20 @@ fn find_similar(args: SimilarArguments) -> Result<()> {
             vectors
         }
     };
-    let found = similar(&index, &args.file, &vectors, args.top)?;
-    let answer = QueryResult { found, warnings: damage_warnings(&index) };
+    let results = similar(&index, &args.file, &vectors, args.top)?;
+    let answer = QueryResult { results, warnings: damage_warnings(&index) };
     let title = format!("Like {}", printable(&args.file));
     show(&answer, &title, index.clips(), args.html.as_deref(), args.common.json.as_deref())
 }
 
 fn show(answer: &QueryResult, title: &str, clips: usize, html: Option<&Path>, json: Option<&Path>) -> Result<()> {
     answer.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
-    answer.found.iter().try_for_each(|clip| say(&clip.line()))?;
+    answer.results.iter().try_for_each(|clip| say(&clip.line()))?;
     if let Some(path) = html {
-        results_page(title, &format!("The best of {clips} clips."), &answer.found)?.write(path)?;
+        results_page(title, &format!("The best of {clips} clips."), &answer.results)?.write(path)?;
     }
     json.map_or(Ok(()), |path| {
-        let report = serde_json::json!({"clips": clips, "results": answer.found, "warnings": answer.warnings});
+        let report = serde_json::json!({"clips": clips, "results": answer.results, "warnings": answer.warnings});
         write_json(path, &report)
     })
 }

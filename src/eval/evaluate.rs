@@ -36,10 +36,10 @@ pub struct Evaluation {
 /// # Errors
 /// Files that are not there or belong elsewhere, a checkpoint for another task, a video that cannot be read.
 pub fn evaluate<B: SvittBackend>(options: &EvalOptions, device: &B::Device) -> Result<Evaluation> {
-    let job = EvalRun::prepare(options)?;
+    let run = EvalRun::prepare(options)?;
     match options.benchmark.task() {
-        BenchmarkTask::Retrieval => job.retrieval::<B>(device),
-        BenchmarkTask::QuestionAnswering => job.answers::<B>(device),
+        BenchmarkTask::Retrieval => run.retrieval::<B>(device),
+        BenchmarkTask::QuestionAnswering => run.answers::<B>(device),
     }
 }
 
@@ -51,7 +51,7 @@ struct EvalRun<'a> {
     weights: String,
     plan: ClipPlan,
     score: ScoreOptions,
-    material: BenchmarkData,
+    benchmark_data: BenchmarkData,
     tokenizer: Tokenizer,
 }
 
@@ -60,13 +60,13 @@ impl<'a> EvalRun<'a> {
         let checkpoint = Checkpoint::open(&options.checkpoint)?;
         let config = checkpoint.info.model.clone();
         let (plan, score) = (options.plan(&config)?, options.score()?);
-        let material = BenchmarkData::gather(options, &config, plan.test_frames())?;
-        material.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
+        let benchmark_data = BenchmarkData::load(options, &config, plan.test_frames())?;
+        benchmark_data.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
         let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;
         let Checkpoint { info, weights_sha256: weights, .. } = checkpoint;
-        Ok(Self { options, config, info, weights, plan, score, material, tokenizer })
+        Ok(Self { options, config, info, weights, plan, score, benchmark_data, tokenizer })
     }
 
     fn ids<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Vec<Vec<i64>> {
@@ -76,20 +76,20 @@ impl<'a> EvalRun<'a> {
 
     fn videos(&self, records: &[Record]) -> Result<Box<dyn VideoSet>> {
         let (frames, size) = (self.plan.test_frames(), self.config.video.image_size);
-        self.material.videos(self.options.benchmark, records, frames, size, self.options.allow_missing)
+        self.benchmark_data.videos(self.options.benchmark, records, frames, size, self.options.allow_missing)
     }
 
     /// A store for features under `plan`; in a folder where one was named and videos are files.
     fn store(&self, plan: &ClipPlan, videos: usize) -> Result<FeatureStore> {
-        let Some(root) = self.options.features.as_deref().filter(|_| self.material.shapes.is_none()) else {
+        let Some(root) = self.options.features.as_deref().filter(|_| self.benchmark_data.shapes.is_none()) else {
             return Ok(FeatureStore::in_memory(videos));
         };
         let setting = json!({
-            "version": 1,
+            "version": 2,
             "weights": self.weights,
             "task": self.options.benchmark.task(),
-            "video": self.config.video,
-            "compat": self.config.compat,
+            "model": self.config,
+            "vocabulary": self.tokenizer.sha256(),
             "plan": plan,
             "seed": self.score.seed,
         });
@@ -105,7 +105,7 @@ impl<'a> EvalRun<'a> {
     fn protocol_inputs(&self, counts: [usize; 2], missing: usize) -> ProtocolInputs<'_> {
         ProtocolInputs {
             options: self.options,
-            material: &self.material,
+            benchmark_data: &self.benchmark_data,
             plan: &self.plan,
             score: &self.score,
             config: &self.config,
@@ -119,18 +119,18 @@ impl<'a> EvalRun<'a> {
 
     fn retrieval<B: SvittBackend>(mut self, device: &B::Device) -> Result<Evaluation> {
         let paragraph = self.options.benchmark.protocol().paragraph;
-        let ranked = RetrievalSet::new(&self.material.records, paragraph, self.options.limit);
+        let ranked = RetrievalSet::new(&self.benchmark_data.records, paragraph, self.options.limit);
         let videos = self.videos(&ranked.videos)?;
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
         let mut opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
         opened.model.video = at_budget(opened.model.video, self.options, device)?;
         self.config.video.clone_from(opened.model.video.config());
-        let examinee = EvalModel { model: &opened.model, config: &self.config, device };
+        let eval_model = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder, k: usize| -> Result<RetrievalOutcome> {
             let plan = ClipPlan { order, ..self.plan };
             let (encoding, score) = (self.options.encoding(), ScoreOptions { k, ..self.score });
-            let exam = RetrievalTask {
+            let task = RetrievalTask {
                 ranked: &ranked,
                 texts: &texts,
                 videos: &*videos,
@@ -138,7 +138,7 @@ impl<'a> EvalRun<'a> {
                 encoding: &encoding,
                 score: &score,
             };
-            evaluate_retrieval(&examinee, &exam, &mut self.store(&plan, ranked.videos.len())?)
+            evaluate_retrieval(&eval_model, &task, &mut self.store(&plan, ranked.videos.len())?)
         };
         let outcome = measure(self.plan.order, self.score.k)?;
         let seconds = started.elapsed().as_secs_f64();
@@ -150,7 +150,7 @@ impl<'a> EvalRun<'a> {
             metrics.probes.insert(order.name().into(), ProbeFigures { r1, ..ProbeFigures::default() });
             reversed = if order == FrameOrder::Reverse { Some(probe) } else { reversed };
         }
-        if let Some(config) = &self.material.shapes {
+        if let Some(config) = &self.benchmark_data.shapes {
             let model = &opened.model;
             let encode = |captions: &[&str]| shapes::features(model, &self.ids(captions.iter().copied()), device);
             let frames = self.plan.test_frames();
@@ -189,18 +189,18 @@ impl<'a> EvalRun<'a> {
             seconds,
             data_wait_share: share(outcome.coverage.wait_seconds, seconds),
             videos_encoded: outcome.coverage.encoded,
-            videos_recalled: outcome.coverage.recalled,
+            videos_recalled: outcome.coverage.from_cache,
             missing: missing.clone(),
-            warnings: self.material.warnings.clone(),
+            warnings: self.benchmark_data.warnings.clone(),
         }
     }
 
     fn answers<B: SvittBackend>(mut self, device: &B::Device) -> Result<Evaluation> {
-        let asked = QuestionSet::new(&self.material.records, self.options.limit);
+        let asked = QuestionSet::new(&self.benchmark_data.records, self.options.limit);
         let videos = self.videos(&asked.videos)?;
         let texts = self.ids(asked.questions.iter().map(|question| question.text.as_str()));
-        let (list, source) = self.material.answer_list(self.options)?;
-        let mut warnings = self.material.warnings.clone();
+        let (list, source) = self.benchmark_data.answer_list(self.options)?;
+        let mut warnings = self.benchmark_data.warnings.clone();
         if self.score.k > list.len() {
             let warning = format!("the answer list has {} answers: k is lowered from {}", list.len(), self.score.k);
             crate::terminal::note(format!("warning: {warning}"));
@@ -211,11 +211,11 @@ impl<'a> EvalRun<'a> {
         let mut opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
         opened.model.video = at_budget(opened.model.video, self.options, device)?;
         self.config.video.clone_from(opened.model.video.config());
-        let examinee = EvalModel { model: &opened.model, config: &self.config, device };
+        let eval_model = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder| -> Result<QuestionOutcome> {
             let plan = ClipPlan { order, ..self.plan };
-            let exam = QaTask {
+            let task = QaTask {
                 asked: &asked,
                 texts: &texts,
                 videos: &*videos,
@@ -224,12 +224,12 @@ impl<'a> EvalRun<'a> {
                 encoding: &self.options.encoding(),
                 score: &self.score,
             };
-            evaluate_questions(&examinee, &exam, &mut self.store(&plan, asked.videos.len())?)
+            evaluate_questions(&eval_model, &task, &mut self.store(&plan, asked.videos.len())?)
         };
         let outcome = measure(self.plan.order)?;
         let seconds = started.elapsed().as_secs_f64();
         let mut metrics = Metrics::answers(&outcome);
-        if self.material.shapes.is_some() {
+        if self.benchmark_data.shapes.is_some() {
             let chance = QuestionKind::ALL.map(|kind| (kind.name().to_owned(), super::report::rounded(kind.chance())));
             metrics.chance_by_type = Some(chance.into_iter().collect());
         }
@@ -250,7 +250,7 @@ impl<'a> EvalRun<'a> {
             seconds,
             data_wait_share: share(outcome.coverage.wait_seconds, seconds),
             videos_encoded: outcome.coverage.encoded,
-            videos_recalled: outcome.coverage.recalled,
+            videos_recalled: outcome.coverage.from_cache,
             missing: missing.clone(),
             warnings,
         };
@@ -267,29 +267,18 @@ mod tests {
     use super::*;
     use crate::config::ClipEnsemble;
     use crate::data::Benchmark;
-    use crate::eval::shapes_tokenizer;
     use crate::model::Svitt;
-    use crate::weights::{CheckpointPart, VocabularyRef, save};
+    use crate::testing::tiny_checkpoint;
     use std::path::Path;
 
     type B = burn_flex::Flex;
 
-    /// A folder with random weights for eight 32-px frames and the generator's words.
     fn checkpoint(folder: &Path) -> EvalOptions {
-        let tokenizer = shapes_tokenizer().unwrap();
-        let mut model = ModelConfig::tiny(8);
-        model.video.layers = 2;
-        model.text.vocab_size = tokenizer.vocab_size();
-        let info = CheckpointInfo {
-            model,
-            part: CheckpointPart::Pretraining,
-            absent: Vec::new(),
-            vocabulary: Some(VocabularyRef { file: "vocab.txt".into(), sha256: tokenizer.sha256() }),
-            curriculum: None,
-            origin: "a test".into(),
-        };
-        save(&Svitt::<B>::new(&info.model, 3, &Default::default()).unwrap(), folder, &info).unwrap();
-        tokenizer.save(folder).unwrap();
+        changed_checkpoint(folder, |_| ())
+    }
+
+    fn changed_checkpoint(folder: &Path, change: impl Fn(&mut Svitt<B>)) -> EvalOptions {
+        tiny_checkpoint(folder, change);
         EvalOptions::new(Benchmark::Shapes, folder.to_path_buf())
     }
 
@@ -364,6 +353,42 @@ mod tests {
         assert_eq!(second["metrics"]["dual"], first["metrics"]["dual"]);
         let reversed = EvalOptions { order: FrameOrder::Reverse, ..options };
         assert_eq!(run(&reversed).unwrap().0["videos_encoded"], json!(3), "another protocol sees nothing of it");
+    }
+
+    /// Every comparison with NaN is false, so that all candidates tie and R@10 would be 100.
+    #[test]
+    fn scores_that_are_not_finite_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        for value in [f32::NAN, f32::INFINITY, 3e38] {
+            let options = changed_checkpoint(folder.path(), |model| {
+                let gamma = model.video_norm.gamma.val();
+                model.video_norm.gamma = burn::module::Param::from_tensor(gamma.full_like(value));
+            });
+            let retrieval = EvalOptions { limit: Some(8), probes: false, ..options };
+            let message = run(&retrieval).unwrap_err().to_string();
+            assert!(message.contains("video features are") && message.contains("not finite"), "{message}");
+            let message = run(&EvalOptions { benchmark: Benchmark::ShapesQa, ..retrieval }).unwrap_err().to_string();
+            assert!(message.contains("answer probabilities are not finite"), "{message}");
+        }
+        let options = changed_checkpoint(folder.path(), |model| {
+            let weight = model.itm_head.weight.val();
+            model.itm_head.weight = burn::module::Param::from_tensor(weight.full_like(f32::NAN));
+        });
+        let retrieval = EvalOptions { limit: Some(8), probes: false, ..options };
+        let message = run(&retrieval).unwrap_err().to_string();
+        assert!(message.contains("matching scores are not finite"), "{message}");
+        run(&EvalOptions { k: Some(0), ..retrieval }).unwrap();
+    }
+
+    #[test]
+    fn swapped_weights_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let [ours, theirs] = ["a", "b"].map(|name| folder.path().join(name));
+        let options = EvalOptions { limit: Some(8), probes: false, ..checkpoint(&ours) };
+        changed_checkpoint(&theirs, |model| model.temp = burn::module::Param::from_tensor(model.temp.val() * 2.0));
+        std::fs::copy(theirs.join("model.safetensors"), ours.join("model.safetensors")).unwrap();
+        let message = run(&options).unwrap_err().to_string();
+        assert!(message.contains("damaged or belongs elsewhere"), "{message}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod encode;
 mod ensemble;
 mod evaluate;
 mod feature_store;
+mod finite;
 mod frame_order;
 pub(crate) mod match_scoring;
 pub mod metrics;
@@ -23,7 +24,7 @@ mod shapes;
 mod videos;
 
 pub use benchmark_data::{ANSWERS_FILE, BenchmarkData, DATA_DIR, shapes_config, shapes_tokenizer, tokenizer};
-pub use encode::{ClipPlan, EncodeOptions, EncodeStats, encode_videos};
+pub use encode::{ClipPlan, EncodeOptions, EncodeStats, EncodedStore, encode_videos};
 pub use ensemble::{ClipSampling, EncodedClips, mean_features};
 pub use evaluate::{Evaluation, FINE_TUNED, evaluate};
 pub use feature_store::FeatureStore;
@@ -32,12 +33,14 @@ pub use match_scoring::{ClipSource, MatchScorer, TextBank, VideoBank, encode_cli
 pub use options::EvalOptions;
 pub use paper::{PaperSetting, paper_row};
 pub use progress::ProgressReporter;
-pub use query_sets::{Question, QuestionSet, RetrievalSet};
+pub use query_sets::{Question, QuestionSet, RetrievalSet, distinct_videos};
 pub use question_answering::{Candidates, Prediction, QaTask, QuestionOutcome, evaluate_questions};
 pub use report::{EvalReport, Metrics, ProbeFigures, ShapesFigures};
 pub use retrieval::{BidirectionalMetrics, GroundTruth, NOT_RERANKED, Reranked, dual_scores, rank_dual, rerank};
 pub use retrieval_run::{EvalModel, RetrievalOutcome, RetrievalTask, ScoreOptions, evaluate_retrieval};
 pub use videos::{FileVideos, RenderedVideos, VideoSet};
+
+pub(crate) use finite::{require_directions, require_finite};
 
 use burn::tensor::{Tensor, backend::Backend};
 

@@ -4,7 +4,7 @@ use super::metrics::AccuracyCounter;
 use super::retrieval_run::EvalModel;
 use super::{
     ClipPlan, ClipSource, EncodeOptions, EncodeStats, EncodedClips, FeatureStore, ProgressReporter, QuestionSet,
-    ScoreOptions, VideoSet, encode_videos, host, match_scoring::padded,
+    ScoreOptions, VideoSet, encode_videos, host, match_scoring::padded, require_finite,
 };
 use crate::Result;
 use crate::model::{AnswerList, FusionOptions, RankedAnswers, SvittQa, TokenBatch, VideoDraws, VideoTokens};
@@ -73,7 +73,7 @@ pub struct QuestionOutcome {
     /// Overall and by type.
     pub accuracy: AccuracyCounter,
     /// One per question.
-    pub given: Vec<Prediction>,
+    pub predictions: Vec<Prediction>,
     /// Questions none of whose answers is in the list.
     pub unanswerable: usize,
     /// Answers that were scored in full per question.
@@ -82,73 +82,74 @@ pub struct QuestionOutcome {
     pub coverage: EncodeStats,
 }
 
-/// Asks every question of `exam`, taking from `store` what is encoded already. A question whose video is missing, or
+/// Asks every question of `task`, taking from `store` what is encoded already. A question whose video is missing, or
 /// whose answer is not in the list, is wrong.
 ///
 /// # Errors
 /// A video that cannot be read, unless that is allowed; clips of another size than the model's.
 pub fn evaluate_questions<B: SvittBackend>(
-    examinee: &EvalModel<'_, B, SvittQa<B>>,
-    exam: &QaTask<'_>,
+    eval_model: &EvalModel<'_, B, SvittQa<B>>,
+    task: &QaTask<'_>,
     store: &mut FeatureStore,
 ) -> Result<QuestionOutcome> {
-    let (model, device, plan) = (examinee.model, examinee.device, exam.plan);
-    let draws = VideoDraws::evaluation(exam.score.seed);
-    let coverage = encode_videos(exam.videos, plan, exam.encoding, store, &mut |pixels, count| {
-        let size = examinee.config.video.image_size;
+    let (model, device, plan) = (eval_model.model, eval_model.device, task.plan);
+    let draws = VideoDraws::evaluation(task.score.seed);
+    let coverage = encode_videos(task.videos, plan, task.encoding, store, &mut |pixels, count| {
+        let size = eval_model.config.video.image_size;
         let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
         let states = host(model.encode_video(Tensor::<B, 5>::from_data(pixels, device), &draws)?);
         let each = (states.len() / count).max(1);
         Ok(states.chunks_exact(each).map(|s| EncodedClips { features: Vec::new(), states: s.to_vec() }).collect())
     })?;
-    let Candidates { ids, mask, tokens, .. } = exam.answers;
+    let Candidates { ids, mask, tokens, .. } = task.answers;
     let list = AnswerList::<B>::new(ids, mask, *tokens, device);
-    let asker = BatchRanker { examinee, exam, list: &list, store };
-    let (mut accuracy, mut given) =
-        (AccuracyCounter::default(), vec![Prediction::default(); exam.asked.questions.len()]);
-    let present = |&number: &usize| store.contains(exam.asked.questions[number].video);
-    let numbers: Vec<usize> = (0..given.len()).filter(present).collect();
+    let batches = QuestionBatches { eval_model, task, list: &list, store };
+    let (mut accuracy, mut predictions) =
+        (AccuracyCounter::default(), vec![Prediction::default(); task.asked.questions.len()]);
+    let present = |&number: &usize| store.contains(task.asked.questions[number].video);
+    let numbers: Vec<usize> = (0..predictions.len()).filter(present).collect();
     let mut ticker = ProgressReporter::new("asking questions", numbers.len());
-    for batch in numbers.chunks(exam.score.batch.max(1)) {
-        for (&number, ranked) in batch.iter().zip(asker.ask(batch)?) {
-            given[number].ranked = ranked;
+    for batch in numbers.chunks(task.score.batch.max(1)) {
+        for (&number, ranked) in batch.iter().zip(batches.rank(batch)?) {
+            require_finite("answer probabilities", &ranked.probabilities)?;
+            predictions[number].ranked = ranked;
         }
         ticker.tick(batch.len());
     }
-    let known: HashSet<&str> = exam.answers.texts.iter().map(String::as_str).collect();
+    let known: HashSet<&str> = task.answers.texts.iter().map(String::as_str).collect();
     let mut unanswerable = 0;
-    for (question, given) in exam.asked.questions.iter().zip(&mut given) {
-        let best = given.ranked.answers.first().and_then(|&answer| exam.answers.texts.get(answer));
-        given.correct = best.is_some_and(|best| question.answers.iter().any(|answer| answer.trim() == best));
+    for (question, prediction) in task.asked.questions.iter().zip(&mut predictions) {
+        let best = prediction.ranked.answers.first().and_then(|&answer| task.answers.texts.get(answer));
+        prediction.correct = best.is_some_and(|best| question.answers.iter().any(|answer| answer.trim() == best));
         unanswerable += usize::from(!question.answers.iter().any(|answer| known.contains(answer.trim())));
-        accuracy.push(given.correct, question.types.iter().map(String::as_str));
+        accuracy.push(prediction.correct, question.types.iter().map(String::as_str));
     }
-    Ok(QuestionOutcome { accuracy, given, unanswerable, k: exam.score.k.min(list.len()), coverage })
+    Ok(QuestionOutcome { accuracy, predictions, unanswerable, k: task.score.k.min(list.len()), coverage })
 }
 
 /// Ranks the answers of batches of questions.
-struct BatchRanker<'a, B: SvittBackend> {
-    examinee: &'a EvalModel<'a, B, SvittQa<B>>,
-    exam: &'a QaTask<'a>,
+struct QuestionBatches<'a, B: SvittBackend> {
+    eval_model: &'a EvalModel<'a, B, SvittQa<B>>,
+    task: &'a QaTask<'a>,
     list: &'a AnswerList<B>,
     store: &'a FeatureStore,
 }
 
-impl<B: SvittBackend> BatchRanker<'_, B> {
+impl<B: SvittBackend> QuestionBatches<'_, B> {
     /// The ranked answers of questions `numbers`; each distinct video is uploaded once.
-    fn ask(&self, numbers: &[usize]) -> Result<Vec<RankedAnswers>> {
-        let EvalModel { model, config, device } = *self.examinee;
-        let questions = &self.exam.asked.questions;
+    fn rank(&self, numbers: &[usize]) -> Result<Vec<RankedAnswers>> {
+        let EvalModel { model, config, device } = *self.eval_model;
+        let questions = &self.task.asked.questions;
         let mut videos: Vec<usize> = numbers.iter().map(|&number| questions[number].video).collect();
         videos.dedup();
         let row =
             |number: &usize| videos.iter().position(|&video| video == questions[*number].video).unwrap_or(0) as i64;
         let rows: Vec<i64> = numbers.iter().map(row).collect();
         let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [numbers.len()]), device);
-        let texts: Vec<Vec<i64>> = numbers.iter().map(|&number| self.exam.texts[number].clone()).collect();
+        let texts: Vec<Vec<i64>> = numbers.iter().map(|&number| self.task.texts[number].clone()).collect();
         let (ids, mask, _) = padded::<B>(&texts, device);
         let states = videos.iter().map(|&video| self.store.states(video)).collect::<Result<Vec<_>>>()?;
-        let (clips, width) = (self.exam.plan.clips, config.video.hidden);
+        let (clips, width) = (self.task.plan.clips, config.video.hidden);
         let tokens = states.first().map_or(0, Vec::len) / (clips * width).max(1);
         let per_clip: Vec<_> = (0..clips)
             .map(|clip| {
@@ -160,6 +161,6 @@ impl<B: SvittBackend> BatchRanker<'_, B> {
                 model.ask(TokenBatch { ids: ids.clone(), mask: mask.clone() }, video, FusionOptions::default())
             })
             .collect();
-        Ok(model.rank_answers(&per_clip, self.list, self.exam.score.k, self.exam.score.ensemble))
+        Ok(model.rank_answers(&per_clip, self.list, self.task.score.k, self.task.score.ensemble))
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     BidirectionalMetrics, ClipPlan, EncodeOptions, EncodeStats, FeatureStore, MatchScorer, ProgressReporter, Reranked,
-    RetrievalSet, TextBank, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
+    RetrievalSet, TextBank, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, require_directions,
+    require_finite, rerank,
 };
 use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};
@@ -86,19 +87,19 @@ fn directions([t2v, v2t]: &[RankCounter; 2]) -> BidirectionalMetrics {
     BidirectionalMetrics { t2v: t2v.metrics(), v2t: v2t.metrics() }
 }
 
-/// Ranks the videos and texts of `exam`, taking from `store` what is encoded already.
+/// Ranks the videos and texts of `task`, taking from `store` what is encoded already.
 ///
 /// Videos that are missing are counted: their texts and they themselves are misses.
 ///
 /// # Errors
 /// A video that cannot be read, unless that is allowed; clips of another size than the model's.
 pub fn evaluate_retrieval<B: SvittBackend>(
-    examinee: &EvalModel<'_, B, Svitt<B>>,
-    exam: &RetrievalTask<'_>,
+    eval_model: &EvalModel<'_, B, Svitt<B>>,
+    task: &RetrievalTask<'_>,
     store: &mut FeatureStore,
 ) -> Result<RetrievalOutcome> {
-    let EvalModel { model, config, device } = *examinee;
-    let RetrievalTask { ranked, texts, videos, plan, encoding, score } = *exam;
+    let EvalModel { model, config, device } = *eval_model;
+    let RetrievalTask { ranked, texts, videos, plan, encoding, score } = *task;
     let draws = VideoDraws::evaluation(score.seed);
     let coverage = encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
         let size = config.video.image_size;
@@ -110,6 +111,8 @@ pub fn evaluate_retrieval<B: SvittBackend>(
     let width = config.embed_dim;
     let features: Vec<f32> = present.iter().flat_map(|&video| store.features(video).iter().copied()).collect();
     let features = mean_features(&features, plan.clips, width);
+    require_directions("video features", &features, width)?;
+    require_directions("text features", &bank.features, width)?;
     let mut dual = rank_dual(&features, &bank.features, width, &truths);
     let scorer = MatchScorer {
         model,
@@ -125,7 +128,8 @@ pub fn evaluate_retrieval<B: SvittBackend>(
         let mut ticker = ProgressReporter::new("re-ranking videos", present.len());
         scores = rerank(&features, &bank.features, width, score.k, |video, texts| {
             ticker.tick(1);
-            scorer.scores(present[video], texts)
+            let scores = scorer.scores(present[video], texts)?;
+            require_finite("matching scores", &scores).map(|()| scores)
         })?;
         reranked = Some(scores.ranks(&truths));
     }

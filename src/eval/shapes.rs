@@ -26,19 +26,19 @@ pub fn figures(
     encode: &dyn Fn(&[&str]) -> Vec<f32>,
 ) -> Result<ShapesFigures> {
     let gallery = Gallery::new(config, frames)?;
-    let places = outcome.dual[0].places();
+    let best_ranks = outcome.dual[0].best_ranks();
     let recall = |seen: bool| {
-        let of = gallery.entries().iter().zip(places).filter(|(entry, _)| entry.seen == seen);
+        let of = gallery.entries().iter().zip(best_ranks).filter(|(entry, _)| entry.seen == seen);
         let (hits, all) = of.fold((0, 0), |(hits, all), (_, place)| (hits + usize::from(*place == Some(0)), all + 1));
         rounded(100.0 * hits as f64 / f64::from(all.max(1)))
     };
-    let whole = places.len() == gallery.entries().len();
+    let whole = best_ranks.len() == gallery.entries().len();
     let ceilings = if whole { Some(gallery.ceilings()?) } else { None };
     let twins = reversed.filter(|_| whole).map(|reversed| {
         let twins = gallery.twins();
         let captions: Vec<&str> = twins.iter().map(|twin| twin.reversed_caption.as_str()).collect();
         let other = encode(&captions);
-        let width = outcome.text_features.len() / places.len().max(1);
+        let width = outcome.text_features.len() / best_ranks.len().max(1);
         let row = |features: &[f32], index: usize| features[index * width..(index + 1) * width].to_vec();
         let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
         twin_scores(twins.iter().enumerate().map(|(index, twin)| {

@@ -66,8 +66,7 @@ impl IndexManifest {
             }
             _ => {}
         }
-        let manifest: Self =
-            serde_json::from_value(json).map_err(|e| bad(format!("not an index manifest: {e}")))?;
+        let manifest: Self = serde_json::from_value(json).map_err(|e| bad(format!("not an index manifest: {e}")))?;
         let named = |segment: &SegmentEntry| segment.name.ends_with(".seg") && !segment.name.contains(['/', '\\']);
         match manifest {
             // A million numbers a vector keeps size arithmetic far from overflow.

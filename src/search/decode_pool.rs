@@ -18,7 +18,7 @@ pub(super) enum DecodeEvent {
 /// Decodes `files` on `threads` threads while `consume` takes the news; `prepare` turns frames into the model's pixels.
 pub(super) fn with_decoded<T>(
     files: &[PathBuf],
-    clipping: &ClipWindows,
+    clip_windows: &ClipWindows,
     threads: usize,
     prepare: &(dyn Fn(&Frames) -> Vec<f32> + Sync),
     consume: impl FnOnce(Receiver<DecodeEvent>) -> T,
@@ -35,7 +35,7 @@ pub(super) fn with_decoded<T>(
                         let pixels = prepare(&frames);
                         !stop.load(Ordering::Relaxed) && sender.send(DecodeEvent::Clip { file, span, pixels }).is_ok()
                     };
-                    let outcome = catch_backend_panic(path, || each_clip(path, clipping, send));
+                    let outcome = catch_backend_panic(path, || each_clip(path, clip_windows, send));
                     if sender.send(DecodeEvent::End { file, outcome }).is_err() {
                         return;
                     }

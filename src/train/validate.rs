@@ -139,7 +139,7 @@ impl<B: SvittBackend> Validator<'_, B> {
     }
 
     fn recall_where(&self, ranks: &RankCounter, seen: bool) -> Option<f64> {
-        let of = ranks.places().iter().zip(&self.set.seen).filter(|(_, s)| **s == seen).map(|(place, _)| *place);
+        let of = ranks.best_ranks().iter().zip(&self.set.seen).filter(|(_, s)| **s == seen).map(|(place, _)| *place);
         let places: Vec<Option<usize>> = of.collect();
         let hits = places.iter().filter(|place| **place == Some(0)).count();
         (!places.is_empty()).then(|| 100.0 * hits as f64 / places.len() as f64)
