@@ -34,10 +34,10 @@ pub use options::EvalOptions;
 pub use paper::{PaperSetting, paper_row};
 pub use progress::ProgressReporter;
 pub use query_sets::{Question, QuestionSet, RetrievalSet, distinct_videos};
-pub use question_answering::{Candidates, Prediction, QaTask, QuestionOutcome, evaluate_questions};
+pub use question_answering::{Candidates, Prediction, QuestionOutcome, evaluate_questions};
 pub use report::{EvalReport, Metrics, ProbeFigures, ShapesFigures};
 pub use retrieval::{BidirectionalMetrics, GroundTruth, NOT_RERANKED, Reranked, dual_scores, rank_dual, rerank};
-pub use retrieval_run::{EvalModel, RetrievalOutcome, RetrievalTask, ScoreOptions, evaluate_retrieval};
+pub use retrieval_run::{EvalInputs, EvalModel, RetrievalOutcome, ScoreOptions, evaluate_retrieval};
 pub use videos::{FileVideos, RenderedVideos, VideoSet};
 
 pub(crate) use finite::{require_directions, require_finite};

@@ -1,10 +1,9 @@
 //! Question answering: every question ranks the answer list; accuracy overall and by type.
 
 use super::metrics::AccuracyCounter;
-use super::retrieval_run::EvalModel;
 use super::{
-    ClipPlan, ClipSource, EncodeOptions, EncodeStats, EncodedClips, FeatureStore, ProgressReporter, QuestionSet,
-    ScoreOptions, VideoSet, encode_videos, host, match_scoring::padded, require_finite,
+    ClipSource, EncodeStats, EncodedClips, EvalInputs, EvalModel, FeatureStore, ProgressReporter, QuestionSet,
+    encode_videos, host, match_scoring::padded, require_finite,
 };
 use crate::Result;
 use crate::model::{AnswerList, FusionOptions, RankedAnswers, SvittQa, TokenBatch, VideoDraws, VideoTokens};
@@ -12,25 +11,6 @@ use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
 use std::collections::HashSet;
 use svitt_ops::SvittBackend;
-
-/// What a question answering model is asked, and how.
-#[derive(Clone, Copy)]
-pub struct QaTask<'a> {
-    /// The questions and their videos.
-    pub asked: &'a QuestionSet,
-    /// The questions as ids, without padding.
-    pub texts: &'a [Vec<i64>],
-    /// The videos.
-    pub videos: &'a dyn VideoSet,
-    /// The candidates.
-    pub answers: &'a Candidates,
-    /// Which frames make which clip.
-    pub plan: &'a ClipPlan,
-    /// How they are read.
-    pub encoding: &'a EncodeOptions,
-    /// How answers are scored; its batch is questions per forward.
-    pub score: &'a ScoreOptions,
-}
 
 /// The answer list.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,55 +62,58 @@ pub struct QuestionOutcome {
     pub coverage: EncodeStats,
 }
 
-/// Asks every question of `task`, taking from `store` what is encoded already. A question whose video is missing, or
-/// whose answer is not in the list, is wrong.
+/// Ranks the answers of `candidates` for every question of `asked`, taking from `store` what is encoded already. A question
+/// whose video is missing, or whose answer is not in the list, is wrong.
 ///
 /// # Errors
 /// A video that cannot be read, unless that is allowed; clips of another size than the model's.
 pub fn evaluate_questions<B: SvittBackend>(
     eval_model: &EvalModel<'_, B, SvittQa<B>>,
-    task: &QaTask<'_>,
+    asked: &QuestionSet,
+    candidates: &Candidates,
+    inputs: &EvalInputs<'_>,
     store: &mut FeatureStore,
 ) -> Result<QuestionOutcome> {
-    let (model, device, plan) = (eval_model.model, eval_model.device, task.plan);
-    let draws = VideoDraws::evaluation(task.score.seed);
-    let coverage = encode_videos(task.videos, plan, task.encoding, store, &mut |pixels, count| {
-        let size = eval_model.config.video.image_size;
+    let EvalModel { model, config, device } = *eval_model;
+    let EvalInputs { videos, plan, encoding, score, .. } = *inputs;
+    let draws = VideoDraws::evaluation(score.seed);
+    let coverage = encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
+        let size = config.video.image_size;
         let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
         let states = host(model.encode_video(Tensor::<B, 5>::from_data(pixels, device), &draws)?);
         let each = (states.len() / count).max(1);
         Ok(states.chunks_exact(each).map(|s| EncodedClips { features: Vec::new(), states: s.to_vec() }).collect())
     })?;
-    let Candidates { ids, mask, tokens, .. } = task.answers;
+    let Candidates { ids, mask, tokens, .. } = candidates;
     let list = AnswerList::<B>::new(ids, mask, *tokens, device);
-    let batches = QuestionBatches { eval_model, task, list: &list, store };
-    let (mut accuracy, mut predictions) =
-        (AccuracyCounter::default(), vec![Prediction::default(); task.asked.questions.len()]);
-    let present = |&number: &usize| store.contains(task.asked.questions[number].video);
+    let batches = QuestionBatches { eval_model, asked, inputs, list: &list, store };
+    let mut predictions = vec![Prediction::default(); asked.questions.len()];
+    let present = |&number: &usize| store.contains(asked.questions[number].video);
     let numbers: Vec<usize> = (0..predictions.len()).filter(present).collect();
     let mut ticker = ProgressReporter::new("asking questions", numbers.len());
-    for batch in numbers.chunks(task.score.batch.max(1)) {
+    for batch in numbers.chunks(score.batch.max(1)) {
         for (&number, ranked) in batch.iter().zip(batches.rank(batch)?) {
             require_finite("answer probabilities", &ranked.probabilities)?;
             predictions[number].ranked = ranked;
         }
         ticker.tick(batch.len());
     }
-    let known: HashSet<&str> = task.answers.texts.iter().map(String::as_str).collect();
-    let mut unanswerable = 0;
-    for (question, prediction) in task.asked.questions.iter().zip(&mut predictions) {
-        let best = prediction.ranked.answers.first().and_then(|&answer| task.answers.texts.get(answer));
+    let known: HashSet<&str> = candidates.texts.iter().map(String::as_str).collect();
+    let (mut accuracy, mut unanswerable) = (AccuracyCounter::default(), 0);
+    for (question, prediction) in asked.questions.iter().zip(&mut predictions) {
+        let best = prediction.ranked.answers.first().and_then(|&answer| candidates.texts.get(answer));
         prediction.correct = best.is_some_and(|best| question.answers.iter().any(|answer| answer.trim() == best));
         unanswerable += usize::from(!question.answers.iter().any(|answer| known.contains(answer.trim())));
         accuracy.push(prediction.correct, question.types.iter().map(String::as_str));
     }
-    Ok(QuestionOutcome { accuracy, predictions, unanswerable, k: task.score.k.min(list.len()), coverage })
+    Ok(QuestionOutcome { accuracy, predictions, unanswerable, k: score.k.min(list.len()), coverage })
 }
 
 /// Ranks the answers of batches of questions.
 struct QuestionBatches<'a, B: SvittBackend> {
     eval_model: &'a EvalModel<'a, B, SvittQa<B>>,
-    task: &'a QaTask<'a>,
+    asked: &'a QuestionSet,
+    inputs: &'a EvalInputs<'a>,
     list: &'a AnswerList<B>,
     store: &'a FeatureStore,
 }
@@ -139,17 +122,17 @@ impl<B: SvittBackend> QuestionBatches<'_, B> {
     /// The ranked answers of questions `numbers`; each distinct video is uploaded once.
     fn rank(&self, numbers: &[usize]) -> Result<Vec<RankedAnswers>> {
         let EvalModel { model, config, device } = *self.eval_model;
-        let questions = &self.task.asked.questions;
+        let questions = &self.asked.questions;
         let mut videos: Vec<usize> = numbers.iter().map(|&number| questions[number].video).collect();
         videos.dedup();
         let row =
             |number: &usize| videos.iter().position(|&video| video == questions[*number].video).unwrap_or(0) as i64;
         let rows: Vec<i64> = numbers.iter().map(row).collect();
         let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [numbers.len()]), device);
-        let texts: Vec<Vec<i64>> = numbers.iter().map(|&number| self.task.texts[number].clone()).collect();
+        let texts: Vec<Vec<i64>> = numbers.iter().map(|&number| self.inputs.texts[number].clone()).collect();
         let (ids, mask, _) = padded::<B>(&texts, device);
         let states = videos.iter().map(|&video| self.store.states(video)).collect::<Result<Vec<_>>>()?;
-        let (clips, width) = (self.task.plan.clips, config.video.hidden);
+        let (clips, width) = (self.inputs.plan.clips, config.video.hidden);
         let tokens = states.first().map_or(0, Vec::len) / (clips * width).max(1);
         let per_clip: Vec<_> = (0..clips)
             .map(|clip| {
@@ -161,6 +144,6 @@ impl<B: SvittBackend> QuestionBatches<'_, B> {
                 model.ask(TokenBatch { ids: ids.clone(), mask: mask.clone() }, video, FusionOptions::default())
             })
             .collect();
-        Ok(model.rank_answers(&per_clip, self.list, self.task.score.k, self.task.score.ensemble))
+        Ok(model.rank_answers(&per_clip, self.list, self.inputs.score.k, self.inputs.score.ensemble))
     }
 }

@@ -22,20 +22,18 @@ pub struct EvalModel<'a, B: SvittBackend, M> {
     pub device: &'a B::Device,
 }
 
-/// Inputs of a retrieval evaluation.
+/// What every evaluation takes: texts, videos, and how they are encoded and scored.
 #[derive(Clone, Copy)]
-pub struct RetrievalTask<'a> {
-    /// Who belongs to whom.
-    pub ranked: &'a RetrievalSet,
-    /// Its texts as ids, without padding.
+pub struct EvalInputs<'a> {
+    /// Captions or questions as ids, without padding.
     pub texts: &'a [Vec<i64>],
-    /// Its videos.
+    /// Their videos.
     pub videos: &'a dyn VideoSet,
     /// Which frames make which clip.
     pub plan: &'a ClipPlan,
-    /// How they are read.
+    /// How videos are read.
     pub encoding: &'a EncodeOptions,
-    /// How pairs are scored.
+    /// How pairs or answers are scored; the batch is pairs, texts or questions per forward.
     pub score: &'a ScoreOptions,
 }
 
@@ -87,19 +85,20 @@ fn directions([t2v, v2t]: &[RankCounter; 2]) -> BidirectionalMetrics {
     BidirectionalMetrics { t2v: t2v.metrics(), v2t: v2t.metrics() }
 }
 
-/// Ranks the videos and texts of `task`, taking from `store` what is encoded already.
+/// Ranks the videos and texts of `ranked`, taking from `store` what is encoded already.
 ///
 /// Videos that are missing are counted: their texts and they themselves are misses.
 ///
 /// # Errors
 /// A video that cannot be read, unless that is allowed; clips of another size than the model's.
 pub fn evaluate_retrieval<B: SvittBackend>(
-    eval_model: &EvalModel<'_, B, Svitt<B>>,
-    task: &RetrievalTask<'_>,
+    model: &EvalModel<'_, B, Svitt<B>>,
+    ranked: &RetrievalSet,
+    inputs: &EvalInputs<'_>,
     store: &mut FeatureStore,
 ) -> Result<RetrievalOutcome> {
-    let EvalModel { model, config, device } = *eval_model;
-    let RetrievalTask { ranked, texts, videos, plan, encoding, score } = *task;
+    let EvalModel { model, config, device } = *model;
+    let EvalInputs { texts, videos, plan, encoding, score } = *inputs;
     let draws = VideoDraws::evaluation(score.seed);
     let coverage = encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
         let size = config.video.image_size;
