@@ -4,9 +4,11 @@ mod browser;
 #[cfg(unix)]
 mod docs;
 mod environment;
+mod families;
 mod golden;
 mod html_pages;
 mod project;
 mod resume;
 mod search;
+mod skipped;
 mod source_rules;

@@ -1,6 +1,7 @@
 //! `svitt eval`: a checkpoint on a benchmark.
 
 use crate::backend::{BackendKind, BackendTask, dispatch};
+use crate::cli::columns::ColumnArgs;
 use crate::cli::output;
 use crate::config::ClipEnsemble;
 use crate::data::{Benchmark, Split};
@@ -24,9 +25,14 @@ pub struct Args {
     /// Folder of its videos
     #[arg(long)]
     media: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[arg(long)]
     backend: Option<String>,
+    /// svitt, singularity or umt: whose evaluation to follow; that of the model's authors by default
+    #[arg(long)]
+    protocol: Option<String>,
     /// Frames per clip, or per video (frames per clip times clips)
     #[arg(long)]
     frames: Option<usize>,
@@ -54,12 +60,8 @@ pub struct Args {
     /// Count videos that cannot be read as misses instead of stopping
     #[arg(long)]
     allow_missing: bool,
-    /// Keep rate q_v in place of the checkpoint's
-    #[arg(long, value_name = "Q")]
-    keep: Option<f64>,
-    /// Take the highest keep rate that encodes a clip within MS milliseconds
-    #[arg(long, value_name = "MS")]
-    budget_ms: Option<f64>,
+    #[command(flatten)]
+    budget: crate::cli::budget::Args,
     /// vocab.txt or tokenizer.json; the one beside the weights by default
     #[arg(long)]
     vocab: Option<PathBuf>,
@@ -128,8 +130,10 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
     Ok(EvalOptions {
         annotations: args.annotations,
         media: args.media,
+        columns: args.columns.into(),
         vocab: args.vocab,
         answers: args.answers,
+        authors: args.protocol.as_deref().map(str::parse).transpose()?,
         frames: args.frames,
         clips: args.clips,
         sampling: sampling(&args.clip_sampling)?,
@@ -139,8 +143,7 @@ fn options(benchmark: Benchmark, backend: BackendKind, args: Args) -> Result<Eva
         ensemble: args.ensemble.as_deref().map(ensemble).transpose()?,
         limit: args.limit,
         allow_missing: args.allow_missing,
-        keep: args.keep,
-        budget_ms: args.budget_ms,
+        budget: args.budget.read()?,
         seed: args.seed,
         batch: args.batch,
         features: (!args.no_cache).then_some(args.features),

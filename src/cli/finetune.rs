@@ -1,6 +1,7 @@
 //! `svitt finetune`: a pretrained checkpoint learns a benchmark.
 
 use crate::backend::{BackendKind, BackendTask, dispatch};
+use crate::cli::columns::ColumnArgs;
 use crate::cli::program::positive;
 use crate::cli::{allocator, output};
 use crate::data::{Benchmark, Split};
@@ -28,6 +29,8 @@ pub struct Args {
     /// Folder of the videos
     #[arg(long)]
     media: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// The validation annotations; a validation file beside the training one, or a part held out, by default
     #[arg(long)]
     validation: Option<PathBuf>,
@@ -88,6 +91,7 @@ pub fn run(args: Args) -> Result<()> {
         preset,
         annotations: args.annotations,
         media: args.media,
+        columns: args.columns.into(),
         validation: args.validation,
         vocab: args.vocab,
         answers: args.answers,

@@ -5,7 +5,7 @@ use crate::cli::output;
 use crate::weights::{ImportOptions, import};
 use std::path::PathBuf;
 
-/// Take over official SViTT, Singularity, BEiT or BERT weights
+/// Take over official SViTT, Singularity, UMT, BEiT or BERT weights
 #[derive(clap::Args)]
 pub struct Args {
     /// A .pth, .bin or .safetensors file, an index of shards, or a folder with one of them
@@ -19,6 +19,12 @@ pub struct Args {
     /// Keys that may be missing, by name or by its beginning up to a dot (text_encoder.cls)
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     allow_missing: Vec<String>,
+    /// Tensors that may be left over, by name or by its beginning up to a dot
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    allow_unused: Vec<String>,
+    /// Make one joint encoder of a model that encodes frames one by one, its position tables extended over time
+    #[arg(long)]
+    joint: bool,
     /// Make a model for question answering, its decoder from the fusion layers
     #[arg(long)]
     qa: bool,
@@ -32,6 +38,8 @@ pub fn run(args: Args) -> Result<()> {
     let options = ImportOptions {
         frames: args.frames.map(usize::from),
         allow_missing: args.allow_missing,
+        allow_unused: args.allow_unused,
+        joint: args.joint,
         question_answering: args.qa,
     };
     let imported = import(&args.checkpoint, &args.out, &options)?;

@@ -3,6 +3,8 @@
 //! A command is a module with `Args` and `run`; it joins by its `mod` line and its line in `commands!`.
 
 pub mod allocator;
+mod budget;
+mod columns;
 mod data;
 mod embed;
 mod eval;

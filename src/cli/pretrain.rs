@@ -2,6 +2,7 @@
 
 use crate::backend::{BackendKind, BackendTask, devices, dispatch, precision};
 use crate::cli::allocator;
+use crate::cli::columns::ColumnArgs;
 use crate::cli::program::positive;
 use crate::config::{Precision, PretrainPreset};
 use crate::terminal::say;
@@ -22,6 +23,8 @@ pub struct Args {
     /// The folder the annotations' videos lie in
     #[arg(long, requires = "annotations")]
     media: Option<PathBuf>,
+    #[command(flatten)]
+    columns: ColumnArgs,
     /// vocab.txt or tokenizer.json; without it, a word list is made of the captions
     #[arg(long, requires = "annotations")]
     vocab: Option<PathBuf>,
@@ -108,9 +111,14 @@ pub fn run(arguments: Args) -> Result<()> {
     let default = if arguments.annotations.is_some() { "tiny-video" } else { "shapes-default" };
     let preset = PretrainPreset::load(arguments.preset.as_deref().unwrap_or(default))?;
     let source = match (&arguments.annotations, &arguments.media) {
-        (Some(annotations), Some(media)) => {
-            TrainingData::videos(&preset, annotations, media, arguments.vocab.as_deref(), arguments.seed)?
-        }
+        (Some(annotations), Some(media)) => TrainingData::videos(
+            &preset,
+            annotations,
+            &arguments.columns.into(),
+            media,
+            arguments.vocab.as_deref(),
+            arguments.seed,
+        )?,
         _ if preset.is_shapes() => TrainingData::shapes(&preset, arguments.seed)?,
         _ => {
             let problem = format!("preset `{}` trains on videos of your own", preset.name);

@@ -1,6 +1,7 @@
 //! Configuration: model sizes, sparsity, curriculum, presets.
 
 mod curriculum;
+mod design;
 mod ensemble;
 mod model;
 mod precision;
@@ -8,10 +9,11 @@ mod presets;
 mod sparsity;
 
 pub use curriculum::{Curriculum, Stage, StepsOrEpochs, TableGrowth};
+pub use design::{Family, FrameAttention, PixelScale, Pooling, Positions, TemporalConfig};
 pub use ensemble::ClipEnsemble;
 pub use model::{ModelConfig, TextConfig, VideoConfig};
 pub use precision::Precision;
 pub use presets::{ExpectedScores, LossWeights, ModelChoice, ModelSize, PretrainPreset};
-pub use sparsity::{CrossSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate};
+pub use sparsity::{CrossSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate, parse_edges};
 pub use svitt_ops::sparse::{Compat, EdgeSparsity};
 pub use svitt_ops::tokens::{TokenOrder, kept_tokens};

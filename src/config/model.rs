@@ -1,5 +1,6 @@
 //! Sizes of the three encoders; base is the published model.
 
+use super::design::{Family, FrameAttention, PixelScale, Pooling, Positions, TemporalConfig, is_default};
 use super::{Compat, CrossSparsity, Sparsity, TokenOrder};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,9 @@ pub struct VideoConfig {
     pub heads: usize,
     /// Width inside the feed-forward part.
     pub ffn: usize,
-    /// Initial value of the layer scales λ1 and λ2.
-    pub layer_scale: f64,
+    /// Initial value of the layer scales λ1 and λ2; none: layers have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_scale: Option<f64>,
     /// Stochastic depth of the last layer; layers before it get linearly less, the first none.
     pub drop_path: f64,
     /// Epsilon of every layer norm.
@@ -34,6 +36,24 @@ pub struct VideoConfig {
     /// Edge and node sparsity.
     #[serde(default)]
     pub sparsity: Sparsity,
+    /// Which patches attend to each other.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub attention: FrameAttention,
+    /// Whether every sequence has a class token in front.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub class_token: bool,
+    /// What tells where a patch is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub positions: Positions,
+    /// What becomes of the last layer's patches for the shared space.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pooling: Pooling,
+    /// What joins the frames' tokens before fusion, where frames are encoded one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temporal: Option<TemporalConfig>,
+    /// What pixels are brought to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pixels: PixelScale,
 }
 
 /// The text encoder and, from `fusion_layer` on, the fusion encoder: one BERT
@@ -64,6 +84,9 @@ pub struct TextConfig {
     /// Cross-modal pruning, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross: Option<CrossSparsity>,
+    /// Layers of the answer decoder, where they are not as many as fuse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_layers: Option<usize>,
 }
 
 /// The whole model.
@@ -88,21 +111,115 @@ fn default_temperature() -> f64 {
     0.07
 }
 
+fn is_true(flag: &bool) -> bool {
+    *flag
+}
+
+fn yes() -> bool {
+    true
+}
+
 impl VideoConfig {
     /// Patches along one side of a frame.
     pub fn grid(&self) -> usize {
         self.image_size / self.patch_size
     }
 
-    /// Patch tokens of a clip, class token not counted.
+    /// Patch tokens of a clip, class tokens not counted.
     pub fn patches(&self) -> usize {
         self.frames * self.grid() * self.grid()
     }
 
-    /// Rows of a relative position table: (2T−1)(2H−1)(2W−1) + 3.
+    /// Frames whose patches attend to each other: all of the clip, or one.
+    pub fn frames_per_sequence(&self) -> usize {
+        match self.attention {
+            FrameAttention::Joint => self.frames,
+            FrameAttention::PerFrame => 1,
+        }
+    }
+
+    /// Patch tokens that attend to each other, before pruning.
+    pub fn sequence_patches(&self) -> usize {
+        self.frames_per_sequence() * self.grid() * self.grid()
+    }
+
+    /// Sequences of one clip.
+    pub fn sequences(&self) -> usize {
+        self.frames / self.frames_per_sequence().max(1)
+    }
+
+    /// Rows of a relative position table: (2T−1)(2H−1)(2W−1) + 3, with the T frames of a sequence; none without tables.
     pub fn table_rows(&self) -> usize {
         let side = 2 * self.grid() - 1;
-        (2 * self.frames - 1) * side * side + 3
+        match self.positions {
+            Positions::Relative => (2 * self.frames_per_sequence() - 1) * side * side + 3,
+            Positions::Sinusoid { .. } => 0,
+        }
+    }
+
+    /// Parts of a sequence of `frames` frames that pruning and pooling treat one by one.
+    pub fn groups(&self, frames: usize) -> usize {
+        if self.pooling == Pooling::NormalisedPerFrame { frames } else { 1 }
+    }
+
+    /// Patch tokens of a sequence that enter each of `layers` layers.
+    pub fn tokens_per_layer(&self, layers: usize) -> Vec<usize> {
+        let groups = self.groups(self.frames_per_sequence()).max(1);
+        let each = self.sparsity.tokens_per_layer(self.sequence_patches() / groups, layers);
+        each.into_iter().map(|tokens| tokens * groups).collect()
+    }
+
+    /// Video tokens that leave the last layer, all sequences of a clip together and with their class tokens.
+    pub fn fusion_tokens(&self) -> usize {
+        let patches = self.tokens_per_layer(self.layers + 1).last().copied().unwrap_or(0);
+        self.sequences() * (patches + usize::from(self.class_token))
+    }
+
+    /// Whether video tokens begin with one class token for the clip, which pruning by text always keeps. The class
+    /// tokens of single frames are ranked with the patches.
+    pub fn has_clip_token(&self) -> bool {
+        self.class_token && self.attention == FrameAttention::Joint
+    }
+
+    /// Whether clips of any length are taken: frames are encoded one by one, or positions are computed.
+    pub fn takes_any_frames(&self) -> bool {
+        self.attention == FrameAttention::PerFrame || self.positions != Positions::Relative
+    }
+
+    /// The line of models it is of.
+    pub fn family(&self) -> Family {
+        match (self.attention, self.class_token) {
+            (FrameAttention::PerFrame, _) => Family::Singularity,
+            (FrameAttention::Joint, true) => Family::Svitt,
+            (FrameAttention::Joint, false) => Family::Umt,
+        }
+    }
+
+    /// The same sizes, built as Singularity's encoder: frames one by one, `temporal` behind.
+    #[must_use]
+    pub fn singularity(self, temporal: Option<TemporalConfig>) -> Self {
+        Self { attention: FrameAttention::PerFrame, temporal, ..self }
+    }
+
+    /// The same sizes, built as UMT's encoder: no class token, fixed positions, no layer scale, frames pooled one by one.
+    #[must_use]
+    pub fn umt(self) -> Self {
+        Self {
+            layer_scale: None,
+            layer_norm_eps: 1e-6,
+            class_token: false,
+            positions: Positions::Sinusoid { stretched_from: None },
+            pooling: Pooling::NormalisedPerFrame,
+            pixels: PixelScale::Imagenet,
+            ..self
+        }
+    }
+
+    /// The same weights as one joint encoder: relative tables then have to be extended over time, and what joined the
+    /// frames is left out.
+    #[must_use]
+    pub fn joint(self) -> Self {
+        Self { attention: FrameAttention::Joint, temporal: None, ..self }
     }
 
     /// Width of one head.
@@ -138,9 +255,31 @@ impl ModelConfig {
             ..TextConfig::base(64)
         };
         let mut config = Self::sized(frames, [32, 8], [64, 4, 4, 256], text, 64);
-        config.video.layer_scale = 1.0;
+        config.video.layer_scale = Some(1.0);
         config.video.drop_path = 0.0;
         config
+    }
+
+    /// Singularity's published sizes, for 1 frame or as a temporal model of several.
+    pub fn singularity_base(frames: usize) -> Self {
+        let base = Self::base(frames);
+        let TextConfig { heads, ffn, .. } = base.text;
+        let temporal = (frames > 1).then_some(TemporalConfig { frames, layers: 2, heads, ffn });
+        Self { video: base.video.clone().singularity(temporal), ..base }
+    }
+
+    /// UMT's published B/16.
+    pub fn umt_base(frames: usize) -> Self {
+        let base = Self::base(frames);
+        Self { video: base.video.clone().umt(), embed_dim: 512, ..base }
+    }
+
+    /// UMT's published L/16, with BERT-large.
+    pub fn umt_large(frames: usize) -> Self {
+        let base = Self::base(frames);
+        let video = VideoConfig { hidden: 1024, layers: 24, heads: 16, ffn: 4096, ..base.video.clone().umt() };
+        let text = TextConfig { hidden: 1024, layers: 24, fusion_layer: 19, heads: 16, ffn: 4096, ..base.text.clone() };
+        Self { video, text, embed_dim: 768, ..base }
     }
 
     fn sized(
@@ -158,11 +297,17 @@ impl ModelConfig {
             layers,
             heads,
             ffn,
-            layer_scale: 0.1,
+            layer_scale: Some(0.1),
             drop_path: 0.1,
             layer_norm_eps: 1e-12,
             order: TokenOrder::Raster,
             sparsity: Sparsity::default(),
+            attention: FrameAttention::Joint,
+            class_token: true,
+            positions: Positions::Relative,
+            pooling: Pooling::Raw,
+            temporal: None,
+            pixels: PixelScale::Symmetric,
         };
         Self { video, text, embed_dim, temperature: default_temperature(), compat: Compat::Corrected }
     }
@@ -191,11 +336,36 @@ impl ModelConfig {
                 format!("fusion starts at layer {}, but there are {} layers", self.text.fusion_layer, self.text.layers);
             return Err(Error::setting("text.fusion_layer", problem, format!("use at most {}", self.text.layers)));
         }
-        self.video.sparsity.validate(self.video.patches(), layers)?;
+        self.video.validate_design()?;
+        self.video.sparsity.validate(self.video.sequence_patches(), layers)?;
         match &self.text.cross {
             Some(cross) => cross.validate(self.text.fusion_layer..self.text.layers),
             None => Ok(()),
         }
+    }
+}
+
+impl VideoConfig {
+    /// Checks that the choices in how the encoder is built go together.
+    fn validate_design(&self) -> Result<()> {
+        let wrong = |setting: &str, problem: &str, remedy: &str| Err(Error::setting(setting, problem, remedy));
+        if let Some(temporal) = &self.temporal {
+            if self.attention != FrameAttention::PerFrame {
+                let problem = "there is nothing left to join where all frames attend to each other";
+                return wrong("video.temporal", problem, "leave it out, or use `\"attention\": \"per-frame\"`");
+            }
+            if temporal.layers > 0 {
+                check_heads("video.temporal.heads", self.hidden, temporal.heads)?;
+            }
+        }
+        if self.pooling == Pooling::NormalisedPerFrame && self.order != TokenOrder::Raster {
+            let problem = "patches are pooled frame by frame, so they must stand frame by frame";
+            return wrong("video.order", problem, "use raster");
+        }
+        if let Positions::Sinusoid { stretched_from: Some(0) } = self.positions {
+            return wrong("video.positions", "a table of 0 frames cannot be stretched", "use 1 or more");
+        }
+        Ok(())
     }
 }
 
@@ -214,7 +384,13 @@ impl TextConfig {
             dropout: 0.1,
             layer_norm_eps: 1e-12,
             cross: None,
+            decoder_layers: None,
         }
+    }
+
+    /// Layers of the answer decoder: as many as fuse, or as its checkpoint has.
+    pub fn decoder_depth(&self) -> usize {
+        self.decoder_layers.unwrap_or(self.layers.saturating_sub(self.fusion_layer))
     }
 }
 
@@ -243,6 +419,28 @@ mod tests {
         for config in [ModelConfig::base(16), ModelConfig::small(4), ModelConfig::tiny(8)] {
             config.validate().unwrap();
         }
+    }
+
+    #[test]
+    fn families_are_told_apart_and_count_their_tokens() {
+        let of = |config: ModelConfig| {
+            config.validate().unwrap();
+            (
+                config.video.family(),
+                config.video.sequence_patches(),
+                config.video.sequences(),
+                config.video.fusion_tokens(),
+            )
+        };
+        assert_eq!(of(ModelConfig::base(4)), (Family::Svitt, 784, 1, 785));
+        assert_eq!(of(ModelConfig::singularity_base(4)), (Family::Singularity, 196, 4, 4 * 197));
+        assert_eq!(of(ModelConfig::umt_large(12)), (Family::Umt, 2352, 1, 2352));
+        let mut umt = ModelConfig::umt_base(3);
+        umt.video.sparsity.node = Some(super::super::NodeSparsity::by_class(0.7, &[0]));
+        // ceil(.7 · 196) = 138 of every frame, not ceil(.7 · 588) = 412 of all.
+        assert_eq!(umt.video.tokens_per_layer(2), [588, 3 * 138]);
+        umt.video.order = TokenOrder::ZCurve;
+        assert!(umt.validate().unwrap_err().to_string().contains("video.order"));
     }
 
     #[test]

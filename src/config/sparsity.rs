@@ -3,24 +3,62 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
 use svitt_ops::sparse::EdgeSparsity;
 use svitt_ops::tokens::kept_tokens;
+
+/// Edge sparsity written as `K_l,K_r,G`: 1,3,56.
+///
+/// # Errors
+/// It is written otherwise.
+pub fn parse_edges(text: &str) -> Result<EdgeSparsity> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[local, random, block]) => Ok(EdgeSparsity { local, random, block }),
+        _ => Err(Error::setting("--edges", format!("`{text}` is not K_l,K_r,G"), "give three numbers, as 1,3,56")),
+    }
+}
 
 /// How a pruning layer ranks its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
-    /// By the attention of the class token (video) or of text position 0 (cross-modal), averaged over heads.
+    /// By the attention of the token that is read out: the class token (video; for an encoder without one as
+    /// [`Self::Received`]) or text position 0 (cross-modal), averaged over heads.
     #[default]
     ClassAttention,
+    /// By the attention a patch receives, averaged over heads and over all patches as queries: what a read-out by the
+    /// mean of the patches pays (video only).
+    Received,
+    /// By the attention of the mean of all queries, averaged over heads: [`Self::Received`] approximated by one query
+    /// (video only).
+    MeanQuery,
     /// By cross-attention averaged over all text positions (cross-modal only).
     AverageAttention,
     /// By uniform noise: the baseline every selection method must beat.
     Random,
 }
 
-/// After each layer of `layers`, the ceil(`keep_rate` · N) best patch tokens stay, in their order
-/// (docs/model.md, "Token pruning").
+impl FromStr for Selection {
+    type Err = Error;
+
+    /// As in configurations: `class-attention`, `received`, `mean-query`, `random`.
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "class-attention" => Self::ClassAttention,
+            "received" => Self::Received,
+            "mean-query" => Self::MeanQuery,
+            "random" => Self::Random,
+            _ => {
+                let remedy = "use class-attention, received, mean-query or random";
+                return Err(Error::setting("--rank", format!("`{name}` is not known"), remedy));
+            }
+        })
+    }
+}
+
+/// After each layer of `layers`, the ceil(`keep_rate` · N) best patch tokens stay, in their order (§1b).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSparsity {
@@ -136,6 +174,10 @@ impl CrossSparsity {
     /// A rate outside (0, 1] or a layer outside `fusion`.
     pub fn validate(&self, fusion: std::ops::Range<usize>) -> Result<()> {
         check_keep_rate("cross.keep_rate", self.keep_rate)?;
+        if matches!(self.selection, Selection::Received | Selection::MeanQuery) {
+            let problem = "received and mean-query rank by patches as queries, which cross-attention does not have";
+            return Err(Error::setting("cross.selection", problem, "use class-attention, average-attention or random"));
+        }
         check_layers("cross.layers", &self.layers, fusion)
     }
 }
@@ -176,6 +218,14 @@ mod tests {
         let sparsity = Sparsity { edge: None, node: Some(node) };
         assert_eq!(sparsity.tokens_per_layer(784, 12), [784, 784, 784, 784, 549, 549, 549, 385, 385, 385, 270, 270]);
         assert_eq!(sparsity.mode(), "node");
+    }
+
+    #[test]
+    fn edges_and_rankings_are_read() {
+        assert_eq!(parse_edges("1, 3,56").unwrap(), EdgeSparsity { local: 1, random: 3, block: 56 });
+        assert!(parse_edges("1,3").unwrap_err().to_string().contains("K_l,K_r,G"));
+        assert_eq!("mean-query".parse::<Selection>().unwrap(), Selection::MeanQuery);
+        assert!("average-attention".parse::<Selection>().is_err());
     }
 
     #[test]

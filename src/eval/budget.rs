@@ -1,8 +1,7 @@
-//! Keep rate at test time: the configured one, a given rate, or the highest rate that meets a time per clip on this
-//! machine.
+//! Sparsity at test time: edges and keep rate as trained or as asked for, or the highest keep rate that meets a time per
+//! clip on this machine. Dense models, imported ones among them, are made sparse without training.
 
-use super::EvalOptions;
-use crate::config::{NodeSparsity, Sparsity, check_keep_rate};
+use crate::config::{EdgeSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate};
 use crate::model::{VideoDraws, VideoEncoder};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
@@ -15,34 +14,60 @@ const RATES: [f64; 9] = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2];
 /// Timed encodings per rate; the median counts, and one more goes first to warm up.
 const REPEATS: usize = 3;
 
-/// `video` at the keep rate that `options` ask for.
-///
-/// # Errors
-/// A rate or a budget for a model that prunes nothing, both at once, a rate outside (0, 1], or a budget that no rate
-/// meets.
-pub(super) fn at_budget<B: SvittBackend>(
-    video: VideoEncoder<B>,
-    options: &EvalOptions,
-    device: &B::Device,
-) -> Result<VideoEncoder<B>> {
-    let (setting, wanted) = match (options.keep, options.budget_ms) {
-        (None, None) => return Ok(video),
-        (Some(_), Some(_)) => {
+/// The sparsity a checkpoint is to run with, where it is not its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Budget {
+    /// q_v (`--keep`).
+    pub keep: Option<f64>,
+    /// Highest q_v that encodes a clip within this many milliseconds (`--budget-ms`).
+    pub budget_ms: Option<f64>,
+    /// Edge sparsity (`--edges`).
+    pub edges: Option<EdgeSparsity>,
+    /// What ranks patches (`--rank`).
+    pub selection: Option<Selection>,
+}
+
+impl Budget {
+    /// `video` as asked for. A model that prunes nothing is pruned after a quarter, a half and three quarters of its
+    /// layers, as the published ones are.
+    ///
+    /// # Errors
+    /// A rate and a budget at once, a ranking of nothing, a rate outside (0, 1], edges that do not fit, or a budget that
+    /// no rate meets.
+    pub fn apply<B: SvittBackend>(&self, video: VideoEncoder<B>, device: &B::Device) -> Result<VideoEncoder<B>> {
+        if *self == Self::default() {
+            return Ok(video);
+        }
+        if self.keep.is_some() && self.budget_ms.is_some() {
             return Err(Error::setting("--keep", "is given beside --budget-ms", "give one of them"));
         }
-        (Some(keep), None) => ("--keep", keep),
-        (None, Some(milliseconds)) => ("--budget-ms", milliseconds),
-    };
-    let sparsity = video.config().sparsity.clone();
-    let Some(node) = &sparsity.node else {
-        let problem = "the checkpoint's model prunes no tokens";
-        return Err(Error::setting(setting, problem, "leave it out, or give a checkpoint trained with node sparsity"));
-    };
-    let rate = match options.keep {
-        Some(rate) => check_keep_rate(setting, rate).map(|()| rate)?,
-        None => highest_within(&video, wanted, device)?,
-    };
-    video.with_sparsity(Sparsity { node: Some(NodeSparsity { keep_rate: rate, ..node.clone() }), ..sparsity })
+        let own = video.config().sparsity.clone();
+        let (layers, edge) = (video.config().layers, self.edges.or(own.edge));
+        let pruned = self.keep.is_some() || self.budget_ms.is_some();
+        let node = own.node.or_else(|| pruned.then(|| NodeSparsity::by_class(1.0, &quarters(layers))));
+        let Some(node) = node else {
+            if self.selection.is_some() {
+                let problem = "ranks the patches of a model that prunes none";
+                return Err(Error::setting("--rank", problem, "give --keep or --budget-ms with it"));
+            }
+            return video.with_sparsity(Sparsity { edge, node: None });
+        };
+        let node = NodeSparsity { selection: self.selection.unwrap_or(node.selection), ..node };
+        let video = video.with_sparsity(Sparsity { edge, node: Some(node.clone()) })?;
+        let keep_rate = match (self.keep, self.budget_ms) {
+            (Some(rate), _) => check_keep_rate("--keep", rate).map(|()| rate)?,
+            (None, Some(milliseconds)) => highest_within(&video, milliseconds, device)?,
+            (None, None) => node.keep_rate,
+        };
+        video.with_sparsity(Sparsity { edge, node: Some(NodeSparsity { keep_rate, ..node }) })
+    }
+}
+
+/// The layers after a quarter, a half and three quarters of `layers`: 3, 6 and 9 of 12.
+fn quarters(layers: usize) -> Vec<usize> {
+    let mut pruning: Vec<usize> = [1, 2, 3].map(|quarter| layers * quarter / 4).to_vec();
+    pruning.dedup();
+    pruning
 }
 
 fn highest_within<B: SvittBackend>(video: &VideoEncoder<B>, budget_ms: f64, device: &B::Device) -> Result<f64> {
@@ -67,7 +92,8 @@ fn milliseconds<B: SvittBackend>(video: &VideoEncoder<B>, rate: f64, device: &B:
     for repeat in 0..=REPEATS {
         let clip = Tensor::<B, 5>::zeros([1, frames, 3, size, size], device);
         let since = Instant::now();
-        let _pooled = video.forward(clip, &draws, None)?.pooled.into_data();
+        let output = video.forward(clip, &draws, None)?;
+        let _pooled = video.pool(output.hidden, output.frames).into_data();
         if repeat > 0 {
             taken.push(since.elapsed().as_secs_f64() * 1e3);
         }
@@ -80,7 +106,6 @@ fn milliseconds<B: SvittBackend>(video: &VideoEncoder<B>, rate: f64, device: &B:
 mod tests {
     use super::*;
     use crate::config::{Compat, ModelConfig};
-    use crate::data::Benchmark;
     use crate::model::Svitt;
     use crate::testing::{on_cpu_backends, small_sparse_config};
 
@@ -88,32 +113,40 @@ mod tests {
         Svitt::new(config, 1, &Default::default()).unwrap().video
     }
 
-    fn options() -> EvalOptions {
-        EvalOptions::new(Benchmark::Shapes, "checkpoint".into())
-    }
-
-    fn keep_rates_and_time_budgets_are_applied<B: SvittBackend>() {
+    fn keep_rates_are_obeyed_and_budgets_met<B: SvittBackend>() {
         let config = small_sparse_config(Compat::Corrected);
-        let rate = |options: &EvalOptions| {
-            at_budget(video::<B>(&config), options, &Default::default())
-                .map(|video| video.config().sparsity.node.clone().unwrap().keep_rate)
+        let rate = |budget: Budget| {
+            let video = budget.apply(video::<B>(&config), &Default::default())?;
+            Ok::<_, Error>(video.config().sparsity.node.clone().unwrap().keep_rate)
         };
-        assert_eq!(rate(&options()).unwrap(), config.video.sparsity.node.as_ref().unwrap().keep_rate);
-        assert_eq!(rate(&EvalOptions { keep: Some(0.3), ..options() }).unwrap(), 0.3);
-        assert_eq!(rate(&EvalOptions { budget_ms: Some(1e9), ..options() }).unwrap(), 1.0);
-        let refused = |options: EvalOptions| rate(&options).unwrap_err().to_string();
-        assert!(refused(EvalOptions { budget_ms: Some(1e-9), ..options() }).contains("the fastest took"));
-        assert!(refused(EvalOptions { keep: Some(1.2), ..options() }).contains("(0, 1]"));
-        assert!(refused(EvalOptions { keep: Some(0.5), budget_ms: Some(1.0), ..options() }).contains("one of them"));
+        let none = Budget::default();
+        assert_eq!(rate(none).unwrap(), config.video.sparsity.node.as_ref().unwrap().keep_rate);
+        assert_eq!(rate(Budget { keep: Some(0.3), ..none }).unwrap(), 0.3);
+        assert_eq!(rate(Budget { budget_ms: Some(1e9), ..none }).unwrap(), 1.0);
+        let refused = |budget: Budget| rate(budget).unwrap_err().to_string();
+        assert!(refused(Budget { budget_ms: Some(1e-9), ..none }).contains("the fastest took"));
+        assert!(refused(Budget { keep: Some(1.2), ..none }).contains("(0, 1]"));
+        assert!(refused(Budget { keep: Some(0.5), budget_ms: Some(1.0), ..none }).contains("one of them"));
     }
 
-    fn a_model_without_pruning_has_no_budget<B: SvittBackend>() {
+    fn dense_models_are_made_sparse<B: SvittBackend>() {
         let mut config = small_sparse_config(Compat::Corrected);
-        config.video.sparsity.node = None;
-        let options = EvalOptions { keep: Some(0.5), ..options() };
-        let refused = at_budget(video::<B>(&config), &options, &Default::default()).unwrap_err().to_string();
-        assert!(refused.contains("--keep") && refused.contains("prunes no tokens"), "{refused}");
+        config.video.sparsity = Sparsity::default();
+        let apply = |budget: Budget| {
+            budget.apply(video::<B>(&config), &Default::default()).map(|video| video.config().sparsity.clone())
+        };
+        let edges = EdgeSparsity { local: 1, random: 2, block: 5 };
+        let rank = Some(Selection::MeanQuery);
+        let both = apply(Budget { keep: Some(0.4), edges: Some(edges), selection: rank, budget_ms: None }).unwrap();
+        let node = NodeSparsity { keep_rate: 0.4, layers: vec![0, 1], selection: Selection::MeanQuery };
+        assert_eq!(both, Sparsity { edge: Some(edges), node: Some(node) });
+        let edges_alone = apply(Budget { edges: Some(edges), ..Budget::default() }).unwrap();
+        assert_eq!(edges_alone, Sparsity { edge: Some(edges), node: None });
+        let refused = apply(Budget { selection: rank, ..Budget::default() }).unwrap_err().to_string();
+        assert!(refused.contains("--rank"), "{refused}");
+        let edges = Some(EdgeSparsity { block: 100, ..edges });
+        assert!(apply(Budget { edges, ..Budget::default() }).unwrap_err().to_string().contains("edge.block"));
     }
 
-    on_cpu_backends!(keep_rates_and_time_budgets_are_applied, a_model_without_pruning_has_no_budget);
+    on_cpu_backends!(keep_rates_are_obeyed_and_budgets_met, dense_models_are_made_sparse);
 }

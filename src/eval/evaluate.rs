@@ -6,7 +6,7 @@ use super::report::{EvalReport, Metrics};
 use super::{ClipPlan, EncodeStats, EvalOptions, FeatureStore, FrameOrder, ScoreOptions, VideoSet};
 use crate::Result;
 use crate::config::ModelConfig;
-use crate::data::{BenchmarkTask, Record};
+use crate::data::{BenchmarkTask, Protocol, Record};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, CheckpointInfo};
 use serde_json::{Value, json};
@@ -49,6 +49,7 @@ struct EvalRun<'a> {
     weights: String,
     plan: ClipPlan,
     score: ScoreOptions,
+    protocol: Protocol,
     benchmark_data: BenchmarkData,
     tokenizer: Tokenizer,
 }
@@ -57,18 +58,19 @@ impl<'a> EvalRun<'a> {
     fn prepare(options: &'a EvalOptions) -> Result<Self> {
         let checkpoint = Checkpoint::open(&options.checkpoint)?;
         let config = checkpoint.info.model.clone();
-        let (plan, score) = (options.plan(&config)?, options.score()?);
+        let protocol = options.protocol(&config, is_fine_tuned(&checkpoint.info));
+        let (plan, score) = (options.plan(&config, &protocol)?, options.score(&protocol)?);
         let benchmark_data = BenchmarkData::load(options, &config, plan.test_frames())?;
         benchmark_data.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
         let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;
         let Checkpoint { info, weights_sha256: weights, .. } = checkpoint;
-        Ok(Self { options, config, info, weights, plan, score, benchmark_data, tokenizer })
+        Ok(Self { options, config, info, weights, plan, score, protocol, benchmark_data, tokenizer })
     }
 
     fn ids<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Vec<Vec<i64>> {
-        let most = self.options.benchmark.protocol().max_text.min(self.config.text.max_positions);
+        let most = self.protocol.max_text.min(self.config.text.max_positions);
         texts.into_iter().map(|text| self.tokenizer.encode(text, most).tokens().to_vec()).collect()
     }
 
@@ -107,6 +109,7 @@ impl<'a> EvalRun<'a> {
             plan: &self.plan,
             score: &self.score,
             config: &self.config,
+            protocol: &self.protocol,
             info: &self.info,
             weights: &self.weights,
             vocabulary: self.tokenizer.sha256(),
@@ -131,6 +134,11 @@ impl<'a> EvalRun<'a> {
             warnings: self.benchmark_data.warnings.clone(),
         }
     }
+}
+
+/// Whether the weights were fine-tuned, here or, as a model without word head shows, by others.
+fn is_fine_tuned(info: &CheckpointInfo) -> bool {
+    info.origin.starts_with(FINE_TUNED) || info.absent.iter().any(|absent| absent.starts_with("text_encoder.cls"))
 }
 
 /// What was measured, apart from the figures.

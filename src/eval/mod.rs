@@ -1,5 +1,6 @@
 //! Evaluation: protocols, metrics, reports.
 
+mod authors;
 mod benchmark_data;
 mod budget;
 mod dump;
@@ -23,7 +24,9 @@ mod retrieval_run;
 mod shapes;
 mod videos;
 
+pub use authors::Authors;
 pub use benchmark_data::{ANSWERS_FILE, BenchmarkData, DATA_DIR, shapes_config, shapes_tokenizer, tokenizer};
+pub use budget::Budget;
 pub use encode::{ClipPlan, EncodeOptions, EncodeStats, EncodedStore, encode_videos};
 pub use ensemble::{ClipSampling, EncodedClips, mean_features};
 pub use evaluate::{Evaluation, FINE_TUNED, evaluate};

@@ -1,8 +1,9 @@
 //! Options of an evaluation: flags and the benchmark's protocol, checked against each other and the checkpoint.
 
-use super::{ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
+use super::{Authors, Budget, ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
 use crate::config::{ClipEnsemble, ModelConfig};
-use crate::data::Benchmark;
+use crate::data::import::Columns;
+use crate::data::{Benchmark, Protocol};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -21,6 +22,8 @@ pub struct EvalOptions {
     pub vocab: Option<PathBuf>,
     /// The list that answers are chosen from.
     pub answers: Option<PathBuf>,
+    /// Whose evaluation is followed; none: that of the model's authors.
+    pub authors: Option<Authors>,
     /// Frames per clip or per video; see [`EvalOptions::plan`].
     pub frames: Option<usize>,
     /// K: clips per video.
@@ -35,14 +38,14 @@ pub struct EvalOptions {
     pub k: Option<usize>,
     /// What joins clips.
     pub ensemble: Option<ClipEnsemble>,
+    /// Names of columns of the annotations.
+    pub columns: Columns,
     /// Texts or questions that are asked, the first ones.
     pub limit: Option<usize>,
     /// Go on without videos that cannot be read.
     pub allow_missing: bool,
-    /// q_v in place of the checkpoint's.
-    pub keep: Option<f64>,
-    /// Takes the highest q_v that encodes a clip within this many milliseconds.
-    pub budget_ms: Option<f64>,
+    /// The sparsity in place of the checkpoint's.
+    pub budget: Budget,
     /// Seed of the block graphs and of drawn samples.
     pub seed: u64,
     /// Pairs, texts or questions per forward.
@@ -63,6 +66,7 @@ impl EvalOptions {
             media: None,
             vocab: None,
             answers: None,
+            authors: None,
             frames: None,
             clips: None,
             sampling: ClipSampling::Contiguous,
@@ -70,10 +74,10 @@ impl EvalOptions {
             probes: benchmark.is_generated(),
             k: None,
             ensemble: None,
+            columns: Columns::default(),
             limit: None,
             allow_missing: false,
-            keep: None,
-            budget_ms: None,
+            budget: Budget::default(),
             seed: 0,
             batch: None,
             features: None,
@@ -81,13 +85,22 @@ impl EvalOptions {
         }
     }
 
-    /// Which frames make which clip, for a model of `model`'s clip length T. `--frames` may be given per clip (T) or
-    /// per video (T · K): a model takes clips of one length, so the two cannot be confused.
+    /// The settings of the benchmark as the authors asked for, or those of `model`, have them.
+    pub fn protocol(&self, model: &ModelConfig, fine_tuned: bool) -> Protocol {
+        self.authors.unwrap_or(Authors::of(model)).protocol(self.benchmark, fine_tuned)
+    }
+
+    /// Which frames make which clip. A model of one clip length T takes `--frames` per clip (T) or per video (T · K): the
+    /// two cannot be confused. A model that takes any number takes it per clip; an ensemble that is asked for without
+    /// `--clips` makes every frame a clip of its own, which is Singularity's ensemble over frames.
     ///
     /// # Errors
     /// Frames that do not make whole clips of T.
-    pub fn plan(&self, model: &ModelConfig) -> Result<ClipPlan> {
-        let (frames, published) = (model.video.frames, self.benchmark.protocol().clips());
+    pub fn plan(&self, model: &ModelConfig, protocol: &Protocol) -> Result<ClipPlan> {
+        if model.video.takes_any_frames() {
+            return self.plan_of_any_length(protocol);
+        }
+        let (frames, published) = (model.video.frames, protocol.clips());
         let clips = match (self.frames, self.clips) {
             (None, clips) => clips.unwrap_or(published),
             (Some(asked), Some(clips)) if asked == frames || asked == frames * clips => clips,
@@ -108,9 +121,26 @@ impl EvalOptions {
         Ok(ClipPlan { frames, clips, sampling: self.sampling, order: self.order })
     }
 
+    fn plan_of_any_length(&self, protocol: &Protocol) -> Result<ClipPlan> {
+        let frames = self.frames.unwrap_or(protocol.test_frames / protocol.clips());
+        let [frames, clips] = match (self.clips, self.ensemble) {
+            (Some(clips), _) => [frames, clips],
+            (None, Some(_)) => [1, frames],
+            (None, None) => [frames, protocol.clips()],
+        };
+        for (flag, value) in [("--frames", frames), ("--clips", clips)] {
+            if value == 0 {
+                return Err(Error::setting(flag, "is 0", "use 1 or more"));
+            }
+        }
+        Ok(ClipPlan { frames, clips, sampling: self.sampling, order: self.order })
+    }
+
     /// How pairs or answers are scored.
-    pub fn score(&self) -> Result<ScoreOptions> {
-        let protocol = self.benchmark.protocol();
+    ///
+    /// # Errors
+    /// A batch or limit of 0.
+    pub fn score(&self, protocol: &Protocol) -> Result<ScoreOptions> {
         let ensemble = match (self.ensemble, protocol.ensemble.as_str()) {
             (Some(ensemble), _) => ensemble,
             (None, "mean") => ClipEnsemble::Mean,
@@ -138,7 +168,8 @@ impl EvalOptions {
         let same = |a: Option<usize>, b: usize| a.is_none_or(|a| a == b);
         asked.order == FrameOrder::None
             && asked.limit.is_none()
-            && (asked.keep, asked.budget_ms) == (None, None)
+            && asked.budget == Budget::default()
+            && asked.authors.is_none_or(|authors| authors == Authors::Svitt)
             && asked.sampling == published.sampling
             && same(asked.k, asked.benchmark.protocol().k_test)
             && same(asked.clips, asked.benchmark.protocol().clips())
@@ -152,7 +183,7 @@ mod tests {
 
     fn plan(frames: Option<usize>, clips: Option<usize>) -> Result<ClipPlan> {
         let options = EvalOptions { frames, clips, ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
-        options.plan(&ModelConfig::small(4))
+        options.plan(&ModelConfig::small(4), &Benchmark::Msrvtt.protocol())
     }
 
     #[test]
@@ -168,7 +199,21 @@ mod tests {
         assert!(message.contains("6 --clips 2") && message.contains("--frames 12 --clips 3"), "{message}");
         assert!(plan(None, Some(0)).is_err() && plan(Some(0), None).is_err());
         let nothing = EvalOptions { limit: Some(0), ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
-        assert!(nothing.score().unwrap_err().to_string().contains("--limit"));
+        assert!(nothing.score(&Benchmark::Msrvtt.protocol()).unwrap_err().to_string().contains("--limit"));
+    }
+
+    #[test]
+    fn models_of_any_length_see_one_clip_or_every_frame_as_one() {
+        let plan = |frames, clips, ensemble| {
+            let options = EvalOptions { frames, clips, ensemble, ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
+            let model = ModelConfig::singularity_base(1);
+            options.plan(&model, &options.protocol(&model, true)).map(|plan| [plan.frames, plan.clips])
+        };
+        assert_eq!(plan(None, None, None).unwrap(), [12, 1]);
+        assert_eq!(plan(Some(5), None, None).unwrap(), [5, 1]);
+        assert_eq!(plan(Some(5), None, Some(ClipEnsemble::Mean)).unwrap(), [1, 5]);
+        assert_eq!(plan(Some(5), Some(2), Some(ClipEnsemble::Mean)).unwrap(), [5, 2]);
+        assert!(plan(Some(0), None, None).is_err());
     }
 
     #[test]
@@ -176,7 +221,10 @@ mod tests {
         let published = EvalOptions::new(Benchmark::Didemo, "x".into());
         assert!(published.is_published_protocol());
         assert!(EvalOptions { k: Some(128), clips: Some(3), ..published.clone() }.is_published_protocol());
-        assert!(!EvalOptions { keep: Some(0.7), ..published.clone() }.is_published_protocol());
+        assert!(
+            !EvalOptions { budget: Budget { keep: Some(0.7), ..Budget::default() }, ..published.clone() }
+                .is_published_protocol()
+        );
         assert!(!EvalOptions { k: Some(64), ..published.clone() }.is_published_protocol());
         assert!(!EvalOptions { order: FrameOrder::Freeze, ..published }.is_published_protocol());
     }

@@ -1,6 +1,6 @@
 //! The paper's row for an evaluation, where it was made in the same setting.
 
-use crate::config::{ModelConfig, VideoConfig};
+use crate::config::{Family, ModelConfig, VideoConfig};
 use crate::data::{Benchmark, Split, published};
 use serde_json::{Value, json};
 
@@ -56,6 +56,9 @@ fn label(mode: &str, frames: usize) -> String {
 
 /// The paper's name for the sparsity of `model`, if model and sparsity are the paper's (docs/model.md, "Operations").
 fn published_mode(model: &ModelConfig) -> Option<&'static str> {
+    if model.video.family() != Family::Svitt {
+        return None;
+    }
     let VideoConfig { image_size, patch_size, hidden, layers, frames, sparsity, .. } = &model.video;
     if [*image_size, *patch_size, *hidden, *layers, model.text.hidden, model.text.layers] != [224, 16, 768, 12, 768, 12]
     {

@@ -1,8 +1,9 @@
 //! The full protocol of an evaluation, as JSON.
 
 use super::benchmark_data::BenchmarkData;
-use super::{ClipPlan, EvalOptions, ScoreOptions};
+use super::{Authors, ClipPlan, EvalOptions, ScoreOptions};
 use crate::config::ModelConfig;
+use crate::data::Protocol;
 use crate::weights::CheckpointInfo;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +19,8 @@ pub struct ProtocolInputs<'a> {
     pub score: &'a ScoreOptions,
     /// The model as it ran.
     pub config: &'a ModelConfig,
+    /// The benchmark's settings as the authors that are followed have them.
+    pub protocol: &'a Protocol,
     /// The checkpoint's description.
     pub info: &'a CheckpointInfo,
     /// The checkpoint's hash.
@@ -38,6 +41,7 @@ impl ProtocolInputs<'_> {
         let mut fields = Map::new();
         let mut state = |name: &str, value: Value| fields.insert(name.into(), value);
         state("summary", json!(self.summary()));
+        state("authors", json!(self.authors()));
         state("split", json!(benchmark_data.split));
         state("version", json!(benchmark_data.version));
         state("annotations", json!(benchmark_data.annotations.as_ref().map(|path| path.display().to_string())));
@@ -53,7 +57,7 @@ impl ProtocolInputs<'_> {
         state("ensemble", json!(score.ensemble.name()));
         state("text_cleaning", json!("lower case; , . ' ! ? \" ( ) * # : ; ~ deleted; - and / to spaces"));
         state("text_framing", json!("[CLS] text, no [SEP]"));
-        state("max_text_tokens", json!(options.benchmark.protocol().max_text.min(config.text.max_positions)));
+        state("max_text_tokens", json!(self.protocol.max_text.min(config.text.max_positions)));
         state("seed", json!(score.seed));
         state("seed_note", json!("of the random edges: one draw per layer, the same for every video"));
         state("checkpoint", json!(options.checkpoint.display().to_string()));
@@ -75,14 +79,16 @@ impl ProtocolInputs<'_> {
         Value::Object(fields)
     }
 
+    fn authors(&self) -> Authors {
+        self.options.authors.unwrap_or(Authors::of(self.config))
+    }
+
     fn summary(&self) -> String {
         let [videos, texts] = self.counts;
         let ClipPlan { frames, clips, .. } = self.plan;
         let unit = if self.options.benchmark.protocol().max_answer > 0 { "questions" } else { "texts" };
-        format!(
-            "{} split, {texts} {unit}, {videos} videos, {clips} clips of {frames} frames",
-            self.benchmark_data.split
-        )
+        let (split, authors) = (&self.benchmark_data.split, self.authors().name());
+        format!("{split} split, {texts} {unit}, {videos} videos, {clips} clips of {frames} frames, protocol {authors}")
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Bert<B: Backend> {
     /// Present where words are predicted.
     pub mlm: Option<MlmHead<B>>,
     pub(super) fusion_layer: usize,
+    /// Whether the video's tokens begin with one class token, which pruning always keeps.
+    pub(super) clip_token: bool,
     #[module(skip)]
     pub(super) cross: Option<CrossSparsity>,
     #[module(skip)]
@@ -140,10 +142,17 @@ impl<B: FusedOps> Bert<B> {
             layers: (0..config.layers).map(|layer| BertLayer::new(config, width(layer), init)).collect(),
             mlm: mlm.then(|| MlmHead::new(config, init)),
             fusion_layer: config.fusion_layer,
+            clip_token: true,
             cross: config.cross.clone(),
             compat,
             precision: Precision::F32,
         }
+    }
+
+    /// The same weights for videos whose tokens begin with one class token, or that have no token which always stays.
+    #[must_use]
+    pub fn with_clip_token(self, clip_token: bool) -> Self {
+        Self { clip_token, ..self }
     }
 
     /// The same weights under other cross-modal pruning.

@@ -8,12 +8,12 @@ use crate::config::{Compat, Selection, kept_tokens};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use svitt_ops::SvittBackend;
 use svitt_ops::rng::Rng;
-use svitt_ops::tokens::{gather_patches, keep_top};
+use svitt_ops::tokens::{gather_patches, keep_top, take_rows};
 
 /// Video tokens for cross-attention.
 #[derive(Clone, Debug)]
 pub struct VideoTokens<B: Backend> {
-    /// `[videos, 1 + patches, d]`, class token first; one video alone serves every text.
+    /// `[videos, tokens, d]`, the clip's class token first in models that have one; one video alone serves every text.
     pub embeds: Tensor<B, 3>,
     /// Which video each text is fused with, `[batch]`; none: text i with video i.
     pub rows: Option<Tensor<B, 1, Int>>,
@@ -24,10 +24,10 @@ pub struct VideoTokens<B: Backend> {
 pub struct FusionOutput<B: Backend> {
     /// `[batch, tokens, hidden]`.
     pub hidden: Tensor<B, 3>,
-    /// Per pruning layer, the patches that stayed, as positions among those that entered the layer: `[batch, kept]`.
+    /// Per pruning layer, the tokens that stayed, the clip's class token not counted, as positions among those that
+    /// entered the layer: `[batch, kept]`.
     pub kept: Vec<Tensor<B, 2, Int>>,
-    /// Per layer that is configured to prune, the attention that ranks patches, class token included:
-    /// `[batch, 1 + patches]`. Where the official encoder ignores the configuration, there are rankings but no `kept`.
+    /// Per layer that is configured to prune, the attention that ranks tokens, class token included: `[batch, tokens]`. Where the official encoder ignores the configuration, there are rankings but no `kept`.
     pub probabilities: Vec<Tensor<B, 2>>,
 }
 
@@ -47,8 +47,9 @@ impl<B: Backend> From<Tensor<B, 3>> for VideoTokens<B> {
 }
 
 impl<B: SvittBackend> VideoTokens<B> {
-    /// Keeps the patches at `positions` `[batch, kept]`; from then on every text has its own tokens.
-    fn prune(&self, positions: &Tensor<B, 2, Int>) -> Self {
+    /// Keeps the tokens at `positions` `[batch, kept]`, counted behind the clip's class token if there is one, and that;
+    /// from then on every text has its own tokens.
+    fn prune(&self, positions: &Tensor<B, 2, Int>, clip_token: bool) -> Self {
         let [videos, tokens, width] = self.embeds.dims();
         let batch = positions.dims()[0];
         let embeds = match &self.rows {
@@ -56,7 +57,10 @@ impl<B: SvittBackend> VideoTokens<B> {
             None if videos == 1 && batch > 1 => self.embeds.clone().expand([batch, tokens, width]),
             None => self.embeds.clone(),
         };
-        gather_patches(embeds, positions).into()
+        if clip_token {
+            return gather_patches(embeds, positions).into();
+        }
+        take_rows(embeds, positions.clone()).into()
     }
 }
 
@@ -110,8 +114,9 @@ impl<B: SvittBackend> Bert<B> {
             };
             let ranking = self.ranking(probabilities.detach(), &mask, selection);
             if prune {
-                let kept = choose(&ranking, keep_rate, selection, Rng::new(run.selection_seed, &[index as u64]));
-                video = video.prune(&kept);
+                let lots = Rng::new(run.selection_seed, &[index as u64]);
+                let kept = choose(&ranking, keep_rate, selection, usize::from(self.clip_token), lots);
+                video = video.prune(&kept, self.clip_token);
                 output.kept.push(kept);
             }
             output.probabilities.push(ranking);
@@ -142,17 +147,25 @@ impl<B: SvittBackend> Bert<B> {
     }
 }
 
-/// The patches that stay, `[batch, kept]`, by `ranking` `[batch, 1 + patches]` or by noise.
-fn choose<B: SvittBackend>(ranking: &Tensor<B, 2>, rate: f64, selection: Selection, mut rng: Rng) -> Tensor<B, 2, Int> {
+/// The tokens that stay, `[batch, kept]`, by `ranking` `[batch, tokens]` or by lots; the first `fixed` always stay and
+/// are not counted.
+fn choose<B: SvittBackend>(
+    ranking: &Tensor<B, 2>,
+    rate: f64,
+    selection: Selection,
+    fixed: usize,
+    mut lots: Rng,
+) -> Tensor<B, 2, Int> {
     let [batch, keys] = ranking.dims();
+    let tokens = keys - fixed;
     let scores = match selection {
         Selection::Random => {
-            let noise: Vec<f32> = (0..batch * (keys - 1)).map(|_| rng.uniform() as f32).collect();
-            Tensor::from_data(TensorData::new(noise, [batch, keys - 1]), &ranking.device())
+            let noise: Vec<f32> = (0..batch * tokens).map(|_| lots.uniform() as f32).collect();
+            Tensor::from_data(TensorData::new(noise, [batch, tokens]), &ranking.device())
         }
-        _ => ranking.clone().slice([0..batch, 1..keys]),
+        _ => ranking.clone().slice([0..batch, fixed..keys]),
     };
-    keep_top(scores, kept_tokens(rate, keys - 1))
+    keep_top(scores, kept_tokens(rate, tokens))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Frames become tokens: one linear map of every patch, a class token for the whole clip in front
+//! Frames become tokens: one linear map of every patch, fixed positions where a model has them, a class token in front
 //! (docs/model.md, "Patch tokens").
 
 use super::init::Init;
 use super::layers::linear;
+use super::positions;
 use crate::config::VideoConfig;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -12,11 +13,14 @@ use svitt_ops::device::{MatmulOps, cast};
 /// The patch embedding and the class token.
 #[derive(Module, Debug)]
 pub struct PatchEmbedding<B: Backend> {
-    /// `[1, 1, d]`.
-    pub cls_token: Param<Tensor<B, 3>>,
+    /// `[1, 1, d]`. Without one place 0 starts as zeros, no patch sees it, and nothing is read from it: sequences are
+    /// then laid out alike in all models.
+    pub cls_token: Option<Param<Tensor<B, 3>>>,
     /// A convolution of stride P over P × P pixels, written as a linear map of `3 · P · P` values (channel, row,
     /// column).
     pub projection: Linear<B>,
+    /// Fixed positions of a clip of the configured length, `[frames · grid², d]`: no weights, computed.
+    positions: Option<Tensor<B, 2>>,
     patch_size: usize,
 }
 
@@ -25,8 +29,9 @@ impl<B: Backend> PatchEmbedding<B> {
     pub fn new(config: &VideoConfig, init: &mut Init<B>) -> Self {
         let values = 3 * config.patch_size * config.patch_size;
         Self {
-            cls_token: init.normal([1, 1, config.hidden]),
+            cls_token: config.class_token.then(|| init.normal([1, 1, config.hidden])),
             projection: init.linear(values, config.hidden),
+            positions: positions::table(config, config.frames_per_sequence(), init.device()),
             patch_size: config.patch_size,
         }
     }
@@ -46,10 +51,24 @@ impl<B: MatmulOps> PatchEmbedding<B> {
         linear(&self.projection, cut.reshape([batch, frames * rows * columns, channels * p * p]))
     }
 
-    /// The class token in front of `patches` `[batch, tokens, d]`: `[batch, 1 + tokens, d]`.
+    /// `patches` `[batch, frames · grid², d]` with the fixed positions of `config`, if it has any.
+    pub fn with_positions(&self, patches: Tensor<B, 3>, config: &VideoConfig) -> Tensor<B, 3> {
+        let ([_, tokens, d], dtype) = (patches.dims(), patches.dtype());
+        let own = self.positions.clone().filter(|table| table.dims()[0] == tokens);
+        let frames = tokens / (config.grid() * config.grid()).max(1);
+        match own.or_else(|| positions::table(config, frames, &patches.device())) {
+            Some(table) => patches + cast(table, dtype).reshape([1, tokens, d]),
+            None => patches,
+        }
+    }
+
+    /// The class token, or zeros, in front of `patches` `[batch, tokens, d]`: `[batch, 1 + tokens, d]`.
     pub fn with_class(&self, patches: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [batch, _, d] = patches.dims();
-        let class = cast(self.cls_token.val(), patches.dtype());
+        let ([batch, _, d], dtype) = (patches.dims(), patches.dtype());
+        let class = match &self.cls_token {
+            Some(class) => cast(class.val(), dtype),
+            None => cast(Tensor::zeros([1, 1, d], &patches.device()), dtype),
+        };
         Tensor::cat(vec![class.expand([batch, 1, d]), patches], 1)
     }
 }

@@ -1,11 +1,11 @@
 //! The three pretraining losses of a batch, as a function of model, batch and draws (docs/model.md, "Losses").
 
+use super::draws::{GraphSource, VideoDraws};
 use super::dropout::reseed_dropout;
 use super::feature_gather::FeatureGather;
 use super::fusion::{FusionOptions, VideoTokens};
 use super::layers::{Mode, linear};
 use super::svitt::{EncodedVideo, Svitt, first_token};
-use super::video::{GraphSource, VideoDraws};
 use crate::Result;
 use crate::loss::{
     MaskRules, NegativeDraws, NegativeRule, Negatives, clamped_temperature, contrastive, gumbel_noise, hard_negatives,

@@ -1,13 +1,16 @@
 //! The whole model: video encoder, text and fusion encoder, and the heads between them
-//! (docs/model.md, "Projection heads").
+//! (docs/model.md, "Projection heads"). Singularity and UMT are this model under other choices of
+//! [`crate::config::VideoConfig`].
 
 use super::bert::Bert;
+use super::draws::VideoDraws;
 use super::fusion::{FusionOptions, VideoTokens};
 use super::heads::unit_rows;
 use super::init::Init;
-use super::layers::{Mode, linear, norm_f32};
+use super::layers::{Mode, linear};
+use super::temporal::TemporalEncoder;
 use super::trace::Trace;
-use super::video::{VideoDraws, VideoEncoder};
+use super::video::{VideoEncoder, VideoOutput};
 use crate::Result;
 use crate::config::{ModelConfig, Precision};
 use crate::loss::TEMPERATURE_RANGE;
@@ -17,13 +20,15 @@ use burn::tensor::{DType, Int, Tensor, backend::Backend};
 use svitt_ops::SvittBackend;
 use svitt_ops::device::cast;
 
-/// SViTT.
+/// SViTT, Singularity or UMT.
 #[derive(Module, Debug)]
 pub struct Svitt<B: Backend> {
     /// Clips to tokens.
     pub video: VideoEncoder<B>,
     /// Over the video tokens that cross-attention sees.
     pub video_norm: LayerNorm<B>,
+    /// What joins frames that were encoded one by one, in models that have it.
+    pub temporal: Option<TemporalEncoder<B>>,
     /// Texts to tokens, texts and videos to tokens, tokens to words.
     pub text: Bert<B>,
     /// Pooled video to the shared space, `[d, e]`.
@@ -39,9 +44,11 @@ pub struct Svitt<B: Backend> {
 /// Encoded videos.
 #[derive(Clone, Debug)]
 pub struct EncodedVideo<B: Backend> {
-    /// What cross-attention sees, `[batch, 1 + tokens, d]`.
+    /// What cross-attention sees, `[batch, 1 + tokens, d]`, the class token first; with frames encoded one by one
+    /// `[batch, frames · (1 + tokens), d]`, each with its own; without class token `[batch, tokens, d]`.
     pub embeds: Tensor<B, 3>,
-    /// Unit vectors of the shared space, `[batch, e]`.
+    /// Vectors of the shared space, `[batch, e]`: of length 1, or, where frames are compared one by one, the mean of
+    /// theirs, not longer than 1. The product with a text's vector is the score.
     pub feature: Tensor<B, 2>,
     /// Original patch ids of the tokens alive, `[batch, tokens]`.
     pub token_ids: Tensor<B, 2, Int>,
@@ -68,7 +75,9 @@ impl<B: SvittBackend> Svitt<B> {
         Ok(Self {
             video: VideoEncoder::new(&config.video, config.compat, init),
             video_norm: init.layer_norm(video_width, config.video.layer_norm_eps),
-            text: Bert::new(&config.text, video_width, config.compat, true, init),
+            temporal: temporal(config, init),
+            text: Bert::new(&config.text, video_width, config.compat, true, init)
+                .with_clip_token(config.video.has_clip_token()),
             video_proj: init.linear(video_width, shared),
             text_proj: init.linear(hidden, shared),
             temp: init.constant([1], config.temperature),
@@ -103,11 +112,16 @@ impl<B: SvittBackend> Svitt<B> {
         trace: Option<&mut Trace<B>>,
     ) -> Result<EncodedVideo<B>> {
         let output = self.video.forward(video, draws, trace)?;
-        Ok(EncodedVideo {
-            embeds: norm_f32(&self.video_norm, output.hidden),
-            feature: unit_rows(linear(&self.video_proj, output.pooled)),
+        Ok(self.read_out(output, draws))
+    }
+
+    /// What the other parts of the model see of the video encoder's `output`.
+    pub fn read_out(&self, output: VideoOutput<B>, draws: &VideoDraws) -> EncodedVideo<B> {
+        EncodedVideo {
+            embeds: self.video.for_fusion(&self.video_norm, self.temporal.as_ref(), &output, draws.mode()),
+            feature: self.video.feature(&self.video_norm, &self.video_proj, &output),
             token_ids: output.token_ids,
-        })
+        }
     }
 
     /// Encodes texts: `ids` and `mask` `[batch, tokens]`, 1 where a token stands.
@@ -156,6 +170,12 @@ impl<B: SvittBackend> Svitt<B> {
         });
         self
     }
+}
+
+/// The temporal encoder of `config`, if it has one.
+pub(super) fn temporal<B: SvittBackend>(config: &ModelConfig, init: &mut Init<B>) -> Option<TemporalEncoder<B>> {
+    let temporal = config.video.temporal.as_ref()?;
+    Some(TemporalEncoder::new(temporal, &config.video, &config.text, init))
 }
 
 /// Position 0 of `x` `[batch, tokens, width]`, in f32 for the heads: `[batch, width]`.

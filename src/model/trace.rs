@@ -18,11 +18,13 @@ pub struct Pruned<B: Backend> {
 /// Every intermediate of the video encoder.
 #[derive(Clone, Debug, Default)]
 pub struct Trace<B: Backend> {
-    /// Patch embeddings with the class token, `[batch, 1 + tokens, d]`.
+    /// Patch embeddings with the class token, `[batch, 1 + tokens, d]`. Here and below the batch is one of sequences:
+    /// frames, where they are encoded one by one.
     pub embeddings: Option<Tensor<B, 3>>,
     /// Output of every layer, after pruning where it prunes, `[batch, 1 + tokens, d]`.
     pub layers: Vec<Tensor<B, 3>>,
-    /// Head mean of the class token's attention to the patches that entered every layer, `[batch, tokens]`.
+    /// Head mean of the class token's attention to the patches that entered every layer, `[batch, tokens]`; without
+    /// class token, or where pruning ranks by something else, that ([`crate::config::Selection`]).
     pub class_attention: Vec<Tensor<B, 2>>,
     /// Original ids of the patches that entered every layer, in sequence order, `[1 or batch, tokens]`.
     pub token_ids: Vec<Tensor<B, 2, Int>>,

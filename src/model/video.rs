@@ -1,21 +1,23 @@
-//! The video encoder: joint space-time attention over all frames of a clip, sparse in edges and nodes
+//! The video encoder: attention over all frames of a clip, or over each by itself, sparse in edges and nodes
 //! (docs/model.md, "Video encoder").
 
+use super::draws::{GraphSource, VideoDraws};
 use super::init::Init;
 use super::patch_embedding::PatchEmbedding;
-use super::trace::{Pruned, Trace};
+use super::prune::Pruning;
+use super::trace::Trace;
 use super::video_layer::VideoLayer;
-use crate::config::{Compat, NodeSparsity, Precision, Selection, Sparsity, TokenOrder, VideoConfig};
+use crate::config::{Compat, FrameAttention, Positions, Precision, Sparsity, TokenOrder, VideoConfig};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::nn::LayerNorm;
-use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Int, Tensor, backend::Backend};
 use std::sync::Arc;
 use svitt_ops::SvittBackend;
 use svitt_ops::device::cast;
 use svitt_ops::rng::{self, Rng};
 use svitt_ops::sparse::{BlockGraph, RelativeBias};
-use svitt_ops::tokens::{TokenMap, gather_patches, keep_top, token_order};
+use svitt_ops::tokens::{TokenMap, gather_patches, token_order};
 
 /// The encoder's weights, and the settings that are not weights.
 #[derive(Module, Debug)]
@@ -34,45 +36,16 @@ pub struct VideoEncoder<B: Backend> {
     pub(super) precision: Precision,
 }
 
-/// Source of a forward's block graphs.
-#[derive(Clone, Debug)]
-pub enum GraphSource {
-    /// Drawn per layer from this seed: training takes a new one every step, evaluation a fixed one.
-    Seeded(u64),
-    /// Given: one table of `[blocks][K_l + K_r]` block numbers per layer (see [`BlockGraph::from_table`]).
-    Injected(Vec<Vec<Vec<usize>>>),
-}
-
-/// Everything random in a forward.
-#[derive(Clone, Debug)]
-pub struct VideoDraws {
-    /// The block graphs.
-    pub graph: GraphSource,
-    /// Seed of the stochastic depth; `None` in evaluation.
-    pub drop_path_seed: Option<u64>,
-    /// Seed of random token selection (the baseline); unused by attention-based selection.
-    pub selection_seed: u64,
-    /// q_v of this forward in place of the configured one, at the same layers: how one set of weights serves many
-    /// budgets. Without configured layers it has no effect.
-    pub keep_rate: Option<f64>,
-}
-
-impl VideoDraws {
-    /// The draws of an evaluation under `seed`: fixed graphs, nothing dropped.
-    pub fn evaluation(seed: u64) -> Self {
-        Self { graph: GraphSource::Seeded(seed), drop_path_seed: None, selection_seed: seed, keep_rate: None }
-    }
-}
-
 /// What the encoder returns.
 #[derive(Clone, Debug)]
 pub struct VideoOutput<B: Backend> {
-    /// Last layer's output, not normalised: `[batch, 1 + tokens, d]`, in the encoder's precision.
+    /// Last layer's output, not normalised: `[sequences, 1 + tokens, d]`, in the encoder's precision. A sequence is a
+    /// clip, or one frame where frames are encoded one by one, those of a clip behind each other.
     pub hidden: Tensor<B, 3>,
-    /// The norm of the mean patch token: `[batch, d]`, f32.
-    pub pooled: Tensor<B, 2>,
-    /// Original patch ids of the tokens alive, `[batch, tokens]`.
+    /// Original patch ids of the tokens alive in the clip, `[batch, tokens]`.
     pub token_ids: Tensor<B, 2, Int>,
+    /// Frames of a clip.
+    pub frames: usize,
 }
 
 impl<B: Backend> VideoEncoder<B> {
@@ -105,7 +78,7 @@ impl<B: Backend> VideoEncoder<B> {
     /// # Errors
     /// The settings do not fit the encoder's sizes.
     pub fn with_sparsity(mut self, sparsity: Sparsity) -> Result<Self> {
-        sparsity.validate(self.config.patches(), self.config.layers)?;
+        sparsity.validate(self.config.sequence_patches(), self.config.layers)?;
         self.config.sparsity = sparsity;
         Ok(self)
     }
@@ -119,7 +92,8 @@ impl<B: Backend> VideoEncoder<B> {
     /// Checks that `video` `[batch, frames, 3, size, size]` is what the encoder was built for.
     ///
     /// # Errors
-    /// Another image size, number of channels or number of frames.
+    /// Another image size or number of channels, no frames, or another number of frames where position tables are
+    /// for one number; frames that are encoded one by one, and fixed positions, take any.
     pub fn check_input(&self, [_, frames, channels, height, width]: [usize; 5]) -> Result<()> {
         let VideoConfig { image_size, frames: expected, .. } = self.config;
         if [channels, height, width] != [3, image_size, image_size] {
@@ -127,7 +101,10 @@ impl<B: Backend> VideoEncoder<B> {
                 format!("the model takes 3 × {image_size} × {image_size} pixels, not {channels} × {height} × {width}");
             return Err(Error::setting("image_size", problem, format!("resize the frames to {image_size}")));
         }
-        if frames != expected {
+        if frames == 0 {
+            return Err(Error::setting("frames", "a clip without frames has no tokens", "read at least one frame"));
+        }
+        if frames != expected && !self.config.takes_any_frames() {
             let problem = format!("the model's position tables are for {expected} frames, not {frames}");
             return Err(Error::setting(
                 "frames",
@@ -143,7 +120,7 @@ impl<B: SvittBackend> VideoEncoder<B> {
     /// Encodes clips.
     ///
     /// # Shapes
-    /// - `video`: `[batch, frames, 3, size, size]`, normalised pixels
+    /// - `video`: `[batch, frames, 3, size, size]`, pixels in −1 to 1
     /// - output: see [`VideoOutput`]; `trace` collects every intermediate
     ///
     /// # Errors
@@ -152,45 +129,111 @@ impl<B: SvittBackend> VideoEncoder<B> {
         &self,
         video: Tensor<B, 5>,
         draws: &VideoDraws,
+        trace: Option<&mut Trace<B>>,
+    ) -> Result<VideoOutput<B>> {
+        self.forward_visible(video, None, draws, trace)
+    }
+
+    /// [`Self::forward`] on some patches alone: `visible` `[sequences, kept]` are their places in each sequence,
+    /// ascending; positions are those they had among all.
+    ///
+    /// # Errors
+    /// As [`Self::forward`]; places for another number of sequences, or not as many of every frame where frames are
+    /// pooled one by one.
+    pub fn forward_visible(
+        &self,
+        video: Tensor<B, 5>,
+        visible: Option<&Tensor<B, 2, Int>>,
+        draws: &VideoDraws,
         mut trace: Option<&mut Trace<B>>,
     ) -> Result<VideoOutput<B>> {
         self.check_input(video.dims())?;
+        let frames = video.dims()[1];
+        let video = self.sequences(video);
+        let groups = self.config.groups(video.dims()[1]);
         let (mut hidden, mut map) = self.embed(video, trace.as_deref_mut());
+        if let Some(visible) = visible {
+            check_visible(visible.dims(), hidden.dims()[0], groups)?;
+            (hidden, map) = (gather_patches(hidden, visible), map.keep(visible));
+            trace.iter_mut().for_each(|trace| trace.embeddings = Some(hidden.clone()));
+        }
         let sparsity = self.config.sparsity.at_keep_rate(draws.keep_rate);
+        let together = if self.joins_places() { frames } else { 1 };
         for (index, layer) in self.layers.iter().enumerate() {
             let tokens = hidden.dims()[1] - 1;
             let graph = self.graph(index, tokens, &draws.graph)?;
-            let node = sparsity.node.as_ref().filter(|_| sparsity.tokens_after(index, tokens) < tokens);
+            let pruning = Pruning::of(&sparsity, index, tokens, groups, together);
             let drop_path = draws.drop_path_seed.map(|seed| rng::key(seed, &[index as u64]));
-            let by_attention = node.is_some_and(|node| node.selection != Selection::Random);
-            let out = layer.forward(hidden, &map, &graph, drop_path, by_attention || trace.is_some());
+            let ranking = Pruning::ranking(pruning.as_ref(), &sparsity, trace.is_some());
+            let out = layer.forward(hidden, &map, &graph, drop_path, ranking);
             hidden = out.hidden;
-            if let (Some(trace), Some(attention)) = (trace.as_deref_mut(), &out.class_attention) {
+            if let (Some(trace), Some(attention)) = (trace.as_deref_mut(), &out.ranking) {
                 trace.class_attention.push(attention.clone());
                 trace.token_ids.push(map.ids.clone());
             }
-            if let Some(node) = node {
-                let attention = out.class_attention.filter(|_| by_attention);
-                let scores = attention.unwrap_or_else(|| self.noise(&hidden, draws.selection_seed, index));
-                (hidden, map) = self.prune(hidden, &map, scores, node, index, trace.as_deref_mut());
+            if let Some(pruning) = pruning {
+                (hidden, map) = pruning.apply(hidden, &map, out.ranking, draws.selection_seed, trace.as_deref_mut());
             }
             if let Some(trace) = trace.as_deref_mut() {
                 trace.layers.push(hidden.clone());
                 trace.graphs.push(graph);
             }
         }
-        let [batch, s, d] = hidden.dims();
-        let patches = cast(hidden.clone().slice([0..batch, 1..s, 0..d]), DType::F32);
-        let mean = patches.mean_dim(1).reshape([batch, d]);
-        Ok(VideoOutput { hidden, pooled: self.pool_norm.forward(mean), token_ids: map.ids.expand([batch, s - 1]) })
+        let token_ids = self.clip_ids(map.ids, hidden.dims()[0], frames);
+        Ok(VideoOutput { hidden, token_ids, frames })
+    }
+
+    /// Pixels in −1 to 1, `[.., .., 3, .., ..]`, in the scale the weights were trained with.
+    pub fn scaled(&self, video: Tensor<B, 5>) -> Tensor<B, 5> {
+        let Some([factor, summand]) = self.config.pixels.from_symmetric() else { return video };
+        let channels = |values: [f32; 3]| Tensor::<B, 1>::from_floats(values, &video.device()).reshape([1, 1, 3, 1, 1]);
+        let (factor, summand) = (channels(factor), channels(summand));
+        video * factor + summand
+    }
+
+    /// Sequences of a clip of `frames` frames.
+    pub(super) fn sequences_of(&self, frames: usize) -> usize {
+        if self.config.attention == FrameAttention::PerFrame { frames } else { 1 }
+    }
+
+    /// Whether a place stays or goes in all frames of a clip together, because what follows joins the frames of a place.
+    fn joins_places(&self) -> bool {
+        self.config.temporal.as_ref().is_some_and(|temporal| temporal.layers > 0)
+    }
+
+    /// `video` `[batch, frames, …]` as sequences: clips, or clips of one frame.
+    fn sequences(&self, video: Tensor<B, 5>) -> Tensor<B, 5> {
+        let [batch, frames, channels, height, width] = video.dims();
+        match self.config.attention {
+            FrameAttention::Joint => video,
+            FrameAttention::PerFrame => video.reshape([batch * frames, 1, channels, height, width]),
+        }
+    }
+
+    /// `ids` `[1 | sequences, tokens]` of patches in their sequences as ids in the clip, `[batch, tokens]`.
+    fn clip_ids(&self, ids: Tensor<B, 2, Int>, sequences: usize, frames: usize) -> Tensor<B, 2, Int> {
+        let (tokens, each) = (ids.dims()[1], self.sequences_of(frames));
+        let ids = ids.expand([sequences, tokens]);
+        if each == 1 {
+            return ids;
+        }
+        let area = (self.config.grid() * self.config.grid()) as i64;
+        let first = Tensor::<B, 1, Int>::arange(0..each as i64, &ids.device()).mul_scalar(area).reshape([1, each, 1]);
+        let batch = sequences / each;
+        (ids.reshape([batch, each, tokens]) + first.expand([batch, each, tokens])).reshape([batch, each * tokens])
     }
 
     fn embed(&self, video: Tensor<B, 5>, trace: Option<&mut Trace<B>>) -> (Tensor<B, 3>, TokenMap<B>) {
-        let VideoConfig { frames, order, .. } = self.config;
+        let (order, frames) = (self.config.order, video.dims()[1]);
         let (grid, device) = (self.config.grid(), video.device());
         let places = token_order(order, frames, grid);
-        let map = TokenMap::new(&places, &RelativeBias::<B>::raster_coords(frames, grid), &device);
-        let patches = self.embeddings.patches(cast(video, self.precision.dtype()));
+        let coords = match self.config.positions {
+            Positions::Relative => RelativeBias::<B>::raster_coords(frames, grid),
+            Positions::Sinusoid { .. } => vec![0; places.len()],
+        };
+        let map = TokenMap::new(&places, &coords, &device);
+        let patches = self.embeddings.patches(cast(self.scaled(video), self.precision.dtype()));
+        let patches = self.embeddings.with_positions(patches, &self.config);
         let patches = match order {
             TokenOrder::Raster => patches,
             _ => patches.select(1, map.ids.clone().reshape([places.len()])),
@@ -216,29 +259,12 @@ impl<B: SvittBackend> VideoEncoder<B> {
         };
         Ok(Arc::new(graph))
     }
+}
 
-    fn noise(&self, hidden: &Tensor<B, 3>, seed: u64, layer: usize) -> Tensor<B, 2> {
-        let [batch, s, _] = hidden.dims();
-        let mut rng = Rng::new(seed, &[layer as u64]);
-        let noise: Vec<f32> = (0..batch * (s - 1)).map(|_| rng.uniform() as f32).collect();
-        Tensor::from_data(TensorData::new(noise, [batch, s - 1]), &hidden.device())
+fn check_visible([rows, kept]: [usize; 2], sequences: usize, groups: usize) -> Result<()> {
+    if rows == sequences && kept > 0 && kept.is_multiple_of(groups) {
+        return Ok(());
     }
-
-    fn prune(
-        &self,
-        hidden: Tensor<B, 3>,
-        map: &TokenMap<B>,
-        scores: Tensor<B, 2>,
-        node: &NodeSparsity,
-        layer: usize,
-        trace: Option<&mut Trace<B>>,
-    ) -> (Tensor<B, 3>, TokenMap<B>) {
-        let tokens = scores.dims()[1];
-        let kept = keep_top(scores.clone(), crate::config::kept_tokens(node.keep_rate, tokens));
-        let map = map.keep(&kept);
-        if let Some(trace) = trace {
-            trace.pruned.push(Pruned { layer, scores, token_ids: map.ids.clone() });
-        }
-        (gather_patches(hidden, &kept), map)
-    }
+    let problem = format!("{rows} × {kept} places do not fit {sequences} sequences of {groups} equal parts");
+    Err(Error::setting("visible", problem, "give as many places of every frame, one row for each sequence"))
 }

@@ -3,11 +3,13 @@
 
 use super::bert::{Bert, causal_mask};
 use super::bert_attention::AttentionSource;
+use super::draws::VideoDraws;
 use super::fusion::{FusionOptions, VideoTokens};
 use super::init::Init;
-use super::layers::{Mode, additive_mask, norm_f32};
-use super::svitt::Svitt;
-use super::video::{VideoDraws, VideoEncoder};
+use super::layers::{Mode, additive_mask};
+use super::svitt::{Svitt, temporal};
+use super::temporal::TemporalEncoder;
+use super::video::VideoEncoder;
 use crate::config::{ModelConfig, TextConfig};
 use crate::loss::answer_losses;
 use crate::{Error, Result};
@@ -26,9 +28,11 @@ pub struct SvittQa<B: Backend> {
     pub video: VideoEncoder<B>,
     /// Over the video tokens that cross-attention sees.
     pub video_norm: LayerNorm<B>,
+    /// What joins frames that were encoded one by one, in models that have it.
+    pub temporal: Option<TemporalEncoder<B>>,
     /// All layers, without word head: question and video to question states.
     pub text: Bert<B>,
-    /// As many layers as fuse in `text`, each with cross-attention to the question states; predicts the next word.
+    /// As many layers as fuse in `text`, or as the checkpoint has, each with cross-attention to the question states; predicts the next word.
     pub decoder: Bert<B>,
 }
 
@@ -63,7 +67,7 @@ pub struct WeightedAnswers<B: Backend> {
 
 /// The configuration of the decoder of a model with `text`.
 pub fn decoder_config(text: &TextConfig) -> TextConfig {
-    TextConfig { layers: text.layers - text.fusion_layer, fusion_layer: 0, cross: None, ..text.clone() }
+    TextConfig { layers: text.decoder_depth(), fusion_layer: 0, cross: None, ..text.clone() }
 }
 
 impl<B: SvittBackend> SvittQa<B> {
@@ -79,7 +83,9 @@ impl<B: SvittBackend> SvittQa<B> {
         Ok(Self {
             video: VideoEncoder::new(&config.video, config.compat, init),
             video_norm: init.layer_norm(width, config.video.layer_norm_eps),
-            text: Bert::new(&config.text, width, config.compat, false, init),
+            temporal: temporal(config, init),
+            text: Bert::new(&config.text, width, config.compat, false, init)
+                .with_clip_token(config.video.has_clip_token()),
             decoder: Bert::new(&decoder_config(&config.text), config.text.hidden, config.compat, true, init),
         })
     }
@@ -93,25 +99,27 @@ impl<B: SvittBackend> SvittQa<B> {
     pub fn from_pretrained(model: Svitt<B>) -> Result<Self> {
         check_fusion(model.text.layers.len(), model.text.fusion_layer)?;
         check_widths(&model)?;
-        let Svitt { video, video_norm, mut text, .. } = model;
+        let Svitt { video, video_norm, temporal, mut text, .. } = model;
         let decoder = Bert {
             embeddings: text.embeddings.clone(),
             layers: text.layers[text.fusion_layer..].to_vec(),
             mlm: text.mlm.take(),
             fusion_layer: 0,
             cross: None,
+            clip_token: text.clip_token,
             compat: text.compat,
             precision: text.precision,
         };
-        Ok(Self { video, video_norm, text, decoder: decoder.map(&mut FreshIds) })
+        Ok(Self { video, video_norm, temporal, text, decoder: decoder.map(&mut FreshIds) })
     }
 
-    /// Video tokens `[batch, 1 + tokens, d]` of clips `[batch, frames, 3, size, size]`.
+    /// Video tokens `[batch, tokens, d]`, class tokens included, of clips `[batch, frames, 3, size, size]`.
     ///
     /// # Errors
     /// A clip of another size or length than the model's.
     pub fn encode_video(&self, video: Tensor<B, 5>, draws: &VideoDraws) -> Result<Tensor<B, 3>> {
-        Ok(norm_f32(&self.video_norm, self.video.forward(video, draws, None)?.hidden))
+        let output = self.video.forward(video, draws, None)?;
+        Ok(self.video.for_fusion(&self.video_norm, self.temporal.as_ref(), &output, draws.mode()))
     }
 
     /// Questions, one per row, with the video of each.

@@ -16,15 +16,28 @@ pub struct LayerMemory {
     pub statistics: u64,
 }
 
-/// Counts a layer that `tokens` patch tokens enter.
+/// Counts a layer that `tokens` patch tokens of every sequence of a clip enter.
 pub fn layer(config: &ModelConfig, tokens: usize) -> LayerMemory {
     let video = &config.video;
-    let (all, heads) = (tokens as u64 + 1, video.heads as u64);
+    let (all, heads) = (tokens as u64 + u64::from(video.class_token), video.heads as u64);
     // Of width d: the layer's input, its norm; q, k, v; the heads' output, its projection before λ1; the middle
     // residual, its norm; the feed-forward output before λ2. Of the inner width: before and after the GELU.
     let per_token = (10 * video.hidden + 2 * video.ffn) as u64;
     let pairs = super::edges::layer(config, super::Convention::True, tokens);
-    LayerMemory { linear: BYTES * all * per_token, weights: BYTES * heads * pairs, statistics: BYTES * heads * all }
+    let memory = LayerMemory {
+        linear: BYTES * all * per_token,
+        weights: BYTES * heads * pairs,
+        statistics: BYTES * heads * all,
+    };
+    memory.times(video.sequences() as u64)
+}
+
+impl LayerMemory {
+    /// That of so many sequences.
+    fn times(self, sequences: u64) -> Self {
+        let Self { linear, weights, statistics } = self;
+        Self { linear: linear * sequences, weights: weights * sequences, statistics: statistics * sequences }
+    }
 }
 
 #[cfg(test)]

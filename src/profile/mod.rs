@@ -52,7 +52,7 @@ impl FromStr for Convention {
 pub struct LayerCost {
     /// 0-based.
     pub layer: usize,
-    /// Patch tokens entering it, class token not counted.
+    /// Patch tokens of the clip entering it, class tokens not counted.
     pub tokens: usize,
     /// Query-key pairs.
     pub edges: u64,
@@ -73,6 +73,8 @@ pub struct Profile {
     pub cross_edges: Vec<u64>,
     /// Operations of the patch embedding.
     pub patch_flops: u64,
+    /// Operations of the layers over time behind the video layers, in models that have them.
+    pub temporal_flops: u64,
     /// Learned numbers.
     pub parameters: Parameters,
 }
@@ -85,17 +87,19 @@ impl Profile {
     pub fn of(config: &ModelConfig, convention: Convention) -> Result<Self> {
         config.validate()?;
         let video = &config.video;
-        let tokens = video.sparsity.tokens_per_layer(video.patches(), video.layers);
-        let cost = |(layer, &tokens): (usize, &usize)| {
-            let edges = edges::layer(config, convention, tokens);
-            let flops = flops::layer(config, convention, tokens, edges);
-            LayerCost { layer, tokens, edges, flops, memory: memory::layer(config, tokens) }
+        let (tokens, sequences) = (video.tokens_per_layer(video.layers), video.sequences());
+        let cost = |(layer, &each): (usize, &usize)| {
+            let edges = edges::layer(config, convention, each);
+            let flops = sequences as u64 * flops::layer(config, convention, each, edges);
+            let memory = memory::layer(config, each);
+            LayerCost { layer, tokens: sequences * each, edges: sequences as u64 * edges, flops, memory }
         };
         Ok(Self {
             convention,
             layers: tokens.iter().enumerate().map(cost).collect(),
             cross_edges: edges::cross(config, convention),
             patch_flops: flops::patches(video),
+            temporal_flops: flops::temporal(video),
             parameters: Parameters::of(config),
         })
     }
@@ -107,7 +111,7 @@ impl Profile {
 
     /// Operations of the video encoder, forward.
     pub fn flops(&self) -> u64 {
-        self.patch_flops + self.layers.iter().map(|layer| layer.flops).sum::<u64>()
+        self.patch_flops + self.temporal_flops + self.layers.iter().map(|layer| layer.flops).sum::<u64>()
     }
 
     /// Activations of the video encoder kept for the backward pass, for one clip.

@@ -12,7 +12,7 @@ pub struct Parameters {
     pub position_tables: usize,
     /// Embeddings and layers of the text encoder and the fusion encoder, and the masked-language head.
     pub text: usize,
-    /// The norm before fusion, the two projections, the matching head and the temperature.
+    /// The norm before fusion, what joins frames, the two projections, the matching head and the temperature.
     pub heads: usize,
     /// All of it.
     pub total: usize,
@@ -23,7 +23,8 @@ impl Parameters {
     pub fn of(config: &ModelConfig) -> Self {
         let (video, text) = (video(&config.video), text(&config.text, config.video.hidden));
         let projections = linear(config.video.hidden, config.embed_dim) + linear(config.text.hidden, config.embed_dim);
-        let heads = 2 * config.video.hidden + projections + linear(config.text.hidden, 2) + 1;
+        let joining = temporal(&config.video);
+        let heads = 2 * config.video.hidden + joining + projections + linear(config.text.hidden, 2) + 1;
         Self { video, position_tables: position_tables(&config.video), text, heads, total: video + text + heads }
     }
 }
@@ -39,9 +40,16 @@ fn position_tables(video: &VideoConfig) -> usize {
 fn video(video: &VideoConfig) -> usize {
     let d = video.hidden;
     let patches = linear(3 * video.patch_size * video.patch_size, d);
-    // Keys have no bias; two norms and two layer scales.
-    let layer = 4 * d * d + 3 * d + linear(d, video.ffn) + linear(video.ffn, d) + 6 * d;
-    patches + d + video.layers * layer + position_tables(video) + 2 * d
+    // Keys have no bias; two norms, and two layer scales where there are any.
+    let scales = if video.layer_scale.is_some() { 2 * d } else { 0 };
+    let layer = 4 * d * d + 3 * d + linear(d, video.ffn) + linear(video.ffn, d) + 4 * d + scales;
+    patches + if video.class_token { d } else { 0 } + video.layers * layer + position_tables(video) + 2 * d
+}
+
+fn temporal(video: &VideoConfig) -> usize {
+    let (d, Some(temporal)) = (video.hidden, &video.temporal) else { return 0 };
+    let layer = 4 * linear(d, d) + linear(d, temporal.ffn) + linear(temporal.ffn, d) + 4 * d;
+    temporal.frames * d + temporal.layers * layer
 }
 
 fn text(text: &TextConfig, video_width: usize) -> usize {
@@ -65,5 +73,15 @@ mod tests {
         micro.text = TextConfig { hidden: 64, heads: 4, ffn: 96, max_positions: 32, ..TextConfig::base(120) };
         micro.embed_dim = 32;
         assert_eq!(Parameters::of(&micro).total, 840_155);
+    }
+
+    /// The counts of the official classes at full size: 202.4 M and 659.7 M without the word head.
+    #[test]
+    fn umt_has_as_many() {
+        for (config, millions) in [(ModelConfig::umt_base(12), 202.4), (ModelConfig::umt_large(12), 659.7)] {
+            let (d, words) = (config.text.hidden, config.text.vocab_size);
+            let total = Parameters::of(&config).total - (linear(d, d) + 2 * d + words);
+            assert_eq!((total as f64 / 1e5).round() / 10.0, millions);
+        }
     }
 }

@@ -34,10 +34,11 @@ pub fn expand<B: SvittBackend>(
     growth: TableGrowth,
 ) -> Result<Svitt<B>> {
     let device = from.devices().into_iter().next().unwrap_or_default();
-    let shape = |config: &ModelConfig| TableShape { frames: config.video.frames, grid: config.video.grid() };
+    let shape =
+        |config: &ModelConfig| TableShape { frames: config.video.frames_per_sequence(), grid: config.video.grid() };
     let tables = match growth {
         TableGrowth::Rescale => TableConversion::Rescale(TableResampler::new(shape(before), shape(to))?),
-        TableGrowth::Extend => TableConversion::Extend([before.video.frames, to.video.frames]),
+        TableGrowth::Extend => TableConversion::Extend([before, to].map(|config| config.video.frames_per_sequence())),
     };
     let mut collect = Collect { path: Vec::new(), tensors: HashMap::new() };
     from.visit(&mut collect);

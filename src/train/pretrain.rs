@@ -331,13 +331,19 @@ pub fn stage_report<B: SvittBackend>(
         mode: config.video.sparsity.mode().to_string(),
         keep_rate: stage.keep_rate(),
         edges_removed: edges_removed(config)?,
-        tokens_per_layer: config.video.sparsity.tokens_per_layer(config.video.patches(), config.video.layers),
+        tokens_per_layer: tokens_per_layer(config),
         steps: state.step,
         seconds: state.seconds,
         losses: state.losses,
         skipped_updates: state.skipped.total,
         scores: validator.scores()?,
     })
+}
+
+/// Patch tokens of a clip that enter each video layer.
+fn tokens_per_layer(config: &ModelConfig) -> Vec<usize> {
+    let video = &config.video;
+    video.tokens_per_layer(video.layers).into_iter().map(|each| video.sequences() * each).collect()
 }
 
 fn check_fingerprint(state: &RunState, fingerprint: &str, options: &PretrainOptions) -> Result<()> {

@@ -50,7 +50,7 @@ pub fn variants<B: SvittBackend>(
 }
 
 fn suggested(video: &VideoConfig) -> Sparsity {
-    let (patches, layers) = (video.patches(), video.layers);
+    let (patches, layers) = (video.sequence_patches(), video.layers);
     let block = (patches / 14).max(1);
     let edge = EdgeSparsity { local: 1, random: 3.min(patches.div_ceil(block) - 1), block };
     let mut pruning: Vec<usize> = [1, 2, 3].map(|quarter| layers * quarter / 4).to_vec();
@@ -93,7 +93,7 @@ impl<B: SvittBackend> ModelVariant<B> {
 
     /// Patch tokens that leave the last video layer.
     pub fn tokens_left(&self) -> usize {
-        let (video, layers) = (&self.config.video, self.config.video.layers);
-        video.sparsity.tokens_per_layer(video.patches(), layers + 1)[layers]
+        let video = &self.config.video;
+        video.sequences() * video.tokens_per_layer(video.layers + 1)[video.layers]
     }
 }

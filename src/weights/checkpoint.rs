@@ -102,6 +102,7 @@ impl Checkpoint {
         let Description { info, weights_sha256, file_sha256 } = read_description(&path.join(CONFIG))?;
         let weights = WeightSource::open(path.join(WEIGHTS))?.trained_with(info.model.video.frames);
         verify(&weights, &weights_sha256, file_sha256.as_deref())?;
+        let weights = weights.of_family(info.model.video.family());
         Ok(Self { path, info, weights_sha256, weights })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::SourceKind;
 use super::checkpoint::{Checkpoint, CheckpointInfo, WEIGHTS, is_checkpoint, write_checkpoint};
-use super::infer::{self, model_config};
+use super::infer::{self, Inferred};
 use super::key_matching::{MatchOptions, MatchedWeights};
 use super::report::LoadReport;
 use super::schema::{CheckpointPart, WeightKey, keys};
@@ -20,6 +20,10 @@ pub struct ImportOptions {
     pub frames: Option<usize>,
     /// Keys that may be missing; see [`MatchOptions::allow_missing`].
     pub allow_missing: Vec<String>,
+    /// Tensors that may be left over, by name or its beginning up to a dot.
+    pub allow_unused: Vec<String>,
+    /// Whether a model that encodes frames one by one becomes a joint one, its position tables extended over time.
+    pub joint: bool,
     /// Whether a pretrained model becomes one for question answering, its decoder made of the fusion layers.
     pub question_answering: bool,
 }
@@ -27,6 +31,8 @@ pub struct ImportOptions {
 /// What was imported.
 #[derive(Clone, Debug, Serialize)]
 pub struct ImportSummary {
+    /// The line of models: `svitt`, `singularity`, `umt`, `beit` or `bert`.
+    pub family: &'static str,
     /// The model the checkpoint is of.
     pub kind: &'static str,
     /// What the folder holds.
@@ -37,8 +43,18 @@ pub struct ImportSummary {
     pub weights_sha256: String,
     /// Non-PyTorch classes and functions named in a PyTorch file; none was executed.
     pub foreign: Vec<String>,
+    /// Sizes that no tensor and no file says, and that were assumed, in words.
+    pub assumed: Vec<String>,
     /// What became of every key.
+    #[serde(flatten)]
     pub report: LoadReport,
+}
+
+/// What a checkpoint says about itself.
+struct Described {
+    source: WeightSource,
+    info: CheckpointInfo,
+    assumed: Vec<String>,
 }
 
 /// Imports `checkpoint` into the new or existing folder `out`. One tensor is in memory at a time.
@@ -50,22 +66,30 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     if out.exists() && !out.is_dir() {
         return Err(Error::file(out, "exists and is not a folder", "choose another `--out`"));
     }
-    let (mut source, mut info) = described(checkpoint, options.frames)?;
+    let Described { mut source, mut info, assumed } = described(checkpoint, options)?;
     refuse_source(source.path(), out)?;
     let kind = source.kind();
     info.part = part(&mut source, &info, options)?;
     let (model, all) = (info.model.clone(), keys(&info.model, info.part));
     let allow_missing = options.allow_missing.iter().chain(&info.absent).cloned().collect();
-    let allowed = MatchOptions { allow_missing, convert_tables: options.frames.is_some() };
-    let matched = MatchedWeights::new(&source, &all, &model.video, &allowed)?.complete()?;
+    let allowed = MatchOptions { allow_missing, convert_tables: options.frames.is_some() || options.joint };
+    let mut matched = MatchedWeights::new(&source, &all, &model.video, &allowed)?.complete()?;
+    if info.part == CheckpointPart::QuestionAnswering {
+        matched.report.set_aside_for_answers();
+    }
     let report = &matched.report;
+    if let Some(problem) = report.left_over(&options.allow_unused) {
+        let remedy = "give a checkpoint of one of the published models, or leave them out with `--allow-unused NAME`";
+        return Err(Error::file(checkpoint, problem, remedy));
+    }
     info.absent = report.allowed.iter().chain(&report.fresh).cloned().collect();
     let present: Vec<WeightKey> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
     let weights_sha256 = write_checkpoint(out, &info, &present, |name| {
         matched.values(name)?.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))
     })?;
     let (foreign, report) = (source.foreign().to_vec(), matched.report);
-    Ok(ImportSummary { kind: kind.name(), part: info.part, model, weights_sha256, foreign, report })
+    let (family, kind) = (kind.family(), kind.name());
+    Ok(ImportSummary { family, kind, part: info.part, model, weights_sha256, foreign, assumed, report })
 }
 
 /// Refuses to write over the weights that are read, or over what lies beside them.
@@ -80,26 +104,33 @@ fn refuse_source(source: &Path, out: &Path) -> Result<()> {
     }
 }
 
-/// The weights of `checkpoint` and their description, read from its folder or inferred.
-fn described(checkpoint: &Path, frames: Option<usize>) -> Result<(WeightSource, CheckpointInfo)> {
+/// The weights of `checkpoint` and what they are: as its own folder says, or inferred.
+fn described(checkpoint: &Path, options: &ImportOptions) -> Result<Described> {
+    let frames = options.frames;
     // A checkpoint folder may be named by its weights: they belong to the description beside them.
     let folder = match checkpoint.file_name() {
         Some(name) if name == WEIGHTS => checkpoint.parent().filter(|folder| is_checkpoint(folder)),
         _ => None,
     };
     let folder = folder.unwrap_or(checkpoint);
-    if is_checkpoint(folder) {
+    let Described { source, mut info, assumed } = if is_checkpoint(folder) {
         let Checkpoint { mut info, weights, .. } = Checkpoint::open(folder)?;
         info.model.video.frames = frames.unwrap_or(info.model.video.frames);
-        info.model.validate()?;
-        return Ok((weights, info));
+        Described { source: weights, info, assumed: Vec::new() }
+    } else {
+        let source = WeightSource::open(checkpoint)?;
+        let Inferred { model, assumed } = infer::inferred(&source, frames)?;
+        let name = checkpoint.file_name().unwrap_or_default();
+        let origin = format!("imported from {} ({})", name.display(), source.kind().name());
+        let part = infer::part(source.kind());
+        let info = CheckpointInfo { model, part, absent: vec![], vocabulary: None, curriculum: None, origin };
+        Described { source, info, assumed }
+    };
+    if options.joint {
+        info.model.video = info.model.video.joint();
     }
-    let source = WeightSource::open(checkpoint)?;
-    let model = model_config(&source, frames)?;
-    let name = checkpoint.file_name().unwrap_or_default();
-    let origin = format!("imported from {} ({})", name.display(), source.kind().name());
-    let part = infer::part(source.kind());
-    Ok((source, CheckpointInfo { model, part, absent: vec![], vocabulary: None, curriculum: None, origin }))
+    info.model.validate()?;
+    Ok(Described { source, info, assumed })
 }
 
 /// What the folder will hold; a decoder is added to the source where question answering is asked for.
@@ -107,9 +138,9 @@ fn part(source: &mut WeightSource, info: &CheckpointInfo, options: &ImportOption
     if !options.question_answering {
         return Ok(info.part);
     }
-    if !matches!(source.kind(), SourceKind::Svitt | SourceKind::Singularity | SourceKind::SvittQa) {
+    if matches!(source.kind(), SourceKind::Beit | SourceKind::Bert) {
         let problem = format!("{} weights have no fusion layers to make a decoder of", source.kind().name());
-        return Err(Error::file(source.path(), problem, "give a SViTT or Singularity checkpoint"));
+        return Err(Error::file(source.path(), problem, "give a SViTT, Singularity or UMT checkpoint"));
     }
     source.add_decoder(info.model.text.fusion_layer);
     Ok(CheckpointPart::QuestionAnswering)
@@ -135,6 +166,9 @@ impl fmt::Display for ImportSummary {
             text.layers, text.hidden, text.heads, text.fusion_layer, text.vocab_size
         )?;
         writeln!(f, "compat           {:?}", self.model.compat)?;
+        for assumed in &self.assumed {
+            writeln!(f, "assumed          {assumed}")?;
+        }
         if !self.foreign.is_empty() {
             writeln!(f, "never run        {}", self.foreign.join(", "))?;
         }
@@ -146,7 +180,7 @@ impl fmt::Display for ImportSummary {
 mod tests {
     use super::super::foreign_checkpoints;
     use super::*;
-    use crate::config::Compat;
+    use crate::config::{Compat, Family};
     use std::path::PathBuf;
 
     fn fixture(name: &str) -> PathBuf {
@@ -179,14 +213,13 @@ mod tests {
         assert_eq!((again.weights_sha256, again.model), (imported.weights_sha256, imported.model));
     }
 
-    /// Skipped, and saying so, where Python has no PyTorch.
+    /// Skipped where Python has no PyTorch.
     #[test]
     fn pytorch_loads_an_import_strictly() {
         let python = std::env::var("PYTHON").unwrap_or("python3".to_string());
         let has_torch = std::process::Command::new(&python).args(["-c", "import torch"]).output();
         if !has_torch.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: {python} has no PyTorch");
-            return;
+            return crate::skipped::skipped("PyTorch");
         }
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("x");
@@ -207,7 +240,9 @@ mod tests {
         let options = ImportOptions { frames: Some(8), question_answering: true, ..ImportOptions::default() };
         let imported = import(&fixture("checkpoint_micro_full.pth"), &out, &options).unwrap();
         assert_eq!((imported.model.video.frames, imported.report.converted.len()), (8, 2));
-        assert!(imported.report.unused.contains(&"itm_head.weight".to_string()));
+        assert!(
+            imported.report.set_aside.contains(&"itm_head.weight".to_string()) && imported.report.unused.is_empty()
+        );
         let weights = Checkpoint::open(&out).unwrap().weights;
         assert_eq!(weights.kind(), SourceKind::SvittQa);
         assert!(weights.shape("text_decoder.bert.encoder.layer.0.crossattention.self.query.weight").is_some());
@@ -223,31 +258,31 @@ mod tests {
             (video.part, video.model.compat, video.report.converted.len()),
             (CheckpointPart::Video, Compat::Corrected, 2)
         );
-        assert_eq!(video.report.unused, ["classifier.bias"]);
+        assert_eq!((&video.report.set_aside[..], video.report.unused.len()), (&["classifier.bias".to_string()][..], 0));
         let out = folder.path().join("text");
         let text = import(&foreign_checkpoints::bert(folder.path()), &out, &ImportOptions::default()).unwrap();
         assert_eq!((text.part, text.model.text.layers, text.report.fresh.len()), (CheckpointPart::Text, 3, 10));
-        assert_eq!(text.report.unused, ["bert.pooler.dense.bias", "cls.seq_relationship.bias"]);
+        assert_eq!(text.report.set_aside, ["bert.pooler.dense.bias", "cls.seq_relationship.bias"]);
         assert_eq!(Checkpoint::open(&out).unwrap().info.absent.len(), 10);
     }
 
     #[test]
-    fn singularity_tables_are_extended_and_missing_keys_must_be_allowed() {
+    fn singularity_is_itself_or_made_joint() {
         let folder = tempfile::tempdir().unwrap();
         let (file, out) = (foreign_checkpoints::singularity(folder.path()), folder.path().join("out"));
-        let mut options = ImportOptions { frames: Some(5), ..ImportOptions::default() };
-        let refused = import(&file, &out, &options).unwrap_err().to_string();
-        assert!(refused.contains("lacks 5 tensors (text_encoder.cls.predictions.bias"), "{refused}");
-        assert!(!out.exists());
-        options.allow_missing.push("text_encoder.cls".to_string());
-        let imported = import(&file, &out, &options).unwrap();
-        assert_eq!(imported.report.unused, ["temporal_embeddings", "temporal_vision_encoder.x"]);
-        assert_eq!(
-            (imported.kind, imported.report.converted.len(), imported.report.allowed.len()),
-            ("Singularity", 2, 5)
-        );
+        let imported = import(&file, &out, &ImportOptions { frames: Some(5), ..ImportOptions::default() }).unwrap();
+        let report = &imported.report;
+        assert_eq!((imported.family, report.converted.len(), report.fresh.len()), ("singularity", 0, 5));
+        assert_eq!((&report.set_aside[..], report.unused.len()), (&["temporal_embeddings".to_string()][..], 0));
+        assert_eq!((imported.model.video.family(), imported.model.video.frames), (Family::Singularity, 5));
         let weights = Checkpoint::open(&out).unwrap().weights;
-        assert_eq!(weights.tied().len(), 0, "no copy of a head that is not there");
+        assert_eq!((weights.kind(), weights.tied().len()), (SourceKind::Singularity, 0));
+        let again = import(&out, &folder.path().join("again"), &ImportOptions::default()).unwrap();
+        assert_eq!((again.weights_sha256, again.model), (imported.weights_sha256, imported.model));
+        let options = ImportOptions { frames: Some(5), joint: true, ..ImportOptions::default() };
+        let joint = import(&out, &folder.path().join("joint"), &options).unwrap();
+        assert_eq!((joint.report.converted.len(), joint.model.video.family()), (2, Family::Svitt));
+        assert_eq!(joint.model.video.table_rows(), 9 * 9 + 3);
     }
 
     #[test]

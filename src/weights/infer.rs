@@ -1,12 +1,13 @@
 //! Model sizes inferred from tensor shapes, the training configuration, and files beside the checkpoint.
 
+use super::beside;
 use super::position_tables::TableShape;
 use super::schema::CheckpointPart;
 use super::source::WeightSource;
 use super::source_kind::SourceKind;
 use crate::config::{
-    Compat, CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Selection, Sparsity, TextConfig, TokenOrder,
-    VideoConfig,
+    Compat, CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Pooling, Positions, Selection, Sparsity,
+    TemporalConfig, TextConfig, TokenOrder, VideoConfig,
 };
 use crate::{Error, Result};
 use serde_json::Value as Json;
@@ -15,14 +16,31 @@ const TABLE: &str =
     "vision_encoder.encoder.layer.0.attention.attention.relative_position_bias.relative_position_bias_table";
 const REMEDY: &str = "give a complete checkpoint";
 
+/// What a checkpoint is inferred to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inferred {
+    /// Sizes and rules.
+    pub model: ModelConfig,
+    /// What was assumed because no tensor and no file says it, in words.
+    pub assumed: Vec<String>,
+}
+
 /// The part of a model that a source of this kind gives.
 pub fn part(kind: SourceKind) -> CheckpointPart {
     match kind {
-        SourceKind::Svitt | SourceKind::Singularity => CheckpointPart::Pretraining,
-        SourceKind::SvittQa => CheckpointPart::QuestionAnswering,
         SourceKind::Beit => CheckpointPart::Video,
         SourceKind::Bert => CheckpointPart::Text,
+        _ if kind.answers() => CheckpointPart::QuestionAnswering,
+        _ => CheckpointPart::Pretraining,
     }
+}
+
+/// The configuration of the model in `source`; see [`inferred`].
+///
+/// # Errors
+/// As [`inferred`].
+pub fn model_config(source: &WeightSource, frames: Option<usize>) -> Result<ModelConfig> {
+    Ok(inferred(source, frames)?.model)
 }
 
 /// The configuration of the model in `source`, for clips of `frames` frames or those it was trained with. Parts that
@@ -30,22 +48,31 @@ pub fn part(kind: SourceKind) -> CheckpointPart {
 ///
 /// # Errors
 /// A tensor that every model of the kind has is missing, or sizes contradict each other.
-pub fn model_config(source: &WeightSource, frames: Option<usize>) -> Result<ModelConfig> {
-    let part = part(source.kind());
+pub fn inferred(source: &WeightSource, frames: Option<usize>) -> Result<Inferred> {
+    let (part, mut assumed) = (part(source.kind()), Vec::new());
     let mut config = ModelConfig::base(1);
     if part != CheckpointPart::Text {
-        config.video = video(source, frames)?;
+        config.video = match source.kind() {
+            SourceKind::Umt | SourceKind::UmtQa => umt_video(source, frames, &mut assumed)?,
+            _ => video(source, frames)?,
+        };
     }
     if part != CheckpointPart::Video {
-        config.text = text(source, &config.video)?;
+        config.text = text(source, &config.video, &mut assumed)?;
+    }
+    if matches!(source.kind(), SourceKind::Singularity | SourceKind::SingularityQa) {
+        let temporal = temporal(source, &config.text)?;
+        config.video = config.video.singularity(temporal);
     }
     let embed_dim = source.shape("vision_proj.weight").and_then(|shape| shape.first().copied());
-    config.embed_dim = embed_dim.or(number(source, "/embed_dim")).unwrap_or(config.embed_dim);
-    config.temperature = setting(source, "/temp").and_then(Json::as_f64).unwrap_or(config.temperature);
+    let stated = number(source, "/embed_dim").or(number(source, "/model/embed_dim"));
+    config.embed_dim = embed_dim.or(stated).unwrap_or(config.embed_dim);
+    let temperature = setting(source, "/temp").or(setting(source, "/model/temp")).and_then(Json::as_f64);
+    config.temperature = temperature.unwrap_or(config.temperature);
     let official = matches!(source.kind(), SourceKind::Svitt | SourceKind::SvittQa);
     config.compat = if official { Compat::Official } else { Compat::Corrected };
     config.validate()?;
-    Ok(config)
+    Ok(Inferred { model: config, assumed })
 }
 
 fn video(source: &WeightSource, frames: Option<usize>) -> Result<VideoConfig> {
@@ -53,11 +80,16 @@ fn video(source: &WeightSource, frames: Option<usize>) -> Result<VideoConfig> {
     let [rows, heads] = shape(source, TABLE)?;
     let [ffn, _] = shape(source, "vision_encoder.encoder.layer.0.intermediate.dense.weight")?;
     let grid = number(source, "/image_res").map(|pixels| pixels / patch_size.max(1));
-    let table = table_shape(rows, source.frames(), grid).ok_or_else(|| {
+    let frame_by_frame = matches!(source.kind(), SourceKind::Singularity | SourceKind::SingularityQa);
+    let known = if frame_by_frame { Some(1) } else { source.frames() };
+    let table = table_shape(rows, known, grid).filter(|table| !frame_by_frame || table.frames == 1);
+    let table = table.ok_or_else(|| {
         let problem = format!("its position tables of {rows} rows fit no clip length and grid");
         Error::file(source.path(), problem, REMEDY)
     })?;
     let trained = source.frames().unwrap_or(table.frames);
+    let beit = beside::beit(source.path(), hidden).map(|(_, json)| json).unwrap_or_default();
+    let base = ModelConfig::base(1).video;
     Ok(VideoConfig {
         image_size: table.grid * patch_size,
         patch_size,
@@ -68,8 +100,60 @@ fn video(source: &WeightSource, frames: Option<usize>) -> Result<VideoConfig> {
         ffn,
         order: order(source),
         sparsity: sparsity(source),
-        ..ModelConfig::base(1).video
+        layer_norm_eps: beit["layer_norm_eps"].as_f64().unwrap_or(base.layer_norm_eps),
+        ..base
     })
+}
+
+/// UMT's encoder. Its head count and the size of its frames show in no tensor.
+fn umt_video(source: &WeightSource, frames: Option<usize>, assumed: &mut Vec<String>) -> Result<VideoConfig> {
+    let [hidden, _, tubelet, patch_size, _] = shape(source, "vision_encoder.encoder.patch_embed.proj.weight")?;
+    let [ffn, _] = shape(source, "vision_encoder.encoder.blocks.0.mlp.fc1.weight")?;
+    if tubelet != 1 {
+        let problem = format!("its patches span {tubelet} frames; published models cut frames one by one");
+        return Err(Error::file(source.path(), problem, "give one of the published checkpoints"));
+    }
+    let stated = |name: &str| number(source, &format!("/model/vision_encoder/{name}"));
+    let mut or = |stated: Option<usize>, usual: usize, what: String| {
+        stated.unwrap_or_else(|| {
+            assumed.push(what);
+            usual
+        })
+    };
+    let heads = heads_of_64(hidden);
+    let heads = or(stated("encoder_num_heads"), heads, format!("video: {heads} heads, 64 numbers in each"));
+    let image_size = or(stated("img_size"), 224, "video: frames of 224 px".to_string());
+    let usual = if source.is_fine_tuned() { 12 } else { 4 };
+    let trained = frames.or(stated("num_frames")).or(number(source, "/num_frames"));
+    let frames = or(trained, usual, format!("video: clips of {usual} frames"));
+    let per_frame = setting(source, "/model/vision_encoder/keep_temporal").and_then(Json::as_bool).unwrap_or(true);
+    let stretched_from = number(source, "/model/vision_encoder/ckpt_num_frame");
+    let layers = layers(source, "vision_encoder.encoder.blocks.");
+    let video =
+        VideoConfig { image_size, patch_size, frames, hidden, layers, heads, ffn, ..ModelConfig::base(1).video };
+    Ok(VideoConfig {
+        pooling: if per_frame { Pooling::NormalisedPerFrame } else { Pooling::Normalised },
+        positions: Positions::Sinusoid { stretched_from },
+        ..video.umt()
+    })
+}
+
+/// What joins the frames in a Singularity checkpoint, as its configuration says, or as its tensors do.
+fn temporal(source: &WeightSource, text: &TextConfig) -> Result<Option<TemporalConfig>> {
+    let flag = |pointer: &str| setting(source, pointer).and_then(Json::as_bool);
+    if flag("/temporal_vision_encoder/update_pooler_embed") == Some(true) {
+        let problem = "it pools the class tokens of its temporal encoder (`update_pooler_embed`), which no published \
+                       model does";
+        return Err(Error::file(source.path(), problem, "give one of the published checkpoints"));
+    }
+    let found = layers(source, "temporal_vision_encoder.layer.");
+    let layers = if flag("/temporal_vision_encoder/enable").unwrap_or(found > 0) { found } else { 0 };
+    let [_, rows, _, _] = shape(source, "temporal_embeddings")?;
+    let added = flag("/add_temporal_embed").unwrap_or(rows > 1 || layers > 0);
+    let frames = if added { rows } else { 0 };
+    let ffn = source.shape("temporal_vision_encoder.layer.0.intermediate.dense.weight").and_then(|shape| shape.first());
+    let (heads, ffn) = (text.heads, ffn.copied().unwrap_or(text.ffn));
+    Ok((frames + layers > 0).then_some(TemporalConfig { frames, layers, heads, ffn }))
 }
 
 /// The shape of tables with `rows` rows: for the clip length the checkpoint names, else for its grid, else an image
@@ -83,7 +167,7 @@ pub fn table_shape(rows: usize, frames: Option<usize>, grid: Option<usize>) -> O
         .or_else(|| TableShape::of_rows(rows, &(1..=64).collect::<Vec<_>>()))
 }
 
-fn text(source: &WeightSource, video: &VideoConfig) -> Result<TextConfig> {
+fn text(source: &WeightSource, video: &VideoConfig, assumed: &mut Vec<String>) -> Result<TextConfig> {
     let [vocab_size, hidden] = shape(source, "text_encoder.bert.embeddings.word_embeddings.weight")?;
     let [max_positions, _] = shape(source, "text_encoder.bert.embeddings.position_embeddings.weight")?;
     let [type_vocab_size, _] = shape(source, "text_encoder.bert.embeddings.token_type_embeddings.weight")?;
@@ -93,22 +177,32 @@ fn text(source: &WeightSource, video: &VideoConfig) -> Result<TextConfig> {
         source.shape(&format!("text_encoder.bert.encoder.layer.{layer}.crossattention.self.query.weight")).is_some()
     };
     let fusion_layer = (0..layers).find(crossing).unwrap_or(layers * 3 / 4);
-    let like_video = (hidden == video.hidden).then_some(video.heads);
-    let heads = heads_beside(source, hidden).or(like_video).unwrap_or((hidden / 64).max(1));
+    let heads = text_heads(source, hidden, video, assumed);
     let cross = cross(source, fusion_layer);
     let base = TextConfig::base(vocab_size);
-    Ok(TextConfig { hidden, layers, fusion_layer, heads, ffn, max_positions, type_vocab_size, cross, ..base })
+    let stated = beside::bert(source.path(), hidden).map(|(_, json)| json).unwrap_or_default();
+    let layer_norm_eps = stated["layer_norm_eps"].as_f64().unwrap_or(base.layer_norm_eps);
+    let decoder = self::layers(source, "text_decoder.bert.encoder.layer.");
+    let decoder_layers = Some(decoder).filter(|&decoder| decoder > 0 && decoder != layers.saturating_sub(fusion_layer));
+    let sizes = TextConfig { hidden, layers, fusion_layer, heads, ffn, max_positions, type_vocab_size, ..base };
+    Ok(TextConfig { cross, decoder_layers, layer_norm_eps, ..sizes })
 }
 
-/// BERT's head count, which no shape shows, from `config_bert.json` or `config.json` beside the weights; of a BERT of
-/// another width they say nothing.
-fn heads_beside(source: &WeightSource, hidden: usize) -> Option<usize> {
-    ["config_bert.json", "config.json"].iter().find_map(|name| {
-        let text = std::fs::read_to_string(source.path().with_file_name(name)).ok()?;
-        let json: Json = serde_json::from_str(&text).ok()?;
-        let bert = json["model_type"] == "bert" && json["hidden_size"].as_u64() == Some(hidden as u64);
-        bert.then(|| json["num_attention_heads"].as_u64()).flatten().and_then(|heads| usize::try_from(heads).ok())
+/// BERT's head count, which no shape shows: from a file beside the weights; in SViTT, where both encoders have one
+/// width, the video encoder's; else 64 numbers in each.
+fn text_heads(source: &WeightSource, hidden: usize, video: &VideoConfig, assumed: &mut Vec<String>) -> usize {
+    let stated =
+        beside::bert(source.path(), hidden).and_then(|(_, json)| beside::number(&json, "/num_attention_heads"));
+    let svitt = matches!(source.kind(), SourceKind::Svitt | SourceKind::SvittQa) && hidden == video.hidden;
+    stated.or(svitt.then_some(video.heads)).unwrap_or_else(|| {
+        let heads = heads_of_64(hidden);
+        assumed.push(format!("text: {heads} heads, 64 numbers in each"));
+        heads
     })
+}
+
+fn heads_of_64(width: usize) -> usize {
+    (width / 64).max(1)
 }
 
 fn sparsity(source: &WeightSource) -> Sparsity {
@@ -174,10 +268,7 @@ fn setting<'a>(source: &'a WeightSource, pointer: &str) -> Option<&'a Json> {
 }
 
 fn number(source: &WeightSource, pointer: &str) -> Option<usize> {
-    setting(source, pointer)?
-        .as_u64()
-        .and_then(|number| usize::try_from(number).ok())
-        .filter(|&number| number < 1 << 20)
+    beside::number(source.config()?, pointer)
 }
 
 fn numbers(source: &WeightSource, pointer: &str) -> Option<Vec<usize>> {

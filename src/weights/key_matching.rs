@@ -6,7 +6,7 @@ use super::position_tables::{TableResampler, TableShape};
 use super::report::{LoadReport, ShapeMismatch};
 use super::schema::{WeightKey, has_prefix};
 use super::source::WeightSource;
-use crate::config::VideoConfig;
+use crate::config::{FrameAttention, VideoConfig};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
@@ -42,13 +42,17 @@ impl<'a> MatchedWeights<'a> {
         options: &MatchOptions,
     ) -> Result<Self> {
         let mut matched = Self { source, resamplers: HashMap::new(), report: LoadReport::default() };
-        let target = TableShape { frames: video.frames, grid: video.grid() };
+        let target = TableShape { frames: video.frames_per_sequence(), grid: video.grid() };
         for key in keys.iter().filter(|key| key.is_learned()) {
             matched.look_up(key, target, options)?;
         }
         let wanted: BTreeSet<&str> = keys.iter().map(|key| key.outline.name.as_str()).collect();
-        let unused = source.names().filter(|name| !wanted.contains(name)).filter_map(|name| source.original_name(name));
-        matched.report.unused = unused.map(str::to_string).collect();
+        for name in source.names().filter(|name| !wanted.contains(name)) {
+            let aside = sets_aside(name, video);
+            let list = if aside { &mut matched.report.set_aside } else { &mut matched.report.unused };
+            list.extend(source.original_name(name).map(str::to_string));
+        }
+        matched.report.set_aside.extend_from_slice(source.set_aside());
         matched.report.rebuilt = source.index_buffers().to_vec();
         matched.report.tied = source.tied().to_vec();
         Ok(matched)
@@ -85,7 +89,7 @@ impl<'a> MatchedWeights<'a> {
     fn look_up(&mut self, key: &WeightKey, target: TableShape, options: &MatchOptions) -> Result<()> {
         let name = key.outline.name.clone();
         let Some(found) = self.source.shape(&name) else {
-            let list = if self.source.kind().never_has(&name) {
+            let list = if self.source.never_has(&name) {
                 &mut self.report.fresh
             } else if options.allow_missing.iter().any(|allowed| has_prefix(&name, allowed)) {
                 &mut self.report.allowed
@@ -119,7 +123,11 @@ impl<'a> MatchedWeights<'a> {
         let ([rows, heads], true) = (found, is_table(name) && expected.first() == Some(&target.rows())) else {
             return Ok(false);
         };
-        let Some(from) = table_shape(*rows, self.source.frames(), Some(target.grid)) else { return Ok(false) };
+        let trained = match self.source.kind() {
+            SourceKind::Singularity | SourceKind::SingularityQa => Some(1),
+            _ => self.source.frames(),
+        };
+        let Some(from) = table_shape(*rows, trained, Some(target.grid)) else { return Ok(false) };
         if expected.get(1) != Some(heads) {
             return Ok(false);
         }
@@ -130,6 +138,14 @@ impl<'a> MatchedWeights<'a> {
         self.resamplers.insert(*rows, TableResampler::new(from, target)?);
         Ok(true)
     }
+}
+
+/// Whether a model of `video` has no use for the tensor `name` of a Singularity checkpoint: its one-frame models store
+/// a vector per frame and do not add it, and a joint encoder needs nothing that joins frames.
+fn sets_aside(name: &str, video: &VideoConfig) -> bool {
+    let joint = video.attention == FrameAttention::Joint;
+    let added = video.temporal.as_ref().is_some_and(|temporal| temporal.frames > 0);
+    name == "temporal_embeddings" && !added || joint && name.starts_with("temporal_vision_encoder.layer.")
 }
 
 fn other_clips(source: &WeightSource, from: TableShape, target: TableShape) -> Error {

@@ -1,7 +1,32 @@
 //! The map between this crate's module paths and the official keys, written once for both directions.
 //!
 //! PyTorch stores a linear map as `[out, in]`, Burn as `[in, out]`; the video layers keep query, key and value in one
-//! matrix; the patch embedding is a convolution there and a linear map here.
+//! matrix; the patch embedding is a convolution there and a linear map here. Singularity's keys are SViTT's and some
+//! more; UMT's video encoder has names of its own.
+
+use crate::config::{Family, VideoConfig};
+
+/// How a video encoder's tensors are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// As BEiT's in the transformers library (SViTT, Singularity).
+    Beit,
+    /// As UMT's.
+    Umt,
+}
+
+impl Naming {
+    /// The names of an encoder of this make.
+    pub fn of(video: &VideoConfig) -> Self {
+        if video.family() == Family::Umt { Self::Umt } else { Self::Beit }
+    }
+
+    /// The names of a module with parameters at `paths`: a video encoder without class token is UMT's.
+    pub fn of_paths<'a>(mut paths: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let has_video = paths.clone().any(|path| path.starts_with("video.layers."));
+        if has_video && !paths.any(|path| path == "video.embeddings.cls_token") { Self::Umt } else { Self::Beit }
+    }
+}
 
 /// How a parameter is stored in an official checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +50,7 @@ impl ParamLayout {
 }
 
 /// Beginnings of module paths and what they are called officially.
-const ROOTS: [(&str, &str); 15] = [
+const ROOTS: [(&str, &str); 17] = [
     ("video.embeddings.projection.", "vision_encoder.embeddings.patch_embeddings.projection."),
     ("video.embeddings.", "vision_encoder.embeddings."),
     ("video.layers.", "vision_encoder.encoder.layer."),
@@ -40,7 +65,17 @@ const ROOTS: [(&str, &str); 15] = [
     ("video_proj.", "vision_proj."),
     ("text_proj.", "text_proj."),
     ("itm_head.", "itm_head."),
+    ("temporal.embeddings", "temporal_embeddings"),
+    ("temporal.layers.", "temporal_vision_encoder.layer."),
     ("temp", "temp"),
+];
+
+/// What is called otherwise in UMT.
+const UMT_ROOTS: [(&str, &str); 4] = [
+    ("video.embeddings.projection.", "vision_encoder.encoder.patch_embed.proj."),
+    ("video.layers.", "vision_encoder.encoder.blocks."),
+    ("video.pool_norm.", "vision_encoder.pool_norm."),
+    ("video_norm.", "vision_encoder.encoder.norm."),
 ];
 
 /// Parts of a video layer.
@@ -54,6 +89,17 @@ const VIDEO_LAYER: [(&str, &str); 9] = [
     ("up.", "intermediate.dense."),
     ("down.", "output.dense."),
     ("lambda_", "lambda_"),
+];
+
+/// Parts of a video layer of UMT.
+const UMT_LAYER: [(&str, &str); 7] = [
+    ("norm_before.", "norm1."),
+    ("norm_after.", "norm2."),
+    ("query_bias", "attn.q_bias"),
+    ("value_bias", "attn.v_bias"),
+    ("attention_out.", "attn.proj."),
+    ("up.", "mlp.fc1."),
+    ("down.", "mlp.fc2."),
 ];
 
 /// Parts of a BERT layer.
@@ -83,10 +129,11 @@ const BERT_REST: [(&str, &str); 6] = [
     ("bias", "bias"),
 ];
 
-/// The official keys of the parameter at `path` (fields and indices, joined by dots); none if it has none.
-pub fn layout(path: &str) -> Option<ParamLayout> {
-    let (root, rest) = ROOTS.iter().find_map(|(ours, theirs)| Some((*theirs, path.strip_prefix(ours)?)))?;
-    if root.ends_with(".layer.") {
+/// The official keys of the parameter at `path` (fields and indices, joined by dots) under `naming`; none if it has none.
+pub fn layout(path: &str, naming: Naming) -> Option<ParamLayout> {
+    let own: &[(&str, &str)] = if naming == Naming::Umt { &UMT_ROOTS } else { &[] };
+    let (root, rest) = own.iter().chain(&ROOTS).find_map(|(ours, theirs)| Some((*theirs, path.strip_prefix(ours)?)))?;
+    if root.ends_with(".layer.") || root.ends_with(".blocks.") {
         let (index, rest) = rest.split_once('.')?;
         return layer_part(&format!("{root}{index}."), rest);
     }
@@ -103,6 +150,12 @@ pub fn layout(path: &str) -> Option<ParamLayout> {
 fn layer_part(root: &str, rest: &str) -> Option<ParamLayout> {
     if !root.starts_with("vision_encoder.") {
         return translated(root, rest, &BERT_LAYER);
+    }
+    if root.starts_with("vision_encoder.encoder.blocks.") {
+        return match rest {
+            "qkv" => Some(ParamLayout::Transposed(format!("{root}attn.qkv.weight"))),
+            _ => translated(root, rest, &UMT_LAYER),
+        };
     }
     if rest == "qkv" {
         let key = |name| format!("{root}attention.attention.{name}.weight");
@@ -163,27 +216,44 @@ mod tests {
 
     #[test]
     fn paths_have_the_official_keys() {
+        let of = |path| layout(path, Naming::Beit);
         let same = |key: &str| Some(ParamLayout::Same(key.to_string()));
         let transposed = |key: &str| Some(ParamLayout::Transposed(key.to_string()));
-        assert_eq!(layout("temp"), same("temp"));
-        assert_eq!(layout("video.embeddings.cls_token"), same("vision_encoder.embeddings.cls_token"));
+        assert_eq!(of("temp"), same("temp"));
+        assert_eq!(of("video.embeddings.cls_token"), same("vision_encoder.embeddings.cls_token"));
         let patch = "vision_encoder.embeddings.patch_embeddings.projection.weight";
-        assert_eq!(layout("video.embeddings.projection.weight"), transposed(patch));
-        assert_eq!(layout("video.layers.7.lambda_2"), same("vision_encoder.encoder.layer.7.lambda_2"));
+        assert_eq!(of("video.embeddings.projection.weight"), transposed(patch));
+        assert_eq!(of("video.layers.7.lambda_2"), same("vision_encoder.encoder.layer.7.lambda_2"));
         assert_eq!(
-            layout("video.layers.0.up.weight"),
+            of("video.layers.0.up.weight"),
             transposed("vision_encoder.encoder.layer.0.intermediate.dense.weight")
         );
-        assert_eq!(layout("video.pool_norm.gamma"), same("vision_encoder.pooler.layernorm.weight"));
-        assert_eq!(layout("text.embeddings.word.weight"), same("text_encoder.bert.embeddings.word_embeddings.weight"));
-        assert_eq!(layout("text.embeddings.norm.beta"), same("text_encoder.bert.embeddings.LayerNorm.bias"));
-        assert_eq!(layout("text.mlm.norm.gamma"), same("text_encoder.cls.predictions.transform.LayerNorm.weight"));
-        assert_eq!(layout("text.mlm.bias"), same("text_encoder.cls.predictions.bias"));
+        assert_eq!(of("video.pool_norm.gamma"), same("vision_encoder.pooler.layernorm.weight"));
+        assert_eq!(of("text.embeddings.word.weight"), same("text_encoder.bert.embeddings.word_embeddings.weight"));
+        assert_eq!(of("text.embeddings.norm.beta"), same("text_encoder.bert.embeddings.LayerNorm.bias"));
+        assert_eq!(of("text.mlm.norm.gamma"), same("text_encoder.cls.predictions.transform.LayerNorm.weight"));
+        assert_eq!(of("text.mlm.bias"), same("text_encoder.cls.predictions.bias"));
         let cross = "text_decoder.bert.encoder.layer.2.crossattention.self.key.weight";
-        assert_eq!(layout("decoder.layers.2.cross_attention.key.weight"), transposed(cross));
-        assert_eq!(layout("itm_head.bias"), same("itm_head.bias"));
-        assert_eq!(layout("video.layers.3.qkv").unwrap().keys().len(), 3);
-        assert_eq!(layout("unknown.weight"), None);
+        assert_eq!(of("decoder.layers.2.cross_attention.key.weight"), transposed(cross));
+        assert_eq!(of("itm_head.bias"), same("itm_head.bias"));
+        assert_eq!(of("video.layers.3.qkv").unwrap().keys().len(), 3);
+        assert_eq!(of("unknown.weight"), None);
+        assert_eq!(of("temporal.embeddings"), same("temporal_embeddings"));
+        let query = "temporal_vision_encoder.layer.1.attention.self.query.weight";
+        assert_eq!(of("temporal.layers.1.attention.query.weight"), transposed(query));
+    }
+
+    #[test]
+    fn umt_has_names_of_its_own() {
+        let of = |path| layout(path, Naming::Umt).unwrap().keys().to_vec();
+        assert_eq!(of("video.layers.3.qkv"), ["vision_encoder.encoder.blocks.3.attn.qkv.weight"]);
+        assert_eq!(of("video.layers.3.norm_after.gamma"), ["vision_encoder.encoder.blocks.3.norm2.weight"]);
+        assert_eq!(of("video_norm.beta"), ["vision_encoder.encoder.norm.bias"]);
+        assert_eq!(of("itm_head.bias"), ["itm_head.bias"]);
+        let naming = |paths: [&str; 2]| Naming::of_paths(paths.into_iter());
+        assert_eq!(naming(["video.layers.0.qkv", "temp"]), Naming::Umt);
+        assert_eq!(naming(["video.layers.0.qkv", "video.embeddings.cls_token"]), Naming::Beit);
+        assert_eq!(naming(["text.layers.0.output.bias", "temp"]), Naming::Beit);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::checkpoint::Checkpoint;
 use super::key_matching::{MatchOptions, MatchedWeights};
-use super::keys::{ParamLayout, concat_columns, layout, transpose};
+use super::keys::{Naming, ParamLayout, concat_columns, layout, transpose};
 use super::report::LoadReport;
 use super::schema::{CheckpointPart, keys};
 use super::source::WeightSource;
@@ -29,7 +29,8 @@ pub fn load<B: Backend, M: Module<B>>(
     let keys = keys(config, part);
     let matched = MatchedWeights::new(source, &keys, &config.video, options)?.complete()?;
     let wanted: BTreeSet<String> = matched.report.applied.iter().cloned().collect();
-    let mut loader = LoadMapper { matched: &matched, path: Vec::new(), wanted, failed: None };
+    let naming = Naming::of(&config.video);
+    let mut loader = LoadMapper { matched: &matched, naming, path: Vec::new(), wanted, failed: None };
     let model = model.map(&mut loader);
     let (failed, left) = (loader.failed, loader.wanted);
     if let Some(error) = failed {
@@ -64,6 +65,7 @@ impl Checkpoint {
 
 struct LoadMapper<'a> {
     matched: &'a MatchedWeights<'a>,
+    naming: Naming,
     path: Vec<String>,
     /// Keys that no parameter has taken yet.
     wanted: BTreeSet<String>,
@@ -73,7 +75,7 @@ struct LoadMapper<'a> {
 impl LoadMapper<'_> {
     /// The values of the parameter at the present path, of shape `shape`; none if they stay as they are.
     fn values(&mut self, shape: &[usize]) -> Result<Option<Vec<f32>>> {
-        let Some(layout) = layout(&self.path.join(".")) else { return Ok(None) };
+        let Some(layout) = layout(&self.path.join("."), self.naming) else { return Ok(None) };
         if !layout.keys().iter().all(|key| self.wanted.contains(key)) {
             return Ok(None);
         }

@@ -5,7 +5,7 @@
 //! | [`archive`], [`pickle`], [`pickle_value`], [`pickle_objects`], [`pth`] | PyTorch files, read without running anything in them |
 //! | [`safetensors`] | safetensors files, read lazily and written atomically |
 //! | [`tensor`] | where a tensor lies in a mapped file, and its values as `f32` |
-//! | [`source`], [`source_kind`] | the named tensors of any of these files, under the official names |
+//! | [`source`], [`source_kind`], [`beside`] | the named tensors of any of these files, under the official names |
 //! | [`schema`], [`infer`] | the keys of a model from its sizes, and its sizes from its keys |
 //! | [`spline`], [`position_tables`] | relative position tables between clip lengths and grids |
 //! | [`key_matching`], [`report`] | which tensor goes where, and what became of every key |
@@ -14,6 +14,7 @@
 //! | [`keys`], [`mod@load`], [`mod@save`], [`open`] | module parameters under the official keys, in and out |
 
 pub mod archive;
+pub mod beside;
 pub mod checkpoint;
 mod find_checkpoint;
 #[cfg(test)]
@@ -30,6 +31,8 @@ pub mod pickle_objects;
 pub mod pickle_value;
 pub mod position_tables;
 pub mod pth;
+#[cfg(test)]
+mod refused;
 pub mod report;
 pub mod safetensors;
 pub mod save;

@@ -1,5 +1,7 @@
 //! The result of loading a checkpoint, key by key.
 
+use super::schema::has_prefix;
+use super::source_kind::bare;
 use serde::Serialize;
 use std::fmt;
 
@@ -20,6 +22,8 @@ pub struct LoadReport {
     pub fresh: Vec<String>,
     /// In the checkpoint but not in the model.
     pub unused: Vec<String>,
+    /// In the checkpoint for its training or another task, and left out by name.
+    pub set_aside: Vec<String>,
     /// Of another shape in the checkpoint.
     pub mismatched: Vec<ShapeMismatch>,
     /// Position tables that were taken to another clip length or grid.
@@ -53,7 +57,29 @@ impl LoadReport {
         self.missing.is_empty() && self.mismatched.is_empty()
     }
 
-    /// The problem as part of an error message, if there is one.
+    /// Sets aside what a model for question answering has no use for by its nature: projections, temperature, matching
+    /// head, and the norm behind the mean.
+    pub fn set_aside_for_answers(&mut self) {
+        const HEADS: [&str; 6] =
+            ["temp", "itm_head", "vision_proj", "text_proj", "vision_encoder.pooler", "vision_encoder.pool_norm"];
+        let unused = std::mem::take(&mut self.unused);
+        let head = |name: &String| HEADS.iter().any(|head| has_prefix(bare(name), head));
+        let (aside, unused) = unused.into_iter().partition(head);
+        self.unused = unused;
+        let aside: Vec<String> = aside;
+        self.set_aside.extend(aside);
+    }
+
+    /// Tensors that are neither used nor set aside, as part of a sentence, if there are any but those that `allowed`
+    /// begins the names of.
+    pub fn left_over(&self, allowed: &[String]) -> Option<String> {
+        let left: Vec<&String> =
+            self.unused.iter().filter(|name| !allowed.iter().any(|allowed| has_prefix(name, allowed))).collect();
+        (!left.is_empty())
+            .then(|| format!("the model has no use for {} of its tensors ({})", left.len(), listed(&left)))
+    }
+
+    /// What is wrong, as part of a sentence, if anything is.
     pub fn problem(&self) -> Option<String> {
         if !self.mismatched.is_empty() {
             let (n, all) = (self.mismatched.len(), listed(&self.mismatched));
@@ -97,6 +123,7 @@ impl fmt::Display for LoadReport {
             ("missing, allowed", &self.allowed),
             ("starting fresh", &self.fresh),
             ("unused", &self.unused),
+            ("set aside", &self.set_aside),
             ("tables converted", &self.converted),
             ("buffers rebuilt", &self.rebuilt),
             ("tied copies", &self.tied),

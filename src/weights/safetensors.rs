@@ -1,13 +1,16 @@
 //! safetensors files: read lazily out of their bytes, written atomically one tensor at a time.
 
 use super::tensor::{StoredDType, TensorView};
-use crate::{Error, Result};
+use crate::{Error, Result, input::shown};
 use ::safetensors::tensor::{Dtype as FileType, SafeTensors};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+/// Bytes of a header: the base model's has 60 KB, and each byte may cost ten of memory.
+const MAX_HEADER: u64 = 16 << 20;
 
 /// What a safetensors file holds.
 #[derive(Debug)]
@@ -23,17 +26,21 @@ pub struct SafetensorsFile {
 /// # Errors
 /// What is wrong with it.
 pub fn read(file: &[u8]) -> Result<SafetensorsFile, String> {
+    let stated = file.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if stated > MAX_HEADER {
+        return Err(format!("its safetensors header claims {stated} bytes, of {MAX_HEADER} that are possible"));
+    }
     let (header, metadata) = SafeTensors::read_metadata(file)
-        .map_err(|problem| format!("its safetensors header does not describe it ({problem})"))?;
+        .map_err(|problem| format!("its safetensors header does not describe it ({})", shown(&problem.to_string())))?;
     let start = 8 + header;
     let mut tensors: Vec<(String, TensorView)> = Vec::new();
     for (name, info) in metadata.tensors() {
         let dtype = element_type(info.dtype).ok_or_else(|| {
-            format!("its tensor `{name}` has elements of type {:?}, which is not supported", info.dtype)
+            format!("its tensor `{}` has elements of type {:?}, which is not supported", shown(&name), info.dtype)
         })?;
         let range = start + info.data_offsets.0..start + info.data_offsets.1;
         let view = TensorView::contiguous(dtype, info.shape.clone(), range);
-        tensors.push((name.clone(), view.map_err(|problem| format!("its tensor `{name}` {problem}"))?));
+        tensors.push((name.clone(), view.map_err(|problem| format!("its tensor `{}` {problem}", shown(&name)))?));
     }
     tensors.sort_by(|(a, x), (b, y)| (x.start(), a).cmp(&(y.start(), b)));
     let metadata = metadata.metadata().iter().flatten().map(|(key, text)| (key.clone(), text.clone())).collect();

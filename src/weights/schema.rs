@@ -1,9 +1,10 @@
 //! The official keys of a model and their shapes, in the order of the official state dictionary
 //! (docs/model.md, "Official checkpoints").
 
+use super::keys::Naming;
 use super::safetensors::{TensorContent, TensorSpec};
 use super::source_kind::tied_to;
-use crate::config::{ModelConfig, TextConfig};
+use crate::config::{ModelConfig, TextConfig, VideoConfig};
 use serde::{Deserialize, Serialize};
 
 /// Layers of the answer decoder are those from the first fusion layer on.
@@ -61,14 +62,24 @@ pub fn keys(config: &ModelConfig, part: CheckpointPart) -> Vec<WeightKey> {
     if part == CheckpointPart::Pretraining {
         list.learned("temp", &[]);
     }
+    let umt = Naming::of(&config.video) == Naming::Umt;
+    let [pooled, fused] = match umt {
+        true => ["vision_encoder.pool_norm", "vision_encoder.encoder.norm"],
+        false => ["vision_encoder.pooler.layernorm", "vision_layernorm"],
+    };
     if part != CheckpointPart::Text {
-        list.video(config);
+        if umt {
+            list.umt_video(&config.video)
+        } else {
+            list.video(&config.video)
+        }
         if part != CheckpointPart::QuestionAnswering {
-            list.affine("vision_encoder.pooler.layernorm", &[video]);
+            list.affine(pooled, &[video]);
         }
     }
     if matches!(part, CheckpointPart::Pretraining | CheckpointPart::QuestionAnswering) {
-        list.affine("vision_layernorm", &[video]);
+        list.affine(fused, &[video]);
+        list.temporal(&config.video);
     }
     if part != CheckpointPart::Video {
         list.bert("text_encoder", &config.text, 0..config.text.layers, config.text.fusion_layer, video);
@@ -81,7 +92,7 @@ pub fn keys(config: &ModelConfig, part: CheckpointPart) -> Vec<WeightKey> {
             list.affine("itm_head", &[2, text]);
         }
         CheckpointPart::QuestionAnswering => {
-            list.bert(DECODER, &config.text, 0..config.text.layers - config.text.fusion_layer, 0, text);
+            list.bert(DECODER, &config.text, 0..config.text.decoder_depth(), 0, text);
             list.language_head(DECODER, &config.text);
         }
         CheckpointPart::Text => list.language_head("text_encoder", &config.text),
@@ -113,8 +124,34 @@ impl KeyList {
         self.learned(&format!("{name}.bias"), &weight[..1]);
     }
 
-    fn video(&mut self, config: &ModelConfig) {
-        let video = &config.video;
+    fn umt_video(&mut self, video: &VideoConfig) {
+        let d = video.hidden;
+        let patch = [d, 3, 1, video.patch_size, video.patch_size];
+        self.affine("vision_encoder.encoder.patch_embed.proj", &patch);
+        for layer in 0..video.layers {
+            let layer = format!("vision_encoder.encoder.blocks.{layer}");
+            self.affine(&format!("{layer}.norm1"), &[d]);
+            self.learned(&format!("{layer}.attn.q_bias"), &[d]);
+            self.learned(&format!("{layer}.attn.v_bias"), &[d]);
+            self.learned(&format!("{layer}.attn.qkv.weight"), &[3 * d, d]);
+            self.affine(&format!("{layer}.attn.proj"), &[d, d]);
+            self.affine(&format!("{layer}.norm2"), &[d]);
+            self.affine(&format!("{layer}.mlp.fc1"), &[video.ffn, d]);
+            self.affine(&format!("{layer}.mlp.fc2"), &[d, video.ffn]);
+        }
+    }
+
+    fn temporal(&mut self, video: &VideoConfig) {
+        let (d, Some(temporal)) = (video.hidden, &video.temporal) else { return };
+        if temporal.frames > 0 {
+            self.learned("temporal_embeddings", &[1, temporal.frames, 1, d]);
+        }
+        for layer in 0..temporal.layers {
+            self.bert_layer(&format!("temporal_vision_encoder.layer.{layer}"), [d, temporal.ffn], None);
+        }
+    }
+
+    fn video(&mut self, video: &VideoConfig) {
         let d = video.hidden;
         self.learned("vision_encoder.embeddings.cls_token", &[1, 1, d]);
         let patch = [d, 3, video.patch_size, video.patch_size];
@@ -148,15 +185,20 @@ impl KeyList {
         self.learned(&format!("{embeddings}.token_type_embeddings.weight"), &[text.type_vocab_size, d]);
         self.affine(&format!("{embeddings}.LayerNorm"), &[d]);
         for index in layers {
-            let layer = format!("{root}.bert.encoder.layer.{index}");
-            self.attention(&format!("{layer}.attention"), d, d);
-            if index >= fusion {
-                self.attention(&format!("{layer}.crossattention"), d, other);
-            }
-            self.affine(&format!("{layer}.intermediate.dense"), &[text.ffn, d]);
-            self.affine(&format!("{layer}.output.dense"), &[d, text.ffn]);
-            self.affine(&format!("{layer}.output.LayerNorm"), &[d]);
+            let cross = (index >= fusion).then_some(other);
+            self.bert_layer(&format!("{root}.bert.encoder.layer.{index}"), [d, text.ffn], cross);
         }
+    }
+
+    /// A layer of width `d` with `ffn` inside, and with cross-attention to states of width `other` where that is given.
+    fn bert_layer(&mut self, layer: &str, [d, ffn]: [usize; 2], other: Option<usize>) {
+        self.attention(&format!("{layer}.attention"), d, d);
+        if let Some(other) = other {
+            self.attention(&format!("{layer}.crossattention"), d, other);
+        }
+        self.affine(&format!("{layer}.intermediate.dense"), &[ffn, d]);
+        self.affine(&format!("{layer}.output.dense"), &[d, ffn]);
+        self.affine(&format!("{layer}.output.LayerNorm"), &[d]);
     }
 
     fn attention(&mut self, name: &str, d: usize, other: usize) {
@@ -189,6 +231,24 @@ mod tests {
         // the official 477 without the 12 index buffers.
         assert_eq!((learned.len(), elements, base.len()), (462, 203_394_653, 465));
         assert_eq!(base.iter().filter(|key| key.tied.is_some()).count(), 2);
+    }
+
+    #[test]
+    fn umt_has_as_many_parameters_as_the_official_classes() {
+        let count = |config: &ModelConfig, part| {
+            let keys = keys(config, part);
+            let learned = keys.iter().filter(|key| key.is_learned());
+            (keys.len(), learned.map(|key| key.outline.shape.iter().product::<usize>()).sum::<usize>())
+        };
+        // Of the stage-2 files, 580 and 1092 tensors, 152 and 296 are the teacher's and 24 its decoders'. Of 291.6 M
+        // parameters 86.2 M are the teacher's.
+        let (base, large) = (ModelConfig::umt_base(4), ModelConfig::umt_large(4));
+        assert_eq!(count(&base, CheckpointPart::Pretraining).0, 580 - 152 - 24);
+        assert_eq!(count(&large, CheckpointPart::Pretraining).0, 1092 - 296 - 24);
+        assert_eq!(count(&base, CheckpointPart::QuestionAnswering).0, 479);
+        assert_eq!(count(&large, CheckpointPart::QuestionAnswering).0, 899);
+        assert_eq!(count(&base, CheckpointPart::QuestionAnswering).1 / 100_000, 2544);
+        assert_eq!(count(&large, CheckpointPart::QuestionAnswering).1 / 100_000, 7750);
     }
 
     #[test]

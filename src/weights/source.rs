@@ -1,19 +1,29 @@
 //! The named tensors of a checkpoint of any supported format, read on demand, under the official pretraining keys.
 
-use super::source_kind::{SourceKind, is_index_buffer, tied_to};
+use super::beside::{self, UMT, UMT_QA};
+use super::source_kind::{SourceKind, bare, is_index_buffer, other_model, tied_to};
 use super::tensor::{HostTensor, TensorView};
 use super::{archive, pth, safetensors};
+use crate::config::Family;
+use crate::input::{self, shown};
 use crate::{Error, Result};
 use memmap2::Mmap;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Files a folder may keep its weights in, the first found is read.
 const FOLDER_FILES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
-const REMEDY: &str = "give a SViTT, Singularity, BEiT or BERT checkpoint in PyTorch's or the safetensors format";
+/// Bytes of an index of shards; those of published models have 0.1 MB.
+const LARGEST_INDEX: u64 = 8 << 20;
+/// Files that are mapped at once.
+const MOST_SHARDS: usize = 1_000;
+const REMEDY: &str = "give a SViTT, Singularity, UMT, BEiT or BERT checkpoint in PyTorch's or the safetensors format";
+/// The table of a BEiT whose layers share one.
+const SHARED_TABLE: &str = "vision_encoder.encoder.relative_position_bias.relative_position_bias_table";
+/// Vocabularies of BERTs that tell upper from lower case: English, and of many languages.
+const CASED: [usize; 2] = [28_996, 119_547];
 
 /// The tensors of one checkpoint.
 #[derive(Debug)]
@@ -24,6 +34,10 @@ pub struct WeightSource {
     tensors: BTreeMap<String, TensorEntry>,
     index_buffers: Vec<String>,
     tied: Vec<String>,
+    set_aside: Vec<String>,
+    /// Beginnings of keys that a checkpoint like this never has.
+    never: Vec<&'static str>,
+    fine_tuned: bool,
     config: Option<Json>,
     frames: Option<usize>,
     foreign: Vec<String>,
@@ -57,35 +71,128 @@ impl WeightSource {
         let parts =
             if file.extension().is_some_and(|extension| extension == "json") { shards(&file)? } else { single(&file)? };
         let names = || parts.tensors.iter().map(|(name, ..)| name.as_str());
+        if let Some(model) = other_model(names()) {
+            return Err(Error::file(&file, format!("holds the weights of {model}, not of a model used here"), REMEDY));
+        }
         let kind = SourceKind::of(names()).ok_or_else(|| {
             let example = names().next().unwrap_or_default();
-            Error::file(&file, format!("holds another model's weights (`{example}`, …)"), REMEDY)
+            Error::file(&file, format!("holds another model's weights (`{}`, …)", shown(example)), REMEDY)
         })?;
-        Ok(Self::named(file, kind, parts))
+        let source = Self::named(file, kind, parts)?;
+        source.check_bert()?;
+        Ok(source)
     }
 
-    fn named(path: PathBuf, kind: SourceKind, parts: FileTensors) -> Self {
-        let (mut tensors, mut index_buffers, mut tied) = (BTreeMap::new(), Vec::new(), Vec::new());
+    fn named(path: PathBuf, kind: SourceKind, parts: FileTensors) -> Result<Self> {
+        let (mut tensors, mut index_buffers, mut set_aside) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let fine_tuned = parts.tensors.iter().any(|(name, ..)| bare(name).starts_with("text_encoder.encoder."));
         for (name, file, view) in parts.tensors {
             let canonical = kind.canonical(&name);
             if is_index_buffer(&canonical) {
                 index_buffers.push(name);
-            } else {
-                tensors.insert(canonical, TensorEntry { name, file, view });
-            }
-        }
-        let copies: Vec<(String, String)> =
-            tensors.keys().filter_map(|name| Some((name.clone(), tied_to(name)?))).collect();
-        for (copy, original) in copies {
-            if let Some(located) = tensors.remove(&copy) {
-                tied.push(located.name.clone());
-                tensors.entry(original).or_insert(located);
+            } else if kind.sets_aside(&canonical) {
+                set_aside.push(name);
+            } else if let Some(other) = tensors.insert(canonical, TensorEntry { name: name.clone(), file, view }) {
+                let problem = format!("has one tensor twice, as `{}` and as `{name}`", other.name);
+                return Err(Error::file(&path, problem, "save the model once, without its wrapper"));
             }
         }
         let FileTensors { files, config, foreign, .. } = parts;
-        let frames = config.as_ref().and_then(|config| config.pointer("/video_input/num_frames")?.as_u64());
-        let frames = frames.and_then(|frames| usize::try_from(frames).ok()).filter(|frames| (1..=64).contains(frames));
-        Self { path, kind, files, tensors, index_buffers, tied, config, frames, foreign }
+        let (tied, frames) = (Vec::new(), None);
+        let never = Vec::new();
+        let mut source = Self {
+            path,
+            kind,
+            files,
+            tensors,
+            index_buffers,
+            tied,
+            set_aside,
+            never,
+            fine_tuned,
+            config,
+            frames,
+            foreign,
+        };
+        source.untie()?;
+        source.spread_table();
+        source.never = source.never_had();
+        source.read_config();
+        Ok(source)
+    }
+
+    /// Leaves stored copies of tied parameters out.
+    fn untie(&mut self) -> Result<()> {
+        let copies: Vec<(String, String)> =
+            self.tensors.keys().filter_map(|name| Some((name.clone(), tied_to(name)?))).collect();
+        for (copy, original) in copies {
+            if self.tensors.contains_key(&original) && self.read(&copy) != self.read(&original) {
+                let problem =
+                    format!("its tensor `{copy}` is no copy of `{original}`, which it shares its numbers with");
+                return Err(Error::file(&self.path, problem, "give a checkpoint whose word head is tied"));
+            }
+            if let Some(located) = self.tensors.remove(&copy) {
+                self.tied.push(located.name.clone());
+                self.tensors.entry(original).or_insert(located);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every layer of a BEiT whose layers share one position table a copy of it.
+    fn spread_table(&mut self) {
+        const LAYERS: &str = "vision_encoder.encoder.layer.";
+        let Some(table) = self.tensors.remove(SHARED_TABLE) else { return };
+        let layer = |name: &String| Some(name.strip_prefix(LAYERS)?.split_once('.')?.0.to_string());
+        let mut layers: Vec<String> = self.tensors.keys().filter_map(layer).collect();
+        layers.dedup();
+        for layer in layers {
+            let attention = format!("{LAYERS}{layer}.attention.attention");
+            let name = format!("{attention}.relative_position_bias.relative_position_bias_table");
+            self.tensors.entry(name).or_insert_with(|| table.clone());
+        }
+    }
+
+    /// What this checkpoint lacks by its nature: a fine-tuned model, or a BERT saved without it, the word head; a BEiT
+    /// that predicts hidden patches, the norm behind its mean.
+    fn never_had(&self) -> Vec<&'static str> {
+        let lacks = |beginning: &str| !self.tensors.keys().any(|name| name.starts_with(beginning));
+        let (head, pooler) = ("text_encoder.cls.", "vision_encoder.pooler.");
+        let headless = (self.fine_tuned && !self.kind.answers()) || self.kind == SourceKind::Bert;
+        let mut never = Vec::new();
+        never.extend((headless && lacks(head)).then_some(head));
+        never.extend((self.kind == SourceKind::Beit && lacks(pooler)).then_some(pooler));
+        never
+    }
+
+    /// Takes the configuration beside an UMT checkpoint for its own, and the clip length from whichever there is.
+    fn read_config(&mut self) {
+        let of_umt = |json: &Json| json.pointer("/model/vision_encoder").is_some();
+        let file = match self.kind {
+            SourceKind::Umt => beside::beside(&self.path, &[UMT], of_umt),
+            SourceKind::UmtQa => beside::beside(&self.path, &[UMT_QA, UMT], of_umt),
+            _ => None,
+        };
+        self.config = file.map(|(_, json)| json).or(self.config.take());
+        let config = self.config.as_ref();
+        let frames = config.and_then(|config| beside::number(config, "/video_input/num_frames"));
+        self.frames = frames.filter(|frames| (1..=64).contains(frames));
+    }
+
+    /// Refuses models that have BERT's keys and are none, or read another vocabulary.
+    fn check_bert(&self) -> Result<()> {
+        let rows =
+            |name: &str| self.shape(&format!("text_encoder.bert.embeddings.{name}_embeddings.weight")).map(|s| s[0]);
+        let [words, types] = ["word", "token_type"].map(rows);
+        let refused = |model: &str| {
+            let problem = format!("holds the weights of {model}, not of an uncased BERT");
+            Err(Error::file(&self.path, problem, "give an uncased BERT, as bert-base-uncased is"))
+        };
+        match (words, types) {
+            (Some(_), Some(1)) => refused("RoBERTa"),
+            (Some(words), _) if CASED.contains(&words) => refused("a cased BERT"),
+            _ => Ok(()),
+        }
     }
 
     /// The file it reads, for messages.
@@ -124,6 +231,21 @@ impl WeightSource {
         &self.index_buffers
     }
 
+    /// Names of tensors that serve the training of its model alone, or another task.
+    pub fn set_aside(&self) -> &[String] {
+        &self.set_aside
+    }
+
+    /// Whether it was fine-tuned: its text encoder is called as in the official models for one task.
+    pub fn is_fine_tuned(&self) -> bool {
+        self.fine_tuned
+    }
+
+    /// Whether a checkpoint like this never has the tensor `name`, so that a fresh start is right for it.
+    pub fn never_has(&self, name: &str) -> bool {
+        self.kind.never_has(name) || self.never.iter().any(|beginning| name.starts_with(beginning))
+    }
+
     /// Names of stored copies of tied parameters.
     pub fn tied(&self) -> &[String] {
         &self.tied
@@ -149,9 +271,17 @@ impl WeightSource {
         Self { frames: Some(frames), ..self }
     }
 
-    /// Gives a pretrained model an answer decoder, as the official code does: decoder layer i is fusion layer
-    /// `fusion_layer` + i, embeddings are copied and the language head moves (docs/model.md, "Official checkpoints").
-    /// Nothing happens if it has a decoder.
+    /// The same weights, known to be of a model of `family`: one-frame models of Singularity show it in no tensor.
+    pub(super) fn of_family(self, family: Family) -> Self {
+        let kind = match self.kind {
+            SourceKind::Beit | SourceKind::Bert => self.kind,
+            kind => SourceKind::of_family(family, kind.answers()),
+        };
+        Self { kind, ..self }
+    }
+
+    /// Gives a pretrained model an answer decoder, as the official code does (docs/model.md): decoder layer i is fusion
+    /// layer `fusion_layer` + i, embeddings are copied and the language head moves. Nothing happens if it has a decoder.
     pub fn add_decoder(&mut self, fusion_layer: usize) {
         if self.tensors.keys().any(|name| name.starts_with("text_decoder.")) {
             return;
@@ -202,17 +332,20 @@ fn single(path: &Path) -> Result<FileTensors> {
 /// The tensors of all shards that index file `path` names.
 fn shards(path: &Path) -> Result<FileTensors> {
     let bad = |problem: String| Error::file(path, problem, "download the checkpoint again");
-    let text = std::fs::read_to_string(path).map_err(|problem| Error::io(path, &problem))?;
+    let text = input::read(path, LARGEST_INDEX)?;
     let index: Json =
-        serde_json::from_str(&text).map_err(|problem| bad(format!("is not a shard index ({problem})")))?;
+        serde_json::from_slice(&text).map_err(|problem| bad(format!("is not a shard index ({problem})")))?;
     let map = index["weight_map"].as_object().ok_or_else(|| bad("has no `weight_map`".to_string()))?;
     let mut names: Vec<&str> = map.values().filter_map(Json::as_str).collect();
     names.sort_unstable();
     names.dedup();
+    if names.len() > MOST_SHARDS {
+        return Err(bad(format!("names {} shards, of {MOST_SHARDS} that are possible", names.len())));
+    }
     let mut all = FileTensors::default();
     for name in names {
         if name.contains(['/', '\\']) {
-            return Err(bad(format!("names the shard `{name}` outside its folder")));
+            return Err(bad(format!("names the shard `{}` outside its folder", shown(name))));
         }
         let part = single(&path.with_file_name(name))?;
         let first = all.files.len();
@@ -223,7 +356,7 @@ fn shards(path: &Path) -> Result<FileTensors> {
 }
 
 fn map(path: &Path) -> Result<Mmap> {
-    let file = File::open(path).map_err(|problem| Error::io(path, &problem))?;
+    let file = input::open(path)?;
     if file.metadata().is_ok_and(|data| data.len() == 0) {
         return Err(Error::file(path, "is empty", "copy it again"));
     }

@@ -1,5 +1,7 @@
 //! Which model a checkpoint is of, and its tensors' names under the official pretraining keys.
 
+use crate::config::Family;
+
 /// The models whose weights are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
@@ -7,8 +9,14 @@ pub enum SourceKind {
     Svitt,
     /// SViTT for question answering: an encoder and an answer decoder.
     SvittQa,
-    /// Singularity: an image encoder with 2-D tables, perhaps a temporal encoder that SViTT does not have.
+    /// Singularity: an image encoder with 2-D tables, perhaps a temporal encoder behind it.
     Singularity,
+    /// Singularity for question answering.
+    SingularityQa,
+    /// UMT after pretraining or retrieval fine-tuning.
+    Umt,
+    /// UMT for question answering.
+    UmtQa,
     /// The image encoder BEiT of the transformers library.
     Beit,
     /// The text encoder BERT of the transformers library.
@@ -22,22 +30,52 @@ impl SourceKind {
             Self::Svitt => "SViTT",
             Self::SvittQa => "SViTT for question answering",
             Self::Singularity => "Singularity",
+            Self::SingularityQa => "Singularity for question answering",
+            Self::Umt => "UMT",
+            Self::UmtQa => "UMT for question answering",
             Self::Beit => "BEiT",
             Self::Bert => "BERT",
+        }
+    }
+
+    /// The name of the model's line in reports.
+    pub fn family(self) -> &'static str {
+        match self {
+            Self::Svitt | Self::SvittQa => "svitt",
+            Self::Singularity | Self::SingularityQa => "singularity",
+            Self::Umt | Self::UmtQa => "umt",
+            Self::Beit => "beit",
+            Self::Bert => "bert",
+        }
+    }
+
+    /// Whether it has an answer decoder.
+    pub fn answers(self) -> bool {
+        matches!(self, Self::SvittQa | Self::SingularityQa | Self::UmtQa)
+    }
+
+    /// Of a model of `family`, with an answer decoder or without.
+    pub fn of_family(family: Family, answers: bool) -> Self {
+        match (family, answers) {
+            (Family::Svitt, false) => Self::Svitt,
+            (Family::Svitt, true) => Self::SvittQa,
+            (Family::Singularity, false) => Self::Singularity,
+            (Family::Singularity, true) => Self::SingularityQa,
+            (Family::Umt, false) => Self::Umt,
+            (Family::Umt, true) => Self::UmtQa,
         }
     }
 
     /// The kind of a checkpoint with tensors called `names`; none if it is of another model.
     pub fn of<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<Self> {
         let any = |test: &dyn Fn(&str) -> bool| names.clone().any(|name| test(bare(name)));
+        let answers = any(&|name| name.starts_with("text_decoder."));
+        if any(&|name| name.starts_with("vision_encoder.encoder.patch_embed.")) {
+            return Some(Self::of_family(Family::Umt, answers));
+        }
         if any(&|name| name.starts_with("vision_encoder.")) && any(&|name| name.starts_with("text_encoder.")) {
-            return Some(if any(&|name| name.starts_with("text_decoder.")) {
-                Self::SvittQa
-            } else if any(&|name| name.starts_with("temporal_")) {
-                Self::Singularity
-            } else {
-                Self::Svitt
-            });
+            let frame_by_frame = any(&|name| name.starts_with("temporal_"));
+            return Some(Self::of_family(if frame_by_frame { Family::Singularity } else { Family::Svitt }, answers));
         }
         if any(&|name| name.ends_with("embeddings.patch_embeddings.projection.weight")) {
             return Some(Self::Beit);
@@ -49,12 +87,12 @@ impl SourceKind {
     pub fn canonical(self, name: &str) -> String {
         let name = bare(name);
         let full = match self {
-            Self::Svitt | Self::SvittQa | Self::Singularity => name.to_string(),
             Self::Beit if name.starts_with("vision_encoder.") => name.to_string(),
             Self::Beit => format!("vision_encoder.{}", name.strip_prefix("beit.").unwrap_or(name)),
             Self::Bert if name.starts_with("text_encoder.") => name.to_string(),
             Self::Bert if name.starts_with("bert.") || name.starts_with("cls.") => format!("text_encoder.{name}"),
             Self::Bert => format!("text_encoder.bert.{name}"),
+            _ => name.to_string(),
         };
         let full = match full.strip_prefix("text_encoder.") {
             Some(rest) if rest.starts_with("embeddings.") || rest.starts_with("encoder.") => {
@@ -72,16 +110,58 @@ impl SourceKind {
     /// Whether models of this kind never have the tensor `name`, so that it is initialised.
     pub fn never_has(self, name: &str) -> bool {
         match self {
-            Self::Svitt | Self::Singularity | Self::Beit => false,
-            Self::SvittQa => name.starts_with("vision_encoder.pooler."),
+            Self::Svitt | Self::Singularity | Self::Umt | Self::Beit => false,
+            Self::SvittQa | Self::SingularityQa | Self::UmtQa => {
+                name.starts_with("vision_encoder.pooler.") || name.starts_with("vision_encoder.pool_norm.")
+            }
             Self::Bert => name.contains(".crossattention."),
         }
     }
+
+    /// Whether the tensor `name` of a checkpoint of this kind serves its training or another task, and nothing here.
+    pub fn sets_aside(self, name: &str) -> bool {
+        let beginnings: &[&str] = match self {
+            Self::Umt | Self::UmtQa => &["clip_teacher.", "vision_encoder.clip_decoder."],
+            // The norm, the word head and the mask of the model that predicts hidden patches; the classifier.
+            Self::Beit => &[
+                "vision_encoder.layernorm.",
+                "vision_encoder.lm_head.",
+                "vision_encoder.embeddings.mask_token",
+                "vision_encoder.classifier.",
+            ],
+            Self::Bert => &["text_encoder.bert.pooler.", "text_encoder.cls.seq_relationship."],
+            _ => &[],
+        };
+        beginnings.iter().any(|beginning| name.starts_with(beginning))
+    }
 }
 
-/// The name without the prefix of PyTorch's data-parallel wrapper.
-fn bare(name: &str) -> &str {
-    name.strip_prefix("module.").unwrap_or(name)
+/// What comparable checkpoints are called that this program cannot use, by the beginnings of their tensors' names.
+const OTHERS: [(&str, &str); 12] = [
+    ("roberta.", "RoBERTa"),
+    ("distilbert.", "DistilBERT"),
+    ("transformer.layer.0.attention.q_lin.", "DistilBERT"),
+    ("albert.", "ALBERT"),
+    ("electra.", "ELECTRA"),
+    ("deberta.", "DeBERTa"),
+    ("vit.", "ViT"),
+    ("deit.", "DeiT"),
+    ("visual.", "CLIP"),
+    ("vision_model.", "CLIP"),
+    ("text_model.", "CLIP"),
+    ("encoder.blocks.", "UMT's video encoder alone"),
+];
+
+/// The model that tensors called `names` are of, if it is a known one that cannot be used here.
+pub fn other_model<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
+    let found = |beginning: &str| names.clone().any(|name| bare(name).starts_with(beginning));
+    OTHERS.iter().find(|(beginning, _)| found(beginning)).map(|(_, model)| *model)
+}
+
+/// The name without the prefixes of PyTorch's wrappers: data parallelism, compilation, a module inside another.
+pub fn bare(name: &str) -> &str {
+    let inner = ["module.", "_orig_mod.", "model."].iter().find_map(|prefix| name.strip_prefix(prefix));
+    inner.map_or(name, bare)
 }
 
 /// Whether `name` is an index buffer: int64 numbers that follow from the sizes of the model, rebuilt and never loaded.
@@ -106,6 +186,8 @@ mod tests {
     fn every_layout_maps_to_the_pretraining_keys() {
         let cases = [
             (SourceKind::Svitt, "module.temp", "temp"),
+            (SourceKind::Umt, "_orig_mod.module.model.temp", "temp"),
+            (SourceKind::Umt, "text_encoder.embeddings.LayerNorm.bias", "text_encoder.bert.embeddings.LayerNorm.bias"),
             (
                 SourceKind::Svitt,
                 "text_encoder.encoder.layer.3.output.dense.bias",
@@ -143,5 +225,12 @@ mod tests {
         assert_eq!(kind(&["beit.embeddings.patch_embeddings.projection.weight"]), Some(SourceKind::Beit));
         assert_eq!(kind(&["embeddings.word_embeddings.weight"]), Some(SourceKind::Bert));
         assert_eq!(kind(&["transformer.wte.weight"]), None);
+        let umt = ["model.vision_encoder.encoder.patch_embed.proj.bias", "text_encoder.y", "text_decoder.z"];
+        assert_eq!((kind(&umt[..2]), kind(&umt)), (Some(SourceKind::Umt), Some(SourceKind::UmtQa)));
+        assert_eq!(kind(&[both[0], both[1], "temporal_embeddings", umt[2]]), Some(SourceKind::SingularityQa));
+        let other = |name: &str| other_model([name].into_iter());
+        assert_eq!(other("module.roberta.embeddings.word_embeddings.weight"), Some("RoBERTa"));
+        assert_eq!(other("transformer.layer.0.attention.q_lin.weight"), Some("DistilBERT"));
+        assert_eq!(other("bert.embeddings.word_embeddings.weight"), None);
     }
 }

@@ -17,11 +17,11 @@ const EXTENSIONS: [&str; 17] = [
 /// # Errors
 /// `root` cannot be read.
 pub fn videos_below(root: &Path) -> Result<Vec<PathBuf>> {
-    let facts = std::fs::metadata(root).map_err(|e| VideoError::io(root, &e))?;
+    let facts = std::fs::metadata(root).map_err(|e| VideoError::io(root, e))?;
     if facts.is_file() {
         return Ok(vec![root.to_path_buf()]);
     }
-    std::fs::read_dir(root).map_err(|e| VideoError::io(root, &e))?;
+    std::fs::read_dir(root).map_err(|e| VideoError::io(root, e))?;
     let (mut videos, mut seen) = (Vec::new(), HashSet::new());
     let (mut folders, mut links) = (vec![root.to_path_buf()], Vec::new());
     while let Some(folder) = folders.pop().or_else(|| links.pop()) {
@@ -44,7 +44,12 @@ pub fn videos_below(root: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn is_video(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+    path.file_name().is_some_and(|name| is_video_name(&name.to_string_lossy()))
+}
+
+/// Whether `name` ends in an extension that is taken for a video's.
+pub fn is_video_name(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 

@@ -3,7 +3,6 @@
 use super::{EvalRun, Evaluation, Measurement};
 use crate::Result;
 use crate::data::shapes::QuestionKind;
-use crate::eval::budget::at_budget;
 use crate::eval::report::{Metrics, ProbeFigures, percents, rounded};
 use crate::eval::{
     Candidates, ClipPlan, EvalInputs, EvalModel, FrameOrder, QuestionOutcome, QuestionSet, dump, evaluate_questions,
@@ -20,7 +19,7 @@ impl EvalRun<'_> {
         let texts = self.ids(asked.questions.iter().map(|question| question.text.as_str()));
         let (candidates, source) = self.candidates()?;
         let mut opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
-        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        opened.model.video = self.options.budget.apply(opened.model.video, device)?;
         self.config.video.clone_from(opened.model.video.config());
         let model = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();

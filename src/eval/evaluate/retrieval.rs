@@ -1,8 +1,7 @@
 //! Retrieval: the two encoders, re-ranking, frame-order probes, and what only a generated gallery tells.
 
-use super::{EvalRun, Evaluation, FINE_TUNED, Measurement};
+use super::{EvalRun, Evaluation, Measurement, is_fine_tuned};
 use crate::Result;
-use crate::eval::budget::at_budget;
 use crate::eval::paper::{PaperSetting, paper_row};
 use crate::eval::report::{Metrics, ProbeFigures};
 use crate::eval::{
@@ -22,7 +21,7 @@ impl EvalRun<'_> {
         let videos = self.videos(&ranked.videos)?;
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
         let mut opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
-        opened.model.video = at_budget(opened.model.video, self.options, device)?;
+        opened.model.video = self.options.budget.apply(opened.model.video, device)?;
         self.config.video.clone_from(opened.model.video.config());
         let model = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();
@@ -71,7 +70,7 @@ impl EvalRun<'_> {
         paper_row(&PaperSetting {
             benchmark: self.options.benchmark,
             model: &self.config,
-            fine_tuned: self.info.origin.starts_with(FINE_TUNED),
+            fine_tuned: is_fine_tuned(&self.info),
             counts: measured.counts,
             published_protocol: self.options.is_published_protocol() && measured.coverage.missing.is_empty(),
         })

@@ -4,7 +4,7 @@ use super::preset::FinetunePreset;
 use super::questions::TokenizedQuestions;
 use super::validation::{ValidationKind, ValidationTask};
 use crate::config::{ModelConfig, StepsOrEpochs};
-use crate::data::import::ImportPurpose;
+use crate::data::import::{Columns, ImportPurpose};
 use crate::data::shapes::{QaSet, ShapesDataset, ShapesSplit};
 use crate::data::{
     Benchmark, BenchmarkTask, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, VideoDataset, hold_out,
@@ -43,6 +43,8 @@ pub struct FinetuneOptions {
     pub vocab: Option<PathBuf>,
     /// The list that answers are chosen from; none: derived from the training answers.
     pub answers: Option<PathBuf>,
+    /// Names of columns of the annotations.
+    pub columns: Columns,
     /// Where everything is written.
     pub out: PathBuf,
     /// Continue what is there.
@@ -166,6 +168,7 @@ impl DataBuilder<'_> {
         let train =
             BenchmarkData::files(&self.eval_options(options.annotations.clone()), Split::Train, ImportPurpose::Train)?;
         let mut warnings = train.warnings.clone();
+        let left_out = train.left_out.clone();
         let media = train.media.clone().unwrap_or_default();
         let (mut records, validation, source) = self.validation(train)?;
         let size = self.config.video.image_size;
@@ -175,7 +178,7 @@ impl DataBuilder<'_> {
         }
         let mut clips = ClipSettings::train(self.frames(), size, options.preset.flip, key(options.seed, &[0]));
         clips.identity_by_caption = protocol.identity_by_caption;
-        let mut dataset = VideoDataset::new(records, &media, clips)?;
+        let mut dataset = VideoDataset::new(records, &media, clips)?.with_left_out(left_out);
         warnings.extend(dataset.left_out().iter().map(|left| format!("{}: {}; left out", left.media, left.reason)));
         let material = BenchmarkData { media: Some(media), records: validation, ..BenchmarkData::default() };
         let limit = options.preset.validation_limit;
@@ -226,7 +229,8 @@ impl DataBuilder<'_> {
             let problem = "is a test split by its name, and choosing weights on it would spoil the score";
             return Err(Error::file(path, problem, "give the validation split, or leave --validation out"));
         }
-        let held = EvalOptions { media: train.media.clone(), ..self.eval_options(Some(path.clone())) };
+        let held =
+            EvalOptions { media: train.media.clone(), allow_missing: true, ..self.eval_options(Some(path.clone())) };
         let held = BenchmarkData::files(&held, Split::Validation, ImportPurpose::Evaluate)?;
         Ok((train.records, held.records, path.display().to_string()))
     }
@@ -236,6 +240,7 @@ impl DataBuilder<'_> {
             annotations,
             media: self.options.media.clone(),
             seed: self.options.seed,
+            columns: self.options.columns.clone(),
             ..EvalOptions::new(self.options.benchmark, self.options.checkpoint.clone())
         }
     }

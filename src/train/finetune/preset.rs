@@ -71,7 +71,7 @@ impl FinetunePreset {
                 Error::setting("BENCHMARK", format!("{benchmark} has no preset"), "give one with --preset FILE.toml")
             });
         };
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+        let text = crate::input::read_text(path, 1 << 20)?;
         let preset: Self = toml::from_str(&text).map_err(|e| {
             Error::file(path, e.to_string().trim_end().to_owned(), "see data/presets/finetune-*.toml for examples")
         })?;

@@ -27,11 +27,8 @@ pub fn matmul<B: MatmulOps, const D: usize>(a: Tensor<B, D>, b: Tensor<B, D>) ->
     Tensor::from_primitive(TensorPrimitive::Float(product))
 }
 
-#[cfg(feature = "ndarray")]
-impl MatmulOps for burn_ndarray::NdArray {}
-
-#[cfg(feature = "flex")]
-impl MatmulOps for burn_flex::Flex {}
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+impl<B: super::host::HostBackend> MatmulOps for B {}
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 impl<R, F, I, BT> MatmulOps for burn_cubecl::CubeBackend<R, F, I, BT>

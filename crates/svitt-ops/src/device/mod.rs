@@ -17,5 +17,5 @@ pub(crate) mod simd;
 
 pub use collective::CollectiveOps;
 pub use dtype::{cast, cast_raw};
-pub use limit::{BufferLimit, joined, parts, samples};
+pub use limit::{BufferLimit, batch_parts, concat_batch, slice_batch};
 pub use matmul::{MatmulOps, matmul};

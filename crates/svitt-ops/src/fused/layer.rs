@@ -4,11 +4,12 @@
 
 use super::layer_portable as portable;
 use super::op::{FusedOps, bias, flatten_rows, float, raw, unflatten_rows};
-use crate::device::cast;
+use crate::device::{BufferLimit, batch_parts, cast, concat_batch, slice_batch};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Tensor};
+use std::ops::Range;
 
 /// γ and β `[d]`, and what is added to the variance.
 #[derive(Clone, Debug)]
@@ -167,23 +168,32 @@ pub fn linear_residual<B: LayerOps, const D: usize>(
     unflatten_rows(float(B::linear_residual(raw(flatten_rows(residual)), raw(flatten_rows(x)), linear, join)), shape)
 }
 
-/// x + keep ⊙ λ ⊙ MLP(LN(x)): the feed-forward branch of a pre-norm layer, joined; `x` and the output `[.., d]`,
-/// `scale` (λ) `[d]`, `keep` `[batch]`.
-pub fn feed_forward<B: LayerOps, const D: usize>(
+/// x + keep ⊙ λ ⊙ MLP(LN(x)): the feed-forward branch of a pre-norm layer, joined; `x` and the output
+/// `[batch, .., d]`, `scale` (λ) `[d]`, `keep` `[batch]`. Its inner activations, the widest tensor of a layer, are made
+/// for as many samples at a time as the device has room for.
+pub fn feed_forward<B: LayerOps + BufferLimit, const D: usize>(
     x: Tensor<B, D>,
     (norm, epsilon): (&LayerNorm<B>, f64),
     [up, down]: [&Linear<B>; 2],
     scale: Tensor<B, 1>,
     keep: Option<Tensor<B, 1>>,
 ) -> Tensor<B, D> {
-    let (shape, dtype) = (x.dims(), x.dtype());
-    let weights = FeedForwardWeights {
-        norm: norm_weights(norm, epsilon, dtype),
-        up: linear_weights(up, dtype),
-        down: linear_weights(down, dtype),
-        join: join(scale, keep, dtype),
+    let ([batch, d], dtype) = ([x.dims()[0], x.dims()[D - 1]], x.dtype());
+    let rows = x.shape().num_elements() / (batch * d).max(1);
+    let widest = d.max(up.weight.dims()[1]);
+    let of_part = |part: &Range<usize>| {
+        let x = slice_batch(&x, part);
+        let keep = keep.as_ref().map(|keep| slice_batch(keep, part));
+        let weights = FeedForwardWeights {
+            norm: norm_weights(norm, epsilon, dtype),
+            up: linear_weights(up, dtype),
+            down: linear_weights(down, dtype),
+            join: join(scale.clone(), keep, dtype),
+        };
+        let shape = x.shape();
+        float::<B, 2>(B::feed_forward(raw(flatten_rows(x)), weights, false).0).reshape(shape)
     };
-    float::<B, 2>(B::feed_forward(raw(flatten_rows(x)), weights, false).0).reshape(shape)
+    concat_batch(batch_parts::<B>(&x.device(), batch, rows * widest).iter().map(of_part).collect())
 }
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

@@ -1,5 +1,6 @@
 //! The backwards of the layer operations: one node per branch.
 
+use super::autodiff::register;
 use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
@@ -15,17 +16,6 @@ struct NormLinearBackward;
 struct LinearResidualBackward;
 #[derive(Debug)]
 struct FeedForwardBackward;
-
-/// Registers each gradient whose parent wants it.
-macro_rules! register {
-    ($grads:ident, $parents:expr, $gradients:expr) => {
-        for (parent, gradient) in $parents.into_iter().zip($gradients) {
-            if let Some(node) = parent {
-                $grads.register::<B>(node.id, gradient);
-            }
-        }
-    };
-}
 
 impl<B: LayerOps> Backward<B, 5> for NormLinearBackward {
     /// x, γ, β, W; ε; statistics.

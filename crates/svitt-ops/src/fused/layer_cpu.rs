@@ -1,19 +1,14 @@
 //! The layer operations on the CPU: products over all threads, whose pieces are finished while they are in the cache.
 
+use super::cpu::dims;
 use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights};
 use super::rows;
-use crate::device::cast_raw;
 use crate::device::cpu_gemm::{MatrixView, parallel_product};
-use crate::device::host::{HostBackend, take, write};
+use crate::device::host::{HostBackend, Results, into_values};
 use crate::device::simd::vectorized;
-use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
 
 type T<B> = FloatTensor<B>;
-
-fn dims<B: HostBackend>(x: &T<B>) -> [usize; 2] {
-    x.shape().dims()
-}
 
 /// `x · W + b`.
 fn affine(x: &[f32], [rows, input, output]: [usize; 3], weight: &[f32], bias: &[f32]) -> Vec<f32> {
@@ -126,14 +121,6 @@ fn kept_gradient(mut grad: Vec<f32>, d: usize, kept: &DropPathFactors) -> Vec<f3
     grad
 }
 
-fn norm_linear<B: HostBackend>(x: T<B>, norm: NormWeights<T<B>>, linear: LinearWeights<T<B>>) -> (T<B>, T<B>) {
-    let ([rows, d], [_, output], device) = (dims::<B>(&x), dims::<B>(&linear.weight), B::float_device(&x));
-    let [x, gamma, beta, weight, bias] = [&x, &norm.gamma, &norm.beta, &linear.weight, &linear.bias].map(B::values);
-    let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
-    let y = affine(&rows::normed(&x, &gamma, &beta, &stats), [rows, d, output], &weight, &bias);
-    (write::<B, 2>(y, [rows, output], &device), write::<B, 2>(stats, [rows, 2], &device))
-}
-
 /// Of LN(x)·W with the gradient `grad` `[rows, output]`: the gradients of x (plus `base`), γ, β and W.
 fn norm_linear_gradients(
     x: &[f32],
@@ -152,186 +139,110 @@ fn norm_linear_gradients(
     [dx, dgamma, dbeta, dweight]
 }
 
-fn norm_linear_backward<B: HostBackend>(
-    x: T<B>,
-    norm: NormWeights<T<B>>,
-    weight: T<B>,
-    stats: T<B>,
-    grad: T<B>,
-) -> [T<B>; 5] {
-    let ([rows, d], [_, output], device) = (dims::<B>(&x), dims::<B>(&weight), B::float_device(&x));
-    let [x, gamma, beta, weight, stats, grad] = [&x, &norm.gamma, &norm.beta, &weight, &stats, &grad].map(B::values);
-    let dbias = rows::sums(&grad, output);
-    let [dx, dgamma, dbeta, dweight] =
-        norm_linear_gradients(&x, [rows, d, output], [&gamma, &beta, &weight, &stats], &grad, None);
-    let [dgamma, dbeta] = [dgamma, dbeta].map(|sums| write::<B, 1>(sums, [d], &device));
-    let dweight = write::<B, 2>(dweight, [d, output], &device);
-    [write::<B, 2>(dx, [rows, d], &device), dgamma, dbeta, dweight, write::<B, 1>(dbias, [output], &device)]
+impl<B: HostBackend> LayerOps for B {
+    fn norm_linear(x: T<B>, norm: NormWeights<T<B>>, linear: LinearWeights<T<B>>) -> (T<B>, T<B>) {
+        let ([rows, d], [_, output], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&x));
+        let [x, gamma, beta, weight, bias] = [&x, &norm.gamma, &norm.beta, &linear.weight, &linear.bias].map(B::values);
+        let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
+        let y = affine(&rows::normed(&x, &gamma, &beta, &stats), [rows, d, output], &weight, &bias);
+        (results.tensor(y, [rows, output]), results.wide(stats, [rows, 2]))
+    }
+
+    fn norm_linear_backward(x: T<B>, norm: NormWeights<T<B>>, weight: T<B>, stats: T<B>, grad: T<B>) -> [T<B>; 5] {
+        let ([rows, d], [_, output], results) = (dims::<B>(&x), dims::<B>(&weight), Results::<B>::like(&x));
+        let [x, gamma, beta, weight, stats, grad] =
+            [&x, &norm.gamma, &norm.beta, &weight, &stats, &grad].map(B::values);
+        let dbias = rows::sums(&grad, output);
+        let [dx, dgamma, dbeta, dweight] =
+            norm_linear_gradients(&x, [rows, d, output], [&gamma, &beta, &weight, &stats], &grad, None);
+        let [dgamma, dbeta] = [dgamma, dbeta].map(|sums| results.vector(sums));
+        let dweight = results.tensor(dweight, [d, output]);
+        [results.tensor(dx, [rows, d]), dgamma, dbeta, dweight, results.vector(dbias)]
+    }
+
+    fn linear_residual(residual: T<B>, x: T<B>, linear: LinearWeights<T<B>>, join: BranchScale<T<B>>) -> T<B> {
+        let ([rows, input], [_, d], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&x));
+        let keep = join.keep.as_ref().map(B::values);
+        let [residual, x, weight, bias, scale] =
+            [&residual, &x, &linear.weight, &linear.bias, &join.scale].map(B::values);
+        let kept = DropPathFactors::new(keep.as_deref(), rows);
+        let out = branch(&residual, &x, [rows, input, d], [&weight, &bias, &scale], &kept);
+        results.tensor(out, [rows, d])
+    }
+
+    fn linear_residual_backward(
+        x: T<B>,
+        linear: LinearWeights<T<B>>,
+        join: BranchScale<T<B>>,
+        grad: T<B>,
+    ) -> [T<B>; 4] {
+        let ([rows, input], [_, d], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&x));
+        let keep = join.keep.as_ref().map(B::values);
+        let [x, weight, bias, scale] = [&x, &linear.weight, &linear.bias, &join.scale].map(B::values);
+        let mut grad = kept_gradient(into_values::<B>(grad), d, &DropPathFactors::new(keep.as_deref(), rows));
+        let [dweight, dbias, dscale] = branch_gradients(&x, [rows, input, d], [&weight, &bias, &scale], &mut grad);
+        let dx = parallel_product([rows, input, d], MatrixView::rows(&grad, d), MatrixView::rows(&weight, d).t(), None);
+        let [dbias, dscale] = [dbias, dscale].map(|sums| results.vector(sums));
+        let dweight = results.tensor(dweight, [input, d]);
+        [results.tensor(dx, [rows, input]), dweight, dbias, dscale]
+    }
+
+    fn feed_forward(x: T<B>, weights: FeedForwardWeights<T<B>>, save: bool) -> (T<B>, Option<FeedForwardSaved<T<B>>>) {
+        let FeedForwardWeights { norm, up, down, join } = weights;
+        let ([rows, d], [_, inner], results) = (dims::<B>(&x), dims::<B>(&up.weight), Results::<B>::like(&x));
+        let keep = join.keep.as_ref().map(B::values);
+        let [x, gamma, beta, w1, b1] = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias].map(B::values);
+        let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
+        let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
+        let normed = rows::normed(&x, &gamma, &beta, &stats);
+        let (normed, w1) = (MatrixView::rows(&normed, d), MatrixView::rows(&w1, inner));
+        let activate = |_: usize, first: usize, to: &mut [f32]| {
+            let bias = &b1[first..];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (z, b) in to.iter_mut().zip(bias) {
+                        *z = rows::gelu(*z + b);
+                    }
+                },
+            );
+        };
+        let (hidden, z) = if save {
+            let z = parallel_product([rows, inner, d], normed, w1, None);
+            (rows::biased_gelu(&z, &b1), Some(z))
+        } else {
+            (parallel_product([rows, inner, d], normed, w1, Some(&activate)), None)
+        };
+        let kept = DropPathFactors::new(keep.as_deref(), rows);
+        let out = branch(&x, &hidden, [rows, inner, d], [&w2, &b2, &scale], &kept);
+        let saved = z
+            .map(|z| FeedForwardSaved { stats: results.wide(stats, [rows, 2]), inner: results.wide(z, [rows, inner]) });
+        (results.tensor(out, [rows, d]), saved)
+    }
+
+    fn feed_forward_backward(
+        x: T<B>,
+        weights: FeedForwardWeights<T<B>>,
+        saved: FeedForwardSaved<T<B>>,
+        grad: T<B>,
+    ) -> [T<B>; 8] {
+        let FeedForwardWeights { norm, up, down, join } = weights;
+        let ([rows, d], [_, inner], results) = (dims::<B>(&x), dims::<B>(&up.weight), Results::<B>::like(&x));
+        let keep = join.keep.as_ref().map(B::values);
+        let [x, gamma, beta, w1, b1] = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias].map(B::values);
+        let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
+        let [stats, z, outer] = [&saved.stats, &saved.inner, &grad].map(B::values);
+        let mut grad = kept_gradient(outer.to_vec(), d, &DropPathFactors::new(keep.as_deref(), rows));
+        let hidden = rows::biased_gelu(&z, &b1);
+        let [dw2, db2, dscale] = branch_gradients(&hidden, [rows, inner, d], [&w2, &b2, &scale], &mut grad);
+        drop(hidden);
+        let mut dz = parallel_product([rows, inner, d], MatrixView::rows(&grad, d), MatrixView::rows(&w2, d).t(), None);
+        let db1 = rows::gelu_gradients(&z, &b1, &mut dz);
+        let [dx, dgamma, dbeta, dw1] =
+            norm_linear_gradients(&x, [rows, d, inner], [&gamma, &beta, &w1, &stats], &dz, Some(&outer));
+        let [dgamma, dbeta, db2, dscale] = [dgamma, dbeta, db2, dscale].map(|sums| results.vector(sums));
+        let (dw1, dw2) = (results.tensor(dw1, [d, inner]), results.tensor(dw2, [inner, d]));
+        let db1 = results.vector(db1);
+        [results.tensor(dx, [rows, d]), dgamma, dbeta, dw1, db1, dw2, db2, dscale]
+    }
 }
-
-fn linear_residual<B: HostBackend>(
-    residual: T<B>,
-    x: T<B>,
-    linear: LinearWeights<T<B>>,
-    join: BranchScale<T<B>>,
-) -> T<B> {
-    let ([rows, input], [_, d], device) = (dims::<B>(&x), dims::<B>(&linear.weight), B::float_device(&x));
-    let keep = join.keep.as_ref().map(B::values);
-    let [residual, x, weight, bias, scale] = [&residual, &x, &linear.weight, &linear.bias, &join.scale].map(B::values);
-    let kept = DropPathFactors::new(keep.as_deref(), rows);
-    let out = branch(&residual, &x, [rows, input, d], [&weight, &bias, &scale], &kept);
-    write::<B, 2>(out, [rows, d], &device)
-}
-
-fn linear_residual_backward<B: HostBackend>(
-    x: T<B>,
-    linear: LinearWeights<T<B>>,
-    join: BranchScale<T<B>>,
-    grad: T<B>,
-) -> [T<B>; 4] {
-    let ([rows, input], [_, d], device) = (dims::<B>(&x), dims::<B>(&linear.weight), B::float_device(&x));
-    let keep = join.keep.as_ref().map(B::values);
-    let [x, weight, bias, scale] = [&x, &linear.weight, &linear.bias, &join.scale].map(B::values);
-    let mut grad = kept_gradient(take::<B>(grad), d, &DropPathFactors::new(keep.as_deref(), rows));
-    let [dweight, dbias, dscale] = branch_gradients(&x, [rows, input, d], [&weight, &bias, &scale], &mut grad);
-    let dx = parallel_product([rows, input, d], MatrixView::rows(&grad, d), MatrixView::rows(&weight, d).t(), None);
-    let [dbias, dscale] = [dbias, dscale].map(|sums| write::<B, 1>(sums, [d], &device));
-    let dweight = write::<B, 2>(dweight, [input, d], &device);
-    [write::<B, 2>(dx, [rows, input], &device), dweight, dbias, dscale]
-}
-
-fn feed_forward<B: HostBackend>(
-    x: T<B>,
-    weights: FeedForwardWeights<T<B>>,
-    save: bool,
-) -> (T<B>, Option<FeedForwardSaved<T<B>>>) {
-    let FeedForwardWeights { norm, up, down, join } = weights;
-    let ([rows, d], [_, inner], device) = (dims::<B>(&x), dims::<B>(&up.weight), B::float_device(&x));
-    let keep = join.keep.as_ref().map(B::values);
-    let [x, gamma, beta, w1, b1] = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias].map(B::values);
-    let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
-    let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
-    let normed = rows::normed(&x, &gamma, &beta, &stats);
-    let (normed, w1) = (MatrixView::rows(&normed, d), MatrixView::rows(&w1, inner));
-    let activate = |_: usize, first: usize, to: &mut [f32]| {
-        let bias = &b1[first..];
-        vectorized(
-            #[inline(always)]
-            || {
-                for (z, b) in to.iter_mut().zip(bias) {
-                    *z = rows::gelu(*z + b);
-                }
-            },
-        );
-    };
-    let (hidden, z) = if save {
-        let z = parallel_product([rows, inner, d], normed, w1, None);
-        (rows::biased_gelu(&z, &b1), Some(z))
-    } else {
-        (parallel_product([rows, inner, d], normed, w1, Some(&activate)), None)
-    };
-    let kept = DropPathFactors::new(keep.as_deref(), rows);
-    let out = branch(&x, &hidden, [rows, inner, d], [&w2, &b2, &scale], &kept);
-    let saved = z.map(|z| FeedForwardSaved {
-        stats: write::<B, 2>(stats, [rows, 2], &device),
-        inner: write::<B, 2>(z, [rows, inner], &device),
-    });
-    (write::<B, 2>(out, [rows, d], &device), saved)
-}
-
-fn feed_forward_backward<B: HostBackend>(
-    x: T<B>,
-    weights: FeedForwardWeights<T<B>>,
-    saved: FeedForwardSaved<T<B>>,
-    grad: T<B>,
-) -> [T<B>; 8] {
-    let FeedForwardWeights { norm, up, down, join } = weights;
-    let ([rows, d], [_, inner], device) = (dims::<B>(&x), dims::<B>(&up.weight), B::float_device(&x));
-    let keep = join.keep.as_ref().map(B::values);
-    let [x, gamma, beta, w1, b1] = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias].map(B::values);
-    let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
-    let [stats, z, outer] = [&saved.stats, &saved.inner, &grad].map(B::values);
-    let mut grad = kept_gradient(outer.to_vec(), d, &DropPathFactors::new(keep.as_deref(), rows));
-    let hidden = rows::biased_gelu(&z, &b1);
-    let [dw2, db2, dscale] = branch_gradients(&hidden, [rows, inner, d], [&w2, &b2, &scale], &mut grad);
-    drop(hidden);
-    let mut dz = parallel_product([rows, inner, d], MatrixView::rows(&grad, d), MatrixView::rows(&w2, d).t(), None);
-    let db1 = rows::gelu_gradients(&z, &b1, &mut dz);
-    let [dx, dgamma, dbeta, dw1] =
-        norm_linear_gradients(&x, [rows, d, inner], [&gamma, &beta, &w1, &stats], &dz, Some(&outer));
-    let [dgamma, dbeta, db2, dscale] = [dgamma, dbeta, db2, dscale].map(|sums| write::<B, 1>(sums, [d], &device));
-    let (dw1, dw2) = (write::<B, 2>(dw1, [d, inner], &device), write::<B, 2>(dw2, [inner, d], &device));
-    let db1 = write::<B, 1>(db1, [inner], &device);
-    [write::<B, 2>(dx, [rows, d], &device), dgamma, dbeta, dw1, db1, dw2, db2, dscale]
-}
-
-// The kernels read and write f32, whatever their tensors hold.
-macro_rules! on_the_cpu {
-    ($feature:literal, $backend:ty) => {
-        #[cfg(feature = $feature)]
-        impl LayerOps for $backend {
-            fn norm_linear(
-                x: T<Self>,
-                norm: NormWeights<T<Self>>,
-                linear: LinearWeights<T<Self>>,
-            ) -> (T<Self>, T<Self>) {
-                let dtype = x.dtype();
-                let (y, stats) = norm_linear::<Self>(x, norm, linear);
-                (cast_raw::<Self>(y, dtype), stats)
-            }
-
-            fn norm_linear_backward(
-                x: T<Self>,
-                norm: NormWeights<T<Self>>,
-                weight: T<Self>,
-                stats: T<Self>,
-                grad: T<Self>,
-            ) -> [T<Self>; 5] {
-                let dtype = x.dtype();
-                norm_linear_backward::<Self>(x, norm, weight, stats, grad).map(|g| cast_raw::<Self>(g, dtype))
-            }
-
-            fn linear_residual(
-                residual: T<Self>,
-                x: T<Self>,
-                linear: LinearWeights<T<Self>>,
-                join: BranchScale<T<Self>>,
-            ) -> T<Self> {
-                let dtype = x.dtype();
-                cast_raw::<Self>(linear_residual::<Self>(residual, x, linear, join), dtype)
-            }
-
-            fn linear_residual_backward(
-                x: T<Self>,
-                linear: LinearWeights<T<Self>>,
-                join: BranchScale<T<Self>>,
-                grad: T<Self>,
-            ) -> [T<Self>; 4] {
-                let dtype = x.dtype();
-                linear_residual_backward::<Self>(x, linear, join, grad).map(|g| cast_raw::<Self>(g, dtype))
-            }
-
-            fn feed_forward(
-                x: T<Self>,
-                weights: FeedForwardWeights<T<Self>>,
-                save: bool,
-            ) -> (T<Self>, Option<FeedForwardSaved<T<Self>>>) {
-                let dtype = x.dtype();
-                let (y, saved) = feed_forward::<Self>(x, weights, save);
-                (cast_raw::<Self>(y, dtype), saved)
-            }
-
-            fn feed_forward_backward(
-                x: T<Self>,
-                weights: FeedForwardWeights<T<Self>>,
-                saved: FeedForwardSaved<T<Self>>,
-                grad: T<Self>,
-            ) -> [T<Self>; 8] {
-                let dtype = x.dtype();
-                feed_forward_backward::<Self>(x, weights, saved, grad).map(|g| cast_raw::<Self>(g, dtype))
-            }
-        }
-    };
-}
-on_the_cpu!("ndarray", burn_ndarray::NdArray);
-on_the_cpu!("flex", burn_flex::Flex);

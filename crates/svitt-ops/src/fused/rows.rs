@@ -199,7 +199,7 @@ pub(super) fn gelu_gradients(x: &[f32], bias: &[f32], grad: &mut [f32]) -> Vec<f
 }
 
 /// `x + (y + bias) ⊙ scale`.
-pub(super) fn joined(x: &[f32], y: &[f32], bias: &[f32], scale: &[f32]) -> Vec<f32> {
+pub(super) fn scaled_residual(x: &[f32], y: &[f32], bias: &[f32], scale: &[f32]) -> Vec<f32> {
     let d = bias.len();
     // SAFETY: chunks of rows cover x, and every element of a row is written.
     unsafe {

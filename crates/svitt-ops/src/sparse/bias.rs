@@ -1,7 +1,11 @@
 //! The 3-D relative position bias, addressed by differences of one integer per token
 //! (docs/model.md, "Relative position bias").
 
-use burn::tensor::{Int, Tensor, backend::Backend};
+use super::gathered::MASKED;
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+
+/// Rows of a table that has one row for all pairs of patches, and the three of the class token.
+const UNIFORM: usize = 4;
 
 /// A bias table and the coordinates that address it.
 ///
@@ -20,11 +24,19 @@ pub struct RelativeBias<B: Backend> {
 impl<B: Backend> RelativeBias<B> {
     /// No bias at all: for attention in models without position tables.
     pub fn none(heads: usize, tokens: usize, device: &B::Device) -> Self {
-        Self { table: Tensor::zeros([4, heads], device), coords: Tensor::zeros([1, tokens], device), centre: 0 }
+        Self { table: Tensor::zeros([UNIFORM, heads], device), coords: Tensor::zeros([1, tokens], device), centre: 0 }
+    }
+
+    /// No bias, and a class token that no patch sees: for models without class token, whose place 0 then holds nothing
+    /// that matters. The score of an unseen key is −1e9, whose probability is exactly 0.
+    pub fn without_class(heads: usize, tokens: usize, device: &B::Device) -> Self {
+        let rows = [0.0, 0.0, MASKED, MASKED].map(|value| vec![value; heads]).concat();
+        let table = Tensor::from_data(TensorData::new(rows, [UNIFORM, heads]), device);
+        Self { table, ..Self::none(heads, tokens, device) }
     }
 
     /// The bias of the samples `part` alone.
-    pub fn of(&self, part: &std::ops::Range<usize>) -> Self {
+    pub fn slice_batch(&self, part: &std::ops::Range<usize>) -> Self {
         let coords = &self.coords;
         let shared = coords.dims()[0] == 1 || coords.dims()[0] == part.len();
         let coords = if shared { coords.clone() } else { coords.clone().narrow(0, part.start, part.len()) };
@@ -43,6 +55,12 @@ impl<B: Backend> RelativeBias<B> {
         let side = 2 * grid - 1;
         ((frames - 1) * side + grid - 1) * side + grid - 1
     }
+}
+
+/// Whether a table of `rows` rows has one row for all pairs of patches, so that nothing need be looked up: that of a
+/// grid of one patch, or [`RelativeBias::none`].
+pub(super) fn is_uniform(rows: usize) -> bool {
+    rows == UNIFORM
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //!
 //! The class key is kept out of the gathered keys and joins the softmax as one more logit column.
 
+use super::bias::is_uniform;
 use super::op::{AttentionPlan, SavedAttention, float};
 use crate::device::cast;
 use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
 
-/// Added to the score of a masked key. Finite: a row of −∞ has no softmax (its probability underflows to exactly 0).
-const MASKED: f32 = -1e9;
+/// Added to the score of a key that must not be seen; finite, because a row of −∞ has no softmax (its probability
+/// underflows to exactly 0).
+pub(super) const MASKED: f32 = -1e9;
 
 /// See [`super::SparseOps::sparse_attention`].
 pub fn forward<B: Backend>(
@@ -46,7 +48,32 @@ pub fn backward<B: Backend>(
     (cast(qkv, dtype), cast(parts.table_gradient(class.bias, patch.bias), dtype))
 }
 
-/// Casts to f32: this implementation is the reference and the fallback, not the fast path.
+/// The attention every patch receives from all patches, averaged over them, in one head: `qkv` `[B, S, 3D]`, `table`
+/// `[R, 1]`, `lse` `[B, 1, S]` to `[B, N]`. Keys outside the graph's blocks count as not attended to.
+pub(super) fn received<B: Backend>(
+    qkv: Tensor<B, 3>,
+    table: Tensor<B, 2>,
+    coords: Tensor<B, 2, Int>,
+    lse: Tensor<B, 3>,
+    plan: &AttentionPlan,
+) -> Tensor<B, 2> {
+    let (batch, tokens) = (qkv.dims()[0], plan.graph.tokens());
+    let parts = BlockedInputs::new(wide(qkv), wide(table), coords, plan);
+    let lse = parts.block(BlockedInputs::patches_of(&lse.unsqueeze_dim::<4>(3)));
+    let [blocks, size, width] = parts.sizes();
+    let p = (parts.patch_rows() - lse).exp().slice_dim(4, 1..(1 + width * size) as i64);
+    let p = match plan.graph.padding() {
+        0 => p,
+        padding => {
+            let real = (0..blocks * size).map(|i| f32::from(u8::from(i < blocks * size - padding))).collect();
+            p.clone() * Tensor::from_data(TensorData::new::<f32, _>(real, [1, 1, blocks, size, 1]), &p.device())
+        }
+    };
+    let sums = parts.scatter(p.sum_dim(3).swap_dims(3, 4), plan.graph.key_blocks());
+    sums.reshape([batch, tokens]).div_scalar(tokens as f64)
+}
+
+/// Everything here is computed in f32: this sibling is the reference and the last resort, not the fast path.
 fn wide<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     cast(x, DType::F32)
 }
@@ -77,8 +104,8 @@ struct BlockedInputs<'a, B: Backend> {
     value: Tensor<B, 4>,
     /// `[R, H]`.
     table: Tensor<B, 2>,
-    /// Table row of every patch-to-patch score, `[1 | B, M, G, W·G]`.
-    rows: Tensor<B, 4, Int>,
+    /// Table row of every patch-to-patch score, `[1 | B, M, G, W·G]`; none where it is row 0 for all that count.
+    rows: Option<Tensor<B, 4, Int>>,
     /// 0 for a visible key, [`MASKED`] for padding: `[1, 1, M, 1, W·G]`.
     mask: Option<Tensor<B, 5>>,
     scale: f64,
@@ -93,7 +120,8 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
             qkv.clone().slice([0..batch, 0..s, i * c..(i + 1) * c]).reshape([batch, s, plan.heads, d]).swap_dims(1, 2)
         };
         let (query, key, value) = (part(0).mul_scalar(scale), part(1), part(2));
-        let rows = bias_rows(coords, table.dims()[0], plan);
+        let uniform = is_uniform(table.dims()[0]) && (plan.graph.padding() == 0 || !plan.graph.padding_attended());
+        let rows = (!uniform).then(|| bias_rows(coords, table.dims()[0], plan));
         let mask = padding_mask(plan, &qkv.device());
         Self { plan, query, key, value, table, rows, mask, scale }
     }
@@ -182,11 +210,14 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
         Tensor::cat(vec![class, patch], 4)
     }
 
-    /// `[1 | B, H, M, G, W·G]`.
+    /// `[1 | B, H, M, G, W·G]`, or `[1, H, 1, 1, 1]`.
     fn patch_bias(&self) -> Tensor<B, 5> {
-        let [batch, blocks, size, keys] = self.rows.dims();
         let heads = self.plan.heads;
-        let bias = self.table.clone().select(0, self.rows.clone().reshape([batch * blocks * size * keys]));
+        let Some(rows) = &self.rows else {
+            return self.table.clone().slice([0..1, 0..heads]).reshape([1, heads, 1, 1, 1]);
+        };
+        let [batch, blocks, size, keys] = rows.dims();
+        let bias = self.table.clone().select(0, rows.clone().reshape([batch * blocks * size * keys]));
         bias.reshape([batch, blocks * size * keys, heads]).swap_dims(1, 2).reshape([batch, heads, blocks, size, keys])
     }
 
@@ -257,20 +288,25 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
     /// output was discarded.
     fn table_gradient(&self, class: Tensor<B, 4>, patch: Tensor<B, 5>) -> Tensor<B, 2> {
         let [rows, heads] = self.table.dims();
-        let [samples, blocks, size, keys] = self.rows.dims();
         let s = class.dims()[3];
         let by_head = |x: Tensor<B, 4>| x.sum_dim(0).sum_dim(2).sum_dim(3).reshape([1, heads]);
         let to_class = by_head(patch.clone().slice_dim(4, 0..1).squeeze_dim(4));
         let to_patch = by_head(class.clone().slice_dim(3, 1..s as i64));
         let to_self = by_head(class.slice_dim(3, 0..1));
         let special = Tensor::cat(vec![to_patch, to_class, to_self], 0);
-        let patch = patch.slice_dim(4, 1..keys as i64 + 1);
+        let columns = patch.dims()[4];
+        let patch = patch.slice_dim(4, 1..columns as i64);
+        let Some(index) = &self.rows else {
+            let all = patch.sum_dim(0).sum_dim(2).sum_dim(3).sum_dim(4).reshape([1, heads]);
+            return Tensor::cat(vec![all, special], 0);
+        };
+        let [samples, blocks, size, keys] = index.dims();
         let patch = if samples == 1 { patch.sum_dim(0) } else { patch };
         let flat = patch
             .reshape([samples, heads, blocks * size * keys])
             .swap_dims(1, 2)
             .reshape([samples * blocks * size * keys, heads]);
-        let index = self.rows.clone().reshape([samples * blocks * size * keys]);
+        let index = index.clone().reshape([samples * blocks * size * keys]);
         let mut table = Tensor::zeros([rows, heads], &flat.device());
         table = table.slice_assign([rows - 3..rows, 0..heads], special);
         table.select_assign(0, index, flat, IndexingUpdateOp::Add)

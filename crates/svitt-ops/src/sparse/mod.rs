@@ -11,6 +11,7 @@
 
 mod autodiff;
 mod bias;
+mod branch;
 mod class;
 mod edge;
 pub mod gathered;
@@ -18,10 +19,13 @@ mod graph;
 mod kernels;
 mod op;
 pub mod oracle;
+mod received;
 #[cfg(test)]
 mod tests;
 
 pub use bias::RelativeBias;
+pub use branch::{PatchRanking, QkvProjection, SelfAttention, self_attention};
 pub use edge::{Compat, EdgeSparsity};
 pub use graph::BlockGraph;
-pub use op::{AttentionOutput, AttentionPlan, SparseOps, class_attention, sparse_attention};
+pub use op::{AttentionOutput, AttentionPlan, SavedAttention, SparseOps, class_attention, sparse_attention};
+pub use received::{mean_query_attention, received_attention};

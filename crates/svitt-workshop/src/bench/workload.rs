@@ -118,11 +118,13 @@ impl<B: TrainBackend> TimedWork for Workload<B> {
         let draws = VideoDraws::evaluation(self.step);
         match &mut self.kind {
             WorkloadKind::Forward(encoder) => {
-                encoder.forward(self.video.clone().inner(), &draws, None)?;
+                let output = encoder.forward(self.video.clone().inner(), &draws, None)?;
+                encoder.pool(output.hidden, output.frames);
             }
             WorkloadKind::ForwardBackward(encoder) => {
                 let output = encoder.forward(self.video.clone(), &draws, None)?;
-                let loss = output.hidden.mean().add(output.pooled.mean());
+                let pooled = encoder.pool(output.hidden.clone(), output.frames);
+                let loss = output.hidden.mean().add(pooled.mean());
                 drop(GradientsParams::from_grads(loss.backward(), &**encoder));
             }
             WorkloadKind::Train(training) => training.step(&self.video, self.step, &self.device)?,

@@ -25,7 +25,7 @@ pub struct Args {
     /// Runs of every headline cell; the plan's number by default
     #[arg(long, value_name = "N")]
     seeds: Option<usize>,
-    /// A .toml file of models and sparsities; data/presets/ablations.toml by default
+    /// A .toml file of models and sparsities; the built-in plan by default
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// A dense checkpoint that is sparsified at test time, in place of the one the plan would train

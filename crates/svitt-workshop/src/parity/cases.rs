@@ -176,7 +176,7 @@ impl Cases {
             layers: beit.num_hidden_layers,
             heads: beit.num_attention_heads,
             ffn: beit.intermediate_size,
-            layer_scale: beit.layer_scale_init_value,
+            layer_scale: Some(beit.layer_scale_init_value),
             drop_path: beit.drop_path_rate,
             layer_norm_eps: beit.layer_norm_eps,
             ..base.video

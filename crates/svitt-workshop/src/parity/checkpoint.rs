@@ -7,6 +7,7 @@ use super::position_tables::relative_index;
 use super::report::FileCheck;
 use super::tokenization::numbers;
 use super::tolerance::TensorKind;
+use burn::tensor::backend::Backend;
 use serde_json::{Map, Value as Json};
 use std::path::{Path, PathBuf};
 use svitt::Result;
@@ -36,20 +37,26 @@ pub fn check<B: TrainBackend>(context: &ParityContext<B>, file: &str, check: &mu
     check.violations("unexpected keys", report.unused.len());
     let exported = ExportedTensors::of(&model);
     for (name, tensor) in tensors(&path)? {
-        compare::<B>(&name, &tensor, &exported, &config, check)?;
+        compare::<B>(&name, &tensor, SourceKind::Svitt, &exported, &config, check)?;
     }
     Ok(())
 }
 
-fn compare<B: TrainBackend>(
+/// Compares `tensor`, called `name` in a checkpoint of `kind`, to what a model with its weights exports; index buffers to
+/// what follows from the sizes.
+///
+/// # Errors
+/// The exported tensor cannot be read back.
+pub fn compare<B: Backend>(
     name: &str,
     tensor: &HostTensor,
+    kind: SourceKind,
     exported: &ExportedTensors,
     config: &ModelConfig,
     check: &mut FileCheck,
 ) -> Result<()> {
     if name.ends_with(".relative_position_index") {
-        let ours = relative_index::<B>(config.video.frames, config.video.grid());
+        let ours = relative_index::<B>(config.video.frames_per_sequence(), config.video.grid());
         check.compare(name, TensorKind::Exact, &ours, &tensor.values);
         return Ok(());
     }
@@ -58,7 +65,7 @@ fn compare<B: TrainBackend>(
         check.compare(name, TensorKind::Exact, &ours, &tensor.values);
         return Ok(());
     }
-    let key = SourceKind::Svitt.canonical(name);
+    let key = kind.canonical(name);
     let key = tied_to(&key).unwrap_or(key);
     if exported.names().any(|known| known == key) {
         check.bits(name, &exported.read(&key)?, &tensor.values);
@@ -77,7 +84,10 @@ fn pytorch_form(path: &Path) -> PathBuf {
 }
 
 /// Every tensor of `path`, index buffers and tied copies included.
-fn tensors(path: &Path) -> Result<Vec<(String, HostTensor)>> {
+///
+/// # Errors
+/// It cannot be read.
+pub fn tensors(path: &Path) -> Result<Vec<(String, HostTensor)>> {
     let bytes = std::fs::read(path).map_err(|problem| svitt::Error::io(path, &problem))?;
     let read = if path.extension().is_some_and(|extension| extension == "pth") {
         pth::read(&bytes).map(|file| file.tensors)

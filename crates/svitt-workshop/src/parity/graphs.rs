@@ -13,7 +13,7 @@ use svitt::model::{GraphSource, VideoDraws};
 /// A table that is not a matrix.
 pub fn recorded_draws(fixture: &Fixture, config: &VideoConfig, check: &mut FileCheck) -> Result<VideoDraws> {
     let mut tables = vec![Vec::new(); config.layers];
-    let entering = config.sparsity.tokens_per_layer(config.patches(), config.layers);
+    let entering = config.tokens_per_layer(config.layers);
     for name in fixture.names() {
         let Some(layer) = number(&name, "attn_idx_").filter(|&layer| layer < tables.len()) else { continue };
         let [_, width] = fixture.shape::<2>(&name)?;

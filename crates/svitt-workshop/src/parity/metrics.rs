@@ -124,7 +124,7 @@ impl Figures {
 }
 
 /// The official figures of ranks text to video (`img_*`) and video to text (`txt_*`).
-fn official_figures([image, text]: &[RankCounter; 2]) -> BTreeMap<&'static str, f64> {
+pub fn official_figures([image, text]: &[RankCounter; 2]) -> BTreeMap<&'static str, f64> {
     let (image, text) = (image.metrics(), text.metrics());
     let both = ((text.mean + image.mean) * 50.0).round() / 100.0;
     let (image, text) = (image.rounded(), text.rounded());

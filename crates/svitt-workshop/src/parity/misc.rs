@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use svitt::Result;
 use svitt::train::{WarmupCosine, decays};
-use svitt::weights::keys::layout;
+use svitt::weights::keys::{Naming, layout};
 use svitt_ops::TrainBackend;
 use svitt_video::{FrameSampling, intervals};
 
@@ -163,7 +163,7 @@ impl<B: Backend> ModuleVisitor<B> for Decay {
 
     fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<B, D>>) {
         let group = usize::from(!decays(&self.path, D));
-        if let Some(layout) = layout(&self.path.join(".")) {
+        if let Some(layout) = layout(&self.path.join("."), Naming::Beit) {
             self.groups[group].extend(layout.keys().iter().cloned());
         }
     }

@@ -13,12 +13,14 @@
 //! | [`position_tables`] | `interp`: position tables |
 //! | [`transforms`], [`tokenization`], [`misc`], [`adamw`] | pixels, tokens, schedules, optimizer |
 //! | [`checkpoint`] | `checkpoint_*`, `config_*`: weights in both formats, bit for bit |
+//! | [`families`] | whole sets of Singularity and UMT |
 //! | [`context`], [`cases`], [`fixture`], [`tolerance`], [`report`] | settings, tensors, what is allowed, what is said |
 
 pub mod adamw;
 pub mod cases;
 pub mod checkpoint;
 pub mod context;
+pub mod families;
 pub mod fixture;
 #[cfg(all(test, any(feature = "wgpu", feature = "cuda")))]
 mod gpu_tests;
@@ -40,6 +42,7 @@ pub mod vqa;
 pub use report::{FileReport, ParityReport, TensorReport};
 
 use context::ParityContext;
+use families::SetKind;
 use report::FileCheck;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,8 +86,14 @@ impl<P: FnMut(&FileReport)> BackendTask for ParityTask<P> {
     type Output = Result<ParityReport>;
 
     fn run<B: TrainBackend>(mut self, device: B::Device) -> Result<ParityReport> {
-        let context = ParityContext::<B>::open(&self.folder, &self.files, device)?;
         let factor = tolerance::factor(self.backend);
+        let kind = SetKind::of(&self.files);
+        if kind != SetKind::Svitt {
+            let reports =
+                families::check::<B::InnerBackend>(kind, &self.folder, &self.files, device, factor, self.progress)?;
+            return Ok(ParityReport::new(self.backend.name(), reports));
+        }
+        let context = ParityContext::<B>::open(&self.folder, &self.files, device)?;
         let mut checks: BTreeMap<String, FileCheck> =
             self.files.iter().map(|file| (file.clone(), FileCheck::new(file, factor))).collect();
         let mut order = self.files.clone();

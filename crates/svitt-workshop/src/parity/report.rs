@@ -34,6 +34,9 @@ pub struct FileReport {
     /// What nothing here knows how to compare; empty where `covered`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub uncovered: Vec<String>,
+    /// What serves training alone, and is left out by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<String>,
     /// Every comparison.
     pub tensors: Vec<TensorReport>,
 }
@@ -58,12 +61,13 @@ pub struct FileCheck {
     factor: f64,
     tensors: Vec<TensorReport>,
     uncovered: Vec<String>,
+    set_aside: Vec<String>,
 }
 
 impl FileCheck {
     /// An empty check of file `name`, tolerances times `factor`.
     pub fn new(name: &str, factor: f64) -> Self {
-        Self { name: name.to_string(), factor, tensors: Vec::new(), uncovered: Vec::new() }
+        Self { name: name.to_string(), factor, tensors: Vec::new(), uncovered: Vec::new(), set_aside: Vec::new() }
     }
 
     /// Compares `ours` to `reference`.
@@ -116,6 +120,16 @@ impl FileCheck {
         self.uncovered.push(part.into());
     }
 
+    /// Notes a part of the file that serves training alone.
+    pub fn set_aside(&mut self, part: impl Into<String>) {
+        self.set_aside.push(part.into());
+    }
+
+    /// Whether nothing was compared.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
     /// The file's report.
     pub fn finish(self) -> FileReport {
         let excess = |tensor: &TensorReport| {
@@ -129,8 +143,8 @@ impl FileCheck {
         let (max_abs, tolerance) = worst.map_or((0.0, 0.0), |worst| (worst.max_abs, worst.tolerance));
         let covered = self.uncovered.is_empty();
         let pass = covered && self.tensors.iter().all(|tensor| tensor.pass);
-        let Self { name, tensors, uncovered, .. } = self;
-        FileReport { file: name, covered, max_abs, tolerance, pass, uncovered, tensors }
+        let Self { name, tensors, uncovered, set_aside, .. } = self;
+        FileReport { file: name, covered, max_abs, tolerance, pass, uncovered, set_aside, tensors }
     }
 }
 

@@ -19,7 +19,7 @@ use svitt_ops::{SvittBackend, TrainBackend};
 const BATCH: usize = 4;
 
 /// Everything encoded by one model.
-struct EncodedSet<B: SvittBackend> {
+pub struct EncodedSet<B: SvittBackend> {
     model: Svitt<B>,
     videos: VideoBank,
     texts: TextBank,
@@ -99,7 +99,6 @@ impl<B: SvittBackend> EncodedSet<B> {
     fn new(model: Svitt<B>, fixture: &Fixture, captions: &Tensor<B, 2, Int>, device: &B::Device) -> Result<Self> {
         let video = pixels(fixture, "video_u8", None, device)?;
         let (pixels, clips) = clips(video, model.video.config().frames, fixture)?;
-        let videos = VideoBank { videos: encode_clips(&model, pixels, clips, &VideoDraws::evaluation(0))? };
         let [texts, tokens] = captions.dims();
         fixture.expect("attention_mask", &[texts, tokens])?;
         let (ids, mask) = (fixture.integers("input_ids")?, fixture.integers("attention_mask")?);
@@ -107,13 +106,32 @@ impl<B: SvittBackend> EncodedSet<B> {
             ids.iter().zip(mask).filter(|(_, mask)| **mask != 0).map(|(id, _)| *id).collect::<Vec<i64>>()
         };
         let texts: Vec<Vec<i64>> = ids.chunks(tokens.max(1)).zip(mask.chunks(tokens.max(1))).map(unpadded).collect();
-        let texts = TextBank::encode(&model, &texts, BATCH, device);
+        Self::of(model, pixels, clips, &texts, device)
+    }
+
+    /// What `model` makes of `pixels` `[videos · clips, frames, 3, size, size]` and of `texts`, ids without padding.
+    ///
+    /// # Errors
+    /// Clips that the model does not take.
+    pub fn of(
+        model: Svitt<B>,
+        pixels: Tensor<B, 5>,
+        clips: usize,
+        texts: &[Vec<i64>],
+        device: &B::Device,
+    ) -> Result<Self> {
+        let videos = VideoBank { videos: encode_clips(&model, pixels, clips, &VideoDraws::evaluation(0))? };
+        let texts = TextBank::encode(&model, texts, BATCH, device);
         let features: Vec<f32> = videos.videos.iter().flat_map(|video| video.features.clone()).collect();
         let width = texts.features.len() / texts.len().max(1);
         Ok(Self { means: mean_features(&features, clips, width), model, videos, texts, clips })
     }
 
-    fn score(&self, ensemble: ClipEnsemble, k: usize, device: &B::Device) -> Result<ScoreMatrices> {
+    /// The scores under `ensemble`, the best `k` of every row re-ranked.
+    ///
+    /// # Errors
+    /// States that cannot be read back.
+    pub fn score(&self, ensemble: ClipEnsemble, k: usize, device: &B::Device) -> Result<ScoreMatrices> {
         let scorer = MatchScorer {
             model: &self.model,
             device,

@@ -85,7 +85,7 @@ fn picture(fixture: &Fixture, recipe: &TransformCase, size: usize) -> Result<Vec
 }
 
 /// `[frames, 3, pixels]` as `[frames, pixels, 3]`.
-fn interleaved(planes: &[f32], pixels: usize) -> Vec<u8> {
+pub fn interleaved(planes: &[f32], pixels: usize) -> Vec<u8> {
     let frame = |frame: &[f32]| -> Vec<u8> {
         (0..pixels).flat_map(|pixel| [0, 1, 2].map(|channel| frame[channel * pixels + pixel] as u8)).collect()
     };

@@ -83,7 +83,8 @@ fn pruning<B: TrainBackend>(
 }
 
 fn heads<B: SvittBackend>(model: &Svitt<B>, output: VideoOutput<B>, fixture: &Fixture, check: &mut FileCheck) {
-    let VideoOutput { hidden, pooled, .. } = output;
+    let VideoOutput { hidden, frames, .. } = output;
+    let pooled = model.video.pool(hidden.clone(), frames);
     fixture.check("last_hidden", TensorKind::Hidden, hidden.clone(), check);
     fixture.check("pooler_output", TensorKind::Hidden, pooled.clone(), check);
     fixture.check("video_embeds", TensorKind::Hidden, model.video_norm.forward(hidden), check);

@@ -2,9 +2,11 @@
 //! discarded when its output is written. The bias is looked up in the table, never materialised.
 
 use crate::device::cpu_gemm::{MatrixView, product};
-use crate::device::host::{HostBackend, integers, write};
+use crate::device::host::{HostBackend, Results, integers};
 use crate::device::simd::{axpy, exp_sum, max};
-use crate::sparse::{AttentionPlan, BlockGraph};
+use crate::sparse::bias::is_uniform;
+use crate::sparse::op::SavedAttention;
+use crate::sparse::{AttentionPlan, BlockGraph, SparseOps};
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use rayon::prelude::*;
@@ -136,6 +138,9 @@ impl<'a> CpuKernel<'a> {
     fn add_bias(&self, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
         let (table, coords, columns) = (self.head_table(h), self.sample_coords(b), self.columns(tile.block));
         let to_class = table[self.table_rows - 2];
+        if is_uniform(self.table_rows) {
+            return self.add_uniform_bias([table[0], to_class], tile, to);
+        }
         for (row, &coord) in to.chunks_mut(columns).zip(&coords[tile.first..tile.first + tile.rows]) {
             let origin = coord + self.centre;
             row[0] += to_class;
@@ -143,6 +148,20 @@ impl<'a> CpuKernel<'a> {
                 let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
                 for (score, key) in real.iter_mut().zip(&coords[e.value..e.value + e.values]) {
                     *score += table[(origin - key) as usize];
+                }
+                padded.iter_mut().for_each(|score| *score += to_class);
+            }
+        }
+    }
+
+    /// [`Self::add_bias`] where all pairs of patches have the first bias: nothing is looked up, nothing added to a 0.
+    fn add_uniform_bias(&self, [between, to_class]: [f32; 2], tile: Tile, to: &mut [f32]) {
+        for row in to.chunks_mut(self.columns(tile.block)) {
+            row[0] += to_class;
+            for e in &self.entries[tile.block] {
+                let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
+                if between != 0.0 {
+                    real.iter_mut().for_each(|score| *score += between);
                 }
                 padded.iter_mut().for_each(|score| *score += to_class);
             }
@@ -229,20 +248,29 @@ fn tiles(graph: &BlockGraph) -> Vec<Tile> {
     (0..graph.blocks()).flat_map(of_block).collect()
 }
 
-/// See [`crate::sparse::SparseOps::sparse_attention`].
-pub(super) fn forward<B: HostBackend>(
-    qkv: FloatTensor<B>,
-    table: FloatTensor<B>,
-    coords: IntTensor<B>,
-    plan: &AttentionPlan,
-) -> (FloatTensor<B>, FloatTensor<B>) {
-    let device = B::float_device(&qkv);
-    let shape: [usize; 3] = qkv.shape().dims();
-    let coords = integers::<B>(&coords);
-    let [qkv, table] = [&qkv, &table].map(B::values);
-    let (out, lse) = run(&CpuKernel::new(&qkv, shape, &table, &coords, plan));
-    let [batch, s, width] = shape;
-    (write::<B, 3>(out, [batch, s, width / 3], &device), write::<B, 3>(lse, [batch, plan.heads, s], &device))
+/// The kernels compute in f32, whatever their tensors hold.
+impl<B: HostBackend> SparseOps for B {
+    fn sparse_attention(
+        qkv: FloatTensor<B>,
+        table: FloatTensor<B>,
+        coords: IntTensor<B>,
+        plan: &AttentionPlan,
+    ) -> (FloatTensor<B>, FloatTensor<B>) {
+        let (shape, results): ([usize; 3], _) = (qkv.shape().dims(), Results::<B>::like(&qkv));
+        let coords = integers::<B>(&coords);
+        let [qkv, table] = [&qkv, &table].map(B::values);
+        let (out, lse) = run(&CpuKernel::new(&qkv, shape, &table, &coords, plan));
+        let [batch, s, width] = shape;
+        (results.tensor(out, [batch, s, width / 3]), results.wide(lse, [batch, plan.heads, s]))
+    }
+
+    fn sparse_attention_backward(
+        saved: SavedAttention<B>,
+        grad: FloatTensor<B>,
+        plan: &AttentionPlan,
+    ) -> (FloatTensor<B>, FloatTensor<B>) {
+        super::cpu_backward::backward::<B>(saved, grad, plan)
+    }
 }
 
 fn run(kernel: &CpuKernel) -> (Vec<f32>, Vec<f32>) {

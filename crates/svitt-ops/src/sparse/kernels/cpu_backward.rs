@@ -2,9 +2,10 @@
 
 use super::cpu::{CpuKernel, Tile};
 use crate::device::cpu_gemm::{MatrixView, product};
-use crate::device::host::{HostBackend, integers, write};
+use crate::device::host::{HostBackend, Results, integers};
 use crate::device::simd::{axpy, dot, exp_sum, score_gradient};
 use crate::sparse::AttentionPlan;
+use crate::sparse::bias::is_uniform;
 use crate::sparse::op::SavedAttention;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
@@ -146,6 +147,11 @@ impl Backward<'_> {
             to_class += row[0];
             for e in &k.entries[tile.block] {
                 let (real, padded) = row[e.from..e.from + e.columns].split_at(e.values);
+                if is_uniform(k.table_rows) {
+                    head.table[0] += real.iter().sum::<f32>();
+                    to_class += padded.iter().sum::<f32>();
+                    continue;
+                }
                 for (ds, key) in real.iter().zip(&coords[e.value..e.value + e.values]) {
                     head.table[(origin - key) as usize] += ds;
                 }
@@ -162,7 +168,7 @@ pub(super) fn backward<B: HostBackend>(
     grad: FloatTensor<B>,
     plan: &AttentionPlan,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let device = B::float_device(&grad);
+    let results = Results::<B>::like(&grad);
     let shape: [usize; 3] = saved.qkv.shape().dims();
     let coords = integers::<B>(&saved.coords);
     let SavedAttention { qkv, table, out, lse, .. } = saved;
@@ -170,7 +176,7 @@ pub(super) fn backward<B: HostBackend>(
     let [qkv, table, out, lse, grad] = [&qkv, &table, &out, &lse, &grad].map(B::values);
     let kernel = CpuKernel::new(&qkv, shape, &table, &coords, plan);
     let (d_qkv, d_table) = run(&Backward { kernel, out: &out, lse: &lse, grad: &grad });
-    (write::<B, 3>(d_qkv, shape, &device), write::<B, 2>(d_table, [rows, plan.heads], &device))
+    (results.tensor(d_qkv, shape), results.tensor(d_table, [rows, plan.heads]))
 }
 
 fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
