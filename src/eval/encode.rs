@@ -1,12 +1,12 @@
 //! Encodes videos; frames are decoded on separate threads while the model runs.
 
+use super::decode_threads::{ResultSender, on_threads};
 use super::frame_order::reorder_frames;
 use super::{ClipSampling, EncodedClips, FrameOrder, ProgressReporter, VideoSet};
 use crate::data::Unreadable;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 /// Which frames of a video make which clip.
@@ -102,25 +102,14 @@ pub fn encode_videos(
     let wanted: Vec<usize> = (0..videos.len()).filter(|&video| !from_cache[video]).collect();
     let mut coverage = EncodeStats { from_cache: videos.len() - wanted.len(), ..EncodeStats::default() };
     let started = Instant::now();
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let result = std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Decoded>(2 * options.batch.max(options.threads));
-        for _ in 0..options.threads.clamp(1, wanted.len().max(1)) {
-            let (sender, wanted, next, stop) = (sender.clone(), &wanted, &next, &stop);
-            scope.spawn(move || {
-                while let Some(&video) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let clips = videos.pixels(video).map(|pixels| plan.cut(&pixels, video));
-                    if stop.load(Ordering::Relaxed) || sender.send((video, clips)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut encoding = EncodeLoop { videos, options, stamps: &stamps, store, coverage: &mut coverage };
-        let result = encoding.run(receiver, wanted.len(), encode);
-        stop.store(true, Ordering::Relaxed);
-        result
+    let room = 2 * options.batch.max(options.threads);
+    let decode = |number: usize, results: &ResultSender<'_, Decoded>| {
+        let video = wanted[number];
+        results.send((video, videos.pixels(video).map(|pixels| plan.cut(&pixels, video))));
+    };
+    let mut encoding = EncodeLoop { videos, options, stamps: &stamps, store, coverage: &mut coverage };
+    let result = on_threads(wanted.len(), options.threads, room, &decode, |decoded| {
+        encoding.run(decoded, wanted.len(), encode)
     });
     coverage.seconds = started.elapsed().as_secs_f64();
     coverage.missing.sort_by(|a, b| a.media.cmp(&b.media));

@@ -5,9 +5,10 @@
 //! whole or not at all, so a run that was stopped goes on where it was.
 
 use super::{ClipSource, EncodedClips, EncodedStore};
-use crate::{Error, Result};
+use crate::{Error, Result, regular_file};
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// First bytes of a file of features.
@@ -77,7 +78,7 @@ impl FeatureStore {
 impl EncodedStore for FeatureStore {
     fn load_cached(&mut self, video: usize, stamp: &str) -> bool {
         let Some(path) = self.path(stamp) else { return false };
-        let Some(encoded) = fs::read(&path).ok().and_then(|bytes| parse(&bytes)) else { return false };
+        let Some(encoded) = read(&path).ok().and_then(|bytes| parse(&bytes)) else { return false };
         self.features[video] = Some(encoded.features);
         self.states[video] = States::File(path);
         true
@@ -103,7 +104,7 @@ impl ClipSource for FeatureStore {
         match self.states.get(video) {
             Some(States::Memory(states)) => Ok(states.clone()),
             Some(States::File(path)) => {
-                let bytes = fs::read(path).map_err(|e| Error::io(path, &e))?;
+                let bytes = read(path).map_err(|e| Error::io(path, &e))?;
                 let damaged = || Error::file(path, "is no file of features", "delete it and run again");
                 parse(&bytes).map(|encoded| encoded.states).ok_or_else(damaged)
             }
@@ -114,6 +115,13 @@ impl ClipSource for FeatureStore {
 
 fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of a file of features.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    regular_file::open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A checksum of the rest, two lengths, then both lists, little-endian.

@@ -1,6 +1,6 @@
 //! What only a generated gallery can tell: held-out combinations, twins, ceilings.
 
-use super::metrics::twin_scores;
+use super::metrics::{recall_where, twin_scores_of};
 use super::report::{ShapesFigures, rounded};
 use super::{RetrievalOutcome, TextBank};
 use crate::Result;
@@ -27,11 +27,8 @@ pub fn figures(
 ) -> Result<ShapesFigures> {
     let gallery = Gallery::new(config, frames)?;
     let best_ranks = outcome.dual[0].best_ranks();
-    let recall = |seen: bool| {
-        let of = gallery.entries().iter().zip(best_ranks).filter(|(entry, _)| entry.seen == seen);
-        let (hits, all) = of.fold((0, 0), |(hits, all), (_, place)| (hits + usize::from(*place == Some(0)), all + 1));
-        rounded(100.0 * hits as f64 / f64::from(all.max(1)))
-    };
+    let seen = gallery.entries().iter().map(|entry| entry.seen);
+    let recall = |wanted: bool| recall_where(best_ranks, seen.clone().map(|seen| seen == wanted)).map_or(0.0, rounded);
     let whole = best_ranks.len() == gallery.entries().len();
     let ceilings = if whole { Some(gallery.ceilings()?) } else { None };
     let twins = reversed.filter(|_| whole).map(|reversed| {
@@ -39,13 +36,9 @@ pub fn figures(
         let captions: Vec<&str> = twins.iter().map(|twin| twin.reversed_caption.as_str()).collect();
         let other = encode(&captions);
         let width = outcome.text_features.len() / best_ranks.len().max(1);
-        let row = |features: &[f32], index: usize| features[index * width..(index + 1) * width].to_vec();
-        let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-        twin_scores(twins.iter().enumerate().map(|(index, twin)| {
-            let texts = [row(&outcome.text_features, twin.entry), row(&other, index)];
-            let clips = [&outcome.video_features, &reversed.video_features].map(|clips| row(clips, twin.entry));
-            clips.map(|clip| [dot(&clip, &texts[0]), dot(&clip, &texts[1])])
-        }))
+        let videos = [&outcome.video_features, &reversed.video_features].map(Vec::as_slice);
+        let entries = twins.iter().map(|twin| twin.entry);
+        twin_scores_of(entries, videos, [&outcome.text_features, &other], width)
     });
     Ok(ShapesFigures { r1_seen: recall(true), r1_unseen: recall(false), twins, ceilings })
 }

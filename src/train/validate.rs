@@ -4,7 +4,7 @@ use super::report::{ProbeScore, Probes, ValidationScores};
 use super::validation_set::ValidationSet;
 use crate::Result;
 use crate::data::Item;
-use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k, twin_scores};
+use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, recall_where, top_k, twin_scores_of};
 use crate::eval::{FrameOrder, reorder_frames};
 use crate::model::{EncodedText, Svitt, VideoDraws, VideoTokens};
 use crate::text::Tokenizer;
@@ -90,9 +90,10 @@ impl<B: SvittBackend> Validator<'_, B> {
             gallery: set.items.len(),
             ..ValidationScores::default()
         };
-        [scores.r1_seen, scores.r1_unseen] = [true, false].map(|seen| self.recall_where(&forward, seen));
+        [scores.r1_seen, scores.r1_unseen] = [true, false]
+            .map(|wanted| recall_where(forward.best_ranks(), set.seen.iter().map(|seen| *seen == wanted)));
         let reversed = self.clips(FrameOrder::Reverse, false)?.0;
-        scores.twin_accuracy = self.twins(&clips, &reversed, &words, width);
+        scores.twin_accuracy = self.twins([&clips, &reversed], &words, width);
         let r1 = |clips: &[f32]| ProbeScore { r1: rank_features(&words, clips, width, &truths).metrics().r1 };
         scores.probes = Probes {
             freeze: r1(&self.clips(FrameOrder::Freeze, false)?.0),
@@ -138,25 +139,14 @@ impl<B: SvittBackend> Validator<'_, B> {
         Ok((features, embeds))
     }
 
-    fn recall_where(&self, ranks: &RankCounter, seen: bool) -> Option<f64> {
-        let of = ranks.best_ranks().iter().zip(&self.set.seen).filter(|(_, s)| **s == seen).map(|(place, _)| *place);
-        let places: Vec<Option<usize>> = of.collect();
-        let hits = places.iter().filter(|place| **place == Some(0)).count();
-        (!places.is_empty()).then(|| 100.0 * hits as f64 / places.len() as f64)
-    }
-
-    fn twins(&self, clips: &[f32], reversed: &[f32], words: &[f32], width: usize) -> Option<f64> {
+    fn twins(&self, clips: [&[f32]; 2], words: &[f32], width: usize) -> Option<f64> {
         let captions: Vec<&str> = self.set.twins.iter().map(|twin| twin.reversed_caption.as_str()).collect();
         if captions.is_empty() {
             return None;
         }
-        let other = host(self.texts(&captions).encoded.feature);
-        let row = |features: &[f32], index: usize| features[index * width..(index + 1) * width].to_vec();
-        let pairs = self.set.twins.iter().enumerate().map(|(index, twin)| {
-            let (own, turned) = (row(words, twin.entry), row(&other, index));
-            [row(clips, twin.entry), row(reversed, twin.entry)].map(|clip| [dot(&clip, &own), dot(&clip, &turned)])
-        });
-        Some(twin_scores(pairs).pair)
+        let reversed_words = host(self.texts(&captions).encoded.feature);
+        let entries = self.set.twins.iter().map(|twin| twin.entry);
+        Some(twin_scores_of(entries, clips, [words, &reversed_words], width).pair)
     }
 
     /// Re-ranks each text's best videos by the matching head, and asks it about the true and the hardest false video.
