@@ -32,6 +32,7 @@
 //! | [`viz`] | pictures, charts and self-contained pages |
 //! | [`config`] | every size, rate and layer list; presets |
 //! | [`backend`] | from a name to a backend and a device: the only module that names concrete backends |
+//! | `run` | the commands as functions of options and the name of a backend, without a type parameter |
 //!
 //! # Quick start
 #![doc = concat!("```\n", include_str!("../examples/quickstart.rs"), "```")]
@@ -54,17 +55,22 @@ mod checksums;
 pub mod cli;
 pub mod config;
 pub mod data;
+pub mod digest;
 pub mod error;
 pub mod eval;
+pub mod files;
 pub mod index;
 pub mod input;
+pub mod limits;
 pub mod loss;
 pub mod model;
 pub mod panics;
+pub mod printable;
 pub mod profile;
+pub mod progress;
 mod regular_file;
+pub mod run;
 pub mod search;
-pub mod terminal;
 pub mod text;
 pub mod train;
 pub mod visualize;

@@ -4,6 +4,7 @@ use super::design::{Family, FrameAttention, PixelScale, Pooling, Positions, Temp
 use super::{Compat, CrossSparsity, Sparsity, TokenOrder};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// The video encoder (docs/model.md, "Video encoder").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -317,6 +318,7 @@ impl ModelConfig {
     /// # Errors
     /// Names the first setting that cannot work and what it should be.
     pub fn validate(&self) -> Result<()> {
+        super::ranges::model(self)?;
         let VideoConfig { image_size, patch_size, frames, hidden, heads, layers, .. } = self.video;
         check_positive(&[("video.patch_size", patch_size)])?;
         if image_size == 0 || image_size % patch_size != 0 {
@@ -342,6 +344,55 @@ impl ModelConfig {
             Some(cross) => cross.validate(self.text.fusion_layer..self.text.layers),
             None => Ok(()),
         }
+    }
+}
+
+/// A published model by its name on command lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedModel {
+    /// [`ModelConfig::base`].
+    #[default]
+    SvittBase,
+    /// [`ModelConfig::singularity_base`].
+    SingularityBase,
+    /// [`ModelConfig::umt_base`].
+    UmtBase,
+    /// [`ModelConfig::umt_large`].
+    UmtLarge,
+}
+
+impl NamedModel {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SvittBase => "svitt-base",
+            Self::SingularityBase => "singularity-base",
+            Self::UmtBase => "umt-base",
+            Self::UmtLarge => "umt-large",
+        }
+    }
+
+    /// Its sizes, for clips of `frames` frames.
+    pub fn config(self, frames: usize) -> ModelConfig {
+        match self {
+            Self::SvittBase => ModelConfig::base(frames),
+            Self::SingularityBase => ModelConfig::singularity_base(frames),
+            Self::UmtBase => ModelConfig::umt_base(frames),
+            Self::UmtLarge => ModelConfig::umt_large(frames),
+        }
+    }
+}
+
+impl FromStr for NamedModel {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Self::SvittBase, Self::SingularityBase, Self::UmtBase, Self::UmtLarge];
+        all.into_iter().find(|model| model.name() == name).ok_or_else(|| {
+            let remedy = "use svitt-base, singularity-base, umt-base or umt-large";
+            Error::setting("--model", format!("`{name}` is not known"), remedy)
+        })
     }
 }
 

@@ -50,6 +50,12 @@ pub struct ModelChoice {
     /// Attention heads of the video encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub video_heads: Option<usize>,
+    /// Width of the text encoder's tokens, where it is not that of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_hidden: Option<usize>,
+    /// Attention heads of the text and fusion encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_heads: Option<usize>,
     /// Layers of the text and fusion encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_layers: Option<usize>,
@@ -83,6 +89,10 @@ impl ModelChoice {
             (model.video.hidden, model.video.ffn) = (hidden, 4 * hidden);
             (model.text.hidden, model.text.ffn) = (hidden, 4 * hidden);
         }
+        if let Some(hidden) = self.text_hidden {
+            (model.text.hidden, model.text.ffn) = (hidden, 4 * hidden);
+        }
+        set(&mut model.text.heads, self.text_heads);
         set(&mut model.video.layers, self.video_layers);
         set(&mut model.video.heads, self.video_heads);
         set(&mut model.text.layers, self.text_layers);
@@ -183,8 +193,10 @@ impl PretrainPreset {
             let path = Path::new(name);
             let text = crate::input::read_text(path, 1 << 20)?;
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            return Self::parse(&stem, &text)
-                .map_err(|problem| Error::file(path, problem.trim_end().to_string(), "see data/presets for examples"));
+            let preset = Self::parse(&stem, &text).map_err(|problem| {
+                Error::file(path, problem.trim_end().to_string(), "see data/presets for examples")
+            })?;
+            return super::ranges::preset(&preset).map(|()| preset);
         }
         let known = || Self::names().collect::<Vec<_>>().join(", ");
         let (name, text) = EMBEDDED.iter().find(|(known, _)| *known == name).ok_or_else(|| {

@@ -5,7 +5,8 @@
 //! whole or not at all, so a run that was stopped goes on where it was.
 
 use super::{ClipSource, EncodedClips, EncodedStore};
-use crate::{Error, Result, regular_file};
+use crate::digest::sha256_hex;
+use crate::{Error, Result, files, regular_file};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::{self, Read};
@@ -46,11 +47,11 @@ impl FeatureStore {
     /// # Errors
     /// The folder cannot be made.
     pub fn in_folder(root: &Path, setting: &serde_json::Value, videos: usize) -> Result<Self> {
-        let folder = root.join(&digest(&setting.to_string())[..16]);
+        let folder = root.join(&sha256_hex(setting.to_string())[..16]);
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         let description = folder.join("setting.json");
         if !description.exists() {
-            fs::write(&description, format!("{setting:#}\n")).map_err(|e| Error::io(&description, &e))?;
+            files::write(&description, format!("{setting:#}\n"))?;
         }
         Ok(Self { folder: Some(folder), ..Self::in_memory(videos) })
     }
@@ -71,7 +72,7 @@ impl FeatureStore {
     }
 
     fn path(&self, stamp: &str) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join(format!("{}.features", &digest(stamp)[..32])))
+        self.folder.as_ref().map(|folder| folder.join(format!("{}.features", &sha256_hex(stamp)[..32])))
     }
 }
 
@@ -90,9 +91,7 @@ impl EncodedStore for FeatureStore {
             self.states[video] = States::Memory(encoded.states);
             return Ok(());
         };
-        let part = path.with_extension(format!("part{}", std::process::id()));
-        let written = fs::write(&part, bytes(&encoded)).and_then(|()| fs::rename(&part, &path));
-        written.map_err(|e| Error::io(&path, &e))?;
+        files::write(&path, bytes(&encoded))?;
         self.features[video] = Some(encoded.features);
         self.states[video] = States::File(path);
         Ok(())
@@ -111,10 +110,6 @@ impl ClipSource for FeatureStore {
             Some(States::Absent) | None => Ok(Vec::new()),
         }
     }
-}
-
-fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The bytes of a file of features.

@@ -2,8 +2,8 @@
 
 use super::metrics::AccuracyCounter;
 use super::{
-    ClipSource, EncodeStats, EncodedClips, EvalInputs, EvalModel, FeatureStore, ProgressReporter, QuestionSet,
-    encode_videos, host, match_scoring::padded, require_finite,
+    ClipSource, EncodeStats, EncodedClips, EvalInputs, EvalModel, FeatureStore, QuestionSet, encode_videos, host,
+    match_scoring::padded, require_finite,
 };
 use crate::Result;
 use crate::model::{AnswerList, FusionOptions, RankedAnswers, SvittQa, TokenBatch, VideoDraws, VideoTokens};
@@ -90,7 +90,7 @@ pub fn evaluate_questions<B: SvittBackend>(
     let mut predictions = vec![Prediction::default(); asked.questions.len()];
     let present = |&number: &usize| store.contains(asked.questions[number].video);
     let numbers: Vec<usize> = (0..predictions.len()).filter(present).collect();
-    let mut ticker = ProgressReporter::new("asking questions", numbers.len());
+    let mut ticker = encoding.progress.counter("asking questions", numbers.len());
     for batch in numbers.chunks(score.batch.max(1)) {
         for (&number, ranked) in batch.iter().zip(batches.rank(batch)?) {
             require_finite("answer probabilities", &ranked.probabilities)?;

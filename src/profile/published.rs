@@ -52,7 +52,12 @@ pub fn sparse(mut config: ModelConfig, edge: Option<(usize, usize, usize)>, keep
 /// The published model in one mode of Table 2: (1, 3, 56) where edges are sparse, [`keep_rate`] where nodes are, and
 /// q_m = .1 in hybrid.
 pub fn base_in_mode(frames: usize, mode: &str) -> ModelConfig {
-    let config = ModelConfig { compat: Compat::Official, ..ModelConfig::base(frames) };
+    in_mode(ModelConfig { compat: Compat::Official, ..ModelConfig::base(frames) }, mode)
+}
+
+/// `config` in one mode of Table 2, as [`base_in_mode`].
+pub fn in_mode(config: ModelConfig, mode: &str) -> ModelConfig {
+    let frames = config.video.frames;
     let edge = matches!(mode, "edge" | "hybrid").then_some((1, 3, 56));
     sparse(config, edge, keep_rate(mode, frames), if mode == "hybrid" { 0.1 } else { 1.0 })
 }

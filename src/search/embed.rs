@@ -3,9 +3,9 @@
 use super::Embedder;
 use super::embedding_file::EmbeddingFormat;
 use super::embedding_log::{EmbeddingLog, log_of};
-use crate::checksums::sha256;
 use crate::data::import::{AnnotationOptions, import};
 use crate::data::{Record, Unreadable};
+use crate::digest::sha256_hex;
 use crate::eval::{
     ClipPlan, ClipSampling, EncodeOptions, EncodedClips, FileVideos, FrameOrder, VideoSet, distinct_videos,
     encode_videos,
@@ -80,7 +80,7 @@ pub fn embed<B: SvittBackend>(embedder: &Embedder<B>, options: &EmbedOptions) ->
     let records = imported.records;
     let setting = json!({
         "model": embedder.id(),
-        "records": sha256(serde_json::to_string(&records).map_err(|e| Error::Fault(e.to_string()))?.as_bytes()),
+        "records": sha256_hex(serde_json::to_string(&records).map_err(|e| Error::Fault(e.to_string()))?),
         "texts": options.texts,
         "clips": options.clips,
     });
@@ -98,7 +98,7 @@ pub fn embed<B: SvittBackend>(embedder: &Embedder<B>, options: &EmbedOptions) ->
         return Err(Error::file(&options.manifest, format!("holds no {what}"), "give another manifest"));
     }
     format.write(&options.out, index.tensor, &rows, dim)?;
-    crate::train::write_json(&ids_file, &index)?;
+    crate::files::write_json(&ids_file, &index)?;
     log.remove()?;
     Ok(index)
 }
@@ -153,11 +153,13 @@ fn embed_texts<B: SvittBackend>(
         .collect();
     let wanted: Vec<usize> = (0..texts.len()).filter(|&text| !log.take(text, texts[text].1)).collect();
     let resumed = texts.len() - wanted.len();
+    let mut progress = options.encoding.progress.counter("embedding texts", wanted.len());
     for batch in wanted.chunks(options.encoding.batch.max(1)) {
         let words: Vec<&str> = batch.iter().map(|&text| texts[text].1).collect();
         for (&text, vector) in batch.iter().zip(embedder.embed_texts(&words)?) {
             log.add(text, texts[text].1, vector)?;
         }
+        progress.tick(batch.len());
     }
     let mut index = EmbeddingIndex::new("text", texts.iter().map(|(id, _)| id.clone()).collect(), embedder, 1);
     (index.texts, index.resumed) = (Some(texts.iter().map(|(_, text)| (*text).to_owned()).collect()), resumed);

@@ -1,9 +1,8 @@
 //! Embeddings as a safetensors or NumPy file.
 
 use crate::weights::safetensors::{self, TensorContent, TensorSpec};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 /// The format of the embeddings, by the ending of the file's name.
@@ -41,7 +40,7 @@ impl EmbeddingFormat {
             let spec = TensorSpec { name: name.into(), shape: shape.to_vec(), kind: TensorContent::Learned };
             return safetensors::write(out, &[spec], &BTreeMap::new(), |_| Ok(rows.concat()));
         }
-        safetensors::atomically(out, |file| {
+        files::write_with(out, |file| {
             let written = file.write_all(&npy_header(shape)).and_then(|()| {
                 rows.iter().flat_map(|row| row.iter()).try_for_each(|value| file.write_all(&value.to_le_bytes()))
             });

@@ -1,9 +1,10 @@
 //! Initial weights of a run: random, from a checkpoint folder, or combined from BEiT and BERT.
 
 use super::expand::{InitOverrides, apply_init_overrides};
-use crate::config::{ModelChoice, ModelConfig};
+use crate::config::{Family, ModelChoice, ModelConfig, Sparsity, VideoConfig};
 use crate::model::Svitt;
-use crate::weights::{Checkpoint, CheckpointPart, MatchOptions, initialise};
+use crate::weights::checkpoint::CONFIG;
+use crate::weights::{Checkpoint, CheckpointPart, MatchOptions, initialise, read_info};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::SvittBackend;
@@ -20,6 +21,22 @@ pub struct InitialWeights {
 }
 
 impl InitialWeights {
+    /// The model that a run from these weights trains where the preset's would not take them: an imported Singularity or
+    /// UMT, as one joint encoder of one frame, which the stages make sparse and longer. None: the preset's model.
+    ///
+    /// # Errors
+    /// The checkpoint folder cannot be read.
+    pub fn base(&self) -> Result<Option<ModelConfig>> {
+        let Some(folder) = &self.checkpoint else { return Ok(None) };
+        let mut model = read_info(&folder.join(CONFIG))?.0.model;
+        if model.video.family() == Family::Svitt {
+            return Ok(None);
+        }
+        model.video = VideoConfig { frames: 1, sparsity: Sparsity::default(), ..model.video.joint() };
+        model.text.cross = None;
+        Ok(Some(model))
+    }
+
     /// The model `config` of the first stage. What no file gives is drawn from `seed`; position tables are taken to
     /// the stage's clip length.
     ///
@@ -40,7 +57,9 @@ impl InitialWeights {
                 return Err(Error::setting("--init", problem, "leave out --init-video and --init-text"));
             }
             let checkpoint = Checkpoint::open(folder)?;
-            (model, _) = checkpoint.load(model, config, &converted())?;
+            let report;
+            (model, report) = checkpoint.load(model, config, &converted())?;
+            log::info!("{}: {}", folder.display(), report.summary());
         }
         for (file, part) in [(&self.video, CheckpointPart::Video), (&self.text, CheckpointPart::Text)] {
             if let Some(file) = file {
@@ -62,6 +81,6 @@ fn part_of<B: SvittBackend>(
     part: CheckpointPart,
 ) -> Result<Svitt<B>> {
     let (model, report) = initialise(model, config, file, part)?;
-    crate::terminal::note(format!("{}: {} tensors taken over", file.display(), report.applied.len()));
+    log::info!("{}: {}", file.display(), report.summary());
     Ok(model)
 }

@@ -4,8 +4,8 @@ use super::report::{ProbeScore, Probes, ValidationScores};
 use super::validation_set::ValidationSet;
 use crate::Result;
 use crate::data::Item;
-use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, recall_where, top_k, twin_scores_of};
-use crate::eval::{FrameOrder, reorder_frames};
+use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k};
+use crate::eval::{FrameOrder, host, recall_among, reorder_frames, reversed_twins};
 use crate::model::{EncodedText, Svitt, VideoDraws, VideoTokens};
 use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -90,8 +90,8 @@ impl<B: SvittBackend> Validator<'_, B> {
             gallery: set.items.len(),
             ..ValidationScores::default()
         };
-        [scores.r1_seen, scores.r1_unseen] = [true, false]
-            .map(|wanted| recall_where(forward.best_ranks(), set.seen.iter().map(|seen| *seen == wanted)));
+        [scores.r1_seen, scores.r1_unseen] =
+            [true, false].map(|seen| recall_among(forward.best_ranks(), &set.seen, seen));
         let reversed = self.clips(FrameOrder::Reverse, false)?.0;
         scores.twin_accuracy = self.twins([&clips, &reversed], &words, width);
         let r1 = |clips: &[f32]| ProbeScore { r1: rank_features(&words, clips, width, &truths).metrics().r1 };
@@ -144,9 +144,9 @@ impl<B: SvittBackend> Validator<'_, B> {
         if captions.is_empty() {
             return None;
         }
-        let reversed_words = host(self.texts(&captions).encoded.feature);
-        let entries = self.set.twins.iter().map(|twin| twin.entry);
-        Some(twin_scores_of(entries, clips, [words, &reversed_words], width).pair)
+        let other = host(self.texts(&captions).encoded.feature);
+        let entries: Vec<usize> = self.set.twins.iter().map(|twin| twin.entry).collect();
+        Some(reversed_twins(&entries, clips, [words, &other], width).pair)
     }
 
     /// Re-ranks each text's best videos by the matching head, and asks it about the true and the hardest false video.
@@ -229,7 +229,7 @@ impl<B: SvittBackend> Validator<'_, B> {
             let mask = texts.mask.clone().slice([start..end]);
             let logits = self.model.svitt().mlm_logits(rows(ids.clone()), mask, embeds.clone().slice([start..end]))?;
             let vocab = logits.dims()[2];
-            let values: Vec<f32> = logits.into_data().convert::<f32>().to_vec().unwrap_or_default();
+            let values = host(logits);
             for (place, word) in values.chunks_exact(vocab).enumerate() {
                 let truth = texts.ids[start * tokens + place];
                 if keywords.contains(&truth) {
@@ -240,10 +240,6 @@ impl<B: SvittBackend> Validator<'_, B> {
         }
         Some(100.0 * right as f64 / all.max(1) as f64)
     }
-}
-
-fn host<B: SvittBackend>(tensor: Tensor<B, 2>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().to_vec().unwrap_or_default()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -1,12 +1,13 @@
 //! Checkpoint folders: `model.safetensors` under the official keys and `config.json` beside it.
 
-use super::safetensors::{self, sync_folder, temporary_beside};
+use super::safetensors;
 use super::schema::{CheckpointPart, WeightKey, file_name};
 use super::source::WeightSource;
 use super::verify::verify;
-use crate::checksums::{sha256, sha256_of_file};
+use crate::checksums::sha256_of_file;
 use crate::config::{Compat, ModelConfig};
-use crate::{Error, Result, regular_file};
+use crate::digest::sha256_hex;
+use crate::{Error, Result, files, regular_file};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -147,7 +148,7 @@ fn parse(text: &str) -> std::result::Result<Description, String> {
     let mut json: Json = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let stored: ConfigJson = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let written = json.as_object_mut().and_then(|fields| fields.shift_remove("description_sha256"));
-    if written.is_some_and(|written| written != sha256(json.to_string().as_bytes())) {
+    if written.is_some_and(|written| written != sha256_hex(json.to_string())) {
         let meant = "where the change is meant, delete its line `description_sha256`";
         return Err(format!("it was damaged or changed after it was written; {meant}"));
     }
@@ -189,7 +190,7 @@ fn describe(
     };
     // Hashed as it will be read: numbers are what their text says.
     let read: Json = serde_json::from_str(&serde_json::to_string_pretty(&stored)?)?;
-    stored.description_sha256 = Some(sha256(read.to_string().as_bytes()));
+    stored.description_sha256 = Some(sha256_hex(read.to_string()));
     serde_json::to_string_pretty(&stored).map(|text| text + "\n")
 }
 
@@ -207,13 +208,10 @@ pub fn write_checkpoint(
 ) -> Result<String> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(|problem| Error::io(parent, &problem))?;
-    let temporary = temporary_beside(folder);
-    let written = std::fs::create_dir(&temporary)
-        .map_err(|problem| Error::io(&temporary, &problem))
-        .and_then(|()| fill(&temporary, info, keys, values))
-        .and_then(|hash| move_into_place(&temporary, folder).map(|()| hash));
-    std::fs::remove_dir_all(&temporary).ok();
-    written
+    // Deleted in the end, with what was not moved.
+    let temporary = files::temporary_folder(folder)?;
+    let hash = fill(temporary.path(), info, keys, values)?;
+    move_into_place(temporary.path(), folder).map(|()| hash)
 }
 
 fn fill(
@@ -238,9 +236,7 @@ fn fill(
     let text = describe(info, hash.clone(), sha256_of_file(&file)?).map_err(|problem| {
         Error::file(folder, format!("its description cannot be written ({problem})"), "check the numbers of the model")
     })?;
-    safetensors::atomically(&folder.join(CONFIG), |file| {
-        std::io::Write::write_all(file, text.as_bytes()).map_err(|problem| Error::io(folder, &problem))
-    })?;
+    files::write(&folder.join(CONFIG), text)?;
     Ok(hash)
 }
 
@@ -253,7 +249,7 @@ fn move_into_place(from: &Path, to: &Path) -> Result<()> {
             std::fs::rename(from.join(name), to.join(name)).map_err(io)?;
         }
     }
-    sync_folder(to);
+    files::sync_folder(to.parent().unwrap_or(Path::new("")));
     Ok(())
 }
 

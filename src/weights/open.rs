@@ -1,5 +1,6 @@
 //! A checkpoint folder becomes a model, ready to run.
 
+use super::beside;
 use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint};
 use super::key_matching::MatchOptions;
 use super::load::load;
@@ -11,6 +12,7 @@ use crate::model::{Svitt, SvittQa};
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
+use serde_json::Value as Json;
 use std::path::Path;
 use svitt_ops::SvittBackend;
 
@@ -81,6 +83,7 @@ pub fn initialise<B: Backend, M: Module<B>>(
     part: CheckpointPart,
 ) -> Result<(M, LoadReport)> {
     let path = path.as_ref();
+    check_beside(path, config, part)?;
     let mut options = MatchOptions { convert_tables: true, ..MatchOptions::default() };
     let weights = if is_checkpoint(path) {
         let checkpoint = Checkpoint::open(path)?;
@@ -90,6 +93,33 @@ pub fn initialise<B: Backend, M: Module<B>>(
         WeightSource::open(path)?
     };
     load(model, &weights, config, part, &options)
+}
+
+/// Compares the sizes that a configuration beside a BERT's weights states to those of the model it shall start: another
+/// head count fits every tensor and is another model.
+fn check_beside(path: &Path, config: &ModelConfig, part: CheckpointPart) -> Result<()> {
+    if part != CheckpointPart::Text || is_checkpoint(path) {
+        return Ok(());
+    }
+    let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_path_buf() };
+    let bert = |json: &Json| json.get("model_type").and_then(Json::as_str) == Some("bert");
+    let Some((name, stated)) = beside::beside(&file, &[beside::BERT, beside::PLAIN], bert) else { return Ok(()) };
+    let text = &config.text;
+    let sizes = [
+        ("/hidden_size", text.hidden),
+        ("/num_attention_heads", text.heads),
+        ("/num_hidden_layers", text.layers),
+        ("/intermediate_size", text.ffn),
+        ("/vocab_size", text.vocab_size),
+    ];
+    for (pointer, ours) in sizes {
+        if let Some(theirs) = beside::number(&stated, pointer).filter(|theirs| *theirs != ours) {
+            let problem = format!("says `{}` is {theirs}, but the model has {ours}", &pointer[1..]);
+            let remedy = "set text_hidden, text_heads, text_layers and fusion_layer of the preset's model to match";
+            return Err(Error::file(file.with_file_name(name), problem, remedy));
+        }
+    }
+    Ok(())
 }
 
 fn wanted(checkpoint: &Checkpoint, frames: Option<usize>) -> (ModelConfig, MatchOptions) {

@@ -79,6 +79,17 @@ impl LoadReport {
             .then(|| format!("the model has no use for {} of its tensors ({})", left.len(), listed(&left)))
     }
 
+    /// How much was taken over, and by name what was converted, starts fresh, or is left out: one line.
+    pub fn summary(&self) -> String {
+        let mut summary = format!("{} tensors taken over", self.applied.len());
+        let fresh: Vec<String> = self.fresh.iter().chain(&self.allowed).cloned().collect();
+        let groups = [("tables converted", &self.converted), ("fresh", &fresh), ("left out", &self.set_aside)];
+        for (title, names) in groups.into_iter().filter(|(_, names)| !names.is_empty()) {
+            summary.push_str(&format!("; {title}: {}", listed(&collapsed(names))));
+        }
+        summary
+    }
+
     /// What is wrong, as part of a sentence, if anything is.
     pub fn problem(&self) -> Option<String> {
         if !self.mismatched.is_empty() {

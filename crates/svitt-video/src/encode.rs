@@ -105,24 +105,34 @@ fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
 /// Runs the encoder; what it says on standard error is its reason.
 fn encode(command: Command, path: &Path) -> Result<()> {
     let mut complaints = Complaints::default();
-    match run(command, STALL, &mut Reasons(&mut complaints)).map_err(|error| VideoError::io(path, error))? {
+    match run(command, STALL, &mut Reasons { complaints: &mut complaints, reports: 0 })
+        .map_err(|error| VideoError::io(path, error))?
+    {
         Ended::Finished(true) => Ok(()),
         Ended::Stalled => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: STALL.as_secs() }),
         _ => Err(VideoError::corrupt(path, complaints.worst().unwrap_or("ffmpeg gives no reason"))),
     }
 }
 
-/// Hears complaints and lets progress pass.
-struct Reasons<'a>(&'a mut Complaints);
+/// Hears complaints and counts reports of progress.
+struct Reasons<'a> {
+    complaints: &'a mut Complaints,
+    reports: usize,
+}
 
 impl Listener for Reasons<'_> {
     fn output(&mut self, _: &[u8]) -> bool {
+        self.reports += 1;
         true
     }
 
     fn message(&mut self, line: &str) -> bool {
-        self.0.line(line);
+        self.complaints.line(line);
         true
+    }
+
+    fn progress(&self) -> usize {
+        self.reports
     }
 }
 

@@ -136,6 +136,14 @@ impl VideoError {
         Self::TooLarge { path: path.to_path_buf(), detail: detail.into() }
     }
 
+    /// Reading on in an open file failed, or a limit was met.
+    pub(crate) fn unread(path: &Path, error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::FileTooLarge => Self::too_large(path, error.to_string()),
+            _ => Self::corrupt(path, error.to_string()),
+        }
+    }
+
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Self::NotFound { path: path.to_path_buf(), problem: source.to_string(), source: Some(Arc::new(source)) }
     }

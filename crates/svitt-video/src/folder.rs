@@ -4,10 +4,10 @@ use super::error::{Result, VideoError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Extensions that are taken for videos, in any case.
-const EXTENSIONS: [&str; 17] = [
-    "mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "wmv", "flv", "3gp", "3g2", "ts", "mts", "m2ts", "ogv",
-    "gif",
+/// Extensions that are taken for videos, in any case: the one list of them.
+const EXTENSIONS: [&str; 19] = [
+    "mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "vob", "wmv", "asf", "flv", "3gp", "3g2", "ts", "mts",
+    "m2ts", "ogv", "gif",
 ];
 
 /// Every video file below `root` (or `root` itself, if it is a file), in order of path, as `root` joined with what lies

@@ -103,7 +103,7 @@ fn files_of_nothing_but_headers_end_soon() {
 #[test]
 fn turned_pictures_and_cover_art_are_what_ffmpeg_makes_of_them() {
     if !ffmpeg_available() {
-        return;
+        return crate::skipped::skipped("ffmpeg");
     }
     for (name, frames, width, height) in [("roll.mkv", 50, 240, 320), ("hevc_cover_udta_first.mp4", 50, 320, 240)] {
         let mut reader = open(&case(name), ReaderKind::Auto).unwrap();

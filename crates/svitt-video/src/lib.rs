@@ -1,4 +1,7 @@
-//! A video file becomes `u8` frames: which frames, decoded by whom, and how they become the model's input; no tensors on a device.
+#![doc = include_str!("../README.md")]
+//!
+//! # The way of a clip
+//!
 //!
 //! A file goes through [`VideoReader`] (frames at the video's own resolution), [`FrameSampling`] (which of them) and
 //! [`Transform`] (crop, resize, flip, normalise). [`read_clip`] does the first two, [`inspect`] shows what they give.

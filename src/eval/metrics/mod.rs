@@ -7,5 +7,5 @@ mod twins;
 
 pub use accuracy::{Accuracy, AccuracyCounter};
 pub use rank::{Rank, rank_of_best, top_k};
-pub use retrieval::{RankCounter, RetrievalMetrics, rank_features, recall_where};
-pub use twins::{TwinScores, twin_scores, twin_scores_of};
+pub use retrieval::{RankCounter, RetrievalMetrics, rank_features};
+pub use twins::{TwinScores, twin_scores};

@@ -90,13 +90,6 @@ impl RankCounter {
     }
 }
 
-/// R@1, percent, over the queries of `best_ranks` that `counts` says yes to; none where it says so to none.
-pub fn recall_where(best_ranks: &[Option<usize>], counts: impl IntoIterator<Item = bool>) -> Option<f64> {
-    let chosen = best_ranks.iter().zip(counts).filter(|(_, counts)| *counts);
-    let (hits, all) = chosen.fold((0, 0), |(hits, all), (rank, _)| (hits + usize::from(*rank == Some(0)), all + 1));
-    (all > 0).then(|| 100.0 * hits as f64 / f64::from(all))
-}
-
 /// Ranks every row of `queries` `[n, width]` against all of `candidates` `[m, width]` by dot product; `truths[i]` are
 /// the right candidates of query `i`. Scores live one row at a time, so 10 000 × 10 000 needs no more than its inputs.
 pub fn rank_features(queries: &[f32], candidates: &[f32], width: usize, truths: &[Vec<usize>]) -> RankCounter {

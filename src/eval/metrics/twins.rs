@@ -35,25 +35,6 @@ pub fn twin_scores(scores: impl IntoIterator<Item = [[f32; 2]; 2]>) -> TwinScore
     TwinScores { pair, text, video, group, pairs }
 }
 
-/// The figures of twins by features of unit length: twin number n is clip and caption `entries[n]` of `videos` and `texts`
-/// `[…, width]`; `reversed_videos` are all clips played backwards, row n of `reversed_texts` is the caption of its
-/// reversal.
-pub fn twin_scores_of(
-    entries: impl IntoIterator<Item = usize>,
-    [videos, reversed_videos]: [&[f32]; 2],
-    [texts, reversed_texts]: [&[f32]; 2],
-    width: usize,
-) -> TwinScores {
-    fn row(features: &[f32], index: usize, width: usize) -> &[f32] {
-        &features[index * width..(index + 1) * width]
-    }
-    let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-    twin_scores(entries.into_iter().enumerate().map(|(index, entry)| {
-        let captions = [row(texts, entry, width), row(reversed_texts, index, width)];
-        [videos, reversed_videos].map(|clips| captions.map(|caption| dot(row(clips, entry, width), caption)))
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -81,7 +81,7 @@ pub fn square_sum<B: AdamWOps>(x: Tensor<B, 1>) -> Tensor<B, 1> {
     float(B::square_sum(raw(x)))
 }
 
-/// The optimizer works on inner tensors; this impl exists only because [`SvittBackend`] requires every operation of
+/// The optimizer works on inner tensors; this impl exists only because [`crate::SvittBackend`] requires every operation of
 /// every backend.
 impl<B: Backend, C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy> AdamWOps
     for burn::backend::Autodiff<B, C>

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes that are read from a pipe at once; up to [`PIECES`] of them wait to be taken.
 const PIECE: usize = 1 << 16;
@@ -23,7 +23,7 @@ pub(crate) enum Ended {
     Finished(bool),
     /// It was stopped, because what it wrote was enough.
     Enough,
-    /// It was stopped, because for the whole limit it neither wrote anything nor ended.
+    /// It was stopped, because for the whole limit it made no progress.
     Stalled,
 }
 
@@ -38,9 +38,11 @@ pub(crate) trait Listener {
     fn output(&mut self, bytes: &[u8]) -> bool;
     /// A line of its messages; false: it is enough.
     fn message(&mut self, line: &str) -> bool;
+    /// A number that changes whenever the program got on: complaints alone are no progress.
+    fn progress(&self) -> usize;
 }
 
-/// Runs `command` and hands what it writes to `listener`. `stall` is how long it may write nothing at all.
+/// Runs `command` and hands what it writes to `listener`. `stall` is how long it may make no progress.
 ///
 /// Both pipes are drained on threads of their own, so that neither side can wait for the other, and the threads wait for
 /// the listener, so that nothing piles up.
@@ -51,8 +53,12 @@ pub(crate) fn run(mut command: Command, stall: Duration, listener: &mut dyn List
     drain(child.stdout.take(), sender.clone(), Event::Output);
     drain(child.stderr.take(), sender, Event::Messages);
     let mut messages = Lines::default();
+    let (mut since, mut progress) = (Instant::now(), listener.progress());
     let ended = loop {
-        let more = match events.recv_timeout(stall) {
+        if listener.progress() != progress {
+            (since, progress) = (Instant::now(), listener.progress());
+        }
+        let more = match events.recv_timeout(stall.saturating_sub(since.elapsed())) {
             Ok(Event::Output(bytes)) => listener.output(&bytes),
             Ok(Event::Messages(bytes)) => messages.take(&bytes, &mut |line| listener.message(line)),
             Err(RecvTimeoutError::Disconnected) => {
@@ -75,11 +81,11 @@ pub(crate) fn run(mut command: Command, stall: Duration, listener: &mut dyn List
 
 /// Waits for a child whose pipes are closed already.
 fn finished(child: &mut Child, limit: Duration) -> std::io::Result<Ended> {
-    let deadline = std::time::Instant::now() + limit;
+    let deadline = Instant::now() + limit;
     loop {
         match child.try_wait()? {
             Some(status) => return Ok(Ended::Finished(status.success())),
-            None if std::time::Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
             None => return Ok(Ended::Stalled),
         }
     }
@@ -173,7 +179,6 @@ fn die_with_parent(command: &mut Command) {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     #[derive(Default)]
     struct Heard {
@@ -191,6 +196,10 @@ mod tests {
         fn message(&mut self, line: &str) -> bool {
             self.lines.push(line.to_owned());
             true
+        }
+
+        fn progress(&self) -> usize {
+            self.output.len() + self.lines.iter().filter(|line| line.starts_with("step")).count()
         }
     }
 
@@ -210,6 +219,8 @@ mod tests {
         let slow = "for i in 1 2 3 4 5 6 7 8; do sleep 0.3; echo step $i >&2; done; echo done; exit 3";
         assert_eq!(shell(slow, 1500, &mut heard), Ended::Finished(false), "2.4 s in all, never 1.5 s of silence");
         assert_eq!((heard.output, heard.lines.len()), (b"done\n".to_vec(), 8));
+        let complaining = "while true; do sleep 0.05; echo error >&2; done";
+        assert_eq!(shell(complaining, 600, &mut Heard::default()), Ended::Stalled);
     }
 
     #[test]

@@ -357,6 +357,10 @@ impl Listener for PacketListing {
         self.complaints.line(line);
         true
     }
+
+    fn progress(&self) -> usize {
+        self.packets.len()
+    }
 }
 
 /// Frames as they are decoded.
@@ -376,6 +380,10 @@ impl Listener for FrameListing {
         self.complaints.line(line);
         self.decoded.len() <= MOST_FRAMES
     }
+
+    fn progress(&self) -> usize {
+        self.decoded.len()
+    }
 }
 
 /// Pictures as they are written.
@@ -392,6 +400,10 @@ impl Listener for Taker {
     fn message(&mut self, line: &str) -> bool {
         self.complaints.line(line);
         true
+    }
+
+    fn progress(&self) -> usize {
+        self.pixmaps.seen()
     }
 }
 

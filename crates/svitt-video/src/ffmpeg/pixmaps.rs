@@ -58,6 +58,11 @@ impl Pixmaps {
         !self.over()
     }
 
+    /// Pictures that came, wanted or not.
+    pub fn seen(&self) -> usize {
+        self.seen
+    }
+
     /// The wanted pictures as far as they came whole; `None` if they are of different sizes.
     pub fn into_frames(mut self) -> Result<Option<Frames>> {
         if let Some(error) = self.error {

@@ -115,6 +115,10 @@ impl Listener for Answer {
     fn message(&mut self, _: &str) -> bool {
         true
     }
+
+    fn progress(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// Major and minor version of the first output line; nightly builds, which carry no number, count as new.

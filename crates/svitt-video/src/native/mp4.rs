@@ -15,7 +15,7 @@ use crate::error::{Result, VideoError};
 
 /// Reads the first video track of the file, and of every further file that was joined to it.
 pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
-    let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
+    let io = |error| VideoError::unread(path, &error);
     let boxes = top_level(file, length).map_err(io)?;
     let mut joined = Joined::default();
     for (number, one) in files(&boxes).iter().enumerate() {
@@ -86,7 +86,7 @@ fn files(boxes: &[TopLevel]) -> Vec<OneFile<'_>> {
 
 /// The track of one file.
 fn piece(path: &Path, file: &mut File, length: u64, one: &OneFile) -> Result<Piece> {
-    let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
+    let io = |error| VideoError::unread(path, &error);
     let moov = content(file, one.moov, length).map_err(io)?;
     let broken = || VideoError::corrupt(path, "the `moov` box of the mp4 file is broken");
     let Some(trak) = video_track(&moov) else {

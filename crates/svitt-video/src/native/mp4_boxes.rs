@@ -50,7 +50,11 @@ pub(super) fn top_level(file: &File, length: u64) -> std::io::Result<Vec<TopLeve
         }
         start = end;
     }
-    Err(std::io::Error::other("the file has an unreasonable number of boxes"))
+    Err(too_large("the file has more boxes than a video has"))
+}
+
+fn too_large(what: &str) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::FileTooLarge, what)
 }
 
 /// Kind, header bytes and total bytes; 0 total bytes mean "to the end".
@@ -66,7 +70,7 @@ fn header_of(data: &[u8]) -> Option<([u8; 4], u64, u64)> {
 pub(super) fn content(file: &mut File, which: &TopLevel, length: u64) -> std::io::Result<Vec<u8>> {
     let size = which.end.min(length).saturating_sub(which.content);
     if size > MOST_BYTES {
-        return Err(std::io::Error::other("a header box of the file is unreasonably large"));
+        return Err(too_large("a header box of the file is larger than 128 MB"));
     }
     let mut data = vec![0; size as usize];
     file.seek(SeekFrom::Start(which.content))?;

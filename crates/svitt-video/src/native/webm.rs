@@ -60,6 +60,9 @@ pub(super) fn open(path: &Path, file: &File, length: u64) -> Result<Track> {
     let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
     let mut scan = MatroskaScan::new(EbmlReader::new(file.try_clone().map_err(io)?, length).map_err(io)?);
     scan.run();
+    if scan.found.iter().any(|found| found.blocks.samples.len() > MOST_FRAMES) {
+        return Err(VideoError::too_large(path, format!("it has more than {MOST_FRAMES} frames")));
+    }
     let mut joined = Joined::default();
     (joined.truncated, joined.damaged) = (scan.truncated, scan.damaged);
     for Found { header, scale, blocks, .. } in scan.found {

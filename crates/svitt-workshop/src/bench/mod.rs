@@ -14,7 +14,7 @@ pub use parts::PartTiming;
 use serde::{Deserialize, Serialize};
 use svitt::Result;
 use svitt::backend::{BackendKind, BackendTask, dispatch};
-use svitt::config::{Compat, ModelConfig, Precision};
+use svitt::config::{Compat, ModelConfig, NamedModel, Precision};
 use svitt::profile::{Convention, Profile, peak_memory_mb, published, reset_peak_memory};
 use svitt_ops::TrainBackend;
 use workload::{TimedWork, prepare};
@@ -34,6 +34,8 @@ pub enum BenchDirection {
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
+    /// Whose encoder.
+    pub model: NamedModel,
     /// Clip lengths.
     pub frames: Vec<usize>,
     /// dense, edge, node, hybrid.
@@ -207,7 +209,8 @@ impl<'a> BenchCase<'a> {
     }
 
     fn config(&self) -> ModelConfig {
-        let mut config = ModelConfig { compat: Compat::Corrected, ..published::base_in_mode(self.frames, self.mode) };
+        let mut config = published::in_mode(self.options.model.config(self.frames), self.mode);
+        config.compat = Compat::Corrected;
         config.video.sparsity = config.video.sparsity.at_keep_rate(self.keep);
         config
     }

@@ -221,6 +221,7 @@ mod tests {
     #[test]
     fn every_part_of_a_layer_is_timed() {
         let options = BenchOptions {
+            model: svitt::config::NamedModel::SvittBase,
             frames: vec![1],
             modes: Vec::new(),
             keep: Vec::new(),
