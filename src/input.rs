@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+pub use crate::printable::quoted as shown;
+
 /// Opens the regular file `path`. Opening a pipe blocks until somebody writes, and a device may never end.
 ///
 /// # Errors
@@ -45,22 +47,6 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
     String::from_utf8(read(path, most)?).map_err(|_| Error::file(path, "is not UTF-8 text", "convert it to UTF-8"))
 }
 
-/// Characters of a foreign text that a message shows.
-const SHOWN: usize = 120;
-
-/// `text` for a message: control characters escaped, cut after 120 characters.
-pub fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for (count, c) in text.chars().enumerate() {
-        match c {
-            _ if count == SHOWN => return shown + "…",
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,11 +61,5 @@ mod tests {
         assert!(read(folder.path(), 4).unwrap_err().to_string().contains("is a folder"));
         #[cfg(unix)]
         assert!(open(Path::new("/dev/zero")).unwrap_err().to_string().contains("not a regular file"));
-    }
-
-    #[test]
-    fn foreign_text_is_escaped_and_cut() {
-        assert_eq!(shown("a\u{1b}[2Jé"), "a\\u{1b}[2Jé");
-        assert_eq!(shown(&"x".repeat(500)).chars().count(), SHOWN + 1);
     }
 }

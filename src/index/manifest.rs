@@ -1,10 +1,8 @@
 //! `manifest.json` of an index: model and segments; replaced atomically, never edited.
 
 use super::entry::ModelId;
-use crate::{Error, Result, regular_file};
+use crate::{Error, Result, files, regular_file};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 const NAME: &str = "manifest.json";
@@ -80,21 +78,8 @@ impl IndexManifest {
         }
     }
 
-    /// Writes it beside the old one and renames it over that: readers see the one or the other, whole.
+    /// Replaces the old one: readers see the one or the other, whole.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let (path, temporary) = (dir.join(NAME), dir.join("manifest.json.new"));
-        let text = serde_json::to_string_pretty(self).map_err(|e| Error::file(&path, e.to_string(), "report this"))?;
-        let replace = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, &path)?;
-            // The rename itself reaches the disk with its directory; not every system can open one.
-            File::open(dir).and_then(|dir| dir.sync_all()).or(Ok(()))
-        };
-        replace().map_err(|e: std::io::Error| {
-            let _ = std::fs::remove_file(&temporary);
-            Error::io(&path, &e)
-        })
+        files::write_json(&dir.join(NAME), self)
     }
 }

@@ -5,8 +5,8 @@ use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
 use crate::data::Unreadable;
-use crate::eval::ProgressReporter;
 use crate::index::{ClipEmbedding, Index, IndexSummary, IndexWriter, Stamp};
+use crate::progress::ProgressSink;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -32,6 +32,8 @@ pub struct IndexOptions {
     pub batch: usize,
     /// Decoding threads.
     pub threads: usize,
+    /// Who is told how far it is.
+    pub progress: ProgressSink,
 }
 
 /// What became of the files.
@@ -85,6 +87,7 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
         batch: options.batch.max(1),
         indexer: &mut indexer,
         open: BTreeMap::new(),
+        progress: &options.progress,
     };
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
@@ -153,11 +156,12 @@ struct IndexingLoop<'a, B: SvittBackend> {
     batch: usize,
     indexer: &'a mut IndexWriter,
     open: BTreeMap<usize, PendingFile>,
+    progress: &'a ProgressSink,
 }
 
 impl<B: SvittBackend> IndexingLoop<'_, B> {
     fn work(&mut self, news: Receiver<DecodeEvent>, report: &mut IndexReport) -> Result<()> {
-        let mut ticker = ProgressReporter::new("indexing videos", self.plan.wanted.len());
+        let mut ticker = self.progress.counter("indexing videos", self.plan.wanted.len());
         let (mut batch, mut committed) = (Vec::new(), Instant::now());
         for item in news {
             match item {

@@ -6,7 +6,7 @@ use super::{
     vocabulary::{LARGEST_FILE, MOST_TOKENS},
 };
 use crate::{
-    Error, Result,
+    Error, Result, files,
     input::{self, shown},
 };
 use serde::Deserialize;
@@ -221,8 +221,7 @@ impl Tokenizer {
             return self.vocabulary.write(&path).map(|()| path);
         };
         let path = folder.join("tokenizer.json");
-        std::fs::write(&path, json).map_err(|e| Error::io(&path, &e))?;
-        Ok(path)
+        files::write(&path, json).map(|()| path)
     }
 }
 

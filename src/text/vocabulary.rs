@@ -2,7 +2,7 @@
 
 use super::clean;
 use crate::{
-    Error, Result,
+    Error, Result, files,
     input::{self, shown},
 };
 use sha2::{Digest, Sha256};
@@ -106,7 +106,7 @@ impl Vocabulary {
     /// # Errors
     /// What the disk says.
     pub fn write(&self, path: &Path) -> Result<()> {
-        std::fs::write(path, self.lines()).map_err(|e| Error::io(path, &e))
+        files::write(path, self.lines())
     }
 
     /// Tokens in id order.

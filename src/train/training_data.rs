@@ -6,7 +6,6 @@ use crate::data::import::{AnnotationOptions, Columns, ImportPurpose, import};
 use crate::data::loader::{Loader, LoaderOptions, TextCollate};
 use crate::data::shapes::{ShapesConfig, ShapesDataset, ShapesPreset, ShapesSplit, vocab};
 use crate::data::{ClipSettings, EpochDataset, Record, Unreadable, VideoDataset};
-use crate::terminal::note;
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -80,7 +79,7 @@ impl TrainingData {
             ..AnnotationOptions::default()
         };
         let imported = import(annotations, &options)?;
-        imported.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
+        imported.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let (records, left_out) = (imported.records, imported.left_out);
         let tokenizer = match vocab {
             Some(path) => Tokenizer::read(path)?,
@@ -152,7 +151,7 @@ impl TrainingData {
                 Arc::new(VideoDataset::new(records.clone(), media, clips)?.with_left_out(left_out.clone()))
             }
         };
-        dataset.left_out().iter().for_each(|left| note(format!("warning: {}: {}; left out", left.media, left.reason)));
+        dataset.left_out().iter().for_each(|left| log::warn!("{}: {}; left out", left.media, left.reason));
         let collate = TextCollate::new(self.tokenizer.clone(), self.text_tokens, frames, size);
         // A small data set shrinks the batch, to one that workers can share equally.
         let clips = dataset.len();
@@ -190,10 +189,10 @@ fn warn_of_cut_captions(tokenizer: &Tokenizer, records: &[Record], text_tokens: 
     let mut cut = all.take(LOOKED_AT).filter(|(_, caption)| long(caption));
     if let Some((first, _)) = cut.next() {
         let (count, media) = (1 + cut.count(), &first.media);
-        note(format!(
-            "warning: {count} of the first {LOOKED_AT} captions, such as that of `{media}`, are longer than {text_tokens} tokens and are cut; \
+        log::warn!(
+            "{count} of the first {LOOKED_AT} captions, such as that of `{media}`, are longer than {text_tokens} tokens and are cut; \
              shorten them or raise `text_tokens` in the preset"
-        ));
+        );
     }
 }
 

@@ -1,12 +1,12 @@
 //! Checkpoint folders: `model.safetensors` under the official keys and `config.json` beside it.
 
-use super::safetensors::{self, sync_folder, temporary_beside};
+use super::safetensors;
 use super::schema::{CheckpointPart, WeightKey, file_name};
 use super::source::WeightSource;
 use super::verify::verify;
 use crate::checksums::sha256;
 use crate::config::{Compat, ModelConfig};
-use crate::{Error, Result, regular_file};
+use crate::{Error, Result, files, regular_file};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -187,13 +187,10 @@ pub fn write_checkpoint(
 ) -> Result<String> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(|problem| Error::io(parent, &problem))?;
-    let temporary = temporary_beside(folder);
-    let written = std::fs::create_dir(&temporary)
-        .map_err(|problem| Error::io(&temporary, &problem))
-        .and_then(|()| fill(&temporary, info, keys, values))
-        .and_then(|hash| move_into_place(&temporary, folder).map(|()| hash));
-    std::fs::remove_dir_all(&temporary).ok();
-    written
+    // Deleted in the end, with what was not moved.
+    let temporary = files::temporary_folder(folder)?;
+    let hash = fill(temporary.path(), info, keys, values)?;
+    move_into_place(temporary.path(), folder).map(|()| hash)
 }
 
 fn fill(
@@ -218,9 +215,7 @@ fn fill(
     let text = describe(info, hash.clone()).map_err(|problem| {
         Error::file(folder, format!("its description cannot be written ({problem})"), "check the numbers of the model")
     })?;
-    safetensors::atomically(&folder.join(CONFIG), |file| {
-        std::io::Write::write_all(file, text.as_bytes()).map_err(|problem| Error::io(folder, &problem))
-    })?;
+    files::write(&folder.join(CONFIG), text)?;
     Ok(hash)
 }
 
@@ -233,7 +228,7 @@ fn move_into_place(from: &Path, to: &Path) -> Result<()> {
             std::fs::rename(from.join(name), to.join(name)).map_err(io)?;
         }
     }
-    sync_folder(to);
+    files::sync_folder(to.parent().unwrap_or(Path::new("")));
     Ok(())
 }
 

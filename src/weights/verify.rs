@@ -6,7 +6,7 @@
 
 use super::hash::weights_hash;
 use super::source::WeightSource;
-use crate::{Error, Result, regular_file};
+use crate::{Error, Result, files, regular_file};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -41,9 +41,7 @@ pub(super) fn verify(weights: &WeightSource, expected: &str) -> Result<()> {
         && let Ok(text) = serde_json::to_string(&VerifiedFile { file, sha256 })
     {
         // Only time is lost where the folder cannot be written.
-        let _ = super::safetensors::atomically(&memory(path), |file| {
-            std::io::Write::write_all(file, text.as_bytes()).map_err(|e| Error::io(path, &e))
-        });
+        let _ = files::write(&memory(path), text);
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// The commands of `svitt`, listed here so that a typing error does not start a build.
-const SVITT: [&str; 8] = ["pretrain", "finetune", "eval", "search", "visualize", "import", "data", "profile"];
+const SVITT: [&str; 10] =
+    ["pretrain", "finetune", "eval", "search", "visualize", "import", "data", "profile", "completions", "man"];
 
 /// The commands of `svitt-workshop`; `eval ablations` is one, too.
 const WORKSHOP: [&str; 4] = ["parity", "bench", "fuzz", "faults"];
@@ -18,8 +19,8 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
     match run(&args) {
         Ok(code) => ExitCode::from(code),
-        Err(sentence) => {
-            eprintln!("error: {sentence}");
+        Err(message) => {
+            eprintln!("error: {message}");
             ExitCode::from(2)
         }
     }

@@ -273,5 +273,8 @@ fn every_container_codec_cut_clock_and_turn_is_read_as_ffmpeg_decodes_it() {
         let expected = bench.reference(&format!("head-{name}"));
         bench.check(&format!("head-{name}"), &expected);
     }
+    if missing > 0 {
+        crate::skipped::skipped("encoders that this ffmpeg lacks, for some of its files");
+    }
     assert!(bench.checked + 3 * missing >= 90, "{} files were checked, {missing} could not be made", bench.checked);
 }

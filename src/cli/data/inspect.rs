@@ -1,9 +1,10 @@
 //! `svitt data inspect`: what a manifest holds and which of its videos are missing.
 
 use crate::Result;
-use crate::cli::columns::ColumnArgs;
-use crate::cli::output;
+use crate::cli::output::{self, JsonArg};
+use crate::data::import::Columns;
 use crate::data::{Benchmark, InspectOptions, inspect};
+use crate::limits::{self, count};
 use crate::text::Tokenizer;
 use std::path::PathBuf;
 
@@ -22,13 +23,12 @@ pub struct Args {
     #[arg(long)]
     benchmark: Option<Benchmark>,
     /// Token limit of a text [default: the benchmark's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(1, limits::TOKENS))]
     max_length: Option<usize>,
     #[command(flatten)]
-    columns: ColumnArgs,
-    /// Write the report to this file
-    #[arg(long, value_name = "F")]
-    json: Option<PathBuf>,
+    columns: Columns,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 /// Runs the command.
@@ -44,5 +44,5 @@ pub fn run(args: Args) -> Result<()> {
     };
     let report = inspect(&args.file, &options)?;
     output::print(&report.to_string())?;
-    output::write_json(args.json.as_deref(), &report)
+    args.json.write(&report)
 }

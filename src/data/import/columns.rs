@@ -72,19 +72,37 @@ const NAMES: [(Field, &[&str]); 10] = [
     (Field::Id, &["questionid", "id", "key"]),
 ];
 
-/// Names that the person gave with flags, in place of the known ones, and the separator of a table.
+/// Names of columns of a table, or of keys of JSON records, where they are not among the known ones
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[cfg_attr(feature = "cli", command(next_help_heading = "Columns of the annotations"))]
 pub struct Columns {
-    /// Name of the key or column of the video (`--video-key`).
+    /// Column or key of the video; known: video, path, filepath, media, video_id and the like, in any case
+    #[cfg_attr(feature = "cli", arg(long = "video-key", value_name = "NAME"))]
     pub video: Option<String>,
-    /// Of the caption (`--caption-key`).
+    /// Column or key of the caption; known: caption, text, title, sentence, description and the like
+    #[cfg_attr(feature = "cli", arg(long = "caption-key", value_name = "NAME"))]
     pub caption: Option<String>,
-    /// Of the second where the clip begins (`--start-key`).
+    /// Column or key of the second where the clip begins; known: start, start_time and the like
+    #[cfg_attr(feature = "cli", arg(long = "start-key", value_name = "NAME"))]
     pub start: Option<String>,
-    /// Of the second where it ends (`--end-key`).
+    /// Column or key of the second where the clip ends; known: end, end_time and the like
+    #[cfg_attr(feature = "cli", arg(long = "end-key", value_name = "NAME"))]
     pub end: Option<String>,
-    /// What parts the columns of a table (`--sep`); none: the character that parts its header into most.
+    /// What parts the columns of a table: a character, or `tab`; told from the header by default
+    #[cfg_attr(feature = "cli", arg(long = "sep", value_name = "CHARACTER", value_parser = separator))]
     pub separator: Option<char>,
+}
+
+/// Reads a separator from a command line.
+#[cfg(feature = "cli")]
+fn separator(text: &str) -> std::result::Result<char, String> {
+    let mut chars = text.chars();
+    match (text, chars.next(), chars.next()) {
+        ("tab" | "\\t" | "\t", ..) => Ok('\t'),
+        (_, Some(c), None) if !c.is_alphanumeric() && !c.is_control() && c != '"' => Ok(c),
+        _ => Err("give one character, such as `,` or `;`, or `tab`".into()),
+    }
 }
 
 impl Columns {

@@ -2,7 +2,7 @@
 
 use super::{Gallery, ShapesConfig, ShapesDataset, ShapesSplit};
 use crate::data::Record;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -80,7 +80,7 @@ pub fn export(out: &Path, config: &ShapesConfig, options: ExportOptions) -> Resu
 fn manifest(path: &Path, records: &[Record]) -> Result<()> {
     let line = |record: &Record| serde_json::json!({"video": record.media, "caption": record.captions.concat()});
     let lines: Vec<_> = records.iter().map(|record| format!("  {}", line(record))).collect();
-    std::fs::write(path, format!("[\n{}\n]\n", lines.join(",\n"))).map_err(|e| Error::io(path, &e))
+    files::write(path, format!("[\n{}\n]\n", lines.join(",\n")))
 }
 
 #[cfg(test)]

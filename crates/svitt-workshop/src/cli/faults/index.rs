@@ -1,6 +1,6 @@
 //! An indexer, killed: what it had reported as saved is found, and the next one goes on from there.
 
-use super::{FaultContext, FaultRow, moment, must_succeed, run_killed, this_program};
+use super::{FaultContext, FaultRow, has_partial_files, moment, must_succeed, run_killed, this_program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -61,7 +61,7 @@ pub fn index(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         for _ in 0..1 + rng.below(3) {
             let ended = run(&folder, Some(moment(whole, &mut rng)))?;
             row.kills += usize::from(ended.killed);
-            row.mid_write += usize::from(ended.killed && folder.join("manifest.json.new").exists());
+            row.mid_write += usize::from(ended.killed && has_partial_files(&folder));
             // The last line may be cut short, and then says less than was saved.
             let saved: Vec<u64> = ended
                 .out

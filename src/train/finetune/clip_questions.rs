@@ -141,7 +141,7 @@ mod tests {
 
     type B = burn_ndarray::NdArray;
 
-    fn quiz(clips: &[&[(&str, &[&str])]]) -> TokenizedQuestions {
+    fn clip_questions(clips: &[&[(&str, &[&str])]]) -> TokenizedQuestions {
         let tokenizer = Tokenizer::new(Vocabulary::from_words(["yes", "no", "two", "how", "many"])).unwrap();
         let record = |&(question, answers): &(&str, &[&str])| Record {
             question: Some(question.into()),
@@ -158,8 +158,12 @@ mod tests {
 
     #[test]
     fn answers_count_by_their_share() {
-        let quiz = quiz(&[&[("how", &["no"])], &[("how", &["two"])], &[("how many", &["yes", "no", " yes", "yes"])]]);
-        let batch = quiz.batch::<B>(&[2, 0], &Default::default());
+        let clip_questions = clip_questions(&[
+            &[("how", &["no"])],
+            &[("how", &["two"])],
+            &[("how many", &["yes", "no", " yes", "yes"])],
+        ]);
+        let batch = clip_questions.batch::<B>(&[2, 0], &Default::default());
         assert!(batch.clip.is_none() && batch.count == 2, "one question each");
         assert_eq!(ints(batch.questions.ids), [2, 8, 9, 0, 0, 2, 8, 0, 0, 0]);
         assert_eq!(batch.questions.mask.into_data().to_vec::<f32>().unwrap()[..5], [1.0, 1.0, 1.0, 0.0, 0.0]);
@@ -170,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_clip_gets_all_its_questions() {
-        let quiz = quiz(&[&[("how", &["no"]), ("many", &["yes"])], &[("two", &["two"])]]);
-        let batch = quiz.batch::<B>(&[1, 0, 1], &Default::default());
+        let clip_questions = clip_questions(&[&[("how", &["no"]), ("many", &["yes"])], &[("two", &["two"])]]);
+        let batch = clip_questions.batch::<B>(&[1, 0, 1], &Default::default());
         assert_eq!(ints(batch.clip.unwrap()), [0, 1, 1, 2]);
         assert_eq!(ints(batch.answers.question), [0, 1, 2, 3]);
         assert_eq!(ints(batch.questions.ids)[..10], [2, 7, 0, 0, 0, 2, 8, 0, 0, 0]);
