@@ -78,6 +78,7 @@ fn no_test_ends_early_in_silence() {
     assert!(seen > 500, "only {seen} tests were found");
     let sample = "#[test]\nfn a() {\n    return;\n}\nmod b {\n    #[test]\n    fn c() {\n        d();\n    }\n}";
     assert_eq!(tests_of(sample), [("a", "fn a() {\n    return;"), ("c", "fn c() {\n        d();")]);
+}
 
 /// The rooms of the library in their order: each may import those before it, and none after it.
 const ROOMS: [&str; 24] = [
