@@ -1,15 +1,21 @@
-//! The error type. Every message names the file, line or setting and says what to do.
+//! The error type. Every message names the file, line or setting and says what to do; what of it comes from outside is
+//! shown escaped and cut ([`crate::printable`]).
 
+use crate::printable::{self, Shown};
 use std::path::{Path, PathBuf};
 
 /// Shorthand for a result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The error that caused another one.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file or folder cannot be used.
-    #[error("{}: {problem}; {remedy}", path.display())]
+    #[error("{}: {}; {remedy}", printable::path(path), Shown(problem))]
     File {
         /// The file or folder, with `:LINE` in `problem` where a line is at fault.
         path: PathBuf,
@@ -17,9 +23,12 @@ pub enum Error {
         problem: String,
         /// What the person should do.
         remedy: String,
+        /// What the system or a parser said, where that is known.
+        #[source]
+        source: Option<Cause>,
     },
     /// A setting (flag, config key, argument) has a value that cannot work.
-    #[error("setting `{setting}`: {problem}; {remedy}")]
+    #[error("setting `{}`: {}; {remedy}", Shown(setting), Shown(problem))]
     Setting {
         /// The flag or key, spelled as the person wrote it.
         setting: String,
@@ -29,7 +38,7 @@ pub enum Error {
         remedy: String,
     },
     /// The backend or device cannot be used.
-    #[error("backend `{backend}`: {problem}; {remedy}")]
+    #[error("backend `{}`: {}; {remedy}", Shown(backend), Shown(problem))]
     Backend {
         /// Name of the backend: cuda, wgpu, wgpu-wgsl, flex or ndarray.
         backend: String,
@@ -39,10 +48,10 @@ pub enum Error {
         remedy: String,
     },
     /// A video could not be read.
-    #[error(transparent)]
+    #[error("{}", Shown(.0))]
     Video(#[from] svitt_video::VideoError),
     /// Training cannot go on (non-finite losses, too many unreadable items).
-    #[error("training stopped: {problem}; {remedy}")]
+    #[error("training stopped: {}; {remedy}", Shown(problem))]
     Training {
         /// What happened, with the step.
         problem: String,
@@ -50,7 +59,7 @@ pub enum Error {
         remedy: String,
     },
     /// A bug of this program.
-    #[error("this is a bug of svitt: {0}; please report this message with the command")]
+    #[error("this is a bug of svitt: {}; please report this message with the command", Shown(.0))]
     Fault(String),
     /// The person asked to stop (Ctrl-C or SIGTERM) and everything was saved.
     #[error("interrupted: {0}")]
@@ -60,7 +69,15 @@ pub enum Error {
 impl Error {
     /// A [`Error::File`] for `path`.
     pub fn file(path: impl AsRef<Path>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::File { path: path.as_ref().to_path_buf(), problem: problem.into(), remedy: remedy.into() }
+        Self::File { path: path.as_ref().to_path_buf(), problem: problem.into(), remedy: remedy.into(), source: None }
+    }
+
+    /// This error with what caused it; only a file's error has a cause besides its message.
+    pub fn caused_by(mut self, cause: impl Into<Cause>) -> Self {
+        if let Self::File { source, .. } = &mut self {
+            *source = Some(cause.into());
+        }
+        self
     }
 
     /// A [`Error::File`] for a failed system call on `path`; full disks and missing rights get their own remedy.
@@ -71,7 +88,12 @@ impl Error {
             std::io::ErrorKind::StorageFull => "free some space on that disk or choose another place",
             _ => "check the disk and the path",
         };
-        Self::file(path, source.to_string(), remedy)
+        // An error of the system cannot be cloned, but its number can.
+        let cause = match source.raw_os_error() {
+            Some(code) => std::io::Error::from_raw_os_error(code),
+            None => std::io::Error::new(source.kind(), source.to_string()),
+        };
+        Self::file(path, source.to_string(), remedy).caused_by(cause)
     }
 
     /// A [`Error::Setting`] for flag or key `setting`.
@@ -88,5 +110,30 @@ impl Error {
 impl From<svitt_ops::Error> for Error {
     fn from(error: svitt_ops::Error) -> Self {
         Self::setting(error.setting, error.problem, error.remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn the_cause_of_a_files_error_is_kept() {
+        let error = Error::io("a\u{1b}b", &std::io::Error::from(std::io::ErrorKind::StorageFull));
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).unwrap();
+        assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull);
+        assert!(
+            error.to_string().starts_with("a\\u{1b}b: ") && error.to_string().contains("free some space"),
+            "{error}"
+        );
+        let video: Error = svitt_video::VideoError::NoVideoStream { path: "x.mp4".into() }.into();
+        assert!(video.source().is_some_and(|source| source.is::<svitt_video::VideoError>()));
+    }
+
+    #[test]
+    fn what_comes_from_a_file_is_escaped_and_cut() {
+        let said = Error::setting("x", format!("\u{1b}]0;title\u{7}{}", "y".repeat(9_000_000)), "stop").to_string();
+        assert!(said.len() < 5_000 && !said.contains('\u{1b}') && said.ends_with("more characters); stop"));
     }
 }

@@ -1,5 +1,6 @@
 //! Pages in a real browser: Chromium without a window.
 
+use crate::skipped::skipped;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -86,7 +87,7 @@ impl Browser {
 
 #[test]
 fn the_browser_reports_what_goes_wrong_in_a_page() {
-    let Some(browser) = Browser::find() else { return };
+    let Some(browser) = Browser::find() else { return skipped("a browser") };
     let dir = tempfile::tempdir().unwrap();
     let bad = dir.path().join("bad.html");
     std::fs::write(&bad, "<!doctype html><h1>x</h1><script>missing.call()</script>").unwrap();

@@ -3,7 +3,7 @@
 use crate::project::{example, official, project, svitt};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Guides whose commands are run, in this order: the last one makes checkpoints that are newer than the test folder's.
@@ -94,6 +94,39 @@ fn every_other_command_is_understood() {
     for line in &ours {
         shell(&format!("{line} --help"), dir.path());
     }
+}
+
+/// Every Markdown file that people read, by its path from the repository.
+fn pages() -> Vec<PathBuf> {
+    let root = docs().join("..");
+    let folders =
+        ["", "docs", "benchmarks", "data/samples", "crates/svitt-ops", "crates/svitt-video", "crates/svitt-workshop"];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
+    let files = files.map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+#[test]
+fn links_and_paths_in_the_pages_exist() {
+    let root = docs().join("..");
+    let mut checked = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        let name = page.strip_prefix(&root).unwrap().display();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for link in links.filter(|link| !link.is_empty() && !link.contains("://")) {
+            assert!(page.parent().unwrap().join(link).exists(), "{name} links to {link}");
+            checked += 1;
+        }
+        // Between backticks, from the root, without wildcards.
+        for path in text.split('`').skip(1).step_by(2).filter(|code| !code.contains([' ', '*', '{', '<', '\n'])) {
+            let first = path.split_once('/').map_or("", |(first, _)| first);
+            let ours = ["src", "crates", "tests", "docs", "examples", "xtask", "benchmarks"].contains(&first);
+            assert!(!ours || root.join(path).exists(), "{name} names {path}");
+            checked += usize::from(ours);
+        }
+    }
+    assert!(checked > 100, "{checked}");
 }
 
 #[test]

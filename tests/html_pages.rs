@@ -2,6 +2,7 @@
 
 use crate::browser::Browser;
 use crate::project::{checkpoint, example, project, refusal, stdout, svitt};
+use crate::skipped::skipped;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +25,7 @@ fn the_training_page_shows_the_run() {
         assert!(html.contains(&format!("aria-label=\"{title}\"")), "{title}");
     }
     assert!(html.contains("ceiling: no order") && html.contains(">second</text>"), "ceilings and stages are marked");
-    let Some(browser) = Browser::find() else { return };
+    let Some(browser) = Browser::find() else { return skipped("a browser") };
     let dom = browser.assert_fine(&page, "report", [1100, 1750]);
     assert_eq!(dom.matches("<svg class=\"chart\"").count(), 7);
 }
@@ -38,7 +39,7 @@ fn the_search_page_shows_what_was_found() {
     run(&search, &["index", videos, "--checkpoint", checkpoint], dir.path());
     let query = ["query", "a <b> red & \"square\"", "--checkpoint", checkpoint, "--html", "found.html"];
     assert_eq!(run(&search, &query, dir.path()).lines().count(), 3);
-    let Some(browser) = Browser::find() else { return };
+    let Some(browser) = Browser::find() else { return skipped("a browser") };
     let dom = browser.assert_fine(&dir.path().join("found.html"), "search", [1100, 1200]);
     assert_eq!((dom.matches("<section class=\"card\"").count(), dom.matches("<meter").count()), (3, 3));
     assert!(dom.contains("a &lt;b&gt; red &amp; \"square\""), "the text is shown as it was typed");
@@ -67,7 +68,7 @@ fn the_page_of_a_clip_shows_both_models() {
     let refused = Command::new(svitt()).args(wrong).current_dir(dir.path()).output().unwrap();
     assert!(refusal(&refused).contains("`9,1,1` is no patch of 8 frames of 4 × 4"));
     assert!(!dir.path().join("visualize").exists(), "nothing is written then");
-    let Some(browser) = Browser::find() else { return };
+    let Some(browser) = Browser::find() else { return skipped("a browser") };
     let dom = browser.assert_fine(&dir.path().join("seen/index.html"), "visualize", [1440, 5200]);
     assert!(dom.matches("<img ").count() > 12 && dom.contains("blue: local blocks"));
 }
@@ -85,6 +86,6 @@ fn the_pruning_recall_page_compares_with_random_pruning() {
         // A lot keeps as much of the target as of everything: 36 clips of 8 patches, three standard deviations.
         assert!((random - kept).abs() < 0.1 && (0.0..=1.0).contains(&recall), "{stage}");
     }
-    let Some(browser) = Browser::find() else { return };
+    let Some(browser) = Browser::find() else { return skipped("a browser") };
     browser.assert_fine(&dir.path().join("kept/index.html"), "pruning-recall", [1440, 4200]);
 }

@@ -10,4 +10,5 @@ mod html_pages;
 mod project;
 mod resume;
 mod search;
+mod skipped;
 mod source_rules;

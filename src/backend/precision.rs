@@ -3,17 +3,7 @@
 use super::BackendKind;
 use crate::config::Precision;
 use crate::{Error, Result};
-use burn::tensor::{DType, backend::Backend};
-
-impl Precision {
-    /// The element type of activations.
-    pub fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
-        }
-    }
-}
+use burn::tensor::backend::Backend;
 
 /// The precision of a run on `device`: `asked` if given; else the preset's on CUDA, f32 on other backends (with a
 /// warning if the preset asks for more).
@@ -35,10 +25,7 @@ pub fn precision<B: Backend>(
         }
         None if preset.is_f32() || (kind == BackendKind::Cuda && possible(preset)) => Ok(preset),
         None => {
-            crate::terminal::note(format!(
-                "the preset's {} is for CUDA: training in f32 (or ask with --precision)",
-                preset.name()
-            ));
+            log::info!("the preset's {} is for CUDA: training in f32 (or ask with --precision)", preset.name());
             Ok(Precision::F32)
         }
     }

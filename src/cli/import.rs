@@ -1,7 +1,7 @@
 //! `svitt import`: checkpoints of other programs become checkpoint folders.
 
 use crate::Result;
-use crate::cli::output;
+use crate::cli::output::{self, JsonArg};
 use crate::weights::{ImportOptions, import};
 use std::path::PathBuf;
 
@@ -28,9 +28,8 @@ pub struct Args {
     /// Make a model for question answering, its decoder from the fusion layers
     #[arg(long)]
     qa: bool,
-    /// Write the report, with every key, to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 /// Runs the command.
@@ -43,6 +42,6 @@ pub fn run(args: Args) -> Result<()> {
         question_answering: args.qa,
     };
     let imported = import(&args.checkpoint, &args.out, &options)?;
-    output::write_json(args.json.as_deref(), &imported)?;
+    args.json.write(&imported)?;
     output::print(&format!("{imported}\nwritten to       {}\n", args.out.display()))
 }

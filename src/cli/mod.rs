@@ -3,21 +3,25 @@
 //! A command is a module with `Args` and `run`; it joins by its `mod` line and its line in `commands!`.
 
 pub mod allocator;
-mod budget;
+mod benchmark;
 mod data;
 mod eval;
 mod finetune;
 mod import;
+mod logger;
+mod manual;
 pub mod output;
 mod pretrain;
 mod profile;
 pub mod program;
+pub mod progress;
 mod search;
 pub mod signals;
+pub mod terminal;
 mod visualize;
 
 use crate::Result;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -34,12 +38,16 @@ macro_rules! commands {
         #[derive(clap::Subcommand)]
         enum Command {
             $($variant(Box<$module::Args>),)+
+            Completions(manual::CompletionsArgs),
+            Man(manual::ManArgs),
         }
 
         impl Command {
             fn run(self) -> Result<()> {
                 match self {
                     $(Self::$variant(args) => $module::run(*args),)+
+                    Self::Completions(args) => manual::completions(&args, Cli::command()),
+                    Self::Man(args) => manual::man(&args, Cli::command()),
                 }
             }
         }
@@ -76,7 +84,6 @@ fn start(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,14 +1,23 @@
 //! What commands write: text on standard output, reports as JSON files.
 
-use crate::{Error, Result};
+use super::terminal;
+use crate::{Error, Result, files};
 use serde::Serialize;
-use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 /// Writes `text` to standard output. A reader that has gone away (`| head`) is not an error.
 pub fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match terminal::write_out(text) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io("standard output", &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes bytes to standard output as they are.
+pub fn print_raw(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io("standard output", &e)),
         _ => Ok(()),
     }
@@ -16,10 +25,27 @@ pub fn print(text: &str) -> Result<()> {
 
 /// Writes `report` to `path`, if there is one: whole or not at all.
 pub fn write_json(path: Option<&Path>, report: &impl Serialize) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let text = serde_json::to_string_pretty(report)
-        .map_err(|e| Error::file(path, e.to_string(), "this is a fault of the program; please report it"))?;
-    write_whole(path, &(text + "\n"))
+    path.map_or(Ok(()), |path| files::write_json(path, report))
+}
+
+/// Where a command writes its report.
+#[derive(clap::Args)]
+pub struct JsonArg {
+    /// Write the report to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl JsonArg {
+    /// Refuses a file whose folder is not there.
+    pub fn check(&self) -> Result<()> {
+        self.json.iter().try_for_each(|path| check_folder(path))
+    }
+
+    /// Writes `report`, if it is wanted.
+    pub fn write(&self, report: &impl Serialize) -> Result<()> {
+        write_json(self.json.as_deref(), report)
+    }
 }
 
 /// Refuses a file whose folder is not there: before the work, not after it.
@@ -31,14 +57,6 @@ pub fn check_folder(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Writes `text` to `path`: whole or not at all.
-pub fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path)).map_err(|e| Error::io(path, &e))
 }
 
 /// Columns of text, the first set left, the others right, each as wide as its widest cell.

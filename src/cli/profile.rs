@@ -2,10 +2,11 @@
 
 mod report;
 
-use crate::cli::output;
+use crate::cli::output::{self, JsonArg};
 use crate::config::{Compat, ModelConfig, NamedModel, check_keep_rate};
+use crate::limits::{self, count};
 use crate::profile::{Convention, published};
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 use clap::ValueEnum;
 use report::{ProfileReport, Row};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 pub struct Args {
     /// Frames per clip, one or more
-    #[arg(long, value_delimiter = ',', default_value = "4,8,16")]
+    #[arg(long, value_delimiter = ',', default_value = "4,8,16", value_parser = count(1, limits::FRAMES))]
     frames: Vec<usize>,
     /// `true` counts what is computed, `paper` what the paper printed
     #[arg(long, default_value = "true")]
@@ -43,9 +44,8 @@ pub struct Args {
     /// Print every layer
     #[arg(long)]
     layers: bool,
-    /// Write the report to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,15 +71,11 @@ pub fn run(args: Args) -> Result<()> {
     };
     let report = ProfileReport::new(args.convention, rows)?;
     output::print(&report.text(args.layers)?)?;
-    output::write_json(args.json.as_deref(), &report.json()?)
+    args.json.write(&report.json()?)
 }
 
 impl Args {
     fn rows(&self) -> Result<Vec<Row>> {
-        if let Some(frames) = self.frames.iter().find(|frames| !(1..=4096).contains(*frames)) {
-            let problem = format!("{frames} frames are no clip");
-            return Err(Error::setting("--frames", problem, "use 1 to 4096"));
-        }
         let pairs = self.frames.iter().flat_map(|&frames| self.modes.iter().map(move |&mode| (frames, mode)));
         pairs.map(|(frames, mode)| Row::of(self.model(frames, mode)?, self.convention)).collect()
     }
@@ -111,9 +107,12 @@ impl Args {
     }
 }
 
+/// Bytes of a config.json that is read: ours have 3 KB.
+const LARGEST_CONFIG: u64 = 1 << 20;
+
 /// The model's part of a config.json, or a file that is nothing else.
 fn read_config(path: &Path) -> Result<ModelConfig> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+    let text = input::read_text(path, LARGEST_CONFIG)?;
     let fault = |e: serde_json::Error| Error::file(path, e.to_string(), "name the config.json of a checkpoint");
     let mut value: serde_json::Value = serde_json::from_str(&text).map_err(fault)?;
     let model = value.get_mut("model").map(serde_json::Value::take).unwrap_or(value);

@@ -1,8 +1,9 @@
 //! What every program does around its work: wrong flags, errors and panics become one line on standard error and an
 //! exit code.
 
+use super::logger;
+use super::terminal::{end_bar, note, say};
 use crate::panics::{capture_panics, catch_backend_panic};
-use crate::terminal::{note, say};
 use crate::{Error, Result};
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 /// line on standard error otherwise.
 pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOnce(A) -> Result<()>) -> ExitCode {
     capture_panics();
+    logger::install();
     // Parsing too: clap checks its own tables with assertions.
     let parsed = match catch_backend_panic("this one", || A::try_parse_from(words)) {
         Ok(parsed) => parsed,
@@ -32,7 +34,9 @@ pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOn
             return ExitCode::from(2);
         }
     };
-    match catch_backend_panic("this one", || work(arguments)).flatten() {
+    let ended = catch_backend_panic("this one", || work(arguments)).flatten();
+    end_bar();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ Error::Interrupted(_)) => {
             note(error);
@@ -57,15 +61,6 @@ pub fn usage_message(usage: &clap::Error) -> String {
     format!("{line}; see --help")
 }
 
-/// A count on the command line that cannot be 0.
-///
-/// # Errors
-/// Anything else, with the message clap shows.
-pub fn positive(text: &str) -> std::result::Result<usize, String> {
-    let count: usize = text.parse().map_err(|_| "give a whole number".to_owned())?;
-    if count == 0 { Err("give 1 or more".into()) } else { Ok(count) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,7 +80,6 @@ mod tests {
             "{unknown}"
         );
         assert!(line(&["x"]).contains("--frames <FRAMES>"), "{}", line(&["x"]));
-        assert!(positive("0").is_err() && positive("-1").is_err() && positive("12") == Ok(12));
         assert_eq!(Flags::try_parse_from(["x", "--frames", "4"]).unwrap().frames, 4);
     }
 }

@@ -1,18 +1,13 @@
 //! `svitt search …`: a folder of your own videos, searched by a sentence or by another video.
 
-use crate::backend::{BackendKind, BackendTask, dispatch};
-use crate::cli::output::print;
-use crate::index::Index;
-use crate::search::{
-    ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, identify, index_folder,
-    indexed_vectors, measure_search, printable, results_page, similar,
-};
-use crate::train::write_json;
-use crate::weights::given_or_newest;
-use crate::{Error, Result};
+use super::output::{JsonArg, check_folder, print};
+use super::progress;
+use crate::limits::{self, count};
+use crate::run::{self, IndexRequest, QueryRequest, SimilarRequest};
+use crate::search::{QueryResult, measure_search, printable, results_page};
+use crate::{Result, printable as shown};
 use clap::Subcommand;
-use std::path::{Path, PathBuf};
-use svitt_ops::TrainBackend;
+use std::path::PathBuf;
 
 /// Search your own videos by what they show.
 #[derive(clap::Args)]
@@ -24,171 +19,75 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Embed the videos below a folder; again later, only what is new or changed
-    Index(IndexArguments),
+    Index(IndexArgs),
     /// List the clips that match a text: rank, score, file, seconds
-    Query(QueryArguments),
+    Query(QueryArgs),
     /// List the clips most like a video
-    Similar(SimilarArguments),
+    Similar(SimilarArgs),
     /// Measure how long a search takes, without any model
-    Speed(SpeedArguments),
+    Speed(SpeedArgs),
 }
 
-/// What all commands with a model share.
-#[derive(clap::Args, Clone)]
-struct Common {
-    /// The index directory
-    #[arg(long, default_value = "svitt-index")]
-    index: PathBuf,
-    /// Checkpoint folder; the newest under ./runs by default
-    #[arg(long)]
-    checkpoint: Option<PathBuf>,
-    /// vocab.txt or tokenizer.json; the one beside the weights by default
-    #[arg(long)]
-    vocab: Option<PathBuf>,
-    /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
-    #[arg(long)]
-    backend: Option<String>,
-    /// Write the result as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-/// How videos are cut.
-#[derive(clap::Args, Clone, Copy)]
-struct Cut {
-    /// Length of a clip; a shorter video is one clip
-    #[arg(long, default_value_t = 10.0)]
-    clip_seconds: f64,
-    /// Share of a clip that the next one shows again, 0 to 0.95
-    #[arg(long, default_value_t = 0.5)]
-    overlap: f64,
-}
-
-#[derive(clap::Args, Clone)]
-struct IndexArguments {
-    /// Folder of videos, or one video
-    dir: PathBuf,
+#[derive(clap::Args)]
+struct IndexArgs {
     #[command(flatten)]
-    common: Common,
+    request: IndexRequest,
     #[command(flatten)]
-    cut: Cut,
-    /// Clips per forward
-    #[arg(long, default_value_t = 8)]
-    batch: usize,
-    /// Decoding threads; one per core by default
-    #[arg(long)]
-    threads: Option<usize>,
+    json: JsonArg,
 }
 
-#[derive(clap::Args, Clone)]
-struct QueryArguments {
-    /// What the clip should show
-    #[arg(allow_hyphen_values = true)]
-    text: String,
+#[derive(clap::Args)]
+struct QueryArgs {
     #[command(flatten)]
-    common: Common,
-    /// Results
-    #[arg(long, default_value_t = 10)]
-    top: usize,
-    /// Best clips that the fusion encoder looks at again; 0 for none
-    #[arg(long, value_name = "K", default_value_t = 16)]
-    rerank: usize,
+    request: QueryRequest,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(clap::Args)]
+struct SimilarArgs {
+    #[command(flatten)]
+    request: SimilarRequest,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Where results go besides standard output.
+#[derive(clap::Args)]
+struct Output {
     /// Write a page with pictures
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
-#[derive(clap::Args, Clone)]
-struct SimilarArguments {
-    /// A video, in the index or not
-    file: PathBuf,
-    #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    cut: Cut,
-    /// Results
-    #[arg(long, default_value_t = 10)]
-    top: usize,
-    /// Write a page with pictures
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-}
-
-#[derive(clap::Args, Clone)]
-struct SpeedArguments {
+#[derive(clap::Args)]
+struct SpeedArgs {
     /// Clips in the index
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = count(1, limits::ITEMS))]
     clips: usize,
     /// Numbers of a vector
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = count(1, MOST_NUMBERS))]
     dim: usize,
-    /// Write the result as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
-/// What needs a model.
-enum Job {
-    Index(IndexArguments, PathBuf),
-    Query(QueryArguments, PathBuf, Index),
-    Embed(SimilarArguments, PathBuf),
-}
+/// Numbers of all vectors that are searched in a measurement: 4 GB.
+const MOST_NUMBERS: usize = 1_000_000_000;
 
-enum Outcome {
-    Indexed(IndexReport),
-    Answered(QueryResult),
-    Embedded(Vec<Vec<f32>>),
-}
-
-impl BackendTask for Job {
-    type Output = Result<Outcome>;
-
-    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let open = |folder: &Path, common: &Common| {
-            Embedder::<B::InnerBackend>::open(folder, common.vocab.as_deref(), &device)
-        };
-        match self {
-            Self::Index(args, folder) => {
-                let embedder = open(&folder, &args.common)?;
-                let options = IndexOptions {
-                    folder: args.dir,
-                    index: args.common.index,
-                    clipping: ClipWindows::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?,
-                    batch: args.batch,
-                    threads: args
-                        .threads
-                        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
-                };
-                index_folder(&embedder, &options).map(Outcome::Indexed)
-            }
-            Self::Query(args, folder, index) => {
-                let options = QueryOptions { top: args.top, rerank: args.rerank };
-                open(&folder, &args.common)?.query(&index, &args.text, options).map(Outcome::Answered)
-            }
-            Self::Embed(args, folder) => {
-                let embedder = open(&folder, &args.common)?;
-                let clipping = ClipWindows::new(args.cut.clip_seconds, args.cut.overlap, embedder.frames())?;
-                embedder.embed_video(&args.file, &clipping).map(Outcome::Embedded)
-            }
-        }
-    }
-}
-
-fn with_model(common: &Common, job: Job) -> Result<Outcome> {
-    dispatch(BackendKind::choose(common.backend.as_deref())?, job)?
-}
-
-fn index(args: IndexArguments) -> Result<()> {
-    std::fs::metadata(&args.dir).map_err(|e| Error::io(&args.dir, &e))?;
-    let folder = given_or_newest(args.common.checkpoint.clone())?;
-    let (common, index) = (args.common.clone(), printable(&args.common.index));
-    let Outcome::Indexed(report) = with_model(&common, Job::Index(args, folder))? else { return Ok(()) };
+fn index(args: IndexArgs) -> Result<()> {
+    args.json.check()?;
+    let request = IndexRequest { progress: progress::shown(), ..args.request };
+    let report = run::index(&request)?;
     for (what, file) in report.broken.iter().map(|f| ("broken", f)).chain(report.skipped.iter().map(|f| ("skipped", f)))
     {
-        say(&format!("{what}: {}: {}", file.media, file.reason))?;
+        print(&format!("{what}: {}: {}\n", file.media, file.reason))?;
     }
-    say(&format!(
-        "{index}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips, {} broken, {} skipped; {:.1} s",
+    print(&format!(
+        "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips, {} broken, {} skipped; {:.1} s\n",
+        printable(&request.index),
         report.files,
         report.new,
         report.changed,
@@ -199,65 +98,49 @@ fn index(args: IndexArguments) -> Result<()> {
         report.skipped.len(),
         report.seconds
     ))?;
-    common.json.map_or(Ok(()), |path| write_json(&path, &report))
+    args.json.write(&report)
 }
 
-fn query(args: QueryArguments) -> Result<()> {
-    let index = Index::open(&args.common.index)?;
-    let folder = given_or_newest(args.common.checkpoint.clone())?;
-    index.require(&identify(&folder)?.1)?;
-    let (common, clips) = (args.common.clone(), index.clips());
-    let (title, html) = (format!("“{}”", args.text), args.html.clone());
-    let Outcome::Answered(answer) = with_model(&common, Job::Query(args, folder, index))? else { return Ok(()) };
-    answer.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
-    show(&answer, &title, clips, html.as_deref(), common.json.as_deref())
+fn query(args: QueryArgs) -> Result<()> {
+    args.output.check()?;
+    let (answer, clips) = run::query(&args.request)?;
+    answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    args.output.show(&answer, &format!("“{}”", args.request.text), clips)
 }
 
-fn find_similar(args: SimilarArguments) -> Result<()> {
-    let index = Index::open(&args.common.index)?;
-    let vectors = match indexed_vectors(&index, &args.file) {
-        Some(vectors) => vectors,
-        None => {
-            let folder = given_or_newest(args.common.checkpoint.clone())?;
-            index.require(&identify(&folder)?.1)?;
-            let Outcome::Embedded(vectors) = with_model(&args.common, Job::Embed(args.clone(), folder))? else {
-                return Ok(());
-            };
-            vectors
-        }
-    };
-    let answer = QueryResult { found: similar(&index, &args.file, &vectors, args.top)?, warnings: Vec::new() };
-    let title = format!("Like {}", printable(&args.file));
-    show(&answer, &title, index.clips(), args.html.as_deref(), args.common.json.as_deref())
+fn similar(args: SimilarArgs) -> Result<()> {
+    args.output.check()?;
+    let (answer, clips) = run::similar(&args.request)?;
+    answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    args.output.show(&answer, &format!("Like {}", shown::path(&args.request.file)), clips)
 }
 
-fn show(answer: &QueryResult, title: &str, clips: usize, html: Option<&Path>, json: Option<&Path>) -> Result<()> {
-    answer.found.iter().try_for_each(|clip| say(&clip.line()))?;
-    if let Some(path) = html {
-        results_page(title, &format!("The best of {clips} clips."), &answer.found)?.write(path)?;
+impl Output {
+    /// Refuses files that cannot be written before the work.
+    fn check(&self) -> Result<()> {
+        self.html.iter().try_for_each(|path| check_folder(path))?;
+        self.json.check()
     }
-    json.map_or(Ok(()), |path| {
-        let report = serde_json::json!({"clips": clips, "results": answer.found, "warnings": answer.warnings});
-        write_json(path, &report)
-    })
+
+    fn show(&self, answer: &QueryResult, title: &str, clips: usize) -> Result<()> {
+        answer.found.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
+        if let Some(path) = &self.html {
+            results_page(title, &format!("The best of {clips} clips."), &answer.found)?.write(path)?;
+        }
+        self.json.write(&serde_json::json!({"clips": clips, "results": answer.found, "warnings": answer.warnings}))
+    }
 }
 
-fn speed(args: &SpeedArguments) -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("svitt-search-speed-{}", std::process::id()));
-    let measured = measure_search(&folder, args.clips.max(1), args.dim.max(1));
-    // Nothing is lost if the system's temporary folder keeps it.
-    let _ = std::fs::remove_dir_all(&folder);
-    let speed = measured?;
-    say(&format!(
-        "{} clips of {} numbers: {:.2} ms a search on one core, {:.0} ms to open the index",
+fn speed(args: &SpeedArgs) -> Result<()> {
+    limits::check("--clips × --dim", args.clips.saturating_mul(args.dim), 1, MOST_NUMBERS)?;
+    let folder = tempfile::Builder::new().prefix("svitt-search-speed-").tempdir();
+    let folder = folder.map_err(|e| crate::Error::io(std::env::temp_dir(), &e))?;
+    let speed = measure_search(folder.path(), args.clips, args.dim)?;
+    print(&format!(
+        "{} clips of {} numbers: {:.2} ms a search on one core, {:.0} ms to open the index\n",
         speed.clips, speed.dim, speed.search_ms, speed.open_ms
     ))?;
-    args.json.as_deref().map_or(Ok(()), |path| write_json(path, &speed))
-}
-
-/// A line on standard output.
-fn say(line: &str) -> Result<()> {
-    print(&format!("{line}\n"))
+    args.json.write(&speed)
 }
 
 /// Runs the command.
@@ -265,7 +148,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Index(args) => index(args),
         Command::Query(args) => query(args),
-        Command::Similar(args) => find_similar(args),
+        Command::Similar(args) => similar(args),
         Command::Speed(args) => speed(&args),
     }
 }

@@ -1,8 +1,16 @@
 //! Ctrl-C and SIGTERM: the first one saves and stops, a second one ends the process at once.
 
-use crate::terminal::note;
+use super::terminal::note;
 use crate::train::StopSignal;
 use crate::{Error, Result};
+use std::time::Duration;
+
+/// How long a run may take from the first signal to its end. Checkpoints are a minute apart at most, so that no more is
+/// lost if it is stuck (in a file that does not answer, or in a very long step).
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Exit code after a signal.
+const INTERRUPTED: i32 = 130;
 
 /// Listens to the signals of this process.
 ///
@@ -10,13 +18,26 @@ use crate::{Error, Result};
 /// Another listener is already there.
 pub fn listen() -> Result<StopSignal> {
     let signal = StopSignal::default();
-    let interrupter = signal.interrupter.clone();
+    let told = signal.clone();
     ctrlc::set_handler(move || {
-        if interrupter.should_stop() {
-            std::process::exit(130);
+        if told.was_set_off() {
+            std::process::exit(INTERRUPTED);
+        }
+        if !told.is_stepping() {
+            note("interrupted: nothing was left to save");
+            std::process::exit(INTERRUPTED);
         }
         note("stopping: saving a checkpoint first (once more ends at once)");
-        interrupter.stop(Some("signal"));
+        told.set_off();
+        // Signals are handled on this thread, which must be free for the second one.
+        std::thread::spawn(|| {
+            std::thread::sleep(PATIENCE);
+            note(format_args!(
+                "interrupted: the run did not come to its next checkpoint within {} s; --resume goes on from the last one",
+                PATIENCE.as_secs()
+            ));
+            std::process::exit(INTERRUPTED);
+        });
     })
     .map_err(|e| Error::setting("signals", e.to_string(), "start the run from its own process"))?;
     Ok(signal)

@@ -148,6 +148,7 @@ impl Stage {
     }
 
     fn check_schedule(&self) -> Result<()> {
+        super::ranges::stage(self)?;
         let positive = [
             ("frames", self.frames),
             ("batch", self.batch),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// here: it is one longer clip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum ClipEnsemble {
     /// log Σ exp, the official default.
     #[default]

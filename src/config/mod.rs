@@ -6,6 +6,7 @@ mod ensemble;
 mod model;
 mod precision;
 mod presets;
+mod ranges;
 mod sparsity;
 
 pub use curriculum::{Curriculum, Stage, StepsOrEpochs, TableGrowth};
@@ -14,6 +15,7 @@ pub use ensemble::ClipEnsemble;
 pub use model::{ModelConfig, NamedModel, TextConfig, VideoConfig};
 pub use precision::Precision;
 pub use presets::{ExpectedScores, LossWeights, ModelChoice, ModelSize, PretrainPreset};
+pub(crate) use ranges::duration as check_duration;
 pub use sparsity::{CrossSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate, parse_edges};
 pub use svitt_ops::sparse::{Compat, EdgeSparsity};
 pub use svitt_ops::tokens::{TokenOrder, kept_tokens};

@@ -318,6 +318,7 @@ impl ModelConfig {
     /// # Errors
     /// Names the first setting that cannot work and what it should be.
     pub fn validate(&self) -> Result<()> {
+        super::ranges::model(self)?;
         let VideoConfig { image_size, patch_size, frames, hidden, heads, layers, .. } = self.video;
         check_positive(&[("video.patch_size", patch_size)])?;
         if image_size == 0 || image_size % patch_size != 0 {

@@ -1,6 +1,7 @@
 //! What numbers a model is computed with.
 
 use crate::{Error, Result};
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -17,6 +18,14 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// The element type of activations.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+
     /// The name on command lines and in presets.
     pub fn name(self) -> &'static str {
         match self {

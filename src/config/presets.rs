@@ -191,10 +191,12 @@ impl PretrainPreset {
     pub fn load(name: &str) -> Result<Self> {
         if name.ends_with(".toml") {
             let path = Path::new(name);
-            let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+            let text = crate::input::read_text(path, 1 << 20)?;
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            return Self::parse(&stem, &text)
-                .map_err(|problem| Error::file(path, problem.trim_end().to_string(), "see data/presets for examples"));
+            let preset = Self::parse(&stem, &text).map_err(|problem| {
+                Error::file(path, problem.trim_end().to_string(), "see data/presets for examples")
+            })?;
+            return super::ranges::preset(&preset).map(|()| preset);
         }
         let known = || Self::names().collect::<Vec<_>>().join(", ");
         let (name, text) = EMBEDDED.iter().find(|(known, _)| *known == name).ok_or_else(|| {

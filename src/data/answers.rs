@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Benchmark, Record, import::whole_json};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// How an answer list is derived from training answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +69,7 @@ pub fn read_answers(path: &Path) -> Result<Vec<String>> {
 /// # Errors
 /// The file cannot be written.
 pub fn write_answers(path: &Path, answers: &[String]) -> Result<()> {
-    let text = serde_json::to_string_pretty(answers).map_err(|e| Error::io(path, &e.into()))?;
-    std::fs::write(path, text + "\n").map_err(|e| Error::io(path, &e))
+    files::write_json(path, &answers)
 }
 
 #[cfg(test)]

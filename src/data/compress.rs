@@ -1,5 +1,6 @@
 //! Re-encodes a folder of videos for training, as Singularity did; what is already there is not done again.
 
+use super::Unreadable;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -17,20 +18,11 @@ pub struct CompressReport {
     /// Videos that an earlier run had written.
     pub skipped: usize,
     /// Videos that could not be re-encoded.
-    pub failed: Vec<FailedVideo>,
+    pub failed: Vec<Unreadable>,
     /// Bytes of the videos read.
     pub bytes_in: u64,
     /// Bytes of the videos written.
     pub bytes_out: u64,
-}
-
-/// A video that could not be re-encoded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FailedVideo {
-    /// The video.
-    pub media: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// What [`compress_folder`] tells after each video: how many are done of how many, and the one just finished.
@@ -76,7 +68,7 @@ pub fn compress_folder(
                 report.bytes_in += size(from);
                 report.bytes_out += size(to);
             }
-            Err(e) => report.failed.push(FailedVideo { media: from.display().to_string(), reason: e.to_string() }),
+            Err(e) => report.failed.push(Unreadable { media: from.display().to_string(), reason: e.to_string() }),
         }
     }
     Ok(report)
@@ -130,7 +122,7 @@ mod tests {
     #[test]
     fn a_second_run_goes_on_and_broken_files_are_listed() {
         if !svitt_video::ffmpeg_available() {
-            return;
+            return crate::skipped::skipped("ffmpeg");
         }
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("in"), dir.path().join("in/small"));

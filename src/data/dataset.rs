@@ -4,7 +4,7 @@ use super::{
     EpochDataset, Item, ItemResult, MediaFolder, Record, Unreadable, UnreadableLimit,
     usable_videos::{UnusableVideo, VideoFile, check_video, collect_unusable, keep_usable},
 };
-use crate::{Error, Result, terminal::note};
+use crate::{Error, Result, input::shown};
 use burn_dataset::Dataset;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -63,8 +63,8 @@ pub struct VideoDataset {
     folder: Arc<MediaFolder>,
     settings: ClipSettings,
     left_out: Vec<Unreadable>,
-    /// Warnings already given, so that each is given once.
-    said: Arc<Mutex<BTreeSet<String>>>,
+    /// Warnings of damaged files that were logged, so that each is logged once.
+    warned: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl VideoDataset {
@@ -78,11 +78,19 @@ impl VideoDataset {
     /// than the limit.
     pub fn new(records: Vec<Record>, media: &Path, settings: ClipSettings) -> Result<Self> {
         let folder = Arc::new(MediaFolder::open(media)?);
-        let mut dataset = Self { records, folder, settings, left_out: Vec::new(), said: Arc::default() };
+        let mut dataset = Self { records, folder, settings, left_out: Vec::new(), warned: Arc::default() };
         if dataset.settings.training {
             dataset.leave_out(media)?;
         }
         Ok(dataset)
+    }
+
+    /// Lists `unreadable`, which the reader of the manifest left out, before what was found here.
+    #[must_use]
+    pub fn with_left_out(mut self, mut unreadable: Vec<Unreadable>) -> Self {
+        unreadable.append(&mut self.left_out);
+        self.left_out = unreadable;
+        self
     }
 
     /// Record `index`.
@@ -132,7 +140,8 @@ impl VideoDataset {
                 let count = self.left_out.len();
                 let problem = format!(
                     "{count} videos of {asked} records cannot be used, such as `{}`: {}",
-                    first.media, first.reason
+                    shown(&first.media),
+                    first.reason
                 );
                 Err(Error::file(media, problem, "check --media and the names in the annotations"))
             }
@@ -155,9 +164,9 @@ impl VideoDataset {
         Rng::new(self.settings.seed, &[text_key(purpose), epoch, index as u64])
     }
 
-    fn say_once(&self, warning: &str) {
-        if self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(warning.to_owned()) {
-            note(format!("warning: {warning}"));
+    fn warn_once(&self, warning: &str) {
+        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(warning.to_owned()) {
+            log::warn!("{warning}");
         }
     }
 
@@ -167,7 +176,7 @@ impl VideoDataset {
         let request = ClipRequest { start: record.start, end: record.end, ..ClipRequest::new(*frames, sampling) };
         let file = VideoFile::find(&self.folder, video)?;
         let clip = read_clip(file.path(), &request, self.rng("frames", epoch, index).into_uniform(), reader)?;
-        clip.reader.warnings().iter().for_each(|warning| self.say_once(warning));
+        clip.reader.warnings().iter().for_each(|warning| self.warn_once(warning));
         let view = match training {
             true => transform.draw(&clip.frames, &mut self.rng("view", epoch, index).into_uniform()),
             false => transform.whole(&clip.frames),

@@ -9,11 +9,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Benchmark, MediaFolder, Record,
-    import::{AnnotationOptions, Duplicates, ImportedAnnotations, duplicates, import},
+    Benchmark, MediaFolder, Record, Unreadable,
+    import::{AnnotationOptions, Columns, Duplicates, ImportedAnnotations, duplicates, import},
     media::{MediaMatch, ambiguous},
 };
-use crate::Result;
+use crate::{Result, input::shown};
 
 /// Tokens of pretraining captions, the limit where no benchmark sets another.
 const PRETRAINING_LENGTH: usize = 32;
@@ -21,7 +21,7 @@ const PRETRAINING_LENGTH: usize = 32;
 const EXAMPLES: usize = 5;
 
 /// Optional inputs of an inspection beside the file.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct InspectOptions<'a> {
     /// The benchmark the file is meant for; none takes what the file is.
     pub benchmark: Option<Benchmark>,
@@ -31,6 +31,8 @@ pub struct InspectOptions<'a> {
     pub tokens: Option<&'a dyn Fn(&str) -> usize>,
     /// Token limit; none takes the benchmark's.
     pub max_length: Option<usize>,
+    /// Names of columns and the separator, as the person gave them.
+    pub columns: Columns,
 }
 
 /// The result of `data inspect`.
@@ -70,9 +72,15 @@ pub struct InspectReport {
     pub missing: usize,
     /// The first of them.
     pub missing_examples: Vec<String>,
+    /// Records that training and evaluation cannot use: without text, without video, with an impossible span.
+    pub unusable: usize,
+    /// The first of them, and why.
+    pub unusable_examples: Vec<Unreadable>,
+    /// Columns and keys that are not used, by the number of records that have them.
+    pub further_columns: BTreeMap<String, usize>,
     /// Sibling files that were read as well.
     pub joined: Vec<String>,
-    /// Sentences for the person.
+    /// What looked odd.
     pub warnings: Vec<String>,
 }
 
@@ -81,7 +89,8 @@ pub struct InspectReport {
 /// # Errors
 /// The file cannot be read or parsed.
 pub fn inspect(path: &Path, options: &InspectOptions<'_>) -> Result<InspectReport> {
-    let imported = import(path, &AnnotationOptions { benchmark: options.benchmark, ..AnnotationOptions::default() })?;
+    let (benchmark, columns) = (options.benchmark, options.columns.clone());
+    let imported = import(path, &AnnotationOptions { benchmark, columns, ..AnnotationOptions::default() })?;
     let mut report = count(&imported);
     lengths(&imported, options, &mut report);
     media(&imported.records, options.media, &mut report);
@@ -111,6 +120,9 @@ fn count(imported: &ImportedAnnotations) -> InspectReport {
         distinct_answers: answers().collect::<HashSet<_>>().len(),
         question_types,
         duplicates: if records.iter().any(|record| record.id.is_some()) { ids } else { repeats },
+        unusable: imported.left_out_count,
+        unusable_examples: imported.left_out.iter().take(EXAMPLES).cloned().collect(),
+        further_columns: imported.further.clone(),
         joined: imported.joined.iter().map(|path| path.display().to_string()).collect(),
         warnings: imported.warnings.clone(),
         ..InspectReport::default()
@@ -142,17 +154,25 @@ fn media(records: &[Record], folder: Option<&Path>, report: &mut InspectReport) 
     };
     let listed = MediaFolder::open(folder).map_err(|e| report.warnings.push(e.to_string())).ok();
     let (mut seen, mut missing) = (HashSet::new(), Vec::new());
+    let (mut ambiguities, mut first_ambiguity) = (0, None);
     for name in records.iter().flat_map(Record::videos).filter(|name| seen.insert(*name)) {
         match listed.as_ref().map_or(MediaMatch::Missing, |folder| folder.find(name)) {
             MediaMatch::File(_) | MediaMatch::ShardMember(_) => {}
             MediaMatch::Missing => missing.push(name.to_owned()),
-            MediaMatch::Ambiguous(paths) => report.warnings.push(ambiguous(name, &paths).to_string()),
+            MediaMatch::Ambiguous(paths) => {
+                ambiguities += 1;
+                first_ambiguity.get_or_insert_with(|| ambiguous(name, &paths).to_string());
+            }
         }
+    }
+    if let Some(first) = first_ambiguity {
+        report.warnings.push(format!("{ambiguities} names mean several files, the first: {first}"));
     }
     report.missing = missing.len();
     missing.truncate(EXAMPLES);
     if let Some(first) = missing.first() {
         let (missing, videos) = (report.missing, seen.len());
+        let first = shown(first);
         report.warnings.push(format!("{missing} of {videos} videos are not in {}, first {first}", folder.display()));
     }
     report.missing_examples = missing;
@@ -171,11 +191,12 @@ impl fmt::Display for InspectReport {
         row("questions", self.questions.to_string())?;
         row("answers", distinct(self.answers, self.distinct_answers))?;
         for (kind, count) in &self.question_types {
-            row(&format!("  {kind}"), count.to_string())?;
+            row(&format!("  {}", shown(kind)), count.to_string())?;
         }
         row("duplicates", self.duplicates.to_string())?;
         row(&format!("longer than {}", self.max_length), self.too_long.to_string())?;
         row("missing on disk", self.missing.to_string())?;
+        row("unusable records", self.unusable.to_string())?;
         for joined in &self.joined {
             row("read as well", joined.clone())?;
         }

@@ -6,11 +6,9 @@ use std::{
 };
 
 use super::{Record, webdataset::ShardMember};
-use crate::{Error, Result};
+use crate::{Error, Result, input::shown};
+use svitt_video::is_video_name;
 
-/// Extensions a video may have been saved with, DiDeMo's among them.
-const EXTENSIONS: [&str; 14] =
-    ["mp4", "mkv", "webm", "mov", "avi", "mpg", "mpeg", "wmv", "m4v", "3gp", "3g2", "mts", "flv", "ts"];
 /// Depth to which folders are searched, so that a link to a parent folder cannot loop.
 const DEPTH: usize = 8;
 
@@ -20,7 +18,7 @@ pub struct MediaFolder {
     root: PathBuf,
     /// Paths relative to the root, with `/`.
     files: HashSet<String>,
-    /// The same paths by file name without extension.
+    /// The same paths by file name without a video's extension.
     by_stem: HashMap<String, Vec<String>>,
 }
 
@@ -54,41 +52,56 @@ impl MediaFolder {
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let relative = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
-            if entry.path().is_dir() {
-                if depth < DEPTH {
-                    self.list(&relative, depth + 1);
-                }
-                continue;
+            // Links are followed; pipes and devices are no videos.
+            let Ok(facts) = std::fs::metadata(entry.path()) else { continue };
+            if facts.is_dir() && depth < DEPTH {
+                self.list(&relative, depth + 1);
+            } else if facts.is_file() {
+                self.by_stem.entry(stem(&name).to_owned()).or_default().push(relative.clone());
+                self.files.insert(relative);
             }
-            self.by_stem.entry(stem(&name).to_owned()).or_default().push(relative.clone());
-            self.files.insert(relative);
         }
     }
 
-    /// The file that `media` means: that very path, else a file of that name in any folder, else one of that name
-    /// with another known extension.
+    /// The file that `media` means: that very path, else a file of that name in any folder, else one whose name differs
+    /// in the extension of a video only. An ending that is no video's extension belongs to the name: `Q.0` is `Q.0.mp4`
+    /// and never `Q.mp4`. A path of Windows is read with `/` in place of `\`.
     pub fn find(&self, media: &str) -> MediaMatch {
         if let Some(member) = ShardMember::from_address(media) {
             return if member.shard.is_file() { MediaMatch::ShardMember(member) } else { MediaMatch::Missing };
         }
-        let media = media.trim_start_matches("./");
+        match self.find_path(media.trim_start_matches("./")) {
+            MediaMatch::Missing if media.contains('\\') => {
+                self.find_path(media.replace('\\', "/").trim_start_matches("./"))
+            }
+            found => found,
+        }
+    }
+
+    fn find_path(&self, media: &str) -> MediaMatch {
         if self.files.contains(media) || (Path::new(media).is_absolute() && Path::new(media).is_file()) {
             return MediaMatch::File(self.root.join(media));
         }
         let name = media.rsplit('/').next().unwrap_or(media);
-        let candidates = self.by_stem.get(stem(name)).map_or(&[][..], Vec::as_slice);
-        let same_name = |path: &&String| path.rsplit('/').next() == Some(name);
-        let known = |path: &&String| extension(path).is_some_and(|e| EXTENSIONS.contains(&e.to_lowercase().as_str()));
-        let exact: Vec<&String> = candidates.iter().filter(same_name).collect();
-        let chosen = if exact.is_empty() { candidates.iter().filter(known).collect() } else { exact };
-        match chosen.as_slice() {
+        let below = |stem: &str| self.by_stem.get(stem).map_or(&[][..], Vec::as_slice);
+        let file_name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let exact: Vec<&String> = below(stem(name)).iter().filter(|path| file_name(path) == name).collect();
+        let other = || {
+            let stems = [Some(name), Some(stem(name)).filter(|stem| *stem != name)];
+            stems.into_iter().flatten().flat_map(below).filter(|path| is_video_name(path)).collect()
+        };
+        let chosen = if exact.is_empty() { other() } else { exact };
+        let mut paths: Vec<PathBuf> = chosen.into_iter().map(|path| self.root.join(path)).collect();
+        paths.sort();
+        // A link and what it points to are one file.
+        let mut real = HashSet::new();
+        if paths.len() > 1 {
+            paths.retain(|path| std::fs::canonicalize(path).map_or(true, |path| real.insert(path)));
+        }
+        match &paths[..] {
             [] => MediaMatch::Missing,
-            [one] => MediaMatch::File(self.root.join(one)),
-            several => {
-                let mut paths: Vec<_> = several.iter().map(|path| self.root.join(path)).collect();
-                paths.sort();
-                MediaMatch::Ambiguous(paths)
-            }
+            [one] => MediaMatch::File(one.clone()),
+            _ => MediaMatch::Ambiguous(paths),
         }
     }
 
@@ -114,7 +127,7 @@ impl MediaFolder {
 
 /// The error that names the files `media` could mean.
 pub fn ambiguous(media: &str, paths: &[PathBuf]) -> Error {
-    let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<_> = paths.iter().take(5).map(|path| shown(&path.display().to_string())).collect();
     Error::file(
         media,
         format!("could be any of {}", names.join(", ")),
@@ -122,13 +135,12 @@ pub fn ambiguous(media: &str, paths: &[PathBuf]) -> Error {
     )
 }
 
-/// The file name without its last extension, which may be empty (`clip.`).
+/// The file name without the extension of a video, which may be empty (`clip.`).
 fn stem(name: &str) -> &str {
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
-}
-
-fn extension(path: &str) -> Option<&str> {
-    path.rsplit('/').next()?.rsplit_once('.').map(|(_, extension)| extension)
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if extension.is_empty() || is_video_name(name) => stem,
+        _ => name,
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +167,70 @@ mod tests {
         assert_eq!(media.find("three."), file("deep/er/three.MOV"));
         assert_eq!(media.find("four.avi"), file("four.avi"));
         assert_eq!(media.find("five.mp4"), MediaMatch::Missing);
+    }
+
+    #[test]
+    fn an_ending_that_is_no_extension_belongs_to_the_name() {
+        let names = [
+            "v/Q.mp4",
+            "v/Q.0.mp4",
+            "v/Q.1.webm",
+            "v/Q.10.5.mp4",
+            "w/Dr. No.avi",
+            "w/a.ts.mp4",
+            "w/b.mov.mp4",
+            "w/b.mkv",
+        ];
+        let (root, media) = folder(&names);
+        let file = |name: &str| MediaMatch::File(root.path().join(name));
+        for (asked, found) in [
+            ("Q", "v/Q.mp4"),
+            ("Q.0", "v/Q.0.mp4"),
+            ("Q.0.mkv", "v/Q.0.mp4"),
+            ("Q.1.mp4", "v/Q.1.webm"),
+            ("Q.10.5", "v/Q.10.5.mp4"),
+            ("v/Q.0", "v/Q.0.mp4"),
+            ("Dr. No", "w/Dr. No.avi"),
+            ("Dr. No.", "w/Dr. No.avi"),
+            ("a.ts", "w/a.ts.mp4"),
+        ] {
+            assert_eq!(media.find(asked), file(found), "{asked}");
+        }
+        for none in ["Q.2", "Q.10", "Q.10.6", "Dr", "a"] {
+            assert_eq!(media.find(none), MediaMatch::Missing, "{none}");
+        }
+        assert!(
+            matches!(media.find("b.mov"), MediaMatch::Ambiguous(paths) if paths.len() == 2),
+            "b.mov.mp4 and b.mkv both fit"
+        );
+    }
+
+    #[test]
+    fn paths_of_windows_are_read_with_slashes() {
+        let (root, media) = folder(&["a/b/c.mp4", "odd\\name.mp4"]);
+        let file = |name: &str| MediaMatch::File(root.path().join(name));
+        for name in [r"a\b\c.mp4", r"a\b\c", r"C:\clips\c.mp4", r".\a\b\c.mp4", r"b\c.avi"] {
+            assert_eq!(media.find(name), file("a/b/c.mp4"), "{name}");
+        }
+        assert_eq!(media.find(r"odd\name.mp4"), file(r"odd\name.mp4"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_and_its_target_are_one_file_and_a_pipe_is_none() {
+        let (root, _) = folder(&["a/clip.mp4", "c/other.mp4"]);
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(root.path().join(to), root.path().join(at)).unwrap();
+        std::fs::create_dir(root.path().join("b")).unwrap();
+        link("a/clip.mp4", "b/clip.mp4");
+        link("a", "d");
+        assert!(std::process::Command::new("mkfifo").arg(root.path().join("pipe.mp4")).status().unwrap().success());
+        let media = MediaFolder::open(root.path()).unwrap();
+        assert_eq!(media.find("clip"), MediaMatch::File(root.path().join("a/clip.mp4")));
+        assert_eq!(media.find("pipe.mp4"), MediaMatch::Missing);
+        link("c/other.mp4", "b/x.mp4");
+        std::fs::write(root.path().join("a/x.mp4"), "x").unwrap();
+        let media = MediaFolder::open(root.path()).unwrap();
+        assert!(matches!(media.find("x.mp4"), MediaMatch::Ambiguous(_)), "a link to another file is another video");
     }
 
     #[test]

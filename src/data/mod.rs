@@ -10,7 +10,6 @@ mod epoch_dataset;
 pub mod import;
 mod inspect;
 pub mod loader;
-pub mod manifest;
 mod media;
 mod record;
 pub mod shapes;
@@ -22,14 +21,13 @@ pub use answers::{AnswerRule, read_answers, write_answers};
 pub use batch::{HostBatch, VideoTextBatch};
 pub use benchmark::{Benchmark, BenchmarkTask, Protocol};
 pub use benchmark_files::{BenchmarkFiles, LocatedFiles};
-pub use compress::{CompressReport, FailedVideo, Progress, compress_folder};
+pub use compress::{CompressReport, Progress, compress_folder};
 pub use dataset::{ClipSettings, VideoDataset};
 pub use epoch_dataset::{EpochDataset, Unreadable};
 pub use inspect::{InspectOptions, InspectReport, inspect};
 pub use loader::{
     BatchResult, Collate, Loader, LoaderMode, LoaderOptions, LoaderPosition, TextCollate, UnreadableLimit,
 };
-pub use manifest::{Manifest, ManifestFormat, ManifestOptions};
 pub use media::{MediaFolder, MediaMatch};
 pub use record::{Item, ItemResult, Record};
 pub use split::{Split, SplitSize, hold_out, published};

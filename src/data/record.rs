@@ -39,6 +39,13 @@ impl Record {
         std::iter::once(&self.media).chain(&self.also).map(String::as_str)
     }
 
+    /// Joins the captions with one space, in their order and before any cleaning: paragraph retrieval.
+    pub fn join_captions(&mut self) {
+        if self.captions.len() > 1 {
+            self.captions = vec![self.captions.join(" ")];
+        }
+    }
+
     /// Texts of the record: its question, or its captions.
     pub fn texts(&self) -> usize {
         if self.question.is_some() { 1 } else { self.captions.len() }

@@ -1,11 +1,10 @@
 //! Which videos of a manifest are usable, and their paths on disk.
 
-use super::{MediaFolder, MediaMatch, Record, Unreadable, media::ambiguous};
+use super::{MediaFolder, MediaMatch, Record, Unreadable, media::ambiguous, webdataset::ShardMember};
 use crate::{Error, Result};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 use svitt_video::needs_ffmpeg;
 
@@ -58,25 +57,51 @@ pub fn collect_unusable(faults: HashMap<String, Option<UnusableVideo>>) -> (usiz
 /// A video as a file: one of the folder, or a shard's member copied out for as long as this lives.
 pub struct VideoFile {
     path: PathBuf,
-    copied: bool,
+    /// Keeps the copy: one without a name on Linux, so that nothing is left behind however the program ends.
+    _copy: Option<Copied>,
+}
+
+enum Copied {
+    #[cfg(target_os = "linux")]
+    Nameless {
+        _file: std::fs::File,
+    },
+    Named {
+        _file: tempfile::NamedTempFile,
+    },
 }
 
 impl VideoFile {
     /// Finds `video`, or copies it out of its shard.
+    ///
+    /// # Errors
+    /// There is no such file, or several; the shard cannot be read; the temporary folder is missing or full.
     pub fn find(folder: &MediaFolder, video: &str) -> Result<Self> {
-        static COPIES: AtomicU64 = AtomicU64::new(0);
-        let member = match folder.find(video) {
-            MediaMatch::File(path) => return Ok(Self { path, copied: false }),
+        match folder.find(video) {
+            MediaMatch::File(path) => Ok(Self { path, _copy: None }),
             MediaMatch::Missing => {
-                return Err(Error::file(video, "there is no such file", "check --media and the annotations"));
+                Err(Error::file(video, "there is no such file", "check --media and the annotations"))
             }
-            MediaMatch::Ambiguous(paths) => return Err(ambiguous(video, &paths)),
-            MediaMatch::ShardMember(member) => member,
-        };
-        let name = format!("svitt-{}-{}", std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
-        let file = Self { path: std::env::temp_dir().join(name), copied: true };
-        std::fs::write(&file.path, member.read()?).map_err(|e| Error::io(&file.path, &e))?;
-        Ok(file)
+            MediaMatch::Ambiguous(paths) => Err(ambiguous(video, &paths)),
+            MediaMatch::ShardMember(member) => Self::copy(&member),
+        }
+    }
+
+    fn copy(member: &ShardMember) -> Result<Self> {
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::fd::AsRawFd;
+            let mut file = tempfile::tempfile().map_err(|e| no_room(&e))?;
+            // Not /proc/self: the ffmpeg program opens it, too.
+            let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+            if path.exists() {
+                member.copy(&mut file)?.map_err(|e| no_room(&e))?;
+                return Ok(Self { path, _copy: Some(Copied::Nameless { _file: file }) });
+            }
+        }
+        let mut file = tempfile::Builder::new().prefix("svitt-").tempfile().map_err(|e| no_room(&e))?;
+        member.copy(&mut file)?.map_err(|e| no_room(&e))?;
+        Ok(Self { path: file.path().to_path_buf(), _copy: Some(Copied::Named { _file: file }) })
     }
 
     /// Where it can be opened.
@@ -85,13 +110,11 @@ impl VideoFile {
     }
 }
 
-impl Drop for VideoFile {
-    fn drop(&mut self) {
-        if self.copied {
-            // Nothing can be done about a copy that will not go; the system clears its temporary folder.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
+/// A fault of the temporary folder, which must not be blamed on a video.
+fn no_room(error: &std::io::Error) -> Error {
+    let folder = std::env::temp_dir();
+    let problem = format!("a video of a shard cannot be copied to {}: {error}", folder.display());
+    Error::setting("TMPDIR", problem, "name a folder that exists and has free space")
 }
 
 #[cfg(test)]
@@ -100,7 +123,7 @@ mod tests {
     use crate::data::webdataset;
 
     #[test]
-    fn a_shards_member_is_copied_out_and_removed_again() {
+    fn a_shards_member_is_copied_out_and_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let shard = dir.path().join("00000.tar");
         let mut tar = tar::Builder::new(std::fs::File::create(&shard).unwrap());

@@ -1,22 +1,31 @@
 //! Webdataset tar shards, read in place: an index of headers says where each video lies, nothing is unpacked.
 
 use std::{
+    collections::HashMap,
     fs::File,
-    io::{BufReader, Read, Seek, SeekFrom},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 
-use super::import::starts_with;
-use crate::{Error, Result};
+use super::import::{Columns, json_text, texts};
+use crate::{
+    Error, Result,
+    input::{self, shown},
+};
+use svitt_video::is_video_name;
 
 /// Shards one brace expression may stand for; WebVid-10M has 10,728.
 const MOST_SHARDS: usize = 100_000;
 /// Bytes of a caption or JSON member beyond which the shard is not what it claims to be.
 const MOST_TEXT: u64 = 1 << 20;
-/// Extensions of members that are videos.
-const VIDEO: [&str; 10] = ["mp4", "webm", "mov", "mkv", "avi", "mpg", "mpeg", "m4v", "ts", "gif"];
+/// Bytes of a member's name; file systems allow 4,096.
+const LONGEST_NAME: u64 = 1 << 16;
+/// Members of one shard: a thousand times what video2dataset writes.
+const MOST_MEMBERS: usize = 5_000_000;
+/// Extensions of members that hold a caption.
+const TEXT: [&str; 4] = ["txt", "caption", "cap", "text"];
 
 /// A file inside a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +43,20 @@ pub struct ShardMember {
 /// The members that share a key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
-    /// The members' common name up to its first dot.
+    /// The members' common name, without the extension of a video, a text or a JSON file.
     pub key: String,
     /// The video, if there is one.
     pub video: Option<ShardMember>,
-    /// The caption: the `.txt` member, or `caption` in the `.json` member.
-    pub caption: Option<String>,
+    /// The captions: the `.txt` member, or else what the `.json` member has under a name of captions.
+    pub captions: Vec<String>,
+    /// Why the caption cannot be read.
+    pub problem: Option<String>,
+    /// What is wrong with a member that is not needed.
+    pub warning: Option<String>,
+    /// Name of the member that holds the caption.
+    text: Option<String>,
+    /// Name of the JSON member.
+    json: Option<String>,
 }
 
 impl ShardMember {
@@ -57,19 +74,30 @@ impl ShardMember {
         Some(Self { shard: format!("{shard}.tar").into(), offset, length, name: name.to_owned() })
     }
 
-    /// Reads the member's content.
+    fn fault(&self, problem: &str) -> String {
+        format!("member {} of {} {problem}", shown(&self.name), self.shard.display())
+    }
+
+    /// Copies the member's content to `output`, a piece at a time.
     ///
     /// # Errors
-    /// The shard cannot be read, or is shorter than it was when it was indexed.
-    pub fn read(&self) -> Result<Vec<u8>> {
-        let mut file = File::open(&self.shard).map_err(|e| Error::io(&self.shard, &e))?;
+    /// The shard cannot be read, or is shorter than it was when it was indexed; what `output` says, as it is.
+    pub fn copy(&self, output: &mut impl Write) -> Result<io::Result<()>> {
+        let mut file = input::open(&self.shard)?;
         file.seek(SeekFrom::Start(self.offset)).map_err(|e| Error::io(&self.shard, &e))?;
-        let mut content = Vec::new();
-        file.take(self.length).read_to_end(&mut content).map_err(|e| Error::io(&self.shard, &e))?;
-        if (content.len() as u64) < self.length {
-            return Err(truncated(&self.shard, &self.name));
+        let (mut piece, mut left) = (vec![0; 1 << 16], self.length);
+        while left > 0 {
+            let wanted = left.min(piece.len() as u64) as usize;
+            let count = file.read(&mut piece[..wanted]).map_err(|e| Error::io(&self.shard, &e))?;
+            if count == 0 {
+                return Err(truncated(&self.shard, &self.name));
+            }
+            if let Err(error) = output.write_all(&piece[..count]) {
+                return Ok(Err(error));
+            }
+            left -= count as u64;
         }
-        Ok(content)
+        Ok(output.flush())
     }
 }
 
@@ -135,77 +163,236 @@ fn choices(inside: &str) -> Option<Vec<String>> {
     Some((first..=end).map(|number| format!("{number:0width$}")).collect())
 }
 
-/// The samples of a shard, in file order; only headers, captions and JSON members are read.
+/// The samples of a shard, in the order of their first members; only headers, captions and JSON members are read.
 ///
 /// # Errors
-/// The shard cannot be read, is compressed, truncated, or no tar file.
+/// The shard cannot be read, is compressed, truncated, or no tar file; two members of one sample hold the same.
 pub fn index(shard: &Path) -> Result<Vec<Sample>> {
-    if starts_with(shard, &[0x1f, 0x8b]) {
+    let mut file = input::open(shard)?;
+    let size = file.metadata().map_err(|e| Error::io(shard, &e))?.len();
+    let mut magic = [0; 2];
+    if file.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b] {
         return Err(Error::file(shard, "is compressed, so its videos cannot be read in place", "run gunzip on it"));
     }
-    let file = File::open(shard).map_err(|e| Error::io(shard, &e))?;
-    let size = file.metadata().map_err(|e| Error::io(shard, &e))?.len();
-    let mut archive = tar::Archive::new(BufReader::new(file));
-    let broken = |e: std::io::Error| Error::file(shard, format!("is not a readable tar file: {e}"), "obtain it again");
-    let mut samples: Vec<Sample> = Vec::new();
-    for entry in archive.entries_with_seek().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
-        if !entry.header().entry_type().is_file() {
-            continue;
+    file.rewind().map_err(|e| Error::io(shard, &e))?;
+    let mut samples = Samples::default();
+    for (count, member) in (Members { shard, file: BufReader::new(file), at: 0, size }).enumerate() {
+        let (member, content) = member?;
+        if count >= MOST_MEMBERS {
+            let problem = format!("has more than {MOST_MEMBERS} members");
+            return Err(Error::file(shard, problem, "split it; a shard usually has some thousands"));
         }
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let member = ShardMember { shard: shard.into(), offset: entry.raw_file_position(), length: entry.size(), name };
-        if member.offset.saturating_add(member.length) > size {
-            return Err(truncated(shard, &member.name));
-        }
-        let Some((key, extension)) = key_and_extension(&member.name) else { continue };
-        if samples.last().is_none_or(|sample| sample.key != key) {
-            samples.push(Sample { key, ..Sample::default() });
-        }
-        if let Some(sample) = samples.last_mut() {
-            add(sample, member, &extension, &mut entry)?;
-        }
+        samples.add(member, content)?;
     }
-    Ok(samples)
+    Ok(samples.list)
 }
 
-fn add(sample: &mut Sample, member: ShardMember, extension: &str, content: &mut impl Read) -> Result<()> {
-    match extension {
-        "txt" | "caption" => sample.caption = Some(text(&member, content)?.trim().to_owned()),
-        "json" if sample.caption.is_none() => {
-            let fields: Value = serde_json::from_str(&text(&member, content)?).map_err(|e| {
-                Error::file(&member.shard, format!("member {} is not JSON: {e}", member.name), "write the shard again")
-            })?;
-            sample.caption = fields.get("caption").and_then(Value::as_str).map(|caption| caption.trim().to_owned());
-        }
-        _ if VIDEO.contains(&extension) => sample.video = Some(member),
-        _ => {}
-    }
-    Ok(())
+/// What a member is, by its extension.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Video,
+    Text,
+    Json,
 }
 
-fn text(member: &ShardMember, content: &mut impl Read) -> Result<String> {
-    let wrong = |problem: String| {
-        Error::file(&member.shard, format!("member {} {problem}", member.name), "write the shard again")
+/// The key and the kind of the member `name`; nothing for a member of another kind. Keys end before the extension
+/// alone: `ID.0.mp4` and `ID.10.5.mp4` are clips of one video.
+fn key_and_kind(name: &str) -> Option<(&str, Kind)> {
+    let (key, extension) = name.rsplit_once('.')?;
+    let kind = match extension.to_lowercase().as_str() {
+        "json" => Kind::Json,
+        text if TEXT.contains(&text) => Kind::Text,
+        _ if is_video_name(name) => Kind::Video,
+        _ => return None,
     };
-    if member.length > MOST_TEXT {
-        return Err(wrong(format!("holds {} bytes, too many for a caption", member.length)));
-    }
-    let mut text = String::new();
-    content.read_to_string(&mut text).map_err(|e| wrong(format!("is no text: {e}")))?;
-    Ok(text)
+    (!key.is_empty() && !key.ends_with('/')).then_some((key, kind))
 }
 
-/// `dir/000.seg.mp4` has the key `dir/000` and the extension `mp4`: keys end at the first dot of the file name.
-fn key_and_extension(name: &str) -> Option<(String, String)> {
-    let start = name.rfind('/').map_or(0, |slash| slash + 1);
-    let dot = start + name.get(start..)?.find('.')?;
-    let extension = name.rsplit('.').next()?.to_lowercase();
-    (dot > start).then(|| (name[..dot].to_owned(), extension))
+#[derive(Default)]
+struct Samples {
+    list: Vec<Sample>,
+    by_key: HashMap<String, usize>,
+}
+
+impl Samples {
+    fn add(&mut self, member: ShardMember, content: Option<Vec<u8>>) -> Result<()> {
+        let Some((key, kind)) = key_and_kind(&member.name) else { return Ok(()) };
+        let place = *self.by_key.entry(key.to_owned()).or_insert(self.list.len());
+        if place == self.list.len() {
+            self.list.push(Sample { key: key.to_owned(), ..Sample::default() });
+        }
+        let sample = &mut self.list[place];
+        let other = match kind {
+            Kind::Video => sample.video.as_ref().map(|video| &video.name),
+            Kind::Text => sample.text.as_ref(),
+            Kind::Json => sample.json.as_ref(),
+        };
+        if let Some(other) = other {
+            let problem = format!("has two members for one sample: {} and {}", shown(other), shown(&member.name));
+            return Err(Error::file(&member.shard, problem, "give each sample a name of its own"));
+        }
+        match kind {
+            Kind::Video => sample.video = Some(member),
+            Kind::Text => sample.caption_text(member, text(content)),
+            Kind::Json => sample.caption_json(member, text(content)),
+        }
+        Ok(())
+    }
+}
+
+impl Sample {
+    /// A text member's caption; it has precedence over the one in a JSON member, whose faults then do not matter.
+    fn caption_text(&mut self, member: ShardMember, text: std::result::Result<String, String>) {
+        match text {
+            Ok(text) if !text.trim().is_empty() => {
+                self.captions = vec![text.trim().to_owned()];
+                self.warning = self.problem.take();
+            }
+            Ok(_) => {}
+            Err(problem) => self.problem = Some(member.fault(&problem)),
+        }
+        self.text = Some(member.name);
+    }
+
+    fn caption_json(&mut self, member: ShardMember, text: std::result::Result<String, String>) {
+        match text.and_then(|text| captions(&text)) {
+            Err(problem) if self.captions.is_empty() => self.problem = Some(member.fault(&problem)),
+            Err(problem) => self.warning = Some(member.fault(&problem)),
+            Ok(captions) if self.captions.is_empty() => self.captions = captions,
+            Ok(_) => {}
+        }
+        self.json = Some(member.name);
+    }
+}
+
+/// The captions of a sample's JSON member; none where it has other things to say.
+fn captions(text: &str) -> std::result::Result<Vec<String>, String> {
+    let fields: Value = json_text(text).map_err(|e| format!("is not JSON: {}", shown(&e.to_string())))?;
+    let Value::Object(fields) = fields else { return Err("holds no object of keys".into()) };
+    let columns = Columns::default();
+    let ranked = fields.into_iter().filter_map(|(name, value)| Some((columns.caption_rank(&name)?, name, value)));
+    let mut ranked: Vec<_> = ranked.collect();
+    ranked.sort_by_key(|(rank, ..)| *rank);
+    for (_, name, value) in ranked {
+        let texts = texts(value).map_err(|found| format!("has {found} under `{}`", shown(&name)))?;
+        if !texts.is_empty() {
+            return Ok(texts.into_iter().map(|text| text.trim().to_owned()).collect());
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// A member's content as text.
+fn text(content: Option<Vec<u8>>) -> std::result::Result<String, String> {
+    let bytes = content.ok_or_else(|| format!("has more than {MOST_TEXT} bytes, too many for a caption"))?;
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".into())
+}
+
+/// A member, and its content where that is a text; the content is absent where it is too long for one.
+type Entry = (ShardMember, Option<Vec<u8>>);
+
+/// The members of a tar file that are files. The `tar` crate reads their headers; walking from one to the next is done
+/// here because the crate would read a long name of 8 GB into memory.
+struct Members<'a> {
+    shard: &'a Path,
+    file: BufReader<File>,
+    /// Where the next header begins.
+    at: u64,
+    size: u64,
+}
+
+impl Iterator for Members<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().transpose()
+    }
+}
+
+impl Members<'_> {
+    fn advance(&mut self) -> Result<Option<Entry>> {
+        const BLOCK: u64 = 512;
+        let (mut name, mut length) = (None, None);
+        loop {
+            let Some(header) = self.header()? else { return Ok(None) };
+            let header = tar::Header::from_byte_slice(&header);
+            let broken = |e: io::Error| self.broken(&e.to_string());
+            let own = header.entry_size().map_err(broken)?;
+            let kind = header.entry_type();
+            let describes = kind.is_gnu_longname() || kind.is_pax_local_extensions();
+            let size = if describes { own } else { length.take().unwrap_or(own) };
+            let start = self.at + BLOCK;
+            let next = size.checked_next_multiple_of(BLOCK).and_then(|size| start.checked_add(size));
+            self.at = next.ok_or_else(|| self.broken("a member of impossible size"))?;
+            if kind.is_gnu_longname() {
+                name = Some(self.bytes(start, size, LONGEST_NAME)?);
+            } else if kind.is_pax_local_extensions() {
+                let extensions = self.bytes(start, size, LONGEST_NAME)?;
+                for extension in tar::PaxExtensions::new(&extensions).flatten() {
+                    match extension.key_bytes() {
+                        b"path" => name = Some(extension.value_bytes().to_vec()),
+                        b"size" => length = extension.value().ok().and_then(|value| value.parse().ok()),
+                        _ => {}
+                    }
+                }
+            } else if !kind.is_gnu_longlink() && !kind.is_pax_global_extensions() {
+                let bytes = name.take().unwrap_or_else(|| header.path_bytes().into_owned());
+                if kind.is_file() || kind.is_contiguous() {
+                    let name = String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
+                    return self
+                        .entry(ShardMember { shard: self.shard.into(), offset: start, length: size, name })
+                        .map(Some);
+                }
+            }
+        }
+    }
+
+    /// The next header; none at the end of the archive.
+    fn header(&mut self) -> Result<Option<[u8; 512]>> {
+        let mut header = [0; 512];
+        if self.at >= self.size {
+            return Ok(None);
+        }
+        self.file.seek(SeekFrom::Start(self.at)).map_err(|e| Error::io(self.shard, &e))?;
+        self.file.read_exact(&mut header).map_err(|_| self.broken("it ends within a header"))?;
+        if header.iter().all(|&byte| byte == 0) {
+            return Ok(None);
+        }
+        let sum: u32 = header[..148].iter().chain(&header[156..]).map(|&byte| u32::from(byte)).sum::<u32>() + 8 * 32;
+        match tar::Header::from_byte_slice(&header).cksum() {
+            Ok(stated) if stated == sum => Ok(Some(header)),
+            _ => Err(self.broken("a header with a wrong checksum")),
+        }
+    }
+
+    fn entry(&mut self, member: ShardMember) -> Result<Entry> {
+        if member.offset.saturating_add(member.length) > self.size {
+            return Err(truncated(self.shard, &member.name));
+        }
+        let is_text = key_and_kind(&member.name).is_some_and(|(_, kind)| kind != Kind::Video);
+        let content = (is_text && member.length <= MOST_TEXT)
+            .then(|| self.bytes(member.offset, member.length, MOST_TEXT))
+            .transpose()?;
+        Ok((member, content))
+    }
+
+    fn bytes(&mut self, start: u64, length: u64, most: u64) -> Result<Vec<u8>> {
+        if length > most {
+            return Err(self.broken(&format!("a name of {length} bytes")));
+        }
+        let mut bytes = vec![0; length as usize];
+        self.file.seek(SeekFrom::Start(start)).map_err(|e| Error::io(self.shard, &e))?;
+        self.file.read_exact(&mut bytes).map_err(|_| self.broken("it ends within a member"))?;
+        Ok(bytes)
+    }
+
+    fn broken(&self, problem: &str) -> Error {
+        Error::file(self.shard, format!("is not a readable tar file: {}", shown(problem)), "obtain it again")
+    }
 }
 
 fn truncated(shard: &Path, name: &str) -> Error {
-    Error::file(shard, format!("ends before its member {name} does"), "obtain the shard again")
+    Error::file(shard, format!("ends before its member {} does", shown(name)), "obtain the shard again")
 }
 
 #[cfg(test)]
@@ -225,6 +412,104 @@ mod tests {
         path
     }
 
+    fn content(member: &ShardMember) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        member.copy(&mut bytes).unwrap().unwrap();
+        bytes
+    }
+
+    /// Keys and captions of a shard of `members`.
+    fn keys(members: &[(&str, &[u8])]) -> Result<Vec<(String, String)>> {
+        let folder = tempfile::tempdir().unwrap();
+        let samples = index(&shard(folder.path(), "0.tar", members))?;
+        Ok(samples.into_iter().map(|sample| (sample.key, sample.captions.join("|"))).collect())
+    }
+
+    #[test]
+    fn keys_end_before_the_extension_and_not_at_the_first_dot() {
+        let clips = ["ID.0", "ID.1", "ID.10.5", "ID.10.5.20", "a.b/c.mp4.2", "./v.1"];
+        let names: Vec<[String; 3]> =
+            clips.iter().map(|key| ["mp4", "TXT", "json"].map(|end| format!("{key}.{end}"))).collect();
+        let members: Vec<(&str, &[u8])> = names
+            .iter()
+            .flat_map(|[video, text, json]| {
+                [(video.as_str(), &b"v"[..]), (text.as_str(), video.as_bytes()), (json.as_str(), b"{}")]
+            })
+            .collect();
+        let found = keys(&members).unwrap();
+        assert_eq!(found.len(), clips.len());
+        for ((key, caption), clip) in found.iter().zip(clips) {
+            assert_eq!(
+                (key.trim_start_matches("./"), caption.as_str()),
+                (clip.trim_start_matches("./"), &*format!("{clip}.mp4"))
+            );
+        }
+    }
+
+    #[test]
+    fn members_of_a_sample_need_not_stand_together_but_must_not_clash() {
+        let apart =
+            keys(&[("a.mp4", b"1"), ("b.mp4", b"2"), ("a.txt", b"A"), ("a.jpg", b"x"), ("b.txt", b"B")]).unwrap();
+        assert_eq!(apart, [("a", "A"), ("b", "B")].map(|(k, c)| (k.to_owned(), c.to_owned())));
+        for clash in [
+            [("a.mp4", &b"1"[..]), ("a.webm", b"2")],
+            [("a.txt", b"1"), ("a.caption", b"2")],
+            [("a.json", b"{}"), ("a.JSON", b"{}")],
+        ] {
+            let message = keys(&clash).unwrap_err().to_string();
+            assert!(clash.iter().all(|(name, _)| message.contains(name)), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_faulty_caption_is_the_samples_own_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let members: [(&str, &[u8]); 14] = [
+            ("0.json", b"{\"caption\": \"of json\", \"score\": NaN}"),
+            ("0.txt", b"of text"),
+            ("1.txt", b"of text"),
+            ("1.json", b"{\"caption\": "),
+            ("2.json", b"{\"caption\": "),
+            ("2.txt", b"of text"),
+            ("3.txt", b" \n"),
+            ("4.txt", b"\xff"),
+            ("5.json", b"[1]"),
+            ("6.json", b"{\"Caption\": [\"one\", \"\", \"two\"]}"),
+            ("7.json", b"{\"caption\": null, \"text\": \"x\"}"),
+            ("8.json", b"{\"caption\": {\"a\": 1}}"),
+            ("9.json", b"{\"url\": \"u\"}"),
+            ("9.mp4", b"v"),
+        ];
+        let samples = index(&shard(folder.path(), "0.tar", &members)).unwrap();
+        let captions = samples.iter().map(|sample| sample.captions.join("|"));
+        assert_eq!(captions.collect::<Vec<_>>(), ["of text", "of text", "of text", "", "", "", "one|two", "x", "", ""]);
+        let problems = samples.iter().map(|sample| (sample.problem.is_some(), sample.warning.is_some()));
+        let (fine, odd, bad) = ((false, false), (false, true), (true, false));
+        assert_eq!(problems.collect::<Vec<_>>(), [fine, odd, odd, fine, bad, bad, fine, fine, bad, fine]);
+        assert!(samples[4].problem.as_ref().unwrap().contains("member 4.txt of"));
+    }
+
+    #[test]
+    fn long_names_and_sizes_of_gigabytes_take_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = format!("{}.mp4", "n".repeat(300));
+        let path = shard(folder.path(), "0.tar", &[(&long, b"video")]);
+        assert_eq!(index(&path).unwrap()[0].video.as_ref().unwrap().name, long);
+        for kind in [tar::EntryType::GNULongName, tar::EntryType::XHeader, tar::EntryType::Regular] {
+            let mut header = tar::Header::new_gnu();
+            header.set_path("a.txt").unwrap();
+            header.set_entry_type(kind);
+            header.set_size(8 << 30);
+            header.set_cksum();
+            std::fs::write(&path, header.as_bytes()).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len((8 << 30) + 1024).unwrap();
+            match index(&path) {
+                Err(error) => assert!(error.to_string().contains("a name of 8589934592 bytes"), "{error}"),
+                Ok(samples) => assert!(samples[0].problem.as_ref().unwrap().contains("too many for a caption")),
+            }
+        }
+    }
+
     #[test]
     fn members_are_found_without_unpacking() {
         let folder = tempfile::tempdir().unwrap();
@@ -239,13 +524,13 @@ mod tests {
         ];
         let samples = index(&shard(folder.path(), "00000.tar", &members)).unwrap();
         assert_eq!(samples.len(), 3);
-        assert_eq!(samples[0].caption.as_deref(), Some("a dog digs in the sand"));
-        assert_eq!(samples[1].caption.as_deref(), Some("rain on a window"));
+        assert_eq!(samples[0].captions, ["a dog digs in the sand"]);
+        assert_eq!(samples[1].captions, ["rain on a window"]);
         assert!(samples[2].video.is_none());
         let member = ShardMember::from_address(&samples[0].video.as_ref().unwrap().address()).unwrap();
         assert_eq!((member.offset, member.length), (512, 1386));
-        assert_eq!(member.read().unwrap(), video);
-        assert_eq!(samples[1].video.as_ref().unwrap().read().unwrap(), b"1234567");
+        assert_eq!(content(&member), video);
+        assert_eq!(content(samples[1].video.as_ref().unwrap()), b"1234567");
     }
 
     #[test]

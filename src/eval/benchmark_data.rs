@@ -4,7 +4,7 @@ use super::{EvalOptions, FileVideos, RenderedVideos, VideoSet};
 use crate::config::ModelConfig;
 use crate::data::import::{AnnotationOptions, ImportPurpose, import};
 use crate::data::shapes::{Gallery, QaSet, ShapesConfig, ShapesPreset, ShapesSplit, answers};
-use crate::data::{AnswerRule, Benchmark, BenchmarkTask, Record, Split, read_answers};
+use crate::data::{AnswerRule, Benchmark, BenchmarkTask, Record, Split, Unreadable, read_answers};
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
@@ -34,6 +34,8 @@ pub struct BenchmarkData {
     pub version: Option<String>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+    /// Records of the annotations that cannot be used.
+    pub left_out: Vec<Unreadable>,
     /// The generator's settings, for generated benchmarks.
     pub shapes: Option<ShapesConfig>,
 }
@@ -56,7 +58,7 @@ impl BenchmarkData {
     /// As [`BenchmarkData::gather`].
     pub fn files(options: &EvalOptions, split: Split, purpose: ImportPurpose) -> Result<Self> {
         let (annotations, media) = located(options, split)?;
-        let asked = AnnotationOptions { benchmark: Some(options.benchmark), purpose, seed: options.seed };
+        let asked = import_options(options, purpose);
         let imported = import(&annotations, &asked)?;
         let name = imported.split.unwrap_or(split).to_string();
         Ok(Self {
@@ -66,6 +68,7 @@ impl BenchmarkData {
             split: name,
             version: imported.version,
             warnings: imported.warnings,
+            left_out: imported.left_out,
             shapes: None,
         })
     }
@@ -136,8 +139,7 @@ impl BenchmarkData {
             let remedy = format!("give a JSON list, or put {} beside the annotations", names.first().unwrap_or(&""));
             return Err(Error::setting("--answers", problem, remedy));
         };
-        let asked =
-            AnnotationOptions { benchmark: Some(options.benchmark), purpose: ImportPurpose::Train, seed: options.seed };
+        let asked = import_options(options, ImportPurpose::Train);
         let rule = AnswerRule::of(options.benchmark);
         let list = rule.derive(&import(&train, &asked)?.records);
         let most = rule.max_answers.map_or(String::new(), |most| format!(", the {most} most frequent"));
@@ -178,6 +180,17 @@ fn rendered(benchmark: Benchmark, config: &ShapesConfig, frames: usize, count: u
             Box::new(RenderedVideos { count, prefix: "shapes-qa", render })
         }
     })
+}
+
+/// How the annotations of `options` are read for `purpose`.
+fn import_options(options: &EvalOptions, purpose: ImportPurpose) -> AnnotationOptions {
+    AnnotationOptions {
+        benchmark: Some(options.benchmark),
+        purpose,
+        seed: options.seed,
+        columns: options.columns.clone(),
+        allow_missing: options.allow_missing,
+    }
 }
 
 fn located(options: &EvalOptions, split: Split) -> Result<(PathBuf, PathBuf)> {

@@ -1,7 +1,11 @@
 //! Sparsity at test time: edges and keep rate as trained or as asked for, or the highest keep rate that meets a time per
 //! clip on this machine. Dense models, imported ones among them, are made sparse without training.
 
+#[cfg(feature = "cli")]
+use crate::config::parse_edges;
 use crate::config::{EdgeSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate};
+#[cfg(feature = "cli")]
+use crate::limits::number;
 use crate::model::{VideoDraws, VideoEncoder};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
@@ -14,16 +18,22 @@ const RATES: [f64; 9] = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2];
 /// Timed encodings per rate; the median counts, and one more goes first to warm up.
 const REPEATS: usize = 3;
 
-/// The sparsity a checkpoint is to run with, where it is not its own.
+/// The sparsity a checkpoint is to run with, where it is not its own
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct Budget {
-    /// q_v (`--keep`).
+    /// Keep rate q_v in place of the checkpoint's; a model that prunes nothing is pruned after a quarter, a half and
+    /// three quarters of its layers
+    #[cfg_attr(feature = "cli", arg(long, value_name = "Q", value_parser = number(0.0, 1.0)))]
     pub keep: Option<f64>,
-    /// Highest q_v that encodes a clip within this many milliseconds (`--budget-ms`).
+    /// Take the highest keep rate that encodes a clip within MS milliseconds
+    #[cfg_attr(feature = "cli", arg(long, value_name = "MS", value_parser = number(0.0, 1e9)))]
     pub budget_ms: Option<f64>,
-    /// Edge sparsity (`--edges`).
+    /// Sparse edges in place of the checkpoint's: local blocks, random blocks and tokens per block, as 1,3,56
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KL,KR,G", value_parser = parse_edges))]
     pub edges: Option<EdgeSparsity>,
-    /// What ranks patches (`--rank`).
+    /// class-attention, received, mean-query or random: what ranks patches
+    #[cfg_attr(feature = "cli", arg(long = "rank", value_name = "NAME"))]
     pub selection: Option<Selection>,
 }
 
@@ -75,7 +85,7 @@ fn highest_within<B: SvittBackend>(video: &VideoEncoder<B>, budget_ms: f64, devi
     for rate in RATES {
         let taken = milliseconds(video, rate, device)?;
         if taken <= budget_ms {
-            crate::terminal::note(format!("keep rate {rate}: {taken:.1} ms per clip"));
+            log::info!("keep rate {rate}: {taken:.1} ms per clip");
             return Ok(rate);
         }
         fastest = fastest.min(taken);

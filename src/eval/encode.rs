@@ -1,8 +1,9 @@
 //! Encodes videos; frames are decoded on separate threads while the model runs.
 
 use super::frame_order::reorder_frames;
-use super::{ClipSampling, EncodedClips, FeatureStore, FrameOrder, ProgressReporter, VideoSet};
+use super::{ClipSampling, EncodedClips, FeatureStore, FrameOrder, VideoSet};
 use crate::data::Unreadable;
+use crate::progress::ProgressSink;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,7 +38,7 @@ impl ClipPlan {
 }
 
 /// How encoding runs; none of it changes a score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct EncodeOptions {
     /// Go on without videos that cannot be read.
     pub allow_missing: bool,
@@ -45,12 +46,14 @@ pub struct EncodeOptions {
     pub batch: usize,
     /// Decoding threads.
     pub threads: usize,
+    /// Who is told how far it is.
+    pub progress: ProgressSink,
 }
 
 impl Default for EncodeOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { allow_missing: false, batch: 4, threads }
+        Self { allow_missing: false, batch: 4, threads, progress: ProgressSink::default() }
     }
 }
 
@@ -131,7 +134,7 @@ impl EncodeLoop<'_> {
         count: usize,
         encode: &mut dyn FnMut(Vec<f32>, usize) -> Result<Vec<EncodedClips>>,
     ) -> Result<()> {
-        let mut ticker = ProgressReporter::new("encoding videos", count);
+        let mut ticker = self.options.progress.counter("encoding videos", count);
         loop {
             let (mut numbers, mut pixels, mut ended) = (Vec::new(), Vec::new(), false);
             while numbers.len() < self.options.batch.max(1) && !ended {
@@ -164,10 +167,11 @@ impl EncodeLoop<'_> {
     fn unreadable(&mut self, video: usize, error: Error) -> Result<()> {
         if !self.options.allow_missing {
             return Err(match error {
-                Error::File { path, problem, remedy } => Error::File {
+                Error::File { path, problem, remedy, source } => Error::File {
                     path,
                     problem,
                     remedy: format!("{remedy}, or count it as a miss with --allow-missing"),
+                    source,
                 },
                 Error::Video(error) if !error.is_configuration() => {
                     let remedy = "obtain it again, or count it as a miss with --allow-missing";
@@ -177,7 +181,7 @@ impl EncodeLoop<'_> {
             });
         }
         let media = self.videos.name(video);
-        crate::terminal::note(format!("warning: {media}: {error}; counted as a miss"));
+        log::warn!("{media}: {error}; counted as a miss");
         self.coverage.missing.push(Unreadable { media, reason: error.to_string() });
         Ok(())
     }
@@ -234,7 +238,7 @@ mod tests {
         let strict = EncodeOptions { batch: 3, threads: 2, ..EncodeOptions::default() };
         let message = encode_videos(&Numbers, &plan, &strict, &mut store, &mut encode).unwrap_err().to_string();
         assert!(message.contains("4.mp4") && message.contains("--allow-missing"), "{message}");
-        let lenient = EncodeOptions { allow_missing: true, ..strict };
+        let lenient = EncodeOptions { allow_missing: true, ..strict.clone() };
         let coverage = encode_videos(&Numbers, &plan, &lenient, &mut store, &mut encode).unwrap();
         assert_eq!((coverage.encoded + coverage.recalled, coverage.missing.len()), (6, 1));
         assert_eq!(coverage.missing[0].media, "4.mp4");

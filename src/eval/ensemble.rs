@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Which of the frames read from a video go into which clip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum ClipSampling {
     /// Clip c holds T consecutive frames, from number c · T on; the official default.
     #[default]

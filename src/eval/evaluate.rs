@@ -62,7 +62,7 @@ impl<'a> EvalRun<'a> {
         let protocol = options.protocol(&config, is_fine_tuned(&checkpoint.info));
         let (plan, score) = (options.plan(&config, &protocol)?, options.score(&protocol)?);
         let material = BenchmarkData::gather(options, &config, plan.test_frames())?;
-        material.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
+        material.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
         let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;
@@ -205,7 +205,7 @@ impl<'a> EvalRun<'a> {
         let mut warnings = self.material.warnings.clone();
         if self.score.k > list.len() {
             let warning = format!("the answer list has {} answers: k is lowered from {}", list.len(), self.score.k);
-            crate::terminal::note(format!("warning: {warning}"));
+            log::warn!("{warning}");
             warnings.push(warning);
         }
         let max_answer = self.options.benchmark.protocol().max_answer;

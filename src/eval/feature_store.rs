@@ -5,8 +5,8 @@
 //! whole or not at all, so a run that was stopped goes on where it was.
 
 use super::{ClipSource, EncodedClips};
-use crate::{Error, Result};
-use sha2::{Digest, Sha256};
+use crate::digest::sha256_hex;
+use crate::{Error, Result, files};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,11 +42,11 @@ impl FeatureStore {
     /// # Errors
     /// The folder cannot be made.
     pub fn in_folder(root: &Path, setting: &serde_json::Value, videos: usize) -> Result<Self> {
-        let folder = root.join(&digest(&setting.to_string())[..16]);
+        let folder = root.join(&sha256_hex(setting.to_string())[..16]);
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         let description = folder.join("setting.json");
         if !description.exists() {
-            fs::write(&description, format!("{setting:#}\n")).map_err(|e| Error::io(&description, &e))?;
+            files::write(&description, format!("{setting:#}\n"))?;
         }
         Ok(Self { folder: Some(folder), ..Self::in_memory(videos) })
     }
@@ -85,16 +85,14 @@ impl FeatureStore {
             self.states[video] = States::Memory(encoded.states);
             return Ok(());
         };
-        let part = path.with_extension(format!("part{}", std::process::id()));
-        let written = fs::write(&part, bytes(&encoded)).and_then(|()| fs::rename(&part, &path));
-        written.map_err(|e| Error::io(&path, &e))?;
+        files::write(&path, bytes(&encoded))?;
         self.features[video] = Some(encoded.features);
         self.states[video] = States::File(path);
         Ok(())
     }
 
     fn path(&self, stamp: &str) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join(format!("{}.features", &digest(stamp)[..32])))
+        self.folder.as_ref().map(|folder| folder.join(format!("{}.features", &sha256_hex(stamp)[..32])))
     }
 }
 
@@ -110,10 +108,6 @@ impl ClipSource for FeatureStore {
             Some(States::Absent) | None => Ok(Vec::new()),
         }
     }
-}
-
-fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Two lengths, then both lists, little-endian.

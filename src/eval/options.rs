@@ -2,55 +2,86 @@
 
 use super::{Authors, Budget, ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
 use crate::config::{ClipEnsemble, ModelConfig};
+use crate::data::import::Columns;
 use crate::data::{Benchmark, Protocol};
+#[cfg(feature = "cli")]
+use crate::limits::{self, count};
+use crate::progress::ProgressSink;
 use crate::{Error, Result};
 use std::path::PathBuf;
 
 /// Options given by the user; none: the benchmark's protocol.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct EvalOptions {
-    /// The benchmark.
+    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes, shapes-qa
     pub benchmark: Benchmark,
     /// A checkpoint folder.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub checkpoint: PathBuf,
-    /// Annotations and videos; none: what lies in `data/`.
+    /// The benchmark's annotations; data/BENCHMARK/ by default
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub annotations: Option<PathBuf>,
-    /// The folder of videos.
+    /// Folder of its videos
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
     pub media: Option<PathBuf>,
     /// A vocabulary; none: the one beside the weights.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub vocab: Option<PathBuf>,
-    /// The list that answers are chosen from.
+    /// JSON list of answers to choose from; derived from the training answers by default
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub answers: Option<PathBuf>,
-    /// Whose evaluation is followed; none: that of the model's authors.
+    /// svitt, singularity or umt: whose evaluation to follow; that of the model's authors by default
+    #[cfg_attr(feature = "cli", arg(long = "protocol"))]
     pub authors: Option<Authors>,
-    /// Frames per clip or per video; see [`EvalOptions::plan`].
+    /// Frames per clip, or per video (frames per clip times clips)
+    #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::VIDEO_FRAMES)))]
     pub frames: Option<usize>,
-    /// K: clips per video.
+    /// Clips per video
+    #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::CLIPS)))]
     pub clips: Option<usize>,
-    /// How frames are dealt out to clips.
+    /// How frames are assigned to clips
+    #[cfg_attr(feature = "cli", arg(long = "clip-sampling", default_value = "contiguous"))]
     pub sampling: ClipSampling,
-    /// Frame order probe.
+    /// none, reverse, shuffle or freeze
+    #[cfg_attr(feature = "cli", arg(long = "frame-order", default_value = "none"))]
     pub order: FrameOrder,
-    /// Whether the other frame orders are measured as well.
+    /// Measure the other frame orders as well (always done for shapes)
+    #[cfg_attr(feature = "cli", arg(long))]
     pub probes: bool,
-    /// Candidates that are re-ranked, or answers scored in full.
+    /// Candidates re-ranked per query, or answers scored in full; 128 by default
+    #[cfg_attr(feature = "cli", arg(long = "rerank-k", value_parser = count(0, limits::ITEMS)))]
     pub k: Option<usize>,
-    /// What joins clips.
+    /// What joins the clips of a video
+    #[cfg_attr(feature = "cli", arg(long))]
     pub ensemble: Option<ClipEnsemble>,
-    /// Texts or questions that are asked, the first ones.
+    /// Names of columns of the annotations.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub columns: Columns,
+    /// Ask the first N texts or questions only
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", value_parser = count(1, limits::ITEMS)))]
     pub limit: Option<usize>,
-    /// Go on without videos that cannot be read.
+    /// Count videos that cannot be read as misses instead of stopping
+    #[cfg_attr(feature = "cli", arg(long))]
     pub allow_missing: bool,
     /// The sparsity in place of the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
     pub budget: Budget,
-    /// Seed of the block graphs and of drawn samples.
+    /// Seed of the random edges and of drawn samples
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 0))]
     pub seed: u64,
-    /// Pairs, texts or questions per forward.
+    /// Pairs, texts or questions per forward
+    #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::BATCH)))]
     pub batch: Option<usize>,
     /// Folder of cached features; none: they are kept in memory.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub features: Option<PathBuf>,
     /// Name of the backend, for the report.
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub backend: String,
+    /// Who is told how far it is.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub progress: ProgressSink,
 }
 
 impl EvalOptions {
@@ -71,6 +102,7 @@ impl EvalOptions {
             probes: benchmark.is_generated(),
             k: None,
             ensemble: None,
+            columns: Columns::default(),
             limit: None,
             allow_missing: false,
             budget: Budget::default(),
@@ -78,6 +110,7 @@ impl EvalOptions {
             batch: None,
             features: None,
             backend: String::new(),
+            progress: ProgressSink::default(),
         }
     }
 
@@ -155,7 +188,12 @@ impl EvalOptions {
     /// How videos are read.
     pub fn encoding(&self) -> EncodeOptions {
         let batch = if self.benchmark.is_generated() { 32 } else { 4 };
-        EncodeOptions { allow_missing: self.allow_missing, batch, ..EncodeOptions::default() }
+        EncodeOptions {
+            allow_missing: self.allow_missing,
+            batch,
+            progress: self.progress.clone(),
+            ..EncodeOptions::default()
+        }
     }
 
     /// Whether everything that decides a score is as published.

@@ -3,8 +3,8 @@
 use super::metrics::AccuracyCounter;
 use super::retrieval_run::EvalModel;
 use super::{
-    ClipPlan, ClipSource, EncodeOptions, EncodeStats, EncodedClips, FeatureStore, ProgressReporter, QuestionSet,
-    ScoreOptions, VideoSet, encode_videos, host, match_scoring::padded,
+    ClipPlan, ClipSource, EncodeOptions, EncodeStats, EncodedClips, FeatureStore, QuestionSet, ScoreOptions, VideoSet,
+    encode_videos, host, match_scoring::padded,
 };
 use crate::Result;
 use crate::model::{AnswerList, FusionOptions, RankedAnswers, SvittQa, TokenBatch, VideoDraws, VideoTokens};
@@ -108,7 +108,7 @@ pub fn evaluate_questions<B: SvittBackend>(
         (AccuracyCounter::default(), vec![Prediction::default(); exam.asked.questions.len()]);
     let present = |&number: &usize| store.contains(exam.asked.questions[number].video);
     let numbers: Vec<usize> = (0..given.len()).filter(present).collect();
-    let mut ticker = ProgressReporter::new("asking questions", numbers.len());
+    let mut ticker = exam.encoding.progress.counter("asking questions", numbers.len());
     for batch in numbers.chunks(exam.score.batch.max(1)) {
         for (&number, ranked) in batch.iter().zip(asker.ask(batch)?) {
             given[number].ranked = ranked;

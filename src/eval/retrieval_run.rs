@@ -1,8 +1,8 @@
 //! A retrieval model measured: encode, rank by two encoders, re-rank by the matching head.
 
 use super::{
-    BidirectionalMetrics, ClipPlan, EncodeOptions, EncodeStats, FeatureStore, MatchScorer, ProgressReporter, Reranked,
-    RetrievalSet, TextBank, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
+    BidirectionalMetrics, ClipPlan, EncodeOptions, EncodeStats, FeatureStore, MatchScorer, Reranked, RetrievalSet,
+    TextBank, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
 };
 use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};
@@ -122,7 +122,7 @@ pub fn evaluate_retrieval<B: SvittBackend>(
     };
     let (mut reranked, mut scores) = (None, Reranked::default());
     if score.k > 0 {
-        let mut ticker = ProgressReporter::new("re-ranking videos", present.len());
+        let mut ticker = encoding.progress.counter("re-ranking videos", present.len());
         scores = rerank(&features, &bank.features, width, score.k, |video, texts| {
             ticker.tick(1);
             scorer.scores(present[video], texts)

@@ -1,6 +1,6 @@
 //! What only a generated gallery can tell: held-out combinations, twins, ceilings.
 
-use super::metrics::twin_scores;
+use super::metrics::{TwinScores, twin_scores};
 use super::report::{ShapesFigures, rounded};
 use super::{RetrievalOutcome, TextBank};
 use crate::Result;
@@ -27,11 +27,8 @@ pub fn figures(
 ) -> Result<ShapesFigures> {
     let gallery = Gallery::new(config, frames)?;
     let places = outcome.dual[0].places();
-    let recall = |seen: bool| {
-        let of = gallery.entries().iter().zip(places).filter(|(entry, _)| entry.seen == seen);
-        let (hits, all) = of.fold((0, 0), |(hits, all), (_, place)| (hits + usize::from(*place == Some(0)), all + 1));
-        rounded(100.0 * hits as f64 / f64::from(all.max(1)))
-    };
+    let seen: Vec<bool> = gallery.entries().iter().map(|entry| entry.seen).collect();
+    let recall = |wanted| rounded(recall_among(places, &seen, wanted).unwrap_or(0.0));
     let whole = places.len() == gallery.entries().len();
     let ceilings = if whole { Some(gallery.ceilings()?) } else { None };
     let twins = reversed.filter(|_| whole).map(|reversed| {
@@ -39,13 +36,29 @@ pub fn figures(
         let captions: Vec<&str> = twins.iter().map(|twin| twin.reversed_caption.as_str()).collect();
         let other = encode(&captions);
         let width = outcome.text_features.len() / places.len().max(1);
-        let row = |features: &[f32], index: usize| features[index * width..(index + 1) * width].to_vec();
-        let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-        twin_scores(twins.iter().enumerate().map(|(index, twin)| {
-            let texts = [row(&outcome.text_features, twin.entry), row(&other, index)];
-            let clips = [&outcome.video_features, &reversed.video_features].map(|clips| row(clips, twin.entry));
-            clips.map(|clip| [dot(&clip, &texts[0]), dot(&clip, &texts[1])])
-        }))
+        let entries: Vec<usize> = twins.iter().map(|twin| twin.entry).collect();
+        let clips = [&*outcome.video_features, &*reversed.video_features];
+        reversed_twins(&entries, clips, [&outcome.text_features, &other], width)
     });
     Ok(ShapesFigures { r1_seen: recall(true), r1_unseen: recall(false), twins, ceilings })
+}
+
+/// The share of texts whose own clip comes first, percent, among those whose `seen` is `wanted`; none where there are
+/// none. `places` are 0 for the first, by text.
+pub(crate) fn recall_among(places: &[Option<usize>], seen: &[bool], wanted: bool) -> Option<f64> {
+    let of = places.iter().zip(seen).filter(|(_, seen)| **seen == wanted);
+    let (hits, all) = of.fold((0, 0), |(hits, all), (place, _)| (hits + usize::from(*place == Some(0)), all + 1));
+    (all > 0).then(|| 100.0 * hits as f64 / f64::from(all))
+}
+
+/// Clips and their reverses against their captions and those of the reverses. `clips` are the features `[clips, width]`
+/// of the gallery played forwards and backwards, `texts` those of its captions and, `[entries, width]`, of the reversed
+/// captions of `entries`.
+pub(crate) fn reversed_twins(entries: &[usize], clips: [&[f32]; 2], texts: [&[f32]; 2], width: usize) -> TwinScores {
+    let row = |features: &[f32], index: usize| features[index * width..(index + 1) * width].to_vec();
+    let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+    twin_scores(entries.iter().enumerate().map(|(index, &entry)| {
+        let texts = [row(texts[0], entry), row(texts[1], index)];
+        clips.map(|clips| row(clips, entry)).map(|clip| [dot(&clip, &texts[0]), dot(&clip, &texts[1])])
+    }))
 }

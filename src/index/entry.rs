@@ -10,24 +10,40 @@ use std::time::UNIX_EPOCH;
 pub struct ModelId {
     /// Its name or preset, for people.
     pub model: String,
-    /// Hash of its weights; what decides.
+    /// Hash of its weights.
     pub weights: String,
+    /// Hash of its configuration: the same weights under another sparsity give other vectors.
+    pub configuration: String,
+    /// Hash of its vocabulary: with another one a text has other tokens.
+    pub vocabulary: String,
     /// Width of an embedding.
     pub dim: usize,
 }
 
 impl ModelId {
-    /// Checks that `wanted` is the model of the index in `dir`.
+    /// Checks that `wanted` is the model of the index in `dir`; its name does not matter.
     ///
     /// # Errors
-    /// It is another one.
+    /// It is another one; the message says what differs.
     pub(super) fn require(&self, dir: &Path, wanted: &Self) -> Result<()> {
-        if (&self.weights, self.dim) == (&wanted.weights, wanted.dim) {
-            return Ok(());
+        let differs = [
+            ("weights", &self.weights, &wanted.weights),
+            ("configuration", &self.configuration, &wanted.configuration),
+            ("vocabulary", &self.vocabulary, &wanted.vocabulary),
+        ];
+        let remedy = "use that checkpoint, or index into another directory";
+        if let Some((what, ours, theirs)) = differs.into_iter().find(|(_, ours, theirs)| ours != theirs) {
+            let problem = format!(
+                "this index was made by {} with {what} {ours:.12}, not by {} with {what} {theirs:.12}",
+                self.model, wanted.model
+            );
+            return Err(Error::file(dir, problem, remedy));
         }
-        let show = |id: &Self| format!("{} (weights {:.12}, {} numbers)", id.model, id.weights, id.dim);
-        let problem = format!("this index was made by {}, not by {}", show(self), show(wanted));
-        Err(Error::file(dir, problem, "use that checkpoint, or index into another directory"))
+        if self.dim != wanted.dim {
+            let problem = format!("this index holds vectors of {} numbers, not of {}", self.dim, wanted.dim);
+            return Err(Error::file(dir, problem, remedy));
+        }
+        Ok(())
     }
 }
 

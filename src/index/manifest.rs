@@ -1,22 +1,39 @@
 //! `manifest.json` of an index: model and segments; replaced atomically, never edited.
 
 use super::entry::ModelId;
-use crate::{Error, Result};
+use crate::{Error, Result, files, regular_file};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 const NAME: &str = "manifest.json";
-const FORMAT: u32 = 1;
+/// 2: the model's identity holds configuration and vocabulary, and segments are listed with their lengths.
+const FORMAT: u32 = 2;
+
+/// A manifest of ten thousand segments takes a megabyte; an index has at most nine.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// What a segment held when its writer was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sealed {
+    pub bytes: u64,
+    pub records: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SegmentEntry {
+    /// File name.
+    pub name: String,
+    /// None while it is written, and where its writer was killed.
+    pub sealed: Option<Sealed>,
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct IndexManifest {
     format: u32,
     #[serde(flatten)]
     pub id: ModelId,
-    /// File names in the order they are read.
-    pub segments: Vec<String>,
+    /// In the order they are read.
+    pub segments: Vec<SegmentEntry>,
 }
 
 impl IndexManifest {
@@ -24,46 +41,45 @@ impl IndexManifest {
         Self { format: FORMAT, id, segments: Vec::new() }
     }
 
+    /// Whether there is one in `dir`.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(NAME).is_file()
+    }
+
     /// The manifest in `dir`, or none if there is no such file.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(NAME);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match regular_file::read_text(&path, MOST_BYTES) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(path, &e)),
         };
         let remedy = "delete the index directory and index again";
-        let manifest: Self =
-            serde_json::from_str(&text).map_err(|e| Error::file(&path, format!("not a manifest: {e}"), remedy))?;
-        let named = |name: &String| name.ends_with(".seg") && !name.contains(['/', '\\']);
-        match manifest {
-            Self { format, .. } if format != FORMAT => {
-                let problem = format!("the index has format {format}, this program reads {FORMAT}");
-                Err(Error::file(path, problem, remedy))
+        let bad = |problem: String| Error::file(&path, problem, remedy);
+        let json: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| bad(format!("not an index manifest: {e}")))?;
+        match json["format"].as_u64() {
+            Some(format) if format != u64::from(FORMAT) => {
+                return Err(bad(format!("the index has format {format}, this program reads {FORMAT}")));
             }
+            _ => {}
+        }
+        let manifest: Self = serde_json::from_value(json).map_err(|e| bad(format!("not an index manifest: {e}")))?;
+        let named = |segment: &SegmentEntry| segment.name.ends_with(".seg") && !segment.name.contains(['/', '\\']);
+        match manifest {
             // A million numbers a vector keeps size arithmetic far from overflow.
             Self { id: ModelId { dim: 0 | 1_000_001.., .. }, .. } => {
-                Err(Error::file(path, format!("vectors of {} numbers make no sense", manifest.id.dim), remedy))
+                Err(bad(format!("vectors of {} numbers make no sense", manifest.id.dim)))
             }
             ref manifest if !manifest.segments.iter().all(named) => {
-                Err(Error::file(path, "a segment's name is not a file name", remedy))
+                Err(bad("a segment's name is not a file name".to_owned()))
             }
             manifest => Ok(Some(manifest)),
         }
     }
 
-    /// Writes it beside the old one and renames it over that: readers see the one or the other, whole.
+    /// Replaces the old one: readers see the one or the other, whole.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let (path, temporary) = (dir.join(NAME), dir.join("manifest.json.new"));
-        let text = serde_json::to_string_pretty(self).map_err(|e| Error::file(&path, e.to_string(), "report this"))?;
-        let replace = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, &path)?;
-            // The rename itself reaches the disk with its directory; not every system can open one.
-            File::open(dir).and_then(|dir| dir.sync_all()).or(Ok(()))
-        };
-        replace().map_err(|e: std::io::Error| Error::io(&path, &e))
+        files::write_json(&dir.join(NAME), self)
     }
 }

@@ -3,24 +3,30 @@
 //! An index is one directory: `manifest.json` names the model and the segments, `NNNNNN.seg` files hold what was
 //! embedded, `lock` keeps a second indexer out. Segments only grow, every record carries its length and checksum, and
 //! the manifest is replaced in one step, so a crash at any moment loses at most the record that was being written.
+//! Finished segments are listed with their length and number of records, so that damage is told from a crash and
+//! counted; reading goes on behind it.
 //! [`Index::open`] reads beside a running [`IndexWriter`] and sees what was complete at that moment.
 
+mod damage;
 mod entry;
 mod manifest;
 mod record;
 mod search;
 mod segment;
+mod segment_reader;
 mod writer;
 
+pub use damage::SegmentDamage;
 pub use entry::{ClipEmbedding, ModelId, Stamp};
 pub use search::Hit;
 pub use writer::{IndexSummary, IndexWriter};
 
 use crate::{Error, Result};
 use entry::{Content, FileEntry};
-use manifest::IndexManifest;
+use manifest::{IndexManifest, Sealed};
 use record::Record;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The content of an index, read into memory.
@@ -29,50 +35,62 @@ pub struct Index {
     dir: PathBuf,
     id: ModelId,
     files: BTreeMap<PathBuf, FileEntry>,
-    ignored_bytes: u64,
+    damage: Vec<SegmentDamage>,
 }
 
 impl Index {
     /// Reads the index in `dir`; takes no lock and may be called while another process indexes.
     ///
     /// # Errors
-    /// There is no index, its manifest is damaged, or a file cannot be read. An incomplete tail of a segment is not
-    /// an error: see [`Index::ignored_bytes`].
+    /// There is no index, its manifest is damaged, or a file cannot be read. What of a segment cannot be read is not an
+    /// error: see [`Index::damage`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
-        let mut attempt = Self::read(dir);
-        // An indexer that finishes may merge segments and delete the old ones between our two reads.
+        let read_manifest = || {
+            IndexManifest::read(dir)?.ok_or_else(|| {
+                Error::file(dir, "there is no index here", "make one with `search index DIR --index PATH` first")
+            })
+        };
+        let mut manifest = read_manifest()?;
+        // An indexer that finishes may merge segments and delete the old ones while they are read.
         for _ in 0..3 {
-            if attempt.is_ok() {
-                break;
+            let attempt = Self::replay(dir, &manifest);
+            if attempt.as_ref().is_ok_and(|(index, _)| index.damage.is_empty()) {
+                return attempt.map(|(index, _)| index);
             }
-            attempt = Self::read(dir);
+            let now = read_manifest()?;
+            if now == manifest {
+                return attempt.map(|(index, _)| index);
+            }
+            manifest = now;
         }
-        attempt
+        Self::replay(dir, &manifest).map(|(index, _)| index)
     }
 
-    fn read(dir: &Path) -> Result<Self> {
-        let manifest = IndexManifest::read(dir)?.ok_or_else(|| {
-            Error::file(dir, "there is no index here", "make one with `search index DIR --index PATH` first")
-        })?;
-        Self::replay(dir, &manifest)
-    }
-
-    /// Every record of every segment in turn; later ones replace earlier ones of the same file.
-    fn replay(dir: &Path, manifest: &IndexManifest) -> Result<Self> {
+    /// Every record of every segment in turn; later ones replace earlier ones of the same file. Also what each
+    /// undamaged segment holds.
+    fn replay(dir: &Path, manifest: &IndexManifest) -> Result<(Self, Vec<Option<Sealed>>)> {
         let mut index =
-            Self { dir: dir.to_path_buf(), id: manifest.id.clone(), files: BTreeMap::new(), ignored_bytes: 0 };
-        for name in &manifest.segments {
-            let ignored = segment::read(&dir.join(name), |payload| match Record::decode(payload, manifest.id.dim) {
-                Some(record) => {
-                    index.apply(record);
-                    true
+            Self { dir: dir.to_path_buf(), id: manifest.id.clone(), files: BTreeMap::new(), damage: Vec::new() };
+        let mut extents = Vec::new();
+        for segment in &manifest.segments {
+            let path = dir.join(&segment.name);
+            let limit = segment.sealed.map(|sealed| sealed.bytes);
+            let read = segment_reader::read(&path, limit, |payload| {
+                Record::decode(payload, manifest.id.dim).map(|record| index.apply(record)).is_some()
+            });
+            let damage = match &read {
+                Ok(summary) => SegmentDamage::of(segment, summary),
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
+                    Some(SegmentDamage::unreadable(segment, e))
                 }
-                None => false,
-            })?;
-            index.ignored_bytes += ignored;
+                Err(e) => return Err(Error::io(path, e)),
+            };
+            let whole = read.ok().filter(|_| damage.is_none());
+            extents.push(whole.map(|summary| Sealed { bytes: summary.end, records: summary.records }));
+            index.damage.extend(damage);
         }
-        Ok(index)
+        Ok((index, extents))
     }
 
     fn apply(&mut self, record: Record) {
@@ -92,10 +110,10 @@ impl Index {
         &self.id
     }
 
-    /// Bytes at the ends of segments that were not complete records: a crash, or a damaged disk. Indexing again
-    /// embeds what they held.
-    pub fn ignored_bytes(&self) -> u64 {
-        self.ignored_bytes
+    /// Segments of which something cannot be read: a damaged disk, or a file that was changed or deleted. Indexing the
+    /// same folders again embeds what they held. The unfinished record of a writer that was killed is not damage.
+    pub fn damage(&self) -> &[SegmentDamage] {
+        &self.damage
     }
 
     /// Checks that queries embedded by `id` may be compared with this index.

@@ -74,9 +74,15 @@ fn take_clips(rest: &[u8], dim: usize) -> Option<Vec<ClipEmbedding>> {
         .map(|mut clip| {
             let (start, end) = (f64::from_le_bytes(take(&mut clip)?), f64::from_le_bytes(take(&mut clip)?));
             let vector: Vec<f32> = clip.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect();
-            vector.iter().all(|x| x.is_finite()).then_some(ClipEmbedding { start, end, vector })
+            is_unit(&vector).then_some(ClipEmbedding { start, end, vector })
         })
         .collect()
+}
+
+/// Whether `vector` has length 1, as every vector that is written: cosines are then finite and at most 1.
+fn is_unit(vector: &[f32]) -> bool {
+    let square = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
+    (square - 1.0).abs() < 1e-3
 }
 
 fn put_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
@@ -141,6 +147,11 @@ mod tests {
         let bytes = record().encode();
         assert_eq!(Record::decode(&bytes, 3), Some(record()));
         assert_eq!(Record::decode(&bytes, 4), None, "another width");
+        let mut long = record();
+        if let Record::File(_, FileEntry { content: Content::Clips(clips), .. }) = &mut long {
+            clips[1].vector = vec![3e38, 0.0, 0.0];
+        }
+        assert_eq!(Record::decode(&long.encode(), 3), None, "a cosine with it would not be finite");
         let removed = Record::Removed("x".into());
         assert_eq!(Record::decode(&removed.encode(), 3), Some(removed));
     }

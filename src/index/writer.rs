@@ -1,13 +1,16 @@
 //! The writer of an index; one per directory.
 
 use super::entry::{Content, FileEntry, normalised};
-use super::manifest::IndexManifest;
+use super::manifest::{IndexManifest, SegmentEntry};
 use super::record::Record;
-use super::segment::SegmentWriter;
+use super::segment::{SegmentWriter, same_file};
 use super::{ClipEmbedding, Index, ModelId, Stamp};
 use crate::{Error, Result};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+
+/// The file whose lock keeps a second indexer out.
+const LOCK: &str = "lock";
 
 /// More segments than this are merged into one when an indexer finishes.
 const MOST_SEGMENTS: usize = 8;
@@ -28,7 +31,7 @@ pub struct IndexSummary {
 #[derive(Debug)]
 pub struct IndexWriter {
     /// Released by the system when the process ends, however it ends.
-    _lock: File,
+    lock: File,
     manifest: IndexManifest,
     index: Index,
     writer: Option<SegmentWriter>,
@@ -45,7 +48,7 @@ impl IndexWriter {
         let dir = dir.as_ref();
         std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, &e))?;
         let lock = lock(dir)?;
-        let manifest = match IndexManifest::read(dir)? {
+        let mut manifest = match IndexManifest::read(dir)? {
             Some(manifest) => manifest,
             None => {
                 let manifest = IndexManifest::new(id.clone());
@@ -54,8 +57,12 @@ impl IndexWriter {
             }
         };
         manifest.id.require(dir, id)?;
-        let index = Index::replay(dir, &manifest)?;
-        Ok(Self { _lock: lock, manifest, index, writer: None, stale: 0 })
+        let (index, extents) = Index::replay(dir, &manifest)?;
+        // What a killed writer left is now counted; the unfinished record behind it is never looked at again.
+        for (segment, extent) in manifest.segments.iter_mut().zip(extents) {
+            segment.sealed = segment.sealed.or(extent);
+        }
+        Ok(Self { lock, manifest, index, writer: None, stale: 0 })
     }
 
     /// What the index holds now.
@@ -126,7 +133,7 @@ impl IndexWriter {
         let dir = self.index.dir.clone();
         let (name, writer) = create_segment(&dir)?;
         let mut manifest = self.manifest.clone();
-        manifest.segments.push(name);
+        manifest.segments.push(SegmentEntry { name, sealed: None });
         manifest.write(&dir)?;
         self.manifest = manifest;
         Ok(writer)
@@ -135,19 +142,34 @@ impl IndexWriter {
     /// Makes everything added so far survive a power cut; only then report it as saved.
     ///
     /// # Errors
-    /// The disk refuses.
+    /// The disk refuses, or the index was deleted or replaced since it was opened.
     pub fn commit(&mut self) -> Result<()> {
-        self.writer.as_ref().map_or(Ok(()), SegmentWriter::sync)
+        self.writer.as_ref().map_or(Ok(()), SegmentWriter::sync)?;
+        let dir = &self.index.dir;
+        // The system goes on writing to deleted files: without a look at their names nobody would notice.
+        let named = same_file(&self.lock, &dir.join(LOCK)) && IndexManifest::exists(dir);
+        if named && self.writer.as_ref().is_none_or(SegmentWriter::is_in_place) {
+            return Ok(());
+        }
+        let problem = "the index was deleted or replaced while it was written: what was embedded is lost";
+        Err(Error::file(dir, problem, "index again, and leave its directory alone meanwhile"))
     }
 
-    /// Commits, and merges the segments when there are many or most of their records are replaced ones.
+    /// Commits, and merges the segments when there are many, when most of their records are replaced ones, or when one
+    /// is damaged: its good records are kept, and the files of the others are no longer known, so that indexing their
+    /// folders embeds them.
     ///
     /// # Errors
-    /// The disk refuses; the index is then as before the merge.
+    /// As [`IndexWriter::commit`]; the index is then as before the merge.
     pub fn finish(mut self) -> Result<IndexSummary> {
         self.commit()?;
-        if self.manifest.segments.len() > MOST_SEGMENTS || self.stale > self.index.files.len() {
+        let many = self.manifest.segments.len() > MOST_SEGMENTS || self.stale > self.index.files.len();
+        if many || !self.index.damage.is_empty() {
             self.merge()?;
+        } else if let Some(writer) = &self.writer {
+            let last = self.manifest.segments.last_mut();
+            last.into_iter().for_each(|segment| segment.sealed = Some(writer.sealed()));
+            self.manifest.write(&self.index.dir)?;
         }
         let broken = self.index.broken().count();
         Ok(IndexSummary { files: self.index.files.len(), clips: self.index.clips(), broken })
@@ -160,17 +182,22 @@ impl IndexWriter {
             writer.append(&Record::File(path.clone(), entry.clone()).encode())?;
         }
         writer.sync()?;
-        let old = std::mem::replace(&mut self.manifest.segments, vec![name]);
+        let merged = SegmentEntry { name, sealed: Some(writer.sealed()) };
+        let old = std::mem::replace(&mut self.manifest.segments, vec![merged]);
         self.manifest.write(&dir)?;
         // A file that cannot be deleted is no longer named by the manifest and does no harm.
-        old.iter().for_each(|name| drop(std::fs::remove_file(dir.join(name))));
+        old.iter().for_each(|segment| drop(std::fs::remove_file(dir.join(&segment.name))));
         Ok(())
     }
 }
 
 /// The exclusive right to write to `dir`.
 fn lock(dir: &Path) -> Result<File> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
+    // Opening a pipe for writing waits for its reader.
+    if path.exists() && !path.is_file() {
+        return Err(Error::file(path, "is not a regular file", "delete it, or choose another directory with --index"));
+    }
     let open = File::options().create(true).truncate(false).write(true).open(&path);
     let file = open.map_err(|e| Error::io(&path, &e))?;
     match file.try_lock() {

@@ -6,15 +6,12 @@ use crate::config::{Positions, Selection, VideoConfig};
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
-use std::ops::Range;
 use std::sync::Arc;
 use svitt_ops::SvittBackend;
-use svitt_ops::device::{cast, joined, parts, samples};
-use svitt_ops::fused::{feed_forward, linear_residual, norm_linear};
+use svitt_ops::device::cast;
+use svitt_ops::fused::{feed_forward, linear_residual};
 use svitt_ops::rng::Rng;
-use svitt_ops::sparse::{
-    BlockGraph, RelativeBias, class_attention, mean_query_attention, received_attention, sparse_attention,
-};
+use svitt_ops::sparse::{BlockGraph, PatchRanking, QkvProjection, RelativeBias, self_attention};
 use svitt_ops::tokens::TokenMap;
 
 /// A layer: u = x + λ1 ⊙ Attn(LN(x)), y = u + λ2 ⊙ MLP(LN(u)); λ1 = λ2 = 1 in models without layer scale.
@@ -131,49 +128,25 @@ impl<B: SvittBackend> VideoLayer<B> {
         drop_path_seed: Option<u64>,
         ranking: Option<Selection>,
     ) -> LayerOutput<B> {
-        let [batch, s, d] = hidden.dims();
-        let widest = (3 * d).max(self.up.weight.dims()[1]);
-        let parts = parts::<B>(&hidden.device(), batch, s * widest);
-        let bias = self.bias(map, hidden.dtype());
-        let attend = |part| self.attend(samples(&hidden, part), &bias.of(part), graph, ranking);
-        let (attended, ranking): (Vec<_>, Vec<_>) = parts.iter().map(attend).unzip();
+        let (batch, bias) = (hidden.dims()[0], self.bias(map, hidden.dtype()));
+        let (norm, epsilon) = (&self.norm_before, self.epsilon);
+        let projection = QkvProjection { norm, epsilon, weight: self.qkv.val(), bias: self.qkv_bias() };
+        let attended = self_attention(&hidden, &projection, &bias, graph, self.patch_ranking(ranking));
         let keep = |path| self.drop_path(batch, drop_path_seed, path);
-        let (attended, lambda) = (joined(attended), self.scale(&self.lambda_1));
-        let hidden = linear_residual(hidden.clone(), attended, &self.attention_out, lambda, keep(0));
-        let hidden = self.feed_forward(&hidden, keep(1).as_ref(), &parts);
-        let ranking = ranking.into_iter().collect::<Option<Vec<_>>>().map(joined);
-        LayerOutput { hidden, ranking }
+        let (lambda_1, lambda_2) = (self.scale(&self.lambda_1), self.scale(&self.lambda_2));
+        let hidden = linear_residual(hidden, attended.out, &self.attention_out, lambda_1, keep(0));
+        let (norm, linear) = ((&self.norm_after, epsilon), [&self.up, &self.down]);
+        let hidden = feed_forward(hidden, norm, linear, lambda_2, keep(1));
+        LayerOutput { hidden, ranking: attended.ranking }
     }
 
-    /// Attention over the tokens of `hidden`, before its projection, and what patches are ranked by, if that is an
-    /// attention.
-    fn attend(
-        &self,
-        hidden: Tensor<B, 3>,
-        bias: &RelativeBias<B>,
-        graph: &Arc<BlockGraph>,
-        ranking: Option<Selection>,
-    ) -> (Tensor<B, 3>, Option<Tensor<B, 2>>) {
-        let qkv = norm_linear(hidden, &self.norm_before, self.epsilon, self.qkv.val(), self.qkv_bias());
-        let attended = sparse_attention(qkv.clone(), bias, graph);
-        let ranking = ranking.and_then(|selection| match selection {
-            Selection::ClassAttention if self.class_token => Some(class_attention(&qkv, bias)),
-            Selection::ClassAttention | Selection::Received => {
-                Some(received_attention(&qkv, &attended.lse, bias, graph))
-            }
-            Selection::MeanQuery => Some(mean_query_attention(&qkv, self.heads)),
+    /// The attention that `selection` ranks patches by, if it is one of this layer's.
+    fn patch_ranking(&self, selection: Option<Selection>) -> Option<PatchRanking> {
+        match selection? {
+            Selection::ClassAttention if self.class_token => Some(PatchRanking::ClassAttention),
+            Selection::ClassAttention | Selection::Received => Some(PatchRanking::Received),
+            Selection::MeanQuery => Some(PatchRanking::MeanQuery),
             Selection::Random | Selection::AverageAttention => None,
-        });
-        (attended.out, ranking)
-    }
-
-    /// hidden + keep ⊙ λ2 ⊙ MLP(LN(hidden)), in parts that fit the device: its inner activations are the widest.
-    fn feed_forward(&self, hidden: &Tensor<B, 3>, keep: Option<&Tensor<B, 1>>, parts: &[Range<usize>]) -> Tensor<B, 3> {
-        let of_part = |part: &Range<usize>| {
-            let keep = keep.map(|keep| samples(keep, part));
-            let (norm, linear) = ((&self.norm_after, self.epsilon), [&self.up, &self.down]);
-            feed_forward(samples(hidden, part), norm, linear, self.scale(&self.lambda_2), keep)
-        };
-        joined(parts.iter().map(of_part).collect())
+        }
     }
 }

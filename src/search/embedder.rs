@@ -1,5 +1,6 @@
 //! The model in a search: embeds clips and texts, scores pairs with the matching head.
 
+use crate::checksums::sha256;
 use crate::config::ModelConfig;
 use crate::data::Benchmark;
 use crate::eval::{host, tokenizer};
@@ -8,7 +9,7 @@ use crate::loss::TEMPERATURE_RANGE;
 use crate::model::{Svitt, VideoDraws};
 use crate::text::{Tokenizer, clean};
 use crate::weights::checkpoint::CONFIG;
-use crate::weights::{CheckpointPart, open_svitt, read_info};
+use crate::weights::{CheckpointInfo, CheckpointPart, open_svitt, read_info};
 use crate::{Error, Result};
 use burn::tensor::{Int, Tensor, TensorData};
 use std::path::Path;
@@ -31,18 +32,35 @@ pub struct Embedder<B: SvittBackend> {
     id: ModelId,
 }
 
-/// Which model lies in checkpoint folder `folder`, read from its description alone.
+/// Which model lies in checkpoint folder `folder`, read from its description and its vocabulary: the one in `vocab` or
+/// the one beside the weights. That the weights are what the description says is checked when they are loaded.
 ///
 /// # Errors
-/// There is no checkpoint, or one that cannot compare texts with videos.
-pub fn identify(folder: &Path) -> Result<(ModelConfig, ModelId)> {
+/// There is no checkpoint, one that cannot compare texts with videos, or no vocabulary.
+pub fn identify(folder: &Path, vocab: Option<&Path>) -> Result<ModelId> {
     let (info, weights) = read_info(&folder.join(CONFIG))?;
     if info.part != CheckpointPart::Pretraining {
         let remedy = "give a checkpoint of pretraining or of fine-tuning for retrieval";
         return Err(Error::file(folder, "its model cannot compare texts with videos", remedy));
     }
-    let id = ModelId { model: folder.display().to_string(), weights, dim: info.model.embed_dim };
-    Ok((info.model, id))
+    model_id(folder, &info, weights, &read_tokenizer(folder, vocab, &info)?)
+}
+
+fn model_id(folder: &Path, info: &CheckpointInfo, weights: String, tokenizer: &Tokenizer) -> Result<ModelId> {
+    let configuration = serde_json::to_string(&info.model).map_err(|e| Error::Fault(e.to_string()))?;
+    Ok(ModelId {
+        model: folder.display().to_string(),
+        weights,
+        configuration: sha256(configuration.as_bytes()),
+        vocabulary: tokenizer.sha256(),
+        dim: info.model.embed_dim,
+    })
+}
+
+/// By the rules of any benchmark of real videos: the given file, the one beside the weights, data/vocab.txt.
+fn read_tokenizer(folder: &Path, vocab: Option<&Path>, info: &CheckpointInfo) -> Result<Tokenizer> {
+    let sha256 = info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
+    tokenizer(Benchmark::Msrvtt, folder, vocab, info.model.text.vocab_size, sha256)
 }
 
 /// The words of `text` that `tokenizer` has no entry for, as they were cleaned.
@@ -57,11 +75,11 @@ impl<B: SvittBackend> Embedder<B> {
     /// # Errors
     /// The folder holds no such checkpoint, or no vocabulary.
     pub fn open(folder: &Path, vocab: Option<&Path>, device: &B::Device) -> Result<Self> {
-        let (_, id) = identify(folder)?;
+        // Refuses a model of another kind before its weights are read.
+        identify(folder, vocab)?;
         let opened = open_svitt::<B>(folder, None, device)?;
-        let sha256 = opened.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
-        // The rules of any benchmark of real videos: the given file, the one beside the weights, data/vocab.txt.
-        let tokenizer = tokenizer(Benchmark::Msrvtt, folder, vocab, opened.config.text.vocab_size, sha256)?;
+        let tokenizer = read_tokenizer(folder, vocab, &opened.info)?;
+        let id = model_id(folder, &opened.info, opened.weights_sha256, &tokenizer)?;
         let transform = Transform::new(opened.config.video.image_size);
         Ok(Self { model: opened.model, config: opened.config, tokenizer, transform, device: device.clone(), id })
     }

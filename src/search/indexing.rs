@@ -3,9 +3,10 @@
 use super::Embedder;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
+use super::results::damage_warnings;
 use crate::data::Unreadable;
-use crate::eval::ProgressReporter;
 use crate::index::{ClipEmbedding, Index, IndexSummary, IndexWriter, Stamp};
+use crate::progress::ProgressSink;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -31,6 +32,8 @@ pub struct IndexOptions {
     pub batch: usize,
     /// Decoding threads.
     pub threads: usize,
+    /// Who is told how far it is.
+    pub progress: ProgressSink,
 }
 
 /// What became of the files.
@@ -52,6 +55,9 @@ pub struct IndexReport {
     pub broken: Vec<Unreadable>,
     /// Files that could not be read now for a reason outside them; tried again next time.
     pub skipped: Vec<Unreadable>,
+    /// What of the index could not be read. Files below the folder were embedded again; those of other folders are
+    /// when these are indexed.
+    pub damaged: Vec<String>,
     /// Seconds it took.
     pub seconds: f64,
     /// The checkpoint.
@@ -72,13 +78,16 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let found = videos_below(&root)?;
     let mut indexer = IndexWriter::open(&options.index, embedder.id())?;
     let plan = PendingFiles::new(&found, indexer.index(), &options.clipping);
-    let mut report = IndexReport { unchanged: plan.unchanged, ..IndexReport::default() };
+    let damaged = damage_warnings(indexer.index());
+    damaged.iter().for_each(|warning| log::warn!("{warning}"));
+    let mut report = IndexReport { unchanged: plan.unchanged, damaged, ..IndexReport::default() };
     let mut desk = IndexingLoop {
         embedder,
         plan: &plan,
         batch: options.batch.max(1),
         indexer: &mut indexer,
         open: BTreeMap::new(),
+        progress: &options.progress,
     };
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
@@ -147,11 +156,12 @@ struct IndexingLoop<'a, B: SvittBackend> {
     batch: usize,
     indexer: &'a mut IndexWriter,
     open: BTreeMap<usize, PendingFile>,
+    progress: &'a ProgressSink,
 }
 
 impl<B: SvittBackend> IndexingLoop<'_, B> {
     fn work(&mut self, news: Receiver<DecodeEvent>, report: &mut IndexReport) -> Result<()> {
-        let mut ticker = ProgressReporter::new("indexing videos", self.plan.wanted.len());
+        let mut ticker = self.progress.counter("indexing videos", self.plan.wanted.len());
         let (mut batch, mut committed) = (Vec::new(), Instant::now());
         for item in news {
             match item {

@@ -23,7 +23,7 @@ pub use clips::{ClipWindows, read_span};
 pub use embedder::{Embedder, identify, unknown_words};
 pub use indexing::{IndexOptions, IndexReport, index_folder};
 pub use query::{QueryOptions, QueryResult};
-pub use results::{SearchResult, printable};
+pub use results::{SearchResult, damage_warnings, printable};
 pub use results_page::results_page;
 pub use search_bench::{SearchSpeed, measure_search};
 pub use similar::{indexed_vectors, similar};

@@ -2,7 +2,7 @@
 
 use super::Embedder;
 use super::clips::read_span;
-use super::results::SearchResult;
+use super::results::{SearchResult, damage_warnings};
 use crate::Result;
 use crate::index::{Index, Stamp};
 use rayon::prelude::*;
@@ -29,7 +29,7 @@ pub struct QueryOptions {
 pub struct QueryResult {
     /// Best first.
     pub found: Vec<SearchResult>,
-    /// Sentences: files that could not be looked at again, words the model does not know.
+    /// What of the index is damaged, files that could not be looked at again, words the model does not know.
     pub warnings: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ impl<B: SvittBackend> Embedder<B> {
         let vector = self.embed_text(text)?;
         let wanted = if options.rerank == 0 { options.top } else { options.rerank.max(options.top) };
         let mut found = best_non_overlapping(index, &[vector], wanted, None)?;
-        let mut warnings = Vec::new();
+        let mut warnings = damage_warnings(index);
         let unknown = super::unknown_words(self.tokenizer(), text);
         if !unknown.is_empty() {
             warnings.push(format!("the model was not trained on these words: {}", unknown.join(", ")));

@@ -1,6 +1,6 @@
 //! What was found, as people and scripts read it.
 
-use crate::index::Hit;
+use crate::index::{Hit, Index};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,13 @@ impl SearchResult {
     pub fn line(&self) -> String {
         format!("{}\t{:.4}\t{}\t{:.2}-{:.2}", self.rank, self.score, self.file, self.start, self.end)
     }
+}
+
+/// What of `index` cannot be read, each with what can be done about it.
+pub fn damage_warnings(index: &Index) -> Vec<String> {
+    let dir = printable(index.dir());
+    let remedy = "`search index` on the same folders embeds them again";
+    index.damage().iter().map(|damage| format!("{dir}: {damage}; {remedy}")).collect()
 }
 
 /// `path` on one line: relative to the working directory where it lies below that, with control characters and

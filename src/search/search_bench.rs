@@ -31,7 +31,13 @@ pub struct SearchSpeed {
 /// # Errors
 /// The disk refuses.
 pub fn measure_search(folder: &Path, clips: usize, dim: usize) -> Result<SearchSpeed> {
-    let id = ModelId { model: "noise".into(), weights: "none".into(), dim };
+    let id = ModelId {
+        model: "noise".into(),
+        weights: "none".into(),
+        configuration: "none".into(),
+        vocabulary: "none".into(),
+        dim,
+    };
     let mut rng = Rng::new(0, &[]);
     let mut vector = || (0..dim).map(|_| rng.between(-1.0, 1.0) as f32).collect::<Vec<_>>();
     let mut indexer = IndexWriter::open(folder, &id)?;

@@ -7,5 +7,5 @@ mod vocabulary;
 
 pub use clean::clean;
 pub use tokenize_lines::tokenize_lines;
-pub use tokenizer::{Encoding, SpecialIds, Tokenizer};
-pub use vocabulary::{SPECIAL_TOKENS, Vocabulary};
+pub use tokenizer::{Encoding, LONGEST_ENCODING, LONGEST_TEXT, SpecialIds, Tokenizer};
+pub use vocabulary::{MOST_TOKENS, SPECIAL_TOKENS, Vocabulary};

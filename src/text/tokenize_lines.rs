@@ -1,9 +1,12 @@
 //! `data tokenize`: lines of text in, one JSON object a line out.
 
-use super::{Tokenizer, clean};
+use super::{LONGEST_ENCODING, Tokenizer, clean};
 use crate::{Error, Result};
 use serde::Serialize;
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
+
+/// Bytes that one line may have.
+const LONGEST_LINE: u64 = 1 << 20;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -13,22 +16,30 @@ struct Line<'a> {
 }
 
 /// Cleans and encodes each line of `input`, blank ones too, and writes `{"text", "clean", "ids"}` per line to
-/// `output`; ids are not padded and at most `max_length` long. Gives back the number of lines.
+/// `output`; ids are not padded and at most `max_length` long,
+/// and of a text of more than 64 KiB the beginning is encoded. Gives back the number of lines.
 ///
 /// # Errors
-/// A line that is not UTF-8, with its number; a `max_length` of 0; what either stream says.
+/// A line that is not UTF-8 or has more than 1 MiB, with its number; a `max_length` out of range; what either stream
+/// says.
 pub fn tokenize_lines(
     tokenizer: &Tokenizer,
     max_length: usize,
     mut input: impl BufRead,
     mut output: impl Write,
 ) -> Result<usize> {
-    if max_length == 0 {
-        return Err(Error::setting("--max-length", "is 0", "use 1 or more; the paper's captions use 32 to 64"));
+    if !(1..=LONGEST_ENCODING).contains(&max_length) {
+        let remedy = format!("use 1 to {LONGEST_ENCODING}; the paper's captions use 32 to 64");
+        return Err(Error::setting("--max-length", format!("is {max_length}"), remedy));
     }
     let (mut bytes, mut count) = (Vec::new(), 0);
-    while input.read_until(b'\n', &mut bytes).map_err(|e| Error::io("standard input", &e))? > 0 {
+    let mut next = |bytes: &mut Vec<u8>| input.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', bytes);
+    while next(&mut bytes).map_err(|e| Error::io("standard input", &e))? > 0 {
         count += 1;
+        if bytes.len() as u64 > LONGEST_LINE {
+            let problem = format!("line {count} is longer than 1 MiB");
+            return Err(Error::file("standard input", problem, "give one text a line"));
+        }
         let line = std::str::from_utf8(&bytes).map_err(|_| {
             Error::file("standard input", format!("line {count} is not UTF-8 text"), "convert it to UTF-8")
         })?;
@@ -72,5 +83,9 @@ mod tests {
         assert!(failed.unwrap_err().to_string().contains("line 2 is not UTF-8"));
         let zero = tokenize_lines(&tokenizer, 0, b"red\n".as_slice(), Vec::new());
         assert!(zero.unwrap_err().to_string().contains("--max-length"));
+        assert!(tokenize_lines(&tokenizer, usize::MAX, b"red\n".as_slice(), Vec::new()).is_err());
+        let long = [&b"red\n"[..], &b"x".repeat(2 << 20)].concat();
+        let failed = tokenize_lines(&tokenizer, 3, long.as_slice(), Vec::new());
+        assert!(failed.unwrap_err().to_string().contains("line 2 is longer than 1 MiB"));
     }
 }

@@ -1,12 +1,26 @@
 //! BERT's WordPiece with this model's framing: `[CLS] text`, no `[SEP]`, padded to a fixed length
 //! (docs/model.md, "Tokenisation").
 
-use super::{SPECIAL_TOKENS, Vocabulary, clean};
-use crate::{Error, Result};
+use super::{
+    SPECIAL_TOKENS, Vocabulary, clean,
+    vocabulary::{LARGEST_FILE, MOST_TOKENS},
+};
+use crate::{
+    Error, Result, files,
+    input::{self, shown},
+};
+use serde::Deserialize;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tokenizers::{
     AddedToken, models::wordpiece::WordPiece, normalizers::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
 };
+
+/// Bytes of a text that are tokenised; what comes after them is cut off. The longest caption of the published data sets
+/// has 500.
+pub const LONGEST_TEXT: usize = 1 << 16;
+/// The greatest length that texts are padded or cut to.
+pub const LONGEST_ENCODING: usize = 1 << 16;
 
 /// Ids of the special tokens, found by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +99,15 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`; its post-processor, padding and truncation are replaced by this model's: stock BERT
     /// files append a `[SEP]`.
     fn read_json(path: &Path) -> Result<Self> {
-        let json = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+        let json = input::read_text(path, LARGEST_FILE)?;
+        Description::check(&json).map_err(|problem| foreign(path, &problem))?;
         let mut inner =
             tokenizers::Tokenizer::from_bytes(json.as_bytes()).map_err(|e| foreign(path, &e.to_string()))?;
         inner.with_padding(None).with_truncation(None).map_err(|e| foreign(path, &e.to_string()))?;
         let count = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
+        if count > MOST_TOKENS {
+            return Err(foreign(path, &format!("its largest id is {}, of {MOST_TOKENS} that are possible", count - 1)));
+        }
         let token = |id| inner.id_to_token(id as u32).unwrap_or_else(|| format!("[id {id} has no token]"));
         let vocabulary = Vocabulary::from_tokens((0..count).map(token).collect(), path)?;
         Self::assemble(inner, vocabulary, Some(json), path)
@@ -113,7 +131,14 @@ impl Tokenizer {
 
     /// Cleans `text` and encodes it as `[CLS] text`, exactly `max_length` ids.
     pub fn encode(&self, text: &str, max_length: usize) -> Encoding {
-        self.encode_raw(&clean(text), max_length)
+        let kept = beginning(text);
+        let encoding = self.encode_raw(&clean(kept), max_length);
+        Encoding { too_long: encoding.too_long || kept.len() < text.len(), ..encoding }
+    }
+
+    /// Tokens of `text`, cleaned, `[CLS]` included.
+    pub fn count(&self, text: &str) -> usize {
+        1 + self.pieces(&clean(beginning(text))).len()
     }
 
     /// Encodes `answer [SEP]` behind `[CLS]`, exactly `max_length` ids; answers are not cleaned
@@ -125,8 +150,8 @@ impl Tokenizer {
     /// Encodes `text` as it is, behind `[CLS]`, exactly `max_length` ids.
     pub fn encode_raw(&self, text: &str, max_length: usize) -> Encoding {
         let mut ids = vec![self.special.cls];
-        ids.extend(self.pieces(text));
-        let too_long = ids.len() > max_length;
+        ids.extend(self.pieces(beginning(text)));
+        let too_long = ids.len() > max_length || text.len() > LONGEST_TEXT;
         ids.truncate(max_length);
         let mut mask = vec![1.0; ids.len()];
         mask.resize(max_length, 0.0);
@@ -196,8 +221,69 @@ impl Tokenizer {
             return self.vocabulary.write(&path).map(|()| path);
         };
         let path = folder.join("tokenizer.json");
-        std::fs::write(&path, json).map_err(|e| Error::io(&path, &e))?;
-        Ok(path)
+        files::write(&path, json).map(|()| path)
+    }
+}
+
+/// What of `text` is tokenised.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_TEXT)]
+}
+
+/// What a `tokenizer.json` says of itself, as far as it decides whether it may be used.
+#[derive(Deserialize)]
+struct Description {
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    max_input_chars_per_word: Option<u64>,
+}
+
+impl Description {
+    /// Refuses steps that BERT's tokenizers do not have: `Replace` turns one letter into thousands, and a pattern of
+    /// `Split` can take for ever.
+    fn check(json: &str) -> std::result::Result<(), String> {
+        const NORMALIZERS: [&str; 9] =
+            ["BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Strip", "StripAccents", "Nmt"];
+        const PRE_TOKENIZERS: [&str; 5] =
+            ["BertPreTokenizer", "Whitespace", "WhitespaceSplit", "Punctuation", "Digits"];
+        /// WordPiece tries every part of a word; BERT's own limit is 100.
+        const LONGEST_WORD: u64 = 1_000;
+        let description: Self = serde_json::from_str(json).map_err(|e| shown(&e.to_string()))?;
+        steps(&description.normalizer, "normalizers", &NORMALIZERS)?;
+        steps(&description.pre_tokenizer, "pretokenizers", &PRE_TOKENIZERS)?;
+        match description.model {
+            Model { kind: Some(kind), .. } if !matches!(kind.as_str(), "WordPiece" | "WordLevel") => {
+                Err(format!("its model is `{}`, not WordPiece", shown(&kind)))
+            }
+            Model { max_input_chars_per_word: Some(most), .. } if most > LONGEST_WORD => {
+                Err(format!("its words may have {most} letters, of {LONGEST_WORD} that are possible"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether `step` is one of `known`, or a sequence (under the key `several`) of such.
+fn steps(step: &Value, several: &str, known: &[&str]) -> std::result::Result<(), String> {
+    let kind = step.get("type").and_then(Value::as_str);
+    match kind {
+        None if step.is_null() => Ok(()),
+        Some("Sequence") => {
+            let list = step.get(several).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            list.iter().try_for_each(|step| steps(step, several, known))
+        }
+        Some(kind) if known.contains(&kind) => Ok(()),
+        other => Err(format!("its step `{}` is none of BERT's", shown(other.unwrap_or("without a type")))),
     }
 }
 
@@ -210,7 +296,7 @@ fn find_in(folder: &Path) -> Result<PathBuf> {
 }
 
 fn foreign(path: &Path, problem: &str) -> Error {
-    let problem = format!("is no vocabulary this model can use: {problem}");
+    let problem = format!("is no vocabulary this model can use: {}", shown(problem));
     Error::file(path, problem, "give the vocab.txt or tokenizer.json the model was trained with")
 }
 
@@ -263,6 +349,50 @@ mod tests {
         assert_eq!((ours.sha256(), ours.vocab_size(), ours.special()), (stock.sha256(), 15, stock.special()));
         let copy = tempfile::tempdir().unwrap();
         assert_eq!(std::fs::read(ours.save(copy.path()).unwrap()).unwrap(), std::fs::read(path).unwrap());
+    }
+
+    /// What reading a `tokenizer.json` of these parts says.
+    fn read_json(normalizer: &str, pre_tokenizer: &str, model: &str) -> Result<Tokenizer> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokenizer.json");
+        let words = r#""[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "red": 5"#;
+        let text = format!(
+            r#"{{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": {normalizer},
+            "pre_tokenizer": {pre_tokenizer}, "post_processor": null, "decoder": null, "model": {{"unk_token": "[UNK]",
+            "type": "WordPiece", "continuing_subword_prefix": "\u0023#", {model}, "vocab": {{{words}{}}}}}}}"#,
+            if model.contains("1001") { "" } else { r#", "blue": 6"# }
+        );
+        let text = if model.contains("\"big\"") { text.replace(": 6", ": 4294967295") } else { text };
+        std::fs::write(&path, text).unwrap();
+        Tokenizer::read(&path)
+    }
+
+    #[test]
+    fn a_tokenizer_json_that_costs_more_than_it_holds_is_refused() {
+        let chars = r#""max_input_chars_per_word": 100"#;
+        let bert = r#"{"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "Lowercase"}]}"#;
+        assert_eq!(read_json(bert, r#"{"type": "Whitespace"}"#, chars).unwrap().encode("red", 3).ids, [2, 5, 0]);
+        let replace = r#"{"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}]}"#;
+        let split = r#"{"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Removed", "invert": false}"#;
+        for (normalizer, pre_tokenizer, model, says) in [
+            (replace, "null", chars, "`Replace`"),
+            ("null", split, chars, "`Split`"),
+            ("null", "null", r#""max_input_chars_per_word": 1001"#, "1001 letters"),
+            ("null", "null", r#""max_input_chars_per_word": 100, "big": "big""#, "largest id is 4294967295"),
+        ] {
+            let message = read_json(normalizer, pre_tokenizer, model).unwrap_err().to_string();
+            assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn of_a_text_of_megabytes_the_beginning_is_read() {
+        let long = "a ".repeat(6 << 20);
+        let encoding = small().encode(&long, 7);
+        assert_eq!((encoding.tokens().len(), encoding.too_long), (7, true));
+        assert_eq!(small().count(&long), 1 + LONGEST_TEXT / 2);
+        assert!(small().encode_raw(&"é".repeat(LONGEST_TEXT), 9).too_long, "cut between characters");
+        assert_eq!((small().count(""), small().count("a man's dog")), (1, 5));
     }
 
     #[test]

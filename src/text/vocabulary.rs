@@ -1,7 +1,10 @@
 //! The tokens a tokenizer knows, in id order: read from `vocab.txt`, or counted in the captions of a data set.
 
 use super::clean;
-use crate::{Error, Result};
+use crate::{
+    Error, Result, files,
+    input::{self, shown},
+};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet},
@@ -17,6 +20,11 @@ pub const SPECIAL_TOKENS: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MAS
 
 /// Longer words are unknown to WordPiece whatever the vocabulary holds, so none is counted.
 const LONGEST_WORD: usize = 100;
+
+/// Entries a vocabulary may have: 34 times BERT's.
+pub const MOST_TOKENS: usize = 1 << 20;
+/// Bytes of a vocabulary file: 70 times BERT's `vocab.txt`.
+pub(super) const LARGEST_FILE: u64 = 16 << 20;
 
 /// Distinct tokens; a token's position is its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,10 +65,14 @@ impl Vocabulary {
     /// # Errors
     /// A repeated token, with its line, or a special token that is missing: then it is no BERT-style vocabulary.
     pub fn from_tokens(tokens: Vec<String>, path: &Path) -> Result<Self> {
+        if tokens.len() > MOST_TOKENS {
+            let problem = format!("has {} tokens, of {MOST_TOKENS} that are possible", tokens.len());
+            return Err(Error::file(path, problem, "give the vocab.txt or tokenizer.json the model was trained with"));
+        }
         let mut lines: HashMap<&str, usize> = HashMap::with_capacity(tokens.len());
         for (i, token) in tokens.iter().enumerate() {
             if let Some(first) = lines.insert(token, i) {
-                let problem = format!("line {} repeats the token {token:?} of line {}", i + 1, first + 1);
+                let problem = format!("line {} repeats the token \"{}\" of line {}", i + 1, shown(token), first + 1);
                 return Err(Error::file(path, problem, "give the original vocabulary: one distinct token a line"));
             }
         }
@@ -76,7 +88,7 @@ impl Vocabulary {
     /// # Errors
     /// An unreadable, empty or non-UTF-8 file, and what [`Vocabulary::from_tokens`] refuses.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
+        let bytes = input::read(path, LARGEST_FILE)?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let line = e.as_bytes()[..e.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();
             let problem = format!("line {line} is not UTF-8 text");
@@ -94,7 +106,7 @@ impl Vocabulary {
     /// # Errors
     /// What the disk says.
     pub fn write(&self, path: &Path) -> Result<()> {
-        std::fs::write(path, self.lines()).map_err(|e| Error::io(path, &e))
+        files::write(path, self.lines())
     }
 
     /// Tokens in id order.

@@ -1,16 +1,16 @@
 //! Baselines at equal compute on the same data (`--baselines`): the last stage from scratch, a dense model from
 //! scratch, and a model without temporal order.
 
+use super::FrameMean;
 use super::initial_weights::InitialWeights;
 use super::learner::TrainableModel;
 use super::pretrain::{PretrainOptions, stage_report};
 use super::report::StageReport;
 use super::single_stage::{steps_for, train_single_stage, training_flops};
 use super::validate::RetrievalModel;
-use super::{FrameMean, write_json};
 use crate::config::{ModelConfig, Stage, StepsOrEpochs};
 use crate::model::Svitt;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::fs;
 use std::path::Path;
 use svitt_ops::TrainBackend;
@@ -94,7 +94,7 @@ fn one<B: TrainBackend, M: TrainableModel<B, InnerModule: RetrievalModel<B::Inne
     let number = options.preset.stages.len() - 1;
     let (model, state) = train_single_stage(options, number, stage, config, model, &out, device)?;
     let report = stage_report(options, stage, config, &model, &state)?;
-    write_json(&file, &report)?;
+    files::write_json(&file, &report)?;
     Ok(report)
 }
 

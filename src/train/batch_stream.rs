@@ -4,7 +4,6 @@
 use super::input::{StepConfig, StepInput, StepKey};
 use crate::data::{HostBatch, Loader, LoaderPosition};
 use crate::{Error, Result};
-use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::tensor::backend::Backend;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +14,7 @@ pub struct BatchStream<B: Backend> {
     shares: Arc<SharedLoader>,
     worker: usize,
     device: B::Device,
-    recipe: Arc<StepConfig>,
+    step_config: Arc<StepConfig>,
 }
 
 impl<B: Backend> BatchStream<B> {
@@ -23,23 +22,23 @@ impl<B: Backend> BatchStream<B> {
     ///
     /// # Errors
     /// None in a loader of the size the run began with.
-    pub fn new(loader: Loader, taken: usize, recipe: StepConfig, device: &B::Device) -> Result<Self> {
+    pub fn new(loader: Loader, taken: usize, step_config: StepConfig, device: &B::Device) -> Result<Self> {
         let shares = Arc::new(SharedLoader::new(loader, taken, 1)?);
-        Ok(Self { shares, worker: 0, device: device.clone(), recipe: Arc::new(recipe) })
+        Ok(Self { shares, worker: 0, device: device.clone(), step_config: Arc::new(step_config) })
     }
 
     /// The same, in one share per device: worker w of n gets pairs w · b / n up to (w + 1) · b / n of every batch of b.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn shares(loader: Loader, taken: usize, recipe: StepConfig, devices: &[B::Device]) -> Result<Vec<Self>> {
+    pub fn shares(loader: Loader, taken: usize, step_config: StepConfig, devices: &[B::Device]) -> Result<Vec<Self>> {
         let shares = Arc::new(SharedLoader::new(loader, taken, devices.len())?);
-        let recipe = Arc::new(recipe);
+        let step_config = Arc::new(step_config);
         let feed = |(worker, device): (usize, &B::Device)| Self {
             shares: shares.clone(),
             worker,
             device: device.clone(),
-            recipe: recipe.clone(),
+            step_config: step_config.clone(),
         };
         Ok(devices.iter().enumerate().map(feed).collect())
     }
@@ -47,6 +46,15 @@ impl<B: Backend> BatchStream<B> {
     /// Where its inputs are put.
     pub fn device(&self) -> &B::Device {
         &self.device
+    }
+
+    /// The same sequence with its inputs on `device`.
+    pub fn on(&self, device: &B::Device) -> Self {
+        Self { device: device.clone(), ..self.clone() }
+    }
+
+    pub(super) fn loader(&self) -> &Loader {
+        &self.shares.loader
     }
 
     /// Why the sequence ended, for all workers.
@@ -60,7 +68,7 @@ impl<B: Backend> Iterator for BatchStream<B> {
 
     fn next(&mut self) -> Option<StepInput<B>> {
         let batch = self.shares.next(self.worker)?.upload(&self.device);
-        Some(StepInput { batch, key: StepKey::default(), recipe: self.recipe.clone(), peers: None })
+        Some(StepInput { batch, key: StepKey::default(), step_config: self.step_config.clone(), peers: None })
     }
 }
 
@@ -94,30 +102,5 @@ impl SharedLoader {
             }
         }
         waiting[worker].pop_front()
-    }
-}
-
-impl<B: Backend> DataLoaderIterator<StepInput<B>> for BatchStream<B> {
-    fn progress(&self) -> Progress {
-        Progress::new(self.shares.loader.position().batch, self.shares.loader.batches())
-    }
-}
-
-impl<B: Backend> DataLoader<B, StepInput<B>> for BatchStream<B> {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<StepInput<B>> + 'a> {
-        Box::new(self.clone())
-    }
-
-    fn num_items(&self) -> usize {
-        self.shares.loader.items()
-    }
-
-    fn to_device(&self, device: &B::Device) -> Arc<dyn DataLoader<B, StepInput<B>>> {
-        Arc::new(Self { device: device.clone(), ..self.clone() })
-    }
-
-    /// The whole sequence: a stage is never split.
-    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<B, StepInput<B>>> {
-        Arc::new(self.clone())
     }
 }

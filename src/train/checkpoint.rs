@@ -5,11 +5,11 @@ use super::metrics_log::LossValues;
 use super::snapshot;
 use super::{AdamWState, SkippedSteps, StageReport};
 use crate::data::Unreadable;
-use crate::{Error, Result};
+use crate::{Error, Result, checksums, files};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 const MODEL: &str = "model.safetensors";
@@ -102,13 +102,16 @@ impl Checkpoints {
         if let Some(optimizer) = optimizer {
             snapshot::write(&unfinished.join(OPTIMIZER), &snapshot::optimizer_tensors(model, optimizer))?;
         }
-        write_json(&unfinished.join(STATE), state)?;
+        files::write_json(&unfinished.join(STATE), state)?;
+        let names: &[&str] = if optimizer.is_some() { &[MODEL, OPTIMIZER, STATE] } else { &[MODEL, STATE] };
+        checksums::write(unfinished, names)?;
         let checkpoint_path = self.checkpoint_path(state);
         if checkpoint_path.exists() {
             fs::remove_dir_all(&checkpoint_path).map_err(|e| Error::io(&checkpoint_path, &e))?;
         }
         fs::rename(unfinished, &checkpoint_path).map_err(|e| Error::io(&checkpoint_path, &e))?;
-        sync_folder(&self.folder)
+        files::sync_folder(&self.folder);
+        Ok(())
     }
 
     /// The newest complete checkpoint, or none.
@@ -117,10 +120,9 @@ impl Checkpoints {
     /// The newest checkpoint is damaged.
     pub fn newest(&self) -> Result<Option<(RunState, SavedTensors)>> {
         let Some((_, folder)) = self.list().into_iter().next_back() else { return Ok(None) };
+        checksums::verify(&folder, "start afresh without --resume")?;
         let file = folder.join(STATE);
-        let text = fs::read_to_string(&file).map_err(|e| Error::io(&file, &e))?;
-        let state = serde_json::from_str(&text)
-            .map_err(|e| Error::file(&file, format!("is damaged: {e}"), "start afresh without --resume"))?;
+        let state = files::read_json(&file, "start afresh without --resume")?;
         Ok(Some((state, SavedTensors { folder })))
     }
 
@@ -185,41 +187,6 @@ impl SavedTensors {
     }
 }
 
-/// Writes `value` as JSON under a temporary name, flushes it and renames it to `file`.
-///
-/// # Errors
-/// The disk is full or the folder cannot be written; an older `file` is still there.
-pub fn write_json<T: Serialize>(file: &Path, value: &T) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(file, e.to_string(), "report this"))?;
-    write_atomically(file, (text + "\n").as_bytes())
-}
-
-/// Writes `bytes` under a temporary name, flushes them and renames the file to `file`.
-///
-/// # Errors
-/// As [`write_json`].
-pub fn write_atomically(file: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let mut name = file.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = file.with_file_name(name);
-    let write = || {
-        let mut out = File::create(&temporary)?;
-        out.write_all(bytes)?;
-        out.sync_all()?;
-        fs::rename(&temporary, file)
-    };
-    write().map_err(|e| {
-        let _ = fs::remove_file(&temporary);
-        Error::io(file, &e)
-    })
-}
-
-/// Makes a rename inside `folder` survive a power failure, where the platform can.
-fn sync_folder(folder: &Path) -> Result<()> {
-    if cfg!(unix) { File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io(folder, &e)) } else { Ok(()) }
-}
-
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
@@ -258,7 +225,7 @@ mod tests {
         let moments = saved.optimizer(&model.valid(), &found, &device).unwrap().unwrap();
         let mut resumed = AdamW::<B>::resume(AdamWSettings::default(), moments);
         assert_eq!(one_step(&mut resumed, model).weights(), straight.weights());
-        assert_eq!(resumed.state().flag.steps, 6);
+        assert_eq!(resumed.state().nonfinite.steps, 6);
     }
 
     #[test]
@@ -294,6 +261,25 @@ mod tests {
         let (found, saved) = checkpoints.newest().unwrap().unwrap();
         assert_eq!(found.step, 7);
         assert_eq!(saved.model::<B, _>(toy(0.0), &Default::default()).unwrap().weights(), [1.0; 20]);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_not_resumed_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of(folder.path());
+        checkpoints.save(&state(7), &toy(1.0).valid(), None).unwrap();
+        for name in [MODEL, STATE] {
+            let file = folder.path().join("checkpoint/step-000000007-000").join(name);
+            let whole = fs::read(&file).unwrap();
+            let mut bytes = whole.clone();
+            let last = bytes.len() - 3;
+            bytes[last] ^= 1;
+            fs::write(&file, bytes).unwrap();
+            let message = checkpoints.newest().unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains("damaged") && message.contains("--resume"), "{message}");
+            fs::write(&file, whole).unwrap();
+        }
+        assert_eq!(checkpoints.newest().unwrap().unwrap().0.step, 7);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
-use burn_train::{InferenceStep, TrainOutput, TrainStep};
+use burn_train::{TrainOutput, TrainStep};
 use svitt_ops::{SvittBackend, TrainBackend};
 
 /// The baseline around a model of one-frame clips.
@@ -43,7 +43,7 @@ impl<B: SvittBackend> FrameMean<B> {
         let (batch, model) = (&input.batch, &self.model);
         let (ids, mask) = (batch.token_ids.clone(), batch.token_mask.clone());
         let shape = [batch.host.len(), batch.host.tokens];
-        let masking = input.recipe.masking.as_ref();
+        let masking = input.step_config.masking.as_ref();
         let device = batch.video.device();
         let draws = PretrainDraws::seeded(input.key.seed("step"), &batch.host.token_ids, shape, masking, &device);
         let (feature, embeds) = self.encode(batch.video.clone(), &draws.video)?;
@@ -96,11 +96,4 @@ impl<B: TrainBackend> TrainStep for FrameMean<B> {
         let stepped = optim.step(lr, self, grads);
         Self { model: stepped.model.clamp_temperature() }
     }
-}
-
-impl<B: SvittBackend> InferenceStep for FrameMean<B> {
-    type Input = ();
-    type Output = ();
-
-    fn step(&self, (): ()) {}
 }

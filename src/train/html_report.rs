@@ -56,7 +56,8 @@ fn row(stage: &StageReport) -> [String; 15] {
     ]
 }
 
-fn ceilings(stage: &StageReport) -> String {
+/// What observers that see less of the clips can reach, and what a guess does.
+pub fn stage_ceilings(stage: &StageReport) -> String {
     let c = stage.scores.ceilings;
     match (c.static_frame, c.unordered, c.ordered) {
         (Some(one), Some(unordered), Some(ordered)) => format!(
@@ -68,19 +69,9 @@ fn ceilings(stage: &StageReport) -> String {
     }
 }
 
-/// The table of stages as plain text, ceilings below.
-pub fn table(stages: &[StageReport]) -> String {
-    let rows: Vec<[String; 15]> = std::iter::once(HEAD.map(String::from)).chain(stages.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    let line = |row: &[String; 15]| {
-        let cells = row.iter().zip(&widths).enumerate();
-        let padded = cells.map(|(i, (cell, &w))| if i == 0 { format!("{cell:<w$}") } else { format!("{cell:>w$}") });
-        padded.collect::<Vec<_>>().join("  ")
-    };
-    let mut text: Vec<String> = rows.iter().map(line).collect();
-    text.extend(stages.iter().map(ceilings));
-    text.join("\n")
+/// The table of stages: its head, then a row per stage.
+pub fn stage_rows(stages: &[StageReport]) -> Vec<Vec<String>> {
+    std::iter::once(HEAD.map(String::from)).chain(stages.iter().map(row)).map(Vec::from).collect()
 }
 
 fn curve(lines: &[LogLine], value: impl Fn(&LogLine) -> f64) -> Vec<[f64; 2]> {
@@ -165,7 +156,7 @@ pub fn write(file: &Path, report: &PretrainReport, lines: &[LogLine]) -> Result<
     ));
     page.heading("Stages").table(&stage_table("Text to video on the fixed gallery, percent", &report.stages));
     report.stages.iter().for_each(|stage| {
-        page.paragraph(&ceilings(stage));
+        page.paragraph(&stage_ceilings(stage));
     });
     if !report.baselines.is_empty() {
         page.heading("Baselines").table(&stage_table("At equal compute, on the same data", &report.baselines));
@@ -179,5 +170,5 @@ pub fn write(file: &Path, report: &PretrainReport, lines: &[LogLine]) -> Result<
         });
         page.heading("Unreadable").table(&table);
     }
-    super::checkpoint::write_atomically(file, page.html().as_bytes())
+    page.write(file)
 }

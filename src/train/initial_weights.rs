@@ -59,7 +59,7 @@ impl InitialWeights {
             let checkpoint = Checkpoint::open(folder)?;
             let report;
             (model, report) = checkpoint.load(model, config, &converted())?;
-            crate::terminal::note(format!("{}: {}", folder.display(), report.summary()));
+            log::info!("{}: {}", folder.display(), report.summary());
         }
         for (file, part) in [(&self.video, CheckpointPart::Video), (&self.text, CheckpointPart::Text)] {
             if let Some(file) = file {
@@ -81,7 +81,7 @@ fn part_of<B: SvittBackend>(
     part: CheckpointPart,
 ) -> Result<Svitt<B>> {
     let (model, report) = initialise(model, config, file, part)?;
-    crate::terminal::note(format!("{}: {}", file.display(), report.summary()));
+    log::info!("{}: {}", file.display(), report.summary());
     Ok(model)
 }
 

@@ -51,7 +51,7 @@ pub struct StepConfig {
     /// How words are masked; none: no masked-language loss.
     pub masking: Option<MaskRules>,
     /// Questions about the clips; empty outside question answering.
-    pub quiz: Arc<TokenizedQuestions>,
+    pub clip_questions: Arc<TokenizedQuestions>,
 }
 
 /// A batch and the name of its draws.
@@ -62,7 +62,7 @@ pub struct StepInput<B: Backend> {
     /// Its draws.
     pub key: StepKey,
     /// The run's losses and masking.
-    pub recipe: Arc<StepConfig>,
+    pub step_config: Arc<StepConfig>,
     /// The other workers' batches, where contrastive negatives come from them too.
     pub peers: Option<Arc<dyn FeatureGather<B>>>,
 }

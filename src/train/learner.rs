@@ -2,23 +2,20 @@
 //! schedule, the loop is ours. Burn's loop steps the schedule per micro-batch, drops the last incomplete accumulation,
 //! and can neither checkpoint nor stop inside an epoch.
 
+use super::burn_train::{Components, LogMetric, NoFiles, NoRenderer, NoValidation};
 use super::expand::trainable;
 use super::input::{StepInput, StepOutput};
 use super::metrics_log::{LogLine, LossValues, MetricsLog};
 use super::parallel::{Communicator, ThroughputMeter, Worker, WorkerGroup, WorkerStart, run_worker};
-use super::progress::{LogLineMetric, LogMetric, Progress};
-use super::{AdamW, BatchStream, Checkpoints, RunState, WarmupCosine};
-use crate::config::Stage;
+use super::{AdamW, BatchStream, Checkpoints, RunState, StagePlan, StopSignal, TrainEvent, TrainEvents};
 use crate::profile::peak_memory_mb;
 use crate::{Error, Result};
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
-use burn_train::metric::store::{EpochSummary, Split};
-use burn_train::metric::{MetricDefinition, NumericEntry};
 use burn_train::{EventProcessorTraining, LearnerEvent, TrainingItem};
 use burn_train::{
-    InferenceStep, Interrupter, Learner, LearningComponentsMarker, SupervisedLearningStrategy, SupervisedTraining,
-    SupervisedTrainingEventProcessor, TrainLoader, TrainStep, TrainingComponents, TrainingStrategy, ValidLoader,
+    InferenceStep, Learner, SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor,
+    TrainLoader, TrainStep, TrainingComponents, TrainingStrategy, ValidLoader,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -47,85 +44,17 @@ impl<B: AutodiffBackend, M> TrainableModel<B> for M where
 {
 }
 
-/// The learner's type parameters for trainee `M`.
-pub type Components<B, M> = LearningComponentsMarker<B, WarmupCosine, M, AdamW<B>>;
-
-/// What the loop must know of its stage.
-#[derive(Clone, Debug)]
-pub struct StagePlan {
-    /// The stage's name.
-    pub name: String,
-    /// Its optimizer steps.
-    pub steps: usize,
-    /// Stop after this many of them (`--max-steps`), at most `steps`.
-    pub stop_at: usize,
-    /// Micro-batches per optimizer step.
-    pub accumulate: usize,
-    /// Micro-batches in one pass over the data, each counted once for all workers: an accumulation never reaches into
-    /// the next pass.
-    pub batches_per_epoch: usize,
-    /// Take contrastive negatives from all workers' batches, not from a worker's own alone.
-    pub global_negatives: bool,
-    /// Learning rates.
-    pub schedule: WarmupCosine,
-    /// Seconds between checkpoints.
-    pub checkpoint_seconds: f64,
-    /// Optimizer steps between checkpoints, or none.
-    pub checkpoint_steps: Option<usize>,
-}
-
-impl StagePlan {
-    /// The whole of `stage` on data of `batches` micro-batches a pass; a checkpoint every `checkpoint_seconds`, and
-    /// negatives of each worker's own.
-    pub fn of(stage: &Stage, batches: usize, checkpoint_seconds: f64) -> Self {
-        let batches_per_epoch = batches.max(1);
-        let per_epoch = batches_per_epoch.div_ceil(stage.accumulate);
-        let steps = (stage.length.steps(per_epoch).round() as usize).max(1);
-        Self {
-            name: stage.name.clone(),
-            steps,
-            stop_at: steps,
-            accumulate: stage.accumulate,
-            batches_per_epoch,
-            global_negatives: false,
-            schedule: WarmupCosine {
-                peak: stage.learning_rate,
-                total: steps as f64,
-                warmup: stage.warmup.steps(per_epoch),
-                minimum: stage.min_multiplier,
-                taken: 0,
-            },
-            checkpoint_seconds,
-            checkpoint_steps: None,
-        }
-    }
-
-    /// Optimizer steps of one pass over the data.
-    pub fn steps_per_epoch(&self) -> usize {
-        self.batches_per_epoch.div_ceil(self.accumulate)
-    }
-
-    /// Micro-batches of the optimizer step that starts at micro-batch `batch` of the stage.
-    pub fn micro_batches(&self, batch: usize) -> usize {
-        let left = self.batches_per_epoch - batch % self.batches_per_epoch;
-        self.accumulate.min(left)
-    }
-
-    /// The schedule after `taken` steps.
-    pub fn schedule_after(&self, taken: usize) -> WarmupCosine {
-        WarmupCosine { taken, ..self.schedule }
-    }
-}
-
-/// Output files and stop signal of a stage.
+/// Output files, stop signal and listener of a stage.
 #[derive(Clone)]
 pub struct StageContext {
     /// `metrics.jsonl`.
-    pub journal: MetricsLog,
+    pub metrics_log: MetricsLog,
     /// Step-level checkpoints.
     pub checkpoints: Checkpoints,
     /// Ctrl-C and SIGTERM.
-    pub interrupter: Interrupter,
+    pub stop: StopSignal,
+    /// Who is told of logged steps.
+    pub events: TrainEvents,
 }
 
 /// The result of a stage.
@@ -145,35 +74,35 @@ pub struct StageOutcome<M> {
 /// (after saving).
 pub fn train_stage<B: TrainBackend, M: TrainableModel<B>>(
     plan: StagePlan,
-    desk: StageContext,
+    context: StageContext,
     state: RunState,
     model: M,
     optimizer: AdamW<B>,
-    feeds: Vec<BatchStream<B>>,
+    streams: Vec<BatchStream<B>>,
 ) -> Result<StageOutcome<M::InnerModule>> {
+    let interrupter = context.stop.interrupter.clone();
     let learner = Learner::new(trainable(model), optimizer.clone(), plan.schedule_after(state.step));
-    let interrupter = desk.interrupter.clone();
-    let Some(loader) = feeds.first().cloned().map(|first| Arc::new(first) as TrainLoader<Components<B, M>>) else {
+    let Some(loader) = streams.first().cloned().map(|first| Arc::new(first) as TrainLoader<Components<B, M>>) else {
         unreachable!("a stage has at least one worker");
     };
-    let devices = feeds.iter().map(|feed| feed.device().clone()).collect();
+    let devices = streams.iter().map(|feed| feed.device().clone()).collect();
     let state = Mutex::new(state);
-    let strategy = Arc::new(StageLoop { plan, desk, devices, feeds, optimizer, state, failure: Mutex::new(None) });
+    let strategy = Arc::new(StageLoop { plan, context, devices, streams, optimizer, state, failure: Mutex::new(None) });
     let mut training = SupervisedTraining::new(".", loader, Arc::new(NoValidation))
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
         .with_application_logger(None)
         .with_metric_logger(NoFiles)
-        .with_interrupter(interrupter)
-        .metric_train(LogLineMetric);
+        .with_interrupter(interrupter);
     for metric in LogMetric::all() {
         training = training.metric_train_numeric(metric);
     }
+    // burn-train's dashboard is what the feature is for; nothing else here looks at the terminal.
     if !(cfg!(feature = "tui") && std::io::IsTerminal::is_terminal(&std::io::stdout())) {
-        training = training.renderer(Progress::default());
+        training = training.renderer(NoRenderer);
     }
     let result = training.launch(learner);
     // The data's own error says more than that it ended.
-    if let Some(error) = strategy.feeds.iter().find_map(BatchStream::take_failure) {
+    if let Some(error) = strategy.streams.iter().find_map(BatchStream::take_failure) {
         return Err(error);
     }
     match strategy.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -188,9 +117,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 struct StageLoop<B: TrainBackend> {
     plan: StagePlan,
-    desk: StageContext,
+    context: StageContext,
     devices: Vec<B::Device>,
-    feeds: Vec<BatchStream<B>>,
+    streams: Vec<BatchStream<B>>,
     optimizer: AdamW<B>,
     state: Mutex<RunState>,
     failure: Mutex<Option<Error>>,
@@ -208,7 +137,7 @@ impl<B: TrainBackend, M: TrainableModel<B>> SupervisedLearningStrategy<Component
         let mut events = components.event_processor;
         let team = WorkerGroup::new(self.devices.len());
         std::thread::scope(|scope| {
-            for (rank, feed) in self.feeds.iter().enumerate().skip(1) {
+            for (rank, feed) in self.streams.iter().enumerate().skip(1) {
                 let (member, model, optimizer) = (team.member(rank), learner.model(), self.optimizer.clone());
                 let start = WorkerStart { model, optimizer, state: lock(&self.state).clone(), feed: feed.clone() };
                 scope.spawn(move || run_worker::<B, M>(&self.plan, &member, &self.devices, start));
@@ -244,6 +173,7 @@ impl<B: TrainBackend> StageLoop<B> {
         member.all_gather(())?;
         let worker = Worker::new(member, &self.devices, self.optimizer.clone(), self.plan.global_negatives);
         let mut batches = loader.iter();
+        let _stepping = self.context.stop.stepping();
         let mut state = lock(&self.state);
         let (started, seconds, run_seconds) = (Instant::now(), state.seconds, state.run_seconds);
         let (mut window, mut saved) = (ThroughputMeter::new(), Instant::now());
@@ -260,7 +190,7 @@ impl<B: TrainBackend> StageLoop<B> {
                     TrainingItem::new(item, progress.clone(), progress, Some(state.step), Some(learner.lr_current()));
                 events.process_train(LearnerEvent::ProcessedItem(item));
             }
-            let stop = self.desk.interrupter.should_stop();
+            let stop = self.context.stop.was_set_off();
             let due = saved.elapsed().as_secs_f64() >= self.plan.checkpoint_seconds
                 || self.plan.checkpoint_steps.is_some_and(|steps| state.step.is_multiple_of(steps));
             if stop || due || state.step == self.plan.stop_at {
@@ -317,18 +247,20 @@ impl<B: TrainBackend> StageLoop<B> {
         };
         *window = ThroughputMeter::new();
         state.losses = losses;
-        self.desk.journal.add(&line)?;
+        self.context.metrics_log.add(&line)?;
+        self.context.events.tell(TrainEvent::Step(&line));
         Ok(line)
     }
 
     fn check_skipped(&self, state: &mut RunState) -> Result<usize> {
-        let skipped = self.optimizer.state().flag.read();
+        let skipped = self.optimizer.state().nonfinite.read();
         if skipped.total > state.skipped.total {
             let new = skipped.total - state.skipped.total;
-            crate::terminal::note(format!(
-                "warning: the loss or a gradient was not finite: {new} update(s) skipped, the last at step {} of stage `{}`",
-                skipped.last, self.plan.name
-            ));
+            log::warn!(
+                "the loss or a gradient was not finite: {new} update(s) skipped, the last at step {} of stage `{}`",
+                skipped.last,
+                self.plan.name
+            );
         }
         state.skipped = skipped;
         if skipped.streak < MAX_STREAK {
@@ -346,64 +278,7 @@ impl<B: TrainBackend> StageLoop<B> {
 
     fn save<M: TrainableModel<B>>(&self, learner: &Learner<Components<B, M>>, state: &mut RunState) -> Result<()> {
         let optimizer = self.optimizer.state();
-        state.skipped = optimizer.flag.read();
-        self.desk.checkpoints.save(state, &learner.model().valid(), Some(&optimizer))
+        state.skipped = optimizer.nonfinite.read();
+        self.context.checkpoints.save(state, &learner.model().valid(), Some(&optimizer))
     }
-}
-
-/// Validation is of whole galleries, after the stage; burn-train's per-batch one has nothing to do.
-struct NoValidation;
-
-impl<B: burn::tensor::backend::Backend> burn::data::dataloader::DataLoader<B, ()> for NoValidation {
-    fn iter<'a>(&'a self) -> Box<dyn burn::data::dataloader::DataLoaderIterator<()> + 'a> {
-        Box::new(Nothing)
-    }
-
-    fn num_items(&self) -> usize {
-        0
-    }
-
-    fn to_device(&self, _device: &B::Device) -> Arc<dyn burn::data::dataloader::DataLoader<B, ()>> {
-        Arc::new(Self)
-    }
-
-    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn burn::data::dataloader::DataLoader<B, ()>> {
-        Arc::new(Self)
-    }
-}
-
-struct Nothing;
-
-impl Iterator for Nothing {
-    type Item = ();
-
-    fn next(&mut self) -> Option<()> {
-        None
-    }
-}
-
-impl burn::data::dataloader::DataLoaderIterator<()> for Nothing {
-    fn progress(&self) -> burn::data::dataloader::Progress {
-        burn::data::dataloader::Progress::new(0, 0)
-    }
-}
-
-/// burn-train writes a file per metric and epoch unless a logger is given; `metrics.jsonl` has all of it.
-struct NoFiles;
-
-impl burn_train::logger::MetricLogger for NoFiles {
-    fn log(&mut self, _update: burn_train::metric::store::MetricsUpdate, _epoch: usize, _split: &Split) {}
-
-    fn read_numeric(
-        &mut self,
-        _name: &str,
-        _epoch: usize,
-        _split: &Split,
-    ) -> std::result::Result<Vec<NumericEntry>, String> {
-        Ok(Vec::new())
-    }
-
-    fn log_metric_definition(&mut self, _definition: MetricDefinition) {}
-
-    fn log_epoch_summary(&mut self, _summary: EpochSummary) {}
 }

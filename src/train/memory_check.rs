@@ -18,7 +18,7 @@ pub(super) fn check(options: &PretrainOptions, base: &ModelConfig, workers: usiz
     let (on_host, free) = (["flex", "ndarray"].contains(&options.backend.as_str()), available_memory_mb());
     let Some(free) = free.filter(|_| on_host) else { return Ok(()) };
     options.preset.stages.iter().try_for_each(|stage| {
-        let batch = options.source.records().map_or(stage.batch, |records| stage.batch.min(records));
+        let batch = options.training_data.records().map_or(stage.batch, |records| stage.batch.min(records));
         fits(stage, batch, base, free / workers as f64)
     })
 }
@@ -62,9 +62,9 @@ mod tests {
         let base = preset.model.model(1, 30_522);
         let last = preset.stages.last().unwrap();
         let refuse = |batch, free| fits(last, batch, &base, free).unwrap_err().to_string();
-        let sentence = refuse(32, 20_000.0);
-        let proposed: usize = sentence.split("try ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-        assert!(sentence.contains("stages.") && (1..32).contains(&proposed), "{sentence}");
+        let message = refuse(32, 20_000.0);
+        let proposed: usize = message.split("try ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(message.contains("stages.") && (1..32).contains(&proposed), "{message}");
         fits(last, proposed, &base, 20_000.0).unwrap();
         assert!(refuse(1, 100.0).contains("smaller model"));
         assert!(exhausted("cuda", "8-frames", 32, "OOM").to_string().contains("`batch = 16`"));

@@ -1,6 +1,6 @@
 //! The metrics log of a run: one line of `metrics.jsonl` per logged step, and the same as text.
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -66,7 +66,7 @@ fn yes() -> bool {
 
 impl LogLine {
     /// The line shown to the user.
-    pub fn sentence(&self) -> String {
+    pub fn summary(&self) -> String {
         let LossValues { vtc, vtm, mlm, answer } = self.losses;
         let losses = match answer {
             Some(answer) => format!("answer {answer:.3}"),
@@ -103,17 +103,17 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Opens the journal of the run in `out` and cuts every line beyond optimizer step `step` of the run: a resumed
+    /// Opens the metrics log of the run in `out` and cuts every line beyond optimizer step `step` of the run: a resumed
     /// run writes those again.
     ///
     /// # Errors
     /// The folder cannot be written.
     pub fn open(out: &Path, step: usize) -> Result<Self> {
-        let journal = Self { file: out.join("metrics.jsonl") };
-        let kept: Vec<LogLine> = journal.lines()?.into_iter().filter(|line| line.step <= step).collect();
+        let metrics_log = Self { file: out.join("metrics.jsonl") };
+        let kept: Vec<LogLine> = metrics_log.lines()?.into_iter().filter(|line| line.step <= step).collect();
         let text = kept.iter().map(to_line).collect::<Result<String>>()?;
-        super::checkpoint::write_atomically(&journal.file, text.as_bytes())?;
-        Ok(journal)
+        files::write(&metrics_log.file, text)?;
+        Ok(metrics_log)
     }
 
     /// Adds one line.
@@ -167,8 +167,8 @@ mod tests {
     #[test]
     fn lines_beyond_the_checkpoint_are_cut() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = MetricsLog::open(folder.path(), 0).unwrap();
-        [1, 10, 20, 30].iter().for_each(|&step| journal.add(&line(step)).unwrap());
+        let metrics_log = MetricsLog::open(folder.path(), 0).unwrap();
+        [1, 10, 20, 30].iter().for_each(|&step| metrics_log.add(&line(step)).unwrap());
         let file = folder.path().join("metrics.jsonl");
         let half = [fs::read(&file).unwrap().as_slice(), b"{\"stage\":1,\"stage_name\":\"\xc3"].concat();
         fs::write(&file, half).unwrap();
@@ -179,11 +179,11 @@ mod tests {
 
     #[test]
     fn the_text_line_has_its_fields() {
-        let sentence = line(7).sentence();
-        assert!(sentence.starts_with("ördnung 7/40  vtc 0.000") && sentence.ends_with("ETA 1:12"), "{sentence}");
+        let summary = line(7).summary();
+        assert!(summary.starts_with("ördnung 7/40  vtc 0.000") && summary.ends_with("ETA 1:12"), "{summary}");
         assert_eq!(format_duration(3723.0), "1:02:03");
         let lost = LogLine { finite: false, ..line(7) };
-        assert!(lost.sentence().contains("loss not finite"), "{}", lost.sentence());
+        assert!(lost.summary().contains("loss not finite"), "{}", lost.summary());
         assert_eq!(serde_json::from_str::<LogLine>(&to_line(&lost).unwrap()).unwrap(), lost);
     }
 

@@ -43,9 +43,9 @@ fn input<I: SvittBackend>(step: usize) -> StepInput<Autodiff<I>> {
         ..HostBatch::default()
     };
     let masking = MaskRules { probability: 0.3, vocab_size: 41, mask_id: 2, never: vec![0, 1], always: Vec::new() };
-    let recipe = Arc::new(StepConfig { masking: Some(masking), ..StepConfig::default() });
+    let step_config = Arc::new(StepConfig { masking: Some(masking), ..StepConfig::default() });
     let key = StepKey { seed: 3, stage: 0, batch: step, worker: 0 };
-    StepInput { batch: host.upload(&Default::default()), key, recipe, peers: None }
+    StepInput { batch: host.upload(&Default::default()), key, step_config, peers: None }
 }
 
 fn step<I: SvittBackend>(model: &Svitt<Autodiff<I>>, number: usize) -> TrainOutput<super::StepOutput<I>> {
@@ -66,7 +66,7 @@ fn curve<I: SvittBackend>(precision: Precision) -> (Vec<f64>, Svitt<Autodiff<I>>
         optimizer.observe_loss(output.item.total);
         model = optimizer.step(2e-3, model, output.grads).clamp_temperature();
     }
-    assert_eq!(optimizer.state().flag.read().total, 0, "no step was skipped");
+    assert_eq!(optimizer.state().nonfinite.read().total, 0, "no step was skipped");
     (losses, model)
 }
 

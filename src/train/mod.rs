@@ -2,7 +2,9 @@
 
 mod baselines;
 mod batch_stream;
+mod burn_train;
 mod checkpoint;
+mod events;
 mod expand;
 mod finetune;
 mod frame_mean;
@@ -21,12 +23,13 @@ mod nonfinite;
 mod optimizer;
 pub mod parallel;
 mod pretrain;
-mod progress;
 mod report;
+mod resume;
 mod run_folder;
 mod schedule;
 mod single_stage;
 mod snapshot;
+mod stage_plan;
 mod step;
 #[cfg(test)]
 mod toy_model;
@@ -35,7 +38,9 @@ mod validate;
 mod validation_set;
 
 pub use batch_stream::BatchStream;
-pub use checkpoint::{Checkpoints, RunState, SavedTensors, write_atomically, write_json};
+pub use burn_train::Components;
+pub use checkpoint::{Checkpoints, RunState, SavedTensors};
+pub use events::{TrainEvent, TrainEvents};
 pub use expand::{InitOverrides, apply_init_overrides, expand, trainable};
 pub use finetune::{
     FinetuneData, FinetuneOptions, FinetunePreset, FinetuneReport, QuestionBatch, TokenizedQuestions, ValidationReport,
@@ -43,19 +48,19 @@ pub use finetune::{
 };
 pub use frame_mean::FrameMean;
 pub use gradient_accumulation::GradientAccumulator;
-pub use html_report::table;
+pub use html_report::{stage_ceilings, stage_rows};
 pub use initial_weights::InitialWeights;
 pub use input::{StepConfig, StepInput, StepKey, StepOutput};
-pub use learner::{StageContext, StageOutcome, StagePlan, TrainableModel, train_stage};
+pub use learner::{StageContext, StageOutcome, TrainableModel, train_stage};
 pub use metrics_log::{LogLine, LossValues, MetricsLog, format_duration};
 pub use nonfinite::{NonFiniteCheck, SkippedSteps};
 pub use optimizer::{AdamW, AdamWSettings, AdamWState, Moments, decays};
 pub use pretrain::{PretrainOptions, pretrain, stage_report};
-pub use progress::{LogLineMetric, LogMetric, Progress};
 pub use report::{PretrainReport, ProbeScore, Probes, ReportCeilings, StageReport, ValidationScores};
-pub use run_folder::{StopSignal, place};
+pub use run_folder::{RunFolder, StopSignal, claim_run_folder};
 pub use schedule::WarmupCosine;
 pub use single_stage::{steps_for, train_single_stage, training_flops};
+pub use stage_plan::StagePlan;
 pub use training_data::TrainingData;
 pub use validate::{RetrievalModel, Validator};
 pub use validation_set::{ReversedTwin, ValidationSet};

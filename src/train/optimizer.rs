@@ -73,14 +73,14 @@ pub struct AdamWState<B: Backend> {
     /// device knows which were.
     pub corrections: [Tensor<B, 1>; 2],
     /// What happened to the updates.
-    pub flag: NonFiniteCheck<B>,
+    pub nonfinite: NonFiniteCheck<B>,
 }
 
 impl<B: Backend> AdamWState<B> {
     /// The state before the first step.
     pub fn new(device: &B::Device) -> Self {
         let zero = || Tensor::zeros([1], device);
-        Self { moments: Vec::new(), corrections: [zero(), zero()], flag: NonFiniteCheck::new(device) }
+        Self { moments: Vec::new(), corrections: [zero(), zero()], nonfinite: NonFiniteCheck::new(device) }
     }
 }
 
@@ -111,7 +111,7 @@ impl<B: AutodiffBackend> AdamW<B> {
     /// Tells the next step what the loss was (`[1]`, the sum over its micro-batches): where it is not finite, that
     /// step changes nothing.
     pub fn observe_loss(&self, loss: Tensor<B::InnerBackend, 1>) {
-        self.lock().flag.observe(loss);
+        self.lock().nonfinite.observe(loss);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, AdamWState<B::InnerBackend>> {
@@ -128,9 +128,9 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Optimizer<M, B> for AdamW<B> {
         let mut squares = SquareSum::<B> { grads: &grads, total: None };
         module.visit(&mut squares);
         let Some(total) = squares.total else { return module };
-        let scale = state.flag.judge(total, self.settings.max_norm);
+        let scale = state.nonfinite.update(total, self.settings.max_norm);
         let [c1, c2] = state.corrections.clone();
-        let applied = state.flag.applied.clone();
+        let applied = state.nonfinite.applied.clone();
         let advance = |c: Tensor<B::InnerBackend, 1>, beta: f64| {
             c.clone() + applied.clone() * (c.neg().add_scalar(1.0)).mul_scalar(1.0 - beta)
         };
@@ -205,7 +205,7 @@ impl<B: Backend> StepScalars<B> {
         let [c1, c2] = state.corrections.clone().map(|c| c.clamp_min(1e-30));
         let step = AdamWStep {
             scale,
-            skip: state.flag.applied.clone().lower_elem(0.5),
+            skip: state.nonfinite.applied.clone().lower_elem(0.5),
             root: c2.sqrt(),
             size: c1.recip().mul_scalar(lr),
             betas: [settings.beta1, settings.beta2],
@@ -329,7 +329,7 @@ mod tests {
             let error = largest_difference(&toy.weights(), &reference(&format!("p{}", k + 1)));
             assert!(error < 1e-6, "step {k}: off by {error}");
         }
-        let skipped = optimizer.state().flag.read();
+        let skipped = optimizer.state().nonfinite.read();
         assert_eq!(skipped, crate::train::SkippedSteps { streak: 1, total: 3, last: 6 });
     }
 

@@ -3,10 +3,11 @@
 use super::baselines;
 use super::metrics_log::MetricsLog;
 use super::report::{PretrainReport, StageReport};
+use super::resume::{Beginning, Fingerprint, ResumeOptions, resume_or_start};
 use super::validate::RetrievalModel;
 use super::{
     AdamW, AdamWSettings, AdamWState, BatchStream, Checkpoints, RunState, StageContext, StagePlan, StepConfig,
-    StopSignal, TrainingData, Validator, expand, train_stage, write_json,
+    StopSignal, TrainEvent, TrainEvents, TrainingData, Validator, expand, train_stage,
 };
 use super::{html_report, memory_check};
 use crate::config::{LossWeights, ModelConfig, Precision, PretrainPreset, Stage};
@@ -15,14 +16,15 @@ use crate::loss::MaskRules;
 use crate::model::{Objective, Svitt};
 use crate::panics::catch_out_of_memory;
 use crate::profile::{Convention, Profile, peak_memory_mb};
-use crate::terminal::{note, say};
 use crate::weights::{self, CheckpointInfo, CheckpointPart, CurriculumPosition, VocabularyRef};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use burn::module::AutodiffModule;
-use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use svitt_ops::{SvittBackend, TrainBackend};
+
+/// Seconds between checkpoints.
+pub(super) const CHECKPOINT_SECONDS: f64 = 60.0;
 
 /// What the command line says of a run.
 #[derive(Clone)]
@@ -32,7 +34,7 @@ pub struct PretrainOptions {
     /// The model, where it is not the preset's but that of the first weights.
     pub base: Option<ModelConfig>,
     /// The data.
-    pub source: TrainingData,
+    pub training_data: TrainingData,
     /// What else the run depends on (paths of data and first weights), for the fingerprint.
     pub inputs: Vec<String>,
     /// Where everything is written.
@@ -57,29 +59,48 @@ pub struct PretrainOptions {
     pub global_negatives: bool,
     /// How the run is told to stop.
     pub stop: StopSignal,
+    /// Who is told how it goes.
+    pub events: TrainEvents,
 }
 
 impl PretrainOptions {
-    /// A digest of all that a resumed run must share with the run it continues.
+    /// A run of `preset` on `training_data` into `out`, in f32, with a checkpoint a minute and nobody told.
+    pub fn new(preset: PretrainPreset, training_data: TrainingData, out: &Path, seed: u64) -> Self {
+        Self {
+            base: None,
+            preset,
+            training_data,
+            inputs: Vec::new(),
+            out: out.to_path_buf(),
+            resume: false,
+            max_steps: None,
+            seed,
+            backend: String::new(),
+            baselines: false,
+            checkpoint_seconds: CHECKPOINT_SECONDS,
+            checkpoint_steps: None,
+            precision: Precision::F32,
+            global_negatives: false,
+            stop: StopSignal::default(),
+            events: TrainEvents::default(),
+        }
+    }
+
     fn fingerprint(&self, workers: usize) -> Result<String> {
         let mut preset = self.preset.clone();
         // Texts that only describe the preset may change.
         (preset.description, preset.command, preset.expected) = Default::default();
-        let preset = serde_json::to_string(&preset)
-            .map_err(|e| Error::setting("--preset", e.to_string(), "report this as a bug"))?;
-        let mut hash = Sha256::new();
-        hash.update(preset);
-        hash.update(self.seed.to_le_bytes());
-        self.inputs.iter().for_each(|input| hash.update(input));
-        hash.update(self.source.tokenizer.sha256());
-        hash.update(self.source.digest());
+        let preset = serde_json::to_string(&preset).map_err(|problem| Error::Fault(problem.to_string()))?;
+        let mut print = Fingerprint::default().with(preset).with(self.seed.to_le_bytes());
+        print = self.inputs.iter().fold(print, Fingerprint::with);
+        print = print.with(self.training_data.tokenizer.sha256()).with(self.training_data.digest());
         if !self.precision.is_f32() {
-            hash.update(self.precision.name());
+            print = print.with(self.precision.name());
         }
         if workers > 1 {
-            hash.update(format!("{workers} workers, global negatives: {}", self.global_negatives));
+            print = print.with(format!("{workers} workers, global negatives: {}", self.global_negatives));
         }
-        Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(print.text())
     }
 }
 
@@ -100,7 +121,7 @@ pub fn pretrain<B: TrainBackend>(
         let problem = "trains its models on one device, and their compute would not be equal";
         return Err(Error::setting("--baselines", problem, "leave out --devices"));
     }
-    let vocabulary = options.source.tokenizer.vocab_size();
+    let vocabulary = options.training_data.tokenizer.vocab_size();
     let base = options.base.clone().unwrap_or_else(|| options.preset.model.model(1, vocabulary));
     if base.text.vocab_size != vocabulary {
         let problem = format!("has {vocabulary} words, the first weights have {}", base.text.vocab_size);
@@ -126,7 +147,7 @@ struct PretrainRun<'a, B: TrainBackend> {
     base: ModelConfig,
     /// One per worker; what is not training happens on the first.
     devices: &'a [B::Device],
-    journal: MetricsLog,
+    metrics_log: MetricsLog,
     checkpoints: Checkpoints,
     state: RunState,
     /// The optimizer of a stage that was interrupted.
@@ -146,31 +167,23 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         devices: &'a [B::Device],
         first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
     ) -> Result<(Self, Svitt<B::InnerBackend>)> {
-        let checkpoints = Checkpoints::of(&options.out);
-        let (fingerprint, device) = (options.fingerprint(devices.len())?, &devices[0]);
-        let found = if options.resume { checkpoints.newest()? } else { None };
-        let stages = &options.preset.stages;
+        let (checkpoints, stages) = (Checkpoints::of(&options.out), &options.preset.stages);
         let config = |stage: usize| stages[stage.min(stages.len() - 1)].model(&base);
-        let (state, model, optimizer) = match found {
-            Some((state, saved)) => {
-                check_fingerprint(&state, &fingerprint, options)?;
-                note(format!("resuming after step {} of the run", state.global_step));
-                let model: Svitt<B::InnerBackend> =
-                    saved.model(Svitt::new(&config(state.stage), 0, device)?, device)?;
-                let optimizer = saved.optimizer(&model, &state, device)?;
-                (state, model, optimizer)
-            }
-            None => {
-                if options.resume {
-                    note(format!("nothing was saved in {}: starting afresh", options.out.display()));
-                }
-                (RunState { fingerprint, seed: options.seed, ..RunState::default() }, first(&config(0))?, None)
-            }
+        let resume = ResumeOptions {
+            out: &options.out,
+            resume: options.resume,
+            fingerprint: options.fingerprint(devices.len())?,
+            seed: options.seed,
         };
-        let journal = MetricsLog::open(&options.out, state.global_step)?;
+        let Beginning { state, model, moments: optimizer } =
+            resume_or_start(resume, &devices[0], |state| match state {
+                Some(state) => Svitt::<B::InnerBackend>::new(&config(state.stage), 0, &devices[0]),
+                None => first(&config(0)),
+            })?;
+        let metrics_log = MetricsLog::open(&options.out, state.global_step)?;
         let (since, before) = (Instant::now(), state.run_seconds);
         let partial = None;
-        let run = Self { options, base, devices, journal, checkpoints, state, optimizer, partial, before, since };
+        let run = Self { options, base, devices, metrics_log, checkpoints, state, optimizer, partial, before, since };
         Ok((run, model))
     }
 
@@ -185,7 +198,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             let (trained, plan) = self.train(stage, &config, model)?;
             let report = stage_report(self.options, stage, &config, &trained, &self.state)?;
             self.save_stage(&config, &trained)?;
-            say(format!("{}\n", html_report::table(std::slice::from_ref(&report))));
+            self.options.events.tell(TrainEvent::Stage(&report));
             model = trained;
             if self.state.step < plan.steps {
                 self.partial = Some(report);
@@ -206,7 +219,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         config: &ModelConfig,
         model: Svitt<B::InnerBackend>,
     ) -> Result<(Svitt<B::InnerBackend>, StagePlan)> {
-        let loader = self.options.source.loader(self.state.stage, stage, config, self.devices.len())?;
+        let loader = self.options.training_data.loader(self.state.stage, stage, config, self.devices.len())?;
         loader.remember(&self.state.unreadable);
         let plan = self.plan(stage, &loader);
         let settings = AdamWSettings::of(stage);
@@ -214,17 +227,18 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             Some(state) => AdamW::<B>::resume(settings, state),
             None => AdamW::<B>::new(settings, &self.devices[0]),
         };
-        let recipe = recipe(self.options, stage);
-        let feeds = BatchStream::<B>::shares(loader.clone(), self.state.batches, recipe, self.devices)?;
-        let desk = StageContext {
-            journal: self.journal.clone(),
+        let step_config = step_config(self.options, stage);
+        let streams = BatchStream::<B>::shares(loader.clone(), self.state.batches, step_config, self.devices)?;
+        let context = StageContext {
+            metrics_log: self.metrics_log.clone(),
             checkpoints: self.checkpoints.clone(),
-            interrupter: self.options.stop.interrupter.clone(),
+            stop: self.options.stop.clone(),
+            events: self.options.events.clone(),
         };
         let model = Svitt::<B>::from_inner(model.with_precision(self.options.precision));
         let state = self.state.clone();
         let outcome = catch_out_of_memory(
-            || train_stage(plan.clone(), desk, state, model, optimizer, feeds),
+            || train_stage(plan.clone(), context, state, model, optimizer, streams),
             |said| memory_check::exhausted(&self.options.backend, &stage.name, stage.batch, said),
         );
         let outcome = outcome?;
@@ -247,7 +261,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
 
     fn save_stage(&self, config: &ModelConfig, model: &Svitt<B::InnerBackend>) -> Result<()> {
         let folder = self.options.out.join(format!("stage-{}", self.state.stage + 1));
-        let tokenizer = &self.options.source.tokenizer;
+        let tokenizer = &self.options.training_data.tokenizer;
         let stages = self.options.preset.stages.len();
         let position = CurriculumPosition { stage: self.state.stage + 1, stages, step: self.state.global_step };
         let info = CheckpointInfo {
@@ -294,22 +308,22 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             final_losses: self.state.losses,
             unreadable: self.state.unreadable.clone(),
         };
-        write_json(&self.options.out.join("report.json"), &report.to_json()?)?;
-        html_report::write(&self.options.out.join("report.html"), &report, &self.journal.lines()?)?;
+        files::write_json(&self.options.out.join("report.json"), &report.to_json()?)?;
+        html_report::write(&self.options.out.join("report.html"), &report, &self.metrics_log.lines()?)?;
         Ok(report)
     }
 }
 
 /// Losses and masking of a run.
-pub(super) fn recipe(options: &PretrainOptions, stage: &Stage) -> StepConfig {
-    let (tokenizer, preset) = (&options.source.tokenizer, &options.preset);
+pub(super) fn step_config(options: &PretrainOptions, stage: &Stage) -> StepConfig {
+    let (tokenizer, preset) = (&options.training_data.tokenizer, &options.preset);
     let special = tokenizer.special();
     let masking = MaskRules {
         probability: preset.mask_probability,
         vocab_size: tokenizer.vocab_size(),
         mask_id: special.mask,
         never: vec![special.pad, special.cls],
-        always: options.source.keywords(),
+        always: options.training_data.keywords(),
     };
     let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
     let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
@@ -327,7 +341,7 @@ pub fn stage_report<B: SvittBackend>(
     model: &dyn RetrievalModel<B>,
     state: &RunState,
 ) -> Result<StageReport> {
-    let source = &options.source;
+    let source = &options.training_data;
     let size = config.video.image_size;
     let set = source.validation(stage.frames, size)?;
     let (text_tokens, rerank_k) = (source.text_tokens(), options.preset.rerank_k);
@@ -351,15 +365,6 @@ pub fn stage_report<B: SvittBackend>(
 fn tokens_per_layer(config: &ModelConfig) -> Vec<usize> {
     let video = &config.video;
     video.tokens_per_layer(video.layers).into_iter().map(|each| video.sequences() * each).collect()
-}
-
-fn check_fingerprint(state: &RunState, fingerprint: &str, options: &PretrainOptions) -> Result<()> {
-    if state.fingerprint == fingerprint {
-        return Ok(());
-    }
-    let problem =
-        format!("the run in {} was made with other stages, data, seed or number of devices", options.out.display());
-    Err(Error::setting("--resume", problem, "repeat the command it was started with, or give another --out"))
 }
 
 /// The share of the dense model's video attention edges that `config` does without.

@@ -1,10 +1,12 @@
 //! The output folder of a run, and the stop signal.
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use burn_train::Interrupter;
 use std::fs::{self, File, TryLockError};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The folder of runs without `--out`.
 const DEFAULT: &str = "runs/pretrain";
@@ -41,13 +43,13 @@ impl Drop for RunFolder {
 ///
 /// # Errors
 /// The folder cannot be made, or is a file, or another run that is still going on writes to the folder to resume.
-pub fn place(out: Option<&Path>, resume: bool) -> Result<RunFolder> {
+pub fn claim_run_folder(out: Option<&Path>, resume: bool) -> Result<RunFolder> {
     let wanted = out.unwrap_or(Path::new(DEFAULT));
     match (resume, out) {
-        (true, Some(_)) => claim(wanted)?.ok_or_else(|| taken(wanted)),
+        (true, Some(_)) => claim(wanted)?.ok_or_else(|| locked_error(wanted)),
         (true, None) => {
             let newest = newest(wanted);
-            claim(&newest)?.ok_or_else(|| taken(&newest))
+            claim(&newest)?.ok_or_else(|| locked_error(&newest))
         }
         (false, _) => {
             for folder in (1..).map(|n| sibling(wanted, n)).filter(|folder| is_free(folder)) {
@@ -56,7 +58,7 @@ pub fn place(out: Option<&Path>, resume: bool) -> Result<RunFolder> {
                     return Ok(claimed);
                 }
             }
-            Err(taken(wanted))
+            Err(locked_error(wanted))
         }
     }
 }
@@ -75,16 +77,16 @@ fn claim(folder: &Path) -> Result<Option<RunFolder>> {
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(_)) => None,
     };
-    // What a killed run had half-written: stage folders appear under their names complete or not at all.
+    // What a killed run had half-written: files and stage folders appear under their names complete or not at all.
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().ends_with(".partial") {
-            let _ = fs::remove_dir_all(entry.path());
+        if entry.file_name().to_string_lossy().ends_with(files::PARTIAL) {
+            let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
         }
     }
     Ok(Some(RunFolder { path: folder.to_path_buf(), _lock: lock }))
 }
 
-fn taken(folder: &Path) -> Error {
+fn locked_error(folder: &Path) -> Error {
     Error::file(folder, "another run is writing to it", "wait until it has ended, or give another --out")
 }
 
@@ -115,7 +117,46 @@ fn newest(folder: &Path) -> PathBuf {
 #[derive(Clone, Default)]
 pub struct StopSignal {
     /// What the training loop looks at.
-    pub interrupter: Interrupter,
+    pub(super) interrupter: Interrupter,
+    /// Runs that are between two checkpoints now, so that there is something to save.
+    stepping: Arc<AtomicUsize>,
+}
+
+impl StopSignal {
+    /// Asks the run to stop after its present step.
+    pub fn set_off(&self) {
+        self.interrupter.stop(Some("signal"));
+    }
+
+    /// Whether it was asked to.
+    pub fn was_set_off(&self) -> bool {
+        self.interrupter.should_stop()
+    }
+
+    /// Whether steps are being taken: then stopping at once would lose those since the last checkpoint.
+    pub fn is_stepping(&self) -> bool {
+        self.stepping.load(Ordering::Relaxed) > 0
+    }
+
+    /// Says that steps are being taken until the result is dropped.
+    pub(super) fn stepping(&self) -> Stepping<'_> {
+        self.stepping.fetch_add(1, Ordering::Relaxed);
+        Stepping(&self.stepping)
+    }
+}
+
+impl std::fmt::Debug for StopSignal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StopSignal").field("set_off", &self.was_set_off()).finish_non_exhaustive()
+    }
+}
+
+pub(super) struct Stepping<'a>(&'a AtomicUsize);
+
+impl Drop for Stepping<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -126,17 +167,17 @@ mod tests {
     fn nothing_is_written_over() {
         let base = tempfile::tempdir().unwrap();
         let wanted = base.path().join("deep/run");
-        let placed = |resume| place(Some(&wanted), resume).map(|folder| folder.to_path_buf());
+        let placed = |resume| claim_run_folder(Some(&wanted), resume).map(|folder| folder.to_path_buf());
         assert_eq!(placed(false).unwrap(), wanted);
         assert!(!wanted.exists(), "a run that wrote nothing leaves nothing");
         fs::create_dir_all(&wanted).unwrap();
-        let first = place(Some(&wanted), false).unwrap();
+        let first = claim_run_folder(Some(&wanted), false).unwrap();
         assert_eq!(*first, *wanted, "an empty folder is taken");
         assert_eq!(placed(false).unwrap(), base.path().join("deep/run-2"), "the first run has written nothing yet");
         assert!(placed(true).unwrap_err().to_string().contains("another run"));
         fs::write(wanted.join("metrics.jsonl"), "x").unwrap();
         drop(first);
-        let second = place(Some(&wanted), false).unwrap();
+        let second = claim_run_folder(Some(&wanted), false).unwrap();
         assert_eq!(*second, *base.path().join("deep/run-2"));
         fs::write(second.join("metrics.jsonl"), "x").unwrap();
         assert_eq!(placed(false).unwrap(), base.path().join("deep/run-3"));
@@ -149,6 +190,6 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let file = base.path().join("out");
         fs::write(&file, "x").unwrap();
-        assert!(place(Some(&file), false).unwrap_err().to_string().contains("is a file"));
+        assert!(claim_run_folder(Some(&file), false).unwrap_err().to_string().contains("is a file"));
     }
 }

@@ -1,7 +1,7 @@
 //! Trains one stage outside a curriculum (baselines, ablations), and counts its FLOPs.
 
 use super::learner::TrainableModel;
-use super::pretrain::{PretrainOptions, recipe};
+use super::pretrain::{PretrainOptions, step_config};
 use super::{
     AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, train_stage,
 };
@@ -27,17 +27,18 @@ pub fn train_single_stage<B: TrainBackend, M: TrainableModel<B>>(
 ) -> Result<(M::InnerModule, RunState)> {
     let mut data = config.clone();
     data.video.frames = stage.frames;
-    let loader = options.source.loader(number, stage, &data, 1)?;
+    let loader = options.training_data.loader(number, stage, &data, 1)?;
     let plan = StagePlan::of(stage, loader.batches(), options.checkpoint_seconds);
-    let feed = BatchStream::<B>::new(loader, 0, recipe(options, stage), device)?;
-    let desk = StageContext {
-        journal: MetricsLog::open(out, 0)?,
+    let feed = BatchStream::<B>::new(loader, 0, step_config(options, stage), device)?;
+    let context = StageContext {
+        metrics_log: MetricsLog::open(out, 0)?,
         checkpoints: Checkpoints::of(out),
-        interrupter: options.stop.interrupter.clone(),
+        stop: options.stop.clone(),
+        events: options.events.clone(),
     };
     let state = RunState { seed: options.seed, stage: number, ..RunState::default() };
     let optimizer = AdamW::<B>::new(AdamWSettings::of(stage), device);
-    let outcome = train_stage(plan, desk, state, model, optimizer, vec![feed])?;
+    let outcome = train_stage(plan, context, state, model, optimizer, vec![feed])?;
     Checkpoints::of(out).clear()?;
     Ok((outcome.model, outcome.state))
 }

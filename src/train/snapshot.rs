@@ -88,7 +88,7 @@ pub fn read_optimizer<B: Backend, M: Module<B>>(
     Ok(AdamWState {
         moments: tensors(module).into_iter().map(moments).collect(),
         corrections: [both.clone().narrow(0, 0, 1), both.narrow(0, 1, 1)],
-        flag: NonFiniteCheck::resume(steps, skipped, device),
+        nonfinite: NonFiniteCheck::resume(steps, skipped, device),
     })
 }
 

@@ -5,19 +5,19 @@ use crate::model::{Pairs, PretrainDraws, Svitt};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::{Tensor, backend::AutodiffBackend};
-use burn_train::{InferenceStep, TrainOutput, TrainStep};
-use svitt_ops::{SvittBackend, TrainBackend};
+use burn_train::{TrainOutput, TrainStep};
+use svitt_ops::TrainBackend;
 
 impl<B: TrainBackend> TrainStep for Svitt<B> {
     type Input = StepInput<B>;
     type Output = StepOutput<B::InnerBackend>;
 
-    fn step(&self, StepInput { batch, key, recipe, peers }: StepInput<B>) -> TrainOutput<Self::Output> {
+    fn step(&self, StepInput { batch, key, step_config, peers }: StepInput<B>) -> TrainOutput<Self::Output> {
         let shape = [batch.host.len(), batch.host.tokens];
         let device = batch.video.device();
-        let masking = recipe.masking.as_ref();
+        let masking = step_config.masking.as_ref();
         let mut draws = PretrainDraws::seeded(key.seed("step"), &batch.host.token_ids, shape, masking, &device)
-            .with_keep_range(recipe.keep_range, key.shared_seed("keep rate"));
+            .with_keep_range(step_config.keep_range, key.shared_seed("keep rate"));
         // One draw of block graphs serves a batch, on however many devices it lies; and one keep rate, so that no device
         // waits for another.
         draws.video.graph = PretrainDraws::<B>::graph(key.shared_seed("step"));
@@ -27,7 +27,7 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
             token_mask: batch.token_mask,
             identity: batch.identity,
         };
-        let losses = match self.losses_with_gather(&pairs, &draws, &recipe.objective, peers.as_deref()) {
+        let losses = match self.losses_with_gather(&pairs, &draws, &step_config.objective, peers.as_deref()) {
             Ok(output) => output.losses,
             // The loader was built for this model's clips and the stage was validated: nothing a person can cause.
             Err(error) => unreachable!("a validated stage met a clip of another size: {error}"),
@@ -47,12 +47,4 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
     {
         optim.step(lr, self, grads).clamp_temperature()
     }
-}
-
-/// Validation is of whole galleries (`super::validate`); burn-train's per-batch hook has nothing to do.
-impl<B: SvittBackend> InferenceStep for Svitt<B> {
-    type Input = ();
-    type Output = ();
-
-    fn step(&self, (): ()) {}
 }

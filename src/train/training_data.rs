@@ -2,10 +2,10 @@
 
 use super::validation_set::ValidationSet;
 use crate::config::{ModelConfig, PretrainPreset, Stage, StepsOrEpochs};
+use crate::data::import::{AnnotationOptions, Columns, ImportPurpose, import};
 use crate::data::loader::{Loader, LoaderOptions, TextCollate};
 use crate::data::shapes::{ShapesConfig, ShapesDataset, ShapesPreset, ShapesSplit, vocab};
-use crate::data::{ClipSettings, EpochDataset, Manifest, ManifestOptions, Record, VideoDataset};
-use crate::terminal::note;
+use crate::data::{ClipSettings, EpochDataset, Record, Unreadable, VideoDataset};
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -33,7 +33,7 @@ pub struct TrainingData {
 #[derive(Clone, Debug)]
 enum DataKind {
     Shapes(Box<ShapesConfig>),
-    Videos { records: Vec<Record>, media: PathBuf },
+    Videos { records: Vec<Record>, left_out: Vec<Unreadable>, media: PathBuf },
 }
 
 impl TrainingData {
@@ -60,26 +60,33 @@ impl TrainingData {
         Ok(Self { tokenizer, kind, text_tokens: preset.text_tokens, flip: false, seed })
     }
 
-    /// The clips that `annotations` lists below `media`; without `vocab`, a word list is made of the captions.
+    /// The clips that `annotations` lists below `media`, its columns named as `columns` say; without `vocab`, a word list
+    /// is made of the captions.
     ///
     /// # Errors
-    /// Annotations or a vocabulary that cannot be read.
+    /// Annotations or a vocabulary that cannot be read, or annotations without captions.
     pub fn videos(
         preset: &PretrainPreset,
         annotations: &Path,
+        columns: &Columns,
         media: &Path,
         vocab: Option<&Path>,
         seed: u64,
     ) -> Result<Self> {
-        let manifest = Manifest::read_any(annotations, &ManifestOptions::default())?;
-        manifest.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
-        let records = manifest.records;
+        let options = AnnotationOptions {
+            purpose: ImportPurpose::Train,
+            columns: columns.clone(),
+            ..AnnotationOptions::default()
+        };
+        let imported = import(annotations, &options)?;
+        imported.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let (records, left_out) = (imported.records, imported.left_out);
         let tokenizer = match vocab {
             Some(path) => Tokenizer::read(path)?,
             None => Tokenizer::new(Vocabulary::from_captions(records.iter().flat_map(|r| &r.captions), WORDS))?,
         };
         warn_of_cut_captions(&tokenizer, &records, preset.text_tokens);
-        let kind = DataKind::Videos { records, media: media.to_path_buf() };
+        let kind = DataKind::Videos { records, left_out, media: media.to_path_buf() };
         Ok(Self { tokenizer: Arc::new(tokenizer), kind, text_tokens: preset.text_tokens, flip: preset.flip, seed })
     }
 
@@ -139,12 +146,12 @@ impl TrainingData {
                 let data = ShapesDataset::new(&config, ShapesSplit::Train, frames, items, seed)?;
                 Arc::new(data.with_clips_per_object(settings.clips_per_object))
             }
-            DataKind::Videos { records, media } => {
+            DataKind::Videos { records, left_out, media } => {
                 let clips = ClipSettings::train(frames, size, self.flip, seed);
-                Arc::new(VideoDataset::new(records.clone(), media, clips)?)
+                Arc::new(VideoDataset::new(records.clone(), media, clips)?.with_left_out(left_out.clone()))
             }
         };
-        dataset.left_out().iter().for_each(|left| note(format!("warning: {}: {}; left out", left.media, left.reason)));
+        dataset.left_out().iter().for_each(|left| log::warn!("{}: {}; left out", left.media, left.reason));
         let collate = TextCollate::new(self.tokenizer.clone(), self.text_tokens, frames, size);
         // A small data set shrinks the batch, to one that workers can share equally.
         let clips = dataset.len();
@@ -164,7 +171,7 @@ impl TrainingData {
     pub fn validation(&self, frames: usize, size: usize) -> Result<ValidationSet> {
         match &self.kind {
             DataKind::Shapes(config) => ValidationSet::shapes(config, frames),
-            DataKind::Videos { records, media } => {
+            DataKind::Videos { records, media, .. } => {
                 let clips = VideoDataset::new(records.clone(), media, ClipSettings::evaluate(frames, size))?;
                 Ok(ValidationSet::videos(&clips, frames, size))
             }
@@ -182,14 +189,76 @@ fn warn_of_cut_captions(tokenizer: &Tokenizer, records: &[Record], text_tokens: 
     let mut cut = all.take(LOOKED_AT).filter(|(_, caption)| long(caption));
     if let Some((first, _)) = cut.next() {
         let (count, media) = (1 + cut.count(), &first.media);
-        note(format!(
-            "warning: {count} of the first {LOOKED_AT} captions, such as that of `{media}`, are longer than {text_tokens} tokens and are cut; \
+        log::warn!(
+            "{count} of the first {LOOKED_AT} captions, such as that of `{media}`, are longer than {text_tokens} tokens and are cut; \
              shorten them or raise `text_tokens` in the preset"
-        ));
+        );
     }
 }
 
 /// The fixed words of the benchmark, by id.
 fn words() -> Vec<String> {
     vocab::vocab_txt().lines().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Benchmark, InspectOptions, Split as DataSplit, inspect};
+    use crate::eval::{BenchmarkData, EvalOptions};
+
+    /// The records of `path` as fine-tuning (`Train`) and evaluation read them.
+    fn benchmark_records(path: &Path, columns: &Columns, purpose: ImportPurpose) -> Vec<Record> {
+        let mut options = EvalOptions::new(Benchmark::Msrvtt, PathBuf::new());
+        options.columns = columns.clone();
+        options.annotations = Some(path.to_path_buf());
+        options.media = path.parent().map(Path::to_path_buf);
+        BenchmarkData::files(&options, DataSplit::Test, purpose).unwrap().records
+    }
+
+    #[test]
+    fn every_command_reads_one_manifest_in_one_way() {
+        let list = r#"[{"video": "a.mp4", "caption": "x", "score": 5.1}, {"video": "b.mp4", "caption": "y, z"}]"#;
+        let lines = list.replace("}, {", "}\n{").replace(['[', ']'], "");
+        let named = |from: &str, to: &str| list.replace(&format!("\"{from}\""), &format!("\"{to}\""));
+        let table = |part: &str, quote: &str| {
+            let header = ["Video", "Caption", "Start", "End"].join(part);
+            let rows = [["a.mp4", "x", "1", "2.5"], ["b.mp4", &format!("{quote}y, z{quote}"), "", ""]];
+            format!("{header}\n{}\n{}\n", rows[0].join(part), rows[1].join(part))
+        };
+        let contents = [
+            list.to_owned(),
+            lines,
+            named("video", "video_path"),
+            named("caption", "captions"),
+            named("caption", "text").replace("\"video\"", "\"path\""),
+            list.replace("\"x\"", "[\"x\"]").replace("5.1", "NaN"),
+            list.replace("5.1", "{\"deep\": [1]}"),
+            list.replace("\"score\": 5.1", "\"start_time\": 1, \"end_time\": 2.5"),
+            table(",", "\""),
+            table(";", ""),
+            table("\t", ""),
+            table("|", ""),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.txt");
+        let (preset, columns) = (PretrainPreset::load("tiny-video").unwrap(), Columns::default());
+        for content in contents {
+            std::fs::write(&path, &content).unwrap();
+            let evaluated = benchmark_records(&path, &columns, ImportPurpose::Evaluate);
+            let texts: Vec<_> = evaluated.iter().map(|r| (r.media.as_str(), r.captions.join("|"))).collect();
+            assert_eq!(texts, [("a.mp4", "x".to_owned()), ("b.mp4", "y, z".to_owned())], "{content}");
+            let spans = content.to_lowercase().contains("start");
+            assert_eq!(
+                (evaluated[0].start, evaluated[0].end),
+                if spans { (Some(1.0), Some(2.5)) } else { (None, None) }
+            );
+            assert_eq!(benchmark_records(&path, &columns, ImportPurpose::Train), evaluated, "{content}");
+            let source = TrainingData::videos(&preset, &path, &columns, folder.path(), None, 0).unwrap();
+            let DataKind::Videos { records, left_out, .. } = &source.kind else { panic!("videos") };
+            assert_eq!((records, left_out.len()), (&evaluated, 0), "{content}");
+            let report = inspect(&path, &InspectOptions::default()).unwrap();
+            assert_eq!((report.records, report.captions, report.unusable), (2, 2, 0), "{content}");
+        }
+    }
 }

@@ -4,8 +4,8 @@ use super::report::{ProbeScore, Probes, ValidationScores};
 use super::validation_set::ValidationSet;
 use crate::Result;
 use crate::data::Item;
-use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k, twin_scores};
-use crate::eval::{FrameOrder, reorder_frames};
+use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k};
+use crate::eval::{FrameOrder, host, recall_among, reorder_frames, reversed_twins};
 use crate::model::{EncodedText, Svitt, VideoDraws, VideoTokens};
 use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -90,9 +90,9 @@ impl<B: SvittBackend> Validator<'_, B> {
             gallery: set.items.len(),
             ..ValidationScores::default()
         };
-        [scores.r1_seen, scores.r1_unseen] = [true, false].map(|seen| self.recall_where(&forward, seen));
+        [scores.r1_seen, scores.r1_unseen] = [true, false].map(|seen| recall_among(forward.places(), &set.seen, seen));
         let reversed = self.clips(FrameOrder::Reverse, false)?.0;
-        scores.twin_accuracy = self.twins(&clips, &reversed, &words, width);
+        scores.twin_accuracy = self.twins([&clips, &reversed], &words, width);
         let r1 = |clips: &[f32]| ProbeScore { r1: rank_features(&words, clips, width, &truths).metrics().r1 };
         scores.probes = Probes {
             freeze: r1(&self.clips(FrameOrder::Freeze, false)?.0),
@@ -138,25 +138,14 @@ impl<B: SvittBackend> Validator<'_, B> {
         Ok((features, embeds))
     }
 
-    fn recall_where(&self, ranks: &RankCounter, seen: bool) -> Option<f64> {
-        let of = ranks.places().iter().zip(&self.set.seen).filter(|(_, s)| **s == seen).map(|(place, _)| *place);
-        let places: Vec<Option<usize>> = of.collect();
-        let hits = places.iter().filter(|place| **place == Some(0)).count();
-        (!places.is_empty()).then(|| 100.0 * hits as f64 / places.len() as f64)
-    }
-
-    fn twins(&self, clips: &[f32], reversed: &[f32], words: &[f32], width: usize) -> Option<f64> {
+    fn twins(&self, clips: [&[f32]; 2], words: &[f32], width: usize) -> Option<f64> {
         let captions: Vec<&str> = self.set.twins.iter().map(|twin| twin.reversed_caption.as_str()).collect();
         if captions.is_empty() {
             return None;
         }
         let other = host(self.texts(&captions).encoded.feature);
-        let row = |features: &[f32], index: usize| features[index * width..(index + 1) * width].to_vec();
-        let pairs = self.set.twins.iter().enumerate().map(|(index, twin)| {
-            let (own, turned) = (row(words, twin.entry), row(&other, index));
-            [row(clips, twin.entry), row(reversed, twin.entry)].map(|clip| [dot(&clip, &own), dot(&clip, &turned)])
-        });
-        Some(twin_scores(pairs).pair)
+        let entries: Vec<usize> = self.set.twins.iter().map(|twin| twin.entry).collect();
+        Some(reversed_twins(&entries, clips, [words, &other], width).pair)
     }
 
     /// Re-ranks each text's best videos by the matching head, and asks it about the true and the hardest false video.
@@ -239,7 +228,7 @@ impl<B: SvittBackend> Validator<'_, B> {
             let mask = texts.mask.clone().slice([start..end]);
             let logits = self.model.svitt().mlm_logits(rows(ids.clone()), mask, embeds.clone().slice([start..end]))?;
             let vocab = logits.dims()[2];
-            let values: Vec<f32> = logits.into_data().convert::<f32>().to_vec().unwrap_or_default();
+            let values = host(logits);
             for (place, word) in values.chunks_exact(vocab).enumerate() {
                 let truth = texts.ids[start * tokens + place];
                 if keywords.contains(&truth) {
@@ -250,10 +239,6 @@ impl<B: SvittBackend> Validator<'_, B> {
         }
         Some(100.0 * right as f64 / all.max(1) as f64)
     }
-}
-
-fn host<B: SvittBackend>(tensor: Tensor<B, 2>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().to_vec().unwrap_or_default()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

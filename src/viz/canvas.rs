@@ -1,7 +1,7 @@
 //! An RGB picture in memory: filling, pasting, shading, labels, PNG.
 
 use super::font;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::path::Path;
 
 /// Red, green, blue, 0–255.
@@ -175,7 +175,7 @@ impl Canvas {
     /// # Errors
     /// As [`Canvas::png`], or the file cannot be written.
     pub fn write_png(&self, path: impl AsRef<Path>) -> Result<()> {
-        std::fs::write(&path, self.png()?).map_err(|e| Error::io(path, &e))
+        files::write(path.as_ref(), self.png()?)
     }
 
     fn offset(&self, x: usize, y: usize) -> Option<usize> {

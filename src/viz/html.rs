@@ -1,7 +1,7 @@
 //! One self-contained page: headings, tables, charts and pictures; no script, no network, every text escaped.
 
 use super::{Canvas, Chart};
-use crate::{Error, Result};
+use crate::{Result, files};
 use base64::Engine as _;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -177,7 +177,7 @@ impl Page {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        std::fs::write(&path, self.html()).map_err(|e| Error::io(path, &e))
+        files::write(path.as_ref(), self.html())
     }
 
     fn push(&mut self, markup: std::fmt::Arguments<'_>) -> &mut Self {

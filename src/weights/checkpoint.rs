@@ -1,10 +1,12 @@
 //! Checkpoint folders: `model.safetensors` under the official keys and `config.json` beside it.
 
-use super::safetensors::{self, sync_folder, temporary_beside};
+use super::safetensors;
 use super::schema::{CheckpointPart, WeightKey, file_name};
 use super::source::WeightSource;
+use super::verify::verify;
+use crate::checksums::sha256;
 use crate::config::{Compat, ModelConfig};
-use crate::{Error, Result};
+use crate::{Error, Result, files, regular_file};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -14,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub const WEIGHTS: &str = "model.safetensors";
 /// The description of a checkpoint folder.
 pub const CONFIG: &str = "config.json";
+/// A description takes a few kilobytes.
+const MOST_BYTES: u64 = 1 << 20;
 /// What `config.json` says it is.
 const FORMAT: &str = "svitt-checkpoint-1";
 
@@ -67,6 +71,9 @@ struct ConfigJson {
     curriculum: Option<CurriculumPosition>,
     weights_sha256: String,
     model: Json,
+    /// SHA-256 of everything above, so that a damaged description is told from one that was written like that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description_sha256: Option<String>,
 }
 
 /// A checkpoint folder, opened.
@@ -76,8 +83,7 @@ pub struct Checkpoint {
     pub path: PathBuf,
     /// Its description.
     pub info: CheckpointInfo,
-    /// SHA-256 over names, shapes and values of its weights when they were written; see
-    /// [`weights_hash`](super::hash::weights_hash).
+    /// SHA-256 over names, shapes and values of its weights; see [`weights_hash`](super::hash::weights_hash).
     pub weights_sha256: String,
     /// Its weights.
     pub weights: WeightSource,
@@ -87,11 +93,12 @@ impl Checkpoint {
     /// Opens folder `path`.
     ///
     /// # Errors
-    /// A folder without weights or description, or one that cannot be read.
+    /// A folder without weights or description, or one that cannot be read; weights other than the description names.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         let (info, weights_sha256) = read_info(&path.join(CONFIG))?;
         let weights = WeightSource::open(path.join(WEIGHTS))?.trained_with(info.model.video.frames);
+        verify(&weights, &weights_sha256)?;
         let weights = weights.of_family(info.model.video.family());
         Ok(Self { path, info, weights_sha256, weights })
     }
@@ -102,7 +109,7 @@ impl Checkpoint {
 /// # Errors
 /// A missing file, or one that is no description of a checkpoint.
 pub fn read_info(file: &Path) -> Result<(CheckpointInfo, String)> {
-    let text = std::fs::read_to_string(file).map_err(|problem| match problem.kind() {
+    let text = regular_file::read_text(file, MOST_BYTES).map_err(|problem| match problem.kind() {
         std::io::ErrorKind::NotFound => {
             let folder = file.parent().unwrap_or(file);
             let problem = format!("is not a checkpoint folder: it has no {CONFIG}");
@@ -119,11 +126,17 @@ pub fn read_info(file: &Path) -> Result<(CheckpointInfo, String)> {
 
 /// Whether `path` is a folder that this crate wrote, by its description.
 pub fn is_checkpoint(path: &Path) -> bool {
-    std::fs::read_to_string(path.join(CONFIG)).is_ok_and(|text| text.contains(FORMAT))
+    regular_file::read_text(&path.join(CONFIG), MOST_BYTES).is_ok_and(|text| text.contains(FORMAT))
 }
 
 fn parse(text: &str) -> std::result::Result<(CheckpointInfo, String), String> {
+    let mut json: Json = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let stored: ConfigJson = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
+    let written = json.as_object_mut().and_then(|fields| fields.shift_remove("description_sha256"));
+    if written.is_some_and(|written| written != sha256(json.to_string().as_bytes())) {
+        let meant = "where the change is meant, delete its line `description_sha256`";
+        return Err(format!("it was damaged or changed after it was written; {meant}"));
+    }
     if stored.format != FORMAT {
         return Err(format!("its format is `{}`, not `{FORMAT}`", stored.format));
     }
@@ -142,7 +155,21 @@ fn describe(info: &CheckpointInfo, weights_sha256: String) -> std::result::Resul
     let CheckpointInfo { part, absent, vocabulary, curriculum, origin, .. } = info.clone();
     let compat = info.model.compat;
     let format = FORMAT.to_string();
-    let stored = ConfigJson { format, part, compat, origin, absent, vocabulary, curriculum, weights_sha256, model };
+    let mut stored = ConfigJson {
+        format,
+        part,
+        compat,
+        origin,
+        absent,
+        vocabulary,
+        curriculum,
+        weights_sha256,
+        model,
+        description_sha256: None,
+    };
+    // Hashed as it will be read: numbers are what their text says.
+    let read: Json = serde_json::from_str(&serde_json::to_string_pretty(&stored)?)?;
+    stored.description_sha256 = Some(sha256(read.to_string().as_bytes()));
     serde_json::to_string_pretty(&stored).map(|text| text + "\n")
 }
 
@@ -160,13 +187,10 @@ pub fn write_checkpoint(
 ) -> Result<String> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(|problem| Error::io(parent, &problem))?;
-    let temporary = temporary_beside(folder);
-    let written = std::fs::create_dir(&temporary)
-        .map_err(|problem| Error::io(&temporary, &problem))
-        .and_then(|()| fill(&temporary, info, keys, values))
-        .and_then(|hash| move_into_place(&temporary, folder).map(|()| hash));
-    std::fs::remove_dir_all(&temporary).ok();
-    written
+    // Deleted in the end, with what was not moved.
+    let temporary = files::temporary_folder(folder)?;
+    let hash = fill(temporary.path(), info, keys, values)?;
+    move_into_place(temporary.path(), folder).map(|()| hash)
 }
 
 fn fill(
@@ -191,9 +215,7 @@ fn fill(
     let text = describe(info, hash.clone()).map_err(|problem| {
         Error::file(folder, format!("its description cannot be written ({problem})"), "check the numbers of the model")
     })?;
-    safetensors::atomically(&folder.join(CONFIG), |file| {
-        std::io::Write::write_all(file, text.as_bytes()).map_err(|problem| Error::io(folder, &problem))
-    })?;
+    files::write(&folder.join(CONFIG), text)?;
     Ok(hash)
 }
 
@@ -206,7 +228,7 @@ fn move_into_place(from: &Path, to: &Path) -> Result<()> {
             std::fs::rename(from.join(name), to.join(name)).map_err(io)?;
         }
     }
-    sync_folder(to);
+    files::sync_folder(to.parent().unwrap_or(Path::new("")));
     Ok(())
 }
 
@@ -248,6 +270,44 @@ mod tests {
         let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
         assert_eq!(text.matches("official").count(), 1, "{text}");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary folder stays");
+    }
+
+    #[test]
+    fn a_flipped_bit_of_weights_or_description_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let keys = keys(&info().model, CheckpointPart::Text);
+        let values = |name: &str| {
+            let key = keys.iter().find(|key| key.outline.name == name).unwrap();
+            Ok(vec![name.len() as f32; key.outline.shape.iter().product()])
+        };
+        write_checkpoint(&path, &info(), &keys, values).unwrap();
+        let damaged = |name: &str, at: usize| {
+            let file = path.join(name);
+            let whole = std::fs::read(&file).unwrap();
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            std::fs::write(&file, &bytes).unwrap();
+            let message = Checkpoint::open(&path).unwrap_err().to_string();
+            std::fs::write(&file, whole).unwrap();
+            Checkpoint::open(&path).unwrap();
+            message
+        };
+        let weights = std::fs::read(path.join(WEIGHTS)).unwrap();
+        for at in [weights.len() - 1, weights.len() / 2] {
+            let message = damaged(WEIGHTS, at);
+            assert!(message.contains("model.safetensors") && message.contains("damaged"), "{message}");
+        }
+        let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
+        // The lowest bit of the last digit of a size.
+        let at = text.find("\"layers\": ").unwrap() + "\"layers\": ".len();
+        let message = damaged(CONFIG, at);
+        assert!(message.contains("damaged or changed") && message.contains("description_sha256"), "{message}");
+        // A change that is meant.
+        let start = text.find("\n  \"description_sha256\"").unwrap();
+        let meant = text[..start].trim_end_matches(',').replace("a test", "another test") + "\n}\n";
+        std::fs::write(path.join(CONFIG), meant).unwrap();
+        assert_eq!(Checkpoint::open(&path).unwrap().info.origin, "another test");
     }
 
     #[test]

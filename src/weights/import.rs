@@ -1,7 +1,7 @@
 //! A checkpoint of another program becomes a checkpoint folder, tensor by tensor.
 
 use super::SourceKind;
-use super::checkpoint::{Checkpoint, CheckpointInfo, is_checkpoint, write_checkpoint};
+use super::checkpoint::{Checkpoint, CheckpointInfo, WEIGHTS, is_checkpoint, write_checkpoint};
 use super::infer::{self, Inferred};
 use super::key_matching::{MatchOptions, MatchedWeights};
 use super::report::LoadReport;
@@ -61,12 +61,13 @@ struct Described {
 ///
 /// # Errors
 /// A file that cannot be read, tensors that are missing without permission or have another shape, or a failed write;
-/// `out` is not touched then.
+/// `out` is not touched then, as it is not where it is the source's own folder.
 pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<ImportSummary> {
     if out.exists() && !out.is_dir() {
         return Err(Error::file(out, "exists and is not a folder", "choose another `--out`"));
     }
     let Described { mut source, mut info, assumed } = described(checkpoint, options)?;
+    refuse_source(source.path(), out)?;
     let kind = source.kind();
     info.part = part(&mut source, &info, options)?;
     let (model, all) = (info.model.clone(), keys(&info.model, info.part));
@@ -91,11 +92,29 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     Ok(ImportSummary { family, kind, part: info.part, model, weights_sha256, foreign, assumed, report })
 }
 
+/// Refuses to write over the weights that are read, or over what lies beside them.
+fn refuse_source(source: &Path, out: &Path) -> Result<()> {
+    let folder = source.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (folder.canonicalize(), out.canonicalize()) {
+        (Ok(folder), Ok(out_folder)) if folder == out_folder => {
+            let problem = "is the folder that the weights are read from, and would be written over";
+            Err(Error::file(out, problem, "choose another `--out`"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The weights of `checkpoint` and what they are: as its own folder says, or inferred.
 fn described(checkpoint: &Path, options: &ImportOptions) -> Result<Described> {
     let frames = options.frames;
-    let Described { source, mut info, assumed } = if is_checkpoint(checkpoint) {
-        let Checkpoint { mut info, weights, .. } = Checkpoint::open(checkpoint)?;
+    // A checkpoint folder may be named by its weights: they belong to the description beside them.
+    let folder = match checkpoint.file_name() {
+        Some(name) if name == WEIGHTS => checkpoint.parent().filter(|folder| is_checkpoint(folder)),
+        _ => None,
+    };
+    let folder = folder.unwrap_or(checkpoint);
+    let Described { source, mut info, assumed } = if is_checkpoint(folder) {
+        let Checkpoint { mut info, weights, .. } = Checkpoint::open(folder)?;
         info.model.video.frames = frames.unwrap_or(info.model.video.frames);
         Described { source: weights, info, assumed: Vec::new() }
     } else {
@@ -194,14 +213,13 @@ mod tests {
         assert_eq!((again.weights_sha256, again.model), (imported.weights_sha256, imported.model));
     }
 
-    /// Skipped, and saying so, where Python has no PyTorch.
+    /// Skipped where Python has no PyTorch.
     #[test]
     fn pytorch_loads_an_import_strictly() {
         let python = std::env::var("PYTHON").unwrap_or("python3".to_string());
         let has_torch = std::process::Command::new(&python).args(["-c", "import torch"]).output();
         if !has_torch.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: {python} has no PyTorch");
-            return;
+            return crate::skipped::skipped("PyTorch");
         }
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("x");
@@ -265,6 +283,24 @@ mod tests {
         let joint = import(&out, &folder.path().join("joint"), &options).unwrap();
         assert_eq!((joint.report.converted.len(), joint.model.video.family()), (2, Family::Svitt));
         assert_eq!(joint.model.video.table_rows(), 9 * 9 + 3);
+    }
+
+    #[test]
+    fn an_import_never_writes_over_its_source() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("x");
+        import(&fixture("checkpoint_micro_full.pth"), &out, &ImportOptions::default()).unwrap();
+        let before = ["config.json", "model.safetensors"].map(|name| std::fs::read(out.join(name)).unwrap());
+        for source in [out.clone(), out.join("model.safetensors"), out.join("../x/model.safetensors")] {
+            let message = import(&source, &out, &ImportOptions::default()).unwrap_err().to_string();
+            assert!(message.contains("read from") && message.contains("--out"), "{message}");
+        }
+        let after = ["config.json", "model.safetensors"].map(|name| std::fs::read(out.join(name)).unwrap());
+        assert_eq!(before, after);
+        let named = import(&out.join("model.safetensors"), &folder.path().join("y"), &ImportOptions::default());
+        let (named, own) = (named.unwrap().model, Checkpoint::open(&out).unwrap().info.model);
+        assert_eq!(named, own, "weights named as a file keep their sparsity");
+        assert_ne!(own.video.sparsity, crate::config::Sparsity::default());
     }
 
     #[test]

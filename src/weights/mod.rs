@@ -10,6 +10,7 @@
 //! | [`spline`], [`position_tables`] | relative position tables between clip lengths and grids |
 //! | [`key_matching`], [`report`] | which tensor goes where, and what became of every key |
 //! | [`checkpoint`], [`mod@import`], [`hash`] | checkpoint folders: reading, writing, taking over |
+//! | `verify` | whether a folder's weights are the ones its description names |
 //! | [`keys`], [`mod@load`], [`mod@save`], [`open`] | module parameters under the official keys, in and out |
 
 pub mod archive;
@@ -40,6 +41,7 @@ pub mod source;
 pub mod source_kind;
 pub mod spline;
 pub mod tensor;
+mod verify;
 
 pub use checkpoint::{Checkpoint, CheckpointInfo, CurriculumPosition, VocabularyRef, read_info, write_checkpoint};
 pub use find_checkpoint::given_or_newest;

@@ -11,12 +11,16 @@ use std::sync::Arc;
 /// Limit of values: no checkpoint has more (the base model with optimizer state: 20 thousand); keeps memory below 100
 /// MB for malicious files.
 const MAX_VALUES: usize = 1 << 20;
+/// The base model with its optimizer state takes 2 MB. What refers to values that are there already costs memory, too,
+/// up to four bytes for each byte read.
+const MAX_BYTES: usize = 32 << 20;
 
 /// Reads the pickle at the beginning of `data`.
 ///
 /// # Errors
 /// What is wrong with it: cut off, malformed, or of an unsupported protocol.
 pub fn parse(data: &[u8]) -> Result<Pickle, String> {
+    let data = data.get(..MAX_BYTES).unwrap_or(data);
     let mut machine =
         PickleVm { data, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), values: vec![] };
     loop {
@@ -103,12 +107,16 @@ impl<'a> PickleVm<'a> {
         } else {
             let id = *self.stack.last().ok_or_else(|| self.malformed())?;
             self.memo.insert(slot, id);
+            if self.memo.len() > MAX_VALUES {
+                return Err(too_many());
+            }
         }
         Ok(())
     }
 
     fn stack(&mut self, opcode: u8) -> Step {
         match opcode {
+            b'(' if self.marks.len() >= MAX_VALUES => return Err(too_many()),
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
             b'1' => drop(self.pop_mark()?),
@@ -202,7 +210,7 @@ impl<'a> PickleVm<'a> {
 
     fn push(&mut self, value: Value) -> Step {
         if self.values.len() >= MAX_VALUES {
-            return Err(format!("its pickle makes more than {MAX_VALUES} values"));
+            return Err(too_many());
         }
         self.stack.push(self.values.len() as ValueId);
         self.values.push(value);
@@ -226,6 +234,13 @@ impl<'a> PickleVm<'a> {
         format!("its pickle is malformed at byte {}", self.at)
     }
 
+    fn cut_off(&self) -> String {
+        match self.data.len() {
+            MAX_BYTES => format!("its pickle is longer than {} MiB", MAX_BYTES >> 20),
+            _ => "its pickle is cut off".into(),
+        }
+    }
+
     fn byte(&mut self) -> Result<u8, String> {
         self.number(1).map(|byte| byte as u8)
     }
@@ -237,17 +252,21 @@ impl<'a> PickleVm<'a> {
 
     fn take(&mut self, length: u64) -> Result<&'a [u8], String> {
         let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
-        let bytes = end.and_then(|end| self.data.get(self.at..end)).ok_or("its pickle is cut off")?;
+        let bytes = end.and_then(|end| self.data.get(self.at..end)).ok_or_else(|| self.cut_off())?;
         self.at += bytes.len();
         Ok(bytes)
     }
 
     fn line(&mut self) -> Result<Arc<str>, String> {
         let rest = self.data.get(self.at..).unwrap_or_default();
-        let end = rest.iter().position(|&byte| byte == b'\n').ok_or("its pickle is cut off")?;
+        let end = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| self.cut_off())?;
         self.at += end + 1;
         Ok(String::from_utf8_lossy(&rest[..end]).into())
     }
+}
+
+fn too_many() -> String {
+    format!("its pickle makes more than {MAX_VALUES} values")
 }
 
 /// Python's two's-complement integer of any length.
@@ -310,5 +329,12 @@ mod tests {
         }
         let bomb = [&b"\x80\x02"[..], &vec![b'}'; MAX_VALUES + 1]].concat();
         assert!(parse(&bomb).unwrap_err().contains("more than"));
+        for opcode in [b'(', b'\x94'] {
+            let bomb = [&b"\x80\x02N"[..], &vec![opcode; MAX_VALUES + 1], b"."].concat();
+            // Memoising numbers each value anew: as many slots as opcodes.
+            assert!(parse(&bomb).unwrap_err().contains("more than"), "{opcode}");
+        }
+        let copies = [&b"\x80\x02N"[..], &vec![b'2'; MAX_BYTES]].concat();
+        assert!(parse(&copies).unwrap_err().contains("longer than 32 MiB"));
     }
 }

@@ -2,10 +2,18 @@
 
 use super::pickle_value::{Pickle, RecordedCall, Value, ValueId};
 use super::tensor::StoredDType;
+use crate::input::shown;
 use serde_json::{Map, Value as Json};
+use std::collections::BTreeSet;
 
 /// Configurations nest a handful of levels; a pickle may be cyclic.
 const MAX_DEPTH: usize = 32;
+/// Values and bytes of text that a configuration may have: a hundred times the official one.
+const MAX_CONFIG: usize = 1 << 20;
+/// Sizes of one tensor: more than any reader of it accepts.
+const MAX_SIZES: usize = 16;
+/// Bytes of a storage's or class's name; one text may be the name of a million.
+const LONGEST_NAME: usize = 256;
 
 /// A tensor as its pickle describes it; its values lie in a storage outside the pickle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,17 +82,12 @@ impl Pickle {
 
     /// Names of the classes and functions it mentions, sorted: data here, but code to Python.
     pub fn globals(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .values
-            .iter()
-            .filter_map(|value| match value {
-                Value::Global(module, name) => Some(format!("{module}.{name}")),
-                _ => None,
-            })
-            .collect();
-        names.sort();
-        names.dedup();
-        names
+        let cut = |text: &str| text[..text.floor_char_boundary(LONGEST_NAME)].to_owned();
+        let names = self.values.iter().filter_map(|value| match value {
+            Value::Global(module, name) => Some(shown(&format!("{}.{}", cut(module), cut(name)))),
+            _ => None,
+        });
+        names.collect::<BTreeSet<String>>().into_iter().collect()
     }
 
     /// The tensor that `id` is, or none if it is something else.
@@ -109,7 +112,10 @@ impl Pickle {
             return Err("is described by too few numbers".to_string());
         };
         let (dtype, storage) = self.storage(*storage).ok_or("has no storage")??;
-        let sizes = |id| self.items(id).iter().map(|&id| self.size(id)).collect::<Option<Vec<usize>>>();
+        let sizes = |id| {
+            let sizes = self.items(id).iter().take(MAX_SIZES).map(|&id| self.size(id));
+            sizes.collect::<Option<Vec<usize>>>()
+        };
         match (self.size(*offset), sizes(*shape), sizes(*strides)) {
             (Some(offset), Some(shape), Some(strides)) => Ok(PickledTensor { storage, dtype, offset, shape, strides }),
             _ => Err("has a size that is no natural number".to_string()),
@@ -121,7 +127,11 @@ impl Pickle {
         let Value::Persistent(reference) = self.value(id) else { return None };
         let [_, class, name, ..] = self.items(*reference) else { return None };
         let (Value::Global(_, class), Some(name)) = (self.value(*class), self.text(*name)) else { return None };
-        let dtype = storage_type(class).ok_or_else(|| format!("has elements of type {class}, which is not supported"));
+        if name.len() > LONGEST_NAME {
+            return Some(Err(format!("has a storage whose name has {} bytes", name.len())));
+        }
+        let dtype =
+            storage_type(class).ok_or_else(|| format!("has elements of type {}, which is not supported", shown(class)));
         Some(dtype.map(|dtype| (dtype, name.to_string())))
     }
 
@@ -142,7 +152,7 @@ impl Pickle {
     pub fn plain(&self, id: ValueId) -> Json {
         // Shared values are written out each time they occur; the budget, in bytes of text plus one for each value,
         // keeps a small pickle from growing without end.
-        let mut budget = 2 * self.length;
+        let mut budget = (2 * self.length).min(MAX_CONFIG);
         self.plain_within(id, MAX_DEPTH, &mut budget)
     }
 

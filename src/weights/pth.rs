@@ -8,6 +8,7 @@ use super::pickle;
 use super::pickle_objects::PickledTensor;
 use super::pickle_value::{Pickle, ValueId};
 use super::tensor::{StoredDType, TensorView};
+use crate::input::shown;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -25,6 +26,10 @@ pub struct PthFile {
 
 /// The first bytes of the layout before PyTorch 1.6: a pickle of a magic number.
 const STREAM_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+/// Tensors a checkpoint may have: a hundred times the base model with its optimizer.
+const MAX_TENSORS: usize = 1 << 16;
+/// Bytes of a tensor's name; one text may be the name of many.
+const LONGEST_NAME: usize = 1024;
 /// Entries a state dictionary is found under; none of them: the dictionary is the file's own.
 const STATE_KEYS: [&str; 3] = ["model", "state_dict", "module"];
 
@@ -59,8 +64,11 @@ fn tensors(pickle: &Pickle, state: ValueId, storages: &Storages) -> Result<Vec<(
     let mut found = Vec::new();
     for &(name, value) in pickle.entries(state) {
         if let (Some(name), Some(tensor)) = (pickle.text(name), pickle.tensor(value)) {
+            if name.len() > LONGEST_NAME || found.len() >= MAX_TENSORS {
+                return Err(format!("it has more than {MAX_TENSORS} tensors, or one of a very long name"));
+            }
             let view = tensor.and_then(|tensor| view(tensor, storages));
-            found.push((name.to_string(), view.map_err(|problem| format!("its tensor `{name}` {problem}"))?));
+            found.push((name.to_string(), view.map_err(|problem| format!("its tensor `{}` {problem}", shown(name)))?));
         }
     }
     Ok(found)
@@ -108,7 +116,7 @@ fn stream(file: &[u8]) -> Result<(Pickle, Storages), String> {
     for name in names.items(names.root()).iter().filter_map(|&id| names.text(id)) {
         let count = at.checked_add(8).and_then(|end| file.get(at..end)).ok_or("it is truncated")?;
         let count = count.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
-        let size = types.get(name).ok_or_else(|| format!("its storage `{name}` has no known type"))?.size();
+        let size = types.get(name).ok_or_else(|| format!("its storage `{}` has no known type", shown(name)))?.size();
         let length = usize::try_from(count).ok().and_then(|count| count.checked_mul(size));
         let start = at + 8;
         let end = length.and_then(|length| start.checked_add(length)).filter(|&end| end <= file.len());

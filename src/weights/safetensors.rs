@@ -1,13 +1,14 @@
 //! safetensors files: read lazily out of their bytes, written atomically one tensor at a time.
 
 use super::tensor::{StoredDType, TensorView};
-use crate::{Error, Result};
+use crate::{Error, Result, files, input::shown};
 use ::safetensors::tensor::{Dtype as FileType, SafeTensors};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+/// Bytes of a header: the base model's has 60 KB, and each byte may cost ten of memory.
+const MAX_HEADER: u64 = 16 << 20;
 
 /// What a safetensors file holds.
 #[derive(Debug)]
@@ -23,17 +24,21 @@ pub struct SafetensorsFile {
 /// # Errors
 /// What is wrong with it.
 pub fn read(file: &[u8]) -> Result<SafetensorsFile, String> {
+    let stated = file.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if stated > MAX_HEADER {
+        return Err(format!("its safetensors header claims {stated} bytes, of {MAX_HEADER} that are possible"));
+    }
     let (header, metadata) = SafeTensors::read_metadata(file)
-        .map_err(|problem| format!("its safetensors header does not describe it ({problem})"))?;
+        .map_err(|problem| format!("its safetensors header does not describe it ({})", shown(&problem.to_string())))?;
     let start = 8 + header;
     let mut tensors: Vec<(String, TensorView)> = Vec::new();
     for (name, info) in metadata.tensors() {
         let dtype = element_type(info.dtype).ok_or_else(|| {
-            format!("its tensor `{name}` has elements of type {:?}, which is not supported", info.dtype)
+            format!("its tensor `{}` has elements of type {:?}, which is not supported", shown(&name), info.dtype)
         })?;
         let range = start + info.data_offsets.0..start + info.data_offsets.1;
         let view = TensorView::contiguous(dtype, info.shape.clone(), range);
-        tensors.push((name.clone(), view.map_err(|problem| format!("its tensor `{name}` {problem}"))?));
+        tensors.push((name.clone(), view.map_err(|problem| format!("its tensor `{}` {problem}", shown(&name)))?));
     }
     tensors.sort_by(|(a, x), (b, y)| (x.start(), a).cmp(&(y.start(), b)));
     let metadata = metadata.metadata().iter().flatten().map(|(key, text)| (key.clone(), text.clone())).collect();
@@ -99,7 +104,7 @@ pub fn write(
     metadata: &BTreeMap<String, String>,
     mut values: impl FnMut(&str) -> Result<Vec<f32>>,
 ) -> Result<()> {
-    atomically(path, |file| {
+    files::write_with(path, |file| {
         let io = |problem| Error::io(path, &problem);
         file.write_all(&header(outlines, metadata)).map_err(io)?;
         for outline in outlines {
@@ -137,46 +142,6 @@ fn header(outlines: &[TensorSpec], metadata: &BTreeMap<String, String>) -> Vec<u
     let mut text = Json::Object(entries).to_string().into_bytes();
     text.resize(text.len().next_multiple_of(8), b' ');
     [&(text.len() as u64).to_le_bytes()[..], &text].concat()
-}
-
-/// Writes a file beside `path`, flushes it to disk and gives it its name; on an error nothing is left.
-///
-/// # Errors
-/// What `fill` returns, or a failed write.
-pub fn atomically(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    let temporary = temporary_beside(path);
-    let written = write_file(&temporary, fill).and_then(|()| {
-        std::fs::rename(&temporary, path).map_err(|problem| Error::io(path, &problem))?;
-        sync_folder(path);
-        Ok(())
-    });
-    if written.is_err() {
-        std::fs::remove_file(&temporary).ok();
-    }
-    written
-}
-
-/// Writes and flushes `path` itself.
-fn write_file(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
-    let io = |problem| Error::io(path, &problem);
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(io)?);
-    fill(&mut file)?;
-    file.flush().map_err(io)?;
-    file.get_ref().sync_all().map_err(io)
-}
-
-/// A name beside `path` that no other process uses.
-pub(super) fn temporary_beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
-}
-
-/// Makes the rename of `path` durable, where the file system can.
-pub(super) fn sync_folder(path: &Path) {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(folder) = File::open(folder) {
-        folder.sync_all().ok();
-    }
 }
 
 #[cfg(test)]

@@ -5,16 +5,20 @@ use super::source_kind::{SourceKind, bare, is_index_buffer, other_model, tied_to
 use super::tensor::{HostTensor, TensorView};
 use super::{archive, pth, safetensors};
 use crate::config::Family;
+use crate::input::{self, shown};
 use crate::{Error, Result};
 use memmap2::Mmap;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Files a folder may keep its weights in, the first found is read.
 const FOLDER_FILES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+/// Bytes of an index of shards; those of published models have 0.1 MB.
+const LARGEST_INDEX: u64 = 8 << 20;
+/// Files that are mapped at once.
+const MOST_SHARDS: usize = 1_000;
 const REMEDY: &str = "give a SViTT, Singularity, UMT, BEiT or BERT checkpoint in PyTorch's or the safetensors format";
 /// The table of a BEiT whose layers share one.
 const SHARED_TABLE: &str = "vision_encoder.encoder.relative_position_bias.relative_position_bias_table";
@@ -72,7 +76,7 @@ impl WeightSource {
         }
         let kind = SourceKind::of(names()).ok_or_else(|| {
             let example = names().next().unwrap_or_default();
-            Error::file(&file, format!("holds another model's weights (`{example}`, …)"), REMEDY)
+            Error::file(&file, format!("holds another model's weights (`{}`, …)", shown(example)), REMEDY)
         })?;
         let source = Self::named(file, kind, parts)?;
         source.check_bert()?;
@@ -328,17 +332,20 @@ fn single(path: &Path) -> Result<FileTensors> {
 /// The tensors of all shards that index file `path` names.
 fn shards(path: &Path) -> Result<FileTensors> {
     let bad = |problem: String| Error::file(path, problem, "download the checkpoint again");
-    let text = std::fs::read_to_string(path).map_err(|problem| Error::io(path, &problem))?;
+    let text = input::read(path, LARGEST_INDEX)?;
     let index: Json =
-        serde_json::from_str(&text).map_err(|problem| bad(format!("is not a shard index ({problem})")))?;
+        serde_json::from_slice(&text).map_err(|problem| bad(format!("is not a shard index ({problem})")))?;
     let map = index["weight_map"].as_object().ok_or_else(|| bad("has no `weight_map`".to_string()))?;
     let mut names: Vec<&str> = map.values().filter_map(Json::as_str).collect();
     names.sort_unstable();
     names.dedup();
+    if names.len() > MOST_SHARDS {
+        return Err(bad(format!("names {} shards, of {MOST_SHARDS} that are possible", names.len())));
+    }
     let mut all = FileTensors::default();
     for name in names {
         if name.contains(['/', '\\']) {
-            return Err(bad(format!("names the shard `{name}` outside its folder")));
+            return Err(bad(format!("names the shard `{}` outside its folder", shown(name))));
         }
         let part = single(&path.with_file_name(name))?;
         let first = all.files.len();
@@ -349,7 +356,7 @@ fn shards(path: &Path) -> Result<FileTensors> {
 }
 
 fn map(path: &Path) -> Result<Mmap> {
-    let file = File::open(path).map_err(|problem| Error::io(path, &problem))?;
+    let file = input::open(path)?;
     if file.metadata().is_ok_and(|data| data.len() == 0) {
         return Err(Error::file(path, "is empty", "copy it again"));
     }

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// The commands of `svitt`, listed here so that a typing error does not start a build.
-const SVITT: [&str; 8] = ["pretrain", "finetune", "eval", "search", "visualize", "import", "data", "profile"];
+const SVITT: [&str; 10] =
+    ["pretrain", "finetune", "eval", "search", "visualize", "import", "data", "profile", "completions", "man"];
 
 /// The commands of `svitt-workshop`; `eval ablations` is one, too.
 const WORKSHOP: [&str; 4] = ["parity", "bench", "fuzz", "faults"];
@@ -18,8 +19,8 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
     match run(&args) {
         Ok(code) => ExitCode::from(code),
-        Err(sentence) => {
-            eprintln!("error: {sentence}");
+        Err(message) => {
+            eprintln!("error: {message}");
             ExitCode::from(2)
         }
     }
@@ -98,8 +99,30 @@ fn value<'a>(args: &'a [OsString], option: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
+#[path = "../../tests/skipped.rs"]
+mod skipped;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
+    /// Cargo runs test programs in the order of package names, so this one is the last of `cargo test`.
+    #[test]
+    fn skipped_tests_are_counted_and_named() {
+        let folder = env::temp_dir().join(format!("svitt-skipped-{}", std::process::id()));
+        for line in ["example b::test: needs the moon", "example a::test: needs a printer"] {
+            skipped::note(&folder.join("notes"), line);
+        }
+        let read = skipped::read(&folder.join("notes"));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(read, ["example a::test: needs a printer", "example b::test: needs the moon"]);
+        let lines = skipped::listed();
+        assert!(lines.iter().all(|line| line.contains(": needs ")), "{lines:?}");
+        // Not through `eprintln!`, which libtest captures.
+        let list: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+        writeln!(std::io::stderr(), "\nskipped in this run: {} tests{list}", lines.len()).unwrap();
+    }
 
     fn words(line: &str) -> Vec<OsString> {
         line.split(' ').map(OsString::from).collect()

@@ -1,17 +1,23 @@
 //! Writing videos, through the `ffmpeg` program: re-encoding for training, and pictures of our own.
 //!
-//! A file appears under its name only when it is complete: it is written beside it under a temporary name and renamed.
+//! A file appears under its name only when it is complete: it is written beside it under a temporary name that no other
+//! run uses, and renamed. What a run that was killed left behind is deleted by the next one for the same file.
 
 use super::error::{Result, VideoError};
-use super::ffmpeg::{FfmpegProgram, input, run};
+use super::ffmpeg::{Complaints, Ended, FfmpegProgram, Listener, add_input, file_name, run};
+use super::partial::PartialFile;
+use super::sniff::{Container, open_regular};
 use super::{ReaderOptions, VideoReader};
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Encoding one video may take this long; an hour of full-HD film takes minutes.
-const LIMIT: Duration = Duration::from_secs(3600);
+/// The encoder may make no progress for this long; it reports every half second.
+const STALL: Duration = Duration::from_secs(300);
+
+/// Options that report progress and overwrite the temporary file, which exists already.
+const ALIVE: [&str; 3] = ["-progress", "pipe:1", "-y"];
 
 /// What [`compress`] aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,13 +44,18 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
     let program = find(source, "re-encoding")?;
     let CompressSettings { short_side: side, fps } = aim;
     let duration = VideoReader::open(source, &ReaderOptions::default())?.duration();
-    let part = PartialFile::beside(target);
-    let mut command = program.command();
-    command.args(["-y", "-i"]).arg(input(source)).arg("-filter:v");
+    let mut file = open_regular(source)?;
+    let demuxer = Container::of(&mut file).and_then(Container::demuxer);
+    let demuxer = demuxer.ok_or_else(|| VideoError::corrupt(source, "its first bytes are those of no video format"))?;
+    let part = PartialFile::beside(target, ".mp4")?;
+    let mut command = program.command("error");
+    command.args(ALIVE);
+    add_input(&mut command, &file_name(source), demuxer);
+    command.arg("-filter:v");
     command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{side})':'if(gt(a,1),{side},trunc(ow*a/2)*2)'"));
-    command.args(["-map", "0:v", "-r", &fps.to_string()]).arg(input(&part.0));
+    command.args(["-map", "0:V:0", "-r", &fps.to_string()]).arg(file_name(part.path()));
     encode(command, source)?;
-    let mut written = VideoReader::open(&part.0, &ReaderOptions::default())?;
+    let mut written = VideoReader::open(part.path(), &ReaderOptions::default())?;
     let frames = written.len();
     written.get_frames(&[0, frames - 1])?;
     // `-r` shows the first and the last frame once more (30 s become 62 frames, not 60), and rounds to whole frames.
@@ -63,13 +74,14 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
 /// There is no `ffmpeg` program, it fails, or the disk refuses.
 pub fn write_rgb(target: &Path, rgb: &[u8], [width, height]: [usize; 2], fps: f64) -> Result<()> {
     let program = find(target, "writing H.264")?;
-    let (part, raw) = (PartialFile::beside(target), PartialFile(with_suffix(target, ".part.rgb")));
-    std::fs::write(&raw.0, rgb).map_err(|error| VideoError::io(&raw.0, &error))?;
-    let mut command = program.command();
-    command.args(["-y", "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", &format!("{width}x{height}")]);
-    command.args(["-framerate", &fps.to_string(), "-i"]).arg(input(&raw.0));
+    let part = PartialFile::beside(target, ".mp4")?;
+    let raw = PartialFile::beside(target, ".mp4")?;
+    raw.file().write_all(rgb).map_err(|error| VideoError::not_written(raw.path(), error))?;
+    let mut command = program.command("error");
+    command.args(ALIVE).args(["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", &format!("{width}x{height}")]);
+    command.args(["-framerate", &fps.to_string(), "-i"]).arg(file_name(raw.path()));
     // Quality 4 of 51: colours within a few grey levels, in a profile that every decoder knows.
-    command.args(["-c:v", "libx264", "-crf", "4", "-pix_fmt", "yuv420p"]).arg(input(&part.0));
+    command.args(["-c:v", "libx264", "-crf", "4", "-pix_fmt", "yuv420p"]).arg(file_name(part.path()));
     encode(command, target)?;
     part.complete(target)
 }
@@ -90,43 +102,38 @@ fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
     })
 }
 
-/// Runs the encoder; its last line on standard error is the reason of a failure.
+/// Runs the encoder; what it says on standard error is its reason.
 fn encode(command: Command, path: &Path) -> Result<()> {
-    match run(command, LIMIT).map_err(|error| VideoError::io(path, &error))? {
-        None => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: LIMIT.as_secs() }),
-        Some(outcome) if outcome.success => Ok(()),
-        Some(outcome) => {
-            let reason = outcome.stderr.lines().next_back().unwrap_or("ffmpeg gives no reason").to_owned();
-            Err(VideoError::corrupt(path, reason))
-        }
+    let mut complaints = Complaints::default();
+    match run(command, STALL, &mut Reasons { complaints: &mut complaints, reports: 0 })
+        .map_err(|error| VideoError::io(path, error))?
+    {
+        Ended::Finished(true) => Ok(()),
+        Ended::Stalled => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: STALL.as_secs() }),
+        _ => Err(VideoError::corrupt(path, complaints.worst().unwrap_or("ffmpeg gives no reason"))),
     }
 }
 
-/// A file under a temporary name, deleted on drop unless it was completed.
-struct PartialFile(PathBuf);
-
-impl PartialFile {
-    fn beside(target: &Path) -> Self {
-        Self(with_suffix(target, ".part.mp4"))
-    }
-
-    fn complete(self, target: &Path) -> Result<()> {
-        std::fs::rename(&self.0, target).map_err(|error| VideoError::io(target, &error))
-    }
+/// Hears complaints and counts reports of progress.
+struct Reasons<'a> {
+    complaints: &'a mut Complaints,
+    reports: usize,
 }
 
-impl Drop for PartialFile {
-    fn drop(&mut self) {
-        // After completion there is nothing left under this name.
-        let _ = std::fs::remove_file(&self.0);
+impl Listener for Reasons<'_> {
+    fn output(&mut self, _: &[u8]) -> bool {
+        self.reports += 1;
+        true
     }
-}
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(suffix);
-    path.with_file_name(name)
+    fn message(&mut self, line: &str) -> bool {
+        self.complaints.line(line);
+        true
+    }
+
+    fn progress(&self) -> usize {
+        self.reports
+    }
 }
 
 #[cfg(test)]
@@ -140,9 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn written_frames_read_back_and_compress_to_two_per_second() {
+    fn written_frames_read_back_and_compress_to_two_a_second() {
         if !super::super::ffmpeg_available() {
-            return;
+            return crate::skipped::skipped("ffmpeg");
         }
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("-a 'b'.mp4"), dir.path().join("small.mp4"));

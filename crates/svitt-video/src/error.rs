@@ -1,12 +1,16 @@
-//! What can be wrong with a video; every message names the file and a remedy.
+//! What can be wrong with a video: errors that name the file and the remedy.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Shorthand for a result with [`VideoError`].
 pub(crate) type Result<T> = std::result::Result<T, VideoError>;
 
+/// Characters of a file's or a program's own words that a message repeats.
+const MOST_WORDS: usize = 200;
+
 /// Why a video could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VideoError {
     /// The format needs the `ffmpeg` program, which is missing. An error of the machine, not of the file: a loader must
@@ -20,6 +24,17 @@ pub enum VideoError {
         /// Where the program was looked for.
         looked_at: String,
     },
+    /// There is no such file, it may not be opened, or it is a folder, a pipe or a device.
+    #[error("cannot read {}: {problem}; check the path and its permissions", path.display())]
+    NotFound {
+        /// The video.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// The system's error, where it is one.
+        #[source]
+        source: Option<Arc<std::io::Error>>,
+    },
     /// There is no `ffmpeg` program to write videos with.
     #[error(
         "ffmpeg: this program is needed to write videos and was not found (looked at {looked_at}); \
@@ -29,21 +44,13 @@ pub enum VideoError {
         /// Where the program was looked for.
         looked_at: String,
     },
-    /// A picture cannot be written.
-    #[error("cannot write {}: {problem}; check the disk and the folder's permissions", path.display())]
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}; check the disk and the permissions of its folder", path.display())]
     NotWritten {
-        /// The picture.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
-        problem: String,
-    },
-    /// There is no such file, or it may not be opened.
-    #[error("cannot read {}: {problem}; check the path and its permissions", path.display())]
-    NotFound {
-        /// The video.
-        path: PathBuf,
-        /// What the system said.
-        problem: String,
+        /// The system's error.
+        source: Arc<std::io::Error>,
     },
     /// The file is a container without a video track.
     #[error("cannot read {}: it has no video stream (audio only?); leave it out of the data set", path.display())]
@@ -65,6 +72,14 @@ pub enum VideoError {
         /// Codec and container, such as `HEVC in MP4`.
         format: String,
     },
+    /// Neither the native reader nor the `ffmpeg` program reads this format.
+    #[error("cannot read {}: no reader decodes {format}; convert it to mp4 or leave it out", path.display())]
+    Unreadable {
+        /// The video.
+        path: PathBuf,
+        /// The format, such as `animated WebP`.
+        format: String,
+    },
     /// The file does not decode.
     #[error("cannot read {}: it does not decode ({detail}); fetch it again or leave it out", path.display())]
     Corrupt {
@@ -73,12 +88,20 @@ pub enum VideoError {
         /// What the decoder said.
         detail: String,
     },
-    /// The `ffmpeg` program did not come to an end.
-    #[error("cannot read {}: ffmpeg did not finish within {seconds} s; the file is probably damaged, leave it out", path.display())]
+    /// Reading the file would take more memory than a video may.
+    #[error("cannot read {}: {detail}; make it smaller (fewer pixels) or ask for fewer frames at once", path.display())]
+    TooLarge {
+        /// The video.
+        path: PathBuf,
+        /// What is too large, and the limit.
+        detail: String,
+    },
+    /// The `ffmpeg` program made no progress.
+    #[error("cannot read {}: ffmpeg made no progress for {seconds} s; the file is probably damaged, leave it out", path.display())]
     Timeout {
         /// The video.
         path: PathBuf,
-        /// How long it was given.
+        /// How long nothing came.
         seconds: u64,
     },
     /// The wanted part of the video does not exist.
@@ -101,21 +124,51 @@ impl VideoError {
         matches!(self, Self::MissingTool { .. })
     }
 
-    pub(crate) fn corrupt(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Corrupt { path: path.to_path_buf(), detail: detail.into() }
+    pub(crate) fn corrupt(path: &Path, detail: impl AsRef<str>) -> Self {
+        Self::Corrupt { path: path.to_path_buf(), detail: plain(detail.as_ref()) }
     }
 
-    pub(crate) fn unsupported(path: &Path, format: impl Into<String>) -> Self {
-        Self::Unsupported { path: path.to_path_buf(), format: format.into() }
+    pub(crate) fn unsupported(path: &Path, format: impl AsRef<str>) -> Self {
+        Self::Unsupported { path: path.to_path_buf(), format: plain(format.as_ref()) }
     }
 
-    pub(crate) fn not_written(path: &Path, problem: impl std::fmt::Display) -> Self {
-        Self::NotWritten { path: path.to_path_buf(), problem: problem.to_string() }
+    pub(crate) fn too_large(path: &Path, detail: impl Into<String>) -> Self {
+        Self::TooLarge { path: path.to_path_buf(), detail: detail.into() }
     }
 
-    pub(crate) fn io(path: &Path, source: &std::io::Error) -> Self {
-        Self::NotFound { path: path.to_path_buf(), problem: source.to_string() }
+    /// Reading on in an open file failed, or a limit was met.
+    pub(crate) fn unread(path: &Path, error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::FileTooLarge => Self::too_large(path, error.to_string()),
+            _ => Self::corrupt(path, error.to_string()),
+        }
     }
+
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::NotFound { path: path.to_path_buf(), problem: source.to_string(), source: Some(Arc::new(source)) }
+    }
+
+    pub(crate) fn not_written(path: &Path, source: std::io::Error) -> Self {
+        Self::NotWritten { path: path.to_path_buf(), source: Arc::new(source) }
+    }
+
+    pub(crate) fn no_file(path: &Path, problem: &str) -> Self {
+        Self::NotFound { path: path.to_path_buf(), problem: problem.to_owned(), source: None }
+    }
+}
+
+/// Words that come from a file or another program, fit for a terminal: control characters, which could move its cursor
+/// or change its title, are escaped, and the length is limited.
+pub(crate) fn plain(words: &str) -> String {
+    let mut text = String::new();
+    for (place, c) in words.chars().enumerate() {
+        if place == MOST_WORDS {
+            text.push('…');
+            break;
+        }
+        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+    }
+    text
 }
 
 fn missing_tool(path: &Path, format: &str, looked_at: &str) -> String {
@@ -132,6 +185,7 @@ fn missing_tool(path: &Path, format: &str, looked_at: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::error::Error;
 
     #[test]
     fn the_missing_program_is_explained_in_five_lines() {
@@ -148,5 +202,15 @@ cannot read DATA/didemo/x.avi: MPEG-4 in AVI needs the `ffmpeg` program, which w
   H.264 .mp4/.mov and VP9 .webm files are read without it.";
         assert_eq!(error.to_string(), expected);
         assert!(error.is_configuration());
+    }
+
+    #[test]
+    fn words_of_a_file_cannot_steer_the_terminal_and_causes_are_kept() {
+        let error = VideoError::unsupported(Path::new("a.mkv"), format!("\u{1b}]0;title\u{7}{}", "x".repeat(9000)));
+        let text = error.to_string();
+        assert!(!text.contains(char::is_control) && text.contains("\\u{1b}]0;title\\u{7}xxx"), "{text}");
+        assert!(text.chars().count() < 400, "{text}");
+        let cause = VideoError::io(Path::new("a.mkv"), std::io::Error::other("the disk is on fire"));
+        assert_eq!(cause.source().unwrap().to_string(), "the disk is on fire");
     }
 }

@@ -4,10 +4,10 @@ use super::error::{Result, VideoError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Extensions that are taken for videos, in any case.
-const EXTENSIONS: [&str; 17] = [
-    "mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "wmv", "flv", "3gp", "3g2", "ts", "mts", "m2ts", "ogv",
-    "gif",
+/// Extensions that are taken for videos, in any case: the one list of them.
+const EXTENSIONS: [&str; 19] = [
+    "mp4", "m4v", "mov", "webm", "mkv", "avi", "mpg", "mpeg", "vob", "wmv", "asf", "flv", "3gp", "3g2", "ts", "mts",
+    "m2ts", "ogv", "gif",
 ];
 
 /// Every video file below `root` (or `root` itself, if it is a file), in order of path, as `root` joined with what lies
@@ -17,11 +17,11 @@ const EXTENSIONS: [&str; 17] = [
 /// # Errors
 /// `root` cannot be read.
 pub fn videos_below(root: &Path) -> Result<Vec<PathBuf>> {
-    let facts = std::fs::metadata(root).map_err(|e| VideoError::io(root, &e))?;
+    let facts = std::fs::metadata(root).map_err(|e| VideoError::io(root, e))?;
     if facts.is_file() {
         return Ok(vec![root.to_path_buf()]);
     }
-    std::fs::read_dir(root).map_err(|e| VideoError::io(root, &e))?;
+    std::fs::read_dir(root).map_err(|e| VideoError::io(root, e))?;
     let (mut videos, mut seen) = (Vec::new(), HashSet::new());
     let (mut folders, mut links) = (vec![root.to_path_buf()], Vec::new());
     while let Some(folder) = folders.pop().or_else(|| links.pop()) {
@@ -44,7 +44,12 @@ pub fn videos_below(root: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn is_video(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+    path.file_name().is_some_and(|name| is_video_name(&name.to_string_lossy()))
+}
+
+/// Whether `name` ends in an extension that is taken for a video's.
+pub fn is_video_name(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 

@@ -1,6 +1,5 @@
 //! What the model would see of a video: the data behind `data frames`.
 
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::clip::{ClipRequest, DecodedClip, read_clip};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
+use super::partial::PartialFile;
 use super::reader::ReaderOptions;
 
 /// The JSON of `data frames`.
@@ -93,12 +93,13 @@ fn write_pictures(clip: &DecodedClip, folder: &Path) -> Result<()> {
 /// # Errors
 /// [`VideoError::NotWritten`].
 pub fn write_png(path: &Path, frames: &Frames, index: usize) -> Result<()> {
-    let failed = |error: png::EncodingError| VideoError::not_written(path, error);
-    let file = File::create(path).map_err(|error| VideoError::not_written(path, error))?;
-    let mut encoder = png::Encoder::new(BufWriter::new(file), frames.width as u32, frames.height as u32);
+    let failed = |error: png::EncodingError| VideoError::not_written(path, error.into());
+    let part = PartialFile::beside(path, ".png")?;
+    let mut encoder = png::Encoder::new(BufWriter::new(part.file()), frames.width as u32, frames.height as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header().map_err(failed)?;
     writer.write_image_data(frames.frame(index)).map_err(failed)?;
-    writer.finish().map_err(failed)
+    writer.finish().map_err(failed)?;
+    part.complete(path)
 }

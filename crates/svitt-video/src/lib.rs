@@ -1,10 +1,16 @@
-//! A video file becomes `u8` frames: which frames, decoded by whom, and how they become the model's input; no tensors on a device.
+#![doc = include_str!("../README.md")]
+//!
+//! # The way of a clip
+//!
 //!
 //! A file goes through [`VideoReader`] (frames at the video's own resolution), [`FrameSampling`] (which of them) and
 //! [`Transform`] (crop, resize, flip, normalise). [`read_clip`] does the first two, [`inspect`] shows what they give.
 
+#[cfg(test)]
+mod agreement;
 mod caught;
 mod clip;
+mod clock;
 mod decode_bench;
 pub mod encode;
 mod error;
@@ -13,11 +19,18 @@ mod folder;
 mod frames;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod hostile;
 mod inspect;
+mod joined;
 mod native;
+mod partial;
 mod reader;
 mod resize;
 mod sampling;
+#[cfg(test)]
+#[path = "../../../tests/skipped.rs"]
+mod skipped;
 mod sniff;
 mod transform;
 
@@ -26,7 +39,7 @@ pub use clip::{ClipRequest, DecodedClip, read_clip};
 pub use decode_bench::DecodeSpeed;
 pub use error::VideoError;
 pub use ffmpeg::ffmpeg_available;
-pub use folder::videos_below;
+pub use folder::{is_video_name, videos_below};
 pub use frames::Frames;
 pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
 pub use reader::{ReaderKind, ReaderOptions, VideoReader};

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{Result, VideoError};
-use super::ffmpeg::{FfmpegVideo, ffmpeg_available};
-use super::frames::Frames;
-use super::native::NativeVideo;
-use super::sniff::Container;
+use super::ffmpeg::{FfmpegVideo, Source, ffmpeg_available};
+use super::frames::{Frames, check_memory};
+use super::joined::origins;
+use super::native::{self, NativeVideo};
+use super::sniff::{Container, open_regular};
 
 /// Which decoder to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +27,8 @@ pub enum ReaderKind {
 pub struct ReaderOptions {
     /// Which decoder to use.
     pub kind: ReaderKind,
-    /// How long one run of the `ffmpeg` program may take; some damaged files keep decoders busy for ever.
+    /// How long the `ffmpeg` program may make no progress: some damaged files keep decoders busy for ever, while a long
+    /// and healthy one takes as long as it takes.
     pub timeout: Duration,
 }
 
@@ -57,10 +59,6 @@ impl VideoReader {
     /// Every [`VideoError`] but [`VideoError::Window`]; [`VideoError::MissingTool`] only where the format needs the
     /// `ffmpeg` program and there is none.
     pub fn open(path: &Path, options: &ReaderOptions) -> Result<Self> {
-        let facts = std::fs::metadata(path).map_err(|error| VideoError::io(path, &error))?;
-        if facts.is_dir() {
-            return Err(VideoError::NotFound { path: path.to_path_buf(), problem: "it is a folder".to_owned() });
-        }
         let mut warnings = Vec::new();
         let backend = match options.kind {
             ReaderKind::Native => ReaderBackend::Native(NativeVideo::open(path)?),
@@ -68,6 +66,9 @@ impl VideoReader {
             ReaderKind::Auto => open_either(path, options)?,
         };
         match &backend {
+            ReaderBackend::Native(video) if video.damaged() => {
+                warnings.push(damaged(path, "its structure", video.len()))
+            }
             ReaderBackend::Native(video) if video.truncated() => warnings.push(cut_short(path, video.len())),
             ReaderBackend::Ffmpeg(video) => {
                 warnings.extend(video.complaint().map(|what| damaged(path, what, video.len())))
@@ -80,7 +81,8 @@ impl VideoReader {
         Ok(reader)
     }
 
-    /// Frames of the video: what `ffmpeg -map 0:v:0 -fps_mode passthrough` puts out.
+    /// Frames of the video: what `ffmpeg -map 0:V:0 -fps_mode passthrough` puts out, and
+    /// every part of a joined file.
     pub fn len(&self) -> usize {
         self.times.len()
     }
@@ -90,7 +92,8 @@ impl VideoReader {
         self.times.is_empty()
     }
 
-    /// When each frame is shown, in seconds, in the order of presentation.
+    /// When each frame is shown, in seconds, in the order of presentation. Never going back: where the clock of the file
+    /// starts again, its times are continued.
     pub fn times(&self) -> &[f64] {
         &self.times
     }
@@ -138,7 +141,7 @@ impl VideoReader {
         }
     }
 
-    /// Warnings about a video that was read nevertheless: truncated or damaged.
+    /// What a person should know although the video was read: it is cut short, or damaged.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -149,12 +152,14 @@ impl VideoReader {
     /// [`VideoReader::len`] changes, a warning is added, and indices past the new end mean the last frame.
     ///
     /// # Errors
-    /// [`VideoError::Corrupt`], [`VideoError::Timeout`], [`VideoError::MissingTool`] or [`VideoError::Unsupported`].
+    /// [`VideoError::Corrupt`], [`VideoError::Timeout`], [`VideoError::MissingTool`], [`VideoError::Unsupported`], or
+    /// [`VideoError::TooLarge`] if the frames take more than 512 MB together.
     pub fn get_frames(&mut self, indices: &[usize]) -> Result<Frames> {
         if let Some(index) = indices.iter().find(|index| **index >= self.len()) {
             let detail = format!("frame {index} of {} was asked for", self.len());
             return Err(VideoError::corrupt(&self.path, detail));
         }
+        check_memory(&self.path, indices.len(), self.width(), self.height())?;
         loop {
             let last = self.len().saturating_sub(1);
             let wanted: Vec<usize> = indices.iter().map(|index| (*index).min(last)).collect();
@@ -172,21 +177,34 @@ impl VideoReader {
         }
     }
 
-    /// Falls back after a failed decode, or returns the error. Every call shortens the video or changes the decoder, so
-    /// the number of calls is bounded.
+    /// Makes the best of a failed decode, or gives the error back. The decoder changes once, and the built-in one cuts
+    /// the video a bounded number of times.
     fn recover(&mut self, error: VideoError) -> Result<()> {
         let ReaderBackend::Native(video) = &mut self.backend else { return Err(error) };
-        let unsupported = matches!(error, VideoError::Unsupported { .. });
-        if self.options.kind == ReaderKind::Auto && (unsupported || ffmpeg_available()) {
-            let format = if let VideoError::Unsupported { format, .. } = &error { format } else { "a damaged file" };
-            let video = open_ffmpeg(&self.path, format, false, &self.options)?;
-            self.warnings.extend(video.complaint().map(|what| damaged(&self.path, what, video.len())));
-            self.backend = ReaderBackend::Ffmpeg(video);
-        } else if unsupported || !video.cut_before_failure() {
-            return Err(error);
+        let (unsupported, corrupt) = match &error {
+            VideoError::Unsupported { format, .. } => (Some(format.clone()), None),
+            VideoError::Corrupt { detail, .. } => (None, Some(detail.clone())),
+            _ => return Err(error),
+        };
+        let mut other = None;
+        if self.options.kind == ReaderKind::Auto && (unsupported.is_some() || ffmpeg_available()) {
+            let format = unsupported.as_deref().unwrap_or("a damaged file");
+            let sound = unsupported.is_some() && format != native::CHANGING;
+            match open_ffmpeg(&self.path, format, sound, &self.options) {
+                Ok(video) => other = Some(video),
+                // What the program refuses as a whole may still decode up to the damage.
+                Err(refused) if unsupported.is_some() => return Err(refused),
+                Err(_) => {}
+            }
+        }
+        // One warning a file, however often it had to be cut.
+        if let Some(other) = other {
+            self.warnings = other.complaint().map(|what| damaged(&self.path, what, other.len())).into_iter().collect();
+            self.backend = ReaderBackend::Ffmpeg(other);
+        } else if let Some(what) = corrupt.filter(|_| video.cut_before_failure()) {
+            self.warnings = vec![damaged(&self.path, &what, video.len())];
         } else {
-            let what = if let VideoError::Corrupt { detail, .. } = error { detail } else { error.to_string() };
-            self.warnings.push(damaged(&self.path, &what, video.len()));
+            return Err(error);
         }
         self.refresh();
         Ok(())
@@ -203,6 +221,11 @@ impl VideoReader {
 /// The built-in reader, or the `ffmpeg` program after any error of it that another reader may not share.
 fn open_either(path: &Path, options: &ReaderOptions) -> Result<ReaderBackend> {
     let error = match NativeVideo::open(path) {
+        Ok(video) if video.damaged() && ffmpeg_available() => {
+            let other = open_ffmpeg(path, "a damaged file", false, options).ok();
+            let more = other.filter(|other| other.len() > video.len());
+            return Ok(more.map_or(ReaderBackend::Native(video), ReaderBackend::Ffmpeg));
+        }
         Ok(video) => return Ok(ReaderBackend::Native(video)),
         Err(error) => error,
     };
@@ -215,12 +238,23 @@ fn open_either(path: &Path, options: &ReaderOptions) -> Result<ReaderBackend> {
     }
 }
 
-/// `sound`: no sign of damage was found, so each packet may be counted as a frame.
+/// `sound`: the file showed no sign of damage, so its packets may be taken for its frames.
 fn open_ffmpeg(path: &Path, format: &str, sound: bool, options: &ReaderOptions) -> Result<FfmpegVideo> {
-    let mut file = std::fs::File::open(path).map_err(|error| VideoError::io(path, &error))?;
-    let container = Container::of(&mut file);
-    let seekable = sound && matches!(container, Some(Container::Mp4 | Container::Matroska));
-    FfmpegVideo::open(path, format, seekable, options.timeout)
+    let mut file = open_regular(path)?;
+    // The program opens nothing whose first bytes are not those of a known container: it would follow playlists.
+    let Some(container) = Container::of(&mut file) else { return Err(native::no_video(path, &file)) };
+    let Some(demuxer) = container.demuxer() else {
+        return Err(VideoError::Unreadable { path: path.to_path_buf(), format: container.format(&mut file) });
+    };
+    let seekable = sound && matches!(container, Container::Mp4 | Container::Matroska);
+    let layout = match container {
+        Container::Other(_) => {
+            let part = |origin| native::Layout { origin, hidden: None };
+            origins(&mut file, demuxer).into_iter().map(part).collect()
+        }
+        known => native::layout(known, &file),
+    };
+    FfmpegVideo::open(&Source { path, demuxer, format, seekable, layout }, options.timeout)
 }
 
 /// Frames at `distinct` indices copied to where `wanted` has them.

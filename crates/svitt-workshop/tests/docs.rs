@@ -21,7 +21,8 @@ fn commands(file: &Path) -> Vec<String> {
 fn every_command_of_the_guides_is_understood() {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(repository().join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.extend(["README.md", "CONTRIBUTING.md", "benchmarks/README.md"].map(|name| repository().join(name)));
+    let pages = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "crates/svitt-workshop/README.md"];
+    files.extend(pages.map(|name| repository().join(name)));
     let markdown = files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "md") && file.exists());
     let lines: Vec<String> = markdown.flat_map(|file| commands(&file)).collect();
     assert!(lines.len() >= 10, "{lines:?}");
@@ -36,14 +37,37 @@ fn every_command_of_the_guides_is_understood() {
     }
 }
 
+/// Runs the workshop with `words` in `folder`; standard output of a success.
+#[track_caller]
+fn run(words: &str, folder: &Path) -> String {
+    let mut workshop = Command::new(env!("CARGO_BIN_EXE_svitt-workshop"));
+    let output = workshop.args(words.split_whitespace()).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 #[test]
 fn the_parity_command_of_the_guide_on_weights_passes() {
     let parity = commands(&repository().join("docs/weights.md"));
-    let words: Vec<&str> = parity[0].split_whitespace().collect();
-    let output = Command::new(env!("CARGO_BIN_EXE_svitt-workshop"))
-        .args(words)
-        .current_dir(repository().join("tests/fixtures"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(&parity[0], &repository().join("tests/fixtures"));
+}
+
+/// Those of the workshop's own page that take seconds.
+#[test]
+fn the_short_commands_of_its_page_run() {
+    let lines = commands(&repository().join("crates/svitt-workshop/README.md"));
+    let line = |start: &str| lines.iter().find(|line| line.starts_with(start)).unwrap();
+    let compared = run(line("parity tests/fixtures"), &repository());
+    assert!(compared.contains("video_hybrid_dup_4f.safetensors"), "{compared}");
+    let damaged = run(line("fuzz presets"), &repository());
+    assert!(damaged.contains("100 files") && damaged.contains("0 panics"), "{damaged}");
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = run("--help", &repository());
+    for command in ["parity", "bench", "eval", "fuzz", "faults"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{help}");
+    }
+    assert!(run("eval --help", &repository()).contains("--only"));
 }

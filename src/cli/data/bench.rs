@@ -1,6 +1,7 @@
 //! `svitt data bench`: how fast videos are decoded here.
 
-use crate::cli::output;
+use crate::cli::output::{self, JsonArg};
+use crate::limits::{self, count};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -12,14 +13,13 @@ pub struct Args {
     /// A folder of videos, or one
     folder: PathBuf,
     /// Frames of a clip
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 12, value_parser = count(1, limits::FRAMES))]
     frames: usize,
     /// Timed repeats after one warm-up
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = count(1, 1_000))]
     repeats: usize,
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 #[derive(Serialize)]
@@ -36,9 +36,6 @@ struct DecodeReport {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
-    if args.frames == 0 {
-        return Err(Error::setting("--frames", "is 0", "use 1 or more"));
-    }
     let (mut rows, mut left_out) = (Vec::new(), Vec::new());
     for path in videos_below(&args.folder)? {
         match DecodeSpeed::measure(&path, args.frames, args.repeats)? {
@@ -62,7 +59,7 @@ pub fn run(args: Args) -> Result<()> {
         left_out,
     };
     output::print(&table(&report))?;
-    output::write_json(args.json.as_deref(), &report)
+    args.json.write(&report)
 }
 
 fn table(report: &DecodeReport) -> String {

@@ -1,11 +1,11 @@
 //! `svitt data compress`: a folder of videos, re-encoded for training.
 
-use crate::cli::output;
+use crate::cli::output::{self, JsonArg};
+use crate::cli::{progress, terminal::note};
 use crate::data::compress_folder;
+use crate::limits::{self, count, number};
 use crate::{Error, Result};
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 use svitt_video::encode::CompressSettings;
 
 /// Re-encode a folder of videos for training, as Singularity did (needs the ffmpeg program)
@@ -17,17 +17,16 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Length of the shorter side, pixels
-    #[arg(long, value_name = "PX", default_value_t = 224)]
+    #[arg(long, value_name = "PX", default_value_t = 224, value_parser = count(2, 8_192))]
     size: usize,
     /// Frames per second
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = number(0.01, 1_000.0))]
     fps: f64,
     /// Videos at a time [default: one per processor]
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count(0, limits::THREADS))]
     jobs: usize,
-    /// Write the report to this file
-    #[arg(long, value_name = "F")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 /// Runs the command.
@@ -36,11 +35,10 @@ pub fn run(args: Args) -> Result<()> {
         .num_threads(args.jobs)
         .build()
         .map_err(|e| Error::setting("--jobs", format!("{} threads cannot be started ({e})", args.jobs), "use fewer"))?;
-    let aim = CompressSettings { short_side: args.size, fps: args.fps };
-    let progress = Progress::new();
-    let tell = |done: usize, all: usize, path: &Path| progress.tell(done, all, path);
-    let report = pool.install(|| compress_folder(&args.source, &args.out, aim, &tell))?;
-    progress.end();
+    let settings = CompressSettings { short_side: args.size, fps: args.fps };
+    let progress = progress::shown();
+    let tell = |done: usize, all: usize, _: &Path| progress.report("re-encoding videos", done, all);
+    let report = pool.install(|| compress_folder(&args.source, &args.out, settings, &tell))?;
     let mb = |bytes: u64| bytes as f64 / 1e6;
     let (compressed, skipped, failed) = (report.compressed, report.skipped, report.failed.len());
     output::print(&format!(
@@ -48,8 +46,8 @@ pub fn run(args: Args) -> Result<()> {
         mb(report.bytes_in),
         mb(report.bytes_out)
     ))?;
-    output::write_json(args.json.as_deref(), &report)?;
-    report.failed.iter().for_each(|failed| crate::terminal::note(format!("failed: {}", failed.reason)));
+    args.json.write(&report)?;
+    report.failed.iter().for_each(|failed| note(format_args!("failed: {}", failed.reason)));
     match failed {
         0 => Ok(()),
         _ => Err(Error::file(
@@ -58,44 +56,4 @@ pub fn run(args: Args) -> Result<()> {
             "fetch them again or leave them out, then run this again",
         )),
     }
-}
-
-/// One line that is rewritten on a terminal, a line every ten seconds elsewhere.
-struct Progress {
-    start: Instant,
-    terminal: bool,
-    last: std::sync::Mutex<Option<Instant>>,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { start: Instant::now(), terminal: std::io::stderr().is_terminal(), last: std::sync::Mutex::new(None) }
-    }
-
-    fn tell(&self, done: usize, all: usize, path: &Path) {
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let pause = Duration::from_millis(if self.terminal { 100 } else { 10_000 });
-        if done < all && last.is_some_and(|last| last.elapsed() < pause) {
-            return;
-        }
-        *last = Some(Instant::now());
-        let left = self.start.elapsed().as_secs_f64() / done as f64 * (all - done) as f64;
-        let line = format!("{done} of {all}, about {left:.0} s left, {}", path.display());
-        match self.terminal {
-            true => rewrite(&line),
-            false => crate::terminal::note(line),
-        }
-    }
-
-    fn end(&self) {
-        if self.terminal {
-            rewrite("");
-        }
-    }
-}
-
-/// Puts `line` in place of the last one.
-fn rewrite(line: &str) {
-    let mut out = std::io::stderr().lock();
-    let _ = write!(out, "\r\x1b[2K{line}").and_then(|()| out.flush());
 }

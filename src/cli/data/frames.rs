@@ -1,7 +1,8 @@
 //! `svitt data frames`: what the model would see of a video.
 
-use crate::cli::output;
-use crate::{Error, Result};
+use crate::Result;
+use crate::cli::output::{self, JsonArg};
+use crate::limits::{self, count, number};
 use clap::ValueEnum;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ pub struct Args {
     /// The video
     file: PathBuf,
     /// Frames of the clip
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(1, limits::VIDEO_FRAMES))]
     frames: usize,
     /// middle (evaluation) or rand (training)
     #[arg(long, default_value = "middle")]
@@ -23,10 +24,10 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Seconds after the first frame where the clip begins
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = number(0.0, 1e9))]
     start: Option<f64>,
     /// Seconds after the first frame where the clip ends
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = number(0.0, 1e9))]
     end: Option<f64>,
     /// The decoder: auto takes the built-in one where it can
     #[arg(long, default_value = "auto")]
@@ -34,9 +35,8 @@ pub struct Args {
     /// Write the frames as pictures to this folder
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
-    /// Write the report to this file
-    #[arg(long, value_name = "F")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -54,9 +54,6 @@ enum Reader {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
-    if !(1..=100_000).contains(&args.frames) {
-        return Err(Error::setting("--frames", format!("is {}", args.frames), "use 1 to 100000"));
-    }
     let sampling = match args.sample {
         Sample::Middle => FrameSampling::Middle,
         Sample::Rand => FrameSampling::Rand,
@@ -69,9 +66,9 @@ pub fn run(args: Args) -> Result<()> {
     let request = ClipRequest { start: args.start, end: args.end, ..ClipRequest::new(args.frames, sampling) };
     let options = ReaderOptions { kind, ..ReaderOptions::default() };
     let report = inspect(&args.file, &request, Rng::new(args.seed, &[]).into_uniform(), args.png.as_deref(), &options)?;
-    report.warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
+    report.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     output::print(&text(&report))?;
-    output::write_json(args.json.as_deref(), &report)
+    args.json.write(&report)
 }
 
 fn text(report: &Inspection) -> String {

@@ -1,13 +1,12 @@
 //! `svitt data inspect`: what a manifest holds and which of its videos are missing.
 
 use crate::Result;
-use crate::cli::output;
+use crate::cli::output::{self, JsonArg};
+use crate::data::import::Columns;
 use crate::data::{Benchmark, InspectOptions, inspect};
+use crate::limits::{self, count};
 use crate::text::Tokenizer;
 use std::path::PathBuf;
-
-/// Longest encoding that is counted, so that "longer than the limit" can be told.
-const LONGEST: usize = 100_000;
 
 /// Say what an annotation file holds and what is missing on disk
 #[derive(clap::Args)]
@@ -24,24 +23,26 @@ pub struct Args {
     #[arg(long)]
     benchmark: Option<Benchmark>,
     /// Token limit of a text [default: the benchmark's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(1, limits::TOKENS))]
     max_length: Option<usize>,
-    /// Write the report to this file
-    #[arg(long, value_name = "F")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    columns: Columns,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     let tokenizer = args.vocab.as_deref().map(Tokenizer::read).transpose()?;
-    let count = tokenizer.map(|tokenizer| move |text: &str| tokenizer.encode(text, LONGEST).tokens().len());
+    let count = tokenizer.map(|tokenizer| move |text: &str| tokenizer.count(text));
     let options = InspectOptions {
         benchmark: args.benchmark,
         media: args.media.as_deref(),
         tokens: count.as_ref().map(|count| count as &dyn Fn(&str) -> usize),
         max_length: args.max_length,
+        columns: args.columns.into(),
     };
     let report = inspect(&args.file, &options)?;
     output::print(&report.to_string())?;
-    output::write_json(args.json.as_deref(), &report)
+    args.json.write(&report)
 }

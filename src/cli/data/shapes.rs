@@ -1,8 +1,9 @@
 //! `svitt data shapes`: the synthetic benchmark as video files.
 
 use crate::Result;
-use crate::cli::output;
+use crate::cli::output::{self, JsonArg};
 use crate::data::shapes::{ExportOptions, ShapesConfig, ShapesPreset, export};
+use crate::limits::{self, count, number};
 use std::path::PathBuf;
 
 /// Write the synthetic benchmark as H.264 files with manifests (needs the ffmpeg program)
@@ -15,17 +16,16 @@ pub struct Args {
     #[arg(long, default_value = "default")]
     preset: ShapesPreset,
     /// Training clips beside the held-out gallery
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count(0, limits::ITEMS))]
     train: usize,
     /// Seed of the training clips
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Frames per second of the files
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 4.0, value_parser = number(0.01, 1_000.0))]
     fps: f64,
-    /// Write the report to this file
-    #[arg(long, value_name = "F")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 /// Runs the command.
@@ -34,5 +34,5 @@ pub fn run(args: Args) -> Result<()> {
     let report = export(&args.out, &ShapesConfig::preset(args.preset), options)?;
     let (out, test, train) = (args.out.display(), report.test, report.train);
     output::print(&format!("{out}: {test} held-out clips (test.json), {train} training clips (train.json)\n"))?;
-    output::write_json(args.json.as_deref(), &report)
+    args.json.write(&report)
 }

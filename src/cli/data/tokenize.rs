@@ -1,6 +1,7 @@
 //! `svitt data tokenize`: lines of text in, JSON lines out and nothing else.
 
 use crate::Result;
+use crate::limits::{self, count};
 use crate::text::{Tokenizer, tokenize_lines};
 use std::io::{self, BufWriter};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ pub struct Args {
     #[arg(long, value_name = "F")]
     vocab: PathBuf,
     /// Tokens a text is cut to, `[CLS]` included
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count(1, limits::TOKENS))]
     max_length: usize,
 }
 

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Error, Result,
     data::{Benchmark, Record, published},
+    input,
 };
 
 /// What the numbers in the field `type` stand for.
@@ -63,12 +64,12 @@ fn join(
         })?;
     }
     let mut unanswered = Vec::new();
-    json::each(questions, false, |_, question: Entry| {
+    json::each(questions, false, |place, question: Entry| {
         let answer = by_id.remove(&question.question_id.0).or_else(|| question.answered().then(|| question.clone()));
         if answer.is_none() && answers.is_some() {
             unanswered.push(question.question_id.0.clone());
         }
-        imported.records.push(question.record(answer));
+        imported.take(&place, question.record(answer));
         Ok(())
     })?;
     report(questions, answers.as_deref(), &unanswered, by_id.len(), purpose, imported)
@@ -87,8 +88,9 @@ fn report(
         imported.warnings.push(format!("{unasked} answers in {} belong to no question", answers.display()));
     }
     let Some(first) = unanswered.first() else { return Ok(()) };
-    let problem = format!("{} questions, such as {first}, have no answer in {}", unanswered.len(), answers.display());
-    if purpose != ImportPurpose::Inspect {
+    let (count, first) = (unanswered.len(), input::shown(first));
+    let problem = format!("{count} questions, such as {first}, have no answer in {}", answers.display());
+    if purpose == ImportPurpose::Evaluate {
         return Err(Error::file(questions, problem, "obtain both files of the same split again"));
     }
     imported.warnings.push(problem);
@@ -96,8 +98,8 @@ fn report(
 }
 
 fn read_answers_alone(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
-    json::each(path, false, |_, entry: Entry| {
-        imported.records.push(entry.record(Some(entry.clone())));
+    json::each(path, false, |place, entry: Entry| {
+        imported.take(&place, entry.record(Some(entry.clone())));
         Ok(())
     })
 }

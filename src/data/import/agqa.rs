@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{
     ImportedAnnotations,
     json::{self, Text, Texts},
+    named,
 };
 use crate::{Result, data::Record};
 
@@ -22,13 +23,13 @@ const BALANCED: f64 = 0.02;
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let (mut yes, mut no) = (0, 0);
-    json::each(path, false, |key, question: Question| {
+    json::each(path, false, |place, question: Question| {
         match question.answer.0.to_lowercase().as_str() {
             "yes" => yes += 1,
             "no" => no += 1,
             _ => {}
         }
-        imported.records.push(question.record(key));
+        imported.take(&place, question.record(place.key.as_deref()));
         Ok(())
     })?;
     let (version, reason) = version(path, imported.records.len(), yes, no);
@@ -87,7 +88,7 @@ impl Question {
     fn record(self, key: Option<&str>) -> Record {
         let id = key.map(str::to_owned).or(Some(self.question_id.0.clone())).filter(|id| !id.is_empty());
         Record {
-            media: format!("{}.mp4", self.video_id.0),
+            media: named(&self.video_id.0, "mp4"),
             types: self.types(),
             question: Some(self.question.0),
             answers: Some(self.answer.0).filter(|answer| !answer.is_empty()).into_iter().collect(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ImportedAnnotations, table::Table};
+use super::{Columns, ImportedAnnotations, named, table::Table};
 use crate::{
     Result,
     data::{Benchmark, Record, published},
@@ -10,15 +10,11 @@ use crate::{
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::Charades, split));
-    Table::open(path)?.each(path, |row| {
-        let id = row.need(path, "id")?;
+    Table::open(path, &Columns::default())?.each(path, imported, |imported, row| {
+        let id = row.get(&["id"]);
         let captions = vec![row.get(&["script"]).to_owned()];
-        imported.records.push(Record {
-            media: format!("{id}.mp4"),
-            captions,
-            id: Some(id.into()),
-            ..Record::default()
-        });
+        let record = Record { media: named(id, "mp4"), captions, id: Some(id.into()), ..Record::default() };
+        imported.take(&row.place, record);
         Ok(())
     })
 }

@@ -5,24 +5,31 @@ use std::{
     path::Path,
 };
 
-use super::{BenchmarkTask, ImportPurpose, ImportedAnnotations, Split};
-use crate::{Error, Result, data::Record};
+use super::{AnnotationOptions, BenchmarkTask, ImportPurpose, ImportedAnnotations, Split};
+use crate::{
+    Error, Result,
+    data::{Record, Unreadable, UnreadableLimit},
+    input::shown,
+    text::clean,
+};
 use svitt_ops::rng::text_key;
 
 /// Checks the records of `path` against their purpose and the published counts.
 ///
 /// # Errors
-/// For [`ImportPurpose::Train`] and [`ImportPurpose::Evaluate`]: no records, empty or missing texts, records for the other task;
-/// for [`ImportPurpose::Evaluate`] also duplicate ids and questions without answers.
-pub fn check(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnnotations) -> Result<()> {
-    let mut gate = RecordChecker { path, purpose, warnings: Vec::new() };
-    let records = &imported.records;
+/// For [`ImportPurpose::Train`] and [`ImportPurpose::Evaluate`]: no records, records for the other task; unusable records, in
+/// training beyond the limit; for [`ImportPurpose::Evaluate`] also duplicate ids.
+pub fn check(path: &Path, options: &AnnotationOptions, imported: &mut ImportedAnnotations) -> Result<()> {
+    let mut gate = RecordChecker { path, purpose: options.purpose, warnings: Vec::new() };
     gate.split(imported.split);
+    gate.answers(imported)?;
+    gate.unusable(options.allow_missing, imported)?;
+    let records = &imported.records;
     gate.refuse(records.is_empty(), || ("holds no records".into(), "obtain the file again"))?;
     if let Some(benchmark) = imported.benchmark {
         gate.task(benchmark.task(), records)?;
     }
-    gate.texts(records)?;
+    gate.bare(records);
     gate.duplicates(records)?;
     gate.equal_names(records);
     let mut warnings = gate.warnings;
@@ -51,6 +58,50 @@ impl RecordChecker<'_> {
         Ok(())
     }
 
+    /// Refuses, counts or, where a part of the file may be missing, leaves out what cannot be used.
+    fn unusable(&mut self, allow_missing: bool, imported: &ImportedAnnotations) -> Result<()> {
+        let (count, used) = (imported.left_out_count, imported.records.len());
+        let Some(first) = imported.left_out.first() else { return Ok(()) };
+        let all = if self.purpose == ImportPurpose::Inspect { used.max(count) } else { used + count };
+        let first = format!("such as {}: {}", shown(&first.media), first.reason);
+        let allowed = match self.purpose {
+            ImportPurpose::Train => UnreadableLimit::default().allowed(all),
+            ImportPurpose::Evaluate if !allow_missing => 0,
+            ImportPurpose::Evaluate | ImportPurpose::Inspect => all,
+        };
+        if count > allowed || used == 0 && self.purpose != ImportPurpose::Inspect {
+            let problem = format!("{count} of {all} records cannot be used and {allowed} are allowed, {first}");
+            let remedy = match self.purpose {
+                ImportPurpose::Evaluate => "repair or remove them, or leave them out with --allow-missing",
+                _ => "repair or remove them; --video-key and --caption-key name other keys or columns",
+            };
+            return Err(Error::file(self.path, problem, remedy));
+        }
+        let verb = if self.purpose == ImportPurpose::Inspect { "cannot be used" } else { "are left out" };
+        self.warnings.push(format!("{count} of {all} records {verb}, {first}"));
+        Ok(())
+    }
+
+    /// Leaves out questions that have no answer; refuses a file in which none has.
+    fn answers(&mut self, imported: &mut ImportedAnnotations) -> Result<()> {
+        let unanswered =
+            |record: &Record| record.question.is_some() && record.answers.iter().all(|answer| answer.trim().is_empty());
+        let open: Vec<usize> =
+            imported.records.iter().enumerate().filter(|(_, r)| unanswered(r)).map(|(i, _)| i).collect();
+        let Some(first) = open.first().map(|&first| label(&imported.records[first])) else { return Ok(()) };
+        if open.len() == imported.records.len() || self.purpose == ImportPurpose::Inspect {
+            return self.refuse(true, || {
+                let problem = format!("has {} questions without an answer, first {}", open.len(), shown(&first));
+                (problem, "put the file of answers beside it or remove those questions")
+            });
+        }
+        for record in imported.records.extract_if(.., |record| unanswered(record)).collect::<Vec<_>>() {
+            let reason = format!("question {} has no answer", label(&record));
+            imported.note(Unreadable { media: record.media, reason });
+        }
+        Ok(())
+    }
+
     fn split(&mut self, split: Option<Split>) {
         match (self.purpose, split) {
             (ImportPurpose::Evaluate, Some(Split::Train)) => {
@@ -75,37 +126,24 @@ impl RecordChecker<'_> {
         }
     }
 
-    fn texts(&mut self, records: &[Record]) -> Result<()> {
-        let blank = |text: &String| text.trim().is_empty();
-        let empty = |record: &Record| match &record.question {
-            Some(question) => blank(question),
-            None => record.captions.is_empty() || record.captions.iter().any(blank),
+    /// Captions of which cleaning leaves nothing.
+    fn bare(&mut self, records: &[Record]) {
+        let bare = |record: &&Record| {
+            record.captions.iter().any(|caption| clean(caption).is_empty() && !caption.trim().is_empty())
         };
-        let mut faulty = records.iter().enumerate().filter(|(_, record)| empty(record));
-        if let Some((number, record)) = faulty.next() {
-            let more = 1 + faulty.count();
-            self.refuse(true, || {
-                let kind = if record.question.is_some() { "question" } else { "caption" };
-                let problem =
-                    format!("has {more} records with an empty or missing {kind}, first {}", name(number, record));
-                (problem, "write the missing texts or remove those records")
-            })?;
+        let mut found = records.iter().filter(bare);
+        if let Some(first) = found.next() {
+            let count = 1 + found.count();
+            let first = shown(&first.media);
+            self.warnings.push(format!("{count} captions hold nothing but punctuation, the first that of `{first}`"));
         }
-        let unanswered = |record: &&Record| record.question.is_some() && record.answers.iter().all(blank);
-        let mut faulty = records.iter().filter(unanswered);
-        let Some(first) = faulty.next() else { return Ok(()) };
-        let (first, more) = (label(first), 1 + faulty.count());
-        self.refuse(true, || {
-            let problem = format!("has {more} questions without an answer, first {first}");
-            (problem, "put the file of answers beside it or remove those questions")
-        })
     }
 
     fn duplicates(&mut self, records: &[Record]) -> Result<()> {
         let Duplicates { ids, repeats, first } = duplicates(records);
         let first = first.unwrap_or_default();
         if ids > 0 && self.purpose == ImportPurpose::Evaluate {
-            let problem = format!("has {ids} records whose id occurs before, first {first}");
+            let problem = format!("has {ids} records whose id occurs before, first {}", shown(&first));
             return Err(Error::file(self.path, problem, "keep one record per id"));
         }
         if ids > 0 {
@@ -131,7 +169,7 @@ impl RecordChecker<'_> {
                 clash = Some((other.to_owned(), media.clone()));
             }
         }
-        if let Some((one, other)) = clash {
+        if let Some((one, other)) = clash.map(|(one, other)| (shown(&one), shown(&other))) {
             self.warnings.push(format!(
                 "{} file names occur in several folders, such as {one} and {other}: they are taken for different videos",
                 clashes.len()
@@ -185,8 +223,4 @@ pub fn duplicates(records: &[Record]) -> Duplicates {
 /// How a record is named in a message: its id or media.
 fn label(record: &Record) -> String {
     record.id.clone().unwrap_or_else(|| record.media.clone())
-}
-
-fn name(number: usize, record: &Record) -> String {
-    format!("record {} ({})", number + 1, label(record))
 }

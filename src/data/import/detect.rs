@@ -3,18 +3,24 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    fs::File,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::Path,
 };
 
-use serde::{Deserialize, Serialize, de::Deserializer as _};
+use serde::{
+    Deserialize, Serialize,
+    de::{Deserializer as _, IgnoredAny},
+};
 use serde_json::Value;
 
-use super::table;
+use super::{
+    columns::{Columns, Field},
+    encoding, json, table,
+};
 use crate::{
     Error, Result,
     data::{Benchmark, webdataset},
+    input,
 };
 
 /// A format that can be imported.
@@ -94,43 +100,59 @@ impl fmt::Display for AnnotationFormat {
     }
 }
 
-/// The format of a file, of a folder of tar shards, or of a list of shards (`{00000..00009}.tar`, joined by `::`).
+/// The format of a file, of a folder of tar shards, or of a list of shards (`{00000..00009}.tar`, joined by `::`). Where
+/// the person named `columns` or their separator, a file is a list or a table of records, whatever else it looks like.
 ///
 /// # Errors
 /// The file cannot be read or is in no format we know.
-pub fn detect(path: &Path) -> Result<AnnotationFormat> {
+pub fn detect(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
     if webdataset::is_shards(path) {
         return Ok(AnnotationFormat::Webdataset);
     }
-    let mut reader = BufReader::new(File::open(path).map_err(|e| Error::io(path, &e))?);
-    let start = reader.fill_buf().map_err(|e| Error::io(path, &e))?;
-    let start = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
-    let skipped = start.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    match start.get(skipped) {
+    if path.is_dir() {
+        let problem = "is a folder without tar shards";
+        return Err(Error::file(path, problem, "give the file of annotations, or a folder of .tar shards"));
+    }
+    let mut reader = BufReader::new(input::open(path)?);
+    encoding::check_start(path, &mut reader)?;
+    match first_byte(&mut reader).map_err(|e| Error::io(path, &e))? {
         None => Err(Error::file(path, "is empty", "obtain the file again")),
-        Some(b'[' | b'{') => detect_json(path),
-        Some(_) => detect_table(path, start),
+        Some(b'[' | b'{') => detect_json(path, columns),
+        Some(_) if columns.are_named() => Ok(AnnotationFormat::Table),
+        Some(_) => detect_table(path, columns),
     }
 }
 
-fn detect_table(path: &Path, start: &[u8]) -> Result<AnnotationFormat> {
-    let line = start.split(|&b| b == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let columns = table::header(line.trim(), table::separator(&line));
-    let has = |name: &str| columns.iter().any(|column| column == name);
+/// The first byte that is not white space.
+fn first_byte(reader: &mut impl BufRead) -> std::io::Result<Option<u8>> {
+    loop {
+        let bytes = reader.fill_buf()?;
+        let blank = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        match bytes.get(blank) {
+            Some(byte) => return Ok(Some(*byte)),
+            None if bytes.is_empty() => return Ok(None),
+            None => reader.consume(blank),
+        }
+    }
+}
+
+fn detect_table(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
+    let table = table::Table::open(path, columns)?;
+    let names = table.names();
+    let has = |name: &str| names.iter().any(|column| column == name);
     if has("videoid") && has("page_dir") && has("name") {
         Ok(AnnotationFormat::WebvidCsv)
     } else if has("video_id") && has("sentence") {
         Ok(AnnotationFormat::MsrvttCsv)
-    } else if columns == ["video_id"] {
+    } else if names == ["video_id"] {
         Ok(AnnotationFormat::MsrvttList)
     } else if has("id") && has("script") {
         Ok(AnnotationFormat::CharadesCsv)
-    } else if super::singularity::MEDIA.iter().any(|name| has(name)) {
+    } else if columns.has(Field::Video, table.header.iter().map(String::as_str)) {
         Ok(AnnotationFormat::Table)
     } else {
-        let shown: String = line.trim().chars().take(80).collect();
-        Err(unknown(path, &format!("its first line, `{shown}`, is not the header of a table we know")))
+        let header = super::columns::listed(&table.header);
+        Err(unknown(path, &format!("its first line has no column for the video; its columns are {header}")))
     }
 }
 
@@ -140,42 +162,46 @@ enum JsonStart {
     List(BTreeSet<String>),
     /// An object with this first key, and the keys of the record under it.
     Object(String, BTreeSet<String>),
+    /// A record with these keys.
+    Line(BTreeSet<String>),
     /// Anything else.
     Other(&'static str),
 }
 
-fn detect_json(path: &Path) -> Result<AnnotationFormat> {
-    let bytes = super::json::bytes(path)?;
-    match first_keys(path, &bytes)? {
-        JsonStart::List(keys) => by_keys(&keys),
+fn detect_json(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
+    let named = columns.are_named();
+    match first_keys(path, columns)? {
+        JsonStart::List(_) if named => Some(AnnotationFormat::SingularityJson),
+        JsonStart::List(keys) => by_keys(&keys, columns),
+        JsonStart::Line(_) if named => Some(AnnotationFormat::JsonLines),
+        JsonStart::Line(keys) => by_keys(&keys, columns).and(Some(AnnotationFormat::JsonLines)),
         JsonStart::Object(key, _) if matches!(key.as_str(), "info" | "videos" | "sentences") => {
             Some(AnnotationFormat::MsrvttJson)
         }
-        JsonStart::Object(_, keys) if by_keys(&keys).is_some() => by_keys(&keys),
-        JsonStart::Object(key, _) if RECORD_KEYS.contains(&key.as_str()) => Some(AnnotationFormat::JsonLines),
-        JsonStart::Object(..) => None,
+        JsonStart::Object(..) if named => Some(AnnotationFormat::SingularityJson),
+        JsonStart::Object(_, keys) => by_keys(&keys, columns).or_else(|| {
+            // The keys of the records are the videos, as in ActivityNet Captions.
+            columns.has(Field::Caption, keys.iter().map(String::as_str)).then_some(AnnotationFormat::SingularityJson)
+        }),
         JsonStart::Other("[]") => Some(AnnotationFormat::SingularityJson),
         JsonStart::Other(what) => return Err(unknown(path, what)),
     }
     .ok_or_else(|| unknown(path, "the keys of its first record are those of no format we know"))
 }
 
-/// First keys by which a line of JSON is taken for a record of ours.
-const RECORD_KEYS: [&str; 12] =
-    ["video", "image", "media", "filepath", "path", "file", "caption", "captions", "text", "title", "question", "id"];
-
-fn by_keys(keys: &BTreeSet<String>) -> Option<AnnotationFormat> {
+fn by_keys(keys: &BTreeSet<String>, columns: &Columns) -> Option<AnnotationFormat> {
     let has = |name: &str| keys.contains(name);
     let agqa = ["structural", "semantic", "ans_type", "sg_grounding", "novel_comp"];
+    let didemo = ["times", "num_segments", "annotation_id", "dl_link"];
     if has("question") && has("video_id") && agqa.iter().any(|key| has(key)) {
         Some(AnnotationFormat::AgqaJson)
     } else if has("question") && has("video_id") {
         Some(AnnotationFormat::MsrvttQaJson)
     } else if has("video_name") && has("question") {
         Some(AnnotationFormat::ActivitynetQaJson)
-    } else if has("description") && has("video") {
+    } else if has("description") && has("video") && didemo.iter().any(|key| has(key)) {
         Some(AnnotationFormat::DidemoJson)
-    } else if super::singularity::MEDIA.iter().any(|key| has(key)) {
+    } else if columns.has(Field::Video, keys.iter().map(String::as_str)) {
         Some(AnnotationFormat::SingularityJson)
     } else if has("answer") && has("question_id") {
         Some(AnnotationFormat::ActivitynetQaJson)
@@ -186,22 +212,27 @@ fn by_keys(keys: &BTreeSet<String>) -> Option<AnnotationFormat> {
     }
 }
 
-fn first_keys(path: &Path, bytes: &[u8]) -> Result<JsonStart> {
-    let mut start = None;
-    let outcome = serde_json::Deserializer::from_slice(bytes).deserialize_any(FirstRecord(&mut start));
+fn first_keys(path: &Path, columns: &Columns) -> Result<JsonStart> {
+    let (mut start, position) = (None, json::Position::new(json::LONGEST_RECORD));
+    let reader = json::open(path, &position)?;
+    let outcome = serde_json::Deserializer::from_reader(reader).deserialize_any(FirstRecord(&mut start, columns));
     match (start, outcome) {
         (Some(start), _) => Ok(start),
-        (None, Err(e)) => Err(Error::file(
-            path,
-            format!("cannot be parsed as JSON: {e}"),
-            "repair that place or obtain the file again",
-        )),
+        (None, Err(e)) => Err(json::parse_error(path, &e)),
         (None, Ok(())) => Ok(JsonStart::Other("it holds no records")),
     }
 }
 
 /// Reads no further than the first record.
-struct FirstRecord<'a>(&'a mut Option<JsonStart>);
+struct FirstRecord<'a>(&'a mut Option<JsonStart>, &'a Columns);
+
+impl FirstRecord<'_> {
+    /// Whether `keys` are those of a record.
+    fn is_record(&self, keys: &BTreeSet<String>) -> bool {
+        let has = |field| self.1.has(field, keys.iter().map(String::as_str));
+        by_keys(keys, self.1).is_some() || has(Field::Caption) || self.1.are_named()
+    }
+}
 
 impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
     type Value = ();
@@ -226,11 +257,18 @@ impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
             *self.0 = Some(JsonStart::Object(key, BTreeSet::new()));
             return Ok(());
         }
-        let keys = match object.next_value::<Value>()? {
-            Value::Object(record) => record.into_iter().map(|(key, _)| key).collect(),
-            _ => BTreeSet::new(),
-        };
-        *self.0 = Some(JsonStart::Object(key, keys));
+        if let Value::Object(record) = object.next_value::<Value>()? {
+            let keys = record.into_iter().map(|(key, _)| key).collect();
+            if self.is_record(&keys) {
+                *self.0 = Some(JsonStart::Object(key, keys));
+                return Ok(());
+            }
+        }
+        let mut keys = BTreeSet::from([key]);
+        while let Some((key, IgnoredAny)) = object.next_entry::<String, IgnoredAny>()? {
+            keys.insert(key);
+        }
+        *self.0 = Some(JsonStart::Line(keys));
         Ok(())
     }
 }
@@ -240,12 +278,7 @@ fn unknown(path: &Path, problem: &str) -> Error {
         path,
         format!("cannot be told from its contents: {problem}"),
         "give an original release file (MSR-VTT, DiDeMo, Charades, SSv2, MSRVTT-QA, ActivityNet-QA, AGQA, WebVid), \
-         a list of records with `video` and `caption`, or tar shards",
+         a list or table of records with `video` and `caption` (--video-key and --caption-key name other columns), or \
+         tar shards",
     )
-}
-
-/// Whether a file starts with `magic`.
-pub(crate) fn starts_with(path: &Path, magic: &[u8]) -> bool {
-    let mut start = vec![0; magic.len()];
-    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == magic
 }

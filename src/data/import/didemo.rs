@@ -15,7 +15,11 @@ use super::{
 use crate::{
     Error, Result,
     data::{Benchmark, Record, Split, published},
+    input,
 };
+
+/// Bytes of a list of video names: the largest has 0.3 MB.
+const LARGEST_LIST: u64 = 16 << 20;
 
 /// Seconds of each video that were annotated: six segments of five seconds.
 const SECONDS: f64 = 30.0;
@@ -23,12 +27,12 @@ const SECONDS: f64 = 30.0;
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let listed = listed(path, imported)?;
     let mut positions: HashMap<String, usize> = HashMap::new();
+    let mut records: Vec<Record> = Vec::new();
     json::each(path, false, |_, sentence: Sentence| {
         let Text(video) = sentence.video;
         if listed.as_ref().is_some_and(|listed| !listed.contains(&video)) {
             return Ok(());
         }
-        let records = &mut imported.records;
         let position = *positions.entry(video.clone()).or_insert_with(|| {
             records.push(Record { media: video, end: Some(SECONDS), ..Record::default() });
             records.len() - 1
@@ -36,12 +40,13 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
         records[position].captions.push(sentence.description.0.trim().to_owned());
         Ok(())
     })?;
-    for record in &mut imported.records {
+    let described = records.len();
+    imported.take_all(records.into_iter().map(|record| {
         let sentences = record.captions.iter().filter(|sentence| !sentence.is_empty()).cloned();
-        record.captions = vec![sentences.collect::<Vec<_>>().join(" ")];
-    }
-    if let Some(listed) = listed.filter(|listed| listed.len() != imported.records.len()) {
-        let (described, listed) = (imported.records.len(), listed.len());
+        Record { captions: vec![sentences.collect::<Vec<_>>().join(" ")], ..record }
+    }));
+    if let Some(listed) = listed.filter(|listed| listed.len() != described) {
+        let listed = listed.len();
         imported
             .warnings
             .push(format!("{described} of the {listed} videos of the split list are described in this file"));
@@ -62,9 +67,17 @@ fn listed(path: &Path, imported: &mut ImportedAnnotations) -> Result<Option<Hash
     };
     let name = format!("ce_{}_list.txt", split.name());
     let Some(sibling) = imported.sibling(path, &[&name], absent) else { return Ok(None) };
-    let names = String::from_utf8(json::bytes(&sibling)?)
+    let names = String::from_utf8(input::read(&sibling, LARGEST_LIST)?)
         .map_err(|_| Error::file(&sibling, "is not a text file", "obtain the list of video names again"))?;
-    Ok(Some(names.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()))
+    Ok(Some(
+        names
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    ))
 }
 
 #[derive(Deserialize)]

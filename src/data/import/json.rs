@@ -1,86 +1,115 @@
 //! Lenient JSON: records are streamed out of a list, an object of records or one record per line, and texts may be
-//! written as numbers.
+//! written as numbers. One record stands in memory at a time, however large the file is.
 
-use std::{cell::RefCell, fmt, marker::PhantomData, path::Path};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    io::{BufRead, BufReader, Read},
+    marker::PhantomData,
+    path::Path,
+};
 
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::{Error, Result};
+use super::encoding;
+use crate::{Error, Result, input};
 
-/// Reads a whole file, without the byte order mark that spreadsheets put in front.
-pub fn bytes(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = std::fs::read(path).map_err(|e| Error::io(path, &e))?;
-    if bytes.starts_with(b"\xEF\xBB\xBF") {
-        bytes.drain(..3);
-    }
-    Ok(bytes)
-}
+/// Bytes that one record may have: 64 captions of the greatest length.
+pub const LONGEST_RECORD: u64 = 4 << 20;
+/// Bytes of a file that is parsed as one value: MSR-VTT's data file has 40 MB, a list of answers 0.1 MB.
+const LARGEST_WHOLE: u64 = 256 << 20;
 
 /// Parses a whole file as one value.
 pub fn whole<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    serde_json::from_slice(&bytes(path)?).map_err(|e| parse_error(path, &e))
+    let place = Position::new(LARGEST_WHOLE);
+    serde_json::from_reader(Lenient::open(path, &place)?).map_err(|e| parse_error(path, &e))
 }
 
-/// Calls `take` with each record of a list `[{…}, …]` (no key), an object `{"key": {…}, …}` or lines of objects.
+/// Parses `text`, as lenient as the readers of files.
+pub fn text<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+    let place = Position::new(u64::MAX);
+    serde_json::from_reader(Lenient {
+        inner: text.as_bytes(),
+        place: &place,
+        ready: Vec::new(),
+        inside: Inside::Nothing,
+    })
+}
+
+/// Where a record stands in its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The line it begins in; 0 where that is not known.
+    pub line: u64,
+    /// Its key, where records are the values of an object.
+    pub key: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "record {}", self.number),
+            line => write!(f, "record {} (line {line})", self.number),
+        }
+    }
+}
+
+/// Calls `take` with each record of a list `[{…}, …]`, an object `{"key": {…}, …}` or lines of objects.
 ///
 /// # Errors
-/// The file cannot be read or parsed, or `take` refuses a record.
-pub fn each<T: DeserializeOwned>(
-    path: &Path,
-    lines: bool,
-    take: impl FnMut(Option<&str>, T) -> Result<()>,
-) -> Result<()> {
-    let bytes = bytes(path)?;
+/// The file cannot be read or parsed, a record is too long, or `take` refuses one.
+pub fn each<T: DeserializeOwned>(path: &Path, lines: bool, take: impl FnMut(Place, T) -> Result<()>) -> Result<()> {
+    let position = Position::new(LONGEST_RECORD);
     let refused = RefCell::new(None);
-    let visitor = Each { take: RefCell::new(take), refused: &refused, record: PhantomData };
-    let outcome = if lines { each_line(&bytes, &visitor) } else { each_element(&bytes, &visitor) };
+    let number = Cell::new(0);
+    let visitor =
+        Each { take: RefCell::new(take), refused: &refused, position: &position, number, record: PhantomData };
+    let mut deserializer = serde_json::Deserializer::from_reader(Lenient::open(path, &position)?);
+    let outcome = match lines {
+        true => deserializer.into_iter().try_for_each(|record| visitor.hand(None, record?)),
+        false => deserializer.deserialize_any(&visitor).and_then(|()| deserializer.end()),
+    };
     match (refused.into_inner(), outcome) {
         (Some(refused), _) => Err(refused),
         (None, outcome) => outcome.map_err(|e| parse_error(path, &e)),
     }
 }
 
-fn each_line<T, F>(bytes: &[u8], visitor: &Each<'_, T, F>) -> serde_json::Result<()>
-where
-    T: DeserializeOwned,
-    F: FnMut(Option<&str>, T) -> Result<()>,
-{
-    serde_json::Deserializer::from_slice(bytes).into_iter().try_for_each(|record| visitor.hand(None, record?))
+/// A file's bytes, checked for their encoding, for a parser of one's own.
+pub fn open<'a>(path: &Path, position: &'a Position) -> Result<impl Read + use<'a>> {
+    Lenient::open(path, position)
 }
 
-fn each_element<T, F>(bytes: &[u8], visitor: &Each<'_, T, F>) -> serde_json::Result<()>
-where
-    T: DeserializeOwned,
-    F: FnMut(Option<&str>, T) -> Result<()>,
-{
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    deserializer.deserialize_any(visitor)?;
-    deserializer.end()
-}
-
-fn parse_error(path: &Path, error: &serde_json::Error) -> Error {
-    Error::file(path, format!("cannot be parsed as JSON: {error}"), "repair that place or obtain the file again")
+pub fn parse_error(path: &Path, error: &serde_json::Error) -> Error {
+    let problem = input::shown(&error.to_string());
+    Error::file(path, format!("cannot be parsed as JSON: {problem}"), "repair that place or obtain the file again")
 }
 
 struct Each<'a, T, F> {
     take: RefCell<F>,
     refused: &'a RefCell<Option<Error>>,
+    position: &'a Position,
+    number: Cell<u64>,
     record: PhantomData<T>,
 }
 
-impl<T, F: FnMut(Option<&str>, T) -> Result<()>> Each<'_, T, F> {
-    fn hand<E: serde::de::Error>(&self, key: Option<&str>, record: T) -> std::result::Result<(), E> {
-        (self.take.borrow_mut())(key, record).map_err(|refused| {
+impl<T, F: FnMut(Place, T) -> Result<()>> Each<'_, T, F> {
+    fn hand<E: serde::de::Error>(&self, key: Option<String>, record: T) -> std::result::Result<(), E> {
+        self.number.set(self.number.get() + 1);
+        let place = Place { number: self.number.get(), line: self.position.next_record(), key };
+        (self.take.borrow_mut())(place, record).map_err(|refused| {
             *self.refused.borrow_mut() = Some(refused);
             E::custom("refused")
         })
     }
 }
 
-impl<'de, T: Deserialize<'de>, F: FnMut(Option<&str>, T) -> Result<()>> Visitor<'de> for &Each<'_, T, F> {
+impl<'de, T: Deserialize<'de>, F: FnMut(Place, T) -> Result<()>> Visitor<'de> for &Each<'_, T, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,6 +117,7 @@ impl<'de, T: Deserialize<'de>, F: FnMut(Option<&str>, T) -> Result<()>> Visitor<
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<(), A::Error> {
+        self.position.next_record();
         while let Some(record) = list.next_element()? {
             self.hand(None, record)?;
         }
@@ -95,10 +125,129 @@ impl<'de, T: Deserialize<'de>, F: FnMut(Option<&str>, T) -> Result<()>> Visitor<
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> std::result::Result<(), A::Error> {
+        self.position.next_record();
         while let Some((key, record)) = object.next_entry::<String, T>()? {
-            self.hand(Some(&key), record)?;
+            self.hand(Some(key), record)?;
         }
         Ok(())
+    }
+}
+
+/// Where the parser is, which serde_json tells nobody before it fails; and what one record may still read.
+pub struct Position {
+    line: Cell<u64>,
+    /// The line of the first `{` since the last record ended.
+    begun: Cell<Option<u64>>,
+    left: Cell<u64>,
+    most: u64,
+}
+
+impl Position {
+    /// The start of a file whose records may have `most` bytes.
+    pub fn new(most: u64) -> Self {
+        Self { line: Cell::new(1), begun: Cell::new(None), left: Cell::new(most), most }
+    }
+
+    /// A record has ended: the line it began in.
+    fn next_record(&self) -> u64 {
+        self.left.set(self.most);
+        self.begun.take().unwrap_or(self.line.get())
+    }
+
+    fn pass(&self, byte: u8, in_string: bool) -> std::io::Result<()> {
+        match byte {
+            b'\n' => self.line.set(self.line.get() + 1),
+            b'{' if !in_string && self.begun.get().is_none() => self.begun.set(Some(self.line.get())),
+            _ => {}
+        }
+        let left = self.left.get().checked_sub(1).ok_or_else(|| {
+            let problem = format!("line {}: a record is longer than {} MiB", self.line.get(), self.most >> 20);
+            std::io::Error::new(std::io::ErrorKind::InvalidData, problem)
+        })?;
+        self.left.set(left);
+        Ok(())
+    }
+}
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Nothing,
+    Text,
+    Escape,
+}
+
+/// JSON as Python writes it becomes JSON: `NaN`, `Infinity` and `-Infinity` outside of strings are read as null.
+struct Lenient<'a, R> {
+    inner: R,
+    place: &'a Position,
+    /// Bytes to be handed out before any others, the last one first.
+    ready: Vec<u8>,
+    inside: Inside,
+}
+
+impl<'a> Lenient<'a, BufReader<std::fs::File>> {
+    fn open(path: &Path, place: &'a Position) -> Result<Self> {
+        let mut inner = BufReader::with_capacity(1 << 16, input::open(path)?);
+        encoding::check_start(path, &mut inner)?;
+        Ok(Self { inner, place, ready: Vec::new(), inside: Inside::Nothing })
+    }
+}
+
+impl<R: BufRead> Lenient<'_, R> {
+    fn next(&mut self) -> std::io::Result<Option<u8>> {
+        let byte = match self.ready.pop() {
+            Some(byte) => return Ok(Some(byte)),
+            None => self.take()?,
+        };
+        let Some(byte) = byte else { return Ok(None) };
+        self.place.pass(byte, self.inside != Inside::Nothing)?;
+        self.inside = match (self.inside, byte) {
+            (Inside::Nothing, b'"') | (Inside::Escape, _) => Inside::Text,
+            (Inside::Text, b'\\') => Inside::Escape,
+            (Inside::Text, b'"') => Inside::Nothing,
+            (state, _) => state,
+        };
+        if self.inside != Inside::Nothing {
+            return Ok(Some(byte));
+        }
+        match byte {
+            b'N' => self.null(byte, b"aN"),
+            b'I' => self.null(byte, b"nfinity"),
+            b'-' if self.inner.fill_buf()?.first() == Some(&b'I') => self.null(byte, b"Infinity"),
+            _ => Ok(Some(byte)),
+        }
+    }
+
+    fn take(&mut self) -> std::io::Result<Option<u8>> {
+        let byte = self.inner.fill_buf()?.first().copied();
+        self.inner.consume(usize::from(byte.is_some()));
+        Ok(byte)
+    }
+
+    /// Reads `rest` behind `first` and hands out null, or else what stands there.
+    fn null(&mut self, first: u8, rest: &[u8]) -> std::io::Result<Option<u8>> {
+        let mut seen = Vec::new();
+        while seen.len() < rest.len() && self.inner.fill_buf()?.first() == rest.get(seen.len()) {
+            seen.extend(self.take()?);
+        }
+        let whole = seen.len() == rest.len();
+        let (byte, then) = if whole { (b'n', b"ull".to_vec()) } else { (first, seen) };
+        self.ready = then;
+        self.ready.reverse();
+        Ok(Some(byte))
+    }
+}
+
+impl<R: BufRead> Read for Lenient<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut count = 0;
+        while count < buffer.len() {
+            let Some(byte) = self.next()? else { break };
+            buffer[count] = byte;
+            count += 1;
+        }
+        Ok(count)
     }
 }
 
@@ -162,5 +311,54 @@ impl<'de> Visitor<'de> for TextVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> std::result::Result<Texts, A::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Err(A::Error::custom("found an object where a text belongs"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn values(content: &str, lines: bool) -> Result<Vec<(u64, Value)>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        std::fs::write(&path, content).unwrap();
+        let mut found = Vec::new();
+        each(&path, lines, |place, value| {
+            found.push((place.line, value));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn pythons_numbers_are_null_but_texts_keep_them() {
+        let list = values(r#"[{"a": NaN, "b": -Infinity, "NaN": "\"NaN"}, Infinity, -1, "Name"]"#, false).unwrap();
+        assert_eq!(list[0].1, json!({"a": null, "b": null, "NaN": "\"NaN"}));
+        assert_eq!(
+            list[1..].iter().map(|(_, v)| v.clone()).collect::<Vec<_>>(),
+            [json!(null), json!(-1), json!("Name")]
+        );
+        for broken in ["[Na]", "[Nan]", "[Infinite]", "[-Inf]", "[NaNaN]"] {
+            assert!(values(broken, false).is_err(), "{broken}");
+        }
+        assert_eq!(text::<Value>("{\"a\": NaN}").unwrap(), json!({"a": null}));
+    }
+
+    #[test]
+    fn records_know_the_line_they_begin_in() {
+        let lines = |content, lines| values(content, lines).unwrap().iter().map(|(line, _)| *line).collect::<Vec<_>>();
+        assert_eq!(lines("[\n{\"a\":\n1},\n\n{\"{\": 2}, {}]", false), [2, 5, 5]);
+        assert_eq!(lines("{}\n\n{\"a\": {}}\r\n{}", true), [1, 3, 4]);
+        assert_eq!(lines("{\n\"k\": {},\n\"l\": {}}", false), [2, 3]);
+    }
+
+    #[test]
+    fn a_record_without_end_is_refused_before_it_fills_the_memory() {
+        let long = format!("[{{}},\n{{\"a\": \"{}\"}}]", "x".repeat(LONGEST_RECORD as usize + 9));
+        let message = values(&long, false).unwrap_err().to_string();
+        assert!(message.contains("line 2: a record is longer than 4 MiB"), "{message}");
+        let many = format!("[{}{{}}]", "{},".repeat(1_500_000));
+        assert_eq!(values(&many, false).unwrap().len(), 1_500_001);
     }
 }

@@ -1,30 +1,41 @@
-//! Imports the original annotation files of data sets as [`Record`]s; one file per format, detected by content.
+//! The one reader of manifests: original release files, shards, lists and tables become [`Record`]s, told apart by
+//! their contents.
 
 mod activitynet_qa;
 mod agqa;
 mod charades;
 mod check;
+mod columns;
 mod detect;
 mod didemo;
+mod encoding;
 #[cfg(test)]
 mod fuzz_tests;
 mod json;
+mod literal;
 mod msrvtt;
 mod msrvtt_qa;
+mod records;
 mod shards;
-mod singularity;
 mod ssv2;
 mod table;
+#[cfg(test)]
+mod tests;
 mod webvid;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 pub(crate) use check::{Duplicates, duplicates};
-pub(crate) use detect::starts_with;
+pub use columns::Columns;
 pub use detect::{AnnotationFormat, detect};
-pub(crate) use json::whole as whole_json;
+use json::Place;
+pub(crate) use json::{text as json_text, whole as whole_json};
+pub(crate) use records::texts;
 
-use super::{Benchmark, BenchmarkTask, Record, Split, SplitSize};
+use super::{Benchmark, BenchmarkTask, Record, Split, SplitSize, Unreadable};
 use crate::{Error, Result};
 
 /// What the records are used for; decides how strict an importer is.
@@ -33,14 +44,14 @@ pub enum ImportPurpose {
     /// Inspection: problems become warnings.
     #[default]
     Inspect,
-    /// Training: records without usable text are refused.
+    /// Training: unusable records are left out, up to a limit.
     Train,
     /// Evaluation: everything that would change the score is refused.
     Evaluate,
 }
 
 /// How a file is imported.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AnnotationOptions {
     /// The benchmark the person asked for; none takes what the file is.
     pub benchmark: Option<Benchmark>,
@@ -48,7 +59,16 @@ pub struct AnnotationOptions {
     pub purpose: ImportPurpose,
     /// Seed of the draw of twelve videos per template (SSv2).
     pub seed: u64,
+    /// Names of columns and the separator, as the person gave them.
+    pub columns: Columns,
+    /// Score what can be scored where [`ImportPurpose::Evaluate`] would refuse unusable records.
+    pub allow_missing: bool,
 }
+
+/// Bytes of the longest text that is tokenised; a file with a longer one is seldom a file of captions.
+pub(crate) const LONGEST_TEXT: usize = crate::text::LONGEST_TEXT;
+/// Unusable records that are listed; more are counted.
+const MOST_LISTED: usize = 10_000;
 
 /// The records of a file, and warnings about them.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,8 +81,17 @@ pub struct ImportedAnnotations {
     pub version: Option<String>,
     /// The split that the file's name indicates.
     pub split: Option<Split>,
+    /// What the records are for.
+    pub purpose: ImportPurpose,
     /// The records, in file order.
     pub records: Vec<Record>,
+    /// Records that cannot be used, and why: without text, without video, with a span that ends before it begins.
+    /// With [`ImportPurpose::Inspect`] those that name a video are among `records`, too.
+    pub left_out: Vec<Unreadable>,
+    /// How many there are; of a great many, only the first are listed.
+    pub left_out_count: usize,
+    /// Columns and keys without a meaning here, by the number of records that have them.
+    pub further: BTreeMap<String, usize>,
     /// Sibling files that were read as well.
     pub joined: Vec<PathBuf>,
     /// Warnings for the user.
@@ -72,10 +101,57 @@ pub struct ImportedAnnotations {
 }
 
 impl ImportedAnnotations {
-    fn new(format: AnnotationFormat, path: &Path) -> Self {
-        let (benchmark, split) = (None, Split::from_name(path));
-        let (records, joined, warnings) = (Vec::new(), Vec::new(), Vec::new());
-        Self { format, benchmark, version: None, split, records, joined, warnings, expected: None }
+    fn new(format: AnnotationFormat, path: &Path, purpose: ImportPurpose) -> Self {
+        Self {
+            format,
+            benchmark: None,
+            version: None,
+            split: Split::from_name(path),
+            purpose,
+            records: Vec::new(),
+            left_out: Vec::new(),
+            left_out_count: 0,
+            further: BTreeMap::new(),
+            joined: Vec::new(),
+            warnings: Vec::new(),
+            expected: None,
+        }
+    }
+
+    /// Adds the record found at `place`, or notes why it cannot be used.
+    fn take(&mut self, place: &Place, record: Record) {
+        self.take_with(place, record, "");
+    }
+
+    /// The same; `hint` is what may explain a text that is missing.
+    fn take_with(&mut self, place: &Place, record: Record, hint: &str) {
+        if let Some(problem) = problem(&record) {
+            self.leave_out(place, Some(&record.media), &(problem + hint));
+            if self.purpose != ImportPurpose::Inspect {
+                return;
+            }
+        }
+        self.records.push(record);
+    }
+
+    /// Adds `records`, whose lines are not known.
+    fn take_all(&mut self, records: impl IntoIterator<Item = Record>) {
+        for (number, record) in (1..).zip(records) {
+            self.take(&Place { number, ..Place::default() }, record);
+        }
+    }
+
+    /// Notes that the record at `place`, of the video `media` where that is known, cannot be used.
+    fn leave_out(&mut self, place: &Place, media: Option<&str>, problem: &str) {
+        let media = media.map_or_else(|| place.to_string(), str::to_owned);
+        self.note(Unreadable { media, reason: format!("{place}: {problem}") });
+    }
+
+    fn note(&mut self, unreadable: Unreadable) {
+        self.left_out_count += 1;
+        if self.left_out.len() < MOST_LISTED {
+            self.left_out.push(unreadable);
+        }
     }
 
     /// The file `name` beside `path`, if it is there; a warning that says what its absence means, if not.
@@ -90,15 +166,36 @@ impl ImportedAnnotations {
     }
 }
 
+/// Why nothing can be done with `record`, if that is so.
+fn problem(record: &Record) -> Option<String> {
+    let blank = |text: &String| text.trim().is_empty();
+    let Record { start, end, captions, question, .. } = record;
+    let texts = captions.iter().chain(question).chain(&record.answers);
+    let textless = match question {
+        Some(question) => blank(question),
+        None => captions.is_empty() || captions.iter().any(blank),
+    };
+    if record.videos().any(|video| video.trim().is_empty()) {
+        Some("it names no video".into())
+    } else if textless {
+        Some(format!("its {} is missing or empty", if question.is_some() { "question" } else { "caption" }))
+    } else if let Some(text) = texts.into_iter().find(|text| text.len() > LONGEST_TEXT) {
+        Some(format!("it has a text of {} bytes, more than {LONGEST_TEXT}", text.len()))
+    } else {
+        let (start, end) = (start.unwrap_or(0.0), (*end)?);
+        (end <= start).then(|| format!("it ends at {end} s, not after its start at {start} s"))
+    }
+}
+
 /// Reads `path`, whatever known format it is in.
 ///
 /// # Errors
-/// The file cannot be read or parsed, does not belong to the benchmark asked for, or holds what its purpose forbids
-/// (nothing at all, empty captions, duplicate ids, questions without answers).
+/// The file cannot be read or parsed, does not belong to the benchmark asked for, or holds what its purpose forbids:
+/// nothing at all, more unusable records than training allows, any such record or a duplicate id in evaluation.
 pub fn import(path: &Path, options: &AnnotationOptions) -> Result<ImportedAnnotations> {
-    let format = detect(path)?;
+    let format = detect(path, &options.columns)?;
     refuse_other_benchmark(path, format, options)?;
-    let mut imported = ImportedAnnotations::new(format, path);
+    let mut imported = ImportedAnnotations::new(format, path, options.purpose);
     imported.benchmark = options.benchmark.or_else(|| format.benchmarks()?.first().copied());
     match format {
         AnnotationFormat::WebvidCsv => webvid::read(path, &mut imported)?,
@@ -111,11 +208,13 @@ pub fn import(path: &Path, options: &AnnotationOptions) -> Result<ImportedAnnota
         AnnotationFormat::MsrvttQaJson => msrvtt_qa::read(path, &mut imported)?,
         AnnotationFormat::ActivitynetQaJson => activitynet_qa::read(path, options.purpose, &mut imported)?,
         AnnotationFormat::AgqaJson => agqa::read(path, &mut imported)?,
-        AnnotationFormat::SingularityJson | AnnotationFormat::JsonLines => singularity::read(path, &mut imported)?,
-        AnnotationFormat::Table => singularity::read_table(path, &mut imported)?,
+        AnnotationFormat::SingularityJson | AnnotationFormat::JsonLines => {
+            records::read(path, &options.columns, &mut imported)?
+        }
+        AnnotationFormat::Table => records::read_table(path, &options.columns, &mut imported)?,
         AnnotationFormat::Webdataset => shards::read(path, &mut imported)?,
     }
-    check::check(path, options.purpose, &mut imported)?;
+    check::check(path, options, &mut imported)?;
     Ok(imported)
 }
 
@@ -133,96 +232,14 @@ fn refuse_other_benchmark(path: &Path, format: AnnotationFormat, options: &Annot
     Err(Error::file(path, format!("is a {format} file, which belongs to {owner}, not to {asked}"), remedy))
 }
 
+/// The file of the video `id`; none for none, so that a missing id is not taken for a name.
+fn named(id: &str, extension: &str) -> String {
+    let id = id.trim();
+    if id.is_empty() { String::new() } else { format!("{id}.{extension}") }
+}
+
 /// A hand-written file in the shape of a release.
 #[cfg(test)]
 pub(crate) fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/samples").join(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(benchmark: Benchmark, purpose: ImportPurpose) -> AnnotationOptions {
-        AnnotationOptions { benchmark: Some(benchmark), purpose, seed: 0 }
-    }
-
-    #[test]
-    fn every_format_is_detected_by_its_content() {
-        for (name, format) in [
-            ("webvid/results_2M_train.csv", AnnotationFormat::WebvidCsv),
-            ("msrvtt/MSRVTT_JSFUSION_test.csv", AnnotationFormat::MsrvttCsv),
-            ("msrvtt/MSRVTT_train.9k.csv", AnnotationFormat::MsrvttList),
-            ("msrvtt/MSRVTT_data.json", AnnotationFormat::MsrvttJson),
-            ("didemo/test_data.json", AnnotationFormat::DidemoJson),
-            ("charades/Charades_v1_test.csv", AnnotationFormat::CharadesCsv),
-            ("ssv2/something-something-v2-validation.json", AnnotationFormat::Ssv2Json),
-            ("msrvtt_qa/test_qa.json", AnnotationFormat::MsrvttQaJson),
-            ("anet_qa/test_q.json", AnnotationFormat::ActivitynetQaJson),
-            ("anet_qa/test_a.json", AnnotationFormat::ActivitynetQaJson),
-            ("agqa/test_balanced.txt", AnnotationFormat::AgqaJson),
-            ("singularity/clips_train.json", AnnotationFormat::SingularityJson),
-            ("singularity/didemo_ret_test.json", AnnotationFormat::SingularityJson),
-            ("singularity/clips.jsonl", AnnotationFormat::JsonLines),
-            ("singularity/clips.tsv", AnnotationFormat::Table),
-        ] {
-            assert_eq!(detect(&sample(name)).unwrap(), format, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_file_of_another_benchmark_is_refused_with_the_right_one_named() {
-        let refused = |name: &str, benchmark| {
-            import(&sample(name), &options(benchmark, ImportPurpose::Evaluate)).unwrap_err().to_string()
-        };
-        let message = refused("didemo/test_data.json", Benchmark::Msrvtt);
-        assert!(message.contains("belongs to didemo, not to msrvtt") && message.contains("MSRVTT_JSFUSION_test.csv"));
-        let message = refused("webvid/results_2M_train.csv", Benchmark::Charades);
-        assert!(message.contains("it is for pretraining"), "{message}");
-        let message = refused("singularity/didemo_ret_test.json", Benchmark::Charades);
-        assert!(message.contains("is named after didemo, not charades"), "{message}");
-        let message = refused("singularity/clips_train.json", Benchmark::AnetQa);
-        assert!(message.contains("holds no questions"), "{message}");
-        let message = refused("singularity/clips_qa.json", Benchmark::Msrvtt);
-        assert!(message.contains("holds questions"), "{message}");
-    }
-
-    #[test]
-    fn unusable_records_are_refused_for_scoring_and_warned_about_on_inspection() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clips.json");
-        for (text, problem) in [
-            ("[]", "no records"),
-            (r#"[{"video":"a.mp4","caption":" "}]"#, "empty or missing caption, first record 1 (a.mp4)"),
-            (r#"[{"video":"a.mp4","caption":"x"},{"video":"b.mp4"}]"#, "first record 2 (b.mp4)"),
-            (r#"[{"video":"a.mp4","caption":"x","id":7},{"video":"b.mp4","caption":"y","id":7}]"#, "first 7"),
-            (r#"[{"video":"a.mp4","question":"who","question_id":3}]"#, "without an answer, first 3"),
-        ] {
-            std::fs::write(&path, text).unwrap();
-            let refused =
-                import(&path, &AnnotationOptions { purpose: ImportPurpose::Evaluate, ..AnnotationOptions::default() });
-            assert!(refused.unwrap_err().to_string().contains(problem), "{text}");
-            let warnings = import(&path, &AnnotationOptions::default()).unwrap().warnings.join("\n");
-            assert!(warnings.contains(problem.trim_start_matches("no ")), "{text}: {warnings}");
-        }
-        std::fs::write(&path, r#"[{"video":"a/1.mp4","caption":"x"},{"video":"b/1.mp4","caption":"y"}]"#).unwrap();
-        let warnings = import(&path, &AnnotationOptions::default()).unwrap().warnings.join("\n");
-        assert!(warnings.contains("such as a/1.mp4 and b/1.mp4"), "{warnings}");
-    }
-
-    #[test]
-    fn counts_that_differ_from_the_published_split_are_both_stated() {
-        let imported = import(&sample("charades/Charades_v1_test.csv"), &AnnotationOptions::default()).unwrap();
-        let expected = "3 videos and 3 texts were found, while the published split has 1863 and 1863";
-        assert!(imported.warnings.iter().any(|warning| warning == expected), "{:?}", imported.warnings);
-    }
-
-    #[test]
-    fn a_broken_file_is_named_with_its_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clips.json");
-        std::fs::write(&path, "[{\"video\": \"a.mp4\", \"caption\": \"x\"},\n {\"video\": }]").unwrap();
-        let message = import(&path, &AnnotationOptions::default()).unwrap_err().to_string();
-        assert!(message.contains("clips.json") && message.contains("line 2 column 12"), "{message}");
-    }
 }

@@ -8,8 +8,9 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    ImportPurpose, ImportedAnnotations,
+    Columns, ImportPurpose, ImportedAnnotations,
     json::{self, Text},
+    named,
     table::Table,
 };
 use crate::{
@@ -20,11 +21,11 @@ use crate::{
 /// `key,vid_key,video_id,sentence`: one caption per video.
 pub fn read_pairs(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::Msrvtt, split));
-    Table::open(path)?.each(path, |row| {
-        let video = row.need(path, "video_id")?;
+    Table::open(path, &Columns::default())?.each(path, imported, |imported, row| {
+        let video = row.get(&["video_id"]);
         let id = Some(row.get(&["key"])).filter(|key| !key.is_empty()).map(str::to_owned);
         let captions = vec![row.get(&["sentence"]).to_owned()];
-        imported.records.push(Record { media: file(video), captions, id, ..Record::default() });
+        imported.take(&row.place, Record { media: file(video), captions, id, ..Record::default() });
         Ok(())
     })
 }
@@ -32,8 +33,8 @@ pub fn read_pairs(path: &Path, imported: &mut ImportedAnnotations) -> Result<()>
 /// `video_id`: the training videos, whose captions are in the data file beside the list.
 pub fn read_list(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnnotations) -> Result<()> {
     let mut videos = Vec::new();
-    Table::open(path)?.each(path, |row| {
-        videos.push(row.need(path, "video_id")?.to_owned());
+    Table::open(path, &Columns::default())?.each(path, imported, |_, row| {
+        videos.push(row.get(&["video_id"]).to_owned());
         Ok(())
     })?;
     let seven = path.file_name().is_some_and(|name| name.to_string_lossy().contains("7k"));
@@ -45,7 +46,7 @@ pub fn read_list(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnn
         if purpose != ImportPurpose::Inspect {
             return Err(Error::file(path, "is a list of videos without captions", "put MSRVTT_data.json beside it"));
         }
-        imported.records = videos.iter().map(|video| Record { media: file(video), ..Record::default() }).collect();
+        imported.take_all(videos.iter().map(|video| Record { media: file(video), ..Record::default() }));
         return Ok(());
     };
     let data: Data = json::whole(&sibling)?;
@@ -61,8 +62,7 @@ pub fn read_list(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnn
             sibling.display()
         ));
     }
-    imported.records =
-        videos.iter().flat_map(|video| captions.remove(video.as_str()).unwrap_or_default()).map(record).collect();
+    imported.take_all(videos.iter().flat_map(|video| captions.remove(video.as_str()).unwrap_or_default()).map(record));
     Ok(())
 }
 
@@ -80,7 +80,7 @@ pub fn read_data(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnn
         data.videos.iter().filter(|v| v.split.0 == "test").map(|v| v.video_id.0.as_str()).collect();
     let wanted =
         |sentence: &&Sentence| purpose == ImportPurpose::Inspect || !test.contains(sentence.video_id.0.as_str());
-    imported.records = data.sentences.iter().filter(wanted).map(record).collect();
+    imported.take_all(data.sentences.iter().filter(wanted).map(record));
     if purpose == ImportPurpose::Train {
         imported.warnings.push(
             "training on the release's own train and validate splits (7,010 videos); the 1k-A protocol trains on \
@@ -121,7 +121,7 @@ fn record(sentence: &Sentence) -> Record {
 }
 
 fn file(video: &str) -> String {
-    format!("{video}.mp4")
+    named(video, "mp4")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     ImportedAnnotations,
     json::{self, Text},
+    named,
 };
 use crate::{
     Result,
@@ -16,17 +17,18 @@ use crate::{
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::MsrvttQa, split));
-    json::each(path, false, |_, question: Question| {
+    json::each(path, false, |place, question: Question| {
         let Text(video) = question.video_id;
-        let video = if video.starts_with("video") { video } else { format!("video{video}") };
-        imported.records.push(Record {
-            media: format!("{video}.mp4"),
+        let video = if video.is_empty() || video.starts_with("video") { video } else { format!("video{video}") };
+        let record = Record {
+            media: named(&video, "mp4"),
             types: vec![first_word(&question.question.0)],
             question: Some(question.question.0),
             answers: Some(question.answer.0).filter(|answer| !answer.is_empty()).into_iter().collect(),
             id: Some(question.id.0).filter(|id| !id.is_empty()),
             ..Record::default()
-        });
+        };
+        imported.take(&place, record);
         Ok(())
     })
 }

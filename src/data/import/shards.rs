@@ -2,25 +2,36 @@
 
 use std::path::Path;
 
-use super::ImportedAnnotations;
+use super::{ImportedAnnotations, json::Place};
 use crate::{
     Result,
-    data::{Record, webdataset},
+    data::{Record, Unreadable, webdataset},
 };
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
-    let mut bare = 0;
+    let (mut number, mut bare, mut odd, mut first_odd) = (0, 0, 0, None);
     for shard in webdataset::expand(path)? {
         for sample in webdataset::index(&shard)? {
+            number += 1;
             let Some(video) = sample.video else {
                 bare += 1;
                 continue;
             };
-            let captions = sample.caption.into_iter().collect();
+            if let Some(warning) = sample.warning {
+                odd += 1;
+                first_odd.get_or_insert(warning);
+            }
             let id = Some(format!("{}/{}", stem(&shard), sample.key));
-            imported.records.push(Record { media: video.address(), captions, id, ..Record::default() });
+            let record = Record { media: video.address(), captions: sample.captions, id, ..Record::default() };
+            match sample.problem {
+                Some(reason) => imported.note(Unreadable { media: record.media, reason }),
+                None => imported.take(&Place { number, ..Place::default() }, record),
+            }
         }
         imported.joined.push(shard);
+    }
+    if let Some(first) = first_odd {
+        imported.warnings.push(format!("{odd} .json members cannot be read and are not needed, the first: {first}"));
     }
     if bare > 0 {
         imported.warnings.push(format!("{bare} samples have no video and were left out"));
@@ -37,9 +48,51 @@ mod tests {
     use std::fs::File;
 
     use crate::data::{
-        import::{AnnotationFormat, AnnotationOptions, import},
+        import::{AnnotationFormat, AnnotationOptions, ImportPurpose, import},
         webdataset::ShardMember,
     };
+
+    #[test]
+    fn a_sample_without_a_usable_caption_is_left_out_of_training_and_refused_in_evaluation() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.tar");
+        let odd = [
+            ("txt", ""),
+            ("txt", " \n"),
+            ("json", "{\"caption\": null}"),
+            ("json", "{\"caption\": NaN}"),
+            ("json", "{"),
+        ];
+        for (extension, content) in odd {
+            let mut builder = tar::Builder::new(File::create(&path).unwrap());
+            let mut add = |name: String, content: &str| {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(content.len() as u64);
+                builder.append_data(&mut header, name, content.as_bytes()).unwrap();
+            };
+            for key in 0..8 {
+                add(format!("Q.{key}.mp4"), "video");
+                let (end, text) = if key == 2 { (extension, content) } else { ("txt", "a caption") };
+                add(format!("Q.{key}.{end}"), text);
+            }
+            builder.finish().unwrap();
+            drop(builder);
+            let read = |purpose, allow_missing| {
+                import(&path, &AnnotationOptions { purpose, allow_missing, ..AnnotationOptions::default() })
+            };
+            for trained in [read(ImportPurpose::Train, false).unwrap(), read(ImportPurpose::Evaluate, true).unwrap()] {
+                assert_eq!((trained.records.len(), trained.left_out_count), (7, 1), "{content}");
+                assert!(trained.left_out[0].media.ends_with("#Q.2.mp4"), "{:?}", trained.left_out);
+            }
+            assert!(read(ImportPurpose::Evaluate, false).unwrap_err().to_string().contains("Q.2.mp4"), "{content}");
+        }
+    }
+
+    fn content(media: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        ShardMember::from_address(media).unwrap().copy(&mut bytes).unwrap().unwrap();
+        bytes
+    }
 
     #[test]
     fn a_range_of_shards_becomes_records_that_say_where_each_video_lies() {
@@ -62,7 +115,7 @@ mod tests {
             );
             assert_eq!(imported.records[2].captions, ["a caption"]);
             assert_eq!(imported.records[2].id.as_deref(), Some("00002/7"));
-            assert_eq!(ShardMember::from_address(&imported.records[2].media).unwrap().read().unwrap(), b"video");
+            assert_eq!(content(&imported.records[2].media), b"video");
             assert_eq!(imported.warnings, ["3 samples have no video and were left out"]);
         }
     }

@@ -13,10 +13,12 @@ use serde::Deserialize;
 use super::{
     AnnotationOptions, ImportPurpose, ImportedAnnotations,
     json::{self, Text},
+    named,
 };
 use crate::{
     Result,
     data::{Benchmark, Record, Split, SplitSize, published},
+    input,
 };
 use svitt_ops::rng::{Rng, text_key};
 
@@ -36,7 +38,7 @@ pub fn read(path: &Path, options: &AnnotationOptions, imported: &mut ImportedAnn
     let sampled = options.purpose == ImportPurpose::Evaluate || (by_template && imported.split != Some(Split::Train));
     imported.expected = imported.split.and_then(|split| published(Benchmark::Ssv2Label, split));
     if options.purpose == ImportPurpose::Train || !sampled {
-        imported.records = clips.iter().map(|clip| clip.record(by_template)).collect();
+        imported.take_all(clips.iter().map(|clip| clip.record(by_template)));
         return Ok(());
     }
     imported.warnings.push(format!(
@@ -46,7 +48,7 @@ pub fn read(path: &Path, options: &AnnotationOptions, imported: &mut ImportedAnn
     ));
     let videos = PER_TEMPLATE * TEMPLATES;
     imported.expected = Some(SplitSize { videos, texts: if by_template { TEMPLATES } else { videos } });
-    imported.records = sample(&clips, options.seed, by_template);
+    imported.take_all(sample(&clips, options.seed, by_template));
     Ok(())
 }
 
@@ -85,9 +87,10 @@ fn check_templates(path: &Path, clips: &[Ssv2Record], imported: &mut ImportedAnn
         used.iter().filter(|template| !template.is_empty() && !known.contains_key(*template)).collect();
     if let Some(first) = unknown.first() {
         imported.warnings.push(format!(
-            "{} templates are not in {}, such as `{first}`",
+            "{} templates are not in {}, such as `{}`",
             unknown.len(),
-            sibling.display()
+            sibling.display(),
+            input::shown(first)
         ));
     }
     Ok(())
@@ -104,7 +107,7 @@ struct Ssv2Record {
 
 impl Ssv2Record {
     fn media(&self) -> String {
-        format!("{}.webm", self.id.0)
+        named(&self.id.0, "webm")
     }
 
     fn record(&self, by_template: bool) -> Record {
@@ -122,7 +125,8 @@ mod tests {
 
     fn records(benchmark: Benchmark, purpose: ImportPurpose, seed: u64) -> ImportedAnnotations {
         let path = sample("ssv2/something-something-v2-validation.json");
-        import(&path, &AnnotationOptions { benchmark: Some(benchmark), purpose, seed }).unwrap()
+        import(&path, &AnnotationOptions { benchmark: Some(benchmark), purpose, seed, ..AnnotationOptions::default() })
+            .unwrap()
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use super::{ImportedAnnotations, table::Table};
+use super::{Columns, ImportedAnnotations, named, table::Table};
 use crate::{Result, data::Record};
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
-    Table::open(path)?.each(path, |row| {
-        let id = row.need(path, "videoid")?;
+    Table::open(path, &Columns::default())?.each(path, imported, |imported, row| {
+        let id = row.get(&["videoid"]);
         let folder = row.get(&["page_dir"]).trim_matches('/');
-        let media = if folder.is_empty() { format!("{id}.mp4") } else { format!("{folder}/{id}.mp4") };
+        let media = if folder.is_empty() || id.is_empty() { named(id, "mp4") } else { format!("{folder}/{id}.mp4") };
         let captions = vec![row.get(&["name"]).to_owned()];
-        imported.records.push(Record { media, captions, id: Some(id.to_owned()), ..Record::default() });
+        imported.take(&row.place, Record { media, captions, id: Some(id.to_owned()), ..Record::default() });
         Ok(())
     })
 }

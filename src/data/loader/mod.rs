@@ -60,8 +60,6 @@ struct LoaderState {
     tickets: VecDeque<u64>,
     /// The order of the epoch of `ahead`.
     order: Option<(u64, Vec<u32>)>,
-    /// Seconds waited for batches since the start.
-    waited: f64,
     /// An error was handed out: there is nothing after it.
     failed: bool,
 }
@@ -85,16 +83,9 @@ impl Loader {
         options.validate(items.len())?;
         let plan = BatchSampler::new(items, &options);
         let ledger = UnreadableLog::new(dataset.left_out());
-        let pool = WorkerPool::start(&dataset, &collate, &options, plan.items());
+        let pool = WorkerPool::start(&dataset, &collate, &options, plan.items())?;
         let start = LoaderPosition::default();
-        let flow = LoaderState {
-            next: start,
-            ahead: start,
-            tickets: VecDeque::new(),
-            order: None,
-            waited: 0.0,
-            failed: false,
-        };
+        let flow = LoaderState { next: start, ahead: start, tickets: VecDeque::new(), order: None, failed: false };
         let (flow, ledger) = (Mutex::new(flow), Mutex::new(ledger));
         Ok(Self { inner: Arc::new(Inner { pool, plan, options, dataset, collate, flow, ledger }) })
     }
@@ -130,17 +121,6 @@ impl Loader {
         self.flow().next
     }
 
-    /// The place after `taken` batches from the start.
-    pub fn cursor_after(&self, taken: usize) -> LoaderPosition {
-        LoaderPosition { epoch: (taken / self.batches()) as u64, batch: taken % self.batches() }
-    }
-
-    /// Batches from where the loader stands, epoch after epoch in training, until an error.
-    pub fn endless(&self) -> impl Iterator<Item = BatchResult> {
-        let loader = self.clone();
-        std::iter::from_fn(move || loader.take())
-    }
-
     /// Continues at `cursor` exactly as a run that had reached it.
     ///
     /// # Errors
@@ -167,11 +147,6 @@ impl Loader {
         self.ledger().extend(unreadable);
     }
 
-    /// Seconds spent waiting for batches since the start.
-    pub fn waited(&self) -> f64 {
-        self.flow().waited
-    }
-
     /// The next batch; `None` where an epoch holds nothing more (evaluation), or after an error.
     pub(crate) fn take(&self) -> Option<BatchResult> {
         let mut flow = self.flow();
@@ -189,10 +164,7 @@ impl Loader {
             let seconds = start.elapsed().as_secs_f64();
             match verdict.and(built.batch) {
                 Ok(None) => continue,
-                Ok(Some(batch)) => {
-                    flow.waited += seconds;
-                    return Some(Ok(HostBatch { wait_seconds: seconds, ..batch }));
-                }
+                Ok(Some(batch)) => return Some(Ok(HostBatch { wait_seconds: seconds, ..batch })),
                 Err(error) => {
                     flow.failed = true;
                     self.inner.pool.forget();

@@ -73,9 +73,14 @@ impl LoaderOptions {
     /// # Errors
     /// Names the setting that cannot work.
     pub fn validate(&self, items: usize) -> Result<()> {
-        let sizes = [("batch", self.batch), ("workers", self.workers), ("prefetch", self.prefetch), ("row", self.row)];
-        if let Some((setting, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Err(Error::setting(*setting, "is 0", "use 1 or more"));
+        let sizes = [
+            ("batch", self.batch, 1 << 20),
+            ("workers", self.workers, 1 << 10),
+            ("prefetch", self.prefetch, 1 << 10),
+            ("row", self.row, 1 << 20),
+        ];
+        if let Some((setting, size, most)) = sizes.iter().find(|(_, size, most)| !(1..=*most).contains(size)) {
+            return Err(Error::setting(*setting, format!("is {size}"), format!("use 1 to {most}")));
         }
         if items == 0 || u32::try_from(items).is_err() {
             let problem = format!("the data set has {items} items");

@@ -73,12 +73,15 @@ pub struct WorkerPool {
 
 impl WorkerPool {
     /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system has no more threads.
     pub fn start(
         dataset: &Arc<dyn EpochDataset>,
         collate: &Arc<dyn Collate>,
         options: &LoaderOptions,
         items: Range<usize>,
-    ) -> Self {
+    ) -> Result<Self> {
         let shared = Arc::new(PoolShared {
             dataset: Arc::clone(dataset),
             collate: Arc::clone(collate),
@@ -89,11 +92,16 @@ impl WorkerPool {
             work: Condvar::new(),
             done: Condvar::new(),
         });
-        for _ in 0..options.workers {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.run());
+        let pool = Self { shared };
+        for started in 0..options.workers {
+            let shared = Arc::clone(&pool.shared);
+            let thread = std::thread::Builder::new().name("svitt-reader".into()).spawn(move || shared.run());
+            if let Err(error) = thread {
+                let problem = format!("only {started} of {} threads could be started: {error}", options.workers);
+                return Err(Error::setting("workers", problem, "use fewer threads"));
+            }
         }
-        Self { shared }
+        Ok(pool)
     }
 
     /// Orders a batch; the ticket fetches it.
@@ -209,7 +217,7 @@ impl PoolShared {
     fn attempt(&self, epoch: u64, index: usize) -> std::result::Result<Item, Arc<Error>> {
         catch_panic(|| self.dataset.draw(epoch, index)).unwrap_or_else(|panic| {
             let problem = format!("the reader failed ({panic})");
-            Err(Arc::new(Error::file(self.dataset.media(index), problem, "leave the file out and report it")))
+            Err(Arc::new(Error::file(self.dataset.media(index), problem, "leave the file out")))
         })
     }
 
@@ -228,7 +236,7 @@ impl PoolShared {
             None => catch_panic(|| self.collate.collate(items))
                 .unwrap_or_else(|panic| {
                     let problem = format!("a batch could not be put together ({panic})");
-                    Err(Error::Training { problem, remedy: "report this".into() })
+                    Err(Error::Fault(problem))
                 })
                 .map(Some),
         };
@@ -240,6 +248,7 @@ impl PoolShared {
 fn configuration_fault(error: &Error) -> Option<Error> {
     match error {
         Error::Video(fault) if fault.is_configuration() => Some(Error::Video(fault.clone())),
+        Error::Setting { setting, problem, remedy } => Some(Error::setting(setting, problem, remedy)),
         _ => None,
     }
 }

@@ -109,14 +109,14 @@ fn a_resumed_loader_continues_the_exact_sequence() {
         let position = first.position();
         assert_eq!(position, LoaderPosition { epoch: (stop / 4) as u64, batch: stop % 4 });
         let second = loader(numbers(23), train(5, 3));
-        assert_eq!(second.cursor_after(stop), position);
         second.seek(position).unwrap();
         let rest = sequence(&second, 3 - stop / 4);
         assert_eq!(rest, whole[stop..]);
         assert_eq!(sequence(&first, 3 - stop / 4), rest, "a dropped iterator is continued as well");
     }
     let endless = loader(numbers(23), train(5, 1));
-    let indices: Vec<Vec<usize>> = endless.endless().take(12).map(|batch| batch.unwrap().indices).collect();
+    let indices: Vec<Vec<usize>> =
+        std::iter::from_fn(|| endless.take()).take(12).map(|batch| batch.unwrap().indices).collect();
     assert!(indices.iter().zip(&whole).all(|(batch, pairs)| batch.iter().eq(pairs.iter().map(|pair| &pair.0))));
     assert!(loader(numbers(23), train(5, 1)).seek(LoaderPosition { epoch: 0, batch: 4 }).is_err());
 }
@@ -217,7 +217,7 @@ fn a_batch_lies_in_memory_as_it_says() {
     assert_eq!(batch.token_ids[12..], [2, 5, 6, 0], "[CLS] red 3");
     assert_eq!(batch.token_mask, [[1., 1., 1., 0.]; 4].concat());
     assert_eq!((batch.identity.as_slice(), batch.captions[1].as_str()), ([0, 0, 1, 1].as_slice(), "red 1"));
-    assert!(batch.wait_seconds > 0.0 && loader.waited() >= batch.wait_seconds);
+    assert!(batch.wait_seconds > 0.0);
 }
 
 #[test]

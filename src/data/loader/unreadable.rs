@@ -1,7 +1,7 @@
 //! The list of unreadable videos, and the limit that stops a run.
 
 use super::LoaderOptions;
-use crate::{Error, Result, data::Unreadable, terminal::note};
+use crate::{Error, Result, data::Unreadable, input::shown};
 use std::collections::BTreeMap;
 
 /// How many videos may be unreadable before training stops: the larger of two bounds, so that a small data set
@@ -58,9 +58,9 @@ impl UnreadableLog {
     /// In training, more failures than the limit allows among `items` items.
     pub fn note(&mut self, failures: Vec<Unreadable>, items: usize, options: &LoaderOptions) -> Result<()> {
         let Some(last) = failures.last().cloned() else { return Ok(()) };
-        for Unreadable { media, reason } in failures.iter().filter(|failure| !self.reasons.contains_key(&failure.media))
-        {
-            note(format!("warning: {media} is left out: {reason}"));
+        let known = |failure: &&Unreadable| !self.reasons.contains_key(&failure.media);
+        for Unreadable { media, reason } in failures.iter().filter(known) {
+            log::warn!("{} is left out: {reason}", shown(media));
         }
         self.extend(&failures);
         let (count, allowed) = (self.reasons.len() - self.left_out, options.limit.allowed(items));
@@ -69,7 +69,8 @@ impl UnreadableLog {
         }
         let problem = format!(
             "{count} of {items} items could not be read and {allowed} are allowed; the last was `{}`: {}",
-            last.media, last.reason
+            shown(&last.media),
+            last.reason
         );
         Err(Error::Training { problem, remedy: "repair or remove the listed videos, or raise the limit".into() })
     }

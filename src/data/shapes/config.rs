@@ -142,6 +142,12 @@ impl ShapesConfig {
     /// # Errors
     /// Names the first setting that cannot work and what it should be.
     pub fn validate(&self, frames: usize) -> Result<()> {
+        let most =
+            [("px", self.px, 1 << 12), ("frames", self.frames, 1 << 10), ("distractors", self.distractors, 1 << 10)];
+        let most = most.into_iter().chain([("clutter", self.clutter, 1 << 10)]);
+        if let Some((key, value, most)) = most.into_iter().find(|(_, value, most)| value > most) {
+            return Err(Error::setting(format!("shapes.{key}"), format!("is {value}"), format!("use at most {most}")));
+        }
         if self.patch < 4 || !self.px.is_multiple_of(self.patch) || self.grid() < 3 {
             let problem = format!("{} px in cells of {} px are no grid of at least 3×3", self.px, self.patch);
             return Err(Error::setting("shapes.px", problem, "use 3 or more whole cells of at least 4 px"));

@@ -2,7 +2,7 @@
 
 use super::{Gallery, ShapesConfig, ShapesDataset, ShapesSplit};
 use crate::data::Record;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -28,6 +28,9 @@ pub struct ExportReport {
     pub train: usize,
 }
 
+/// Training clips that are written at most; a folder of more files is hard to handle.
+const MOST_CLIPS: usize = 10_000_000;
+
 /// Writes `test.json` and `train.json` and the clips they name to `out`, as H.264 through the `ffmpeg` program. Clips
 /// are whole (all frames of the world), so a reader samples them as it samples any video. Files that exist are kept.
 ///
@@ -37,6 +40,9 @@ pub fn export(out: &Path, config: &ShapesConfig, options: ExportOptions) -> Resu
     let ExportOptions { train, seed, fps } = options;
     if !(fps > 0.0 && fps <= 240.0) {
         return Err(Error::setting("--fps", format!("is {fps}"), "use a number above 0, at most 240"));
+    }
+    if train > MOST_CLIPS {
+        return Err(Error::setting("--train", format!("is {train}"), format!("use at most {MOST_CLIPS}")));
     }
     let gallery = Gallery::new(config, config.frames)?;
     let training = ShapesDataset::new(config, ShapesSplit::Train, config.frames, train, seed)?;
@@ -74,7 +80,7 @@ pub fn export(out: &Path, config: &ShapesConfig, options: ExportOptions) -> Resu
 fn manifest(path: &Path, records: &[Record]) -> Result<()> {
     let line = |record: &Record| serde_json::json!({"video": record.media, "caption": record.captions.concat()});
     let lines: Vec<_> = records.iter().map(|record| format!("  {}", line(record))).collect();
-    std::fs::write(path, format!("[\n{}\n]\n", lines.join(",\n"))).map_err(|e| Error::io(path, &e))
+    files::write(path, format!("[\n{}\n]\n", lines.join(",\n")))
 }
 
 #[cfg(test)]
@@ -86,7 +92,7 @@ mod tests {
     #[test]
     fn exported_clips_read_back_as_they_were_rendered() {
         if !ffmpeg_available() {
-            return;
+            return crate::skipped::skipped("ffmpeg");
         }
         let dir = tempfile::tempdir().unwrap();
         let config = ShapesConfig { gallery_programs: Some(2), ..ShapesConfig::preset(ShapesPreset::Tiny) };

@@ -2,7 +2,13 @@ use super::*;
 use svitt_ops::rng::Rng;
 
 fn id() -> ModelId {
-    ModelId { model: "tiny".into(), weights: "abc".into(), dim: 5 }
+    ModelId {
+        model: "tiny".into(),
+        weights: "abc".into(),
+        configuration: "one".into(),
+        vocabulary: "words".into(),
+        dim: 5,
+    }
 }
 
 fn stamp(size: u64) -> Stamp {
@@ -48,10 +54,18 @@ fn another_model_and_a_second_indexer_are_refused() {
     assert!(second.contains("another process is indexing"), "{second}");
     Index::open(dir.path()).unwrap().require(&id()).unwrap();
     drop(first);
-    let other = ModelId { weights: "def".into(), ..id() };
-    let message = Index::open(dir.path()).unwrap().require(&other).unwrap_err().to_string();
-    assert!(message.contains("abc") && message.contains("def"), "{message}");
-    assert!(IndexWriter::open(dir.path(), &other).is_err());
+    let others = [
+        (ModelId { weights: "def".into(), ..id() }, "weights abc", "weights def"),
+        (ModelId { configuration: "two".into(), ..id() }, "configuration one", "configuration two"),
+        (ModelId { vocabulary: "names".into(), ..id() }, "vocabulary words", "vocabulary names"),
+        (ModelId { dim: 6, ..id() }, "5 numbers", "of 6"),
+    ];
+    for (other, ours, theirs) in others {
+        let message = Index::open(dir.path()).unwrap().require(&other).unwrap_err().to_string();
+        assert!(message.contains(ours) && message.contains(theirs), "{message}");
+        assert!(IndexWriter::open(dir.path(), &other).is_err());
+    }
+    Index::open(dir.path()).unwrap().require(&ModelId { model: "renamed".into(), ..id() }).unwrap();
     let nothing = Index::open(dir.path().join("nowhere")).unwrap_err().to_string();
     assert!(nothing.contains("there is no index here"), "{nothing}");
 }
@@ -170,4 +184,113 @@ fn damaged_directories_are_errors_or_smaller_indexes() {
         std::fs::write(&path, whole).unwrap();
     }
     assert_eq!(Index::open(dir.path()).unwrap().clips(), 3);
+}
+
+/// An index of `count` files, finished.
+fn finished(dir: &Path, count: u64) -> Vec<u8> {
+    let mut indexer = IndexWriter::open(dir, &id()).unwrap();
+    for n in 0..count {
+        let name = format!("{n:03}.mp4");
+        indexer.add(Path::new(&name), stamp(n), vec![clip(0.0, &unit(n as usize % 5))]).unwrap();
+    }
+    indexer.finish().unwrap();
+    std::fs::read(dir.join("000001.seg")).unwrap()
+}
+
+#[test]
+fn damage_is_counted_the_rest_is_searched_and_indexing_again_repairs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = finished(dir.path(), 60);
+    assert!(Index::open(dir.path()).unwrap().damage().is_empty());
+    let record = (whole.len() - 8) / 60;
+    let segment = dir.path().join("000001.seg");
+    let mut rng = Rng::new(3, &[]);
+    for _ in 0..200 {
+        let (mut bytes, at) = (whole.clone(), rng.below(whole.len()));
+        bytes[at] ^= 1 << rng.below(8);
+        std::fs::write(&segment, bytes).unwrap();
+        let index = Index::open(dir.path()).unwrap();
+        let lost = u64::from(at >= 8);
+        assert_eq!((index.clips() as u64, index.damage().len()), (60 - lost, 1), "byte {at}");
+        assert_eq!(index.damage()[0].records, Some(lost));
+    }
+    let mut bytes = whole.clone();
+    bytes[8 + 5 * record + 40] ^= 1;
+    std::fs::write(&segment, &bytes[..bytes.len() - record - 7]).unwrap();
+    let message = Index::open(dir.path()).unwrap().damage()[0].to_string();
+    assert_eq!(message, format!("000001.seg is damaged: the clips of 3 files are lost ({} bytes)", 3 * record));
+
+    let mut again = IndexWriter::open(dir.path(), &id()).unwrap();
+    for n in 0..60 {
+        let known = again.index().is_current(Path::new(&format!("{n:03}.mp4")), &stamp(n));
+        assert_eq!(known, ![5, 58, 59].contains(&n), "{n}");
+    }
+    again.add(Path::new("005.mp4"), stamp(5), vec![clip(0.0, &unit(0))]).unwrap();
+    again.finish().unwrap();
+    let index = Index::open(dir.path()).unwrap();
+    assert_eq!((index.files().count(), index.damage().len()), (58, 0));
+    assert!(!segment.exists(), "the damaged segment is replaced");
+}
+
+#[test]
+fn a_segment_that_is_missing_or_no_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    finished(dir.path(), 4);
+    let mut second = IndexWriter::open(dir.path(), &id()).unwrap();
+    second.add(Path::new("b.mp4"), stamp(1), vec![clip(0.0, &unit(1))]).unwrap();
+    second.finish().unwrap();
+    std::fs::remove_file(dir.path().join("000001.seg")).unwrap();
+    let index = Index::open(dir.path()).unwrap();
+    assert_eq!(
+        (index.clips(), index.damage()[0].to_string()),
+        (1, "000001.seg is missing: the clips of 4 files are lost".into())
+    );
+    std::fs::create_dir(dir.path().join("000001.seg")).unwrap();
+    assert!(Index::open(dir.path()).unwrap().damage()[0].to_string().contains("is not a regular file"));
+}
+
+#[test]
+fn a_killed_writers_unfinished_record_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    for n in 0..3 {
+        indexer.add(Path::new(&format!("{n}.mp4")), stamp(n), vec![clip(0.0, &unit(1))]).unwrap();
+    }
+    drop(indexer);
+    let segment = dir.path().join("000001.seg");
+    let whole = std::fs::read(&segment).unwrap();
+    std::fs::write(&segment, &whole[..whole.len() - 9]).unwrap();
+    let index = Index::open(dir.path()).unwrap();
+    assert_eq!((index.clips(), index.damage().len()), (2, 0));
+    let mut second = IndexWriter::open(dir.path(), &id()).unwrap();
+    second.add(Path::new("b.mp4"), stamp(1), vec![clip(0.0, &unit(1))]).unwrap();
+    second.finish().unwrap();
+    assert_eq!(Index::open(dir.path()).unwrap().damage(), []);
+    // From now on its two records are counted.
+    std::fs::write(&segment, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(Index::open(dir.path()).unwrap().damage()[0].records, Some(1));
+}
+
+#[test]
+fn an_index_that_disappears_while_it_is_written_is_an_error() {
+    type Removal = fn(&Path);
+    let removals: [Removal; 3] = [
+        |dir| std::fs::remove_dir_all(dir).unwrap(),
+        |dir| {
+            std::fs::rename(dir, dir.with_extension("old")).unwrap();
+            IndexWriter::open(dir, &id()).unwrap();
+        },
+        |dir| std::fs::remove_file(dir.join("000001.seg")).unwrap(),
+    ];
+    for remove in removals {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("index");
+        let mut indexer = IndexWriter::open(&dir, &id()).unwrap();
+        indexer.add(Path::new("a.mp4"), stamp(1), vec![clip(0.0, &unit(1))]).unwrap();
+        remove(&dir);
+        // The system still takes what is written to a deleted file.
+        indexer.add(Path::new("b.mp4"), stamp(1), vec![clip(0.0, &unit(1))]).unwrap();
+        let message = indexer.finish().unwrap_err().to_string();
+        assert!(message.contains("deleted or replaced"), "{message}");
+    }
 }

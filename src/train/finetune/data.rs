@@ -1,10 +1,10 @@
 //! Training data and validation of a fine-tuning run.
 
+use super::clip_questions::TokenizedQuestions;
 use super::preset::FinetunePreset;
-use super::questions::TokenizedQuestions;
 use super::validation::{ValidationKind, ValidationTask};
 use crate::config::{ModelConfig, StepsOrEpochs};
-use crate::data::import::ImportPurpose;
+use crate::data::import::{Columns, ImportPurpose};
 use crate::data::shapes::{QaSet, ShapesDataset, ShapesSplit};
 use crate::data::{
     Benchmark, BenchmarkTask, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, VideoDataset, hold_out,
@@ -12,8 +12,9 @@ use crate::data::{
 use crate::eval::{BenchmarkData, Candidates, EvalOptions, QuestionSet, RenderedVideos, RetrievalSet, shapes_config};
 use crate::loss::NegativeRule;
 use crate::model::Objective;
+use crate::progress::ProgressSink;
 use crate::text::Tokenizer;
-use crate::train::{StepConfig, StopSignal};
+use crate::train::{StepConfig, StopSignal, TrainEvents};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
 use std::borrow::Borrow;
@@ -43,6 +44,8 @@ pub struct FinetuneOptions {
     pub vocab: Option<PathBuf>,
     /// The list that answers are chosen from; none: derived from the training answers.
     pub answers: Option<PathBuf>,
+    /// Names of columns of the annotations.
+    pub columns: Columns,
     /// Where everything is written.
     pub out: PathBuf,
     /// Continue what is there.
@@ -55,6 +58,10 @@ pub struct FinetuneOptions {
     pub backend: String,
     /// How the run is told to stop.
     pub stop: StopSignal,
+    /// Who is told how it goes.
+    pub events: TrainEvents,
+    /// Who is told how far a validation is.
+    pub progress: ProgressSink,
 }
 
 /// Data, losses and validation of a run.
@@ -62,7 +69,7 @@ pub struct FinetuneData {
     /// Training clips.
     pub dataset: Arc<dyn EpochDataset>,
     /// Losses and answers.
-    pub recipe: StepConfig,
+    pub step_config: StepConfig,
     /// Texts to ids.
     pub tokenizer: Arc<Tokenizer>,
     /// Tokens of a text.
@@ -70,7 +77,7 @@ pub struct FinetuneData {
     /// The list that answers are chosen from; empty for retrieval.
     pub answers: Vec<String>,
     /// The validation.
-    pub trial: ValidationTask,
+    pub validation_task: ValidationTask,
     /// Warnings for the user.
     pub warnings: Vec<String>,
 }
@@ -81,11 +88,11 @@ impl FinetuneData {
     /// # Errors
     /// Files that are not there or cannot be learned from, a test split given for validation.
     pub fn gather(options: &FinetuneOptions, config: &ModelConfig, tokenizer: Arc<Tokenizer>) -> Result<Self> {
-        let desk = DataBuilder { options, config, tokenizer };
+        let context = DataBuilder { options, config, tokenizer };
         match options.benchmark {
-            Benchmark::Shapes => desk.shapes(),
-            Benchmark::ShapesQa => desk.shapes_qa(),
-            _ => desk.files(),
+            Benchmark::Shapes => context.shapes(),
+            Benchmark::ShapesQa => context.shapes_qa(),
+            _ => context.files(),
         }
     }
 }
@@ -133,15 +140,16 @@ impl DataBuilder<'_> {
             pairs: pairs.filter(|&(text, video)| items[text].1 == items[video].1).collect(),
         };
         let render = Box::new(move |index| held.clip(index).0.normalised());
-        let trial = ValidationTask {
+        let validation_task = ValidationTask {
             texts: self.ids(ranked.texts.iter()),
-            asked: ValidationKind::Retrieval(ranked),
+            kind: ValidationKind::Retrieval(ranked),
             videos: Box::new(RenderedVideos { count, prefix: "shapes/val", render }),
             frames,
             k: self.options.preset.rerank_k,
             source: "the generator's validation worlds".into(),
+            progress: self.options.progress.clone(),
         };
-        Ok(self.build(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, Vec::new()))
+        Ok(self.build(Arc::new(dataset), retrieval_recipe(), Vec::new(), validation_task, Vec::new()))
     }
 
     fn shapes_qa(self) -> Result<FinetuneData> {
@@ -153,12 +161,12 @@ impl DataBuilder<'_> {
         let records: Vec<Record> = (0..count).map(|index| held.record(index)).collect();
         let answers: Vec<String> = crate::data::shapes::answers().into_iter().map(str::to_owned).collect();
         let each = self.options.preset.questions_per_clip;
-        let recipe = self.question_recipe((0..training.len()).map(|index| training.records(index, each)));
+        let step_config = self.question_recipe((0..training.len()).map(|index| training.records(index, each)));
         let render = Box::new(move |index| held.item(index).frames);
         let videos = Box::new(RenderedVideos { count, prefix: "shapes-qa/val", render });
-        let trial =
+        let validation_task =
             self.question_validation(&records, videos, answers.clone(), "the generator's validation worlds".into());
-        Ok(self.build(Arc::new(QaDataset(training)), recipe, answers, trial, Vec::new()))
+        Ok(self.build(Arc::new(QaDataset(training)), step_config, answers, validation_task, Vec::new()))
     }
 
     fn files(self) -> Result<FinetuneData> {
@@ -166,6 +174,7 @@ impl DataBuilder<'_> {
         let train =
             BenchmarkData::files(&self.eval_options(options.annotations.clone()), Split::Train, ImportPurpose::Train)?;
         let mut warnings = train.warnings.clone();
+        let left_out = train.left_out.clone();
         let media = train.media.clone().unwrap_or_default();
         let (mut records, validation, source) = self.validation(train)?;
         let size = self.config.video.image_size;
@@ -175,22 +184,23 @@ impl DataBuilder<'_> {
         }
         let mut clips = ClipSettings::train(self.frames(), size, options.preset.flip, key(options.seed, &[0]));
         clips.identity_by_caption = protocol.identity_by_caption;
-        let mut dataset = VideoDataset::new(records, &media, clips)?;
+        let mut dataset = VideoDataset::new(records, &media, clips)?.with_left_out(left_out);
         warnings.extend(dataset.left_out().iter().map(|left| format!("{}: {}; left out", left.media, left.reason)));
         let material = BenchmarkData { media: Some(media), records: validation, ..BenchmarkData::default() };
         let limit = options.preset.validation_limit;
         let videos = |records: &[Record]| material.videos(options.benchmark, records, self.frames(), size, true);
         if protocol.task == BenchmarkTask::Retrieval {
             let ranked = RetrievalSet::new(&material.records, protocol.paragraph, limit);
-            let trial = ValidationTask {
+            let validation_task = ValidationTask {
                 texts: self.ids(ranked.texts.iter()),
                 videos: videos(&ranked.videos)?,
-                asked: ValidationKind::Retrieval(ranked),
+                kind: ValidationKind::Retrieval(ranked),
                 frames: self.frames(),
                 k: options.preset.rerank_k,
                 source,
+                progress: options.progress.clone(),
             };
-            return Ok(self.build(Arc::new(dataset), retrieval_recipe(), Vec::new(), trial, warnings));
+            return Ok(self.build(Arc::new(dataset), retrieval_recipe(), Vec::new(), validation_task, warnings));
         }
         let answers = match &options.answers {
             Some(path) => crate::data::read_answers(path)?,
@@ -198,11 +208,11 @@ impl DataBuilder<'_> {
         };
         let others = dataset.group(options.preset.questions_per_clip);
         let asked = dataset.records().iter().zip(&others).map(|(first, others)| std::iter::once(first).chain(others));
-        let recipe = self.question_recipe(asked);
+        let step_config = self.question_recipe(asked);
         let asked = QuestionSet::new(&material.records, limit);
         let videos = videos(&asked.videos)?;
-        let trial = self.question_validation(&material.records, videos, answers.clone(), source);
-        Ok(self.build(Arc::new(dataset), recipe, answers, trial, warnings))
+        let validation_task = self.question_validation(&material.records, videos, answers.clone(), source);
+        Ok(self.build(Arc::new(dataset), step_config, answers, validation_task, warnings))
     }
 
     /// Training and validation records: the validation file given, the validation split beside the training file, or a
@@ -226,7 +236,8 @@ impl DataBuilder<'_> {
             let problem = "is a test split by its name, and choosing weights on it would spoil the score";
             return Err(Error::file(path, problem, "give the validation split, or leave --validation out"));
         }
-        let held = EvalOptions { media: train.media.clone(), ..self.eval_options(Some(path.clone())) };
+        let held =
+            EvalOptions { media: train.media.clone(), allow_missing: true, ..self.eval_options(Some(path.clone())) };
         let held = BenchmarkData::files(&held, Split::Validation, ImportPurpose::Evaluate)?;
         Ok((train.records, held.records, path.display().to_string()))
     }
@@ -236,6 +247,7 @@ impl DataBuilder<'_> {
             annotations,
             media: self.options.media.clone(),
             seed: self.options.seed,
+            columns: self.options.columns.clone(),
             ..EvalOptions::new(self.options.benchmark, self.options.checkpoint.clone())
         }
     }
@@ -245,8 +257,8 @@ impl DataBuilder<'_> {
         clips: impl IntoIterator<Item = impl IntoIterator<Item = impl Borrow<Record>>>,
     ) -> StepConfig {
         let tokens = [self.text_tokens(), self.options.benchmark.protocol().max_answer];
-        let quiz = TokenizedQuestions::new(clips, &self.tokenizer, tokens);
-        StepConfig { quiz: Arc::new(quiz), ..StepConfig::default() }
+        let clip_questions = TokenizedQuestions::new(clips, &self.tokenizer, tokens);
+        StepConfig { clip_questions: Arc::new(clip_questions), ..StepConfig::default() }
     }
 
     fn question_validation(
@@ -260,24 +272,33 @@ impl DataBuilder<'_> {
         let candidates = Candidates::new(answers, &self.tokenizer, self.options.benchmark.protocol().max_answer);
         ValidationTask {
             texts: self.ids(asked.questions.iter().map(|question| &question.text)),
-            asked: ValidationKind::Answers(asked, candidates),
+            kind: ValidationKind::Answers(asked, candidates),
             videos,
             frames: self.frames(),
             k: self.options.preset.rerank_k,
             source,
+            progress: self.options.progress.clone(),
         }
     }
 
     fn build(
         self,
         dataset: Arc<dyn EpochDataset>,
-        recipe: StepConfig,
+        step_config: StepConfig,
         answers: Vec<String>,
-        trial: ValidationTask,
+        validation_task: ValidationTask,
         warnings: Vec<String>,
     ) -> FinetuneData {
         let text_tokens = self.text_tokens();
-        FinetuneData { dataset, recipe, tokenizer: self.tokenizer, text_tokens, answers, trial, warnings }
+        FinetuneData {
+            dataset,
+            step_config,
+            tokenizer: self.tokenizer,
+            text_tokens,
+            answers,
+            validation_task,
+            warnings,
+        }
     }
 }
 

@@ -4,17 +4,17 @@
 //! Training itself is a stage like any other ([`super::train_stage`]); what differs is the data, the losses
 //! (contrastive and matching, or weighted answers; no masked words) and that validation picks what is kept.
 
+mod clip_questions;
 mod data;
 mod preset;
-mod questions;
 mod report;
 mod run;
 mod step;
 mod validation;
 
+pub use clip_questions::{QuestionBatch, TokenizedQuestions};
 pub use data::{FinetuneData, FinetuneOptions};
 pub use preset::FinetunePreset;
-pub use questions::{QuestionBatch, TokenizedQuestions};
 pub use report::{FinetuneReport, ValidationReport};
 pub use run::finetune;
 pub use validation::ValidationTask;

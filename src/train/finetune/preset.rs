@@ -1,8 +1,8 @@
 //! Presets of fine-tuning: the settings of docs/model.md, "Published settings", one file each.
 
-use crate::config::{ModelConfig, Stage, StepsOrEpochs};
+use crate::config::{Curriculum, ModelConfig, Stage, StepsOrEpochs, check_duration};
 use crate::data::Benchmark;
-use crate::{Error, Result};
+use crate::{Error, Result, limits};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -71,19 +71,30 @@ impl FinetunePreset {
                 Error::setting("BENCHMARK", format!("{benchmark} has no preset"), "give one with --preset FILE.toml")
             });
         };
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+        let text = crate::input::read_text(path, 1 << 20)?;
         let preset: Self = toml::from_str(&text).map_err(|e| {
             Error::file(path, e.to_string().trim_end().to_owned(), "see data/presets/finetune-*.toml for examples")
         })?;
-        if preset.questions_per_clip == 0 {
-            return Err(Error::file(path, "`questions_per_clip` is 0", "ask 1 question or more"));
-        }
+        preset.check()?;
         if preset.benchmarks.contains(&benchmark) {
             return Ok(preset);
         }
         let names: Vec<_> = preset.benchmarks.iter().map(|known| known.name()).collect();
         let problem = format!("is a preset for {}, not for {benchmark}", names.join(", "));
         Err(Error::file(path, problem, "add the benchmark to `benchmarks`, or give another preset"))
+    }
+
+    /// Ranges of its own keys, and its stage.
+    fn check(&self) -> Result<()> {
+        let counts =
+            [("validation_limit", self.validation_limit.unwrap_or(1)), ("questions_per_clip", self.questions_per_clip)];
+        for (key, count) in counts {
+            limits::check(key, count, 1, limits::ITEMS)?;
+        }
+        limits::check("rerank_k", self.rerank_k, 0, limits::ITEMS)?;
+        limits::check("hold_out", self.hold_out, 0.0, 0.9)?;
+        check_duration("validate_every", self.validate_every)?;
+        Curriculum { stages: vec![self.stage.clone()] }.check_schedules()
     }
 
     /// The model trained from a checkpoint of `model`, and a warning if the preset's sparsity does not fit and the

@@ -8,19 +8,17 @@ use crate::data::{BenchmarkTask, Loader, LoaderOptions, TextCollate, write_answe
 use crate::eval::{ANSWERS_FILE, FINE_TUNED, tokenizer};
 use crate::model::{Svitt, SvittQa};
 use crate::profile::peak_memory_mb;
+use crate::train::pretrain::CHECKPOINT_SECONDS;
+use crate::train::resume::{Beginning, Fingerprint, ResumeOptions, resume_or_start};
 use crate::train::{
-    AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, TrainableModel,
-    train_stage, write_json,
+    AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, TrainEvent,
+    TrainableModel, train_stage,
 };
 use crate::weights::{Checkpoint, CheckpointInfo, CheckpointPart, MatchOptions, VocabularyRef, save};
-use crate::{Error, Result};
-use sha2::{Digest, Sha256};
+use crate::{Error, Result, files};
 use std::sync::Arc;
 use std::time::Instant;
 use svitt_ops::TrainBackend;
-
-/// Seconds between step-level checkpoints.
-const CHECKPOINT_SECONDS: f64 = 60.0;
 
 /// Validations so far, beside the run's other files.
 const VALIDATIONS: &str = "validations.json";
@@ -39,25 +37,25 @@ pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) 
     let vocabulary = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
     let (size, vocab) = (config.text.vocab_size, options.vocab.as_deref());
     let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, size, vocabulary)?;
-    let lesson = FinetuneData::gather(options, &config, Arc::new(tokenizer))?;
+    let finetune_data = FinetuneData::gather(options, &config, Arc::new(tokenizer))?;
     let part = match options.benchmark.task() {
         BenchmarkTask::Retrieval => CheckpointPart::Pretraining,
         BenchmarkTask::QuestionAnswering => CheckpointPart::QuestionAnswering,
     };
     prepare(&mut checkpoint, part, &config)?;
-    let tuning = FinetuneRun::<B>::new(options, &checkpoint, config, lesson, note, device)?;
+    let tuning = FinetuneRun::<B>::new(options, &checkpoint, config, finetune_data, note, device)?;
     let (config, matching) = (&tuning.config, tuning.matching(&checkpoint));
     match part {
         CheckpointPart::QuestionAnswering => {
             let (model, _) =
                 checkpoint.load(SvittQa::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
-            let validate = |model: &SvittQa<_>| tuning.lesson.trial.answers(model, config, device);
+            let validate = |model: &SvittQa<_>| tuning.finetune_data.validation_task.answers(model, config, device);
             tuning.run::<SvittQa<B>>(model, &validate)
         }
         _ => {
             let (model, _) =
                 checkpoint.load(Svitt::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
-            let validate = |model: &Svitt<_>| tuning.lesson.trial.retrieval(model, config, device);
+            let validate = |model: &Svitt<_>| tuning.finetune_data.validation_task.retrieval(model, config, device);
             tuning.run::<Svitt<B>>(model, &validate)
         }
     }
@@ -83,7 +81,7 @@ struct FinetuneRun<'a, B: TrainBackend> {
     config: ModelConfig,
     info: CheckpointInfo,
     source_sha256: String,
-    lesson: FinetuneData,
+    finetune_data: FinetuneData,
     loader: Loader,
     plan: StagePlan,
     validate_every: usize,
@@ -98,21 +96,24 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         options: &'a FinetuneOptions,
         checkpoint: &Checkpoint,
         config: ModelConfig,
-        lesson: FinetuneData,
+        finetune_data: FinetuneData,
         note: Option<String>,
         device: &'a B::Device,
     ) -> Result<Self> {
         let (stage, frames, size) = (&options.preset.stage, config.video.frames, config.video.image_size);
-        let mut warnings = lesson.warnings.clone();
+        let mut warnings = finetune_data.warnings.clone();
         warnings.extend(note);
-        warnings.iter().for_each(|warning| crate::terminal::note(format!("warning: {warning}")));
-        let collate = TextCollate::new(lesson.tokenizer.clone(), lesson.text_tokens, frames, size);
-        let loader =
-            Loader::new(lesson.dataset.clone(), Arc::new(collate), LoaderOptions::train(stage.batch, options.seed))?;
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let collate = TextCollate::new(finetune_data.tokenizer.clone(), finetune_data.text_tokens, frames, size);
+        let loader = Loader::new(
+            finetune_data.dataset.clone(),
+            Arc::new(collate),
+            LoaderOptions::train(stage.batch, options.seed),
+        )?;
         let whole = StagePlan::of(stage, loader.batches(), CHECKPOINT_SECONDS);
         let plan = StagePlan { stop_at: whole.steps.min(options.max_steps.unwrap_or(usize::MAX)), ..whole };
-        let sha256 = lesson.tokenizer.sha256();
-        let file = lesson.tokenizer.file_name().to_owned();
+        let sha256 = finetune_data.tokenizer.sha256();
+        let file = finetune_data.tokenizer.file_name().to_owned();
         let info = CheckpointInfo {
             model: config.clone(),
             vocabulary: Some(VocabularyRef { file, sha256 }),
@@ -128,7 +129,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             options,
             config,
             info,
-            lesson,
+            finetune_data,
             loader,
             plan,
             warnings,
@@ -149,119 +150,97 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
     ) -> Result<FinetuneReport> {
         let stage = &self.options.preset.stage;
         let settings = AdamWSettings::of(stage);
-        let (mut state, mut model, moments) = self.begin::<M>(fresh)?;
-        self.lesson.tokenizer.save(&self.options.out)?;
+        let resume = ResumeOptions {
+            out: &self.options.out,
+            resume: self.options.resume,
+            fingerprint: self.fingerprint(),
+            seed: self.options.seed,
+        };
+        let Beginning { mut state, mut model, moments } = resume_or_start(resume, self.device, |_| Ok(fresh))?;
+        self.finetune_data.tokenizer.save(&self.options.out)?;
         let optimizer = match moments {
             Some(moments) => AdamW::<B>::resume(settings, moments),
             None => AdamW::<B>::new(settings, self.device),
         };
-        let journal = MetricsLog::open(&self.options.out, state.global_step)?;
-        let mut trials = self.trials(state.step)?;
+        let metrics_log = MetricsLog::open(&self.options.out, state.global_step)?;
+        let mut validations = self.validations(state.step)?;
         // Killed between the checkpoint and the validation of the same step: validate now.
         let due = state.step.is_multiple_of(self.validate_every) || state.step == self.plan.stop_at;
-        if state.step > 0 && due && trials.last().is_none_or(|trial| trial.step < state.step) {
-            self.keep_if_best(&mut trials, &state, &model, validate(&model)?)?;
+        if state.step > 0 && due && validations.last().is_none_or(|validation_task| validation_task.step < state.step) {
+            self.keep_if_best(&mut validations, &state, &model, validate(&model)?)?;
         }
         while state.step < self.plan.stop_at {
             let next = (state.step / self.validate_every + 1) * self.validate_every;
             let plan = StagePlan { stop_at: next.min(self.plan.stop_at), ..self.plan.clone() };
-            let desk = StageContext {
-                journal: journal.clone(),
+            let context = StageContext {
+                metrics_log: metrics_log.clone(),
                 checkpoints: self.checkpoints.clone(),
-                interrupter: self.options.stop.interrupter.clone(),
+                stop: self.options.stop.clone(),
+                events: self.options.events.clone(),
             };
-            let recipe = self.lesson.recipe.clone();
-            let feed = BatchStream::<B>::new(self.loader.clone(), state.batches, recipe, self.device)?;
+            let step_config = self.finetune_data.step_config.clone();
+            let feed = BatchStream::<B>::new(self.loader.clone(), state.batches, step_config, self.device)?;
             let tuned = M::from_inner(model);
-            let outcome = train_stage::<B, M>(plan, desk, state, tuned, optimizer.clone(), vec![feed]);
+            let outcome = train_stage::<B, M>(plan, context, state, tuned, optimizer.clone(), vec![feed]);
             (model, state) = outcome.map(|outcome| (outcome.model, outcome.state))?;
-            self.keep_if_best(&mut trials, &state, &model, validate(&model)?)?;
+            self.keep_if_best(&mut validations, &state, &model, validate(&model)?)?;
         }
-        self.report(&state, trials)
-    }
-
-    /// Takes up the newest step-level checkpoint, or begins.
-    #[allow(clippy::type_complexity, reason = "the three parts of a checkpoint")]
-    fn begin<M: TrainableModel<B>>(
-        &self,
-        fresh: M::InnerModule,
-    ) -> Result<(RunState, M::InnerModule, Option<crate::train::AdamWState<B::InnerBackend>>)> {
-        let fingerprint = self.fingerprint();
-        let found = if self.options.resume { self.checkpoints.newest()? } else { None };
-        let Some((state, saved)) = found else {
-            if self.options.resume {
-                crate::terminal::note(format!("nothing was saved in {}: starting afresh", self.options.out.display()));
-            }
-            return Ok((RunState { fingerprint, seed: self.options.seed, ..RunState::default() }, fresh, None));
-        };
-        if state.fingerprint != fingerprint {
-            let problem = format!("the run in {} had other settings, data or weights", self.options.out.display());
-            return Err(Error::setting(
-                "--resume",
-                problem,
-                "repeat the command it was started with, or another --out",
-            ));
-        }
-        crate::terminal::note(format!("resuming after step {}", state.step));
-        let model = saved.model(fresh, self.device)?;
-        let moments = saved.optimizer(&model, &state, self.device)?;
-        Ok((state, model, moments))
+        self.report(&state, validations)
     }
 
     fn fingerprint(&self) -> String {
         let options = self.options;
         let preset = serde_json::to_string(&options.preset).unwrap_or_default();
         let inputs = format!("{:?} {:?} {:?}", options.annotations, options.media, options.validation);
-        let vocabulary = self.lesson.tokenizer.sha256();
+        let vocabulary = self.finetune_data.tokenizer.sha256();
         let text = [preset, inputs, vocabulary, self.source_sha256.clone(), options.seed.to_string()].join("\n");
-        Sha256::digest(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        Fingerprint::default().with(text).text()
     }
 
     /// Validations of the run that is resumed, up to `step`.
-    fn trials(&self, step: usize) -> Result<Vec<ValidationReport>> {
+    fn validations(&self, step: usize) -> Result<Vec<ValidationReport>> {
         let file = self.options.out.join(VALIDATIONS);
         if step == 0 || !file.exists() {
             return Ok(Vec::new());
         }
-        let text = std::fs::read_to_string(&file).map_err(|e| Error::io(&file, &e))?;
-        let trials: Vec<ValidationReport> = serde_json::from_str(&text)
-            .map_err(|e| Error::file(&file, format!("is damaged: {e}"), "start afresh without --resume"))?;
-        Ok(trials.into_iter().filter(|trial| trial.step <= step).collect())
+        let validations: Vec<ValidationReport> = files::read_json(&file, "start afresh without --resume")?;
+        Ok(validations.into_iter().filter(|validation_task| validation_task.step <= step).collect())
     }
 
     /// Saves the weights if they are the best so far; ties keep the earlier ones.
     fn keep_if_best<I: burn::module::Module<B::InnerBackend>>(
         &self,
-        trials: &mut Vec<ValidationReport>,
+        validations: &mut Vec<ValidationReport>,
         state: &RunState,
         model: &I,
         outcome: ValidationScore,
     ) -> Result<()> {
-        let best = trials.iter().map(|trial| trial.score).fold(f64::NEG_INFINITY, f64::max);
+        let best = validations.iter().map(|validation_task| validation_task.score).fold(f64::NEG_INFINITY, f64::max);
         let (score, kept) = (outcome.score, outcome.score > best);
         let epoch = state.batches as f64 / self.plan.batches_per_epoch as f64;
         if kept {
             let folder = self.options.out.join(STAGE);
             save(model, &folder, &self.info)?;
-            self.lesson.tokenizer.save(&folder)?;
-            if !self.lesson.answers.is_empty() {
-                write_answers(&folder.join(ANSWERS_FILE), &self.lesson.answers)?;
+            self.finetune_data.tokenizer.save(&folder)?;
+            if !self.finetune_data.answers.is_empty() {
+                write_answers(&folder.join(ANSWERS_FILE), &self.finetune_data.answers)?;
             }
         }
-        trials.push(ValidationReport { step: state.step, epoch, score: outcome.score, figures: outcome.figures, kept });
-        write_json(&self.options.out.join(VALIDATIONS), trials)?;
+        validations.push(ValidationReport {
+            step: state.step,
+            epoch,
+            score: outcome.score,
+            figures: outcome.figures,
+            kept,
+        });
+        files::write_json(&self.options.out.join(VALIDATIONS), validations)?;
         // Reported after the write: what is announced as kept is on disk.
-        crate::terminal::say(format!(
-            "step {} of {}: validation {:.2}{}",
-            state.step,
-            self.plan.steps,
-            score,
-            if kept { ", the best so far" } else { "" }
-        ));
+        let (step, steps) = (state.step, self.plan.steps);
+        self.options.events.tell(TrainEvent::Validated { step, steps, score, best: kept });
         Ok(())
     }
 
-    fn report(&self, state: &RunState, trials: Vec<ValidationReport>) -> Result<FinetuneReport> {
+    fn report(&self, state: &RunState, validations: Vec<ValidationReport>) -> Result<FinetuneReport> {
         let (options, stage) = (self.options, &self.options.preset.stage);
         let report = FinetuneReport {
             benchmark: options.benchmark.name().into(),
@@ -269,10 +248,10 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             checkpoint: options.checkpoint.display().to_string(),
             checkpoint_sha256: self.source_sha256.clone(),
             best_checkpoint: options.out.join(STAGE).display().to_string(),
-            best: trials.iter().rfind(|trial| trial.kept).cloned().unwrap_or_default(),
-            criterion: self.lesson.trial.criterion().into(),
-            validation: self.lesson.trial.source.clone(),
-            validation_counts: self.lesson.trial.counts(),
+            best: validations.iter().rfind(|validation_task| validation_task.kept).cloned().unwrap_or_default(),
+            criterion: self.finetune_data.validation_task.criterion().into(),
+            validation: self.finetune_data.validation_task.source.clone(),
+            validation_counts: self.finetune_data.validation_task.counts(),
             stages: vec![FinetuneStageReport {
                 name: stage.name.clone(),
                 frames: self.config.video.frames,
@@ -282,7 +261,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
                 seconds: state.seconds,
             }],
             flips: flips(options.preset.flip).into(),
-            answers: self.lesson.answers.len(),
+            answers: self.finetune_data.answers.len(),
             seed: options.seed,
             backend: options.backend.clone(),
             seconds: self.since.elapsed().as_secs_f64(),
@@ -290,9 +269,9 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             final_losses: state.losses,
             unreadable: self.loader.unreadable(),
             warnings: self.warnings.clone(),
-            validations: trials,
+            validations: validations,
         };
-        write_json(&options.out.join("report.json"), &report)?;
+        files::write_json(&options.out.join("report.json"), &report)?;
         Ok(report)
     }
 }

@@ -4,14 +4,14 @@
 use crate::model::layers::Mode;
 use crate::model::{FusionOptions, GraphSource, SvittQa, VideoDraws, VideoTokens};
 use crate::train::{StepInput, StepOutput};
-use burn_train::{InferenceStep, TrainOutput, TrainStep};
-use svitt_ops::{SvittBackend, TrainBackend};
+use burn_train::{TrainOutput, TrainStep};
+use svitt_ops::TrainBackend;
 
 impl<B: TrainBackend> TrainStep for SvittQa<B> {
     type Input = StepInput<B>;
     type Output = StepOutput<B::InnerBackend>;
 
-    fn step(&self, StepInput { batch, key, recipe, .. }: StepInput<B>) -> TrainOutput<Self::Output> {
+    fn step(&self, StepInput { batch, key, step_config, .. }: StepInput<B>) -> TrainOutput<Self::Output> {
         let device = batch.video.device();
         let draws = VideoDraws {
             graph: GraphSource::Seeded(key.seed("graph")),
@@ -25,9 +25,10 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
             Err(error) => unreachable!("the loader gave a clip of another size: {error}"),
         };
         let run = FusionOptions { mode: Mode::Train, selection_seed: key.seed("cross selection") };
-        let quiz = recipe.quiz.batch::<B>(&batch.host.indices, &device);
-        let questions = self.ask(quiz.questions, VideoTokens { embeds: video, rows: quiz.clip }, run);
-        let (loss, _) = self.loss(&questions, &quiz.answers, quiz.count, Mode::Train);
+        let clip_questions = step_config.clip_questions.batch::<B>(&batch.host.indices, &device);
+        let questions =
+            self.ask(clip_questions.questions, VideoTokens { embeds: video, rows: clip_questions.clip }, run);
+        let (loss, _) = self.loss(&questions, &clip_questions.answers, clip_questions.count, Mode::Train);
         let total = loss.clone().inner();
         let output = StepOutput { losses: total.clone(), total, line: Default::default() };
         TrainOutput::new(self, loss.backward(), output)
@@ -35,12 +36,6 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
 }
 
 /// Validation is of whole splits ([`super::ValidationTask`]); burn-train's per-batch hook has nothing to do.
-impl<B: SvittBackend> InferenceStep for SvittQa<B> {
-    type Input = ();
-    type Output = ();
-
-    fn step(&self, (): ()) {}
-}
 
 #[cfg(all(test, feature = "ndarray"))]
 mod tests {
@@ -71,7 +66,7 @@ mod tests {
             ..Record::default()
         };
         let asked: Vec<Vec<Record>> = asked.iter().map(|asked| asked.iter().map(record).collect()).collect();
-        let quiz = TokenizedQuestions::new(&asked, &Tokenizer::new(words).unwrap(), [5, 4]);
+        let clip_questions = TokenizedQuestions::new(&asked, &Tokenizer::new(words).unwrap(), [5, 4]);
         let clip = |clip: usize| {
             let mut rng = Rng::new(7, &[clip as u64]);
             (0..3 * 3 * 12 * 12).map(move |_| rng.between(-1.0, 1.0) as f32)
@@ -86,8 +81,8 @@ mod tests {
             indices: (0..clips.len()).collect(),
             ..HostBatch::default()
         };
-        let recipe = Arc::new(StepConfig { quiz: Arc::new(quiz), ..StepConfig::default() });
-        let input = StepInput { batch: batch.upload(&device), key: StepKey::default(), recipe, peers: None };
+        let step_config = Arc::new(StepConfig { clip_questions: Arc::new(clip_questions), ..StepConfig::default() });
+        let input = StepInput { batch: batch.upload(&device), key: StepKey::default(), step_config, peers: None };
         let TrainOutput { grads, item } = TrainStep::step(&model, input);
         let weights = [
             &model.video.layers[0].down.weight,

@@ -7,6 +7,7 @@ use crate::eval::{
     QuestionSet, RetrievalSet, RetrievalTask, ScoreOptions, VideoSet, evaluate_questions, evaluate_retrieval,
 };
 use crate::model::{Svitt, SvittQa};
+use crate::progress::ProgressSink;
 use serde_json::Value;
 use svitt_ops::SvittBackend;
 
@@ -24,7 +25,7 @@ pub enum ValidationKind {
 /// A validation split, prepared.
 pub struct ValidationTask {
     /// Which texts belong to which videos.
-    pub asked: ValidationKind,
+    pub kind: ValidationKind,
     /// Its texts as ids, without padding.
     pub texts: Vec<Vec<i64>>,
     /// Its videos.
@@ -35,6 +36,8 @@ pub struct ValidationTask {
     pub k: usize,
     /// Where its records came from, in words.
     pub source: String,
+    /// Who is told how far it is.
+    pub progress: ProgressSink,
 }
 
 /// The outcome of a validation.
@@ -62,13 +65,14 @@ impl ValidationTask {
     }
 
     fn options(&self) -> (EncodeOptions, ScoreOptions) {
-        let encoding = EncodeOptions { allow_missing: true, batch: 16, ..EncodeOptions::default() };
+        let progress = self.progress.clone();
+        let encoding = EncodeOptions { allow_missing: true, batch: 16, progress, ..EncodeOptions::default() };
         (encoding, ScoreOptions { k: self.k, ensemble: ClipEnsemble::Lse, seed: SEED, batch: 96 })
     }
 
     /// What is compared, for reports.
     pub fn criterion(&self) -> &'static str {
-        match self.asked {
+        match self.kind {
             ValidationKind::Retrieval(_) => "mean of R@1, R@5 and R@10 over both directions, re-ranked",
             ValidationKind::Answers(..) => "accuracy",
         }
@@ -89,7 +93,7 @@ impl ValidationTask {
         config: &ModelConfig,
         device: &B::Device,
     ) -> Result<ValidationScore> {
-        let ValidationKind::Retrieval(ranked) = &self.asked else { return Ok(ValidationScore::default()) };
+        let ValidationKind::Retrieval(ranked) = &self.kind else { return Ok(ValidationScore::default()) };
         let (plan, (encoding, score)) = (self.plan(), self.options());
         let exam = RetrievalTask {
             ranked,
@@ -116,7 +120,7 @@ impl ValidationTask {
         config: &ModelConfig,
         device: &B::Device,
     ) -> Result<ValidationScore> {
-        let ValidationKind::Answers(asked, answers) = &self.asked else { return Ok(ValidationScore::default()) };
+        let ValidationKind::Answers(asked, answers) = &self.kind else { return Ok(ValidationScore::default()) };
         let (plan, (encoding, score)) = (self.plan(), self.options());
         let exam = QaTask {
             asked,

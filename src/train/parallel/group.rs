@@ -27,20 +27,20 @@ pub struct WorkerGroup {
 #[derive(Debug, Default)]
 struct State {
     /// Values contributed to the current exchange, by rank.
-    brought: Vec<Option<Message>>,
+    contributed: Vec<Option<Message>>,
     /// Values of the last exchange, and how many workers have still to take them.
     shared: Vec<Message>,
-    to_leave: usize,
+    readers_left: usize,
     /// Number of exchanges so far.
-    meetings: u64,
-    gone: bool,
+    round: u64,
+    aborted: bool,
     failure: Option<Error>,
 }
 
 impl WorkerGroup {
     /// A team of `size` workers.
     pub fn new(size: usize) -> Arc<Self> {
-        let state = State { brought: vec![None; size], ..State::default() };
+        let state = State { contributed: vec![None; size], ..State::default() };
         Arc::new(Self { size, state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -53,8 +53,8 @@ impl WorkerGroup {
     /// because another one stopped is not the cause.
     pub fn abort(&self, error: Option<Error>) {
         let mut state = self.lock();
-        if !state.gone {
-            (state.gone, state.failure) = (true, error);
+        if !state.aborted {
+            (state.aborted, state.failure) = (true, error);
         }
         self.changed.notify_all();
     }
@@ -75,7 +75,7 @@ impl WorkerGroup {
         until: impl Fn(&State) -> bool,
     ) -> Result<MutexGuard<'a, State>, WorkerStopped> {
         while !until(&state) {
-            if state.gone {
+            if state.aborted {
                 return Err(WorkerStopped);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -86,22 +86,22 @@ impl WorkerGroup {
     /// All workers' values, by rank. Once complete, an exchange succeeds for all workers, whatever happens later: a
     /// worker that continues into a collective must not be left alone.
     fn all_gather_any(&self, rank: usize, parcel: Message) -> Result<Vec<Message>, WorkerStopped> {
-        let mut state = self.wait(self.lock(), |state| state.to_leave == 0)?;
-        if state.gone {
+        let mut state = self.wait(self.lock(), |state| state.readers_left == 0)?;
+        if state.aborted {
             return Err(WorkerStopped);
         }
-        let meeting = state.meetings;
-        state.brought[rank] = Some(parcel);
-        if state.brought.iter().all(Option::is_some) {
-            state.shared = state.brought.iter_mut().filter_map(Option::take).collect();
-            state.to_leave = self.size;
-            state.meetings += 1;
+        let meeting = state.round;
+        state.contributed[rank] = Some(parcel);
+        if state.contributed.iter().all(Option::is_some) {
+            state.shared = state.contributed.iter_mut().filter_map(Option::take).collect();
+            state.readers_left = self.size;
+            state.round += 1;
             self.changed.notify_all();
         }
-        let mut state = self.wait(state, |state| state.meetings > meeting)?;
+        let mut state = self.wait(state, |state| state.round > meeting)?;
         let parcels = state.shared.clone();
-        state.to_leave -= 1;
-        if state.to_leave == 0 {
+        state.readers_left -= 1;
+        if state.readers_left == 0 {
             state.shared.clear();
             self.changed.notify_all();
         }
@@ -118,7 +118,7 @@ pub struct Communicator {
 
 impl Communicator {
     /// The place of the only worker there is.
-    pub fn run_alone() -> Self {
+    pub fn single() -> Self {
         WorkerGroup::new(1).member(0)
     }
 
@@ -137,7 +137,7 @@ impl Communicator {
         &self.team
     }
 
-    /// Waits until every worker has brought its value and returns all of them, by rank.
+    /// Waits until every worker has contributed its value and returns all of them, by rank.
     ///
     /// # Errors
     /// The team is dissolved before the last worker comes.

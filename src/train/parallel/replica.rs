@@ -29,9 +29,9 @@ pub fn optimizer<B: AutodiffBackend>(optimizer: &AdamW<B>, device: &B::Device) -
     let moments = state.moments.into_iter().map(|moments| {
         moments.map(|Moments { first, second }| Moments { first: moved(first, device), second: moved(second, device) })
     });
-    let flag = NonFiniteCheck::resume(state.flag.steps, state.flag.read(), device);
+    let nonfinite = NonFiniteCheck::resume(state.nonfinite.steps, state.nonfinite.read(), device);
     let corrections = state.corrections.map(|correction| moved(correction, device));
-    AdamW::resume(optimizer.settings, AdamWState { moments: moments.collect(), corrections, flag })
+    AdamW::resume(optimizer.settings, AdamWState { moments: moments.collect(), corrections, nonfinite })
 }
 
 fn moved<B: Backend, const D: usize>(tensor: Tensor<B, D>, device: &B::Device) -> Tensor<B, D> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Compat, Precision, PretrainPreset};
+use crate::config::{Compat, PretrainPreset};
 use crate::model::{FeatureGather, Objective, Pairs, PretrainDraws, Svitt, VideoDraws};
 use crate::testing::{at_published_temperature, host, noise, on_cpu_backends, randomized, small_config};
 use crate::train::expand::trainable;
@@ -169,7 +169,7 @@ fn exchanges_complete_in_order() {
 
 #[test]
 fn a_group_of_one_does_not_wait() {
-    assert_eq!(*Communicator::run_alone().all_gather(5).unwrap()[0], 5);
+    assert_eq!(*Communicator::single().all_gather(5).unwrap()[0], 5);
 }
 
 #[cfg(feature = "flex")]
@@ -205,23 +205,8 @@ max_norm = 1.0
 
     fn options(preset: &PretrainPreset, out: &Path) -> PretrainOptions {
         std::fs::create_dir_all(out).unwrap();
-        PretrainOptions {
-            base: None,
-            preset: preset.clone(),
-            source: TrainingData::shapes(preset, 5).unwrap(),
-            inputs: Vec::new(),
-            out: out.to_path_buf(),
-            resume: false,
-            max_steps: None,
-            seed: 5,
-            backend: "flex".into(),
-            baselines: false,
-            checkpoint_seconds: 1e9,
-            checkpoint_steps: None,
-            precision: Precision::F32,
-            global_negatives: true,
-            stop: StopSignal::default(),
-        }
+        let source = TrainingData::shapes(preset, 5).unwrap();
+        PretrainOptions { global_negatives: true, ..PretrainOptions::new(preset.clone(), source, out, 5) }
     }
 
     /// The weights after the run.
@@ -262,7 +247,7 @@ max_norm = 1.0
         }
     }
 
-    fn feeds(preset: &PretrainPreset, workers: usize) -> Vec<BatchStream<B>> {
+    fn streams(preset: &PretrainPreset, workers: usize) -> Vec<BatchStream<B>> {
         let stage = &preset.stages[0];
         let source = TrainingData::shapes(preset, 5).unwrap();
         let config = stage.model(&preset.model.model(1, source.tokenizer.vocab_size()));
@@ -274,12 +259,12 @@ max_norm = 1.0
     fn replicas_stay_equal_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
         let preset = preset(folder.path());
-        let (plan, feeds) = (plan(20), feeds(&preset, 2));
+        let (plan, streams) = (plan(20), streams(&preset, 2));
         let source = TrainingData::shapes(&preset, 5).unwrap();
         let config = preset.stages[0].model(&preset.model.model(1, source.tokenizer.vocab_size()));
         let fresh = Svitt::<burn_flex::Flex>::new(&config, 3, &Default::default()).unwrap();
         let [first, second] = two(|member| {
-            let mut feed = feeds[member.rank()].clone();
+            let mut feed = streams[member.rank()].clone();
             let model = trainable(Svitt::<B>::from_inner(fresh.clone()));
             let settings = AdamWSettings { max_norm: Some(1.0), ..AdamWSettings::default() };
             let optimizer = AdamW::<B>::new(settings, &Default::default());
@@ -325,15 +310,16 @@ max_norm = 1.0
     #[test]
     fn a_panicking_worker_stops_the_stage_with_its_reason() {
         let folder = tempfile::tempdir().unwrap();
-        let feeds = feeds(&preset(folder.path()), 3);
-        let desk = StageContext {
-            journal: MetricsLog::open(folder.path(), 0).unwrap(),
+        let streams = streams(&preset(folder.path()), 3);
+        let context = StageContext {
+            metrics_log: MetricsLog::open(folder.path(), 0).unwrap(),
             checkpoints: Checkpoints::of(folder.path()),
-            interrupter: StopSignal::default().interrupter,
+            stop: StopSignal::default(),
+            events: crate::train::TrainEvents::default(),
         };
         let model = Trap::<B> { weight: Param::from_tensor(Tensor::ones([1], &Default::default())) };
         let optimizer = AdamW::<B>::new(AdamWSettings::default(), &Default::default());
-        let outcome = train_stage(plan(20), desk, RunState::default(), model, optimizer, feeds);
+        let outcome = train_stage(plan(20), context, RunState::default(), model, optimizer, streams);
         let message = outcome.map(|_| ()).unwrap_err().to_string();
         assert!(message.contains("worker 1 broke down: the trap"), "{message}");
     }

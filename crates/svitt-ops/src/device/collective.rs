@@ -20,11 +20,8 @@ pub trait CollectiveOps: Backend {
     fn finish_collectives(_device: &Self::Device) {}
 }
 
-#[cfg(feature = "ndarray")]
-impl CollectiveOps for burn_ndarray::NdArray {}
-
-#[cfg(feature = "flex")]
-impl CollectiveOps for burn_flex::Flex {}
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+impl<B: super::host::HostBackend> CollectiveOps for B {}
 
 impl<B: CollectiveOps, C: CheckpointStrategy> CollectiveOps for Autodiff<B, C> {}
 

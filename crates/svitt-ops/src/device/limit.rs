@@ -16,11 +16,8 @@ pub trait BufferLimit: Backend {
     }
 }
 
-#[cfg(feature = "ndarray")]
-impl BufferLimit for burn_ndarray::NdArray {}
-
-#[cfg(feature = "flex")]
-impl BufferLimit for burn_flex::Flex {}
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+impl<B: super::host::HostBackend> BufferLimit for B {}
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 impl<R, F, I, BT> BufferLimit for burn_cubecl::CubeBackend<R, F, I, BT>
@@ -51,23 +48,23 @@ impl<B: BufferLimit, C: burn::backend::autodiff::checkpoint::strategy::Checkpoin
     }
 }
 
-/// The samples of a batch in parts that fit the device when each needs `values` f32 values in one tensor.
-pub fn parts<B: BufferLimit>(device: &B::Device, batch: usize, values: usize) -> Vec<Range<usize>> {
-    in_parts(batch, B::largest_tensor(device), values)
+/// The samples of a batch in parts that fit `device` when each needs `values` f32 values in one tensor.
+pub fn batch_parts<B: BufferLimit>(device: &B::Device, batch: usize, values: usize) -> Vec<Range<usize>> {
+    parts_within(B::largest_tensor(device), batch, values)
 }
 
-fn in_parts(batch: usize, bytes: u64, values: usize) -> Vec<Range<usize>> {
+fn parts_within(bytes: u64, batch: usize, values: usize) -> Vec<Range<usize>> {
     let at_once = usize::try_from(bytes / (4 * values.max(1) as u64)).unwrap_or(usize::MAX).clamp(1, batch.max(1));
     (0..batch).step_by(at_once).map(|first| first..batch.min(first + at_once)).collect()
 }
 
-/// The samples `part` of `x`; no copy if `part` is the whole batch.
-pub fn samples<B: Backend, const D: usize>(x: &Tensor<B, D>, part: &Range<usize>) -> Tensor<B, D> {
+/// The samples `part` of `x` `[batch, ..]`; no copy if `part` is the whole batch.
+pub fn slice_batch<B: Backend, const D: usize>(x: &Tensor<B, D>, part: &Range<usize>) -> Tensor<B, D> {
     if part.len() == x.dims()[0] { x.clone() } else { x.clone().narrow(0, part.start, part.len()) }
 }
 
-/// The inverse of [`samples`] for all parts in order.
-pub fn joined<B: Backend, const D: usize>(mut parts: Vec<Tensor<B, D>>) -> Tensor<B, D> {
+/// The inverse of [`slice_batch`] for all parts in order; no copy if there is one.
+pub fn concat_batch<B: Backend, const D: usize>(mut parts: Vec<Tensor<B, D>>) -> Tensor<B, D> {
     match (parts.len(), parts.pop()) {
         (1, Some(only)) => only,
         (_, last) => Tensor::cat(parts.into_iter().chain(last).collect(), 0),
@@ -79,14 +76,15 @@ mod tests {
     use super::*;
     use crate::testing::{assert_close, noise, on_cpu_backends};
 
-    fn parts_are_joined_again<B: Backend>() {
+    fn parts_join_to_the_whole<B: Backend>() {
         let x = noise::<B, 3>(1, [5, 2, 3]);
         for (fit, expected) in [(0, 5), (1, 5), (2, 3), (4, 2), (5, 1), (9, 1)] {
-            let parts = in_parts(5, fit * 4 * 6, 6);
+            let parts = parts_within(fit * 4 * 6, 5, 6);
             assert_eq!(parts.len(), expected, "{fit} samples fit");
-            assert_close(joined(parts.iter().map(|part| samples(&x, part)).collect()), x.clone(), 0.0);
+            let again = concat_batch(parts.iter().map(|part| slice_batch(&x, part)).collect());
+            assert_close(again, x.clone(), 0.0);
         }
     }
 
-    on_cpu_backends!(parts_are_joined_again);
+    on_cpu_backends!(parts_join_to_the_whole);
 }

@@ -81,7 +81,7 @@ pub fn square_sum<B: AdamWOps>(x: Tensor<B, 1>) -> Tensor<B, 1> {
     float(B::square_sum(raw(x)))
 }
 
-/// The optimizer works on inner tensors; this impl exists only because [`SvittBackend`] requires every operation of
+/// The optimizer works on inner tensors; this impl exists only because [`crate::SvittBackend`] requires every operation of
 /// every backend.
 impl<B: Backend, C: burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy> AdamWOps
     for burn::backend::Autodiff<B, C>
@@ -101,7 +101,7 @@ where
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu {
     use super::{AdamWOps, AdamWStep};
-    use crate::device::host::{HostBackend, take, write};
+    use crate::device::host::{HostBackend, Results, into_values};
     use crate::device::simd::vectorized;
     use crate::fused::rows::lane_sum;
     use burn::tensor::Tensor;
@@ -127,6 +127,18 @@ mod cpu {
     }
 
     impl AdamWScalars {
+        fn of<B: HostBackend>(step: &AdamWStep<B>, decay: f64) -> Self {
+            Self {
+                scale: step.scale.as_ref().map_or(1.0, scalar),
+                root: scalar(&step.root),
+                size: scalar(&step.size),
+                betas: step.betas.map(|beta| beta as f32),
+                rest: step.betas.map(|beta| (1.0 - beta) as f32),
+                epsilon: step.epsilon as f32,
+                shrink: (1.0 - decay) as f32,
+            }
+        }
+
         #[inline(always)]
         fn update(&self, new: &mut [f32], first: &mut [f32], second: &mut [f32], grad: &[f32]) {
             for (((p, m), v), g) in new.iter_mut().zip(first).zip(second).zip(grad) {
@@ -138,72 +150,44 @@ mod cpu {
         }
     }
 
-    fn adamw<B: HostBackend>(
-        [old, first, second]: [FloatTensor<B>; 3],
-        grad: FloatTensor<B>,
-        step: &AdamWStep<B>,
-        decay: f64,
-    ) -> [FloatTensor<B>; 3] {
-        if step.skip.clone().into_data().iter::<bool>().any(|skip| skip) {
-            return [old, first, second];
-        }
-        let device = B::float_device(&old);
-        let numbers = AdamWScalars {
-            scale: step.scale.as_ref().map_or(1.0, scalar),
-            root: scalar(&step.root),
-            size: scalar(&step.size),
-            betas: step.betas.map(|beta| beta as f32),
-            rest: step.betas.map(|beta| (1.0 - beta) as f32),
-            epsilon: step.epsilon as f32,
-            shrink: (1.0 - decay) as f32,
-        };
-        let ([mut new, mut first, mut second], grad) = ([old, first, second].map(take::<B>), B::values(&grad));
-        let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
-        new.par_chunks_mut(CHUNK).zip(moments).zip(grad.par_chunks(CHUNK)).for_each(|((p, (m, v)), g)| {
-            vectorized(
-                #[inline(always)]
-                || numbers.update(p, m, v, g),
-            );
-        });
-        let length = new.len();
-        [new, first, second].map(|values| write::<B, 1>(values, [length], &device))
-    }
-
-    /// Chunk by chunk, so that it does not depend on the number of threads.
-    fn square_sum<B: HostBackend>(x: FloatTensor<B>) -> FloatTensor<B> {
-        let device = B::float_device(&x);
-        let values = B::values(&x);
-        let squares = |chunk: &[f32]| {
-            vectorized(
-                #[inline(always)]
-                || lane_sum(chunk, |x| x * x),
-            )
-        };
-        let partial: Vec<f32> = values.par_chunks(CHUNK).map(squares).collect();
-        write::<B, 1>(vec![partial.iter().sum()], [1], &device)
-    }
-
-    macro_rules! on_the_cpu {
-        ($feature:literal, $backend:ty) => {
-            #[cfg(feature = $feature)]
-            impl AdamWOps for $backend {
-                fn adamw(
-                    state: [FloatTensor<Self>; 3],
-                    grad: FloatTensor<Self>,
-                    step: &AdamWStep<Self>,
-                    decay: f64,
-                ) -> [FloatTensor<Self>; 3] {
-                    adamw::<Self>(state, grad, step, decay)
-                }
-
-                fn square_sum(x: FloatTensor<Self>) -> FloatTensor<Self> {
-                    square_sum::<Self>(x)
-                }
+    impl<B: HostBackend> AdamWOps for B {
+        fn adamw(
+            [old, first, second]: [FloatTensor<B>; 3],
+            grad: FloatTensor<B>,
+            step: &AdamWStep<B>,
+            decay: f64,
+        ) -> [FloatTensor<B>; 3] {
+            if step.skip.clone().into_data().iter::<bool>().any(|skip| skip) {
+                return [old, first, second];
             }
-        };
+            let results = Results::<B>::like(&old);
+            let numbers = AdamWScalars::of(step, decay);
+            let ([mut new, mut first, mut second], grad) =
+                ([old, first, second].map(into_values::<B>), B::values(&grad));
+            let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
+            new.par_chunks_mut(CHUNK).zip(moments).zip(grad.par_chunks(CHUNK)).for_each(|((p, (m, v)), g)| {
+                vectorized(
+                    #[inline(always)]
+                    || numbers.update(p, m, v, g),
+                );
+            });
+            [new, first, second].map(|values| results.vector(values))
+        }
+
+        /// Chunk by chunk, so that it does not depend on the number of threads.
+        fn square_sum(x: FloatTensor<B>) -> FloatTensor<B> {
+            let results = Results::<B>::like(&x);
+            let values = B::values(&x);
+            let squares = |chunk: &[f32]| {
+                vectorized(
+                    #[inline(always)]
+                    || lane_sum(chunk, |x| x * x),
+                )
+            };
+            let partial: Vec<f32> = values.par_chunks(CHUNK).map(squares).collect();
+            results.wide(vec![partial.iter().sum()], [1])
+        }
     }
-    on_the_cpu!("ndarray", burn_ndarray::NdArray);
-    on_the_cpu!("flex", burn_flex::Flex);
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ macro_rules! register {
         }
     };
 }
+pub(super) use register;
 
 impl<B: FusedOps> Backward<B, 3> for LayerNormBackward {
     type State = (NodeId, NodeId, FloatTensor<B>);

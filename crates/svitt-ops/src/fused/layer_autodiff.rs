@@ -1,11 +1,13 @@
 //! The backwards of the layer operations: one node per branch.
 
+use super::autodiff::register;
 use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::DType;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::FloatTensor;
 
@@ -15,17 +17,6 @@ struct NormLinearBackward;
 struct LinearResidualBackward;
 #[derive(Debug)]
 struct FeedForwardBackward;
-
-/// Registers each gradient whose parent wants it.
-macro_rules! register {
-    ($grads:ident, $parents:expr, $gradients:expr) => {
-        for (parent, gradient) in $parents.into_iter().zip($gradients) {
-            if let Some(node) = parent {
-                $grads.register::<B>(node.id, gradient);
-            }
-        }
-    };
-}
 
 impl<B: LayerOps> Backward<B, 5> for NormLinearBackward {
     /// x, γ, β, W; ε; statistics.
@@ -74,6 +65,10 @@ impl<B: LayerOps> Backward<B, 8> for FeedForwardBackward {
 }
 
 impl<B: LayerOps, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
+    fn parameter_dtype(activations: DType) -> DType {
+        B::parameter_dtype(activations)
+    }
+
     fn norm_linear(
         x: FloatTensor<Self>,
         norm: NormWeights<FloatTensor<Self>>,

@@ -4,6 +4,7 @@ use super::{
     BranchScale, FeedForwardWeights, FusedOps, LayerOps, LinearWeights, NormWeights, feed_forward, layer_norm,
     layer_portable, linear_gelu, linear_residual, norm_linear, portable,
 };
+use crate::device::BufferLimit;
 use crate::rng::Rng;
 use crate::testing::Reference;
 use burn::backend::Autodiff;
@@ -141,7 +142,7 @@ const FEED_FORWARD: [(u64, [usize; 2], f64); 8] = [
     (28, [1, 13], 0.3),
 ];
 
-fn feed_forward_agrees<B: LayerOps>() {
+fn feed_forward_agrees<B: LayerOps + BufferLimit>() {
     for keep in KEEPS {
         let fused = |[x, g, b, w1, b1, w2, b2, s]: &[Tensor<A<B>, 2>; 8]| {
             let (up, down) = (linear_of(w1, b1), linear_of(w2, b2));

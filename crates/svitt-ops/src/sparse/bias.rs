@@ -36,7 +36,7 @@ impl<B: Backend> RelativeBias<B> {
     }
 
     /// The bias of the samples `part` alone.
-    pub fn of(&self, part: &std::ops::Range<usize>) -> Self {
+    pub fn slice_batch(&self, part: &std::ops::Range<usize>) -> Self {
         let coords = &self.coords;
         let shared = coords.dims()[0] == 1 || coords.dims()[0] == part.len();
         let coords = if shared { coords.clone() } else { coords.clone().narrow(0, part.start, part.len()) };

@@ -32,7 +32,7 @@ impl EdgeSparsity {
     /// Checks K_l, K_r and G against `patches` tokens.
     ///
     /// # Errors
-    /// See [`Sparsity::validate`].
+    /// An even K_l, a block of no token or of more than `patches`, or more blocks than there are.
     pub fn validate(&self, patches: usize) -> Result<()> {
         if self.local != 0 && self.local.is_multiple_of(2) {
             let problem = format!("K_l is {}, but local blocks lie symmetrically around the query's own", self.local);

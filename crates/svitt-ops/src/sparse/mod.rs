@@ -11,6 +11,7 @@
 
 mod autodiff;
 mod bias;
+mod branch;
 mod class;
 mod edge;
 pub mod gathered;
@@ -23,7 +24,8 @@ mod received;
 mod tests;
 
 pub use bias::RelativeBias;
+pub use branch::{PatchRanking, QkvProjection, SelfAttention, self_attention};
 pub use edge::{Compat, EdgeSparsity};
 pub use graph::BlockGraph;
-pub use op::{AttentionOutput, AttentionPlan, SparseOps, class_attention, sparse_attention};
+pub use op::{AttentionOutput, AttentionPlan, SavedAttention, SparseOps, class_attention, sparse_attention};
 pub use received::{mean_query_attention, received_attention};

@@ -83,52 +83,34 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu {
     use super::RowOps;
-    use crate::device::cast_raw;
-    use crate::device::host::{HostBackend, integers, write};
+    use crate::device::host::{HostBackend, Results, integers};
     use burn::tensor::TensorMetadata;
     use burn::tensor::ops::{FloatTensor, IntTensor};
 
-    fn take_rows<B: HostBackend>(x: FloatTensor<B>, positions: IntTensor<B>) -> FloatTensor<B> {
-        let ([batch, tokens, d], device) = (x.shape().dims(), B::float_device(&x));
-        let (x, positions) = (B::values(&x), integers::<B>(&positions));
-        let k = positions.len() / batch;
-        let mut rows = Vec::with_capacity(batch * k * d);
-        for (place, &position) in positions.iter().enumerate() {
-            let from = (place / k * tokens + position as usize) * d;
-            rows.extend_from_slice(&x[from..from + d]);
-        }
-        write::<B, 3>(rows, [batch, k, d], &device)
-    }
-
-    fn put_rows<B: HostBackend>(rows: FloatTensor<B>, positions: IntTensor<B>, tokens: usize) -> FloatTensor<B> {
-        let ([batch, k, d], device) = (rows.shape().dims(), B::float_device(&rows));
-        let (rows, positions) = (B::values(&rows), integers::<B>(&positions));
-        let mut x = vec![0f32; batch * tokens * d];
-        for (place, (row, &position)) in rows.chunks_exact(d).zip(&positions).enumerate() {
-            let to = (place / k * tokens + position as usize) * d;
-            x[to..to + d].copy_from_slice(row);
-        }
-        write::<B, 3>(x, [batch, tokens, d], &device)
-    }
-
-    macro_rules! on_the_cpu {
-        ($feature:literal, $backend:ty) => {
-            #[cfg(feature = $feature)]
-            impl RowOps for $backend {
-                fn take_rows(x: FloatTensor<Self>, positions: IntTensor<Self>) -> FloatTensor<Self> {
-                    let dtype = x.dtype();
-                    cast_raw::<Self>(take_rows::<Self>(x, positions), dtype)
-                }
-
-                fn put_rows(rows: FloatTensor<Self>, positions: IntTensor<Self>, tokens: usize) -> FloatTensor<Self> {
-                    let dtype = rows.dtype();
-                    cast_raw::<Self>(put_rows::<Self>(rows, positions, tokens), dtype)
-                }
+    impl<B: HostBackend> RowOps for B {
+        fn take_rows(x: FloatTensor<B>, positions: IntTensor<B>) -> FloatTensor<B> {
+            let ([batch, tokens, d], results) = (x.shape().dims(), Results::<B>::like(&x));
+            let (x, positions) = (B::values(&x), integers::<B>(&positions));
+            let k = positions.len() / batch;
+            let mut rows = Vec::with_capacity(batch * k * d);
+            for (place, &position) in positions.iter().enumerate() {
+                let from = (place / k * tokens + position as usize) * d;
+                rows.extend_from_slice(&x[from..from + d]);
             }
-        };
+            results.tensor(rows, [batch, k, d])
+        }
+
+        fn put_rows(rows: FloatTensor<B>, positions: IntTensor<B>, tokens: usize) -> FloatTensor<B> {
+            let ([batch, k, d], results) = (rows.shape().dims(), Results::<B>::like(&rows));
+            let (rows, positions) = (B::values(&rows), integers::<B>(&positions));
+            let mut x = vec![0f32; batch * tokens * d];
+            for (place, (row, &position)) in rows.chunks_exact(d).zip(&positions).enumerate() {
+                let to = (place / k * tokens + position as usize) * d;
+                x[to..to + d].copy_from_slice(row);
+            }
+            results.tensor(x, [batch, tokens, d])
+        }
     }
-    on_the_cpu!("ndarray", burn_ndarray::NdArray);
-    on_the_cpu!("flex", burn_flex::Flex);
 }
 
 #[cfg(test)]

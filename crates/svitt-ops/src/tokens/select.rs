@@ -66,25 +66,13 @@ fn keep_on_host(scores: &[f32], n: usize, k: usize) -> Vec<i64> {
 }
 
 #[cfg(any(feature = "ndarray", feature = "flex"))]
-fn keep_top_host<B: Backend>(scores: FloatTensor<B>, k: usize) -> IntTensor<B> {
-    let scores = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(scores));
-    let ([batch, n], device) = (scores.dims(), scores.device());
-    let scores: Vec<f32> = scores.into_data().convert::<f32>().to_vec().unwrap_or_default();
-    let kept = burn::tensor::TensorData::new(keep_on_host(&scores, n, k), [batch, k]);
-    Tensor::<B, 2, Int>::from_data(kept, &device).into_primitive()
-}
-
-#[cfg(feature = "ndarray")]
-impl SelectOps for burn_ndarray::NdArray {
-    fn keep_top(scores: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
-        keep_top_host::<Self>(scores, k)
-    }
-}
-
-#[cfg(feature = "flex")]
-impl SelectOps for burn_flex::Flex {
-    fn keep_top(scores: FloatTensor<Self>, k: usize) -> IntTensor<Self> {
-        keep_top_host::<Self>(scores, k)
+impl<B: crate::device::host::HostBackend> SelectOps for B {
+    fn keep_top(scores: FloatTensor<B>, k: usize) -> IntTensor<B> {
+        let scores = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(scores));
+        let ([batch, n], device) = (scores.dims(), scores.device());
+        let scores: Vec<f32> = scores.into_data().convert::<f32>().to_vec().unwrap_or_default();
+        let kept = burn::tensor::TensorData::new(keep_on_host(&scores, n, k), [batch, k]);
+        Tensor::<B, 2, Int>::from_data(kept, &device).into_primitive()
     }
 }
 

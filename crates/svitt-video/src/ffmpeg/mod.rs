@@ -1,79 +1,142 @@
-//! All other formats, through the `ffmpeg` program.
+//! Every other format, through the `ffmpeg` program.
 
-mod index;
+mod child;
+mod complaints;
+mod listing;
+mod pixmaps;
 mod program;
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use self::index::FrameIndex;
-use self::program::ProcessOutput;
+pub(super) use self::child::{Ended, Listener, run};
+pub(super) use self::complaints::Complaints;
+use self::listing::{Decoded, FrameIndex, Packets};
+use self::pixmaps::Pixmaps;
 pub use self::program::ffmpeg_available;
-pub(super) use self::program::{FfmpegProgram, input, run};
+use self::program::part_name;
+pub(super) use self::program::{FfmpegProgram, add_input, file_name};
 use super::error::{Result, VideoError};
-use super::frames::Frames;
+use super::frames::{Frames, MOST_FRAMES, check_memory};
+use super::native::Layout;
+
+/// Decoded frames between two that are written although nobody wants them: a sign of life on the way to a frame that is
+/// an hour away. One in 100 costs a hundredth of converting them all.
+const SIGN_OF_LIFE: usize = 100;
+
+/// What a video is and who reads it.
+pub(super) struct Source<'a> {
+    pub path: &'a Path,
+    /// The program's demuxer.
+    pub demuxer: &'static str,
+    /// Codec and container for a person.
+    pub format: &'a str,
+    /// Packets may be taken for frames: the container can be sought by time, and the file shows no sign of damage.
+    pub seekable: bool,
+    /// The files that were joined into this one, where that is known.
+    pub layout: Vec<Layout>,
+}
 
 /// A video that the `ffmpeg` program decodes.
 pub(super) struct FfmpegVideo {
     path: PathBuf,
+    demuxer: &'static str,
     program: FfmpegProgram,
-    limit: Duration,
-    index: FrameIndex,
-    /// The container can be sought by time and all its packets have one.
-    seekable: bool,
-    /// ffmpeg's messages while it listed the frames.
+    /// How long the program may make no progress.
+    stall: Duration,
+    /// The files that were joined, or one: the whole file.
+    parts: Vec<Part>,
+    /// Time of each frame, in seconds.
+    times: Vec<f64>,
+    /// Width and height.
+    size: (usize, usize),
+    /// What ffmpeg complained of while it listed the frames.
     complaint: Option<String>,
+}
+
+/// One of the files that were joined: of a second mp4 in one file the program reads nothing, of a second webm not always
+/// all, but each of them alone is read well.
+#[derive(Default)]
+struct Part {
+    /// The input as the program knows it.
+    input: OsString,
+    index: FrameIndex,
 }
 
 impl FfmpegVideo {
     /// Lists the frames of the file.
     ///
-    /// In mp4, mov, webm and mkv (`seekable`) that is done without decoding. In avi, mpg and ts, where seeking loses
-    /// frames and packets are not frames, and in files that are damaged, frames are counted by decoding all of them.
-    pub fn open(path: &Path, format: &str, seekable: bool, limit: Duration) -> Result<Self> {
+    /// In mp4, mov, webm and mkv that is done without decoding, where packets tell the frames. In avi, mpg and ts, where
+    /// seeking loses frames and packets are not frames, and in files that are damaged or whose clock starts again,
+    /// frames are counted by decoding all of them.
+    pub fn open(source: &Source, stall: Duration) -> Result<Self> {
+        let path = source.path;
         let program = FfmpegProgram::find().map_err(|looked_at| VideoError::MissingTool {
             path: path.to_path_buf(),
-            format: format.to_owned(),
+            format: source.format.to_owned(),
             looked_at,
         })?;
-        let index = FrameIndex::default();
-        let mut video = Self { path: path.to_path_buf(), program, limit, index, seekable, complaint: None };
-        let mut complaint = String::new();
-        if seekable {
-            (video.index, complaint) = video.list(&["-c", "copy"])?;
+        let (path, demuxer, parts) = (path.to_path_buf(), source.demuxer, Vec::new());
+        let (times, size, complaint) = (Vec::new(), (0, 0), None);
+        let mut video = Self { path, demuxer, program, stall, parts, times, size, complaint };
+        if source.layout.len() < 2 || !video.list_parts(source) {
+            let hidden = source.layout.first().and_then(|part| part.hidden.as_deref());
+            let part = video.list(file_name(source.path), source.seekable, hidden)?;
+            video.parts = vec![part];
         }
-        video.seekable &= video.index.timed && complaint.is_empty() && !video.index.times.is_empty();
-        if !video.seekable {
-            let [mode, passthrough] = video.program.passthrough();
-            let [base, value] = video.program.file_time_base();
-            (video.index, complaint) = video.list(&[mode, passthrough, base, value])?;
-        }
-        if video.index.times.is_empty() {
-            return Err(video.why_nothing(&complaint));
-        }
-        video.complaint = last_line(&complaint);
+        video.size = video.parts.first().map_or((0, 0), |part| part.index.size);
+        video.times = times_of(&video.parts);
         Ok(video)
+    }
+
+    /// Lists the parts of a joined file, each by itself; false if they do not go together.
+    fn list_parts(&mut self, source: &Source) -> bool {
+        for (number, part) in source.layout.iter().enumerate() {
+            let end = source.layout.get(number + 1).map_or(0, |next| next.origin);
+            let input = part_name(source.path, part.origin, end);
+            match self.list(input, source.seekable, part.hidden.as_deref()) {
+                Ok(part) => self.parts.push(part),
+                Err(VideoError::NoVideoStream { .. } | VideoError::Empty { .. }) => {}
+                Err(error) => self.complaint = Some(error.to_string()),
+            }
+        }
+        let same = self.parts.windows(2).all(|pair| pair[0].index.size == pair[1].index.size);
+        if self.parts.is_empty() || !same {
+            (self.parts, self.complaint) = (Vec::new(), None);
+        }
+        !self.parts.is_empty()
+    }
+
+    /// Lists the frames of one part.
+    fn list(&mut self, input: OsString, seekable: bool, hidden: Option<&[bool]>) -> Result<Part> {
+        let listed = if seekable { self.list_packets(&input, hidden)? } else { None };
+        let index = match listed {
+            Some(index) => index,
+            None => self.list_frames(&input)?,
+        };
+        Ok(Part { input, index })
     }
 
     /// Frames there are.
     pub fn len(&self) -> usize {
-        self.index.times.len()
+        self.times.len()
     }
 
     /// Width and height; rotation is known only once a frame was decoded.
     pub fn size(&self) -> (usize, usize) {
-        self.index.size
+        self.size
     }
 
     /// When each frame is shown, in seconds.
     pub fn times(&self) -> Vec<f64> {
-        self.index.times.clone()
+        self.times.clone()
     }
 
     /// How long the last frame is shown, in seconds.
     pub fn last_duration(&self) -> f64 {
-        self.index.last_duration
+        self.parts.last().map_or(0.0, |part| part.index.last_duration)
     }
 
     /// What ffmpeg complained of, if it did.
@@ -83,81 +146,264 @@ impl FfmpegVideo {
 
     /// Decodes the frames `wanted`, ascending and distinct, to RGB.
     pub fn frames(&mut self, wanted: &[usize]) -> Result<Frames> {
-        let seeking: usize = wanted.iter().filter_map(|&index| self.index.cost.get(index)).sum();
-        let forward = wanted.last().map_or(0, |last| last + 1);
-        let mut pictures = Vec::new();
-        // 60 packets are about what opening the file once more costs.
-        if self.seekable && seeking + 60 * wanted.len() < forward + 60 {
-            pictures = self.pictures(self.seek_command(wanted))?;
+        check_memory(&self.path, wanted.len(), self.size.0, self.size.1)?;
+        let mut all: Option<Frames> = None;
+        let mut first = 0;
+        for number in 0..self.parts.len() {
+            let end = first + self.parts[number].index.times.len();
+            let inside: Vec<usize> =
+                wanted.iter().filter(|index| (first..end).contains(*index)).map(|index| index - first).collect();
+            first = end;
+            if inside.is_empty() {
+                continue;
+            }
+            let frames = self.frames_of(number, &inside)?;
+            all = Some(match all {
+                None => frames,
+                Some(before) if (before.width, before.height) == (frames.width, frames.height) => before.and(frames),
+                Some(_) => return Err(VideoError::corrupt(&self.path, "its parts have pictures of different sizes")),
+            });
         }
-        if pictures.len() != wanted.len() {
-            pictures = self.pictures(self.forward_command(wanted))?;
-        }
-        if pictures.len() != wanted.len() {
-            let detail = format!("ffmpeg returned {} of {} frames", pictures.len(), wanted.len());
-            return Err(VideoError::corrupt(&self.path, detail));
-        }
-        let frames = assemble(pictures).ok_or_else(|| VideoError::corrupt(&self.path, "frames of different sizes"))?;
-        self.index.size = (frames.width, frames.height);
+        let frames = all.ok_or_else(|| VideoError::corrupt(&self.path, "no frame was asked for"))?;
+        self.size = (frames.width, frames.height);
         Ok(frames)
     }
 
-    /// Runs a listing with these output options: the index and ffmpeg's complaints.
-    fn list(&self, options: &[&str]) -> Result<(FrameIndex, String)> {
-        let mut command = self.program.command();
-        command.arg("-copyts").arg("-i").arg(input(&self.path));
-        command.args(["-map", "0:v:0"]).args(options).args(["-f", "framecrc", "-"]);
-        let outcome = self.run(command)?;
-        Ok((FrameIndex::parse(&String::from_utf8_lossy(&outcome.stdout)), outcome.stderr))
+    /// Frames of one part, by their number in it.
+    fn frames_of(&mut self, number: usize, wanted: &[usize]) -> Result<Frames> {
+        let part = &self.parts[number];
+        let seeking: usize = wanted.iter().filter_map(|&index| part.index.cost.get(index)).sum();
+        let forward = wanted.last().map_or(0, |last| last + 1);
+        let mut read = None;
+        // 60 packets are about what opening the file once more costs.
+        if !part.index.cost.is_empty() && seeking + 60 * wanted.len() < forward + 60 {
+            read = self.pictures(self.seek_command(part, wanted), vec![true; wanted.len()])?;
+        }
+        read = read.filter(|(frames, _)| frames.count == wanted.len());
+        if read.is_none() {
+            read = self.forward(part, wanted)?;
+        }
+        let Some((frames, complaints)) = read else {
+            return self.frames_that_change(number, wanted);
+        };
+        if frames.count != wanted.len() {
+            let words = complaints.worst().map(|words| format!(", it says: {words}")).unwrap_or_default();
+            let detail = format!("ffmpeg returned {} of {} frames{words}", frames.count, wanted.len());
+            return Err(VideoError::corrupt(&self.path, detail));
+        }
+        Ok(frames)
+    }
+
+    /// The frames of a part whose pictures change their size: as the program does, scaled to the size of the first.
+    fn frames_that_change(&mut self, number: usize, wanted: &[usize]) -> Result<Frames> {
+        let part = &mut self.parts[number];
+        let (input, before) = (part.input.clone(), part.index.times.len());
+        let index = self.list_frames(&input)?;
+        let same = index.changes && index.times.len() == before;
+        self.parts[number].index = index;
+        let read = if same { self.forward(&self.parts[number], wanted)? } else { None };
+        let whole = read.map(|(frames, _)| frames).filter(|frames| frames.count == wanted.len());
+        whole.ok_or_else(|| VideoError::corrupt(&self.path, "its pictures change their size"))
+    }
+
+    /// The frames as the packets tell them, or `None`.
+    fn list_packets(&self, input: &OsStr, hidden: Option<&[bool]>) -> Result<Option<FrameIndex>> {
+        let mut command = self.program.decoding("error");
+        command.arg("-copyts");
+        add_input(&mut command, input, self.demuxer);
+        command.args(["-map", "0:V:0", "-c", "copy", "-copyinkf", "-f", "framecrc", "-"]);
+        let mut listing = PacketListing::default();
+        self.run(command, &mut listing)?;
+        if listing.packets.len() > MOST_FRAMES {
+            return Err(self.too_long());
+        }
+        let sound = listing.complaints.worst().is_none();
+        Ok(listing.packets.index(hidden).filter(|_| sound))
+    }
+
+    /// Counts the frames by decoding them.
+    fn list_frames(&mut self, input: &OsStr) -> Result<FrameIndex> {
+        let mut command = self.program.decoding("verbose");
+        command.arg("-copyts");
+        add_input(&mut command, input, self.demuxer);
+        command.args(["-map", "0:V:0", "-vf", "showinfo=checksum=0"]).args(self.program.passthrough());
+        command.args(["-f", "null", "-"]);
+        let mut listing = FrameListing::default();
+        self.run(command, &mut listing)?;
+        if listing.decoded.len() > MOST_FRAMES {
+            return Err(self.too_long());
+        }
+        let index = listing.decoded.index();
+        if index.times.is_empty() {
+            return Err(self.why_nothing(&listing.complaints));
+        }
+        let damage = listing.complaints.damage(index.times.len() >= index.packets);
+        self.complaint = damage.map(str::to_owned).or(self.complaint.take());
+        Ok(index)
     }
 
     /// One input per frame, each sought a little before its time.
-    fn seek_command(&self, wanted: &[usize]) -> Command {
-        let mut command = self.program.command();
-        let gap = self.index.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.02, f64::min);
+    fn seek_command(&self, part: &Part, wanted: &[usize]) -> Command {
+        let mut command = self.program.decoding("error");
+        let gap = part.index.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.02, f64::min);
         for &index in wanted {
-            let time = self.index.times.get(index).copied().unwrap_or(0.0);
+            let time = part.index.times.get(index).copied().unwrap_or(0.0);
             if index > 0 {
                 command.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", time - gap / 2.0)]);
             }
-            command.arg("-i").arg(input(&self.path));
+            add_input(&mut command, &part.input, self.demuxer);
         }
-        let streams = (0..wanted.len()).map(|i| format!("[{i}:v:0]trim=end_frame=1,setpts=PTS-STARTPTS[v{i}];"));
+        let streams = (0..wanted.len()).map(|i| format!("[{i}:V:0]trim=end_frame=1,setpts=PTS-STARTPTS[v{i}];"));
         let joined: String = (0..wanted.len()).map(|i| format!("[v{i}]")).collect();
         let graph = format!("{}{joined}concat=n={}[out]", streams.collect::<String>(), wanted.len());
         command.args(["-filter_complex", &graph, "-map", "[out]"]);
         command
     }
 
-    /// All frames from the first to the last wanted one, the others dropped.
-    fn forward_command(&self, wanted: &[usize]) -> Command {
-        let mut command = self.program.command();
-        command.arg("-i").arg(input(&self.path)).args(["-map", "0:v:0"]);
-        command.args(["-vf", &format!("select={}", any_of(wanted)), "-frames:v", &wanted.len().to_string()]);
-        command
+    /// Decodes all frames from the first to the last wanted one and drops the others; `None` if they change size.
+    fn forward(&self, part: &Part, wanted: &[usize]) -> Result<Option<(Frames, Complaints)>> {
+        let mut command = self.program.decoding("error");
+        if !part.index.changes {
+            // Filters that start anew count from zero and lose their place; pictures of another size are seen below.
+            command.args(["-reinit_filter", "0"]);
+        }
+        add_input(&mut command, &part.input, self.demuxer);
+        command.args(["-map", "0:V:0"]);
+        let end = wanted.last().map_or(0, |last| last + 1);
+        let mut pattern = vec![false; end];
+        wanted.iter().for_each(|&index| pattern[index] = true);
+        // Where pictures change their size, filters start anew and count from zero: then every frame is written.
+        if !part.index.changes {
+            let last = end.saturating_sub(1);
+            let select = format!("select={}+not(mod(n\\,{SIGN_OF_LIFE}))*lte(n\\,{last})", any_of(wanted));
+            command.args(["-vf", &select]);
+            pattern = (0..end).filter(|n| pattern[*n] || n % SIGN_OF_LIFE == 0).map(|n| pattern[n]).collect();
+        }
+        command.args(["-frames:v", &pattern.len().to_string()]);
+        self.pictures(command, pattern)
     }
 
-    /// Runs a decoding command and splits what it writes.
-    fn pictures(&self, mut command: Command) -> Result<Vec<Ppm>> {
+    /// Runs a decoding command and takes the pictures that are wanted of those it writes; `None` if they change size.
+    fn pictures(&self, mut command: Command, wanted: Vec<bool>) -> Result<Option<(Frames, Complaints)>> {
         command.args(self.program.passthrough());
-        command.args(["-c:v", "ppm", "-pix_fmt", "rgb24", "-f", "image2pipe", "-"]);
-        let outcome = self.run(command)?;
-        Ok(Ppm::split(outcome.stdout))
+        command.args(["-threads", "1", "-c:v", "ppm", "-pix_fmt", "rgb24", "-f", "image2pipe", "-"]);
+        let mut taker = Taker { pixmaps: Pixmaps::new(&self.path, wanted), complaints: Complaints::default() };
+        self.run(command, &mut taker)?;
+        Ok(taker.pixmaps.into_frames()?.map(|frames| (frames, taker.complaints)))
     }
 
-    fn run(&self, command: Command) -> Result<ProcessOutput> {
-        let outcome = run(command, self.limit).map_err(|error| VideoError::corrupt(&self.path, error.to_string()))?;
-        outcome.ok_or_else(|| VideoError::Timeout { path: self.path.clone(), seconds: self.limit.as_secs() })
-    }
-
-    fn why_nothing(&self, complaint: &str) -> VideoError {
-        if complaint.contains("matches no streams") {
-            return VideoError::NoVideoStream { path: self.path.clone() };
+    fn run(&self, command: Command, listener: &mut dyn Listener) -> Result<()> {
+        let ended = run(command, self.stall, listener);
+        match ended.map_err(|error| VideoError::corrupt(&self.path, format!("ffmpeg does not run: {error}")))? {
+            Ended::Stalled => Err(VideoError::Timeout { path: self.path.clone(), seconds: self.stall.as_secs() }),
+            Ended::Finished(_) | Ended::Enough => Ok(()),
         }
-        match last_line(complaint) {
+    }
+
+    fn too_long(&self) -> VideoError {
+        VideoError::too_large(&self.path, format!("it has more than {MOST_FRAMES} frames"))
+    }
+
+    fn why_nothing(&self, complaints: &Complaints) -> VideoError {
+        if let Some(words) = &complaints.too_large {
+            return VideoError::too_large(&self.path, words);
+        }
+        match complaints.worst() {
             None => VideoError::Empty { path: self.path.clone() },
-            Some(line) => VideoError::corrupt(&self.path, format!("ffmpeg says: {line}")),
+            Some(words) if words.contains("matches no streams") => {
+                VideoError::NoVideoStream { path: self.path.clone() }
+            }
+            Some(words) => VideoError::corrupt(&self.path, format!("ffmpeg says: {words}")),
         }
+    }
+}
+
+/// Times of all parts, each going on where the one before it ended unless its own clock is later.
+fn times_of(parts: &[Part]) -> Vec<f64> {
+    let mut times: Vec<f64> = Vec::new();
+    let mut end = f64::NEG_INFINITY;
+    for Part { index, .. } in parts {
+        let first = index.times.first().copied().unwrap_or(0.0);
+        let shift = if first < end { end - first } else { 0.0 };
+        times.extend(index.times.iter().map(|time| time + shift));
+        end = times.last().map_or(end, |last| last + index.last_duration);
+    }
+    times
+}
+
+/// Packets as they are listed.
+#[derive(Default)]
+struct PacketListing {
+    packets: Packets,
+    complaints: Complaints,
+    /// The end of the output that is no whole line yet.
+    rest: Vec<u8>,
+}
+
+impl Listener for PacketListing {
+    fn output(&mut self, bytes: &[u8]) -> bool {
+        for byte in bytes {
+            if *byte == b'\n' {
+                self.packets.line(&String::from_utf8_lossy(&self.rest));
+                self.rest.clear();
+            } else {
+                self.rest.push(*byte);
+            }
+        }
+        self.packets.len() <= MOST_FRAMES
+    }
+
+    fn message(&mut self, line: &str) -> bool {
+        self.complaints.line(line);
+        true
+    }
+
+    fn progress(&self) -> usize {
+        self.packets.len()
+    }
+}
+
+/// Frames as they are decoded.
+#[derive(Default)]
+struct FrameListing {
+    decoded: Decoded,
+    complaints: Complaints,
+}
+
+impl Listener for FrameListing {
+    fn output(&mut self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn message(&mut self, line: &str) -> bool {
+        self.decoded.line(line);
+        self.complaints.line(line);
+        self.decoded.len() <= MOST_FRAMES
+    }
+
+    fn progress(&self) -> usize {
+        self.decoded.len()
+    }
+}
+
+/// Pictures as they are written.
+struct Taker {
+    pixmaps: Pixmaps,
+    complaints: Complaints,
+}
+
+impl Listener for Taker {
+    fn output(&mut self, bytes: &[u8]) -> bool {
+        self.pixmaps.take(bytes)
+    }
+
+    fn message(&mut self, line: &str) -> bool {
+        self.complaints.line(line);
+        true
+    }
+
+    fn progress(&self) -> usize {
+        self.pixmaps.seen()
     }
 }
 
@@ -172,51 +418,4 @@ fn any_of(numbers: &[usize]) -> String {
             format!("({}+{})", any_of(left), any_of(right))
         }
     }
-}
-
-/// The last line of a complaint without the `[demuxer @ address] ` before it, which changes from run to run.
-fn last_line(complaint: &str) -> Option<String> {
-    let line = complaint.lines().next_back()?.trim();
-    let words = line.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map_or(line, |(_, words)| words);
-    Some(words.trim().to_owned())
-}
-
-/// A picture in the portable pixmap format.
-struct Ppm {
-    width: usize,
-    height: usize,
-    pixels: Vec<u8>,
-}
-
-impl Ppm {
-    /// The pictures of a stream; what does not parse ends it.
-    fn split(stream: Vec<u8>) -> Vec<Self> {
-        let mut rest = stream.as_slice();
-        std::iter::from_fn(|| Self::next(&mut rest)).collect()
-    }
-
-    /// `P6 WIDTH HEIGHT 255`, one white space, pixels.
-    fn next(stream: &mut &[u8]) -> Option<Self> {
-        let mut fields = [0usize; 3];
-        let mut rest = stream.strip_prefix(b"P6")?;
-        for field in &mut fields {
-            rest = rest.trim_ascii_start();
-            let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-            *field = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
-            rest = &rest[digits..];
-        }
-        let [width, height, 255] = fields else { return None };
-        let size = width.checked_mul(height)?.checked_mul(3)?;
-        let pixels = rest.get(1..)?.get(..size)?.to_vec();
-        *stream = &rest[1 + size..];
-        Some(Self { width, height, pixels })
-    }
-}
-
-fn assemble(pictures: Vec<Ppm>) -> Option<Frames> {
-    let (width, height) = pictures.first().map_or((0, 0), |first| (first.width, first.height));
-    let same = pictures.iter().all(|picture| (picture.width, picture.height) == (width, height));
-    let count = pictures.len();
-    let data = pictures.into_iter().map(|picture| picture.pixels).collect::<Vec<_>>().concat();
-    same.then_some(Frames { count, height, width, data })
 }

@@ -1,39 +1,29 @@
-//! Finds the `ffmpeg` program and runs it with a time limit.
+//! Finding the `ffmpeg` program, and the options that every call of it shares.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use super::child::{Ended, Listener, limit_memory, run};
+use crate::frames::MOST_PIXELS;
 
 /// The variable that names the program.
 const VARIABLE: &str = "SVITT_FFMPEG";
 
-/// Bytes of standard error that are kept.
-const STDERR_BYTES: usize = 2048;
-
-/// An ffmpeg that runs, and its version.
+/// A program that answered, and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FfmpegProgram {
     path: OsString,
     version: (u32, u32),
 }
 
-/// Output of a finished process.
-pub(crate) struct ProcessOutput {
-    /// Whether the program said that it succeeded.
-    pub success: bool,
-    pub stdout: Vec<u8>,
-    /// The last 2 KB.
-    pub stderr: String,
-}
-
 /// What asking a program for its version gave, by its path and the search path.
 type VersionCache = HashMap<(OsString, OsString), Option<FfmpegProgram>>;
 
-/// Cached versions: asking costs 80 ms.
+/// Programs that were asked already: asking costs 80 ms.
 static KNOWN: Mutex<Option<VersionCache>> = Mutex::new(None);
 
 impl FfmpegProgram {
@@ -59,27 +49,38 @@ impl FfmpegProgram {
     fn ask(path: OsString) -> Option<Self> {
         let mut command = Command::new(&path);
         command.arg("-version");
-        let outcome = run(command, Duration::from_secs(20)).ok()??;
-        let version = version(&String::from_utf8_lossy(&outcome.stdout))?;
-        Some(Self { path, version })
+        let mut answer = Answer::default();
+        let ended = run(command, Duration::from_secs(20), &mut answer).ok()?;
+        let version = version(&String::from_utf8_lossy(&answer.0))?;
+        matches!(ended, Ended::Finished(_) | Ended::Enough).then_some(Self { path, version })
     }
 
-    /// A command that reads `inputs` (options before each, then the path) and then obeys `rest`.
-    pub(crate) fn command(&self) -> Command {
+    /// A command without inputs yet, whose messages begin with their level.
+    pub fn command(&self, level: &str) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(["-v", "error", "-nostdin", "-threads", "1"]);
+        command.args(["-hide_banner", "-nostats", "-v", &format!("level+{level}"), "-nostdin"]);
+        command
+    }
+
+    /// As [`FfmpegProgram::command`], for decoding: its memory is limited.
+    pub fn decoding(&self, level: &str) -> Command {
+        let mut command = self.command(level);
+        limit_memory(&mut command);
         command
     }
 
     /// Options that write every decoded picture once; `-vsync` is gone from version 9, `-fps_mode` came with 5.1.
-    pub(crate) fn passthrough(&self) -> [&'static str; 2] {
+    pub fn passthrough(&self) -> [&'static str; 2] {
         if self.version < (5, 1) { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] }
     }
+}
 
-    /// Options that keep the time base of the file.
-    pub(super) fn file_time_base(&self) -> [&'static str; 2] {
-        ["-enc_time_base", if self.version < (7, 0) { "-1" } else { "demux" }]
-    }
+/// Adds `input`, the name of a file or of a part of one, to be read by `demuxer` and one thread: no other file is opened,
+/// whatever this one says, and no picture of more than [`MOST_PIXELS`] is decoded.
+pub(crate) fn add_input(command: &mut Command, input: &OsStr, demuxer: &str) {
+    command.args(["-threads", "1", "-max_pixels", &MOST_PIXELS.to_string()]);
+    command.args(["-protocol_whitelist", "file,subfile", "-format_whitelist", demuxer, "-f", demuxer]);
+    command.arg("-i").arg(input);
 }
 
 /// Whether the `ffmpeg` program answers.
@@ -88,10 +89,36 @@ pub fn ffmpeg_available() -> bool {
 }
 
 /// The path as one argument that cannot be taken for an option or a protocol.
-pub(crate) fn input(path: &std::path::Path) -> OsString {
+pub(crate) fn file_name(path: &Path) -> OsString {
     let mut argument = OsString::from("file:");
     argument.push::<&OsStr>(path.as_ref());
     argument
+}
+
+/// The bytes from `start` to `end` (0: to the end) of the file at `path`, as an input of their own.
+pub(super) fn part_name(path: &Path, start: u64, end: u64) -> OsString {
+    let mut argument = OsString::from(format!("subfile,,start,{start},end,{end},,:"));
+    argument.push(file_name(path));
+    argument
+}
+
+/// The first bytes of what a program writes.
+#[derive(Default)]
+struct Answer(Vec<u8>);
+
+impl Listener for Answer {
+    fn output(&mut self, bytes: &[u8]) -> bool {
+        self.0.extend_from_slice(bytes);
+        self.0.len() < 1 << 16
+    }
+
+    fn message(&mut self, _: &str) -> bool {
+        true
+    }
+
+    fn progress(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// Major and minor version of the first output line; nightly builds, which carry no number, count as new.
@@ -102,62 +129,6 @@ fn version(text: &str) -> Option<(u32, u32)> {
         (Some(Ok(major)), minor) => Some((major, minor.and_then(Result::ok).unwrap_or(0))),
         _ => Some((u32::MAX, 0)),
     }
-}
-
-/// Runs `command` to its end. `Ok(None)`: it took longer than `limit` and was stopped.
-///
-/// Both pipes are read on their own threads, so that the child can never block on a full pipe.
-pub(crate) fn run(mut command: Command, limit: Duration) -> std::io::Result<Option<ProcessOutput>> {
-    let deadline = Instant::now() + limit;
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let (stdout, stderr) = (drain(child.stdout.take(), usize::MAX), drain(child.stderr.take(), STDERR_BYTES));
-    let left = || deadline.saturating_duration_since(Instant::now());
-    let output = stdout.recv_timeout(left()).and_then(|out| Ok((out, stderr.recv_timeout(left())?)));
-    let status = output.is_ok().then(|| finished(&mut child, deadline)).flatten();
-    match (output, status) {
-        (Ok((stdout, stderr)), Some(success)) => {
-            let stderr = String::from_utf8_lossy(&stderr).trim().to_owned();
-            Ok(Some(ProcessOutput { success, stdout, stderr }))
-        }
-        _ => {
-            // It may have ended in between; either way nothing of it may stay behind.
-            let _ = child.kill();
-            child.wait()?;
-            Ok(None)
-        }
-    }
-}
-
-/// Waits for a child whose pipes are closed already, and says whether it succeeded.
-fn finished(child: &mut Child, deadline: Instant) -> Option<bool> {
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status.success()),
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-            _ => return None,
-        }
-    }
-}
-
-/// Reads a pipe to its end on a thread and hands over the last `keep` bytes.
-fn drain(pipe: Option<impl Read + Send + 'static>, keep: usize) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut data = Vec::new();
-        let mut buffer = vec![0; 1 << 16];
-        if let Some(mut pipe) = pipe {
-            while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-                data.extend_from_slice(&buffer[..count]);
-                let excess = if data.len() / 2 > keep { data.len() - keep } else { 0 };
-                data.drain(..excess);
-            }
-        }
-        let excess = data.len().saturating_sub(keep);
-        data.drain(..excess);
-        // The receiver is gone if the program was stopped for taking too long.
-        let _ = sender.send(data);
-    });
-    receiver
 }
 
 #[cfg(test)]
@@ -177,20 +148,5 @@ mod tests {
     fn a_named_program_that_does_not_run_is_not_replaced_by_another() {
         let looked_at = FfmpegProgram::find_named(Some("no-such-folder/ffmpeg".into())).unwrap_err();
         assert_eq!(looked_at, "$SVITT_FFMPEG (no-such-folder/ffmpeg, which does not run)");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_hanging_program_is_stopped_and_long_output_is_read() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "sleep 30"]);
-        let start = Instant::now();
-        assert!(run(command, Duration::from_millis(150)).unwrap().is_none());
-        assert!(start.elapsed() < Duration::from_secs(10));
-        let mut command = Command::new("sh");
-        command.args(["-c", "yes fine | head -c 300000 >&2; echo done"]);
-        let outcome = run(command, Duration::from_secs(30)).unwrap().unwrap();
-        assert_eq!(outcome.stdout, b"done\n");
-        assert!(outcome.stderr.len() <= STDERR_BYTES && outcome.stderr.len() > STDERR_BYTES - 8);
     }
 }

@@ -15,22 +15,37 @@ pub(super) struct Element {
     pub cut: bool,
 }
 
+/// Tags that are walked in one file, and inside one tag whose content is listed: a tag takes two bytes, and a file of
+/// nothing but empty ones must not take long. Ten hours of video and sound have ten million.
+const MOST_TAGS: usize = 24 << 20;
+const MOST_CHILDREN: usize = 4096;
+
 /// Walks a file tag by tag.
 pub(super) struct EbmlReader {
     reader: BufReader<File>,
     position: u64,
     length: u64,
+    tags: usize,
 }
 
 impl EbmlReader {
     pub fn new(file: File, length: u64) -> std::io::Result<Self> {
         let mut reader = BufReader::with_capacity(4096, file);
         reader.seek(SeekFrom::Start(0))?;
-        Ok(Self { reader, position: 0, length })
+        Ok(Self { reader, position: 0, length, tags: 0 })
+    }
+
+    /// Whether the whole file was walked.
+    pub fn at_end(&self) -> bool {
+        self.position >= self.length
     }
 
     /// The next tag at the current position; `None` at the end of the file or where it is no EBML.
     pub fn next(&mut self) -> Option<Element> {
+        self.tags += 1;
+        if self.tags > MOST_TAGS {
+            return None;
+        }
         let id = self.number(4, false)? as u32;
         let size = self.number(8, true)?;
         let start = self.position;
@@ -42,14 +57,17 @@ impl EbmlReader {
     /// A variable-length number of up to `most` bytes, its length marker removed if asked for.
     /// All ones mean "unknown", here `u64::MAX`.
     fn number(&mut self, most: u32, strip: bool) -> Option<u64> {
-        let first = self.bytes(1)?[0];
+        let mut bytes = [0u8; 8];
+        self.fill(&mut bytes[..1])?;
+        let first = bytes[0];
         let length = first.leading_zeros() + 1;
         if length > most {
             return None;
         }
         let mask = if strip { 0xffu8.checked_shr(length).unwrap_or(0) } else { 0xff };
-        let rest = self.bytes(length as usize - 1)?;
-        let value = rest.iter().fold(u64::from(first & mask), |value, byte| value << 8 | u64::from(*byte));
+        self.fill(&mut bytes[1..length as usize])?;
+        let value =
+            bytes[1..length as usize].iter().fold(u64::from(first & mask), |value, byte| value << 8 | u64::from(*byte));
         let unknown = strip && value == (1u64 << (7 * length)) - 1;
         Some(if unknown { u64::MAX } else { value })
     }
@@ -60,9 +78,17 @@ impl EbmlReader {
             return None;
         }
         let mut data = vec![0; count];
-        self.reader.read_exact(&mut data).ok()?;
-        self.position += count as u64;
+        self.fill(&mut data)?;
         Some(data)
+    }
+
+    fn fill(&mut self, data: &mut [u8]) -> Option<()> {
+        if self.position.checked_add(data.len() as u64)? > self.length {
+            return None;
+        }
+        self.reader.read_exact(data).ok()?;
+        self.position += data.len() as u64;
+        Some(())
     }
 
     /// Goes to byte `position`, within the buffer if it can.
@@ -78,11 +104,11 @@ impl EbmlReader {
         self.bytes(usize::try_from(element.end - element.start).ok().filter(|size| *size <= 16 << 20)?)
     }
 
-    /// The tags inside `parent`.
+    /// The tags inside `parent`; more than any writer makes are left out.
     pub fn children(&mut self, parent: &Element) -> Vec<Element> {
         let mut found = Vec::new();
         let mut next = parent.start;
-        while next < parent.end {
+        while next < parent.end && found.len() < MOST_CHILDREN {
             let element = self.go(next).and_then(|()| self.next());
             let Some(element) = element else { break };
             next = element.end;

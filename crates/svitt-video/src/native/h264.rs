@@ -1,11 +1,20 @@
 //! H.264 through `rusty_h264-decoder`: length-prefixed samples in, 4:2:0 pictures out.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
 use rusty_h264_decoder::Decoder;
 
-use super::MOST_PIXELS;
 use super::picture::Picture;
 use super::sps::Sps;
-use super::track::Codec;
+use super::track::{Codec, Sample};
+use crate::frames::MOST_PIXELS;
+
+/// Bytes of a sample that are read to find the kind of its first slice, which messages may precede.
+const MOST_HEAD: u64 = 1 << 20;
+
+/// Pixels of all pictures that a decoder keeps: what the highest level allows (ISO/IEC 14496-10 table A-1, `MaxDpbMbs`).
+const MOST_KEPT_PIXELS: usize = 696_320 * 256;
 
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 const IDR_SLICE: u8 = 5;
@@ -39,9 +48,27 @@ pub(super) fn nals(sample: &[u8], length_bytes: usize) -> impl Iterator<Item = &
     })
 }
 
-/// Whether decoding can start at this sample with nothing before it.
+/// Whether decoding can start at this sample with nothing before it; its last NAL unit may be cut.
 pub(super) fn starts_anew(sample: &[u8], length_bytes: usize) -> bool {
-    nals(sample, length_bytes).any(|nal| nal.first().is_some_and(|header| header & 31 == IDR_SLICE))
+    let mut bytes = super::bits::Bytes(sample);
+    while let Some(size) = bytes.number(length_bytes) {
+        if bytes.0.first().is_some_and(|header| header & 31 == IDR_SLICE) {
+            return true;
+        }
+        if usize::try_from(size).ok().and_then(|size| bytes.take(size)).is_none() {
+            break;
+        }
+    }
+    false
+}
+
+/// Whether decoding can start at this sample of the file.
+pub(super) fn starts_in(file: &File, sample: Sample, length_bytes: usize) -> bool {
+    let mut data = Vec::new();
+    let mut file = file;
+    let read = file.seek(SeekFrom::Start(sample.offset));
+    let read = read.and_then(|_| file.take((sample.size as u64).min(MOST_HEAD)).read_to_end(&mut data));
+    read.is_ok() && starts_anew(&data, length_bytes)
 }
 
 /// Whether no other picture refers to this one, so that it need not be decoded unless it is wanted.
@@ -53,9 +80,13 @@ pub(super) fn is_disposable(sample: &[u8], length_bytes: usize) -> bool {
 /// The decoder takes the memory that a parameter set asks for, whoever wrote it.
 fn check_sizes<'a>(nals: impl Iterator<Item = &'a [u8]>) -> Result<(), String> {
     let sets = nals.filter(|nal| nal.first().is_some_and(|header| header & 31 == PARAMETER_SET)).filter_map(Sps::parse);
-    match sets.map(|sps| (sps.width, sps.height)).find(|(width, height)| width.saturating_mul(*height) > MOST_PIXELS) {
+    let excessive = |sps: &Sps| {
+        let pixels = sps.width.saturating_mul(sps.height);
+        pixels > MOST_PIXELS || pixels.saturating_mul(sps.kept) > MOST_KEPT_PIXELS
+    };
+    match { sets }.find(excessive) {
         None => Ok(()),
-        Some((width, height)) => Err(format!("pictures of {width} x {height}")),
+        Some(Sps { width, height, kept, .. }) => Err(format!("{kept} pictures of {width} x {height} to refer to")),
     }
 }
 

@@ -4,25 +4,93 @@ use std::fs::File;
 use std::path::Path;
 
 use super::bits::Bytes;
+use super::joined::{Joined, Piece};
 use super::mp4_boxes::{TopLevel, child, children, content, descend, top_level, versioned};
-use super::mp4_edit::{Edit, edited, edits, unedited};
+use super::mp4_edit::{Edit, edited, edits};
 use super::mp4_fragment::{FragmentDefaults, FragmentSamples};
-use super::track::{Codec, ColourSpace, Orientation, Track};
-use super::{h264, mp4_table};
+use super::order::presentation;
+use super::track::{Codec, ColourSpace, DisplayedFrame, Orientation, Track};
+use super::{Layout, h264, mp4_table};
 use crate::error::{Result, VideoError};
 
-/// Reads the first video track of the file.
+/// Reads the first video track of the file, and of every further file that was joined to it.
 pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
-    let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
+    let io = |error| VideoError::unread(path, &error);
     let boxes = top_level(file, length).map_err(io)?;
-    let Some(place) = boxes.iter().find(|found| found.kind == *b"moov") else {
-        return Err(VideoError::corrupt(path, "the mp4 file has no `moov` box"));
-    };
-    let moov = content(file, place, length).map_err(io)?;
+    let mut joined = Joined::default();
+    for (number, one) in files(&boxes).iter().enumerate() {
+        match piece(path, file, length, one) {
+            Ok(piece) => {
+                if !joined.add(piece) {
+                    return Err(VideoError::unsupported(path, super::CHANGING));
+                }
+            }
+            Err(error) if number == 0 || matches!(error, VideoError::Unsupported { .. }) => return Err(error),
+            Err(VideoError::NoVideoStream { .. }) => {}
+            Err(_) => {
+                joined.truncated = true;
+                break;
+            }
+        }
+    }
+    joined.truncated |= boxes.last().is_some_and(|last| last.end > length);
+    let track = joined.into_track();
+    let mut track = track.ok_or_else(|| VideoError::corrupt(path, "the mp4 file has no `moov` box"))?;
+    track.cut_at(length);
+    Ok(track)
+}
+
+/// The codec of the first video track, for a person: `HEVC in MP4`. `None` if it is decoded here or unknowable.
+pub(super) fn foreign_format(file: &mut File, length: u64) -> Option<String> {
+    let boxes = top_level(file, length).ok()?;
+    let moov = content(file, boxes.iter().find(|found| found.kind == *b"moov")?, length).ok()?;
+    let entry = SampleEntry::of(video_track(&moov)?)?;
+    entry.codec().is_none().then(|| entry.format())
+}
+
+/// The files that were joined into this one; none if it is broken.
+pub(super) fn layout(file: &File, length: u64) -> Vec<Layout> {
+    let boxes = top_level(file, length).unwrap_or_default();
+    files(&boxes).iter().map(|one| Layout { origin: one.origin, hidden: None }).collect()
+}
+
+/// The boxes of one of the files that make up a joined file.
+struct OneFile<'a> {
+    /// Its first byte, from which its own positions count.
+    origin: u64,
+    moov: &'a TopLevel,
+    moofs: Vec<&'a TopLevel>,
+}
+
+/// A file begins with `ftyp` and has one `moov`; a second `moov` without an `ftyp` before it is a stray copy.
+fn files(boxes: &[TopLevel]) -> Vec<OneFile<'_>> {
+    let mut files: Vec<OneFile> = Vec::new();
+    let mut start = None;
+    for found in boxes {
+        match &found.kind {
+            b"ftyp" => start = Some(found.start),
+            b"moov" if files.is_empty() => {
+                files.push(OneFile { origin: 0, moov: found, moofs: Vec::new() });
+                start = None;
+            }
+            b"moov" => {
+                let origin = start.take();
+                files.extend(origin.map(|origin| OneFile { origin, moov: found, moofs: Vec::new() }));
+            }
+            b"moof" => files.iter_mut().next_back().into_iter().for_each(|one| one.moofs.push(found)),
+            _ => {}
+        }
+    }
+    files
+}
+
+/// The track of one file.
+fn piece(path: &Path, file: &mut File, length: u64, one: &OneFile) -> Result<Piece> {
+    let io = |error| VideoError::unread(path, &error);
+    let moov = content(file, one.moov, length).map_err(io)?;
     let broken = || VideoError::corrupt(path, "the `moov` box of the mp4 file is broken");
-    let traks = children(&moov).filter(|(kind, _)| kind == b"trak").map(|(_, trak)| trak);
-    let Some(trak) = traks.into_iter().find(|trak| is_video(trak)) else {
-        let whole = place.end <= length;
+    let Some(trak) = video_track(&moov) else {
+        let whole = one.moov.end <= length;
         return Err(if whole { VideoError::NoVideoStream { path: path.to_path_buf() } } else { broken() });
     };
     let entry = SampleEntry::of(trak).ok_or_else(broken)?;
@@ -30,31 +98,35 @@ pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
     let Some(orientation) = orientation(trak) else {
         return Err(VideoError::unsupported(path, "a picture turned by an odd angle in MP4"));
     };
-    let mut samples = Samples::of(trak, &moov, length).ok_or_else(broken)?;
-    for moof in boxes.iter().filter(|found| found.kind == *b"moof") {
+    let mut samples = Samples::of(trak, &moov, length, one.origin).ok_or_else(broken)?;
+    for moof in &one.moofs {
         let data = content(file, moof, length).map_err(io)?;
         samples.fragmented = true;
         if samples.collector.add(&data, moof.start).is_none() {
             break;
         }
     }
-    let mut track = samples.into_track(codec, orientation, entry.colour());
-    track.truncated = cut_short(&boxes, length);
-    track.cut_at(length);
-    Ok(track)
+    if samples.collector.other_descriptions {
+        return Err(VideoError::unsupported(path, "several sample descriptions in one track of MP4"));
+    }
+    let shown = samples.shown(&codec, file).ok_or_else(|| VideoError::unsupported(path, super::UNORDERED))?;
+    let unit = 1.0 / samples.track_scale;
+    let FragmentSamples { samples, last_duration, .. } = samples.collector;
+    Ok(Piece { codec, orientation, colour: entry.colour(), samples, shown, unit, last_duration })
 }
 
-/// The codec of the first video track as text, such as `HEVC in MP4`. `None` if it is decoded here or unknown.
-pub(super) fn foreign_format(file: &mut File, length: u64) -> Option<String> {
-    let boxes = top_level(file, length).ok()?;
-    let moov = content(file, boxes.iter().find(|found| found.kind == *b"moov")?, length).ok()?;
-    let trak = children(&moov).find(|(kind, trak)| kind == b"trak" && is_video(trak))?.1;
-    let entry = SampleEntry::of(trak)?;
-    entry.codec().is_none().then(|| entry.format())
+/// The first track that is a video and no row of chapter pictures.
+fn video_track(moov: &[u8]) -> Option<&[u8]> {
+    let traks = || children(moov).filter(|(kind, _)| kind == b"trak").map(|(_, trak)| trak);
+    let chapters: Vec<u32> = traks().flat_map(chapter_tracks).collect();
+    let id = |trak| child(trak, b"tkhd").and_then(track_id);
+    traks().find(|trak| is_video(trak) && id(*trak).is_none_or(|id| !chapters.contains(&id)))
 }
 
-fn cut_short(boxes: &[TopLevel], length: u64) -> bool {
-    boxes.last().is_some_and(|last| last.end > length)
+/// Tracks that hold the names or pictures of this track's chapters.
+fn chapter_tracks(trak: &[u8]) -> Vec<u32> {
+    let words = descend(trak, &[b"tref", b"chap"]).unwrap_or_default();
+    words.chunks_exact(4).map(|word| word.iter().fold(0, |value, byte| value << 8 | u32::from(*byte))).collect()
 }
 
 fn is_video(trak: &[u8]) -> bool {
@@ -133,32 +205,42 @@ struct Samples {
 }
 
 impl Samples {
-    fn of(trak: &[u8], moov: &[u8], length: u64) -> Option<Self> {
+    fn of(trak: &[u8], moov: &[u8], length: u64, origin: u64) -> Option<Self> {
         let track = track_id(child(trak, b"tkhd")?)?;
         let track_scale = timescale(descend(trak, &[b"mdia", b"mdhd"])?)?;
         let movie_scale = child(moov, b"mvhd").and_then(timescale).unwrap_or(track_scale);
         let stbl = descend(trak, &[b"mdia", b"minf", b"stbl"])?;
-        let (samples, last_duration) = mp4_table::samples(stbl, length)?;
+        let (mut samples, last_duration) = mp4_table::samples(stbl, length)?;
+        for sample in samples.iter_mut().filter(|_| origin > 0) {
+            sample.offset = sample.offset.checked_add(origin)?;
+        }
         let edits = descend(trak, &[b"edts", b"elst"]).and_then(edits).unwrap_or_default();
         let defaults = FragmentDefaults::of(moov, track);
-        let collector = FragmentSamples { track, length, defaults, samples, time: 0, last_duration };
+        let mut collector = FragmentSamples::new(track, origin, length, defaults, (samples, last_duration));
+        collector.other_descriptions = mp4_table::has_other_descriptions(stbl);
         Some(Self { collector, edits, movie_scale, track_scale, fragmented: false })
     }
 
-    fn into_track(self, codec: Codec, orientation: Orientation, colour: ColourSpace) -> Track {
-        let samples = self.collector.samples;
-        let shown = if self.edits.is_empty() {
-            unedited(&samples, 0)
-        } else if self.fragmented {
+    /// The pictures in the order of presentation; `None` where times do not tell it.
+    fn shown(&self, codec: &Codec, file: &File) -> Option<Vec<DisplayedFrame>> {
+        let samples = &self.collector.samples;
+        let mut order = match codec {
+            Codec::Vp9 => presentation(samples, None, false, |_| false),
+            Codec::H264 { length_bytes, .. } => {
+                presentation(samples, None, true, |place| h264::starts_in(file, samples[place], *length_bytes))
+            }
+        }?;
+        if self.edits.is_empty() {
+            return Some(order);
+        }
+        if self.fragmented {
             // In fragments an edit list only moves the start, for its length is not known when it is written.
             let start = self.edits.iter().find_map(|edit| edit.media_time).unwrap_or(0);
-            unedited(&samples, start)
-        } else {
-            edited(&samples, &self.edits, self.track_scale / self.movie_scale)
-        };
-        let last_duration = self.collector.last_duration;
-        let unit = 1.0 / self.track_scale;
-        Track { codec, samples, shown, unit, last_duration, orientation, colour, truncated: false }
+            order.iter_mut().for_each(|picture| picture.time = picture.time.saturating_sub(start));
+            return Some(order);
+        }
+        let sorted = order.is_sorted_by_key(|picture| picture.time);
+        sorted.then(|| edited(&order, &self.edits, self.track_scale / self.movie_scale))
     }
 }
 

@@ -1,12 +1,15 @@
 //! Iterates over the boxes of an ISO file (ISO/IEC 14496-12 §4.2), leniently: iteration ends at the first broken box.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::bits::Bytes;
 
-/// Largest header box that is read into memory: two hours at 60 frames per second need 10 MB.
-const MOST_BYTES: u64 = 512 << 20;
+/// Largest header box that is read into memory: the most frames that are read need 110 MB.
+const MOST_BYTES: u64 = 128 << 20;
+
+/// Most boxes of a file: a fragment for every frame of ten hours at 30 frames per second makes two million.
+const MOST_BOXES: usize = 4 << 20;
 
 /// A box of the file itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,21 +23,38 @@ pub(super) struct TopLevel {
     pub end: u64,
 }
 
-/// The boxes of a file, in order; the last one may claim more bytes than the file has.
-pub(super) fn top_level(file: &mut File, length: u64) -> std::io::Result<Vec<TopLevel>> {
-    let mut boxes = Vec::new();
-    let mut start = 0;
-    while start + 8 <= length {
-        file.seek(SeekFrom::Start(start))?;
+/// The boxes of a file that say what its samples are, in order, and the last one, whatever it is; that may claim more
+/// bytes than the file has.
+pub(super) fn top_level(file: &File, length: u64) -> std::io::Result<Vec<TopLevel>> {
+    let mut reader = BufReader::with_capacity(4096, file);
+    let mut boxes: Vec<TopLevel> = Vec::new();
+    let (mut start, mut at) = (0u64, None);
+    for _ in 0..MOST_BOXES {
+        if start + 8 > length {
+            return Ok(boxes);
+        }
+        match at {
+            Some(place) => reader.seek_relative(start as i64 - place as i64)?,
+            None => drop(reader.seek(SeekFrom::Start(start))?),
+        }
         let mut header = [0u8; 16];
         let filled = (length - start).min(16) as usize;
-        file.read_exact(&mut header[..filled])?;
-        let Some((kind, header_size, size)) = header_of(&header[..filled]) else { break };
+        reader.read_exact(&mut header[..filled])?;
+        at = Some(start + filled as u64);
+        let Some((kind, header_size, size)) = header_of(&header[..filled]) else { return Ok(boxes) };
         let end = if size == 0 { length } else { start.saturating_add(size) };
+        boxes.pop_if(|last| !matches!(&last.kind, b"moov" | b"moof" | b"ftyp"));
         boxes.push(TopLevel { kind, start, content: start + header_size, end });
+        if end > length {
+            return Ok(boxes);
+        }
         start = end;
     }
-    Ok(boxes)
+    Err(too_large("the file has more boxes than a video has"))
+}
+
+fn too_large(what: &str) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::FileTooLarge, what)
 }
 
 /// Kind, header bytes and total bytes; 0 total bytes mean "to the end".
@@ -50,7 +70,7 @@ fn header_of(data: &[u8]) -> Option<([u8; 4], u64, u64)> {
 pub(super) fn content(file: &mut File, which: &TopLevel, length: u64) -> std::io::Result<Vec<u8>> {
     let size = which.end.min(length).saturating_sub(which.content);
     if size > MOST_BYTES {
-        return Err(std::io::Error::other("a header box of the file is unreasonably large"));
+        return Err(too_large("a header box of the file is larger than 128 MB"));
     }
     let mut data = vec![0; size as usize];
     file.seek(SeekFrom::Start(which.content))?;

@@ -1,7 +1,8 @@
 //! Edit lists (ISO/IEC 14496-12 §8.6.6): which samples are shown, and when.
 
 use super::mp4_boxes::versioned;
-use super::track::{DisplayedFrame, Sample};
+use super::track::DisplayedFrame;
+use crate::frames::MOST_FRAMES;
 
 /// How often all samples may be shown.
 const MOST_REPEATS: usize = 16;
@@ -31,23 +32,11 @@ pub(super) fn edits(elst: &[u8]) -> Option<Vec<Edit>> {
     Some(list)
 }
 
-/// Samples in the order of presentation with no edits.
-pub(super) fn unedited(samples: &[Sample], shift: i64) -> Vec<DisplayedFrame> {
-    let mut shown: Vec<DisplayedFrame> = samples
-        .iter()
-        .enumerate()
-        .map(|(sample, s)| DisplayedFrame { sample, time: s.time.saturating_sub(shift) })
-        .collect();
-    shown.sort_by_key(|shown| shown.time);
-    shown
-}
-
-/// Samples in the order of presentation after `edits`. `scale` is track units per movie unit.
+/// The pictures of `order`, which is sorted by time, after `edits`. `scale` is track units per movie unit.
 ///
-/// Follows ffmpeg: samples outside an edit are decoded but not shown, an edit of zero length runs to the end, and if
-/// the first picture would start late without an empty edit, all are moved to the front.
-pub(super) fn edited(samples: &[Sample], edits: &[Edit], scale: f64) -> Vec<DisplayedFrame> {
-    let order = unedited(samples, 0);
+/// As the ffmpeg program has it: samples outside an edit are decoded but not shown, an edit of zero length runs to the
+/// end, and if the first picture would then come late without an empty edit asking for it, all move to the front.
+pub(super) fn edited(order: &[DisplayedFrame], edits: &[Edit], scale: f64) -> Vec<DisplayedFrame> {
     let mut shown = Vec::with_capacity(order.len());
     let (mut start, mut empty) = (0i64, 0i64);
     for edit in edits {
@@ -61,7 +50,7 @@ pub(super) fn edited(samples: &[Sample], edits: &[Edit], scale: f64) -> Vec<Disp
         let [first, end] = [from, until].map(|time| order.partition_point(|picture| picture.time < time));
         let inside = order.get(first..end).unwrap_or_default();
         // A list may show samples again; one that shows thousands of times what there is, is damaged.
-        if shown.len() + inside.len() > MOST_REPEATS * order.len() {
+        if shown.len() + inside.len() > (MOST_REPEATS * order.len()).min(MOST_FRAMES) {
             break;
         }
         let moved = |time: i64| time.saturating_sub(from).saturating_add(start);
@@ -80,12 +69,16 @@ mod tests {
     use super::*;
 
     /// Five samples with one reordered picture, 512 units apart, the first shown at 1024.
-    fn samples() -> Vec<Sample> {
-        [1024, 2560, 1536, 2048, 3072].map(|time| Sample { offset: 0, size: 1, time, key: false }).to_vec()
-    }
+    const ORDER: [DisplayedFrame; 5] = [
+        DisplayedFrame { sample: 0, time: 1024 },
+        DisplayedFrame { sample: 2, time: 1536 },
+        DisplayedFrame { sample: 3, time: 2048 },
+        DisplayedFrame { sample: 1, time: 2560 },
+        DisplayedFrame { sample: 4, time: 3072 },
+    ];
 
     fn run(edits: &[Edit]) -> Vec<(usize, i64)> {
-        edited(&samples(), edits, 12.0).into_iter().map(|shown| (shown.sample, shown.time)).collect()
+        edited(&ORDER, edits, 12.0).into_iter().map(|shown| (shown.sample, shown.time)).collect()
     }
 
     #[test]

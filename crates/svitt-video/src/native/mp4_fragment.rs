@@ -3,8 +3,9 @@
 use super::bits::Bytes;
 use super::mp4_boxes::{child, children, descend, versioned};
 use super::track::Sample;
+use crate::frames::MOST_FRAMES;
 
-/// Defaults of a track in fragments (`trex`).
+/// FragmentDefaults of a track in fragments (`trex`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FragmentDefaults {
     duration: u32,
@@ -30,6 +31,8 @@ impl FragmentDefaults {
 /// Collects the samples of one track over all fragments.
 pub(super) struct FragmentSamples {
     pub track: u32,
+    /// Byte of the file from which its own positions count: not 0 in the later parts of a joined file.
+    pub origin: u64,
     /// Bytes of the file.
     pub length: u64,
     pub defaults: FragmentDefaults,
@@ -38,6 +41,8 @@ pub(super) struct FragmentSamples {
     pub time: i64,
     /// Duration of the last sample.
     pub last_duration: i64,
+    /// Samples refer to another sample description than the first.
+    pub other_descriptions: bool,
 }
 
 /// The header of a track fragment (`tfhd`).
@@ -48,12 +53,22 @@ struct Header {
 }
 
 impl FragmentSamples {
+    /// Begins with the samples of the `moov` box and the duration of the last of them.
+    pub fn new(track: u32, origin: u64, length: u64, defaults: FragmentDefaults, first: (Vec<Sample>, i64)) -> Self {
+        let (samples, last_duration) = first;
+        Self { track, origin, length, defaults, samples, time: 0, last_duration, other_descriptions: false }
+    }
+
     /// Adds what the `moof` at byte `start` of the file says of the track. `None`: it is broken from here on.
     pub fn add(&mut self, moof: &[u8], start: u64) -> Option<()> {
         let mut previous_end = start;
         for (_, traf) in children(moof).filter(|(kind, _)| kind == b"traf") {
             let (track, header) = self.header(child(traf, b"tfhd")?)?;
-            let base = header.base.unwrap_or(if header.from_moof { start } else { previous_end });
+            let base = header.base.and_then(|base| base.checked_add(self.origin)).unwrap_or(if header.from_moof {
+                start
+            } else {
+                previous_end
+            });
             if track == self.track
                 && let Some(time) = child(traf, b"tfdt").and_then(decode_time)
             {
@@ -68,7 +83,7 @@ impl FragmentSamples {
         Some(())
     }
 
-    fn header(&self, tfhd: &[u8]) -> Option<(u32, Header)> {
+    fn header(&mut self, tfhd: &[u8]) -> Option<(u32, Header)> {
         let (_, flags, mut bytes) = versioned(tfhd)?;
         let track = bytes.u32()?;
         let mut optional = |bit: u32, size: usize| match flags & bit {
@@ -76,7 +91,9 @@ impl FragmentSamples {
             _ => bytes.number(size).map(Some),
         };
         let base = optional(1, 8)?;
-        optional(2, 4)?;
+        if optional(2, 4)?.is_some_and(|description| description > 1) {
+            self.other_descriptions = true;
+        }
         let duration = optional(8, 4)?.map_or(self.defaults.duration, |v| v as u32);
         let size = optional(0x10, 4)?.map_or(self.defaults.size, |v| v as u32);
         let flag_word = optional(0x20, 4)?.map_or(self.defaults.flags, |v| v as u32);
@@ -112,7 +129,7 @@ impl FragmentSamples {
             }
             offset = offset.checked_add(size as u64)?;
             // Samples of default size cost the run no bytes: without this a count of 2³² would fill the memory.
-            if flags & 0xf00 == 0 && (size == 0 || offset > self.length) {
+            if (flags & 0xf00 == 0 && (size == 0 || offset > self.length)) || self.samples.len() > MOST_FRAMES {
                 return None;
             }
         }
@@ -144,8 +161,7 @@ mod tests {
         let run = boxed(b"trun", &words(&[0, u32::MAX]));
         let moof = boxed(b"traf", &[header, run].concat());
         let defaults = FragmentDefaults { duration: 1, size: 20, flags: 0 };
-        let mut collector =
-            FragmentSamples { track: 7, length: 1000, defaults, samples: vec![], time: 0, last_duration: 0 };
+        let mut collector = FragmentSamples::new(7, 0, 1000, defaults, (vec![], 0));
         assert!(collector.add(&moof, 0).is_none());
         assert!((50..=51).contains(&collector.samples.len()), "{}", collector.samples.len());
     }

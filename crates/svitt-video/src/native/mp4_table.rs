@@ -3,9 +3,7 @@
 use super::bits::Bytes;
 use super::mp4_boxes::{child, versioned};
 use super::track::Sample;
-
-/// More samples than any video has: a day at 200 frames per second.
-const MOST_SAMPLES: usize = 20_000_000;
+use crate::frames::MOST_FRAMES;
 
 /// The samples of a `stbl` box and the duration of the last one, in a file of `length` bytes; `None` if a needed table is
 /// missing or broken.
@@ -21,10 +19,17 @@ pub(super) fn samples(stbl: &[u8], length: u64) -> Option<(Vec<Sample>, i64)> {
     Some((samples, last_duration))
 }
 
+/// Whether samples refer to another sample description than the first.
+pub(super) fn has_other_descriptions(stbl: &[u8]) -> bool {
+    let runs = child(stbl, b"stsc").and_then(versioned);
+    let runs = runs.and_then(|(_, _, mut bytes)| entries(&mut bytes, |b| Some((b.u32()?, b.u32()?, b.u32()?))));
+    runs.is_some_and(|runs| runs.iter().any(|(_, _, description)| *description > 1))
+}
+
 fn sizes(stbl: &[u8], length: u64) -> Option<Vec<usize>> {
     let (_, _, mut bytes) = versioned(child(stbl, b"stsz")?)?;
     let (common, count) = (bytes.u32()? as usize, bytes.u32()? as usize);
-    if count > MOST_SAMPLES {
+    if count > MOST_FRAMES {
         return None;
     }
     if common > 0 {
@@ -119,7 +124,7 @@ mod tests {
 
     #[test]
     fn samples_of_one_size_are_no_more_than_the_file_has_room_for() {
-        let stsz: Vec<u8> = [0u32, 10, 19_000_000].iter().flat_map(|word| word.to_be_bytes()).collect();
+        let stsz: Vec<u8> = [0u32, 10, 4_000_000].iter().flat_map(|word| word.to_be_bytes()).collect();
         let stbl = [&(8 + stsz.len() as u32).to_be_bytes()[..], b"stsz", &stsz].concat();
         assert_eq!(sizes(&stbl, 1000).unwrap(), vec![10; 101]);
     }

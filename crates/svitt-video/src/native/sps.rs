@@ -11,6 +11,8 @@ pub(super) struct Sps {
     /// 1 is 4:2:0.
     pub chroma_format: u32,
     pub bit_depth: u32,
+    /// Pictures that are kept for others to refer to.
+    pub kept: usize,
     /// Macroblock-adaptive field coding.
     pub interlaced: bool,
     /// Matrix, where the stream names one.
@@ -33,7 +35,7 @@ impl Sps {
         }
         bits.golomb()?;
         skip_picture_order(&mut bits)?;
-        bits.golomb()?;
+        let kept = bits.golomb()? as usize;
         bits.bit()?;
         let (columns, rows) = (bits.golomb()? as usize + 1, bits.golomb()? as usize + 1);
         let frames_only = bits.bit()?;
@@ -44,7 +46,7 @@ impl Sps {
         let (matrix, full_range) = if bits.bit()? { colour(&mut bits).unwrap_or((None, None)) } else { (None, None) };
         let width = (columns * 16).checked_sub(cut_x * 2)?;
         let height = (rows * 16 * fields).checked_sub(cut_y * 2 * fields)?;
-        Some(Self { width, height, chroma_format, bit_depth, interlaced, matrix, full_range })
+        Some(Self { width, height, chroma_format, bit_depth, kept, interlaced, matrix, full_range })
     }
 
     /// The colour space to convert with: the stream's value wins over the container's.

@@ -1,4 +1,4 @@
-//! A video track after demuxing: where its samples are and when each is shown.
+//! What a demuxer knows of a video track: where its samples lie and when each is shown.
 
 /// A codec that is decoded here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) struct Orientation {
 }
 
 impl Orientation {
-    /// Shown as it is stored.
+    /// DisplayedFrame as it is stored.
     pub const UPRIGHT: Self = Self { a: 1, b: 0, c: 0, d: 1 };
 }
 
@@ -59,10 +59,22 @@ impl ColourSpace {
     pub const UNSPECIFIED: Self = Self { matrix: 2, full_range: false };
 }
 
+/// One of the files that a joined file consists of; most consist of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Its first sample.
+    pub first: usize,
+    pub codec: Codec,
+    pub orientation: Orientation,
+    /// What the container says; the bitstream may say otherwise.
+    pub colour: ColourSpace,
+}
+
 /// A video track.
 #[derive(Clone, Debug)]
 pub(super) struct Track {
-    pub codec: Codec,
+    /// At least one, in the order of the file.
+    pub parts: Vec<Part>,
     /// In decoding order.
     pub samples: Vec<Sample>,
     /// In the order of presentation.
@@ -71,11 +83,10 @@ pub(super) struct Track {
     pub unit: f64,
     /// How long the last picture is shown, in track units.
     pub last_duration: i64,
-    pub orientation: Orientation,
-    /// What the container says; the bitstream may say otherwise.
-    pub colour: ColourSpace,
     /// Samples lie past the end of the file: it was cut.
     pub truncated: bool,
+    /// The structure of the file is broken after these samples: another reader may find more.
+    pub damaged: bool,
 }
 
 impl Track {
@@ -93,5 +104,12 @@ impl Track {
     pub fn truncate(&mut self, count: usize) {
         self.samples.truncate(count);
         self.shown.retain(|shown| shown.sample < count);
+        let mut first = true;
+        self.parts.retain(|part| std::mem::take(&mut first) || part.first < count);
+    }
+
+    /// The number of the part that holds a sample.
+    pub fn part_of(&self, sample: usize) -> usize {
+        self.parts.partition_point(|part| part.first <= sample).saturating_sub(1)
     }
 }

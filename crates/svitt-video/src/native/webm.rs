@@ -4,9 +4,12 @@ use std::fs::File;
 use std::path::Path;
 
 use super::ebml::{EbmlReader, Element, unsigned};
-use super::track::{Codec, ColourSpace, DisplayedFrame, Orientation, Sample, Track};
-use super::{h264, vp9};
+use super::joined::{Joined, Piece};
+use super::order::presentation;
+use super::track::{Codec, ColourSpace, Orientation, Sample, Track};
+use super::{Layout, h264, vp9};
 use crate::error::{Result, VideoError};
+use crate::frames::MOST_FRAMES;
 
 mod id {
     pub const EBML: u32 = 0x1A45_DFA3;
@@ -25,6 +28,9 @@ mod id {
     pub const COLOUR: u32 = 0x55B0;
     pub const MATRIX: u32 = 0x55B1;
     pub const RANGE: u32 = 0x55B9;
+    pub const PROJECTION: u32 = 0x7670;
+    /// Yaw, pitch and roll.
+    pub const POSES: [u32; 3] = [0x7673, 0x7674, 0x7675];
     pub const CLUSTER: u32 = 0x1F43_B675;
     pub const TIMESTAMP: u32 = 0xE7;
     pub const SIMPLE_BLOCK: u32 = 0xA3;
@@ -45,38 +51,56 @@ struct Header {
     encoded: bool,
     matrix: Option<u8>,
     full_range: bool,
+    /// The picture is turned when it is shown.
+    turned: bool,
 }
 
-/// Reads the first video track of the file.
+/// Reads the first video track of the file, and of every further file that was joined to it.
 pub(super) fn open(path: &Path, file: &File, length: u64) -> Result<Track> {
     let io = |error: std::io::Error| VideoError::corrupt(path, error.to_string());
-    let mut walker = EbmlReader::new(file.try_clone().map_err(io)?, length).map_err(io)?;
-    let mut scan = MatroskaScan {
-        walker: &mut walker,
-        header: None,
-        tracks: false,
-        scale: 1_000_000,
-        blocks: BlockList::default(),
-    };
+    let mut scan = MatroskaScan::new(EbmlReader::new(file.try_clone().map_err(io)?, length).map_err(io)?);
     scan.run();
-    let MatroskaScan { header, tracks, scale, blocks, .. } = scan;
-    let Some(header) = header else {
-        return Err(match tracks {
-            true => VideoError::NoVideoStream { path: path.to_path_buf() },
-            false => VideoError::corrupt(path, "the Matroska file has no track list"),
-        });
-    };
-    let codec = header.known_codec().ok_or_else(|| VideoError::unsupported(path, header.format()))?;
-    Ok(blocks.into_track(codec, &header, scale))
+    if scan.found.iter().any(|found| found.blocks.samples.len() > MOST_FRAMES) {
+        return Err(VideoError::too_large(path, format!("it has more than {MOST_FRAMES} frames")));
+    }
+    let mut joined = Joined::default();
+    (joined.truncated, joined.damaged) = (scan.truncated, scan.damaged);
+    for Found { header, scale, blocks, .. } in scan.found {
+        let codec = header.known_codec().ok_or_else(|| VideoError::unsupported(path, header.format()))?;
+        if header.turned {
+            return Err(VideoError::unsupported(path, "turned pictures in Matroska"));
+        }
+        if blocks.laced {
+            return Err(VideoError::unsupported(path, "several frames in one block of Matroska"));
+        }
+        let unordered = || VideoError::unsupported(path, super::UNORDERED);
+        if !joined.add(blocks.into_piece(codec, &header, scale, file).ok_or_else(unordered)?) {
+            return Err(VideoError::unsupported(path, super::CHANGING));
+        }
+    }
+    joined.into_track().ok_or_else(|| match scan.tracks {
+        true => VideoError::NoVideoStream { path: path.to_path_buf() },
+        false => VideoError::corrupt(path, "the Matroska file has no track list"),
+    })
 }
 
 /// The codec of the first video track, for a person: `VP8 in WebM`. `None` if it is decoded here or unknowable.
 pub(super) fn foreign_format(file: &File, length: u64) -> Option<String> {
-    let mut walker = EbmlReader::new(file.try_clone().ok()?, length).ok()?;
-    let mut scan =
-        MatroskaScan { walker: &mut walker, header: None, tracks: false, scale: 0, blocks: BlockList::default() };
+    let mut scan = MatroskaScan::new(EbmlReader::new(file.try_clone().ok()?, length).ok()?);
     scan.head();
     scan.header.filter(|header| header.known_codec().is_none()).map(|header| header.format())
+}
+
+/// The files that were joined into this one; none if it is broken.
+pub(super) fn layout(file: &File, length: u64) -> Vec<Layout> {
+    let walker = file.try_clone().and_then(|file| EbmlReader::new(file, length));
+    let Ok(walker) = walker else { return Vec::new() };
+    let mut scan = MatroskaScan::new(walker);
+    scan.run();
+    if scan.damaged {
+        return Vec::new();
+    }
+    scan.found.into_iter().map(Found::into_layout).collect()
 }
 
 impl Header {
@@ -101,32 +125,81 @@ impl Header {
     }
 }
 
-/// Blocks of the track as they are found.
+/// BlockList of the track as they are found.
 #[derive(Default)]
 struct BlockList {
     samples: Vec<Sample>,
     /// Whether each sample puts a picture on screen.
     shows: Vec<bool>,
-    truncated: bool,
+    /// Some blocks hold several samples.
+    laced: bool,
 }
 
-struct MatroskaScan<'a> {
-    walker: &'a mut EbmlReader,
-    header: Option<Header>,
-    /// A track list was found.
-    tracks: bool,
-    /// Nanoseconds per unit.
+/// The video track of one of the files that were joined.
+struct Found {
+    /// Its first byte.
+    origin: u64,
+    header: Header,
+    /// Nanoseconds per unit of time.
     scale: u64,
     blocks: BlockList,
 }
 
-impl MatroskaScan<'_> {
+impl Found {
+    /// Where the file begins, and which blocks of a VP8 or VP9 track hold pictures that are only referred to.
+    fn into_layout(self) -> Layout {
+        let known = matches!(self.header.codec.as_str(), "V_VP8" | "V_VP9") && !self.blocks.laced;
+        let hidden = known.then(|| self.blocks.shows.iter().map(|shows| !shows).collect());
+        Layout { origin: self.origin, hidden }
+    }
+}
+
+struct MatroskaScan {
+    walker: EbmlReader,
+    /// First byte of the current file.
+    origin: u64,
+    /// The video track of the current file.
+    header: Option<Header>,
+    /// A track list was found.
+    tracks: bool,
+    /// Nanoseconds per unit of time, in the current file.
+    scale: u64,
+    blocks: BlockList,
+    /// Files that are done with.
+    found: Vec<Found>,
+    /// The file ends before its last tag does.
+    truncated: bool,
+    /// The walk ended before the file did.
+    damaged: bool,
+}
+
+impl MatroskaScan {
+    fn new(walker: EbmlReader) -> Self {
+        let (header, blocks, found) = (None, BlockList::default(), Vec::new());
+        Self {
+            walker,
+            origin: 0,
+            header,
+            tracks: false,
+            scale: 1_000_000,
+            blocks,
+            found,
+            truncated: false,
+            damaged: false,
+        }
+    }
+
     /// Everything up to the first cluster; returns that cluster.
     fn head(&mut self) -> Option<Element> {
         let first = self.walker.next().filter(|element| element.id == id::EBML)?;
+        self.segment_head(&first)
+    }
+
+    /// Everything from the EBML header `first` up to the first cluster.
+    fn segment_head(&mut self, first: &Element) -> Option<Element> {
         self.walker.go(first.end)?;
         let segment = self.walker.next().filter(|element| element.id == id::SEGMENT)?;
-        self.blocks.truncated = segment.cut;
+        self.truncated |= segment.cut;
         self.walker.go(segment.start)?;
         loop {
             let element = self.walker.next()?;
@@ -141,33 +214,42 @@ impl MatroskaScan<'_> {
     }
 
     fn run(&mut self) {
-        let Some(mut cluster) = self.head() else { return };
+        let mut cluster = self.head();
+        let mut origin = 0;
         // Clusters of unknown size end where the next one begins, so their blocks are walked in one flat loop.
         let mut time = 0i64;
-        loop {
-            let mut next = match cluster.id {
-                id::CLUSTER | id::GROUP => cluster.start,
-                _ => cluster.end,
-            };
-            match cluster.id {
+        while let Some(element) = cluster {
+            let mut next = element.end;
+            match element.id {
+                id::CLUSTER => next = element.start,
                 id::TIMESTAMP => {
-                    time = self.walker.content(&cluster).map_or(time, |content| unsigned(&content) as i64);
+                    time = self.walker.content(&element).map_or(time, |content| unsigned(&content) as i64);
                 }
-                id::SIMPLE_BLOCK => self.block(&cluster, time, None),
-                id::GROUP => {
-                    self.group(&cluster, time);
-                    next = cluster.end;
+                id::SIMPLE_BLOCK => self.block(&element, time, None),
+                id::GROUP => self.group(&element, time),
+                // Another file was joined to this one: its clock, its track list and its numbers begin anew.
+                id::EBML => {
+                    self.close();
+                    self.origin = origin;
+                    cluster = self.segment_head(&element);
+                    continue;
                 }
                 _ => {}
             }
-            if self.walker.go(next).is_none() {
-                return;
+            if self.blocks.samples.len() > MOST_FRAMES || self.walker.go(next).is_none() {
+                break;
             }
-            match self.walker.next() {
-                Some(element) => cluster = element,
-                None => return,
-            }
+            origin = next;
+            cluster = self.walker.next();
         }
+        self.damaged = !self.walker.at_end() && !self.truncated;
+        self.close();
+    }
+
+    /// Ends the current file.
+    fn close(&mut self) {
+        let (blocks, scale) = (std::mem::take(&mut self.blocks), std::mem::replace(&mut self.scale, 1_000_000));
+        self.found.extend(self.header.take().map(|header| Found { origin: self.origin, header, scale, blocks }));
     }
 
     fn info(&mut self, info: &Element) {
@@ -209,12 +291,16 @@ impl MatroskaScan<'_> {
     }
 
     fn video(&mut self, video: &Element, header: &mut Header) {
-        for colour in self.walker.children(video).into_iter().filter(|element| element.id == id::COLOUR) {
-            for element in self.walker.children(&colour) {
-                let value = self.walker.content(&element).map_or(0, |content| unsigned(&content));
+        let parents = self.walker.children(video).into_iter();
+        for parent in parents.filter(|element| matches!(element.id, id::COLOUR | id::PROJECTION)) {
+            for element in self.walker.children(&parent) {
+                let content = self.walker.content(&element).unwrap_or_default();
+                let value = unsigned(&content);
                 match element.id {
                     id::MATRIX => header.matrix = u8::try_from(value).ok(),
                     id::RANGE => header.full_range = value == 2,
+                    // Floating point: nothing but zero is all zeros, the sign left out.
+                    pose if id::POSES.contains(&pose) => header.turned |= unsigned(&content) << 1 != 0,
                     _ => {}
                 }
             }
@@ -229,9 +315,9 @@ impl MatroskaScan<'_> {
         }
     }
 
-    /// Notes a block: track number, 16-bit time, flags, then the sample (lacing is not used for video).
+    /// Notes a block: track number, 16-bit time, flags, then the sample.
     fn block(&mut self, block: &Element, time: i64, key: Option<bool>) {
-        self.blocks.truncated |= block.cut;
+        self.truncated |= block.cut;
         let Some(header) = &self.header else { return };
         let wanted = header.number;
         let head_size = (block.end - block.start).min(24) as usize;
@@ -239,18 +325,24 @@ impl MatroskaScan<'_> {
         let width = head.first().map_or(9, |first| first.leading_zeros() as usize + 1);
         let (Some(number), Some(fixed)) = (head.get(..width), head.get(width..width + 3)) else { return };
         let marker = 1u64.checked_shl(7 * width as u32).unwrap_or(0);
-        if block.cut || unsigned(number) & !marker != wanted || fixed[2] & 6 != 0 {
+        if block.cut || unsigned(number) & !marker != wanted {
             return;
         }
+        self.blocks.laced |= fixed[2] & 6 != 0;
         let sample = &head[width + 3..];
         let offset = block.start + width as u64 + 3;
         let is_vp9 = header.codec == "V_VP9";
         if sample.is_empty() {
             return;
         }
-        let hidden = is_vp9 && vp9::FrameHeader::parse(sample).is_some_and(|head| !head.shown);
+        // Bit 4 of the first byte of a VP8 frame says that it is shown (RFC 6386, section 9.1).
+        let hidden = match header.codec.as_str() {
+            "V_VP9" => vp9::FrameHeader::parse(sample).is_some_and(|head| !head.shown),
+            "V_VP8" => sample[0] & 0x10 == 0,
+            _ => false,
+        };
         let last = if hidden { self.walker.go(block.end - 1).and_then(|()| self.walker.bytes(1)) } else { None };
-        let shows = !hidden || last.is_some_and(|last| vp9::ends_superframe(last[0]));
+        let shows = !hidden || (is_vp9 && last.is_some_and(|last| vp9::ends_superframe(last[0])));
         let container_key = key.unwrap_or(fixed[2] & 0x80 != 0);
         let key = if is_vp9 { vp9::FrameHeader::parse(sample).is_some_and(|head| head.key) } else { container_key };
         let time = time.saturating_add(i64::from(i16::from_be_bytes([fixed[0], fixed[1]])));
@@ -260,26 +352,23 @@ impl MatroskaScan<'_> {
 }
 
 impl BlockList {
-    fn into_track(self, codec: Codec, header: &Header, scale: u64) -> Track {
-        let on_screen = self.samples.iter().zip(&self.shows).enumerate().filter(|(_, (_, shows))| **shows);
-        let mut shown: Vec<DisplayedFrame> =
-            on_screen.map(|(sample, (block, _))| DisplayedFrame { sample, time: block.time }).collect();
-        shown.sort_by_key(|shown| shown.time);
+    /// The track, or `None` where times do not tell the order of its pictures.
+    fn into_piece(self, codec: Codec, header: &Header, scale: u64, file: &File) -> Option<Piece> {
+        let samples = &self.samples;
+        let shown = match &codec {
+            Codec::Vp9 => presentation(samples, Some(&self.shows), false, |_| false),
+            Codec::H264 { length_bytes, .. } => presentation(samples, Some(&self.shows), true, |place| {
+                h264::starts_in(file, samples[place], *length_bytes)
+            }),
+        }?;
         let span = shown.last().map_or(0, |last| last.time.saturating_sub(shown[0].time));
         let mean_gap = span / (shown.len() as i64 - 1).max(1);
         let last_duration = match header.frame_duration {
             0 => mean_gap,
             nanoseconds => (nanoseconds as f64 / scale as f64).round() as i64,
         };
-        Track {
-            codec,
-            samples: self.samples,
-            shown,
-            unit: scale as f64 * 1e-9,
-            last_duration,
-            orientation: Orientation::UPRIGHT,
-            colour: ColourSpace { matrix: header.matrix.unwrap_or(2), full_range: header.full_range },
-            truncated: self.truncated,
-        }
+        let colour = ColourSpace { matrix: header.matrix.unwrap_or(2), full_range: header.full_range };
+        let (orientation, unit) = (Orientation::UPRIGHT, scale as f64 * 1e-9);
+        Some(Piece { codec, orientation, colour, samples: self.samples, shown, unit, last_duration })
     }
 }

@@ -5,7 +5,7 @@ use super::training::MODES;
 use super::{AblationSummary, SummaryRow};
 use std::path::Path;
 use svitt::Result;
-use svitt::train::write_atomically;
+use svitt::files;
 use svitt::viz::Chart;
 
 const AXES: [&str; 2] = ["MFLOPs of the video encoder per clip", "R@1, %"];
@@ -21,7 +21,7 @@ const FILES: [&str; 2] = ["accuracy-flops.svg", "accuracy-budget.svg"];
 pub fn write(summary: &AblationSummary, out: &Path) -> Result<()> {
     for (file, chart) in FILES.into_iter().zip([modes(summary), budgets(summary)]) {
         if let Some(chart) = chart {
-            write_atomically(&out.join(file), chart.file().as_bytes())?;
+            files::write(&out.join(file), chart.file())?;
         }
     }
     Ok(())

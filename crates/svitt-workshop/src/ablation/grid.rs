@@ -6,16 +6,15 @@ use super::{AblationPlan, AblationSummary, Cell, Measurement, TableSpec, Trainin
 use burn::module::AutodiffModule;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use svitt::config::{ModelConfig, Precision, TableGrowth};
+use svitt::config::{ModelConfig, TableGrowth};
 use svitt::model::Svitt;
 use svitt::profile::{Convention, Profile};
-use svitt::terminal::say;
 use svitt::train::{
-    FrameMean, InitialWeights, PretrainOptions, RetrievalModel, RunState, StopSignal, TrainingData, expand,
-    stage_report, train_single_stage, write_json,
+    FrameMean, InitialWeights, PretrainOptions, RetrievalModel, RunState, StopSignal, TrainEvents, TrainingData,
+    expand, stage_report, train_single_stage,
 };
 use svitt::weights::{Checkpoint, CheckpointInfo, CheckpointPart, MatchOptions, VocabularyRef, open_svitt, save};
-use svitt::{Error, Result};
+use svitt::{Error, Result, digest, files};
 use svitt_ops::{SvittBackend, TrainBackend};
 
 /// What the command line says of a grid.
@@ -35,6 +34,8 @@ pub struct AblationOptions {
     pub backend: String,
     /// How the run is told to stop.
     pub stop: StopSignal,
+    /// Who is told how trainings go.
+    pub events: TrainEvents,
 }
 
 /// Runs every cell that is not there yet and returns the tables, which are also on disk.
@@ -106,23 +107,13 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         let trainings = plan.trainings(&base)?;
         // How many seeds there are does not change what one of them gives.
         let text = serde_json::to_string(&AblationPlan { seeds: 1, ..plan.clone() }).unwrap_or_default() + &weights;
-        let digest = Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest::short(Sha256::new().chain_update(text));
         let run = PretrainOptions {
-            base: None,
-            preset: plan.preset.clone(),
-            source,
-            inputs: Vec::new(),
-            out: options.out.clone(),
-            resume: false,
-            max_steps: None,
-            seed,
             backend: options.backend.clone(),
-            baselines: false,
             checkpoint_seconds: f64::INFINITY,
-            checkpoint_steps: None,
-            precision: Precision::F32,
-            global_negatives: false,
             stop: options.stop.clone(),
+            events: options.events.clone(),
+            ..PretrainOptions::new(plan.preset.clone(), source, &options.out, seed)
         };
         let dense = options.dense.as_deref();
         Ok(Self { run, plan, digest, dense, base, trainings, device })
@@ -181,7 +172,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
                 expand(&self.trained(parent)?, &parent.model(&self.base), &config, training.stage.tables)?
             }
         };
-        say(format!("training {}, seed {}", training.id, self.run.seed));
+        log::info!("training {}, seed {}", training.id, self.run.seed);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         let (run, number, stage) = (&self.run, training.number, &training.stage);
         let (model, report) = if training.order_blind {
@@ -207,7 +198,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         model: &Svitt<I>,
         folder: &Path,
     ) -> Result<()> {
-        let tokenizer = &self.run.source.tokenizer;
+        let tokenizer = &self.run.training_data.tokenizer;
         let info = CheckpointInfo {
             model: config.clone(),
             part: CheckpointPart::Pretraining,
@@ -249,8 +240,8 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         let file = self.file(&cell.id);
         let folder = self.run.out.join("cells");
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
-        write_json(&file, &found)?;
-        say(format!("{}, seed {}: R@1 {:.1}", found.cell, found.seed, found.report.scores.r1));
+        files::write_json(&file, &found)?;
+        log::info!("{}, seed {}: R@1 {:.1}", found.cell, found.seed, found.report.scores.r1);
         Ok(found)
     }
 }
@@ -271,7 +262,16 @@ mod tests {
         }
         let only = vec!["fig5b".to_owned()];
         let stop = StopSignal::default();
-        AblationOptions { plan, out: out.into(), only, seeds: Some(1), dense: None, backend: "flex".into(), stop }
+        AblationOptions {
+            plan,
+            out: out.into(),
+            only,
+            seeds: Some(1),
+            dense: None,
+            backend: "flex".into(),
+            stop,
+            events: TrainEvents::default(),
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::Path;
 use svitt::Result;
-use svitt::train::{write_atomically, write_json};
+use svitt::files;
 
 /// One figure over the seeds of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -109,8 +109,8 @@ impl AblationSummary {
     /// # Errors
     /// The disk is full or the folder cannot be written.
     pub fn write(&self, out: &Path) -> Result<()> {
-        write_json(&out.join("ablations.json"), self)?;
-        write_atomically(&out.join("ablations.md"), self.markdown().as_bytes())
+        files::write_json(&out.join("ablations.json"), self)?;
+        files::write(&out.join("ablations.md"), self.markdown())
     }
 
     /// The tables in Markdown. Recalls in percent, mean and range over the seeds.

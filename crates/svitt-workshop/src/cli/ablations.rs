@@ -23,9 +23,9 @@ pub struct Args {
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
     only: Vec<String>,
     /// Runs of every headline cell; the plan's number by default
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = svitt::limits::count(1, 10_000))]
     seeds: Option<usize>,
-    /// A .toml file of models and sparsities; data/presets/ablations.toml by default
+    /// A .toml file of models and sparsities; the built-in plan by default
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// A dense checkpoint that is sparsified at test time, in place of the one the plan would train
@@ -57,6 +57,7 @@ pub fn run(args: Args) -> Result<()> {
         dense: args.dense,
         backend: backend.name().into(),
         stop: svitt::cli::signals::listen()?,
+        events: svitt::cli::progress::training(),
     };
     let out = options.out.display().to_string();
     let summary = dispatch(backend, Ablate(options))??;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use svitt::backend::BackendKind;
 use svitt::cli::{allocator, output};
 use svitt::config::check_keep_rate;
+use svitt::limits::{self, count, number};
 use svitt::{Error, Result};
 
 /// Time the base model and the machine's own matrix product
@@ -17,13 +18,13 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "svitt-base")]
     model: String,
     /// Frames per clip, one or more
-    #[arg(long, value_delimiter = ',', default_value = "4,8")]
+    #[arg(long, value_delimiter = ',', default_value = "4,8", value_parser = count(1, limits::FRAMES))]
     frames: Vec<usize>,
     /// dense, edge, node, hybrid: one or more
     #[arg(long, value_delimiter = ',', default_value = "dense,edge,node,hybrid")]
     modes: Vec<String>,
     /// Keep rates of node and hybrid, one or more; those of Table 2 by default
-    #[arg(long, value_name = "Q", value_delimiter = ',')]
+    #[arg(long, value_name = "Q", value_delimiter = ',', value_parser = number(0.0, 1.0))]
     keep: Vec<f64>,
     /// Time forward and backward, too
     #[arg(long)]
@@ -41,10 +42,10 @@ pub struct Args {
     #[arg(long)]
     no_forward: bool,
     /// Clips at once
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = count(1, limits::BATCH))]
     batch: usize,
     /// Timed repeats after one warm-up; the median counts
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = count(1, 10_000))]
     repeats: usize,
     /// Time this backend as well, the repeats of both taking turns, and compare it with --backend
     #[arg(long, value_name = "BACKEND", conflicts_with = "compare")]

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use svitt::cli::output;
-use svitt::cli::program::positive;
+use svitt::limits;
 use svitt::panics::catch_panic;
 use svitt::{Error, Result};
 
@@ -25,7 +25,7 @@ pub struct Args {
     /// manifests, videos, checkpoints, presets or index; all by default
     target: Option<String>,
     /// Files per target
-    #[arg(long, default_value = "10000", value_parser = positive)]
+    #[arg(long, default_value = "10000", value_parser = limits::count(1, limits::ITEMS))]
     iterations: usize,
     /// Seed of the damage
     #[arg(long, default_value_t = 0)]

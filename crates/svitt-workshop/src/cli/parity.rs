@@ -4,7 +4,7 @@ use crate::parity;
 use std::path::PathBuf;
 use svitt::Result;
 use svitt::backend::BackendKind;
-use svitt::cli::output;
+use svitt::cli::{output, terminal::note};
 
 /// Compare every file of a parity directory to what this implementation computes
 #[derive(clap::Args)]
@@ -24,7 +24,7 @@ pub fn run(args: Args) -> Result<()> {
     let backend = BackendKind::choose(args.backend.as_deref())?;
     let report = parity::check(&args.directory, backend, |file| {
         let result = if file.pass { "ok" } else { "FAIL" };
-        svitt::terminal::note(format!("{result:<4} {}", file.file));
+        note(format_args!("{result:<4} {}", file.file));
     })?;
     output::print(&report.to_string())?;
     output::write_json(args.json.as_deref(), &report)?;

@@ -59,7 +59,13 @@ pub(super) const DIM: usize = 7;
 
 /// The model of the sample index.
 pub(super) fn model() -> ModelId {
-    ModelId { model: "fuzzed".into(), weights: "0123456789abcdef".into(), dim: DIM }
+    ModelId {
+        model: "fuzzed".into(),
+        weights: "0123456789abcdef".into(),
+        configuration: "a".into(),
+        vocabulary: "b".into(),
+        dim: DIM,
+    }
 }
 
 /// An index of a few files in `scratch` itself: its manifest and segments are the samples.

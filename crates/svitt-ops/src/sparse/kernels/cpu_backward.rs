@@ -2,7 +2,7 @@
 
 use super::cpu::{CpuKernel, Tile};
 use crate::device::cpu_gemm::{MatrixView, product};
-use crate::device::host::{HostBackend, integers, write};
+use crate::device::host::{HostBackend, Results, integers};
 use crate::device::simd::{axpy, dot, exp_sum, score_gradient};
 use crate::sparse::AttentionPlan;
 use crate::sparse::bias::is_uniform;
@@ -168,7 +168,7 @@ pub(super) fn backward<B: HostBackend>(
     grad: FloatTensor<B>,
     plan: &AttentionPlan,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let device = B::float_device(&grad);
+    let results = Results::<B>::like(&grad);
     let shape: [usize; 3] = saved.qkv.shape().dims();
     let coords = integers::<B>(&saved.coords);
     let SavedAttention { qkv, table, out, lse, .. } = saved;
@@ -176,7 +176,7 @@ pub(super) fn backward<B: HostBackend>(
     let [qkv, table, out, lse, grad] = [&qkv, &table, &out, &lse, &grad].map(B::values);
     let kernel = CpuKernel::new(&qkv, shape, &table, &coords, plan);
     let (d_qkv, d_table) = run(&Backward { kernel, out: &out, lse: &lse, grad: &grad });
-    (write::<B, 3>(d_qkv, shape, &device), write::<B, 2>(d_table, [rows, plan.heads], &device))
+    (results.tensor(d_qkv, shape), results.tensor(d_table, [rows, plan.heads]))
 }
 
 fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {

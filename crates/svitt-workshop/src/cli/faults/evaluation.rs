@@ -1,7 +1,7 @@
 //! `eval`, killed: its report is complete or missing, and cached features give the same metrics.
 
 use super::training::pretraining;
-use super::{FaultContext, FaultRow, moment, must_succeed, run_killed, svitt};
+use super::{FaultContext, FaultRow, has_partial_files, moment, must_succeed, run_killed, svitt};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -33,7 +33,9 @@ pub fn eval(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         for _ in 0..1 + rng.below(3) {
             let ended = run_killed(&mut command(&folder)?, &bench.folder, Some(moment(whole, &mut rng)))?;
             row.kills += usize::from(ended.killed);
-            row.mid_write += usize::from(ended.killed && has_parts(&folder));
+            row.mid_write += usize::from(
+                ended.killed && (has_partial_files(&folder) || has_partial_files(&folder.join("features"))),
+            );
             if folder.join("report.json").exists() && figures(&folder).is_none() {
                 row.losses.push(format!("run {round}: report.json is not whole"));
             }
@@ -55,13 +57,4 @@ pub fn eval(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
 fn figures(folder: &Path) -> Option<Value> {
     let report: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("report.json")).ok()?).ok()?;
     report.get("metrics").cloned()
-}
-
-/// Files under temporary names, here or among the kept features.
-fn has_parts(folder: &Path) -> bool {
-    let names = [folder.to_path_buf(), folder.join("features")];
-    let entries = names.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .any(|name| [".part", ".tmp", ".new"].iter().any(|end| name.contains(end)))
 }

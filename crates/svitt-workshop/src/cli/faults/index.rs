@@ -1,6 +1,6 @@
 //! An indexer, killed: what it had reported as saved is found, and the next one goes on from there.
 
-use super::{FaultContext, FaultRow, moment, must_succeed, run_killed, this_program};
+use super::{FaultContext, FaultRow, has_partial_files, moment, must_succeed, run_killed, this_program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -13,7 +13,13 @@ const DIM: usize = 256;
 const FILES: u64 = 400;
 
 fn model() -> ModelId {
-    ModelId { model: "faults".into(), weights: "f".repeat(64), dim: DIM }
+    ModelId {
+        model: "faults".into(),
+        weights: "f".repeat(64),
+        configuration: "a".into(),
+        vocabulary: "b".into(),
+        dim: DIM,
+    }
 }
 
 fn name(file: u64) -> PathBuf {
@@ -55,7 +61,7 @@ pub fn index(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         for _ in 0..1 + rng.below(3) {
             let ended = run(&folder, Some(moment(whole, &mut rng)))?;
             row.kills += usize::from(ended.killed);
-            row.mid_write += usize::from(ended.killed && folder.join("manifest.json.new").exists());
+            row.mid_write += usize::from(ended.killed && has_partial_files(&folder));
             // The last line may be cut short, and then says less than was saved.
             let saved: Vec<u64> = ended
                 .out

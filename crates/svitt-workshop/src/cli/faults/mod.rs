@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use svitt::cli::output;
-use svitt::cli::program::positive;
+use svitt::limits::{self, count};
 use svitt::{Error, Result};
 use svitt_ops::rng::Rng;
 
@@ -20,7 +20,7 @@ pub struct Args {
     /// pretrain, finetune, index or eval; all by default
     target: Option<String>,
     /// Kills per target
-    #[arg(long, default_value = "50", value_parser = positive)]
+    #[arg(long, default_value = "50", value_parser = count(1, limits::ITEMS))]
     rounds: usize,
     /// Seed of the moments
     #[arg(long, default_value_t = 0)]
@@ -176,4 +176,10 @@ fn must_succeed(ended: &FinishedProcess, what: &str) -> Result<()> {
 /// A random moment of a run that takes `whole`.
 fn moment(whole: Duration, rng: &mut Rng) -> Duration {
     whole.mul_f64(rng.between(0.02, 1.0))
+}
+
+/// Whether files lie in `folder` under temporary names: it was being written.
+fn has_partial_files(folder: &Path) -> bool {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.into_iter().any(|name| name.to_string_lossy().ends_with(svitt::files::PARTIAL))
 }

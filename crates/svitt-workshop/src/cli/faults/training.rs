@@ -1,6 +1,6 @@
 //! Pretraining and fine-tuning, killed and resumed until they end: the end is that of a run that was never killed.
 
-use super::{FaultContext, FaultRow, FinishedProcess, moment, must_succeed, run_killed, svitt};
+use super::{FaultContext, FaultRow, FinishedProcess, has_partial_files, moment, must_succeed, run_killed, svitt};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -163,8 +163,7 @@ fn lost_steps(ended: &FinishedProcess, saved: Option<usize>) -> Option<String> {
 }
 
 fn being_written(out: &Path) -> bool {
-    let files = ["report.json.tmp", "metrics.jsonl.tmp", "validations.json.tmp", "checkpoint/unfinished"];
-    files.iter().any(|name| out.join(name).exists())
+    has_partial_files(out) || out.join("checkpoint/unfinished").exists()
 }
 
 /// The figures a run ends with.

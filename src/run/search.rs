@@ -1,0 +1,205 @@
+//! A folder of videos indexed and searched, by the name of a backend.
+
+use super::ModelRequest;
+use crate::backend::{BackendTask, dispatch};
+use crate::index::Index;
+#[cfg(feature = "cli")]
+use crate::limits::{self, count, number};
+use crate::progress::ProgressSink;
+use crate::search::{
+    self, ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, damage_warnings, identify,
+    index_folder, indexed_vectors,
+};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use svitt_ops::{SvittBackend, TrainBackend};
+
+/// How videos are cut.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct CutRequest {
+    /// Length of a clip; a shorter video is one clip
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10.0, value_parser = number(0.0, 86_400.0)))]
+    pub clip_seconds: f64,
+    /// Share of a clip that the next one shows again, 0 to 0.95
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 0.5, value_parser = number(0.0, 1.0)))]
+    pub overlap: f64,
+}
+
+impl Default for CutRequest {
+    fn default() -> Self {
+        Self { clip_seconds: 10.0, overlap: 0.5 }
+    }
+}
+
+impl CutRequest {
+    fn windows(self, frames: usize) -> Result<ClipWindows> {
+        ClipWindows::new(self.clip_seconds, self.overlap, frames)
+    }
+}
+
+/// Embed the videos below a folder; again later, only what is new or changed
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct IndexRequest {
+    /// Folder of videos, or one video
+    pub dir: PathBuf,
+    /// The index directory
+    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
+    pub index: PathBuf,
+    /// The model.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub model: ModelRequest,
+    /// How videos are cut.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub cut: CutRequest,
+    /// Clips per forward
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 8, value_parser = count(1, limits::BATCH)))]
+    pub batch: usize,
+    /// Decoding threads; one per core by default
+    #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::THREADS)))]
+    pub threads: Option<usize>,
+    /// Who is told how far it is.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub progress: ProgressSink,
+}
+
+/// List the clips that match a text: rank, score, file, seconds
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct QueryRequest {
+    /// What the clip should show
+    #[cfg_attr(feature = "cli", arg(allow_hyphen_values = true))]
+    pub text: String,
+    /// The index directory
+    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
+    pub index: PathBuf,
+    /// The model.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub model: ModelRequest,
+    /// Results
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
+    pub top: usize,
+    /// Best clips that the fusion encoder looks at again; 0 for none
+    #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = 16, value_parser = count(0, limits::ITEMS)))]
+    pub rerank: usize,
+}
+
+/// List the clips most like a video
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct SimilarRequest {
+    /// A video, in the index or not
+    pub file: PathBuf,
+    /// The index directory
+    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
+    pub index: PathBuf,
+    /// The model; not needed for a video that is in the index.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub model: ModelRequest,
+    /// How the video is cut, where it is not in the index.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub cut: CutRequest,
+    /// Results
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
+    pub top: usize,
+}
+
+/// Brings an index up to date with a folder.
+///
+/// # Errors
+/// A backend or checkpoint that is not there, a folder that cannot be read, an index of another model or in use, a full
+/// disk.
+pub fn index(request: &IndexRequest) -> Result<IndexReport> {
+    std::fs::metadata(&request.dir).map_err(|e| Error::io(&request.dir, &e))?;
+    let folder = request.model.folder()?;
+    dispatch(request.model.backend()?, IndexTask { request, folder: &folder })?
+}
+
+/// The clips of an index that match a text best, and how many clips it has.
+///
+/// # Errors
+/// No such index, one of another model, a backend or checkpoint that is not there, or a text without words.
+pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
+    let index = Index::open(&request.index)?;
+    let folder = request.model.folder()?;
+    index.require(&identify(&folder, request.model.vocab.as_deref())?)?;
+    let found = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
+    Ok((found, index.clips()))
+}
+
+/// The clips of an index most like a video, and how many clips it has.
+///
+/// # Errors
+/// As [`query`], or a video that cannot be read.
+pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
+    let index = Index::open(&request.index)?;
+    let vectors = match indexed_vectors(&index, &request.file) {
+        Some(vectors) => vectors,
+        None => {
+            let folder = request.model.folder()?;
+            index.require(&identify(&folder, request.model.vocab.as_deref())?)?;
+            dispatch(request.model.backend()?, EmbedTask { request, folder: &folder })??
+        }
+    };
+    let found = search::similar(&index, &request.file, &vectors, request.top)?;
+    Ok((QueryResult { found, warnings: damage_warnings(&index) }, index.clips()))
+}
+
+/// The model in `folder`, on `device`.
+fn open<B: SvittBackend>(model: &ModelRequest, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
+    Embedder::open(folder, model.vocab.as_deref(), device)
+}
+
+struct IndexTask<'a> {
+    request: &'a IndexRequest,
+    folder: &'a Path,
+}
+
+impl BackendTask for IndexTask<'_> {
+    type Output = Result<IndexReport>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let IndexRequest { dir, index, model, cut, batch, threads, progress } = self.request;
+        let embedder = open::<B::InnerBackend>(model, self.folder, &device)?;
+        let options = IndexOptions {
+            folder: dir.clone(),
+            index: index.clone(),
+            clipping: cut.windows(embedder.frames())?,
+            batch: *batch,
+            threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
+            progress: progress.clone(),
+        };
+        index_folder(&embedder, &options)
+    }
+}
+
+struct QueryTask<'a> {
+    request: &'a QueryRequest,
+    folder: &'a Path,
+    index: &'a Index,
+}
+
+impl BackendTask for QueryTask<'_> {
+    type Output = Result<QueryResult>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let QueryRequest { text, model, top, rerank, .. } = self.request;
+        let embedder = open::<B::InnerBackend>(model, self.folder, &device)?;
+        embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank })
+    }
+}
+
+struct EmbedTask<'a> {
+    request: &'a SimilarRequest,
+    folder: &'a Path,
+}
+
+impl BackendTask for EmbedTask<'_> {
+    type Output = Result<Vec<Vec<f32>>>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let embedder = open::<B::InnerBackend>(&self.request.model, self.folder, &device)?;
+        embedder.embed_video(&self.request.file, &self.request.cut.windows(embedder.frames())?)
+    }
+}
