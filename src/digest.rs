@@ -10,6 +10,11 @@ pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// The 64 hexadecimal digits of what `hash` has taken in.
+pub fn whole(hash: Sha256) -> String {
+    hex(&hash.finalize())
+}
+
 /// The first 16 hexadecimal digits of what `hash` has taken in.
 pub fn short(hash: Sha256) -> String {
     hex(&hash.finalize()[..SHORT])

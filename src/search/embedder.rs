@@ -1,8 +1,8 @@
 //! The model in a search: embeds clips and texts, scores pairs with the matching head.
 
-use crate::checksums::sha256;
 use crate::config::ModelConfig;
 use crate::data::Benchmark;
+use crate::digest::sha256_hex;
 use crate::eval::{host, tokenizer};
 use crate::index::ModelId;
 use crate::loss::TEMPERATURE_RANGE;
@@ -51,7 +51,7 @@ fn model_id(folder: &Path, info: &CheckpointInfo, weights: String, tokenizer: &T
     Ok(ModelId {
         model: folder.display().to_string(),
         weights,
-        configuration: sha256(configuration.as_bytes()),
+        configuration: sha256_hex(configuration.as_bytes()),
         vocabulary: tokenizer.sha256(),
         dim: info.model.embed_dim,
     })

@@ -4,9 +4,9 @@ use super::safetensors;
 use super::schema::{CheckpointPart, WeightKey, file_name};
 use super::source::WeightSource;
 use super::verify::verify;
-use crate::checksums::sha256;
 use crate::config::{Compat, ModelConfig};
-use crate::{Error, Result, files, regular_file};
+use crate::digest::sha256_hex;
+use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -109,7 +109,7 @@ impl Checkpoint {
 /// # Errors
 /// A missing file, or one that is no description of a checkpoint.
 pub fn read_info(file: &Path) -> Result<(CheckpointInfo, String)> {
-    let text = regular_file::read_text(file, MOST_BYTES).map_err(|problem| match problem.kind() {
+    let text = input::read_regular_text(file, MOST_BYTES).map_err(|problem| match problem.kind() {
         std::io::ErrorKind::NotFound => {
             let folder = file.parent().unwrap_or(file);
             let problem = format!("is not a checkpoint folder: it has no {CONFIG}");
@@ -126,14 +126,14 @@ pub fn read_info(file: &Path) -> Result<(CheckpointInfo, String)> {
 
 /// Whether `path` is a folder that this crate wrote, by its description.
 pub fn is_checkpoint(path: &Path) -> bool {
-    regular_file::read_text(&path.join(CONFIG), MOST_BYTES).is_ok_and(|text| text.contains(FORMAT))
+    input::read_regular_text(&path.join(CONFIG), MOST_BYTES).is_ok_and(|text| text.contains(FORMAT))
 }
 
 fn parse(text: &str) -> std::result::Result<(CheckpointInfo, String), String> {
     let mut json: Json = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let stored: ConfigJson = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let written = json.as_object_mut().and_then(|fields| fields.shift_remove("description_sha256"));
-    if written.is_some_and(|written| written != sha256(json.to_string().as_bytes())) {
+    if written.is_some_and(|written| written != sha256_hex(json.to_string().as_bytes())) {
         let meant = "where the change is meant, delete its line `description_sha256`";
         return Err(format!("it was damaged or changed after it was written; {meant}"));
     }
@@ -169,7 +169,7 @@ fn describe(info: &CheckpointInfo, weights_sha256: String) -> std::result::Resul
     };
     // Hashed as it will be read: numbers are what their text says.
     let read: Json = serde_json::from_str(&serde_json::to_string_pretty(&stored)?)?;
-    stored.description_sha256 = Some(sha256(read.to_string().as_bytes()));
+    stored.description_sha256 = Some(sha256_hex(read.to_string().as_bytes()));
     serde_json::to_string_pretty(&stored).map(|text| text + "\n")
 }
 
