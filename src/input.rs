@@ -47,8 +47,8 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
     String::from_utf8(read(path, most)?).map_err(|_| Error::file(path, "is not UTF-8 text", "convert it to UTF-8"))
 }
 
-/// Opens the regular file `path` for reading. Anything else that may stand there is refused before it is opened, because
-/// opening a pipe waits for its writer.
+/// Opens the regular file `path` for reading. Anything else that may stand there is refused before it is opened,
+/// because opening a pipe waits for its writer.
 ///
 /// # Errors
 /// There is nothing, or no regular file; or the system refuses.
