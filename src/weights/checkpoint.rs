@@ -7,7 +7,7 @@ use super::verify::verify;
 use crate::checksums::sha256_of_file;
 use crate::config::{Compat, ModelConfig};
 use crate::digest::sha256_hex;
-use crate::{Error, Result, files, regular_file};
+use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -124,7 +124,7 @@ struct Description {
 }
 
 fn read_description(file: &Path) -> Result<Description> {
-    let text = regular_file::read_text(file, MOST_BYTES).map_err(|problem| match problem.kind() {
+    let text = input::read_regular_text(file, MOST_BYTES).map_err(|problem| match problem.kind() {
         std::io::ErrorKind::NotFound => {
             let folder = file.parent().unwrap_or(file);
             let problem = format!("is not a checkpoint folder: it has no {CONFIG}");
@@ -141,7 +141,7 @@ fn read_description(file: &Path) -> Result<Description> {
 
 /// Whether `path` is a folder that this crate wrote, by its description.
 pub fn is_checkpoint(path: &Path) -> bool {
-    regular_file::read_text(&path.join(CONFIG), MOST_BYTES).is_ok_and(|text| text.contains(FORMAT))
+    input::read_regular_text(&path.join(CONFIG), MOST_BYTES).is_ok_and(|text| text.contains(FORMAT))
 }
 
 fn parse(text: &str) -> std::result::Result<Description, String> {
