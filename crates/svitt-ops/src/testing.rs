@@ -10,7 +10,8 @@ pub use crate::{on_cpu_backends, on_every_backend};
 /// What kernels are held against: tensor operations on a CPU, whichever backend the kernels run on.
 #[cfg(feature = "ndarray")]
 pub type Reference = burn_ndarray::NdArray;
-#[cfg(not(feature = "ndarray"))]
+/// What kernels are held against: tensor operations on a CPU, whichever backend the kernels run on.
+#[cfg(all(feature = "flex", not(feature = "ndarray")))]
 pub type Reference = burn_flex::Flex;
 
 /// Runs test functions generic over the backend on ndarray, on flex and, in builds that have them, on the default wgpu

@@ -19,7 +19,7 @@ mod graph;
 mod kernels;
 mod op;
 pub mod oracle;
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests;
 
 pub use bias::RelativeBias;
