@@ -1,6 +1,7 @@
 //! Checksums of files: whether what is read is what was written.
 
-use crate::{Error, Result, digest, files, input};
+use crate::digest::whole;
+use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -50,12 +51,12 @@ pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
 }
 
 /// SHA-256 of the regular file `path`, hexadecimal.
-fn sha256_of_file(path: &Path) -> Result<String> {
+pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
     let hash = || {
         let (mut file, mut hash, mut buffer) = (input::open_regular(path)?, Sha256::new(), vec![0; 1 << 20]);
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(digest::whole(hash)),
+                0 => return Ok(whole(hash)),
                 count => hash.update(&buffer[..count]),
             }
         }

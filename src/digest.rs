@@ -32,6 +32,7 @@ mod tests {
     fn a_digest_is_lower_case_and_whole() {
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256_hex("abc"), known);
+        assert_eq!(whole(Sha256::new().chain_update("abc")), known);
         assert_eq!(short(Sha256::new().chain_update("abc")), known[..16]);
     }
 }

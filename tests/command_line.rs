@@ -71,7 +71,10 @@ fn numbers_out_of_range_are_refused_by_name() {
     ];
     for (words, flag) in cases {
         let message = refusal(&run(dir.path(), words));
-        assert!(message.contains(flag) && ["use ", "give "].iter().any(|word| message.contains(word)), "{words:?}: {message}");
+        assert!(
+            message.contains(flag) && ["use ", "give "].iter().any(|word| message.contains(word)),
+            "{words:?}: {message}"
+        );
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is written");
 }

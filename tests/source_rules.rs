@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// settings.
 const UNSAFE: &[&str] = &[
     "crates/svitt-ops/src/device/",
-    "crates/svitt-video/src/ffmpeg/child.rs",
     "crates/svitt-ops/src/sparse/kernels/",
     "crates/svitt-ops/src/fused/",
     "crates/svitt-ops/src/tokens/launch.rs",
+    "crates/svitt-video/src/ffmpeg/child.rs",
     "src/weights/source.rs",
     "src/cli/allocator.rs",
 ];
@@ -223,8 +223,9 @@ fn no_test_ends_early_in_silence() {
     let mut files = Vec::new();
     ["src", "tests", "xtask/src", "crates"].iter().for_each(|folder| sources(&root.join(folder), &mut files));
     let mut seen = 0;
-    for file in files {
-        let text = fs::read_to_string(&file).unwrap();
+    // This file has sample code in its texts.
+    for file in files.iter().filter(|file| !file.ends_with("source_rules.rs")) {
+        let text = fs::read_to_string(file).unwrap();
         for (name, body) in tests_of(&text) {
             seen += 1;
             let early = body.contains("return;") || body.contains("{ return }");
