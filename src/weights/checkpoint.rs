@@ -6,7 +6,7 @@ use super::source::WeightSource;
 use super::verify::verify;
 use crate::checksums::sha256;
 use crate::config::{Compat, ModelConfig};
-use crate::{Error, Result, files, regular_file};
+use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -109,13 +109,13 @@ impl Checkpoint {
 /// # Errors
 /// A missing file, or one that is no description of a checkpoint.
 pub fn read_info(file: &Path) -> Result<(CheckpointInfo, String)> {
-    let text = regular_file::read_text(file, MOST_BYTES).map_err(|problem| match problem.kind() {
-        std::io::ErrorKind::NotFound => {
+    let text = input::read_text(file, MOST_BYTES).map_err(|problem| match problem.is_not_found() {
+        true => {
             let folder = file.parent().unwrap_or(file);
             let problem = format!("is not a checkpoint folder: it has no {CONFIG}");
             Error::file(folder, problem, "make one with `cargo xtask import` or by training")
         }
-        _ => Error::io(file, &problem),
+        false => problem,
     })?;
     let (info, weights_sha256) = parse(&text).map_err(|problem| {
         Error::file(file, format!("is not a checkpoint's description ({problem})"), "restore it or import again")
@@ -126,7 +126,7 @@ pub fn read_info(file: &Path) -> Result<(CheckpointInfo, String)> {
 
 /// Whether `path` is a folder that this crate wrote, by its description.
 pub fn is_checkpoint(path: &Path) -> bool {
-    regular_file::read_text(&path.join(CONFIG), MOST_BYTES).is_ok_and(|text| text.contains(FORMAT))
+    input::read_text(&path.join(CONFIG), MOST_BYTES).is_ok_and(|text| text.contains(FORMAT))
 }
 
 fn parse(text: &str) -> std::result::Result<(CheckpointInfo, String), String> {
