@@ -35,7 +35,7 @@ pub(crate) fn write(folder: &Path, names: &[&str]) -> Result<()> {
 /// A file that is not as it was written, or the list of checksums is missing.
 pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
     let path = folder.join(NAME);
-    let text = input::read_regular_text(&path, MOST_BYTES).map_err(|e| {
+    let text = input::read_text(&path, MOST_BYTES).map_err(|e| {
         Error::file(&path, format!("cannot be read, so nothing beside it can be checked ({e})"), remedy)
     })?;
     let sums: Checksums =

@@ -61,7 +61,7 @@ fn memory(path: &Path) -> PathBuf {
 }
 
 fn remembered(path: &Path) -> Option<VerifiedFile> {
-    serde_json::from_str(&input::read_regular_text(&memory(path), 4096).ok()?).ok()
+    serde_json::from_str(&input::read_text(&memory(path), 4096).ok()?).ok()
 }
 
 /// What the system tells of a file.
