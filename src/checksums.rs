@@ -1,11 +1,11 @@
 //! Checksums of files: whether what is read is what was written.
 
-use crate::{Error, Result, regular_file};
+use crate::digest::whole;
+use crate::{Error, Result, files, regular_file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 /// Where the checksums of a folder's files stand.
@@ -20,11 +20,6 @@ struct Checksums {
     sha256: BTreeMap<String, String>,
 }
 
-/// SHA-256 of `bytes`, hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(Sha256::new_with_prefix(bytes))
-}
-
 /// Writes the checksums of the files `names` of `folder` beside them, and waits for the disk.
 ///
 /// # Errors
@@ -32,14 +27,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 pub(crate) fn write(folder: &Path, names: &[&str]) -> Result<()> {
     let sums = names.iter().map(|name| Ok((name.to_string(), sha256_of_file(&folder.join(name))?)));
     let sums = Checksums { sha256: sums.collect::<Result<_>>()? };
-    let path = folder.join(NAME);
-    let text = serde_json::to_string_pretty(&sums).map_err(|e| Error::Fault(e.to_string()))?;
-    let write = || {
-        let mut file = File::create(&path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(|e| Error::io(&path, &e))
+    files::write_json(&folder.join(NAME), &sums)
 }
 
 /// Checks every file of `folder` that has a checksum; `remedy` is what the person can do about a damaged one.
@@ -63,21 +51,17 @@ pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
 }
 
 /// SHA-256 of the regular file `path`, hexadecimal.
-fn sha256_of_file(path: &Path) -> Result<String> {
+pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
     let hash = || {
         let (mut file, mut hash, mut buffer) = (regular_file::open(path)?, Sha256::new(), vec![0; 1 << 20]);
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(hexadecimal(hash)),
+                0 => return Ok(whole(hash)),
                 count => hash.update(&buffer[..count]),
             }
         }
     };
     hash().map_err(|e: std::io::Error| Error::io(path, &e))
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Instant;
 use svitt_ops::device::{cast, cpu_instructions};
 use svitt_ops::fused::{feed_forward, linear_residual};
 use svitt_ops::rng::Rng;
-use svitt_ops::sparse::{BlockGraph, Compat, EdgeSparsity, QkvProjection, RelativeBias, self_attention};
+use svitt_ops::sparse::{BlockGraph, Compat, EdgeSparsity, PatchRanking, QkvProjection, RelativeBias, self_attention};
 use svitt_ops::tokens::{TokenMap, gather_patches, keep_top, kept_tokens};
 
 const LAYERS: usize = 12;
@@ -79,9 +79,9 @@ fn encode(layers: &[Layer], mut x: Tensor<Flex, 3>, frames: usize, keep: f64) ->
         let projection =
             QkvProjection { norm: &layer.norms[0], epsilon: 1e-6, weight: layer.qkv.weight.val(), bias: qkv_bias };
         let prunes = keep < 1.0 && PRUNING.contains(&number);
-        let attended = self_attention(&x, &projection, &bias, &graph, prunes);
+        let attended = self_attention(&x, &projection, &bias, &graph, prunes.then_some(PatchRanking::ClassAttention));
         x = linear_residual(x, attended.out, &layer.out, layer.scale.clone(), None);
-        if let Some(scores) = attended.class_attention {
+        if let Some(scores) = attended.ranking {
             let kept = keep_top(scores, kept_tokens(keep, tokens));
             (x, map) = (gather_patches(x, &kept), map.keep(&kept));
         }
