@@ -40,10 +40,11 @@ pub fn listed() -> Vec<String> {
     lines
 }
 
-/// The lines of `file`, sorted; none where there is no such file.
+/// The lines of `file`, sorted, each once; none where there is no such file.
 pub fn read(file: &Path) -> Vec<String> {
     let mut lines: Vec<String> = fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect();
     lines.sort();
+    lines.dedup();
     lines
 }
 

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Files that may contain `unsafe`: kernels, memory-mapped checkpoints, allocator settings.
-const UNSAFE: [&str; 6] = [
+/// Files that may contain `unsafe`: kernels, limits of the ffmpeg program, memory-mapped checkpoints, allocator settings.
+const UNSAFE: [&str; 7] = [
     "crates/svitt-ops/src/device/",
     "crates/svitt-ops/src/sparse/kernels/",
     "crates/svitt-ops/src/fused/",
     "crates/svitt-ops/src/tokens/launch.rs",
+    "crates/svitt-video/src/ffmpeg/child.rs",
     "src/weights/source.rs",
     "src/cli/allocator.rs",
 ];
@@ -48,12 +49,14 @@ fn no_file_opens_connections_and_unsafe_is_where_it_may_be() {
 }
 
 /// The rooms of the library in their order: each may import those before it, and none after it.
-const ROOMS: [&str; 24] = [
+const ROOMS: [&str; 26] = [
     "printable",
     "error",
     "panics",
     "digest",
     "files",
+    "regular_file",
+    "checksums",
     "input",
     "limits",
     "progress",
@@ -198,4 +201,38 @@ fn the_reader_of_imports_finds_groups_and_single_names() {
     let file = "fn a() {}\n// crate::cli\n#[cfg(test)]\nmod tests {\nuse crate::cli;\n}";
     assert_eq!(library_lines(file), ["fn a() {}"]);
     assert_eq!(test_modules("#[cfg(test)]\nmod toys;\nmod real;"), ["toys"]);
+}
+
+/// The bodies of the test functions of a file, with their names.
+fn tests_of(text: &str) -> Vec<(&str, &str)> {
+    let functions = text.split("#[test]").skip(1).filter_map(|rest| {
+        let at = rest.find("fn ")?;
+        let line = rest[..at].rfind('\n').map_or(0, |end| end + 1);
+        let indent = &rest[line..at - rest[line..at].trim_start().len()];
+        let end = rest.find(&format!("\n{indent}}}")).unwrap_or(rest.len());
+        Some((rest[at + 3..].split('(').next()?, &rest[at..end.max(at)]))
+    });
+    functions.collect()
+}
+
+/// A test that returns without a value has not tested: it says what it lacked with `skipped(…)`, or leaves its work to
+/// a process of its own.
+#[test]
+fn no_test_ends_early_in_silence() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    ["src", "tests", "xtask/src", "crates"].iter().for_each(|folder| sources(&root.join(folder), &mut files));
+    let mut seen = 0;
+    // This file has sample code in its texts.
+    for file in files.iter().filter(|file| !file.ends_with("source_rules.rs")) {
+        let text = fs::read_to_string(file).unwrap();
+        for (name, body) in tests_of(&text) {
+            seen += 1;
+            let early = body.contains("return;") || body.contains("{ return }");
+            assert!(!early || body.contains("run_alone("), "{}: {name} returns in silence", file.display());
+        }
+    }
+    assert!(seen > 500, "only {seen} tests were found");
+    let sample = "#[test]\nfn a() {\n    return;\n}\nmod b {\n    #[test]\n    fn c() {\n        d();\n    }\n}";
+    assert_eq!(tests_of(sample), [("a", "fn a() {\n    return;"), ("c", "fn c() {\n        d();")]);
 }

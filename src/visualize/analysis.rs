@@ -2,6 +2,7 @@
 
 use super::ModelVariant;
 use crate::Result;
+use crate::config::VideoConfig;
 use crate::eval::match_scoring::padded;
 use crate::eval::{host, require_directions, require_finite};
 use crate::model::{EncodedVideo, FusionOptions, Trace, VideoDraws};
@@ -86,7 +87,13 @@ fn video_stages<B: Backend>(trace: &Trace<B>, clips: usize, patches: usize) -> R
                 .map(|(layer, ids)| PruningStage::new(*layer, PrunedBy::Class, &ids[clip], patches))
                 .collect(),
             attention: layers.map(|(ids, values)| spread(&ids[clip], values, clip, patches)).collect(),
-            graphs: trace.graphs.iter().cloned().zip(ids.iter().map(|ids| ids[clip].clone())).collect(),
+            // With frames encoded one by one, every frame has this graph; that of the first is drawn.
+            graphs: trace
+                .graphs
+                .iter()
+                .zip(&ids)
+                .map(|(graph, ids)| (graph.clone(), ids[clip][..graph.tokens().min(ids[clip].len())].to_vec()))
+                .collect(),
             matched: None,
         }
     };
@@ -114,14 +121,25 @@ fn add_text_stages<B: SvittBackend>(
     layers.sort_unstable();
     let alive = rows(encoded.token_ids, clips);
     for (clip, analysis) in analyses.iter_mut().enumerate() {
-        let mut alive = alive[clip].clone();
+        let mut alive = ranked_tokens(&variant.config.video, &alive[clip]);
         for (&layer, kept) in layers.iter().zip(&kept) {
             alive = kept[clip].iter().map(|&place| alive[place]).collect();
-            analysis.stages.push(PruningStage::new(layer, PrunedBy::Text, &alive, patches));
+            let ids: Vec<usize> = alive.iter().flatten().copied().collect();
+            analysis.stages.push(PruningStage::new(layer, PrunedBy::Text, &ids, patches));
         }
         analysis.matched = logits.get(2 * clip..2 * clip + 2).map(|pair| 1.0 / (1.0 + (pair[0] - pair[1]).exp()));
     }
     Ok(())
+}
+
+/// The patches at the places that texts rank; class tokens of single frames are ranked with them and are no patch.
+fn ranked_tokens(video: &VideoConfig, patches: &[usize]) -> Vec<Option<usize>> {
+    if !video.class_token || video.has_clip_token() {
+        return patches.iter().copied().map(Some).collect();
+    }
+    let each = patches.len() / video.sequences().max(1);
+    let of_frame = |frame: &[usize]| std::iter::once(None).chain(frame.iter().copied().map(Some)).collect::<Vec<_>>();
+    patches.chunks(each.max(1)).flat_map(of_frame).collect()
 }
 
 impl PruningStage {

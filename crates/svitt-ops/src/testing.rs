@@ -10,6 +10,7 @@ pub use crate::{on_cpu_backends, on_every_backend};
 /// What kernels are held against: tensor operations on a CPU, whichever backend the kernels run on.
 #[cfg(feature = "ndarray")]
 pub type Reference = burn_ndarray::NdArray;
+/// The same in builds without ndarray.
 #[cfg(not(feature = "ndarray"))]
 pub type Reference = burn_flex::Flex;
 

@@ -1,5 +1,7 @@
 //! Matrix products on strided slices: one on the calling thread, one over all threads.
 
+use super::bf16;
+use burn::tensor::DType;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -154,6 +156,46 @@ unsafe impl Send for OutputPtr {}
 impl OutputPtr {
     fn at(self, offset: usize) -> *mut f32 {
         self.0.wrapping_add(offset)
+    }
+}
+
+/// What the operands of a product are rounded to; sums are f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    F32,
+    Bf16,
+}
+
+impl Arithmetic {
+    /// That of tensors of `dtype`: bf16 where the CPU computes it, f32 otherwise.
+    pub(crate) fn of(dtype: DType) -> Self {
+        if dtype == DType::BF16 && super::cpu_computes_bf16() { Self::Bf16 } else { Self::F32 }
+    }
+
+    pub(crate) fn is_bf16(self) -> bool {
+        self == Self::Bf16
+    }
+
+    /// [`parallel_product`] of two operands without gaps, row-major or the transpose of that.
+    pub(crate) fn product(self, shape: [usize; 3], a: MatrixView, b: MatrixView, finish: Option<Epilogue>) -> Vec<f32> {
+        if self == Self::F32 {
+            return parallel_product(shape, a, b, finish);
+        }
+        let [m, n, k] = shape;
+        let short;
+        let left = if a.column_stride == 1 {
+            short = bf16::narrow(&a.values[..m * k]);
+            bf16::PairRows::new(&short, k)
+        } else {
+            bf16::PairRows::transposed(&a.values[..m * k], k)
+        };
+        let values = &b.values[..k * n];
+        let right = if b.column_stride == 1 {
+            bf16::Packed::of_rows(values, [k, n])
+        } else {
+            bf16::Packed::of_columns(values, [k, n])
+        };
+        bf16::parallel_product(&left, &right, finish)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Tensors of the CPU backends as slices, for the CPU kernels.
 
+use super::bf16::narrow;
+#[cfg(feature = "flex")]
+use super::bf16::widen;
 use super::cast_raw;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{DType, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive};
+use burn::tensor::{DType, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive, bf16};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 
@@ -12,6 +15,11 @@ pub trait HostBackend: Backend {
     /// The elements of a float tensor as f32, row-major, without a copy where the backend allows.
     fn values(tensor: &FloatTensor<Self>) -> impl Deref<Target = [f32]> + Sync {
         into_values::<Self>(tensor.clone())
+    }
+
+    /// The elements of a float tensor as bf16, row-major, without a copy where they are bf16 and the backend allows.
+    fn bf16_values(tensor: &FloatTensor<Self>) -> impl Deref<Target = [bf16]> + Sync {
+        narrow(&Self::values(tensor))
     }
 }
 
@@ -44,7 +52,15 @@ impl<B: HostBackend> Results<B> {
 
     /// `values` as a tensor of `shape`; no copy if the input's elements are f32 and the backend allows it.
     pub fn tensor<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> FloatTensor<B> {
-        cast_raw::<B>(self.wide(values, shape), self.dtype)
+        match self.dtype {
+            DType::BF16 => self.short(narrow(&values), shape),
+            dtype => cast_raw::<B>(self.wide(values, shape), dtype),
+        }
+    }
+
+    /// `values` as a tensor of bf16 of `shape`; the backend must have that type.
+    pub fn short<const D: usize>(&self, values: Vec<bf16>, shape: [usize; D]) -> FloatTensor<B> {
+        B::float_from_data(TensorData::new(values, shape), &self.device)
     }
 
     /// `values` as a tensor of f32 of `shape`, whatever the input's elements are.
@@ -59,12 +75,12 @@ impl<B: HostBackend> Results<B> {
     }
 }
 
-/// A vector of `length` floats written by `fill`. Zeroing it first would be one more pass over memory on one thread:
+/// A vector of `length` numbers written by `fill`. Zeroing it first would be one more pass over memory on one thread:
 /// 0.7 ms for the inner activations of one base-model layer.
 ///
 /// # Safety
 /// `fill` must write every element.
-pub(crate) unsafe fn filled(length: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+pub(crate) unsafe fn filled<T>(length: usize, fill: impl FnOnce(&mut [MaybeUninit<T>])) -> Vec<T> {
     let mut values = Vec::with_capacity(length);
     fill(&mut values.spare_capacity_mut()[..length]);
     // SAFETY: the caller guarantees that `fill` writes every element.
@@ -80,25 +96,45 @@ impl HostBackend for burn_flex::Flex {
     fn values(tensor: &FloatTensor<Self>) -> impl Deref<Target = [f32]> + Sync {
         match tensor.dtype() {
             DType::F32 => TensorSlice::Tensor(tensor.to_contiguous()),
+            DType::BF16 => TensorSlice::Converted(widen(tensor.to_contiguous().storage::<bf16>())),
             _ => TensorSlice::Converted(into_values::<Self>(tensor.clone())),
+        }
+    }
+
+    fn bf16_values(tensor: &FloatTensor<Self>) -> impl Deref<Target = [bf16]> + Sync {
+        match tensor.dtype() {
+            DType::BF16 => TensorSlice::Tensor(tensor.to_contiguous()),
+            _ => TensorSlice::Converted(narrow(&Self::values(tensor))),
         }
     }
 }
 
-/// A contiguous f32 tensor of flex read in place, or a converted copy of another type.
+/// A contiguous tensor of flex read in place, or a converted copy of another type.
 #[cfg(feature = "flex")]
-enum TensorSlice {
+enum TensorSlice<T> {
     Tensor(burn_flex::FlexTensor),
-    Converted(Vec<f32>),
+    Converted(Vec<T>),
 }
 
 #[cfg(feature = "flex")]
-impl Deref for TensorSlice {
+impl Deref for TensorSlice<f32> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
         match self {
             Self::Tensor(tensor) => tensor.storage::<f32>(),
+            Self::Converted(values) => values,
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+impl Deref for TensorSlice<bf16> {
+    type Target = [bf16];
+
+    fn deref(&self) -> &[bf16] {
+        match self {
+            Self::Tensor(tensor) => tensor.storage::<bf16>(),
             Self::Converted(values) => values,
         }
     }

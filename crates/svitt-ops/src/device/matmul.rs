@@ -27,8 +27,33 @@ pub fn matmul<B: MatmulOps, const D: usize>(a: Tensor<B, D>, b: Tensor<B, D>) ->
     Tensor::from_primitive(TensorPrimitive::Float(product))
 }
 
+/// bf16 where the CPU has products of it; Burn's own otherwise.
 #[cfg(any(feature = "ndarray", feature = "flex"))]
-impl<B: super::host::HostBackend> MatmulOps for B {}
+impl<B: super::host::HostBackend> MatmulOps for B {
+    fn product(a: FloatTensor<B>, b: FloatTensor<B>) -> FloatTensor<B> {
+        let short = |x: &FloatTensor<B>| super::cpu_gemm::Arithmetic::of(x.dtype()).is_bf16();
+        if short(&a) && short(&b) { bf16_product::<B>(&a, &b) } else { Self::float_matmul(a, b) }
+    }
+}
+
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+fn bf16_product<B: super::host::HostBackend>(a: &FloatTensor<B>, b: &FloatTensor<B>) -> FloatTensor<B> {
+    use super::bf16::{Packed, PairRows, parallel_product};
+    let (mut shape, b_shape) = (a.shape().to_vec(), b.shape().to_vec());
+    let axes = shape.len();
+    let ([m, k], n) = ([shape[axes - 2], shape[axes - 1]], b_shape[axes - 1]);
+    shape[axes - 1] = n;
+    let device = B::float_device(a);
+    let (a, b) = (B::bf16_values(a), B::bf16_values(b));
+    let count = shape[..axes - 2].iter().product::<usize>();
+    let mut values = Vec::with_capacity(count * m * n);
+    for i in 0..count {
+        let left = PairRows::new(&a[i * m * k..(i + 1) * m * k], k);
+        let right = Packed::of_rows(&b[i * k * n..(i + 1) * k * n], [k, n]);
+        values.extend(parallel_product::<burn::tensor::bf16>(&left, &right, None));
+    }
+    B::float_from_data(burn::tensor::TensorData::new(values, shape), &device)
+}
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 impl<R, F, I, BT> MatmulOps for burn_cubecl::CubeBackend<R, F, I, BT>

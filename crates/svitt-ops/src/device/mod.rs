@@ -1,6 +1,9 @@
 //! What the ops need of a device: its buffers and element types, matrix products, kernel launches, sums over devices.
 
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+pub(crate) mod bf16;
 mod collective;
+mod cpu;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub(crate) mod cpu_gemm;
 mod dtype;
@@ -16,6 +19,7 @@ mod matmul_f32;
 pub(crate) mod simd;
 
 pub use collective::CollectiveOps;
+pub use cpu::{CpuInstructions, cpu_computes_bf16, cpu_instructions};
 pub use dtype::{cast, cast_raw};
 pub use limit::{BufferLimit, batch_parts, concat_batch, slice_batch};
 pub use matmul::{MatmulOps, matmul};

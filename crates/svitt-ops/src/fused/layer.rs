@@ -6,7 +6,6 @@ use super::layer_portable as portable;
 use super::op::{FusedOps, bias, flatten_rows, float, raw, unflatten_rows};
 use crate::device::{BufferLimit, batch_parts, cast, concat_batch, slice_batch};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Tensor};
 use std::ops::Range;
@@ -65,6 +64,12 @@ pub struct FeedForwardSaved<T> {
 /// Branches of pre-norm layers as backend operations. Shapes: `x`, `residual`, `grad` `[rows, d]`, `stats` `[rows, 2]`;
 /// rows of a sample follow each other.
 pub trait LayerOps: FusedOps {
+    /// The element type parameters are handed over in beside activations of `activations`: those themselves, but for
+    /// CPUs, whose kernels take f32 weights and round them while they pack them.
+    fn parameter_dtype(activations: DType) -> DType {
+        activations
+    }
+
     /// LN(x)·W + b, and the rows' statistics.
     fn norm_linear(
         x: FloatTensor<Self>,
@@ -125,17 +130,20 @@ pub trait LayerOps: FusedOps {
     }
 }
 
-fn norm_weights<B: Backend>(norm: &LayerNorm<B>, epsilon: f64, dtype: DType) -> NormWeights<FloatTensor<B>> {
+fn norm_weights<B: LayerOps>(norm: &LayerNorm<B>, epsilon: f64, dtype: DType) -> NormWeights<FloatTensor<B>> {
+    let dtype = B::parameter_dtype(dtype);
     let gamma = cast(norm.gamma.val(), dtype);
     let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), |beta| cast(beta.val(), dtype));
     NormWeights { gamma: raw(gamma), beta: raw(beta), epsilon }
 }
 
-fn linear_weights<B: Backend>(linear: &Linear<B>, dtype: DType) -> LinearWeights<FloatTensor<B>> {
+fn linear_weights<B: LayerOps>(linear: &Linear<B>, dtype: DType) -> LinearWeights<FloatTensor<B>> {
+    let dtype = B::parameter_dtype(dtype);
     LinearWeights { weight: raw(cast(linear.weight.val(), dtype)), bias: raw(cast(bias(linear), dtype)) }
 }
 
-fn join<B: Backend>(scale: Tensor<B, 1>, keep: Option<Tensor<B, 1>>, dtype: DType) -> BranchScale<FloatTensor<B>> {
+fn join<B: LayerOps>(scale: Tensor<B, 1>, keep: Option<Tensor<B, 1>>, dtype: DType) -> BranchScale<FloatTensor<B>> {
+    let dtype = B::parameter_dtype(dtype);
     BranchScale { scale: raw(cast(scale, dtype)), keep: keep.map(|keep| raw(cast(keep, dtype))) }
 }
 
@@ -149,7 +157,8 @@ pub fn norm_linear<B: LayerOps, const D: usize>(
     bias: Tensor<B, 1>,
 ) -> Tensor<B, D> {
     let (shape, dtype) = (x.dims(), x.dtype());
-    let linear = LinearWeights { weight: raw(cast(weight, dtype)), bias: raw(cast(bias, dtype)) };
+    let wide = B::parameter_dtype(dtype);
+    let linear = LinearWeights { weight: raw(cast(weight, wide)), bias: raw(cast(bias, wide)) };
     let (y, _) = B::norm_linear(raw(flatten_rows(x)), norm_weights(norm, epsilon, dtype), linear);
     unflatten_rows(float(y), shape)
 }
@@ -169,7 +178,7 @@ pub fn linear_residual<B: LayerOps, const D: usize>(
 }
 
 /// x + keep ⊙ λ ⊙ MLP(LN(x)): the feed-forward branch of a pre-norm layer, joined; `x` and the output
-/// `[batch, .., d]`, `scale` (λ) `[d]`, `keep` `[batch]`. Its inner activations, the widest tensor of a layer, are made
+/// `[.., d]`, a sample's rows one after another, `scale` (λ) `[d]`, `keep` `[batch]`, by default as long as the first axis. Its inner activations, the widest tensor of a layer, are made
 /// for as many samples at a time as the device has room for.
 pub fn feed_forward<B: LayerOps + BufferLimit, const D: usize>(
     x: Tensor<B, D>,
@@ -178,11 +187,12 @@ pub fn feed_forward<B: LayerOps + BufferLimit, const D: usize>(
     scale: Tensor<B, 1>,
     keep: Option<Tensor<B, 1>>,
 ) -> Tensor<B, D> {
-    let ([batch, d], dtype) = ([x.dims()[0], x.dims()[D - 1]], x.dtype());
-    let rows = x.shape().num_elements() / (batch * d).max(1);
-    let widest = d.max(up.weight.dims()[1]);
+    let (shape, dtype) = (x.shape(), x.dtype());
+    let batch = keep.as_ref().map_or(x.dims()[0], |keep| keep.dims()[0]);
+    let x = flatten_rows(x);
+    let [rows, d] = x.dims();
+    let per_sample = rows / batch.max(1);
     let of_part = |part: &Range<usize>| {
-        let x = slice_batch(&x, part);
         let keep = keep.as_ref().map(|keep| slice_batch(keep, part));
         let weights = FeedForwardWeights {
             norm: norm_weights(norm, epsilon, dtype),
@@ -190,10 +200,12 @@ pub fn feed_forward<B: LayerOps + BufferLimit, const D: usize>(
             down: linear_weights(down, dtype),
             join: join(scale.clone(), keep, dtype),
         };
-        let shape = x.shape();
-        float::<B, 2>(B::feed_forward(raw(flatten_rows(x)), weights, false).0).reshape(shape)
+        let x = slice_batch(&x, &(part.start * per_sample..part.end * per_sample));
+        float::<B, 2>(B::feed_forward(raw(x), weights, false).0)
     };
-    concat_batch(batch_parts::<B>(&x.device(), batch, rows * widest).iter().map(of_part).collect())
+    let widest = d.max(up.weight.dims()[1]);
+    let parts = batch_parts::<B>(&x.device(), batch, per_sample * widest);
+    concat_batch(parts.iter().map(of_part).collect()).reshape(shape)
 }
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

@@ -7,6 +7,7 @@ use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::DType;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::ops::FloatTensor;
 
@@ -64,6 +65,10 @@ impl<B: LayerOps> Backward<B, 8> for FeedForwardBackward {
 }
 
 impl<B: LayerOps, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
+    fn parameter_dtype(activations: DType) -> DType {
+        B::parameter_dtype(activations)
+    }
+
     fn norm_linear(
         x: FloatTensor<Self>,
         norm: NormWeights<FloatTensor<Self>>,

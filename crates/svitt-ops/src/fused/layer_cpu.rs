@@ -1,46 +1,20 @@
 //! The layer operations on the CPU: products over all threads, whose pieces are finished while they are in the cache.
 
 use super::cpu::dims;
+use super::finish::{DropPathFactors, activate, add_bias, join_branch};
 use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights};
-use super::rows;
-use crate::device::cpu_gemm::{MatrixView, parallel_product};
+use super::{layer_bf16, rows};
+use crate::device::cpu_gemm::{Arithmetic, MatrixView, parallel_product};
 use crate::device::host::{HostBackend, Results, into_values};
-use crate::device::simd::vectorized;
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, TensorMetadata, bf16};
 
 type T<B> = FloatTensor<B>;
 
 /// `x · W + b`.
 fn affine(x: &[f32], [rows, input, output]: [usize; 3], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-    let add_bias = |_: usize, first: usize, to: &mut [f32]| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (y, b) in to.iter_mut().zip(&bias[first..]) {
-                    *y += b;
-                }
-            },
-        );
-    };
-    let shape = [rows, output, input];
-    parallel_product(shape, MatrixView::rows(x, input), MatrixView::rows(weight, output), Some(&add_bias))
-}
-
-/// How a sample's rows are scaled by stochastic depth.
-struct DropPathFactors<'a> {
-    factors: Option<&'a [f32]>,
-    rows_per_sample: usize,
-}
-
-impl<'a> DropPathFactors<'a> {
-    fn new(factors: Option<&'a [f32]>, rows: usize) -> Self {
-        Self { factors, rows_per_sample: factors.map_or(rows, |factors| rows / factors.len()) }
-    }
-
-    #[inline(always)]
-    fn of(&self, row: usize) -> f32 {
-        self.factors.map_or(1.0, |factors| factors[row / self.rows_per_sample])
-    }
+    let (x, weight) = (MatrixView::rows(x, input), MatrixView::rows(weight, output));
+    parallel_product([rows, output, input], x, weight, Some(&add_bias(bias)))
 }
 
 /// residual + keep ⊙ λ ⊙ (x·W + b).
@@ -51,31 +25,21 @@ fn branch(
     [weight, bias, scale]: [&[f32]; 3],
     kept: &DropPathFactors,
 ) -> Vec<f32> {
-    let join = |row: usize, first: usize, to: &mut [f32]| {
-        let residual = &residual[row * d + first..][..to.len()];
-        let factor = kept.of(row);
-        vectorized(
-            #[inline(always)]
-            || {
-                for (((y, r), b), s) in to.iter_mut().zip(residual).zip(&bias[first..]).zip(&scale[first..]) {
-                    *y = r + (*y + b) * s * factor;
-                }
-            },
-        );
-    };
+    let join = join_branch(residual, [bias, scale], kept);
     parallel_product([rows, d, input], MatrixView::rows(x, input), MatrixView::rows(weight, d), Some(&join))
 }
 
 /// Of a branch λ ⊙ (x·W + b) with the gradient `grad` (stochastic depth included): the gradients of W, b and λ, and
 /// `grad` becomes the gradient of x·W + b.
 fn branch_gradients(
+    arithmetic: Arithmetic,
     x: &[f32],
     [rows, input, d]: [usize; 3],
     [weight, bias, scale]: [&[f32]; 3],
     grad: &mut [f32],
 ) -> [Vec<f32>; 3] {
     let mut dweight =
-        parallel_product([input, d, rows], MatrixView::rows(x, input).t(), MatrixView::rows(grad, d), None);
+        arithmetic.product([input, d, rows], MatrixView::rows(x, input).t(), MatrixView::rows(grad, d), None);
     let mut dscale = rows::by_row(
         &mut dweight,
         d,
@@ -109,7 +73,7 @@ fn branch_gradients(
 
 /// `grad`, every sample's rows times its factor.
 fn kept_gradient(mut grad: Vec<f32>, d: usize, kept: &DropPathFactors) -> Vec<f32> {
-    if kept.factors.is_some() {
+    if kept.any() {
         rows::by_row(
             &mut grad,
             d,
@@ -123,51 +87,82 @@ fn kept_gradient(mut grad: Vec<f32>, d: usize, kept: &DropPathFactors) -> Vec<f3
 
 /// Of LN(x)·W with the gradient `grad` `[rows, output]`: the gradients of x (plus `base`), γ, β and W.
 fn norm_linear_gradients(
+    arithmetic: Arithmetic,
     x: &[f32],
     [rows, d, output]: [usize; 3],
     [gamma, beta, weight, stats]: [&[f32]; 4],
     grad: &[f32],
     base: Option<&[f32]>,
 ) -> [Vec<f32>; 4] {
-    let normed = rows::normed(x, gamma, beta, stats);
+    let normed: Vec<f32> = rows::normed(x, gamma, beta, stats);
     let dweight =
-        parallel_product([d, output, rows], MatrixView::rows(&normed, d).t(), MatrixView::rows(grad, output), None);
+        arithmetic.product([d, output, rows], MatrixView::rows(&normed, d).t(), MatrixView::rows(grad, output), None);
     drop(normed);
     let weight = MatrixView::rows(weight, output).t();
-    let mut dx = parallel_product([rows, d, output], MatrixView::rows(grad, output), weight, None);
+    let mut dx = arithmetic.product([rows, d, output], MatrixView::rows(grad, output), weight, None);
     let (dgamma, dbeta) = rows::norm_gradients(x, gamma, stats, &mut dx, base);
     [dx, dgamma, dbeta, dweight]
 }
 
+/// Results of the parameters' gradients: with the element type of each parameter.
+fn like<B: HostBackend, const N: usize>(parameters: [&T<B>; N]) -> [Results<B>; N] {
+    parameters.map(Results::<B>::like)
+}
+
 impl<B: HostBackend> LayerOps for B {
+    fn parameter_dtype(_activations: DType) -> DType {
+        DType::F32
+    }
+
     fn norm_linear(x: T<B>, norm: NormWeights<T<B>>, linear: LinearWeights<T<B>>) -> (T<B>, T<B>) {
         let ([rows, d], [_, output], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&x));
+        let arithmetic = Arithmetic::of(x.dtype());
         let [x, gamma, beta, weight, bias] = [&x, &norm.gamma, &norm.beta, &linear.weight, &linear.bias].map(B::values);
         let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
-        let y = affine(&rows::normed(&x, &gamma, &beta, &stats), [rows, d, output], &weight, &bias);
-        (results.tensor(y, [rows, output]), results.wide(stats, [rows, 2]))
+        let y = match arithmetic {
+            Arithmetic::F32 => {
+                let normed: Vec<f32> = rows::normed(&x, &gamma, &beta, &stats);
+                results.tensor(affine(&normed, [rows, d, output], &weight, &bias), [rows, output])
+            }
+            Arithmetic::Bf16 => {
+                let y = layer_bf16::norm_linear(&x, [d, output], [&gamma, &beta, &stats], [&weight, &bias]);
+                results.short(y, [rows, output])
+            }
+        };
+        (y, results.wide(stats, [rows, 2]))
     }
 
     fn norm_linear_backward(x: T<B>, norm: NormWeights<T<B>>, weight: T<B>, stats: T<B>, grad: T<B>) -> [T<B>; 5] {
         let ([rows, d], [_, output], results) = (dims::<B>(&x), dims::<B>(&weight), Results::<B>::like(&x));
+        let [of_gamma, of_beta, of_weight] = like::<B, 3>([&norm.gamma, &norm.beta, &weight]);
+        let arithmetic = Arithmetic::of(x.dtype());
         let [x, gamma, beta, weight, stats, grad] =
             [&x, &norm.gamma, &norm.beta, &weight, &stats, &grad].map(B::values);
         let dbias = rows::sums(&grad, output);
         let [dx, dgamma, dbeta, dweight] =
-            norm_linear_gradients(&x, [rows, d, output], [&gamma, &beta, &weight, &stats], &grad, None);
-        let [dgamma, dbeta] = [dgamma, dbeta].map(|sums| results.vector(sums));
-        let dweight = results.tensor(dweight, [d, output]);
-        [results.tensor(dx, [rows, d]), dgamma, dbeta, dweight, results.vector(dbias)]
+            norm_linear_gradients(arithmetic, &x, [rows, d, output], [&gamma, &beta, &weight, &stats], &grad, None);
+        let [dgamma, dbeta] = [of_gamma.vector(dgamma), of_beta.vector(dbeta)];
+        let [dweight, dbias] = [of_weight.tensor(dweight, [d, output]), of_weight.vector(dbias)];
+        [results.tensor(dx, [rows, d]), dgamma, dbeta, dweight, dbias]
     }
 
     fn linear_residual(residual: T<B>, x: T<B>, linear: LinearWeights<T<B>>, join: BranchScale<T<B>>) -> T<B> {
-        let ([rows, input], [_, d], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&x));
+        let ([rows, input], [_, d], results) =
+            (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&residual));
+        let (arithmetic, dtype) = (Arithmetic::of(x.dtype()), residual.dtype());
         let keep = join.keep.as_ref().map(B::values);
-        let [residual, x, weight, bias, scale] =
-            [&residual, &x, &linear.weight, &linear.bias, &join.scale].map(B::values);
         let kept = DropPathFactors::new(keep.as_deref(), rows);
-        let out = branch(&residual, &x, [rows, input, d], [&weight, &bias, &scale], &kept);
-        results.tensor(out, [rows, d])
+        let [residual, weight, bias, scale] = [&residual, &linear.weight, &linear.bias, &join.scale].map(B::values);
+        let parameters: [&[f32]; 3] = [&weight, &bias, &scale];
+        match arithmetic {
+            Arithmetic::F32 => {
+                results.tensor(branch(&residual, &B::values(&x), [rows, input, d], parameters, &kept), [rows, d])
+            }
+            Arithmetic::Bf16 => {
+                let x = B::bf16_values(&x);
+                bf16_branch::<B>(&results, dtype, &residual, &x, [rows, input, d], parameters, &kept)
+            }
+        }
     }
 
     fn linear_residual_backward(
@@ -177,47 +172,52 @@ impl<B: HostBackend> LayerOps for B {
         grad: T<B>,
     ) -> [T<B>; 4] {
         let ([rows, input], [_, d], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&x));
+        let [of_weight, of_bias, of_scale] = like::<B, 3>([&linear.weight, &linear.bias, &join.scale]);
+        let arithmetic = Arithmetic::of(x.dtype());
         let keep = join.keep.as_ref().map(B::values);
         let [x, weight, bias, scale] = [&x, &linear.weight, &linear.bias, &join.scale].map(B::values);
         let mut grad = kept_gradient(into_values::<B>(grad), d, &DropPathFactors::new(keep.as_deref(), rows));
-        let [dweight, dbias, dscale] = branch_gradients(&x, [rows, input, d], [&weight, &bias, &scale], &mut grad);
-        let dx = parallel_product([rows, input, d], MatrixView::rows(&grad, d), MatrixView::rows(&weight, d).t(), None);
-        let [dbias, dscale] = [dbias, dscale].map(|sums| results.vector(sums));
-        let dweight = results.tensor(dweight, [input, d]);
-        [results.tensor(dx, [rows, input]), dweight, dbias, dscale]
+        let [dweight, dbias, dscale] =
+            branch_gradients(arithmetic, &x, [rows, input, d], [&weight, &bias, &scale], &mut grad);
+        let weight = MatrixView::rows(&weight, d).t();
+        let dx = arithmetic.product([rows, input, d], MatrixView::rows(&grad, d), weight, None);
+        let [dbias, dscale] = [of_bias.vector(dbias), of_scale.vector(dscale)];
+        [results.tensor(dx, [rows, input]), of_weight.tensor(dweight, [input, d]), dbias, dscale]
     }
 
     fn feed_forward(x: T<B>, weights: FeedForwardWeights<T<B>>, save: bool) -> (T<B>, Option<FeedForwardSaved<T<B>>>) {
         let FeedForwardWeights { norm, up, down, join } = weights;
         let ([rows, d], [_, inner], results) = (dims::<B>(&x), dims::<B>(&up.weight), Results::<B>::like(&x));
+        let (arithmetic, dtype) = (Arithmetic::of(x.dtype()), x.dtype());
         let keep = join.keep.as_ref().map(B::values);
+        let kept = DropPathFactors::new(keep.as_deref(), rows);
         let [x, gamma, beta, w1, b1] = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias].map(B::values);
         let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
         let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
-        let normed = rows::normed(&x, &gamma, &beta, &stats);
+        let second: [&[f32]; 3] = [&w2, &b2, &scale];
+        if arithmetic == Arithmetic::Bf16 && !save {
+            let hidden = layer_bf16::hidden(&x, [d, inner], [&gamma, &beta, &stats], [&w1, &b1]);
+            return (bf16_branch::<B>(&results, dtype, &x, &hidden, [rows, inner, d], second, &kept), None);
+        }
+        let normed: Vec<f32> = rows::normed(&x, &gamma, &beta, &stats);
         let (normed, w1) = (MatrixView::rows(&normed, d), MatrixView::rows(&w1, inner));
-        let activate = |_: usize, first: usize, to: &mut [f32]| {
-            let bias = &b1[first..];
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (z, b) in to.iter_mut().zip(bias) {
-                        *z = rows::gelu(*z + b);
-                    }
-                },
-            );
+        if !save {
+            let hidden = parallel_product([rows, inner, d], normed, w1, Some(&activate(&b1)));
+            return (results.tensor(branch(&x, &hidden, [rows, inner, d], second, &kept), [rows, d]), None);
+        }
+        let z = arithmetic.product([rows, inner, d], normed, w1, None);
+        let out = match arithmetic {
+            Arithmetic::F32 => {
+                let hidden: Vec<f32> = rows::biased_gelu(&z, &b1);
+                results.tensor(branch(&x, &hidden, [rows, inner, d], second, &kept), [rows, d])
+            }
+            Arithmetic::Bf16 => {
+                let hidden = rows::biased_gelu(&z, &b1);
+                bf16_branch::<B>(&results, dtype, &x, &hidden, [rows, inner, d], second, &kept)
+            }
         };
-        let (hidden, z) = if save {
-            let z = parallel_product([rows, inner, d], normed, w1, None);
-            (rows::biased_gelu(&z, &b1), Some(z))
-        } else {
-            (parallel_product([rows, inner, d], normed, w1, Some(&activate)), None)
-        };
-        let kept = DropPathFactors::new(keep.as_deref(), rows);
-        let out = branch(&x, &hidden, [rows, inner, d], [&w2, &b2, &scale], &kept);
-        let saved = z
-            .map(|z| FeedForwardSaved { stats: results.wide(stats, [rows, 2]), inner: results.wide(z, [rows, inner]) });
-        (results.tensor(out, [rows, d]), saved)
+        let saved = FeedForwardSaved { stats: results.wide(stats, [rows, 2]), inner: results.wide(z, [rows, inner]) };
+        (out, Some(saved))
     }
 
     fn feed_forward_backward(
@@ -228,21 +228,43 @@ impl<B: HostBackend> LayerOps for B {
     ) -> [T<B>; 8] {
         let FeedForwardWeights { norm, up, down, join } = weights;
         let ([rows, d], [_, inner], results) = (dims::<B>(&x), dims::<B>(&up.weight), Results::<B>::like(&x));
+        let [of_gamma, of_beta, of_up, of_down, of_scale] =
+            like::<B, 5>([&norm.gamma, &norm.beta, &up.weight, &down.weight, &join.scale]);
+        let arithmetic = Arithmetic::of(x.dtype());
         let keep = join.keep.as_ref().map(B::values);
         let [x, gamma, beta, w1, b1] = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias].map(B::values);
         let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
         let [stats, z, outer] = [&saved.stats, &saved.inner, &grad].map(B::values);
         let mut grad = kept_gradient(outer.to_vec(), d, &DropPathFactors::new(keep.as_deref(), rows));
-        let hidden = rows::biased_gelu(&z, &b1);
-        let [dw2, db2, dscale] = branch_gradients(&hidden, [rows, inner, d], [&w2, &b2, &scale], &mut grad);
+        let hidden: Vec<f32> = rows::biased_gelu(&z, &b1);
+        let [dw2, db2, dscale] = branch_gradients(arithmetic, &hidden, [rows, inner, d], [&w2, &b2, &scale], &mut grad);
         drop(hidden);
-        let mut dz = parallel_product([rows, inner, d], MatrixView::rows(&grad, d), MatrixView::rows(&w2, d).t(), None);
+        let w2 = MatrixView::rows(&w2, d).t();
+        let mut dz = arithmetic.product([rows, inner, d], MatrixView::rows(&grad, d), w2, None);
         let db1 = rows::gelu_gradients(&z, &b1, &mut dz);
+        let parameters: [&[f32]; 4] = [&gamma, &beta, &w1, &stats];
         let [dx, dgamma, dbeta, dw1] =
-            norm_linear_gradients(&x, [rows, d, inner], [&gamma, &beta, &w1, &stats], &dz, Some(&outer));
-        let [dgamma, dbeta, db2, dscale] = [dgamma, dbeta, db2, dscale].map(|sums| results.vector(sums));
-        let (dw1, dw2) = (results.tensor(dw1, [d, inner]), results.tensor(dw2, [inner, d]));
-        let db1 = results.vector(db1);
+            norm_linear_gradients(arithmetic, &x, [rows, d, inner], parameters, &dz, Some(&outer));
+        let [dgamma, dbeta, dscale] = [of_gamma.vector(dgamma), of_beta.vector(dbeta), of_scale.vector(dscale)];
+        let [dw1, db1] = [of_up.tensor(dw1, [d, inner]), of_up.vector(db1)];
+        let [dw2, db2] = [of_down.tensor(dw2, [inner, d]), of_down.vector(db2)];
         [results.tensor(dx, [rows, d]), dgamma, dbeta, dw1, db1, dw2, db2, dscale]
     }
+}
+
+/// [`layer_bf16::linear_residual`] as a tensor of the residual's element type.
+fn bf16_branch<B: HostBackend>(
+    results: &Results<B>,
+    dtype: DType,
+    residual: &[f32],
+    x: &[bf16],
+    [rows, input, d]: [usize; 3],
+    parameters: [&[f32]; 3],
+    kept: &DropPathFactors,
+) -> T<B> {
+    if dtype == DType::BF16 {
+        let out = layer_bf16::linear_residual(residual, x, [input, d], parameters, kept);
+        return results.short(out, [rows, d]);
+    }
+    results.wide(layer_bf16::linear_residual(residual, x, [input, d], parameters, kept), [rows, d])
 }

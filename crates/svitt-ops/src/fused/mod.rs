@@ -10,10 +10,14 @@ mod autodiff;
 mod cpu;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod finish;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod launch;
 mod layer;
 mod layer_autodiff;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod layer_bf16;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod layer_cpu;
 mod layer_portable;

@@ -1,6 +1,7 @@
 //! The row kernels on slices: rows in parallel, each row once through the cache. Sums over rows are taken per chunk of
 //! [`CHUNK`] rows and then in order, so that they do not depend on the number of threads.
 
+use crate::device::bf16::Element;
 use crate::device::host::filled;
 use crate::device::simd::{LANES, erf, exp, total, vectorized};
 use rayon::prelude::*;
@@ -80,8 +81,8 @@ pub(super) fn norm_statistics(x: &[f32], d: usize, epsilon: f32) -> Vec<f32> {
     stats
 }
 
-/// γ ⊙ (x − mean)/σ + β.
-pub(super) fn normed(x: &[f32], gamma: &[f32], beta: &[f32], stats: &[f32]) -> Vec<f32> {
+/// γ ⊙ (x − mean)/σ + β, in f32 or rounded to bf16.
+pub(super) fn normed<T: Element>(x: &[f32], gamma: &[f32], beta: &[f32], stats: &[f32]) -> Vec<T> {
     let d = gamma.len();
     // SAFETY: chunks of rows cover x, and every element of a row is written.
     unsafe {
@@ -93,7 +94,7 @@ pub(super) fn normed(x: &[f32], gamma: &[f32], beta: &[f32], stats: &[f32]) -> V
                     || {
                         for ((y, x), stats) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(stats.chunks_exact(2)) {
                             for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                                y.write((x - stats[0]) * stats[1] * g + b);
+                                y.write(T::of((x - stats[0]) * stats[1] * g + b));
                             }
                         }
                     },
@@ -156,8 +157,8 @@ pub(super) fn gelu(z: f32) -> f32 {
     0.5 * z * (1.0 + erf(z * FRAC_1_SQRT_2))
 }
 
-/// GELU(x + bias).
-pub(super) fn biased_gelu(x: &[f32], bias: &[f32]) -> Vec<f32> {
+/// GELU(x + bias), in f32 or rounded to bf16.
+pub(super) fn biased_gelu<T: Element>(x: &[f32], bias: &[f32]) -> Vec<T> {
     let d = bias.len();
     // SAFETY: chunks of rows cover x, and every element of a row is written.
     unsafe {
@@ -168,7 +169,7 @@ pub(super) fn biased_gelu(x: &[f32], bias: &[f32]) -> Vec<f32> {
                     || {
                         for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
                             for ((y, x), b) in y.iter_mut().zip(x).zip(bias) {
-                                y.write(gelu(x + b));
+                                y.write(T::of(gelu(x + b)));
                             }
                         }
                     },

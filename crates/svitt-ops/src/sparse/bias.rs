@@ -66,7 +66,7 @@ pub(super) fn is_uniform(rows: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    type Bias = RelativeBias<burn_flex::Flex>;
+    type Bias = RelativeBias<crate::testing::Reference>;
 
     #[test]
     fn differences_address_the_published_rows() {

@@ -190,7 +190,7 @@ fn mirrored_windows_agree<B: super::SparseOps>() {
 }
 
 /// [`cases`] whose heads tensor cores can take, and the shape of the base model's blocks: 56 tokens, heads of 64.
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "flex"))]
 fn wide_cases() -> Vec<Case> {
     let mut cases = cases();
     let sizes = [16, 32, 48, 64].into_iter().cycle();
@@ -211,12 +211,12 @@ fn wide_cases() -> Vec<Case> {
 
 /// bf16 values, f32 sums: on CUDA by tensor cores. Both sides get the same rounded inputs; what remains is the rounding
 /// of outputs (2⁻⁹) and of the weights that tensor cores multiply.
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "flex"))]
 fn sixteen_bits_agree<B: super::SparseOps>() {
     use burn::tensor::DType::{BF16, F32};
     for (i, case) in wide_cases().iter().enumerate() {
         let rounded = |x: Tensor<Reference, 3>| {
-            let values: Vec<f32> = host(x.clone()).iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect();
+            let values: Vec<f32> = host(x.clone()).iter().map(|v| burn::tensor::bf16::from_f32(*v).to_f32()).collect();
             TensorData::new(values, x.dims())
         };
         let (qkv, probe) = (rounded(case.qkv()), rounded(case.probe()));
@@ -231,7 +231,7 @@ fn sixteen_bits_agree<B: super::SparseOps>() {
 
         let leaf = Tensor::<A<Reference>, 3>::from_data(qkv, &Default::default()).require_grad();
         let table = case.table::<A<Reference>>();
-        let short = host(table.clone()).iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect::<Vec<_>>();
+        let short = host(table.clone()).iter().map(|v| burn::tensor::bf16::from_f32(*v).to_f32()).collect::<Vec<_>>();
         let table = Tensor::from_data(TensorData::new(short, table.dims()), &Default::default()).require_grad();
         let bias = case.bias(table.clone());
         let out = if case.graph.is_mirrored() {
@@ -245,7 +245,6 @@ fn sixteen_bits_agree<B: super::SparseOps>() {
         for ((found, expected), tensor) in found.iter().zip(&expected).zip(["out", "dqkv", "dtable"]) {
             let scale = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
             let worst = found.iter().zip(expected).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
-            println!("case {i} {tensor}: {worst} of {scale}");
             assert!(worst <= 1e-2 * scale, "case {i} {tensor}: off by {worst} of {scale}");
         }
     }
@@ -460,4 +459,10 @@ crate::on_every_backend!(
 mod portable_sibling {
     use super::{the_portable_backward_is_the_derivative, the_portable_implementation_is_the_oracle};
     crate::on_cpu_backends!(the_portable_implementation_is_the_oracle, the_portable_backward_is_the_derivative);
+}
+
+#[cfg(feature = "flex")]
+#[test]
+fn sixteen_bits_agree_on_flex() {
+    sixteen_bits_agree::<burn_flex::Flex>();
 }

@@ -12,7 +12,7 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 use rayon::prelude::*;
 
 /// Queries per tile: with 3137 keys the scores of a tile take 785 KB and stay in a core's cache.
-const TILE: usize = 64;
+pub(super) const TILE: usize = 64;
 
 /// One key block as a query block sees it: columns `from..from + columns` of the score rows.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +36,8 @@ pub(super) struct Tile {
 }
 
 /// What all tasks share.
-pub(super) struct CpuKernel<'a> {
-    pub qkv: &'a [f32],
+pub(super) struct CpuKernel<'a, T = f32> {
+    pub qkv: &'a [T],
     /// `[heads, rows]`: a head's table is contiguous.
     pub table: Vec<f32>,
     pub table_rows: usize,
@@ -53,14 +53,8 @@ pub(super) struct CpuKernel<'a> {
     shared_coords: bool,
 }
 
-impl<'a> CpuKernel<'a> {
-    pub(super) fn new(
-        qkv: &'a [f32],
-        shape: [usize; 3],
-        table: &[f32],
-        coords: &'a [i32],
-        plan: &AttentionPlan,
-    ) -> Self {
+impl<'a, T> CpuKernel<'a, T> {
+    pub(super) fn new(qkv: &'a [T], shape: [usize; 3], table: &[f32], coords: &'a [i32], plan: &AttentionPlan) -> Self {
         let [batch, s, width] = shape;
         let heads = plan.heads;
         let table_rows = table.len() / heads;
@@ -87,17 +81,13 @@ impl<'a> CpuKernel<'a> {
         self.heads * self.d
     }
 
-    /// Queries (0), keys (1) or values (2) of sample `b` and head `h`, from token `token` on; rows 3C apart.
-    pub(super) fn part(&self, part: usize, b: usize, h: usize, token: usize) -> MatrixView<'a> {
-        MatrixView::rows(self.part_slice(part, b, h, token), 3 * self.width())
-    }
-
     /// The head's vector of one token.
-    pub(super) fn vector(&self, part: usize, b: usize, h: usize, token: usize) -> &'a [f32] {
+    pub(super) fn vector(&self, part: usize, b: usize, h: usize, token: usize) -> &'a [T] {
         &self.part_slice(part, b, h, token)[..self.d]
     }
 
-    fn part_slice(&self, part: usize, b: usize, h: usize, token: usize) -> &'a [f32] {
+    /// Queries (0), keys (1) or values (2) of sample `b` and head `h`, from token `token` on; rows 3C apart.
+    pub(super) fn part_slice(&self, part: usize, b: usize, h: usize, token: usize) -> &'a [T] {
         &self.qkv[(b * self.s + token) * 3 * self.width() + part * self.width() + h * self.d..]
     }
 
@@ -118,6 +108,13 @@ impl<'a> CpuKernel<'a> {
     /// Width of the score rows of query block `m`, the class column included.
     pub(super) fn columns(&self, m: usize) -> usize {
         self.entries[m].last().map_or(1, |e| e.from + e.columns)
+    }
+}
+
+impl<'a> CpuKernel<'a> {
+    /// [`Self::part_slice`] as a matrix.
+    pub(super) fn part(&self, part: usize, b: usize, h: usize, token: usize) -> MatrixView<'a> {
+        MatrixView::rows(self.part_slice(part, b, h, token), 3 * self.width())
     }
 
     /// Logits of a tile, `[rows, columns]`, class column first.
@@ -258,10 +255,18 @@ impl<B: HostBackend> SparseOps for B {
     ) -> (FloatTensor<B>, FloatTensor<B>) {
         let (shape, results): ([usize; 3], _) = (qkv.shape().dims(), Results::<B>::like(&qkv));
         let coords = integers::<B>(&coords);
-        let [qkv, table] = [&qkv, &table].map(B::values);
-        let (out, lse) = run(&CpuKernel::new(&qkv, shape, &table, &coords, plan));
+        let table = B::values(&table);
         let [batch, s, width] = shape;
-        (results.tensor(out, [batch, s, width / 3]), results.wide(lse, [batch, plan.heads, s]))
+        let (out, lse) = if super::cpu_bf16::takes(qkv.dtype(), width / 3 / plan.heads) {
+            let qkv = B::bf16_values(&qkv);
+            let (out, lse) = super::cpu_bf16::forward(&CpuKernel::new(&qkv, shape, &table, &coords, plan), plan);
+            (results.short(out, [batch, s, width / 3]), lse)
+        } else {
+            let qkv = B::values(&qkv);
+            let (out, lse) = forward(&CpuKernel::new(&qkv, shape, &table, &coords, plan));
+            (results.tensor(out, [batch, s, width / 3]), lse)
+        };
+        (out, results.wide(lse, [batch, plan.heads, s]))
     }
 
     fn sparse_attention_backward(
@@ -273,58 +278,65 @@ impl<B: HostBackend> SparseOps for B {
     }
 }
 
-fn run(kernel: &CpuKernel) -> (Vec<f32>, Vec<f32>) {
-    let CpuKernel { batch, s, heads, .. } = *kernel;
-    let mut out = vec![0f32; batch * s * kernel.width()];
-    let tasks = split_rows(kernel, &mut out);
-    let sums: Vec<Vec<f32>> =
-        tasks.into_par_iter().map_init(Vec::new, |scratch, task| task.run(kernel, scratch)).collect();
+fn forward(kernel: &CpuKernel) -> (Vec<f32>, Vec<f32>) {
+    run(kernel, |task, h, scratch: &mut Vec<f32>, out, lse| match task.tile {
+        None => lse[0] = kernel.class_row(task.b, h, scratch, out),
+        Some(tile) => kernel.tile_rows(task.b, h, tile, scratch, out, lse),
+    })
+}
+
+/// The rows of one tile of one sample, or its class token's.
+#[derive(Clone, Copy)]
+pub(super) struct TileTask {
+    pub b: usize,
+    pub tile: Option<Tile>,
+}
+
+impl TileTask {
+    /// First token and number of tokens.
+    fn tokens(&self) -> [usize; 2] {
+        self.tile.map_or([0, 1], |tile| [1 + tile.first, tile.rows])
+    }
+}
+
+/// Runs `rows` for every task and head in parallel, with scratch memory of its own per thread: it writes the outputs
+/// of the task's rows (C apart) and their log-sum-exps. Returns the output `[batch, S, C]` and the log-sum-exps
+/// `[batch, heads, S]`.
+pub(super) fn run<T: Sync, O: Copy + Default + Send, S: Default + Send>(
+    kernel: &CpuKernel<T>,
+    rows: impl Fn(TileTask, usize, &mut S, &mut [O], &mut [f32]) + Sync,
+) -> (Vec<O>, Vec<f32>) {
+    let CpuKernel { batch, s, heads, d, .. } = *kernel;
+    let mut out = vec![O::default(); batch * s * kernel.width()];
+    let sums: Vec<(TileTask, Vec<f32>)> = tasks(kernel, &mut out)
+        .into_par_iter()
+        .map_init(S::default, |scratch, (task, out)| {
+            let count = task.tokens()[1];
+            let mut lse = vec![0f32; heads * count];
+            for (h, lse) in lse.chunks_mut(count).enumerate() {
+                rows(task, h, scratch, &mut out[h * d..], lse);
+            }
+            (task, lse)
+        })
+        .collect();
     let mut lse = vec![0f32; batch * heads * s];
-    let per_sample = kernel.tiles.len() + 1;
-    for (task, sums) in sums.iter().enumerate() {
-        let (b, first) = (task / per_sample, first_row(kernel, task % per_sample));
-        let rows = sums.len() / heads;
-        (0..heads)
-            .for_each(|h| lse[(b * heads + h) * s + first..][..rows].copy_from_slice(&sums[h * rows..(h + 1) * rows]));
+    for (task, sums) in sums {
+        let [first, count] = task.tokens();
+        for (h, sums) in sums.chunks(count).enumerate() {
+            lse[(task.b * heads + h) * s + first..][..count].copy_from_slice(sums);
+        }
     }
     (out, lse)
 }
 
-/// The rows of one tile of one sample (tile 0 is the class token), all heads.
-struct TileTask<'o> {
-    b: usize,
-    tile: usize,
-    out: &'o mut [f32],
-}
-
-impl TileTask<'_> {
-    /// Writes the outputs, returns the log-sum-exps `[heads, rows]`.
-    fn run(self, kernel: &CpuKernel, scratch: &mut Vec<f32>) -> Vec<f32> {
-        let rows = self.out.len() / kernel.width();
-        let mut lse = vec![0f32; kernel.heads * rows];
-        for (h, lse) in lse.chunks_mut(rows).enumerate() {
-            let out = &mut self.out[h * kernel.d..];
-            match self.tile {
-                0 => lse[0] = kernel.class_row(self.b, h, scratch, out),
-                _ => kernel.tile_rows(self.b, h, kernel.tiles[self.tile - 1], scratch, out, lse),
-            }
-        }
-        lse
-    }
-}
-
-fn first_row(kernel: &CpuKernel, tile: usize) -> usize {
-    if tile == 0 { 0 } else { 1 + kernel.tiles[tile - 1].first }
-}
-
-/// Tiles follow each other in token order, so each owns a run of the output.
-fn split_rows<'o>(kernel: &CpuKernel, mut out: &'o mut [f32]) -> Vec<TileTask<'o>> {
-    let rows = |tile: usize| if tile == 0 { 1 } else { kernel.tiles[tile - 1].rows };
-    let all = (0..kernel.batch).flat_map(|b| (0..=kernel.tiles.len()).map(move |tile| (b, tile)));
-    all.map(|(b, tile)| {
-        let (own, rest) = std::mem::take(&mut out).split_at_mut(rows(tile) * kernel.width());
+/// The class token and the tiles follow each other in token order, so each owns a run of the output.
+fn tasks<'o, T, O>(kernel: &CpuKernel<T>, mut out: &'o mut [O]) -> Vec<(TileTask, &'o mut [O])> {
+    let tiles = || std::iter::once(None).chain(kernel.tiles.iter().copied().map(Some));
+    let all = (0..kernel.batch).flat_map(|b| tiles().map(move |tile| TileTask { b, tile }));
+    all.map(|task| {
+        let (own, rest) = std::mem::take(&mut out).split_at_mut(task.tokens()[1] * kernel.width());
         out = rest;
-        TileTask { b, tile, out: own }
+        (task, own)
     })
     .collect()
 }

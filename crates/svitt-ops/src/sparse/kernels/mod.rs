@@ -4,6 +4,8 @@
 mod cpu;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_backward;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_bf16;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube_backward;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

@@ -1,0 +1,127 @@
+//! The right operand of a product, in the order the instruction reads it.
+
+use super::round::{Element, round};
+use crate::device::simd::vectorized;
+use burn::tensor::bf16;
+use rayon::prelude::*;
+
+/// Columns of a panel: four registers of 16.
+pub(crate) const COLUMNS: usize = 64;
+/// Lines of a panel per pair of rows.
+pub(crate) const LINES: usize = COLUMNS / 16;
+
+/// One register: the pairs (row 2p, row 2p + 1) of 16 columns.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) [[bf16; 2]; 16]);
+
+/// Zeros.
+pub(crate) const EMPTY: Line = Line([[bf16::ZERO; 2]; 16]);
+
+/// `b` `[k, n]`: per panel of 64 columns, per pair of rows, four [`Line`]s; zeros beyond k and n.
+pub(crate) struct Packed {
+    lines: Vec<Line>,
+    k: usize,
+    n: usize,
+}
+
+impl Packed {
+    /// `b` `[k, n]`, row-major.
+    pub(crate) fn of_rows<T: Element>(b: &[T], [k, n]: [usize; 2]) -> Self {
+        let pair = |panel: usize, p: usize, lines: &mut [Line]| {
+            let columns = panel * COLUMNS..n.min((panel + 1) * COLUMNS);
+            let first = &b[2 * p * n..][columns.clone()];
+            if 2 * p + 1 < k {
+                interleave(lines, first, &b[(2 * p + 1) * n..][columns]);
+            } else {
+                interleave(lines, first, &[T::default(); COLUMNS]);
+            }
+        };
+        Self::new([k, n], pair)
+    }
+
+    /// `b` `[k, n]` whose transpose `[n, k]` is given, of f32, row-major.
+    pub(crate) fn of_columns(transposed: &[f32], [k, n]: [usize; 2]) -> Self {
+        let pair = |panel: usize, p: usize, lines: &mut [Line]| {
+            for column in 0..COLUMNS.min(n - panel * COLUMNS) {
+                let at = (panel * COLUMNS + column) * k + 2 * p;
+                let to = &mut lines[column / 16].0[column % 16];
+                *to = [round(transposed[at]), if 2 * p + 1 < k { round(transposed[at + 1]) } else { bf16::ZERO }];
+            }
+        };
+        Self::new([k, n], pair)
+    }
+
+    fn new([k, n]: [usize; 2], pair: impl Fn(usize, usize, &mut [Line]) + Sync) -> Self {
+        let pairs = k.div_ceil(2);
+        let mut lines = vec![EMPTY; n.div_ceil(COLUMNS) * pairs * LINES];
+        lines.par_chunks_mut((pairs * LINES).max(1)).enumerate().for_each(|(panel, lines)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (p, lines) in lines.chunks_exact_mut(LINES).enumerate() {
+                        pair(panel, p, lines);
+                    }
+                },
+            );
+        });
+        Self { lines, k, n }
+    }
+
+    /// k and n.
+    pub(crate) fn shape(&self) -> [usize; 2] {
+        [self.k, self.n]
+    }
+
+    /// The lines of one panel.
+    pub(crate) fn panel(&self, panel: usize) -> &[Line] {
+        let size = self.k.div_ceil(2) * LINES;
+        &self.lines[panel * size..(panel + 1) * size]
+    }
+}
+
+/// Lines of a block of `rows` rows and `columns` columns.
+pub(crate) fn lines_of(rows: usize, columns: usize) -> usize {
+    columns.div_ceil(COLUMNS) * rows.div_ceil(2) * LINES
+}
+
+/// Writes two rows of up to 64 columns into four lines.
+#[inline(always)]
+fn interleave<T: Element>(lines: &mut [Line], first: &[T], second: &[T]) {
+    for (line, (a, b)) in lines.iter_mut().zip(first.chunks(16).zip(second.chunks(16))) {
+        for (to, (a, b)) in line.0.iter_mut().zip(a.iter().zip(b)) {
+            *to = [a.short(), b.short()];
+        }
+    }
+}
+
+/// Packs `rows` `[k, n]` of bf16, `stride` apart, with k > 0, as [`Packed`] does, into `lines`.
+pub(crate) fn pack_rows(lines: &mut [Line], rows: &[bf16], stride: usize, [k, n]: [usize; 2]) {
+    for (panel, lines) in lines.chunks_exact_mut(k.div_ceil(2) * LINES).enumerate() {
+        let columns = panel * COLUMNS..n.min((panel + 1) * COLUMNS);
+        for (p, lines) in lines.chunks_exact_mut(LINES).enumerate() {
+            let first = &rows[2 * p * stride..][columns.clone()];
+            if 2 * p + 1 < k {
+                interleave(lines, first, &rows[(2 * p + 1) * stride..][columns.clone()]);
+            } else {
+                interleave(lines, first, &[bf16::ZERO; COLUMNS]);
+            }
+        }
+    }
+}
+
+/// Packs the transpose of `rows` `[n, k]` of bf16, `stride` apart, with k > 0, into `lines`.
+pub(crate) fn pack_columns(lines: &mut [Line], rows: &[bf16], stride: usize, [k, n]: [usize; 2]) {
+    for (panel, lines) in lines.chunks_exact_mut(k.div_ceil(2) * LINES).enumerate() {
+        for column in 0..COLUMNS.min(n - panel * COLUMNS) {
+            let row = &rows[(panel * COLUMNS + column) * stride..][..k];
+            let (pairs, rest) = row.as_chunks::<2>();
+            for (p, pair) in pairs.iter().enumerate() {
+                lines[p * LINES + column / 16].0[column % 16] = *pair;
+            }
+            if let [last] = rest {
+                lines[pairs.len() * LINES + column / 16].0[column % 16] = [*last, bf16::ZERO];
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Products against f64 sums of the rounded operands, on odd sizes.
+
+use super::pack::{lines_of, pack_columns, pack_rows};
+use super::*;
+use crate::device::cpu_computes_bf16;
+use crate::rng::Rng;
+use burn::tensor::bf16;
+
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut rng = Rng::new(seed, &[]);
+    (0..count).map(|_| rng.between(-1.0, 1.0) as f32).collect()
+}
+
+/// Σ a·b of the rounded operands, and Σ |a·b|, the scale its error is measured by.
+fn oracle(a: &[f32], b: impl Fn(usize, usize) -> f32, [m, n, k]: [usize; 3]) -> Vec<[f64; 2]> {
+    let short = |x: f32| f64::from(round(x).to_f32());
+    let sum = |i: usize, j: usize| {
+        let terms = (0..k).map(|p| short(a[i * k + p]) * short(b(p, j)));
+        terms.fold([0.0, 0.0], |[sum, size], term| [sum + term, size + term.abs()])
+    };
+    (0..m * n).map(|at| sum(at / n, at % n)).collect()
+}
+
+const SHAPES: [[usize; 3]; 12] = [
+    [1, 1, 1],
+    [5, 7, 3],
+    [6, 64, 2],
+    [7, 65, 63],
+    [63, 63, 65],
+    [64, 6, 64],
+    [65, 1, 7],
+    [1, 65, 129],
+    [6, 5, 6],
+    [13, 130, 31],
+    [97, 64, 100],
+    [0, 9, 4],
+];
+
+/// 1e-6 of Σ |a·b|: the instruction rounds every pair's sum to f32.
+fn assert_close(found: &[f32], expected: &[[f64; 2]], tolerance: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (at, (found, [sum, size])) in found.iter().zip(expected).enumerate() {
+        let off = (f64::from(*found) - sum).abs() / size.max(1e-30);
+        assert!(off <= tolerance, "{what}, element {at}: {found} is off by {off:e}");
+    }
+}
+
+#[test]
+fn rounding_is_to_nearest_even() {
+    let known = [0.0, -0.0, 1.0, 1.003_906_25, 1.003_906_3, 1.011_718_75, f32::INFINITY, 3.4e38, 1e-40, -2.7];
+    let others = noise(1, 1000);
+    for x in known.into_iter().chain(others) {
+        assert_eq!(round(x), bf16::from_f32(x), "{x}");
+    }
+    assert!(round(f32::NAN).is_nan());
+    let values = noise(2, 70_001);
+    assert!(widen(&narrow(&values)).iter().zip(&values).all(|(short, x)| *short == bf16::from_f32(*x).to_f32()));
+}
+
+#[test]
+fn products_agree_with_f64() {
+    if !cpu_computes_bf16() {
+        return crate::skipped::skipped("a processor with bf16 products");
+    }
+    for [m, n, k] in SHAPES {
+        let (a, b) = (noise(3, m * k), noise(4, k * n));
+        let turned: Vec<f32> = (0..n * k).map(|at| b[at % k * n + at / k]).collect();
+        let a_turned: Vec<f32> = (0..k * m).map(|at| a[at % m.max(1) * k + at / m.max(1)]).collect();
+        let expected = oracle(&a, |p, j| b[p * n + j], [m, n, k]);
+        let rows = narrow(&a);
+        for (name, left, right) in [
+            ("rows", PairRows::new(&rows, k), Packed::of_rows(&b, [k, n])),
+            ("columns", PairRows::transposed(&a_turned, k), Packed::of_columns(&turned, [k, n])),
+        ] {
+            let what = format!("{name}, {m} × {n} × {k}");
+            assert_close(&parallel_product::<f32>(&left, &right, None), &expected, 1e-6, &what);
+            let short = widen(&parallel_product::<bf16>(&left, &right, None));
+            assert_close(&short, &expected, 1.0 / 256.0, &format!("{what}, stored as bf16"));
+            let finish = |row: usize, first: usize, to: &mut [f32]| {
+                to.iter_mut().enumerate().for_each(|(i, x)| *x = *x * 2.0 + (row * 100 + first + i) as f32);
+            };
+            let plain = parallel_product::<f32>(&left, &right, None);
+            let doubled = parallel_product::<f32>(&left, &right, Some(&finish));
+            for (at, (found, plain)) in doubled.iter().zip(plain).enumerate() {
+                assert_eq!(*found, plain * 2.0 + (at / n * 100 + at % n) as f32, "{what}, finished");
+            }
+        }
+    }
+}
+
+/// Operands with gaps between rows, as the heads of an attention have, in several segments.
+#[test]
+fn strided_segments_add_up() {
+    if !cpu_computes_bf16() {
+        return crate::skipped::skipped("a processor with bf16 products");
+    }
+    let (m, n, stride) = (7, 21, 90);
+    let (a, b) = (noise(5, m * stride), noise(6, 64 * stride));
+    let [a_short, b_short] = [narrow(&a), narrow(&b)];
+    let parts: [(usize, usize); 4] = [(0, 12), (12, 6), (20, 8), (28, 5)];
+    for (name, columns) in [("rows", false), ("columns", true)] {
+        let (mut lines, mut segments) = (Vec::new(), Vec::new());
+        for (from, k) in parts {
+            let start = lines.len();
+            lines.resize(start + lines_of(k, n), pack::EMPTY);
+            if columns {
+                pack_columns(&mut lines[start..], &b_short[from..], stride, [k, n]);
+            } else {
+                pack_rows(&mut lines[start..], &b_short[from * stride..], stride, [k, n]);
+            }
+            segments.push(Segment { a: from, b: start, pairs: k.div_ceil(2) });
+        }
+        let mut found = vec![0f32; m * n];
+        tile_rows(&mut found, n, [m, n], &a_short, stride, &lines, &segments);
+        let index: Vec<usize> = parts.iter().flat_map(|(from, k)| *from..from + k).collect();
+        let picked: Vec<f32> =
+            (0..m).flat_map(|i| index.iter().map(move |p| (i, *p))).map(|(i, p)| a[i * stride + p]).collect();
+        let right = |p: usize, j: usize| if columns { b[j * stride + index[p]] } else { b[index[p] * stride + j] };
+        assert_close(&found, &oracle(&picked, right, [m, n, index.len()]), 1e-6, name);
+    }
+}

@@ -1,0 +1,137 @@
+//! The register tile: up to 6 rows by 64 columns of sums.
+
+use super::pack::Line;
+use burn::tensor::bf16;
+
+/// Rows of a tile: 24 sums, four registers of b and one of a fit the 32 there are.
+pub(crate) const ROWS: usize = 6;
+
+/// A stretch of k: values `a..a + 2 · pairs` of every row of a, and the lines of one panel of b for them, from `b` on.
+/// An odd stretch ends with a zero in both operands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(crate) a: usize,
+    pub(crate) b: usize,
+    pub(crate) pairs: usize,
+}
+
+/// `to` `[rows, columns]`, rows `to_stride` apart, becomes the product of `a` `[rows, ..]`, rows `a_stride` apart, with
+/// panels of b in `lines`: the sum over `segments`. `columns` is at most 64.
+///
+/// # Panics
+/// If an operand reaches beyond its slice, or the CPU lacks the instruction.
+pub(crate) fn tile_rows(
+    to: &mut [f32],
+    to_stride: usize,
+    [rows, columns]: [usize; 2],
+    a: &[bf16],
+    a_stride: usize,
+    lines: &[Line],
+    segments: &[Segment],
+) {
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!((rows - 1) * to_stride + columns <= to.len() && columns <= super::pack::COLUMNS, "the target is too short");
+    for s in segments {
+        assert!((rows - 1) * a_stride + s.a + 2 * s.pairs <= a.len(), "a is too short");
+        assert!(s.b + s.pairs * super::pack::LINES <= lines.len(), "b is too short");
+    }
+    assert!(super::super::cpu_computes_bf16(), "this CPU has no products of bf16");
+    #[cfg(target_arch = "x86_64")]
+    for first in (0..rows).step_by(ROWS) {
+        let (to, a) = (&mut to[first * to_stride..], &a[first * a_stride..]);
+        // SAFETY: the instruction exists, and the assertions above bound every access.
+        unsafe {
+            x86::tile(
+                to.as_mut_ptr(),
+                to_stride,
+                [(rows - first).min(ROWS), columns],
+                a.as_ptr(),
+                a_stride,
+                lines.as_ptr(),
+                segments,
+            )
+        };
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::super::pack::LINES;
+    use super::{Line, Segment, bf16};
+    use std::arch::x86_64::*;
+
+    type Tile = unsafe fn(*mut f32, usize, usize, *const bf16, usize, *const Line, &[Segment]);
+
+    /// By rows − 1 and registers of columns − 1.
+    const TILES: [[Tile; 4]; 6] = [
+        [fixed::<1, 1>, fixed::<1, 2>, fixed::<1, 3>, fixed::<1, 4>],
+        [fixed::<2, 1>, fixed::<2, 2>, fixed::<2, 3>, fixed::<2, 4>],
+        [fixed::<3, 1>, fixed::<3, 2>, fixed::<3, 3>, fixed::<3, 4>],
+        [fixed::<4, 1>, fixed::<4, 2>, fixed::<4, 3>, fixed::<4, 4>],
+        [fixed::<5, 1>, fixed::<5, 2>, fixed::<5, 3>, fixed::<5, 4>],
+        [fixed::<6, 1>, fixed::<6, 2>, fixed::<6, 3>, fixed::<6, 4>],
+    ];
+
+    /// # Safety
+    /// The CPU has AVX512-BF16; `rows` is 1 to 6, `columns` 1 to 64; both operands and the target hold their sizes.
+    pub(super) unsafe fn tile(
+        to: *mut f32,
+        to_stride: usize,
+        [rows, columns]: [usize; 2],
+        a: *const bf16,
+        a_stride: usize,
+        lines: *const Line,
+        segments: &[Segment],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { TILES[rows - 1][columns.div_ceil(16) - 1](to, to_stride, columns, a, a_stride, lines, segments) }
+    }
+
+    /// # Safety
+    /// As [`tile`], for R rows and 16 · V columns, the last register of which may be partly used.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    #[allow(clippy::needless_range_loop, reason = "registers by number")]
+    unsafe fn fixed<const R: usize, const V: usize>(
+        to: *mut f32,
+        to_stride: usize,
+        columns: usize,
+        a: *const bf16,
+        a_stride: usize,
+        lines: *const Line,
+        segments: &[Segment],
+    ) {
+        let mut sums = [[_mm512_setzero_ps(); V]; R];
+        for s in segments {
+            // SAFETY: the caller's promise: 2 · pairs values from `s.a` on in every row, `pairs` times four lines from
+            // `s.b` on.
+            unsafe {
+                let mut b = lines.add(s.b).cast::<__m512bh>();
+                let mut from = a.add(s.a);
+                for _ in 0..s.pairs {
+                    let mut panel = [std::mem::transmute::<__m512, __m512bh>(_mm512_setzero_ps()); V];
+                    for v in 0..V {
+                        panel[v] = b.add(v).read();
+                    }
+                    for r in 0..R {
+                        let pair = from.add(r * a_stride).cast::<i32>().read_unaligned();
+                        let pair = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(pair));
+                        for v in 0..V {
+                            sums[r][v] = _mm512_dpbf16_ps(sums[r][v], pair, panel[v]);
+                        }
+                    }
+                    (b, from) = (b.add(LINES), from.add(2));
+                }
+            }
+        }
+        let last = 0xFFFF >> (16 * V - columns);
+        for r in 0..R {
+            for v in 0..V {
+                let mask = if v + 1 == V { last } else { 0xFFFF };
+                // SAFETY: the caller's promise: `columns` floats in every row.
+                unsafe { _mm512_mask_storeu_ps(to.add(r * to_stride + 16 * v), mask, sums[r][v]) };
+            }
+        }
+    }
+}
