@@ -1,11 +1,10 @@
 //! Checksums of files: whether what is read is what was written.
 
-use crate::{Error, Result, regular_file};
+use crate::{Error, Result, digest, files, input};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 /// Where the checksums of a folder's files stand.
@@ -20,11 +19,6 @@ struct Checksums {
     sha256: BTreeMap<String, String>,
 }
 
-/// SHA-256 of `bytes`, hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(Sha256::new_with_prefix(bytes))
-}
-
 /// Writes the checksums of the files `names` of `folder` beside them, and waits for the disk.
 ///
 /// # Errors
@@ -32,14 +26,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 pub(crate) fn write(folder: &Path, names: &[&str]) -> Result<()> {
     let sums = names.iter().map(|name| Ok((name.to_string(), sha256_of_file(&folder.join(name))?)));
     let sums = Checksums { sha256: sums.collect::<Result<_>>()? };
-    let path = folder.join(NAME);
-    let text = serde_json::to_string_pretty(&sums).map_err(|e| Error::Fault(e.to_string()))?;
-    let write = || {
-        let mut file = File::create(&path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(|e| Error::io(&path, &e))
+    files::write_json(&folder.join(NAME), &sums)
 }
 
 /// Checks every file of `folder` that has a checksum; `remedy` is what the person can do about a damaged one.
@@ -48,7 +35,7 @@ pub(crate) fn write(folder: &Path, names: &[&str]) -> Result<()> {
 /// A file that is not as it was written, or the list of checksums is missing.
 pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
     let path = folder.join(NAME);
-    let text = regular_file::read_text(&path, MOST_BYTES).map_err(|e| {
+    let text = input::read_regular_text(&path, MOST_BYTES).map_err(|e| {
         Error::file(&path, format!("cannot be read, so nothing beside it can be checked ({e})"), remedy)
     })?;
     let sums: Checksums =
@@ -63,21 +50,17 @@ pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
 }
 
 /// SHA-256 of the regular file `path`, hexadecimal.
-fn sha256_of_file(path: &Path) -> Result<String> {
+pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
     let hash = || {
-        let (mut file, mut hash, mut buffer) = (regular_file::open(path)?, Sha256::new(), vec![0; 1 << 20]);
+        let (mut file, mut hash, mut buffer) = (input::open_regular(path)?, Sha256::new(), vec![0; 1 << 20]);
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(hexadecimal(hash)),
+                0 => return Ok(digest::whole(hash)),
                 count => hash.update(&buffer[..count]),
             }
         }
     };
     hash().map_err(|e: std::io::Error| Error::io(path, &e))
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -68,7 +68,6 @@ pub mod panics;
 pub mod printable;
 pub mod profile;
 pub mod progress;
-mod regular_file;
 pub mod run;
 pub mod search;
 pub mod text;

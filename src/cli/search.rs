@@ -123,11 +123,11 @@ impl Output {
     }
 
     fn show(&self, answer: &QueryResult, title: &str, clips: usize) -> Result<()> {
-        answer.found.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
+        answer.results.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
         if let Some(path) = &self.html {
-            results_page(title, &format!("The best of {clips} clips."), &answer.found)?.write(path)?;
+            results_page(title, &format!("The best of {clips} clips."), &answer.results)?.write(path)?;
         }
-        self.json.write(&serde_json::json!({"clips": clips, "results": answer.found, "warnings": answer.warnings}))
+        self.json.write(&serde_json::json!({"clips": clips, "results": answer.results, "warnings": answer.warnings}))
     }
 }
 

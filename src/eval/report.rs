@@ -121,7 +121,7 @@ impl Metrics {
             accuracy: Some(rounded(outcome.accuracy.overall().percent)),
             by_type: Some(percents(outcome)),
             questions_by_type: Some(by_type.iter().map(|(kind, a)| (kind.clone(), a.total)).collect()),
-            questions: Some(outcome.given.len()),
+            questions: Some(outcome.predictions.len()),
             unanswerable: Some(outcome.unanswerable),
             ..Self::default()
         }

@@ -2,12 +2,14 @@
 //! once, in the library, so that programs do not instantiate the model. Under the feature `cli` the requests are what
 //! the command line is parsed into.
 
+mod embed;
 mod evaluate;
 mod finetune;
 mod pretrain;
 mod search;
 mod visualize;
 
+pub use embed::{EmbedRequest, embed};
 pub use evaluate::{EvaluateRequest, evaluate};
 pub use finetune::{FinetuneRequest, finetune};
 pub use pretrain::{PretrainRequest, pretrain};

@@ -124,8 +124,8 @@ pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
     let index = Index::open(&request.index)?;
     let folder = request.model.folder()?;
     index.require(&identify(&folder, request.model.vocab.as_deref())?)?;
-    let found = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
-    Ok((found, index.clips()))
+    let results = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
+    Ok((results, index.clips()))
 }
 
 /// The clips of an index most like a video, and how many clips it has.
@@ -142,8 +142,8 @@ pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
             dispatch(request.model.backend()?, EmbedTask { request, folder: &folder })??
         }
     };
-    let found = search::similar(&index, &request.file, &vectors, request.top)?;
-    Ok((QueryResult { found, warnings: damage_warnings(&index) }, index.clips()))
+    let results = search::similar(&index, &request.file, &vectors, request.top)?;
+    Ok((QueryResult { results, warnings: damage_warnings(&index) }, index.clips()))
 }
 
 /// The model in `folder`, on `device`.
@@ -165,7 +165,7 @@ impl BackendTask for IndexTask<'_> {
         let options = IndexOptions {
             folder: dir.clone(),
             index: index.clone(),
-            clipping: cut.windows(embedder.frames())?,
+            clip_windows: cut.windows(embedder.frames())?,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             progress: progress.clone(),

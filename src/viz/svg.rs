@@ -96,7 +96,7 @@ impl Chart {
 
     /// Marks whole numbers alone on the horizontal axis: stages, layers.
     #[must_use]
-    pub fn whole(mut self) -> Self {
+    pub fn integer_ticks(mut self) -> Self {
         self.whole = true;
         self
     }
@@ -110,7 +110,7 @@ impl Chart {
 
     /// Adds a dashed horizontal rule at height `y`, such as a ceiling.
     #[must_use]
-    pub fn rule(mut self, name: impl Into<String>, y: f64) -> Self {
+    pub fn horizontal_rule(mut self, name: impl Into<String>, y: f64) -> Self {
         self.rules.push((name.into(), y));
         self
     }
@@ -307,7 +307,7 @@ mod tests {
     fn lines_break_at_gaps_and_names_are_escaped() {
         let svg = Chart::new("loss <b>", "step", "nats")
             .line("a & b", [[0.0, 1.0], [1.0, 2.0], [2.0, f64::NAN], [3.0, 0.5], [4.0, 1.5]])
-            .rule("ceiling", 1.25)
+            .horizontal_rule("ceiling", 1.25)
             .svg();
         assert_eq!(svg.matches('L').count(), 2, "{svg}");
         assert!(svg.contains("loss &lt;b&gt;") && svg.contains("a &amp; b") && svg.contains("ceiling"));
@@ -321,7 +321,7 @@ mod tests {
             .dashes("ceiling", [[0.0, 50.0], [1.0, 50.0]])
             .vertical_rule("stage 2", 0.5)
             .from_zero()
-            .whole()
+            .integer_ticks()
             .svg();
         assert!(svg.contains(">0</text>") && svg.contains(">1</text>") && !svg.contains(">0.5</text>"), "{svg}");
         assert!(svg.contains("class=\"line dashes\"") && svg.contains(">stage 2</text>"));

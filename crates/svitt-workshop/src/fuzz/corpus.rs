@@ -75,7 +75,7 @@ fn index(scratch: &Path) -> Result<Vec<CorpusFile>> {
         let mut indexer = IndexWriter::open(scratch, &model())?;
         for file in 0..4u64 {
             let name = PathBuf::from(format!("clips/{session}-{file}.mp4"));
-            let stamp = Stamp { size: file, modified_ns: 5, clipping: "4 frames".into() };
+            let stamp = Stamp { size: file, modified_ns: 5, clip_windows: "4 frames".into() };
             let clip = |start: usize, rng: &mut Rng| ClipEmbedding {
                 start: start as f64,
                 end: start as f64 + 2.0,
