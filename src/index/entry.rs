@@ -82,7 +82,7 @@ pub struct ClipEmbedding {
     pub start: f64,
     /// End in seconds.
     pub end: f64,
-    /// The embedding `[dim]`, of length 1 once it is in an index.
+    /// The embedding `[dim]`, of length 1 at most once it is in an index.
     pub vector: Vec<f32>,
 }
 
@@ -98,8 +98,20 @@ pub(super) struct FileEntry {
     pub content: Content,
 }
 
+/// `vector`, scaled to length 1 where it is longer, or none if it is not finite or has no direction. A mean over the unit
+/// vectors of frames is shorter and stays so: its product with a text's vector is the mean of the frames' cosines.
+pub(super) fn at_most_unit(vector: &[f32]) -> Option<Vec<f32>> {
+    let unit = normalised(vector)?;
+    Some(if length(vector) > 1.0 { unit } else { vector.to_vec() })
+}
+
+/// The length of `vector`.
+pub(super) fn length(vector: &[f32]) -> f64 {
+    vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
+}
+
 /// `vector` scaled to length 1, or none if it is not finite or has no direction.
 pub(super) fn normalised(vector: &[f32]) -> Option<Vec<f32>> {
-    let norm = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+    let norm = length(vector);
     (norm.is_finite() && norm > 0.0).then(|| vector.iter().map(|x| (f64::from(*x) / norm) as f32).collect())
 }

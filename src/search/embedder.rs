@@ -127,7 +127,8 @@ impl<B: SvittBackend> Embedder<B> {
         Tensor::from_data(TensorData::new(pixels, [clips, frames, 3, size, size]), &self.device)
     }
 
-    /// Unit vectors `[clips][dim]` of `pixels` `[clips, frames, 3, size, size]`.
+    /// Vectors `[clips][dim]` of `pixels` `[clips, frames, 3, size, size]`: their product with a text's is the two
+    /// encoders' score. Unit vectors, or, where a model's score is the mean of its frames' cosines, their mean over frames.
     ///
     /// # Errors
     /// The model refuses the clips.

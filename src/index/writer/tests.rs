@@ -138,6 +138,27 @@ fn search_returns_the_best_in_order() {
     assert_eq!(indexer.index().search(&unit(0), 99).unwrap().len(), 10);
 }
 
+/// A mean over frames scores as the mean of their cosines; clips are compared with clips by direction alone.
+#[test]
+fn short_vectors_keep_their_length() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    let frames = [[0.6, 0.8, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]];
+    indexer.add(Path::new("moving.mp4"), stamp(1), vec![clip(0.0, &[0.8, 0.4, 0.0, 0.0, 0.0])]).unwrap();
+    indexer.add(Path::new("still.mp4"), stamp(1), vec![clip(0.0, &frames[0])]).unwrap();
+    drop(indexer);
+    let index = Index::open(dir.path()).unwrap();
+    let scores = |hits: Vec<crate::index::Hit<'_>>| hits.iter().map(|hit| hit.score).collect::<Vec<_>>();
+    let text = [0.28, 0.96, 0.0, 0.0, 0.0];
+    let cosine = |frame: &[f32; 5]| frame.iter().zip(&text).map(|(a, b)| a * b).sum::<f32>();
+    let mean = (cosine(&frames[0]) + cosine(&frames[1])) / 2.0;
+    let close = |a: &[f32], b: [f32; 2]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+    let found = scores(index.search(&text, 9).unwrap());
+    assert!(close(&found, [cosine(&frames[0]), mean]), "{found:?}");
+    let like = scores(index.nearest(&[[0.4, 0.2, 0.0, 0.0, 0.0]], 9).unwrap());
+    assert!(close(&like, [1.0, 0.4 / 0.2f32.sqrt()]), "{like:?}");
+}
+
 #[test]
 fn ten_thousand_clips_are_searched_at_once() {
     let dir = tempfile::tempdir().unwrap();
