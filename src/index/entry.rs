@@ -1,19 +1,22 @@
 //! What an index knows of a file.
 
+use crate::config::Sparsity;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 /// The model whose embeddings an index holds; vectors of two models cannot be compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelId {
     /// Its name or preset, for people.
     pub model: String,
     /// Hash of its weights.
     pub weights: String,
-    /// Hash of its configuration: the same weights under another sparsity give other vectors.
+    /// Hash of its configuration without the sparsity.
     pub configuration: String,
+    /// Edges and keep rate it ran with: the same weights under another sparsity give other vectors.
+    pub sparsity: Sparsity,
     /// Hash of its vocabulary: with another one a text has other tokens.
     pub vocabulary: String,
     /// Width of an embedding.
@@ -37,6 +40,11 @@ impl ModelId {
                 "this index was made by {} with {what} {ours:.12}, not by {} with {what} {theirs:.12}",
                 self.model, wanted.model
             );
+            return Err(Error::file(dir, problem, remedy));
+        }
+        if self.sparsity != wanted.sparsity {
+            let problem = format!("this index was made with [{}], not with [{}]", self.sparsity, wanted.sparsity);
+            let remedy = "leave out --keep, --budget-ms, --edges and --rank, or index into another directory";
             return Err(Error::file(dir, problem, remedy));
         }
         if self.dim != wanted.dim {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 const NAME: &str = "manifest.json";
 /// 2: the model's identity holds configuration and vocabulary, and segments are listed with their lengths. 3: vectors that
-/// are means over frames keep their length.
+/// are means over frames keep their length, and the model's identity names the sparsity.
 const FORMAT: u32 = 3;
 
 /// A manifest of ten thousand segments takes a megabyte; an index has at most nine.

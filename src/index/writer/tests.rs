@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::{EdgeSparsity, NodeSparsity, Sparsity};
 use svitt_ops::rng::Rng;
 
 fn id() -> ModelId {
@@ -6,6 +7,7 @@ fn id() -> ModelId {
         model: "tiny".into(),
         weights: "abc".into(),
         configuration: "one".into(),
+        sparsity: Sparsity::default(),
         vocabulary: "words".into(),
         dim: 5,
     }
@@ -54,10 +56,15 @@ fn another_model_and_a_second_indexer_are_refused() {
     assert!(second.contains("another process is indexing"), "{second}");
     Index::open(dir.path()).unwrap().require(&id()).unwrap();
     drop(first);
+    let edge = EdgeSparsity { local: 1, random: 3, block: 56 };
+    let edges = Sparsity { edge: Some(edge), node: None };
+    let node = Sparsity { edge: None, node: Some(NodeSparsity::by_class(0.5, &[3, 6])) };
     let others = [
         (ModelId { weights: "def".into(), ..id() }, "weights abc", "weights def"),
         (ModelId { configuration: "two".into(), ..id() }, "configuration one", "configuration two"),
         (ModelId { vocabulary: "names".into(), ..id() }, "vocabulary words", "vocabulary names"),
+        (ModelId { sparsity: edges, ..id() }, "made with [dense]", "not with [--edges 1,3,56]"),
+        (ModelId { sparsity: node, ..id() }, "[dense]", "[--keep 0.5 --rank class-attention, after layers 4, 7]"),
         (ModelId { dim: 6, ..id() }, "5 numbers", "of 6"),
     ];
     for (other, ours, theirs) in others {
@@ -268,7 +275,7 @@ fn a_segment_that_is_missing_or_no_file_is_named() {
         (1, "000001.seg is missing: the clips of 4 files are lost".into())
     );
     std::fs::create_dir(dir.path().join("000001.seg")).unwrap();
-    assert!(Index::open(dir.path()).unwrap().damage()[0].to_string().contains("is not a regular file"));
+    assert!(Index::open(dir.path()).unwrap().damage()[0].to_string().contains("not a regular file"));
 }
 
 #[test]
