@@ -1,6 +1,6 @@
 //! Checksums of files: whether what is read is what was written.
 
-use crate::{Error, Result, files, input};
+use crate::{Error, Result, digest, files, input};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -17,11 +17,6 @@ const MOST_BYTES: u64 = 1 << 20;
 struct Checksums {
     /// File name to SHA-256, hexadecimal.
     sha256: BTreeMap<String, String>,
-}
-
-/// SHA-256 of `bytes`, hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(Sha256::new_with_prefix(bytes))
 }
 
 /// Writes the checksums of the files `names` of `folder` beside them, and waits for the disk.
@@ -55,21 +50,17 @@ pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
 }
 
 /// SHA-256 of the regular file `path`, hexadecimal.
-fn sha256_of_file(path: &Path) -> Result<String> {
+pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
     let hash = || {
         let (mut file, mut hash, mut buffer) = (input::open_regular(path)?, Sha256::new(), vec![0; 1 << 20]);
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(hexadecimal(hash)),
+                0 => return Ok(digest::whole(hash)),
                 count => hash.update(&buffer[..count]),
             }
         }
     };
     hash().map_err(|e: std::io::Error| Error::io(path, &e))
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

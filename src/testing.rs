@@ -51,3 +51,25 @@ pub fn randomized<B: Backend, M: burn::module::Module<B>>(module: M, seed: u64) 
     }
     module.map(&mut Shake(Rng::new(seed, &[])))
 }
+
+/// Writes a checkpoint folder of random weights for eight 32-px frames with the generator's words, after `change`.
+#[cfg(feature = "flex")]
+pub fn tiny_checkpoint(folder: &std::path::Path, change: impl Fn(&mut crate::model::Svitt<burn_flex::Flex>)) {
+    use crate::weights::{CheckpointInfo, CheckpointPart, VocabularyRef, save};
+    let tokenizer = crate::eval::shapes_tokenizer().unwrap();
+    let mut model = crate::config::ModelConfig::tiny(8);
+    model.video.layers = 2;
+    model.text.vocab_size = tokenizer.vocab_size();
+    let info = CheckpointInfo {
+        model,
+        part: CheckpointPart::Pretraining,
+        absent: Vec::new(),
+        vocabulary: Some(VocabularyRef { file: "vocab.txt".into(), sha256: tokenizer.sha256() }),
+        curriculum: None,
+        origin: "a test".into(),
+    };
+    let mut weights = crate::model::Svitt::new(&info.model, 3, &Default::default()).unwrap();
+    change(&mut weights);
+    save(&weights, folder, &info).unwrap();
+    tokenizer.save(folder).unwrap();
+}

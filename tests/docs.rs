@@ -1,6 +1,7 @@
 //! Runs every command of the guides; those that need a GPU, external data or hours are only parsed.
 
 use crate::project::{example, official, project, svitt};
+use crate::skipped::skipped;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,10 @@ fn every_command_of_the_guides_runs() {
         let lines = commands(&docs().join(guide));
         assert!(lines.len() >= 2, "{guide} has {} commands", lines.len());
         for line in lines.iter().filter(|line| can_run(line)) {
+            if line.ends_with("--example vit") && !example("vit").exists() {
+                skipped("the example `vit` of svitt-ops, built by `cargo test` for the workspace");
+                continue;
+            }
             match built(line) {
                 Some(command) => shell(&command, dir.path()),
                 None => assert!(line.starts_with("cargo xtask "), "{guide}: `{line}` is no command of ours"),
@@ -85,7 +90,8 @@ fn every_command_of_the_guides_runs() {
 fn every_other_command_is_understood() {
     let dir = tempfile::tempdir().unwrap();
     let readme = docs().join("../README.md");
-    let files = fs::read_dir(docs()).unwrap().map(|entry| entry.unwrap().path()).chain([readme]);
+    let files = fs::read_dir(docs()).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| file.extension().is_some_and(|extension| extension == "md")).chain([readme]);
     let lines: Vec<String> = files.flat_map(|file| commands(&file)).collect();
     // Examples without arguments take none; the test above runs them.
     let told = lines.iter().filter(|line| line.contains(" -- ") || line.contains("cargo xtask "));
@@ -118,11 +124,12 @@ fn links_and_paths_in_the_pages_exist() {
             assert!(page.parent().unwrap().join(link).exists(), "{name} links to {link}");
             checked += 1;
         }
-        // Between backticks, from the root, without wildcards.
+        // Between backticks, from the root or from the page's crate, without wildcards.
         for path in text.split('`').skip(1).step_by(2).filter(|code| !code.contains([' ', '*', '{', '<', '\n'])) {
             let first = path.split_once('/').map_or("", |(first, _)| first);
             let ours = ["src", "crates", "tests", "docs", "examples", "xtask", "benchmarks"].contains(&first);
-            assert!(!ours || root.join(path).exists(), "{name} names {path}");
+            let exists = root.join(path).exists() || page.parent().unwrap().join(path).exists();
+            assert!(!ours || exists, "{name} names {path}");
             checked += usize::from(ours);
         }
     }

@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Files that may contain `unsafe`: kernels, memory-mapped checkpoints, allocator settings.
-const UNSAFE: [&str; 6] = [
+/// Files that may contain `unsafe`: kernels, children that end with their parent, memory-mapped checkpoints, allocator
+/// settings.
+const UNSAFE: &[&str] = &[
     "crates/svitt-ops/src/device/",
     "crates/svitt-ops/src/sparse/kernels/",
     "crates/svitt-ops/src/fused/",
     "crates/svitt-ops/src/tokens/launch.rs",
+    "crates/svitt-video/src/ffmpeg/child.rs",
     "src/weights/source.rs",
     "src/cli/allocator.rs",
 ];
@@ -48,13 +50,14 @@ fn no_file_opens_connections_and_unsafe_is_where_it_may_be() {
 }
 
 /// The rooms of the library in their order: each may import those before it, and none after it.
-const ROOMS: [&str; 24] = [
+const ROOMS: &[&str] = &[
     "printable",
     "error",
     "panics",
     "digest",
     "input",
     "files",
+    "checksums",
     "limits",
     "progress",
     "text",
@@ -220,8 +223,9 @@ fn no_test_ends_early_in_silence() {
     let mut files = Vec::new();
     ["src", "tests", "xtask/src", "crates"].iter().for_each(|folder| sources(&root.join(folder), &mut files));
     let mut seen = 0;
-    for file in files {
-        let text = fs::read_to_string(&file).unwrap();
+    // This file has sample code in its texts.
+    for file in files.iter().filter(|file| !file.ends_with("source_rules.rs")) {
+        let text = fs::read_to_string(file).unwrap();
         for (name, body) in tests_of(&text) {
             seen += 1;
             let early = body.contains("return;") || body.contains("{ return }");

@@ -5,6 +5,7 @@
 pub mod allocator;
 mod benchmark;
 mod data;
+mod embed;
 mod eval;
 mod finetune;
 mod import;
@@ -59,6 +60,7 @@ commands! {
     finetune => Finetune,
     eval => Eval,
     search => Search,
+    embed => Embed,
     visualize => Visualize,
     import => Import,
     data => Data,

@@ -45,7 +45,7 @@ impl BenchmarkData {
     ///
     /// # Errors
     /// Files that are not there, belong to another benchmark or cannot be scored.
-    pub fn gather(options: &EvalOptions, model: &ModelConfig, frames: usize) -> Result<Self> {
+    pub fn load(options: &EvalOptions, model: &ModelConfig, frames: usize) -> Result<Self> {
         match options.benchmark {
             Benchmark::Shapes | Benchmark::ShapesQa => Self::generated(options.benchmark, model, frames),
             _ => Self::files(options, Split::Test, ImportPurpose::Evaluate),
@@ -55,7 +55,7 @@ impl BenchmarkData {
     /// The files of `split`: those given, or those in `data/`.
     ///
     /// # Errors
-    /// As [`BenchmarkData::gather`].
+    /// As [`BenchmarkData::load`].
     pub fn files(options: &EvalOptions, split: Split, purpose: ImportPurpose) -> Result<Self> {
         let (annotations, media) = located(options, split)?;
         let asked = import_options(options, purpose);

@@ -43,7 +43,7 @@ pub fn retrieval(ranked: &RetrievalSet, outcome: &RetrievalOutcome) -> Vec<Value
 /// Rank after re-ranking (or by the two encoders) and rank by the two encoders.
 fn ranks(outcome: &RetrievalOutcome, direction: usize, query: usize) -> [Option<usize>; 2] {
     let place = |ranks: &[super::metrics::RankCounter; 2]| {
-        ranks[direction].places().get(query).copied().flatten().map(|place| place + 1)
+        ranks[direction].best_ranks().get(query).copied().flatten().map(|place| place + 1)
     };
     [place(outcome.reranked.as_ref().unwrap_or(&outcome.dual)), place(&outcome.dual)]
 }
@@ -58,8 +58,8 @@ fn line(direction: &str, query: &str, right: Vec<&str>, top: &[Value], [rank, du
 
 /// One line per question.
 pub fn answers(asked: &QuestionSet, candidates: &Candidates, outcome: &QuestionOutcome) -> Vec<Value> {
-    let line = |(question, given): (&super::Question, &super::question_answering::Prediction)| {
-        let named = given.ranked.answers.iter().zip(&given.ranked.probabilities).take(NAMED);
+    let line = |(question, prediction): (&super::Question, &super::question_answering::Prediction)| {
+        let named = prediction.ranked.answers.iter().zip(&prediction.ranked.probabilities).take(NAMED);
         let top: Vec<Value> =
             named.map(|(&answer, p)| json!({"answer": candidates.texts[answer], "probability": p})).collect();
         json!({
@@ -68,10 +68,10 @@ pub fn answers(asked: &QuestionSet, candidates: &Candidates, outcome: &QuestionO
             "question": question.text,
             "types": question.types,
             "answers": question.answers,
-            "prediction": given.ranked.answers.first().map(|&answer| &candidates.texts[answer]),
-            "correct": given.correct,
+            "prediction": prediction.ranked.answers.first().map(|&answer| &candidates.texts[answer]),
+            "correct": prediction.correct,
             "top": top,
         })
     };
-    asked.questions.iter().zip(&outcome.given).map(line).collect()
+    asked.questions.iter().zip(&outcome.predictions).map(line).collect()
 }

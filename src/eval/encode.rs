@@ -1,13 +1,13 @@
 //! Encodes videos; frames are decoded on separate threads while the model runs.
 
+use super::decode_threads::{ResultSender, on_threads};
 use super::frame_order::reorder_frames;
-use super::{ClipSampling, EncodedClips, FeatureStore, FrameOrder, VideoSet};
+use super::{ClipSampling, EncodedClips, FrameOrder, VideoSet};
 use crate::data::Unreadable;
 use crate::progress::ProgressSink;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 /// Which frames of a video make which clip.
@@ -65,11 +65,23 @@ pub struct EncodeStats {
     /// Videos encoded now.
     pub encoded: usize,
     /// Videos whose features were loaded from the cache.
-    pub recalled: usize,
+    pub from_cache: usize,
     /// Seconds from the first video to the last.
     pub seconds: f64,
     /// Seconds of these that the model waited for frames.
     pub wait_seconds: f64,
+}
+
+/// Where encoded videos are kept, and taken from where an earlier run kept them.
+pub trait EncodedStore {
+    /// Loads `video` as it was encoded under `stamp` by an earlier run; returns whether it was.
+    fn load_cached(&mut self, video: usize, stamp: &str) -> bool;
+
+    /// Keeps `encoded` as `video`, for later runs too where the video has a `stamp`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn keep(&mut self, video: usize, stamp: Option<&str>, encoded: EncodedClips) -> Result<()>;
 }
 
 /// A decoded video.
@@ -84,35 +96,23 @@ pub fn encode_videos(
     videos: &dyn VideoSet,
     plan: &ClipPlan,
     options: &EncodeOptions,
-    store: &mut FeatureStore,
+    store: &mut dyn EncodedStore,
     encode: &mut dyn FnMut(Vec<f32>, usize) -> Result<Vec<EncodedClips>>,
 ) -> Result<EncodeStats> {
     let stamps: Vec<Option<String>> = (0..videos.len()).map(|video| videos.stamp(video)).collect();
-    let known = |(video, stamp): (usize, &Option<String>)| stamp.as_ref().is_some_and(|s| store.recall(video, s));
-    let recalled: Vec<bool> = stamps.iter().enumerate().map(known).collect();
-    let wanted: Vec<usize> = (0..videos.len()).filter(|&video| !recalled[video]).collect();
-    let mut coverage = EncodeStats { recalled: videos.len() - wanted.len(), ..EncodeStats::default() };
+    let known = |(video, stamp): (usize, &Option<String>)| stamp.as_ref().is_some_and(|s| store.load_cached(video, s));
+    let from_cache: Vec<bool> = stamps.iter().enumerate().map(known).collect();
+    let wanted: Vec<usize> = (0..videos.len()).filter(|&video| !from_cache[video]).collect();
+    let mut coverage = EncodeStats { from_cache: videos.len() - wanted.len(), ..EncodeStats::default() };
     let started = Instant::now();
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let result = std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Decoded>(2 * options.batch.max(options.threads));
-        for _ in 0..options.threads.clamp(1, wanted.len().max(1)) {
-            let (sender, wanted, next, stop) = (sender.clone(), &wanted, &next, &stop);
-            scope.spawn(move || {
-                while let Some(&video) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let clips = videos.pixels(video).map(|pixels| plan.cut(&pixels, video));
-                    if stop.load(Ordering::Relaxed) || sender.send((video, clips)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut desk = EncodeLoop { videos, options, stamps: &stamps, store, coverage: &mut coverage };
-        let result = desk.work(receiver, wanted.len(), encode);
-        stop.store(true, Ordering::Relaxed);
-        result
-    });
+    let room = 2 * options.batch.max(options.threads);
+    let decode = |number: usize, results: &ResultSender<'_, Decoded>| {
+        let video = wanted[number];
+        results.send((video, videos.pixels(video).map(|pixels| plan.cut(&pixels, video))));
+    };
+    let mut encoding = EncodeLoop { videos, options, stamps: &stamps, store, coverage: &mut coverage };
+    let result =
+        on_threads(wanted.len(), options.threads, room, &decode, |decoded| encoding.run(decoded, wanted.len(), encode));
     coverage.seconds = started.elapsed().as_secs_f64();
     coverage.missing.sort_by(|a, b| a.media.cmp(&b.media));
     result.map(|()| coverage)
@@ -123,12 +123,12 @@ struct EncodeLoop<'a> {
     videos: &'a dyn VideoSet,
     options: &'a EncodeOptions,
     stamps: &'a [Option<String>],
-    store: &'a mut FeatureStore,
+    store: &'a mut dyn EncodedStore,
     coverage: &'a mut EncodeStats,
 }
 
 impl EncodeLoop<'_> {
-    fn work(
+    fn run(
         &mut self,
         receiver: Receiver<Decoded>,
         count: usize,
@@ -190,7 +190,7 @@ impl EncodeLoop<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::ClipSource;
+    use crate::eval::{ClipSource, FeatureStore};
 
     struct Numbers;
 
@@ -240,11 +240,11 @@ mod tests {
         assert!(message.contains("4.mp4") && message.contains("--allow-missing"), "{message}");
         let lenient = EncodeOptions { allow_missing: true, ..strict.clone() };
         let coverage = encode_videos(&Numbers, &plan, &lenient, &mut store, &mut encode).unwrap();
-        assert_eq!((coverage.encoded + coverage.recalled, coverage.missing.len()), (6, 1));
+        assert_eq!((coverage.encoded + coverage.from_cache, coverage.missing.len()), (6, 1));
         assert_eq!(coverage.missing[0].media, "4.mp4");
         assert_eq!(store.states(3).unwrap(), [30.0, 32.0, 31.0, 33.0]);
         let mut none = |_: Vec<f32>, _: usize| -> Result<Vec<EncodedClips>> { panic!("nothing is left to encode") };
         let again = encode_videos(&Numbers, &plan, &lenient, &mut store, &mut none).unwrap();
-        assert_eq!((again.encoded, again.recalled, again.missing.len()), (0, 6, 1));
+        assert_eq!((again.encoded, again.from_cache, again.missing.len()), (0, 6, 1));
     }
 }

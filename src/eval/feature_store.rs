@@ -4,14 +4,19 @@
 //! A folder belongs to one set of weights under one protocol; a file in it, to one version of one video. Files appear
 //! whole or not at all, so a run that was stopped goes on where it was.
 
-use super::{ClipSource, EncodedClips};
+use super::{ClipSource, EncodedClips, EncodedStore};
 use crate::digest::sha256_hex;
-use crate::{Error, Result, files};
+use crate::{Error, Result, files, input};
+use sha2::{Digest, Sha256};
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// First bytes of a file of features.
-const MAGIC: &[u8; 8] = b"SVITTF01";
+const MAGIC: &[u8; 8] = b"SVITTF02";
+
+/// Bytes of a checksum: the first of SHA-256.
+const CHECKSUM: usize = 8;
 
 /// Encoded videos by number.
 #[derive(Clone, Debug, Default)]
@@ -66,20 +71,21 @@ impl FeatureStore {
         self.features.get(video).and_then(Option::as_deref).unwrap_or_default()
     }
 
-    /// Loads the features of `video` cached under `stamp` by an earlier run; returns whether there were any.
-    pub fn recall(&mut self, video: usize, stamp: &str) -> bool {
+    fn path(&self, stamp: &str) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(format!("{}.features", &sha256_hex(stamp)[..32])))
+    }
+}
+
+impl EncodedStore for FeatureStore {
+    fn load_cached(&mut self, video: usize, stamp: &str) -> bool {
         let Some(path) = self.path(stamp) else { return false };
-        let Some(encoded) = fs::read(&path).ok().and_then(|bytes| parse(&bytes)) else { return false };
+        let Some(encoded) = read(&path).ok().and_then(|bytes| parse(&bytes)) else { return false };
         self.features[video] = Some(encoded.features);
         self.states[video] = States::File(path);
         true
     }
 
-    /// Keeps `encoded` as `video`; in the folder, if there is one and the video has a `stamp`.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn keep(&mut self, video: usize, stamp: Option<&str>, encoded: EncodedClips) -> Result<()> {
+    fn keep(&mut self, video: usize, stamp: Option<&str>, encoded: EncodedClips) -> Result<()> {
         let Some(path) = stamp.and_then(|stamp| self.path(stamp)) else {
             self.features[video] = Some(encoded.features);
             self.states[video] = States::Memory(encoded.states);
@@ -90,10 +96,6 @@ impl FeatureStore {
         self.states[video] = States::File(path);
         Ok(())
     }
-
-    fn path(&self, stamp: &str) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join(format!("{}.features", &sha256_hex(stamp)[..32])))
-    }
 }
 
 impl ClipSource for FeatureStore {
@@ -101,7 +103,7 @@ impl ClipSource for FeatureStore {
         match self.states.get(video) {
             Some(States::Memory(states)) => Ok(states.clone()),
             Some(States::File(path)) => {
-                let bytes = fs::read(path).map_err(|e| Error::io(path, &e))?;
+                let bytes = read(path).map_err(|e| Error::io(path, &e))?;
                 let damaged = || Error::file(path, "is no file of features", "delete it and run again");
                 parse(&bytes).map(|encoded| encoded.states).ok_or_else(damaged)
             }
@@ -110,19 +112,36 @@ impl ClipSource for FeatureStore {
     }
 }
 
-/// Two lengths, then both lists, little-endian.
+/// The bytes of a file of features.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input::open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A checksum of the rest, two lengths, then both lists, little-endian.
 fn bytes(encoded: &EncodedClips) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
+    let mut bytes = [&MAGIC[..], &[0; CHECKSUM]].concat();
     for length in [encoded.features.len(), encoded.states.len()] {
         bytes.extend((length as u64).to_le_bytes());
     }
     bytes.extend(encoded.features.iter().chain(&encoded.states).flat_map(|value| value.to_le_bytes()));
+    let sum = checksum(&bytes[MAGIC.len() + CHECKSUM..]);
+    bytes[MAGIC.len()..][..CHECKSUM].copy_from_slice(&sum);
     bytes
+}
+
+fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
+    let digest = Sha256::digest(bytes);
+    std::array::from_fn(|byte| digest[byte])
 }
 
 /// None for anything but a whole file of [`bytes`].
 fn parse(bytes: &[u8]) -> Option<EncodedClips> {
-    let rest = bytes.strip_prefix(MAGIC)?;
+    let (sum, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<CHECKSUM>()?;
+    if checksum(rest) != *sum {
+        return None;
+    }
     let (lengths, values) = rest.split_at_checked(16)?;
     let length = |at: usize| Some(u64::from_le_bytes(lengths.get(at..at + 8)?.try_into().ok()?) as usize);
     let (features, states) = (length(0)?, length(8)?);
@@ -150,14 +169,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let setting = json!({"weights": "ab", "frames": 12});
         let mut first = FeatureStore::in_folder(root.path(), &setting, 3).unwrap();
-        assert!(!first.recall(1, "a.mp4"));
+        assert!(!first.load_cached(1, "a.mp4"));
         first.keep(1, Some("a.mp4"), encoded()).unwrap();
         let mut second = FeatureStore::in_folder(root.path(), &setting, 2).unwrap();
-        assert!(second.recall(0, "a.mp4") && !second.recall(1, "a.mp4, changed"));
+        assert!(second.load_cached(0, "a.mp4") && !second.load_cached(1, "a.mp4, changed"));
         assert_eq!((second.features(0), second.states(0).unwrap()), (&encoded().features[..], encoded().states));
         assert!(second.contains(0) && !second.contains(1) && second.states(1).unwrap().is_empty());
         let mut other = FeatureStore::in_folder(root.path(), &json!({"weights": "ac", "frames": 12}), 3).unwrap();
-        assert!(!other.recall(0, "a.mp4"), "other weights see nothing of it");
+        assert!(!other.load_cached(0, "a.mp4"), "other weights see nothing of it");
     }
 
     #[test]
@@ -167,9 +186,13 @@ mod tests {
         store.keep(0, Some("a"), encoded()).unwrap();
         let path = store.path("a").unwrap();
         let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[20] ^= 1;
+        fs::write(&path, &flipped).unwrap();
+        assert!(!store.load_cached(0, "a"), "one bit is enough");
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(store.states(0).unwrap_err().to_string().contains("is no file of features"));
-        assert!(!store.recall(0, "a"));
+        assert!(!store.load_cached(0, "a"));
     }
 
     #[test]

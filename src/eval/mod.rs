@@ -3,11 +3,13 @@
 mod authors;
 mod benchmark_data;
 mod budget;
+pub(crate) mod decode_threads;
 mod dump;
 mod encode;
 mod ensemble;
 mod evaluate;
 mod feature_store;
+mod finite;
 mod frame_order;
 pub(crate) mod match_scoring;
 pub mod metrics;
@@ -25,7 +27,7 @@ mod videos;
 pub use authors::Authors;
 pub use benchmark_data::{ANSWERS_FILE, BenchmarkData, DATA_DIR, shapes_config, shapes_tokenizer, tokenizer};
 pub use budget::Budget;
-pub use encode::{ClipPlan, EncodeOptions, EncodeStats, encode_videos};
+pub use encode::{ClipPlan, EncodeOptions, EncodeStats, EncodedStore, encode_videos};
 pub use ensemble::{ClipSampling, EncodedClips, mean_features};
 pub use evaluate::{Evaluation, FINE_TUNED, evaluate};
 pub use feature_store::FeatureStore;
@@ -33,13 +35,15 @@ pub use frame_order::{FrameOrder, reorder_frames};
 pub use match_scoring::{ClipSource, MatchScorer, TextBank, VideoBank, encode_clips};
 pub use options::EvalOptions;
 pub use paper::{PaperSetting, paper_row};
-pub use query_sets::{Question, QuestionSet, RetrievalSet};
-pub use question_answering::{Candidates, Prediction, QaTask, QuestionOutcome, evaluate_questions};
+pub use query_sets::{Question, QuestionSet, RetrievalSet, distinct_videos};
+pub use question_answering::{Candidates, Prediction, QuestionOutcome, evaluate_questions};
 pub use report::{EvalReport, Metrics, ProbeFigures, ShapesFigures};
 pub use retrieval::{BidirectionalMetrics, GroundTruth, NOT_RERANKED, Reranked, dual_scores, rank_dual, rerank};
-pub use retrieval_run::{EvalModel, RetrievalOutcome, RetrievalTask, ScoreOptions, evaluate_retrieval};
+pub use retrieval_run::{EvalInputs, EvalModel, RetrievalOutcome, ScoreOptions, evaluate_retrieval};
 pub(crate) use shapes::{recall_among, reversed_twins};
 pub use videos::{FileVideos, RenderedVideos, VideoSet};
+
+pub(crate) use finite::{require_directions, require_finite};
 
 use burn::tensor::{Tensor, backend::Backend};
 

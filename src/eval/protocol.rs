@@ -12,7 +12,7 @@ pub struct ProtocolInputs<'a> {
     /// Flags.
     pub options: &'a EvalOptions,
     /// Records.
-    pub material: &'a BenchmarkData,
+    pub benchmark_data: &'a BenchmarkData,
     /// Frames.
     pub plan: &'a ClipPlan,
     /// Scores.
@@ -36,24 +36,24 @@ pub struct ProtocolInputs<'a> {
 impl ProtocolInputs<'_> {
     /// The protocol with the fields in `more`.
     pub fn json(&self, more: Value) -> Value {
-        let ProtocolInputs { options, material, plan, score, config, info, .. } = self;
+        let ProtocolInputs { options, benchmark_data, plan, score, config, info, .. } = self;
         let [videos, texts] = self.counts;
         let mut fields = Map::new();
         let mut state = |name: &str, value: Value| fields.insert(name.into(), value);
         state("summary", json!(self.summary()));
         state("authors", json!(self.authors()));
-        state("split", json!(material.split));
-        state("version", json!(material.version));
-        state("annotations", json!(material.annotations.as_ref().map(|path| path.display().to_string())));
+        state("split", json!(benchmark_data.split));
+        state("version", json!(benchmark_data.version));
+        state("annotations", json!(benchmark_data.annotations.as_ref().map(|path| path.display().to_string())));
         state("videos", json!(videos));
         state("texts", json!(texts));
         state("frames", json!(plan.test_frames()));
         state("frames_per_clip", json!(plan.frames));
         state("clips", json!(plan.clips));
-        state("sampling", json!(sampling(material, plan)));
+        state("sampling", json!(sampling(benchmark_data, plan)));
         state("clip_sampling", json!(plan.sampling.name()));
         state("frame_order", json!(plan.order.name()));
-        state("image", json!(image(material, config)));
+        state("image", json!(image(benchmark_data, config)));
         state("ensemble", json!(score.ensemble.name()));
         state("text_cleaning", json!("lower case; , . ' ! ? \" ( ) * # : ; ~ deleted; - and / to spaces"));
         state("text_framing", json!("[CLS] text, no [SEP]"));
@@ -87,21 +87,21 @@ impl ProtocolInputs<'_> {
         let [videos, texts] = self.counts;
         let ClipPlan { frames, clips, .. } = self.plan;
         let unit = if self.options.benchmark.protocol().max_answer > 0 { "questions" } else { "texts" };
-        let (split, authors) = (&self.material.split, self.authors().name());
+        let (split, authors) = (&self.benchmark_data.split, self.authors().name());
         format!("{split} split, {texts} {unit}, {videos} videos, {clips} clips of {frames} frames, protocol {authors}")
     }
 }
 
-fn sampling(material: &BenchmarkData, plan: &ClipPlan) -> String {
-    match &material.shapes {
+fn sampling(benchmark_data: &BenchmarkData, plan: &ClipPlan) -> String {
+    match &benchmark_data.shapes {
         Some(config) => format!("{} middle frames of {}", plan.test_frames(), config.frames),
         None => format!("the middle frames of {} equal intervals", plan.test_frames()),
     }
 }
 
-fn image(material: &BenchmarkData, config: &ModelConfig) -> String {
+fn image(benchmark_data: &BenchmarkData, config: &ModelConfig) -> String {
     let size = config.video.image_size;
-    match &material.shapes {
+    match &benchmark_data.shapes {
         Some(_) => format!("rendered at {size} × {size}"),
         None => {
             format!("whole frames to {size} × {size} whatever their aspect ratio, bicubic without antialiasing, 8 bits")

@@ -57,6 +57,17 @@ impl Videos {
     }
 }
 
+/// One record per distinct video or span of one, in the order of `records`; captions are left out.
+pub fn distinct_videos(records: &[Record]) -> Vec<Record> {
+    let mut videos = Videos::default();
+    for record in records {
+        for media in record.videos() {
+            videos.number(media, record);
+        }
+    }
+    videos.records
+}
+
 impl RetrievalSet {
     /// The first `limit` texts of `records`; with `paragraph`, all captions of a record are one text, joined by a
     /// space (DiDeMo). A record's further videos fit its captions as well (SSv2 templates).

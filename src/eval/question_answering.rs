@@ -1,10 +1,9 @@
 //! Question answering: every question ranks the answer list; accuracy overall and by type.
 
 use super::metrics::AccuracyCounter;
-use super::retrieval_run::EvalModel;
 use super::{
-    ClipPlan, ClipSource, EncodeOptions, EncodeStats, EncodedClips, FeatureStore, QuestionSet, ScoreOptions, VideoSet,
-    encode_videos, host, match_scoring::padded,
+    ClipSource, EncodeStats, EncodedClips, EvalInputs, EvalModel, FeatureStore, QuestionSet, encode_videos, host,
+    match_scoring::padded, require_finite,
 };
 use crate::Result;
 use crate::model::{AnswerList, FusionOptions, RankedAnswers, SvittQa, TokenBatch, VideoDraws, VideoTokens};
@@ -12,25 +11,6 @@ use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
 use std::collections::HashSet;
 use svitt_ops::SvittBackend;
-
-/// What a question answering model is asked, and how.
-#[derive(Clone, Copy)]
-pub struct QaTask<'a> {
-    /// The questions and their videos.
-    pub asked: &'a QuestionSet,
-    /// The questions as ids, without padding.
-    pub texts: &'a [Vec<i64>],
-    /// The videos.
-    pub videos: &'a dyn VideoSet,
-    /// The candidates.
-    pub answers: &'a Candidates,
-    /// Which frames make which clip.
-    pub plan: &'a ClipPlan,
-    /// How they are read.
-    pub encoding: &'a EncodeOptions,
-    /// How answers are scored; its batch is questions per forward.
-    pub score: &'a ScoreOptions,
-}
 
 /// The answer list.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,7 +53,7 @@ pub struct QuestionOutcome {
     /// Overall and by type.
     pub accuracy: AccuracyCounter,
     /// One per question.
-    pub given: Vec<Prediction>,
+    pub predictions: Vec<Prediction>,
     /// Questions none of whose answers is in the list.
     pub unanswerable: usize,
     /// Answers that were scored in full per question.
@@ -82,73 +62,77 @@ pub struct QuestionOutcome {
     pub coverage: EncodeStats,
 }
 
-/// Asks every question of `exam`, taking from `store` what is encoded already. A question whose video is missing, or
-/// whose answer is not in the list, is wrong.
+/// Ranks the answers of `candidates` for every question of `asked`, taking from `store` what is encoded already. A question
+/// whose video is missing, or whose answer is not in the list, is wrong.
 ///
 /// # Errors
 /// A video that cannot be read, unless that is allowed; clips of another size than the model's.
 pub fn evaluate_questions<B: SvittBackend>(
-    examinee: &EvalModel<'_, B, SvittQa<B>>,
-    exam: &QaTask<'_>,
+    eval_model: &EvalModel<'_, B, SvittQa<B>>,
+    asked: &QuestionSet,
+    candidates: &Candidates,
+    inputs: &EvalInputs<'_>,
     store: &mut FeatureStore,
 ) -> Result<QuestionOutcome> {
-    let (model, device, plan) = (examinee.model, examinee.device, exam.plan);
-    let draws = VideoDraws::evaluation(exam.score.seed);
-    let coverage = encode_videos(exam.videos, plan, exam.encoding, store, &mut |pixels, count| {
-        let size = examinee.config.video.image_size;
+    let EvalModel { model, config, device } = *eval_model;
+    let EvalInputs { videos, plan, encoding, score, .. } = *inputs;
+    let draws = VideoDraws::evaluation(score.seed);
+    let coverage = encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
+        let size = config.video.image_size;
         let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
         let states = host(model.encode_video(Tensor::<B, 5>::from_data(pixels, device), &draws)?);
         let each = (states.len() / count).max(1);
         Ok(states.chunks_exact(each).map(|s| EncodedClips { features: Vec::new(), states: s.to_vec() }).collect())
     })?;
-    let Candidates { ids, mask, tokens, .. } = exam.answers;
+    let Candidates { ids, mask, tokens, .. } = candidates;
     let list = AnswerList::<B>::new(ids, mask, *tokens, device);
-    let asker = BatchRanker { examinee, exam, list: &list, store };
-    let (mut accuracy, mut given) =
-        (AccuracyCounter::default(), vec![Prediction::default(); exam.asked.questions.len()]);
-    let present = |&number: &usize| store.contains(exam.asked.questions[number].video);
-    let numbers: Vec<usize> = (0..given.len()).filter(present).collect();
-    let mut ticker = exam.encoding.progress.counter("asking questions", numbers.len());
-    for batch in numbers.chunks(exam.score.batch.max(1)) {
-        for (&number, ranked) in batch.iter().zip(asker.ask(batch)?) {
-            given[number].ranked = ranked;
+    let batches = QuestionBatches { eval_model, asked, inputs, list: &list, store };
+    let mut predictions = vec![Prediction::default(); asked.questions.len()];
+    let present = |&number: &usize| store.contains(asked.questions[number].video);
+    let numbers: Vec<usize> = (0..predictions.len()).filter(present).collect();
+    let mut ticker = encoding.progress.counter("asking questions", numbers.len());
+    for batch in numbers.chunks(score.batch.max(1)) {
+        for (&number, ranked) in batch.iter().zip(batches.rank(batch)?) {
+            require_finite("answer probabilities", &ranked.probabilities)?;
+            predictions[number].ranked = ranked;
         }
         ticker.tick(batch.len());
     }
-    let known: HashSet<&str> = exam.answers.texts.iter().map(String::as_str).collect();
-    let mut unanswerable = 0;
-    for (question, given) in exam.asked.questions.iter().zip(&mut given) {
-        let best = given.ranked.answers.first().and_then(|&answer| exam.answers.texts.get(answer));
-        given.correct = best.is_some_and(|best| question.answers.iter().any(|answer| answer.trim() == best));
+    let known: HashSet<&str> = candidates.texts.iter().map(String::as_str).collect();
+    let (mut accuracy, mut unanswerable) = (AccuracyCounter::default(), 0);
+    for (question, prediction) in asked.questions.iter().zip(&mut predictions) {
+        let best = prediction.ranked.answers.first().and_then(|&answer| candidates.texts.get(answer));
+        prediction.correct = best.is_some_and(|best| question.answers.iter().any(|answer| answer.trim() == best));
         unanswerable += usize::from(!question.answers.iter().any(|answer| known.contains(answer.trim())));
-        accuracy.push(given.correct, question.types.iter().map(String::as_str));
+        accuracy.push(prediction.correct, question.types.iter().map(String::as_str));
     }
-    Ok(QuestionOutcome { accuracy, given, unanswerable, k: exam.score.k.min(list.len()), coverage })
+    Ok(QuestionOutcome { accuracy, predictions, unanswerable, k: score.k.min(list.len()), coverage })
 }
 
 /// Ranks the answers of batches of questions.
-struct BatchRanker<'a, B: SvittBackend> {
-    examinee: &'a EvalModel<'a, B, SvittQa<B>>,
-    exam: &'a QaTask<'a>,
+struct QuestionBatches<'a, B: SvittBackend> {
+    eval_model: &'a EvalModel<'a, B, SvittQa<B>>,
+    asked: &'a QuestionSet,
+    inputs: &'a EvalInputs<'a>,
     list: &'a AnswerList<B>,
     store: &'a FeatureStore,
 }
 
-impl<B: SvittBackend> BatchRanker<'_, B> {
+impl<B: SvittBackend> QuestionBatches<'_, B> {
     /// The ranked answers of questions `numbers`; each distinct video is uploaded once.
-    fn ask(&self, numbers: &[usize]) -> Result<Vec<RankedAnswers>> {
-        let EvalModel { model, config, device } = *self.examinee;
-        let questions = &self.exam.asked.questions;
+    fn rank(&self, numbers: &[usize]) -> Result<Vec<RankedAnswers>> {
+        let EvalModel { model, config, device } = *self.eval_model;
+        let questions = &self.asked.questions;
         let mut videos: Vec<usize> = numbers.iter().map(|&number| questions[number].video).collect();
         videos.dedup();
         let row =
             |number: &usize| videos.iter().position(|&video| video == questions[*number].video).unwrap_or(0) as i64;
         let rows: Vec<i64> = numbers.iter().map(row).collect();
         let rows = Tensor::<B, 1, Int>::from_data(TensorData::new(rows, [numbers.len()]), device);
-        let texts: Vec<Vec<i64>> = numbers.iter().map(|&number| self.exam.texts[number].clone()).collect();
+        let texts: Vec<Vec<i64>> = numbers.iter().map(|&number| self.inputs.texts[number].clone()).collect();
         let (ids, mask, _) = padded::<B>(&texts, device);
         let states = videos.iter().map(|&video| self.store.states(video)).collect::<Result<Vec<_>>>()?;
-        let (clips, width) = (self.exam.plan.clips, config.video.hidden);
+        let (clips, width) = (self.inputs.plan.clips, config.video.hidden);
         let tokens = states.first().map_or(0, Vec::len) / (clips * width).max(1);
         let per_clip: Vec<_> = (0..clips)
             .map(|clip| {
@@ -160,6 +144,6 @@ impl<B: SvittBackend> BatchRanker<'_, B> {
                 model.ask(TokenBatch { ids: ids.clone(), mask: mask.clone() }, video, FusionOptions::default())
             })
             .collect();
-        Ok(model.rank_answers(&per_clip, self.list, self.exam.score.k, self.exam.score.ensemble))
+        Ok(model.rank_answers(&per_clip, self.list, self.inputs.score.k, self.inputs.score.ensemble))
     }
 }

@@ -30,7 +30,7 @@ pub struct EvalReport {
     pub videos_recalled: usize,
     /// Videos that could not be read; each counted as a miss.
     pub missing: Vec<Unreadable>,
-    /// Sentences for the person.
+    /// Warnings for the person.
     pub warnings: Vec<String>,
 }
 
@@ -121,7 +121,7 @@ impl Metrics {
             accuracy: Some(rounded(outcome.accuracy.overall().percent)),
             by_type: Some(percents(outcome)),
             questions_by_type: Some(by_type.iter().map(|(kind, a)| (kind.clone(), a.total)).collect()),
-            questions: Some(outcome.given.len()),
+            questions: Some(outcome.predictions.len()),
             unanswerable: Some(outcome.unanswerable),
             ..Self::default()
         }

@@ -215,7 +215,7 @@ mod tests {
         let reranked = rerank(&videos, &texts, 2, 1, |_, texts| Ok(vec![2.0; texts.len()])).unwrap();
         // Text 1 belongs to video 1, but the two encoders prefer video 0: it cannot come back.
         assert_eq!(reranked.text_row(1), [2.0, NOT_RERANKED]);
-        let [t2v, v2t] = reranked.ranks(&truths).map(|ranks| ranks.places().to_vec());
+        let [t2v, v2t] = reranked.ranks(&truths).map(|ranks| ranks.best_ranks().to_vec());
         assert_eq!((t2v, v2t), (vec![Some(0), Some(1), Some(1)], vec![Some(0), Some(1)]));
     }
 

@@ -2,7 +2,8 @@
 
 use super::{
     BidirectionalMetrics, ClipPlan, EncodeOptions, EncodeStats, FeatureStore, MatchScorer, Reranked, RetrievalSet,
-    TextBank, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, rerank,
+    TextBank, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, require_directions, require_finite,
+    rerank,
 };
 use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};
@@ -21,20 +22,18 @@ pub struct EvalModel<'a, B: SvittBackend, M> {
     pub device: &'a B::Device,
 }
 
-/// Inputs of a retrieval evaluation.
+/// What every evaluation takes: texts, videos, and how they are encoded and scored.
 #[derive(Clone, Copy)]
-pub struct RetrievalTask<'a> {
-    /// Who belongs to whom.
-    pub ranked: &'a RetrievalSet,
-    /// Its texts as ids, without padding.
+pub struct EvalInputs<'a> {
+    /// Captions or questions as ids, without padding.
     pub texts: &'a [Vec<i64>],
-    /// Its videos.
+    /// Their videos.
     pub videos: &'a dyn VideoSet,
     /// Which frames make which clip.
     pub plan: &'a ClipPlan,
-    /// How they are read.
+    /// How videos are read.
     pub encoding: &'a EncodeOptions,
-    /// How pairs are scored.
+    /// How pairs or answers are scored; the batch is pairs, texts or questions per forward.
     pub score: &'a ScoreOptions,
 }
 
@@ -86,19 +85,20 @@ fn directions([t2v, v2t]: &[RankCounter; 2]) -> BidirectionalMetrics {
     BidirectionalMetrics { t2v: t2v.metrics(), v2t: v2t.metrics() }
 }
 
-/// Ranks the videos and texts of `exam`, taking from `store` what is encoded already.
+/// Ranks the videos and texts of `ranked`, taking from `store` what is encoded already.
 ///
 /// Videos that are missing are counted: their texts and they themselves are misses.
 ///
 /// # Errors
 /// A video that cannot be read, unless that is allowed; clips of another size than the model's.
 pub fn evaluate_retrieval<B: SvittBackend>(
-    examinee: &EvalModel<'_, B, Svitt<B>>,
-    exam: &RetrievalTask<'_>,
+    model: &EvalModel<'_, B, Svitt<B>>,
+    ranked: &RetrievalSet,
+    inputs: &EvalInputs<'_>,
     store: &mut FeatureStore,
 ) -> Result<RetrievalOutcome> {
-    let EvalModel { model, config, device } = *examinee;
-    let RetrievalTask { ranked, texts, videos, plan, encoding, score } = *exam;
+    let EvalModel { model, config, device } = *model;
+    let EvalInputs { texts, videos, plan, encoding, score } = *inputs;
     let draws = VideoDraws::evaluation(score.seed);
     let coverage = encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
         let size = config.video.image_size;
@@ -110,6 +110,8 @@ pub fn evaluate_retrieval<B: SvittBackend>(
     let width = config.embed_dim;
     let features: Vec<f32> = present.iter().flat_map(|&video| store.features(video).iter().copied()).collect();
     let features = mean_features(&features, plan.clips, width);
+    require_directions("video features", &features, width)?;
+    require_directions("text features", &bank.features, width)?;
     let mut dual = rank_dual(&features, &bank.features, width, &truths);
     let scorer = MatchScorer {
         model,
@@ -125,7 +127,8 @@ pub fn evaluate_retrieval<B: SvittBackend>(
         let mut ticker = encoding.progress.counter("re-ranking videos", present.len());
         scores = rerank(&features, &bank.features, width, score.k, |video, texts| {
             ticker.tick(1);
-            scorer.scores(present[video], texts)
+            let scores = scorer.scores(present[video], texts)?;
+            require_finite("matching scores", &scores).map(|()| scores)
         })?;
         reranked = Some(scores.ranks(&truths));
     }

@@ -26,16 +26,16 @@ pub fn figures(
     encode: &dyn Fn(&[&str]) -> Vec<f32>,
 ) -> Result<ShapesFigures> {
     let gallery = Gallery::new(config, frames)?;
-    let places = outcome.dual[0].places();
+    let best_ranks = outcome.dual[0].best_ranks();
     let seen: Vec<bool> = gallery.entries().iter().map(|entry| entry.seen).collect();
-    let recall = |wanted| rounded(recall_among(places, &seen, wanted).unwrap_or(0.0));
-    let whole = places.len() == gallery.entries().len();
+    let recall = |wanted| rounded(recall_among(best_ranks, &seen, wanted).unwrap_or(0.0));
+    let whole = best_ranks.len() == gallery.entries().len();
     let ceilings = if whole { Some(gallery.ceilings()?) } else { None };
     let twins = reversed.filter(|_| whole).map(|reversed| {
         let twins = gallery.twins();
         let captions: Vec<&str> = twins.iter().map(|twin| twin.reversed_caption.as_str()).collect();
         let other = encode(&captions);
-        let width = outcome.text_features.len() / places.len().max(1);
+        let width = outcome.text_features.len() / best_ranks.len().max(1);
         let entries: Vec<usize> = twins.iter().map(|twin| twin.entry).collect();
         let clips = [&*outcome.video_features, &*reversed.video_features];
         reversed_twins(&entries, clips, [&outcome.text_features, &other], width)
@@ -44,9 +44,9 @@ pub fn figures(
 }
 
 /// The share of texts whose own clip comes first, percent, among those whose `seen` is `wanted`; none where there are
-/// none. `places` are 0 for the first, by text.
-pub(crate) fn recall_among(places: &[Option<usize>], seen: &[bool], wanted: bool) -> Option<f64> {
-    let of = places.iter().zip(seen).filter(|(_, seen)| **seen == wanted);
+/// none. `best_ranks` are 0 for the first, by text.
+pub(crate) fn recall_among(best_ranks: &[Option<usize>], seen: &[bool], wanted: bool) -> Option<f64> {
+    let of = best_ranks.iter().zip(seen).filter(|(_, seen)| **seen == wanted);
     let (hits, all) = of.fold((0, 0), |(hits, all), (place, _)| (hits + usize::from(*place == Some(0)), all + 1));
     (all > 0).then(|| 100.0 * hits as f64 / f64::from(all))
 }

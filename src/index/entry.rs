@@ -56,22 +56,22 @@ pub struct Stamp {
     /// Time of last modification, nanoseconds since 1970.
     pub modified_ns: i64,
     /// How it was cut into clips: length, overlap, frames.
-    pub clipping: String,
+    pub clip_windows: String,
 }
 
 impl Stamp {
-    /// The stamp of the file at `path`, to be cut as `clipping` says.
+    /// The stamp of the file at `path`, to be cut as `clip_windows` says.
     ///
     /// # Errors
     /// The file cannot be seen.
-    pub fn of(path: impl AsRef<Path>, clipping: impl Into<String>) -> Result<Self> {
+    pub fn of(path: impl AsRef<Path>, clip_windows: impl Into<String>) -> Result<Self> {
         let metadata = std::fs::metadata(&path).map_err(|e| Error::io(&path, &e))?;
         let modified_ns = match metadata.modified().map(|time| time.duration_since(UNIX_EPOCH)) {
             Ok(Ok(after)) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
             Ok(Err(before)) => -i64::try_from(before.duration().as_nanos()).unwrap_or(i64::MAX),
             Err(_) => 0,
         };
-        Ok(Self { size: metadata.len(), modified_ns, clipping: clipping.into() })
+        Ok(Self { size: metadata.len(), modified_ns, clip_windows: clip_windows.into() })
     }
 }
 

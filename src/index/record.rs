@@ -27,7 +27,7 @@ impl Record {
                 put_bytes(&mut bytes, &path_bytes(path));
                 bytes.extend(entry.stamp.size.to_le_bytes());
                 bytes.extend(entry.stamp.modified_ns.to_le_bytes());
-                put_bytes(&mut bytes, entry.stamp.clipping.as_bytes());
+                put_bytes(&mut bytes, entry.stamp.clip_windows.as_bytes());
                 put_content(&mut bytes, &entry.content);
             }
         }
@@ -43,7 +43,7 @@ impl Record {
             return Some(Self::Removed(path));
         }
         let (size, modified_ns) = (u64::from_le_bytes(take(&mut rest)?), i64::from_le_bytes(take(&mut rest)?));
-        let stamp = Stamp { size, modified_ns, clipping: take_text(&mut rest)? };
+        let stamp = Stamp { size, modified_ns, clip_windows: take_text(&mut rest)? };
         let content = match kind {
             CLIPS => Content::Clips(take_clips(rest, dim)?),
             BROKEN => Content::Broken(take_text(&mut rest)?),
@@ -137,7 +137,7 @@ mod tests {
 
     fn record() -> Record {
         let clip = |start: f64| ClipEmbedding { start, end: start + 2.5, vector: vec![0.6, -0.8, 0.0] };
-        let stamp = Stamp { size: 77, modified_ns: -5, clipping: "4 frames".into() };
+        let stamp = Stamp { size: 77, modified_ns: -5, clip_windows: "4 frames".into() };
         let content = Content::Clips(vec![clip(0.0), clip(1.25)]);
         Record::File("a \"b\"\n.mp4".into(), FileEntry { stamp, content })
     }

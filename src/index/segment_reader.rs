@@ -12,9 +12,9 @@ use std::path::Path;
 /// Bytes read at once.
 const BUFFER: usize = 1 << 20;
 
-/// Bytes searched for the next record behind a damaged one; a file made to be searched for hours ends here. A flipped
-/// bit costs one record, a lost sector a few: 256 MB are far more.
-const MOST_SEARCHED: u64 = 256 << 20;
+/// Bytes searched for the next record behind a damaged one; a file made to be searched for hours ends here. The clips
+/// of an hour of video take a megabyte.
+const MOST_SEARCHED: u64 = 64 << 20;
 
 /// Longest name of a file in a record, in bytes; four times what Linux allows.
 const LONGEST_PATH: u32 = 16_384;
@@ -37,7 +37,17 @@ pub(super) struct ReadSummary {
 ///
 /// # Errors
 /// There is no such file, it is no regular file, or reading fails.
-pub(super) fn read(path: &Path, limit: Option<u64>, mut each: impl FnMut(&[u8]) -> bool) -> io::Result<ReadSummary> {
+pub(super) fn read(path: &Path, limit: Option<u64>, each: impl FnMut(&[u8]) -> bool) -> io::Result<ReadSummary> {
+    read_searching(path, limit, MOST_SEARCHED, each)
+}
+
+/// [`read`], giving up after `most` bytes without a record.
+pub(super) fn read_searching(
+    path: &Path,
+    limit: Option<u64>,
+    most: u64,
+    mut each: impl FnMut(&[u8]) -> bool,
+) -> io::Result<ReadSummary> {
     let file = input::open_regular(path)?;
     let length = file.metadata()?.len().min(limit.unwrap_or(u64::MAX));
     let mut window = Window { file, length, start: 0, bytes: Vec::new() };
@@ -46,9 +56,15 @@ pub(super) fn read(path: &Path, limit: Option<u64>, mut each: impl FnMut(&[u8]) 
     if window.get(0, MAGIC.len())? == Some(MAGIC) {
         summary.end = at;
     }
-    while at < length && searched < MOST_SEARCHED {
+    while at < length && searched < most {
         let Some(payload) = window.record(at, &mut searched)? else {
-            (at, searched) = (at + 1, searched + 1);
+            // Mostly its length is right and only what it holds is damaged; otherwise every place is tried.
+            let next = if at == summary.end { window.claimed_end(at)? } else { None };
+            at = match next {
+                Some(next) if window.record(next, &mut searched)?.is_some() => next,
+                _ => at + 1,
+            };
+            searched += 1;
             continue;
         };
         let next = at + (HEAD + payload.len()) as u64;
@@ -88,6 +104,12 @@ impl Window {
         let first = (at - self.start) as usize;
         // Shorter than its length said: somebody cuts it while it is read.
         Ok(self.bytes.get(first..first + count))
+    }
+
+    /// Where the record at byte `at` ends if its length is right.
+    fn claimed_end(&mut self, at: u64) -> io::Result<Option<u64>> {
+        let length = self.get(at, 4)?.and_then(|bytes| bytes.first_chunk()).map(|bytes| u32::from_le_bytes(*bytes));
+        Ok(length.map(|length| at + HEAD as u64 + u64::from(length)))
     }
 
     /// The payload of the record at byte `at`, or none if there is no complete record with the right checksum. What is

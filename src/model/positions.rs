@@ -1,5 +1,5 @@
-//! Fixed positions: a sinusoid of a patch's place in the clip, added once (UMT, section 3 of its specification in
-//! `docs/model.md`); and the stretching of anything that has one row per frame.
+//! Fixed positions: a sinusoid of a patch's place in the clip, added once (docs/model.md, "No class token, fixed
+//! positions"); and the stretching of anything that has one row per frame.
 
 use crate::config::{Positions, VideoConfig};
 use burn::tensor::{Tensor, TensorData, backend::Backend};

@@ -1,4 +1,5 @@
-//! What Singularity's temporal models do before fusion: a learned vector per frame, and BERT layers over time.
+//! What Singularity's temporal models do before fusion: a learned vector per frame, and BERT layers over time
+//! (docs/model.md, "Frames one by one").
 
 use super::bert::BertLayer;
 use super::init::Init;

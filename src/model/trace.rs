@@ -18,8 +18,8 @@ pub struct Pruned<B: Backend> {
 /// Every intermediate of the video encoder.
 #[derive(Clone, Debug, Default)]
 pub struct Trace<B: Backend> {
-    /// Patch embeddings with the class token, `[batch, 1 + tokens, d]`. Here and below the batch is one of sequences:
-    /// frames, where they are encoded one by one.
+    /// Patch embeddings with the class token, `[batch, 1 + tokens, d]`. Where frames are encoded
+    /// one by one, the batch here and of the layers is one of frames.
     pub embeddings: Option<Tensor<B, 3>>,
     /// Output of every layer, after pruning where it prunes, `[batch, 1 + tokens, d]`.
     pub layers: Vec<Tensor<B, 3>>,

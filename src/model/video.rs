@@ -179,7 +179,11 @@ impl<B: SvittBackend> VideoEncoder<B> {
                 trace.graphs.push(graph);
             }
         }
-        let token_ids = self.clip_ids(map.ids, hidden.dims()[0], frames);
+        let sequences = hidden.dims()[0];
+        if let Some(trace) = trace {
+            self.by_clip(trace, sequences, frames);
+        }
+        let token_ids = self.clip_ids(map.ids, sequences, frames);
         Ok(VideoOutput { hidden, token_ids, frames })
     }
 
@@ -221,6 +225,25 @@ impl<B: SvittBackend> VideoEncoder<B> {
         let first = Tensor::<B, 1, Int>::arange(0..each as i64, &ids.device()).mul_scalar(area).reshape([1, each, 1]);
         let batch = sequences / each;
         (ids.reshape([batch, each, tokens]) + first.expand([batch, each, tokens])).reshape([batch, each * tokens])
+    }
+
+    /// What `trace` says of patches, by clip: with frames encoded one by one their rows follow each other.
+    fn by_clip(&self, trace: &mut Trace<B>, sequences: usize, frames: usize) {
+        let each = self.sequences_of(frames);
+        if each == 1 {
+            return;
+        }
+        let beside = |x: Tensor<B, 2>| {
+            let tokens = x.dims()[1];
+            x.reshape([sequences / each, each * tokens])
+        };
+        let ids = |ids: Tensor<B, 2, Int>| self.clip_ids(ids, sequences, frames);
+        trace.class_attention = std::mem::take(&mut trace.class_attention).into_iter().map(beside).collect();
+        trace.token_ids = std::mem::take(&mut trace.token_ids).into_iter().map(ids).collect();
+        for pruned in &mut trace.pruned {
+            pruned.scores = beside(pruned.scores.clone());
+            pruned.token_ids = ids(pruned.token_ids.clone());
+        }
     }
 
     fn embed(&self, video: Tensor<B, 5>, trace: Option<&mut Trace<B>>) -> (Tensor<B, 3>, TokenMap<B>) {

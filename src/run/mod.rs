@@ -2,16 +2,18 @@
 //! once, in the library, so that programs do not instantiate the model. Under the feature `cli` the requests are what
 //! the command line is parsed into.
 
+mod embed;
 mod evaluate;
 mod finetune;
 mod pretrain;
 mod search;
 mod visualize;
 
+pub use embed::{EmbedRequest, embed};
 pub use evaluate::{EvaluateRequest, evaluate};
 pub use finetune::{FinetuneRequest, finetune};
 pub use pretrain::{PretrainRequest, pretrain};
-pub use search::{CutRequest, IndexRequest, QueryRequest, SimilarRequest, index, query, similar};
+pub use search::{CutRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, find, index, query, similar};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
 use crate::Result;

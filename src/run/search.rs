@@ -105,6 +105,24 @@ pub struct SimilarRequest {
     pub top: usize,
 }
 
+/// Index what is new in a folder, and list its clips that match a text
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct FindRequest {
+    /// The folder and how it is indexed.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub index: IndexRequest,
+    /// What the clip should show
+    #[cfg_attr(feature = "cli", arg(allow_hyphen_values = true))]
+    pub text: String,
+    /// Results
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
+    pub top: usize,
+    /// Best clips that the fusion encoder looks at again; 0 for none
+    #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = 16, value_parser = count(0, limits::ITEMS)))]
+    pub rerank: usize,
+}
+
 /// Brings an index up to date with a folder.
 ///
 /// # Errors
@@ -116,6 +134,18 @@ pub fn index(request: &IndexRequest) -> Result<IndexReport> {
     dispatch(request.model.backend()?, IndexTask { request, folder: &folder })?
 }
 
+/// Brings an index up to date with a folder, and lists the folder's clips that match a text best; how many clips the
+/// whole index has comes last. The model is loaded once.
+///
+/// # Errors
+/// As [`index`] and [`query`]; a text without words is refused before anything is embedded.
+pub fn find(request: &FindRequest) -> Result<(IndexReport, QueryResult, usize)> {
+    let IndexRequest { dir, model, .. } = &request.index;
+    std::fs::metadata(dir).map_err(|e| Error::io(dir, &e))?;
+    let folder = model.folder()?;
+    dispatch(model.backend()?, FindTask { request, folder: &folder })?
+}
+
 /// The clips of an index that match a text best, and how many clips it has.
 ///
 /// # Errors
@@ -124,8 +154,8 @@ pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
     let index = Index::open(&request.index)?;
     let folder = request.model.folder()?;
     index.require(&identify(&folder, request.model.vocab.as_deref())?)?;
-    let found = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
-    Ok((found, index.clips()))
+    let results = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
+    Ok((results, index.clips()))
 }
 
 /// The clips of an index most like a video, and how many clips it has.
@@ -142,8 +172,8 @@ pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
             dispatch(request.model.backend()?, EmbedTask { request, folder: &folder })??
         }
     };
-    let found = search::similar(&index, &request.file, &vectors, request.top)?;
-    Ok((QueryResult { found, warnings: damage_warnings(&index) }, index.clips()))
+    let results = search::similar(&index, &request.file, &vectors, request.top)?;
+    Ok((QueryResult { results, warnings: damage_warnings(&index) }, index.clips()))
 }
 
 /// The model in `folder`, on `device`.
@@ -160,17 +190,43 @@ impl BackendTask for IndexTask<'_> {
     type Output = Result<IndexReport>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let IndexRequest { dir, index, model, cut, batch, threads, progress } = self.request;
-        let embedder = open::<B::InnerBackend>(model, self.folder, &device)?;
-        let options = IndexOptions {
+        let embedder = open::<B::InnerBackend>(&self.request.model, self.folder, &device)?;
+        index_folder(&embedder, &self.request.options(embedder.frames())?)
+    }
+}
+
+impl IndexRequest {
+    /// The options for a model whose clips have `frames` frames.
+    fn options(&self, frames: usize) -> Result<IndexOptions> {
+        let Self { dir, index, cut, batch, threads, progress, .. } = self;
+        Ok(IndexOptions {
             folder: dir.clone(),
             index: index.clone(),
-            clipping: cut.windows(embedder.frames())?,
+            clip_windows: cut.windows(frames)?,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             progress: progress.clone(),
-        };
-        index_folder(&embedder, &options)
+        })
+    }
+}
+
+struct FindTask<'a> {
+    request: &'a FindRequest,
+    folder: &'a Path,
+}
+
+impl BackendTask for FindTask<'_> {
+    type Output = Result<(IndexReport, QueryResult, usize)>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let FindRequest { index: request, text, top, rerank } = self.request;
+        let embedder = open::<B::InnerBackend>(&request.model, self.folder, &device)?;
+        embedder.embed_text(text)?;
+        let report = index_folder(&embedder, &request.options(embedder.frames())?)?;
+        let index = Index::open(&request.index)?;
+        let within = Some(request.dir.canonicalize().map_err(|e| Error::io(&request.dir, &e))?);
+        let results = embedder.query(&index, text, QueryOptions { top: *top, rerank: *rerank, within })?;
+        Ok((report, results, index.clips()))
     }
 }
 
@@ -186,7 +242,7 @@ impl BackendTask for QueryTask<'_> {
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         let QueryRequest { text, model, top, rerank, .. } = self.request;
         let embedder = open::<B::InnerBackend>(model, self.folder, &device)?;
-        embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank })
+        embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank, within: None })
     }
 }
 

@@ -127,9 +127,9 @@ impl<B: SvittBackend> VisualizeRun<B> {
         let texts: Vec<Vec<i64>> = args.text.iter().map(|text| self.ids(text)).collect();
         let [dense, sparse] = &self.variants;
         let see = |variant| analyze_clips(variant, clip.pixels.clone(), &texts, 0, &self.device);
-        let looks = [see(dense)?, see(sparse)?];
-        let film = FrameStrip::new(&clip.pixels, &config.video);
-        let shown = ClipComparison::new(&film, &self.variants, [&looks[0][0], &looks[1][0]], patch);
+        let analyses = [see(dense)?, see(sparse)?];
+        let frame_strip = FrameStrip::new(&clip.pixels, &config.video);
+        let shown = ClipComparison::new(&frame_strip, &self.variants, [&analyses[0][0], &analyses[1][0]], patch);
         let note = format!(
             "{}, frames {:?}, checkpoint {}{}",
             video.display(),
@@ -160,30 +160,27 @@ impl<B: SvittBackend> VisualizeRun<B> {
         let step = (gallery.entries().len() / EXAMPLES).max(1);
         for index in (0..gallery.entries().len()).step_by(step).take(EXAMPLES) {
             let (pixels, caption) = (gallery.clip(index).normalised(), &gallery.entries()[index].caption);
-            let film = FrameStrip::new(&pixels, &config.video);
+            let frame_strip = FrameStrip::new(&pixels, &config.video);
             let seen = analyze_clips(sparse, pixels, &[self.ids(caption)], 0, &self.device)?.remove(0);
-            examples.push((caption.clone(), film, seen, gallery.target_patches(index)));
+            examples.push((caption.clone(), frame_strip, seen, gallery.target_patches(index)));
         }
         let page = recall_page("What pruning leaves of the target", &measured, &examples)?;
         let cells: Vec<(String, Canvas)> = examples
             .iter()
-            .flat_map(|(caption, film, analyze_clips, target)| {
-                let whole = (caption.clone(), film.outlined(film.plain(), target));
-                let stages = analyze_clips.stages.iter().map(|stage| {
+            .flat_map(|(caption, frame_strip, analysis, target)| {
+                let whole = (caption.clone(), frame_strip.outlined(frame_strip.plain(), target));
+                let stages = analysis.stages.iter().map(|stage| {
                     let label = format!("layer {}: {} left", stage.layer + 1, stage.count());
-                    (label, film.outlined(film.alive(&stage.alive), target))
+                    (label, frame_strip.outlined(frame_strip.alive(&stage.alive), target))
                 });
                 std::iter::once(whole).chain(stages)
             })
             .collect();
-        let sheet = contact_sheet(
-            &cells,
-            1 + examples.first().map_or(0, |(_, _, analyze_clips, _)| analyze_clips.stages.len()),
-        );
-        let usage_message = |stage: &crate::visualize::StageRecall| {
+        let sheet = contact_sheet(&cells, 1 + examples.first().map_or(0, |(_, _, analysis, _)| analysis.stages.len()));
+        let describe = |stage: &crate::visualize::StageRecall| {
             format!("{:.1} % of the target alive ({:.1} % by lot)", 100.0 * stage.recall, 100.0 * stage.random)
         };
-        let summary = measured.stages.iter().map(usage_message).collect::<Vec<_>>().join(", then ");
+        let summary = measured.stages.iter().map(describe).collect::<Vec<_>>().join(", then ");
         let report = json!({ "summary": summary, "checkpoint": self.checkpoint(), "pruning_recall": measured });
         Ok(VisualizeOutput { page, sheet, report })
     }

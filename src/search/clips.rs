@@ -81,12 +81,12 @@ pub fn read_span(
 /// The video cannot be opened, or not one clip of it decodes.
 pub(super) fn each_clip(
     path: &Path,
-    clipping: &ClipWindows,
+    clip_windows: &ClipWindows,
     mut each: impl FnMut([f64; 2], Frames) -> bool,
 ) -> std::result::Result<(), VideoError> {
     let mut reader = VideoReader::open(path, &ReaderOptions::default())?;
-    for (number, span) in clipping.spans(reader.duration()).into_iter().enumerate() {
-        match read_span(&mut reader, span, clipping.frames) {
+    for (number, span) in clip_windows.spans(reader.duration()).into_iter().enumerate() {
+        match read_span(&mut reader, span, clip_windows.frames) {
             Ok(Some(frames)) => {
                 if !each(span, frames) {
                     break;
@@ -108,24 +108,24 @@ mod tests {
 
     #[test]
     fn clips_cover_the_video_and_overlap_as_asked() {
-        let clipping = ClipWindows::new(10.0, 0.5, 8).unwrap();
-        assert_eq!(clipping.spans(12.5), [[0.0, 12.5]], "no clip of a remainder");
-        assert_eq!(clipping.spans(20.0), [[0.0, 10.0], [5.0, 15.0], [10.0, 20.0]]);
+        let clip_windows = ClipWindows::new(10.0, 0.5, 8).unwrap();
+        assert_eq!(clip_windows.spans(12.5), [[0.0, 12.5]], "no clip of a remainder");
+        assert_eq!(clip_windows.spans(20.0), [[0.0, 10.0], [5.0, 15.0], [10.0, 20.0]]);
         for duration in [12.6, 17.3, 61.0, 3599.9] {
-            let spans = clipping.spans(duration);
+            let spans = clip_windows.spans(duration);
             assert_eq!((spans[0][0], spans.len() as f64), (0.0, ((duration - 10.0) / 5.0).ceil() + 1.0));
             assert!((spans[spans.len() - 1][1] - duration).abs() < 1e-9);
             assert!(spans.windows(2).all(|pair| pair[1][0] > pair[0][0] && pair[1][0] - pair[0][0] <= 5.0 + 1e-9));
         }
-        assert_eq!(clipping.spans(0.0), [[0.0, 0.0]]);
+        assert_eq!(clip_windows.spans(0.0), [[0.0, 0.0]]);
         assert_eq!(ClipWindows::new(2.0, 0.0, 4).unwrap().spans(6.0), [[0.0, 2.0], [2.0, 4.0], [4.0, 6.0]]);
     }
 
     #[test]
     fn clips_that_make_no_sense_are_refused() {
         for (seconds, overlap) in [(0.0, 0.5), (f64::NAN, 0.5), (f64::INFINITY, 0.5), (4.0, 1.0), (4.0, -0.1)] {
-            let sentence = ClipWindows::new(seconds, overlap, 4).unwrap_err().to_string();
-            assert!(sentence.contains("--clip-seconds") || sentence.contains("--overlap"), "{sentence}");
+            let message = ClipWindows::new(seconds, overlap, 4).unwrap_err().to_string();
+            assert!(message.contains("--clip-seconds") || message.contains("--overlap"), "{message}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The model in a search: embeds clips and texts, scores pairs with the matching head.
 
-use crate::checksums::sha256;
 use crate::config::ModelConfig;
 use crate::data::Benchmark;
-use crate::eval::{host, tokenizer};
+use crate::digest::sha256_hex;
+use crate::eval::match_scoring::padded;
+use crate::eval::{host, require_directions, require_finite, tokenizer};
 use crate::index::ModelId;
 use crate::loss::TEMPERATURE_RANGE;
 use crate::model::{Svitt, VideoDraws};
@@ -51,7 +52,7 @@ fn model_id(folder: &Path, info: &CheckpointInfo, weights: String, tokenizer: &T
     Ok(ModelId {
         model: folder.display().to_string(),
         weights,
-        configuration: sha256(configuration.as_bytes()),
+        configuration: sha256_hex(configuration),
         vocabulary: tokenizer.sha256(),
         dim: info.model.embed_dim,
     })
@@ -94,6 +95,11 @@ impl<B: SvittBackend> Embedder<B> {
         self.config.video.frames
     }
 
+    /// Side of a frame, pixels.
+    pub(super) fn image_size(&self) -> usize {
+        self.config.video.image_size
+    }
+
     /// The temperature of the contrastive loss.
     pub(super) fn temperature(&self) -> f32 {
         let [low, high] = TEMPERATURE_RANGE;
@@ -127,7 +133,9 @@ impl<B: SvittBackend> Embedder<B> {
     /// The model refuses the clips.
     pub fn embed_clips(&self, pixels: Vec<f32>) -> Result<Vec<Vec<f32>>> {
         let encoded = self.model.encode_video(self.clips(pixels), &VideoDraws::evaluation(GRAPHS))?;
-        Ok(host(encoded.feature).chunks(self.id.dim.max(1)).map(<[f32]>::to_vec).collect())
+        let features = host(encoded.feature);
+        require_directions("video features", &features, self.id.dim)?;
+        Ok(features.chunks(self.id.dim.max(1)).map(<[f32]>::to_vec).collect())
     }
 
     /// A text as ids and mask, `[1, tokens]` each.
@@ -138,11 +146,24 @@ impl<B: SvittBackend> Embedder<B> {
         if clean(text).trim().is_empty() {
             return Err(Error::setting("TEXT", "holds no word", "describe what the clip should show"));
         }
-        let encoding = self.tokenizer.encode(text, MOST_TOKENS.min(self.config.text.max_positions));
-        let tokens = encoding.tokens().to_vec();
-        let count = tokens.len();
-        let ids = Tensor::from_data(TensorData::new(tokens, [1, count]), &self.device);
-        Ok((ids, Tensor::ones([1, count], &self.device)))
+        let tokens = self.tokenizer.encode(text, MOST_TOKENS.min(self.config.text.max_positions)).tokens().to_vec();
+        let (ids, mask, _) = padded(&[tokens], &self.device);
+        Ok((ids, mask))
+    }
+
+    /// The unit vectors `[texts][dim]` of `texts`.
+    ///
+    /// # Errors
+    /// A text without words.
+    pub(super) fn embed_texts(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let most = MOST_TOKENS.min(self.config.text.max_positions);
+        let ids = texts.iter().map(|text| match clean(text).trim() {
+            "" => Err(Error::setting("text", format!("`{text}` holds no word"), "leave it out of the manifest")),
+            _ => Ok(self.tokenizer.encode(text, most).tokens().to_vec()),
+        });
+        let (ids, mask, _) = padded(&ids.collect::<Result<Vec<_>>>()?, &self.device);
+        let features = host(self.model.encode_text(ids, mask).feature);
+        Ok(features.chunks(self.id.dim.max(1)).map(<[f32]>::to_vec).collect())
     }
 
     /// The unit vector `[dim]` of `text`.
@@ -151,7 +172,8 @@ impl<B: SvittBackend> Embedder<B> {
     /// A text without words.
     pub fn embed_text(&self, text: &str) -> Result<Vec<f32>> {
         let (ids, mask) = self.ids(text)?;
-        Ok(host(self.model.encode_text(ids, mask).feature))
+        let feature = host(self.model.encode_text(ids, mask).feature);
+        require_directions("text features", &feature, self.id.dim).map(|()| feature)
     }
 
     /// Log-odds, by the fusion encoder's matching head, that `text` matches each clip of `pixels` `[clips, frames, 3,
@@ -165,6 +187,7 @@ impl<B: SvittBackend> Embedder<B> {
         let clips = video.dims()[0];
         let states = self.model.encode_text(ids, mask.clone()).embeds.repeat_dim(0, clips);
         let logits = host(self.model.match_logits(states, mask.repeat_dim(0, clips), video));
+        require_finite("matching scores", &logits)?;
         Ok(logits.chunks_exact(2).map(|pair| pair[1] - pair[0]).collect())
     }
 }

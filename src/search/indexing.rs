@@ -27,7 +27,7 @@ pub struct IndexOptions {
     /// The index directory.
     pub index: PathBuf,
     /// How videos are cut.
-    pub clipping: ClipWindows,
+    pub clip_windows: ClipWindows,
     /// Clips per forward.
     pub batch: usize,
     /// Decoding threads.
@@ -77,11 +77,11 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let root = options.folder.canonicalize().map_err(|e| Error::io(&options.folder, &e))?;
     let found = videos_below(&root)?;
     let mut indexer = IndexWriter::open(&options.index, embedder.id())?;
-    let plan = PendingFiles::new(&found, indexer.index(), &options.clipping);
+    let plan = PendingFiles::new(&found, indexer.index(), &options.clip_windows);
     let damaged = damage_warnings(indexer.index());
     damaged.iter().for_each(|warning| log::warn!("{warning}"));
     let mut report = IndexReport { unchanged: plan.unchanged, damaged, ..IndexReport::default() };
-    let mut desk = IndexingLoop {
+    let mut indexing = IndexingLoop {
         embedder,
         plan: &plan,
         batch: options.batch.max(1),
@@ -91,7 +91,9 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     };
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
-    with_decoded(&plan.wanted, &options.clipping, options.threads, &prepare, |news| desk.work(news, &mut report))?;
+    with_decoded(&plan.wanted, &options.clip_windows, options.threads, &prepare, |events| {
+        indexing.run(events, &mut report)
+    })?;
     let present: HashSet<&Path> = found.iter().map(PathBuf::as_path).collect();
     report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
     report.broken = broken(indexer.index(), &root);
@@ -122,11 +124,11 @@ struct PendingFiles {
 }
 
 impl PendingFiles {
-    fn new(found: &[PathBuf], index: &Index, clipping: &ClipWindows) -> Self {
+    fn new(found: &[PathBuf], index: &Index, clip_windows: &ClipWindows) -> Self {
         let mut plan = Self { wanted: Vec::new(), stamps: Vec::new(), known: Vec::new(), unchanged: 0 };
         for path in found {
             // A file without a stamp vanished since the folder was listed.
-            let Ok(stamp) = Stamp::of(path, clipping.name()) else { continue };
+            let Ok(stamp) = Stamp::of(path, clip_windows.name()) else { continue };
             if index.is_current(path, &stamp) {
                 plan.unchanged += 1;
                 continue;
@@ -160,11 +162,11 @@ struct IndexingLoop<'a, B: SvittBackend> {
 }
 
 impl<B: SvittBackend> IndexingLoop<'_, B> {
-    fn work(&mut self, news: Receiver<DecodeEvent>, report: &mut IndexReport) -> Result<()> {
+    fn run(&mut self, events: Receiver<DecodeEvent>, report: &mut IndexReport) -> Result<()> {
         let mut ticker = self.progress.counter("indexing videos", self.plan.wanted.len());
         let (mut batch, mut committed) = (Vec::new(), Instant::now());
-        for item in news {
-            match item {
+        for event in events {
+            match event {
                 DecodeEvent::Clip { file, span, pixels } => {
                     self.open.entry(file).or_default().waiting += 1;
                     batch.push((file, span, pixels));

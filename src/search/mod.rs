@@ -11,7 +11,10 @@
 
 mod clips;
 mod decode_pool;
+mod embed;
 mod embedder;
+mod embedding_file;
+mod embedding_log;
 mod indexing;
 mod query;
 mod results;
@@ -20,6 +23,7 @@ mod search_bench;
 mod similar;
 
 pub use clips::{ClipWindows, read_span};
+pub use embed::{EmbedOptions, EmbeddingIndex, embed};
 pub use embedder::{Embedder, identify, unknown_words};
 pub use indexing::{IndexOptions, IndexReport, index_folder};
 pub use query::{QueryOptions, QueryResult};

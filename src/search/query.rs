@@ -7,7 +7,7 @@ use crate::Result;
 use crate::index::{Index, Stamp};
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use svitt_ops::SvittBackend;
 use svitt_video::{ReaderOptions, Transform, VideoReader};
 
@@ -15,20 +15,22 @@ use svitt_video::{ReaderOptions, Transform, VideoReader};
 const BATCH: usize = 8;
 
 /// How a query is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryOptions {
     /// Results.
     pub top: usize,
     /// Best clips the fusion encoder looks at; 0 leaves the ranking to the vectors. Below `top` it counts as `top`, so
     /// that all results are ranked by one kind of score.
     pub rerank: usize,
+    /// Only clips of this file or of files below this folder, links resolved as an index has them; none for all.
+    pub within: Option<PathBuf>,
 }
 
 /// Results and warnings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueryResult {
     /// Best first.
-    pub found: Vec<SearchResult>,
+    pub results: Vec<SearchResult>,
     /// What of the index is damaged, files that could not be looked at again, words the model does not know.
     pub warnings: Vec<String>,
 }
@@ -42,23 +44,30 @@ impl<B: SvittBackend> Embedder<B> {
         index.require(self.id())?;
         let vector = self.embed_text(text)?;
         let wanted = if options.rerank == 0 { options.top } else { options.rerank.max(options.top) };
-        let mut found = best_non_overlapping(index, &[vector], wanted, None)?;
+        let within = |path: &Path| options.within.as_ref().is_none_or(|folder| path.starts_with(folder));
+        let mut results = best_non_overlapping(index, &[vector], wanted, &within)?;
         let mut warnings = damage_warnings(index);
         let unknown = super::unknown_words(self.tokenizer(), text);
         if !unknown.is_empty() {
             warnings.push(format!("the model was not trained on these words: {}", unknown.join(", ")));
         }
         if options.rerank > 0 {
-            self.rerank(index, text, &mut found, &mut warnings)?;
+            self.rerank(index, text, &mut results, &mut warnings)?;
         }
-        found.truncate(options.top);
-        number(&mut found);
-        Ok(QueryResult { found, warnings })
+        results.truncate(options.top);
+        assign_ranks(&mut results);
+        Ok(QueryResult { results, warnings })
     }
 
-    /// Lets the fusion encoder look at `found` and sorts them anew; clips whose file is gone or has changed go last.
-    fn rerank(&self, index: &Index, text: &str, found: &mut [SearchResult], warnings: &mut Vec<String>) -> Result<()> {
-        for batch in found.chunks_mut(BATCH) {
+    /// Lets the fusion encoder look at `results` and sorts them anew; clips whose file is gone or has changed go last.
+    fn rerank(
+        &self,
+        index: &Index,
+        text: &str,
+        results: &mut [SearchResult],
+        warnings: &mut Vec<String>,
+    ) -> Result<()> {
+        for batch in results.chunks_mut(BATCH) {
             let (transform, frames) = (self.transform(), self.frames());
             let read: Vec<_> = batch.par_iter().map(|clip| reread_clip(index, clip, transform, frames)).collect();
             let (mut seen, mut pixels) = (Vec::new(), Vec::new());
@@ -78,21 +87,21 @@ impl<B: SvittBackend> Embedder<B> {
                 }
             }
         }
-        combine_scores(found, self.temperature());
+        combine_scores(results, self.temperature());
         Ok(())
     }
 }
 
-/// Sorts `found` by both encoders: score = softmax of cosine / `temperature` + log-odds of a match. On the 288 `shapes`
+/// Sorts `results` by both encoders: score = softmax of cosine / `temperature` + log-odds of a match. On the 288 `shapes`
 /// files one checkpoint ranked the right clip first for 67.0 % of captions by cosine, 58.3 % by the odds, 67.7 % by
 /// both.
-fn combine_scores(found: &mut [SearchResult], temperature: f32) {
+fn combine_scores(results: &mut [SearchResult], temperature: f32) {
     let belief = |clip: &SearchResult| clip.log_odds.map_or(f32::NEG_INFINITY, |odds| clip.cosine / temperature + odds);
-    found.sort_by(|a, b| belief(b).total_cmp(&belief(a)).then(b.cosine.total_cmp(&a.cosine)));
-    let most = found.first().map_or(0.0, belief);
+    results.sort_by(|a, b| belief(b).total_cmp(&belief(a)).then(b.cosine.total_cmp(&a.cosine)));
+    let most = results.first().map_or(0.0, belief);
     let share = |clip: &SearchResult| if most.is_finite() { (belief(clip) - most).exp() } else { 0.0 };
-    let sum = found.iter().map(share).sum::<f32>().max(f32::MIN_POSITIVE);
-    found.iter_mut().for_each(|clip| clip.score = share(clip) / sum);
+    let sum = results.iter().map(share).sum::<f32>().max(f32::MIN_POSITIVE);
+    results.iter_mut().for_each(|clip| clip.score = share(clip) / sum);
 }
 
 /// The pixels of a clip that was found, if its file is still the one that was indexed.
@@ -103,7 +112,7 @@ fn reread_clip(
     frames: usize,
 ) -> std::result::Result<Vec<f32>, String> {
     let known = index.stamp(&clip.path).ok_or("it is not in the index any more")?;
-    match Stamp::of(&clip.path, known.clipping.clone()) {
+    match Stamp::of(&clip.path, known.clip_windows.clone()) {
         Ok(now) if now == *known => {}
         Ok(_) => return Err("it changed since it was indexed".into()),
         Err(_) => return Err("it is gone".into()),
@@ -117,31 +126,32 @@ fn reread_clip(
     }
 }
 
-/// The `wanted` best clips for any of `queries`, of overlapping ones of a video only the best, without clips of `except`.
+/// The `wanted` best clips for any of `queries`, of overlapping ones of a video only the best, of files that `counts` says
+/// yes to.
 pub(super) fn best_non_overlapping(
     index: &Index,
     queries: &[Vec<f32>],
     wanted: usize,
-    except: Option<&Path>,
+    counts: &dyn Fn(&Path) -> bool,
 ) -> Result<Vec<SearchResult>> {
     let hits = index.search_any(queries, usize::MAX)?;
     let mut taken: HashMap<&Path, Vec<[f64; 2]>> = HashMap::new();
-    let mut found = Vec::new();
-    for hit in hits.iter().filter(|hit| Some(hit.path) != except) {
-        if found.len() == wanted {
+    let mut results = Vec::new();
+    for hit in hits.iter().filter(|hit| counts(hit.path)) {
+        if results.len() == wanted {
             break;
         }
         let spans = taken.entry(hit.path).or_default();
         if spans.iter().all(|[start, end]| hit.clip.start >= *end || hit.clip.end <= *start) {
             spans.push([hit.clip.start, hit.clip.end]);
-            found.push(SearchResult::new(hit));
+            results.push(SearchResult::new(hit));
         }
     }
-    Ok(found)
+    Ok(results)
 }
 
-pub(super) fn number(found: &mut [SearchResult]) {
-    found.iter_mut().enumerate().for_each(|(place, clip)| clip.rank = place + 1);
+pub(super) fn assign_ranks(results: &mut [SearchResult]) {
+    results.iter_mut().enumerate().for_each(|(place, clip)| clip.rank = place + 1);
 }
 
 #[cfg(test)]
@@ -162,11 +172,11 @@ mod tests {
             path: Default::default(),
         };
         // Over a temperature of .05 the cosines are worth 18, 16 and 10.
-        let mut found = vec![clip(0.9, Some(-3.0)), clip(0.8, Some(1.0)), clip(0.95, None), clip(0.5, Some(6.0))];
-        combine_scores(&mut found, 0.05);
-        assert_eq!(found.iter().map(|clip| clip.cosine).collect::<Vec<_>>(), [0.8, 0.5, 0.9, 0.95]);
-        assert!((found.iter().map(|clip| clip.score).sum::<f32>() - 1.0).abs() < 1e-6);
-        assert!((found[0].score / found[1].score - 1f32.exp()).abs() < 1e-3 && found[3].score == 0.0);
+        let mut results = vec![clip(0.9, Some(-3.0)), clip(0.8, Some(1.0)), clip(0.95, None), clip(0.5, Some(6.0))];
+        combine_scores(&mut results, 0.05);
+        assert_eq!(results.iter().map(|clip| clip.cosine).collect::<Vec<_>>(), [0.8, 0.5, 0.9, 0.95]);
+        assert!((results.iter().map(|clip| clip.score).sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((results[0].score / results[1].score - 1f32.exp()).abs() < 1e-3 && results[3].score == 0.0);
         let mut unread = vec![clip(0.1, None), clip(0.2, None)];
         combine_scores(&mut unread, 0.05);
         assert_eq!(unread.iter().map(|clip| clip.score).collect::<Vec<_>>(), [0.0, 0.0]);

@@ -12,18 +12,19 @@ use svitt_video::{ReaderOptions, VideoReader};
 const PICTURES: usize = 4;
 const BOX: [usize; 2] = [228, 160];
 
-/// A page of `found`: for each clip its file, time span and score, and four moments of it, read from the file now.
+/// A page of `results`: for each clip its file, time span and score, and four moments of it, read from the file now.
 ///
 /// # Errors
 /// A picture that cannot be encoded.
-pub fn results_page(title: &str, note: &str, found: &[SearchResult]) -> Result<Page> {
+pub fn results_page(title: &str, note: &str, results: &[SearchResult]) -> Result<Page> {
     let mut page = Page::new(title);
     page.paragraph(note);
-    if found.is_empty() {
+    if results.is_empty() {
         page.paragraph("Nothing was found: the index holds no clips.");
     }
-    let pictures: Vec<Vec<Canvas>> = found.par_iter().map(|clip| moments(&clip.path, [clip.start, clip.end])).collect();
-    for (clip, pictures) in found.iter().zip(&pictures) {
+    let pictures: Vec<Vec<Canvas>> =
+        results.par_iter().map(|clip| moments(&clip.path, [clip.start, clip.end])).collect();
+    for (clip, pictures) in results.iter().zip(&pictures) {
         let heading = format!("{}. {}", clip.rank, file_name(&clip.path));
         page.card(&heading, &describe(clip), Some(f64::from(clip.score)), pictures)?;
     }
@@ -70,7 +71,7 @@ mod tests {
     #[test]
     fn names_are_text_and_missing_files_have_no_pictures() {
         let name = "/nowhere/<img src=x onerror=alert(1)>'\"&\n.mp4";
-        let found = SearchResult {
+        let results = SearchResult {
             rank: 1,
             score: 0.75,
             cosine: 0.5,
@@ -81,7 +82,7 @@ mod tests {
             end: 3661.0,
             path: PathBuf::from(name),
         };
-        let html = results_page("a <b> walks", "1 of 1", &[found]).unwrap().html();
+        let html = results_page("a <b> walks", "1 of 1", &[results]).unwrap().html();
         assert!(
             !html.contains("<img") && html.contains("&lt;img src=x onerror=alert(1)&gt;&#39;&quot;&amp;\\n"),
             "{html}"

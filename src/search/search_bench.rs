@@ -44,7 +44,7 @@ pub fn measure_search(folder: &Path, clips: usize, dim: usize) -> Result<SearchS
     for file in 0..clips.div_ceil(CLIPS) {
         let count = CLIPS.min(clips - file * CLIPS);
         let clip = |n: usize| ClipEmbedding { start: n as f64, end: n as f64 + 1.0, vector: vector() };
-        let stamp = Stamp { size: 0, modified_ns: 0, clipping: String::new() };
+        let stamp = Stamp { size: 0, modified_ns: 0, clip_windows: String::new() };
         indexer.add(Path::new(&format!("{file:06}.mp4")), stamp, (0..count).map(clip).collect())?;
     }
     indexer.finish()?;

@@ -1,7 +1,7 @@
 //! Ranks the clips of other videos by similarity to a video.
 
 use super::clips::{ClipWindows, each_clip};
-use super::query::{best_non_overlapping, number};
+use super::query::{assign_ranks, best_non_overlapping};
 use super::{Embedder, SearchResult};
 use crate::index::{Index, Stamp};
 use crate::{Error, Result};
@@ -12,7 +12,7 @@ use svitt_ops::SvittBackend;
 pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
     let path = video.canonicalize().ok()?;
     let known = index.stamp(&path)?;
-    let current = Stamp::of(&path, known.clipping.clone()).is_ok_and(|now| now == *known);
+    let current = Stamp::of(&path, known.clip_windows.clone()).is_ok_and(|now| now == *known);
     let vectors: Vec<_> = index.clips_of(&path).iter().map(|clip| clip.vector.clone()).collect();
     (current && !vectors.is_empty()).then_some(vectors)
 }
@@ -23,9 +23,9 @@ pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
 /// Vectors of another width.
 pub fn similar(index: &Index, video: &Path, vectors: &[Vec<f32>], top: usize) -> Result<Vec<SearchResult>> {
     let path = video.canonicalize().map_err(|e| Error::io(video, &e))?;
-    let mut found = best_non_overlapping(index, vectors, top, Some(&path))?;
-    number(&mut found);
-    Ok(found)
+    let mut results = best_non_overlapping(index, vectors, top, &|other| other != path)?;
+    assign_ranks(&mut results);
+    Ok(results)
 }
 
 impl<B: SvittBackend> Embedder<B> {
@@ -33,9 +33,9 @@ impl<B: SvittBackend> Embedder<B> {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn embed_video(&self, video: &Path, clipping: &ClipWindows) -> Result<Vec<Vec<f32>>> {
+    pub fn embed_video(&self, video: &Path, clip_windows: &ClipWindows) -> Result<Vec<Vec<f32>>> {
         let (mut vectors, mut fault) = (Vec::new(), None);
-        each_clip(video, clipping, |_, frames| match self.embed_clips(self.pixels(&frames)) {
+        each_clip(video, clip_windows, |_, frames| match self.embed_clips(self.pixels(&frames)) {
             Ok(embedded) => {
                 vectors.extend(embedded);
                 true

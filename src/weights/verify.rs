@@ -6,6 +6,7 @@
 
 use super::hash::weights_hash;
 use super::source::WeightSource;
+use crate::checksums::sha256_of_file;
 use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -17,23 +18,24 @@ const LARGE: u64 = 64 << 20;
 #[cfg(unix)]
 const SETTLED_SECONDS: i64 = 3;
 
-/// Checks that `weights` hash to `expected`.
+/// Checks that `weights` come from a file whose SHA-256 is `file_sha256`, or, where that is not known, that their names,
+/// shapes and values hash to `weights_sha256`.
 ///
 /// # Errors
 /// They do not: they are damaged, or belong to another description.
-pub(super) fn verify(weights: &WeightSource, expected: &str) -> Result<()> {
-    let path = weights.path();
+pub(super) fn verify(weights: &WeightSource, weights_sha256: &str, file_sha256: Option<&str>) -> Result<()> {
+    let (path, expected) = (weights.path(), file_sha256.unwrap_or(weights_sha256));
     let facts = FileFacts::of(path).filter(|facts| facts.size >= LARGE);
     if let Some(facts) = &facts
         && remembered(path).is_some_and(|known| known.sha256 == expected && known.file == *facts)
     {
         return Ok(());
     }
-    let sha256 = weights_hash(weights);
+    let sha256 = if file_sha256.is_some() { sha256_of_file(path)? } else { weights_hash(weights) };
     if sha256 != expected {
         let problem = format!(
-            "its weights have the SHA-256 {sha256:.12}…, but the config.json beside them was written for {expected:.12}…: \
-             the file is damaged or belongs elsewhere"
+            "is damaged or belongs elsewhere: its SHA-256 is {sha256:.12}…, and the config.json beside it was written for \
+             {expected:.12}…"
         );
         return Err(Error::file(path, problem, "restore the file, or import or train again"));
     }

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// The commands of `svitt`, listed here so that a typing error does not start a build.
-const SVITT: [&str; 10] =
-    ["pretrain", "finetune", "eval", "search", "visualize", "import", "data", "profile", "completions", "man"];
+const SVITT: [&str; 11] =
+    ["pretrain", "finetune", "eval", "search", "embed", "visualize", "import", "data", "profile", "completions", "man"];
 
 /// The commands of `svitt-workshop`; `eval ablations` is one, too.
 const WORKSHOP: [&str; 4] = ["parity", "bench", "fuzz", "faults"];

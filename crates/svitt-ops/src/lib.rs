@@ -21,6 +21,9 @@ pub mod device;
 mod error;
 pub mod fused;
 pub mod rng;
+#[cfg(test)]
+#[path = "../../../tests/skipped.rs"]
+mod skipped;
 pub mod sparse;
 pub mod tokens;
 

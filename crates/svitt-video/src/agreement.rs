@@ -327,12 +327,12 @@ fn long_files_are_read_however_short_the_limit_is() {
     let mut bench = Bench { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 };
     let options = ReaderOptions { timeout: std::time::Duration::from_secs(3), ..ReaderOptions::default() };
     for (part, codec, long) in [
-        ("h264.ts", "-c:v libx264 -bf 0 -g 12", "long.ts"),
-        ("mpeg2.ts", "-c:v mpeg2video -bf 0 -g 12", "long2.ts"),
-        ("mpeg2.mpg", "-c:v mpeg2video -bf 0 -g 12", "long.mpg"),
-        ("mpeg4.avi", "-c:v mpeg4 -bf 0 -g 12", "long.avi"),
+        ("h264.mkv", "-c:v libx264 -bf 0 -g 12", "long.ts"),
+        ("mpeg2.mkv", "-c:v mpeg2video -bf 0 -g 12", "long2.ts"),
+        ("mpeg2.mkv", "-c:v mpeg2video -bf 0 -g 12", "long.mpg"),
+        ("mpeg4.mkv", "-c:v mpeg4 -bf 0 -g 12", "long.avi"),
         ("mpeg4.mkv", "-c:v mpeg4 -bf 0 -g 12", "long.mkv"),
-        ("h264.flv", "-c:v libx264 -bf 0 -g 12", "long.flv"),
+        ("h264.mkv", "-c:v libx264 -bf 0 -g 12", "long.flv"),
     ] {
         if !bench.make(SOURCE, codec, part) {
             crate::skipped::skipped("an encoder that this ffmpeg lacks, for a long file");

@@ -39,7 +39,7 @@ impl RetrievalMetrics {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RankCounter {
     /// Place of each query's best ground truth, or none for a miss.
-    places: Vec<Option<usize>>,
+    best_ranks: Vec<Option<usize>>,
     candidates: usize,
     tied: usize,
 }
@@ -55,26 +55,26 @@ impl RankCounter {
         let rank = rank_of_best(scores, truths);
         self.candidates = self.candidates.max(scores.len());
         self.tied += usize::from(rank.ties > 0);
-        self.places.push((rank.place < scores.len()).then_some(rank.place));
+        self.best_ranks.push((rank.place < scores.len()).then_some(rank.place));
     }
 
     /// Counts a query that could not be asked (its video is missing): never a hit, and last in rank.
     pub fn push_miss(&mut self) {
-        self.places.push(None);
+        self.best_ranks.push(None);
     }
 
     /// Places of the best ground truths in the order of the queries, from 0; none for a miss.
-    pub fn places(&self) -> &[Option<usize>] {
-        &self.places
+    pub fn best_ranks(&self) -> &[Option<usize>] {
+        &self.best_ranks
     }
 
     /// The figures so far; all zero without a query.
     pub fn metrics(&self) -> RetrievalMetrics {
-        let queries = self.places.len();
+        let queries = self.best_ranks.len();
         let share = |hits: usize| if queries == 0 { 0.0 } else { 100.0 * hits as f64 / queries as f64 };
-        let recall = |k: usize| share(self.places.iter().flatten().filter(|&&place| place < k).count());
+        let recall = |k: usize| share(self.best_ranks.iter().flatten().filter(|&&place| place < k).count());
         let (r1, r5, r10) = (recall(1), recall(5), recall(10));
-        let mut ranks: Vec<usize> = self.places.iter().map(|place| place.unwrap_or(self.candidates) + 1).collect();
+        let mut ranks: Vec<usize> = self.best_ranks.iter().map(|place| place.unwrap_or(self.candidates) + 1).collect();
         ranks.sort_unstable();
         let middle = |ranks: &[usize]| (ranks[(queries - 1) / 2] + ranks[queries / 2]) as f64 / 2.0;
         RetrievalMetrics {
@@ -105,7 +105,7 @@ pub fn rank_features(queries: &[f32], candidates: &[f32], width: usize, truths: 
         .collect();
     let all = candidates.len() / width;
     RankCounter {
-        places: ranks.iter().map(|rank| (rank.place < all).then_some(rank.place)).collect(),
+        best_ranks: ranks.iter().map(|rank| (rank.place < all).then_some(rank.place)).collect(),
         candidates: all,
         tied: ranks.iter().filter(|rank| rank.ties > 0).count(),
     }

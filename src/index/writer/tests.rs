@@ -12,7 +12,7 @@ fn id() -> ModelId {
 }
 
 fn stamp(size: u64) -> Stamp {
-    Stamp { size, modified_ns: 7, clipping: "4 frames".into() }
+    Stamp { size, modified_ns: 7, clip_windows: "4 frames".into() }
 }
 
 fn clip(start: f64, vector: &[f32]) -> ClipEmbedding {
@@ -35,7 +35,7 @@ fn only_new_and_changed_files_need_embedding() {
     let mut again = IndexWriter::open(dir.path(), &id()).unwrap();
     assert!(again.index().is_current(Path::new("c.mp4"), &stamp(3)));
     assert!(!again.index().is_current(Path::new("b.mp4"), &stamp(9)));
-    assert!(!again.index().is_current(Path::new("b.mp4"), &Stamp { clipping: "8 frames".into(), ..stamp(2) }));
+    assert!(!again.index().is_current(Path::new("b.mp4"), &Stamp { clip_windows: "8 frames".into(), ..stamp(2) }));
     again.add(Path::new("b.mp4"), stamp(9), vec![clip(0.5, &unit(3))]).unwrap();
     assert_eq!(again.retain(|path| path != Path::new("a.mp4")).unwrap(), 1);
     drop(again);
@@ -72,16 +72,17 @@ fn another_model_and_a_second_indexer_are_refused() {
 
 #[test]
 fn a_crash_at_any_byte_loses_one_record_at_most() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
-    for n in 0..4u64 {
-        indexer.add(Path::new(&format!("{n}.mp4")), stamp(n), vec![clip(0.0, &unit(n as usize))]).unwrap();
-    }
-    drop(indexer);
-    let segment = dir.path().join("000001.seg");
-    let whole = std::fs::read(&segment).unwrap();
-    let record = (whole.len() - 8) / 4;
-    for cut in [0, 3, 8, 9, 8 + record - 1, 8 + record, 8 + 3 * record + 11, whole.len()] {
+    let record = 86;
+    for cut in [0, 3, 8, 9, 8 + record - 1, 8 + record, 8 + 3 * record + 11, 8 + 4 * record] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+        for n in 0..4u64 {
+            indexer.add(Path::new(&format!("{n}.mp4")), stamp(n), vec![clip(0.0, &unit(n as usize))]).unwrap();
+        }
+        drop(indexer);
+        let segment = dir.path().join("000001.seg");
+        let whole = std::fs::read(&segment).unwrap();
+        assert_eq!(whole.len(), 8 + 4 * record);
         std::fs::write(&segment, &whole[..cut]).unwrap();
         let complete = cut.saturating_sub(8) / record;
         let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();

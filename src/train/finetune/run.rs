@@ -29,7 +29,10 @@ const VALIDATIONS: &str = "validations.json";
 /// A checkpoint or data that cannot be used, a full disk, losses that stay non-finite, an interruption (after saving).
 pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) -> Result<FinetuneReport> {
     let mut checkpoint = Checkpoint::open(&options.checkpoint)?;
-    let (config, note) = options.preset.model(&checkpoint.info.model);
+    // A model that encodes frames one by one is trained on as a joint one: its tables are extended over time.
+    let mut start = checkpoint.info.model.clone();
+    start.video = start.video.joint();
+    let (config, note) = options.preset.model(&start);
     Curriculum { stages: vec![options.preset.stage.clone()] }.check_schedules()?;
     let vocabulary = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
     let (size, vocab) = (config.text.vocab_size, options.vocab.as_deref());
@@ -266,7 +269,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             final_losses: state.losses,
             unreadable: self.loader.unreadable(),
             warnings: self.warnings.clone(),
-            validations: validations,
+            validations,
         };
         files::write_json(&options.out.join("report.json"), &report)?;
         Ok(report)

@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};
 use crate::eval::{
-    Candidates, ClipPlan, ClipSampling, EncodeOptions, EvalModel, FeatureStore, FrameOrder, Metrics, QaTask,
-    QuestionSet, RetrievalSet, RetrievalTask, ScoreOptions, VideoSet, evaluate_questions, evaluate_retrieval,
+    Candidates, ClipPlan, ClipSampling, EncodeOptions, EvalInputs, EvalModel, FeatureStore, FrameOrder, Metrics,
+    QuestionSet, RetrievalSet, ScoreOptions, VideoSet, evaluate_questions, evaluate_retrieval,
 };
 use crate::model::{Svitt, SvittQa};
 use crate::progress::ProgressSink;
@@ -70,6 +70,15 @@ impl ValidationTask {
         (encoding, ScoreOptions { k: self.k, ensemble: ClipEnsemble::Lse, seed: SEED, batch: 96 })
     }
 
+    fn inputs<'a>(
+        &'a self,
+        plan: &'a ClipPlan,
+        encoding: &'a EncodeOptions,
+        score: &'a ScoreOptions,
+    ) -> EvalInputs<'a> {
+        EvalInputs { texts: &self.texts, videos: &*self.videos, plan, encoding, score }
+    }
+
     /// What is compared, for reports.
     pub fn criterion(&self) -> &'static str {
         match self.kind {
@@ -95,16 +104,9 @@ impl ValidationTask {
     ) -> Result<ValidationScore> {
         let ValidationKind::Retrieval(ranked) = &self.kind else { return Ok(ValidationScore::default()) };
         let (plan, (encoding, score)) = (self.plan(), self.options());
-        let exam = RetrievalTask {
-            ranked,
-            texts: &self.texts,
-            videos: &*self.videos,
-            plan: &plan,
-            encoding: &encoding,
-            score: &score,
-        };
+        let inputs = self.inputs(&plan, &encoding, &score);
         let mut store = FeatureStore::in_memory(self.videos.len());
-        let outcome = evaluate_retrieval(&EvalModel { model, config, device }, &exam, &mut store)?;
+        let outcome = evaluate_retrieval(&EvalModel { model, config, device }, ranked, &inputs, &mut store)?;
         let (headline, dual) = (outcome.metrics(), outcome.dual_metrics());
         let score = (headline.t2v.mean + headline.v2t.mean) / 2.0;
         Ok(ValidationScore::new(score, &Metrics::retrieval(headline, dual)))
@@ -122,17 +124,9 @@ impl ValidationTask {
     ) -> Result<ValidationScore> {
         let ValidationKind::Answers(asked, answers) = &self.kind else { return Ok(ValidationScore::default()) };
         let (plan, (encoding, score)) = (self.plan(), self.options());
-        let exam = QaTask {
-            asked,
-            texts: &self.texts,
-            videos: &*self.videos,
-            answers,
-            plan: &plan,
-            encoding: &encoding,
-            score: &score,
-        };
+        let inputs = self.inputs(&plan, &encoding, &score);
         let mut store = FeatureStore::in_memory(self.videos.len());
-        let outcome = evaluate_questions(&EvalModel { model, config, device }, &exam, &mut store)?;
+        let outcome = evaluate_questions(&EvalModel { model, config, device }, asked, answers, &inputs, &mut store)?;
         Ok(ValidationScore::new(outcome.accuracy.overall().percent, &Metrics::answers(&outcome)))
     }
 }

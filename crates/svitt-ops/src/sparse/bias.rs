@@ -63,10 +63,10 @@ pub(super) fn is_uniform(rows: usize) -> bool {
     rows == UNIFORM
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests {
     use super::*;
-    type Bias = RelativeBias<burn_flex::Flex>;
+    type Bias = RelativeBias<crate::testing::Reference>;
 
     #[test]
     fn differences_address_the_published_rows() {

@@ -1,6 +1,6 @@
 //! The corpus: intact files that are mutated.
 
-use super::{Dictionary, Target};
+use super::{Dictionary, Target, archives};
 use std::path::{Path, PathBuf};
 use svitt::index::{ClipEmbedding, IndexWriter, ModelId, Stamp};
 use svitt::{Error, Result};
@@ -19,10 +19,15 @@ pub(super) struct CorpusFile {
 pub(super) fn of(target: Target, repository: &Path, scratch: &Path) -> Result<Vec<CorpusFile>> {
     let (folders, extensions, vocabulary): (&[&str], &[&str], _) = match target {
         Target::Manifests => (&["data/samples"], &["json", "jsonl", "csv", "tsv", "txt"], Dictionary::Text),
-        Target::Videos => (&["crates/svitt-video/tests/fixtures"], &["mp4", "mov", "mkv", "webm"], Dictionary::Binary),
+        Target::Videos => {
+            (&["crates/svitt-video/tests/fixtures"], &["mp4", "mov", "mkv", "webm", "avi"], Dictionary::Binary)
+        }
         Target::Checkpoints => (&["tests/fixtures/parity"], &["pth", "safetensors"], Dictionary::Binary),
         Target::Presets => (&["data/presets"], &["toml"], Dictionary::Text),
+        Target::Vocabularies => (&["tests/fixtures/parity"], &["txt"], Dictionary::Text),
         Target::Index => return index(scratch),
+        Target::Shards => return shards(repository),
+        Target::Configs => return config(repository, scratch),
     };
     let mut files = Vec::new();
     folders.iter().try_for_each(|folder| collect(&repository.join(folder), extensions, &mut files))?;
@@ -33,7 +38,40 @@ pub(super) fn of(target: Target, repository: &Path, scratch: &Path) -> Result<Ve
         let problem = format!("holds no samples of {}", target.name());
         return Err(Error::file(repository, problem, "run this in a clone of the repository"));
     }
-    files.iter().map(|file| sample(file, vocabulary)).collect()
+    let read: Result<Vec<_>> = files.iter().map(|file| sample(file, vocabulary)).collect();
+    Ok(read?.into_iter().chain(made(target)).collect())
+}
+
+/// Samples that no file of the repository is.
+fn made(target: Target) -> Vec<CorpusFile> {
+    let file = |name: &str, bytes, vocabulary| CorpusFile { name: name.into(), bytes, vocabulary };
+    match target {
+        Target::Videos => vec![file("picture.gif", archives::picture(), Dictionary::Binary)],
+        Target::Checkpoints => vec![file("nested.pth", archives::nested_lists(), Dictionary::Binary)],
+        Target::Vocabularies => vec![
+            file("tokenizer.json", archives::tokenizer(&[]), Dictionary::Text),
+            file("amplifier.json", archives::tokenizer(&vec![archives::amplifier(); 4]), Dictionary::Text),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn shards(repository: &Path) -> Result<Vec<CorpusFile>> {
+    let video = sample(&repository.join("crates/svitt-video/tests/fixtures/vp8.webm"), Dictionary::Binary)?;
+    let bytes = archives::shard(&video.bytes);
+    Ok(vec![CorpusFile { name: "shard.tar".into(), bytes, vocabulary: Dictionary::Tar }])
+}
+
+/// The description of a checkpoint folder that is `scratch` itself, without the hash that tells whether it was changed.
+fn config(repository: &Path, scratch: &Path) -> Result<Vec<CorpusFile>> {
+    let source = repository.join("tests/fixtures/parity/checkpoint_micro_full.pth");
+    svitt::weights::import(&source, scratch, &svitt::weights::ImportOptions::default())?;
+    let mut file = sample(&scratch.join("config.json"), Dictionary::Text)?;
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&file.bytes).map_err(|problem| Error::Fault(problem.to_string()))?;
+    json.as_object_mut().map(|fields| fields.remove("description_sha256"));
+    file.bytes = format!("{json:#}").into_bytes();
+    Ok(vec![file])
 }
 
 fn collect(folder: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> Result<()> {
@@ -75,7 +113,7 @@ fn index(scratch: &Path) -> Result<Vec<CorpusFile>> {
         let mut indexer = IndexWriter::open(scratch, &model())?;
         for file in 0..4u64 {
             let name = PathBuf::from(format!("clips/{session}-{file}.mp4"));
-            let stamp = Stamp { size: file, modified_ns: 5, clipping: "4 frames".into() };
+            let stamp = Stamp { size: file, modified_ns: 5, clip_windows: "4 frames".into() };
             let clip = |start: usize, rng: &mut Rng| ClipEmbedding {
                 start: start as f64,
                 end: start as f64 + 2.0,

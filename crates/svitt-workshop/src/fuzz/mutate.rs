@@ -1,5 +1,6 @@
 //! Mutations: flipped bits; lost, doubled or moved pieces; inserted structure.
 
+use super::extreme::extreme;
 use sha2::{Digest, Sha256};
 use svitt_ops::rng::Rng;
 
@@ -12,6 +13,8 @@ pub enum Dictionary {
     Binary,
     /// Records of an index, whose checksums can be mended.
     Segment,
+    /// Members of a tar file, whose checksums can be mended.
+    Tar,
 }
 
 const TEXT: [&[u8]; 24] = [
@@ -55,8 +58,12 @@ const BINARY: [&[u8]; 10] = [
 /// Formats keep their structure at the front (headers) or at the end (zip directories, `moov`).
 const STRUCTURE: usize = 4096;
 
-/// Damages `bytes` in one to four places.
+/// Damages `bytes` in one to four places; every third file claims something it does not hold instead, once or twice, and
+/// is otherwise whole, so that the claim is believed.
 pub fn mutate(bytes: &mut Vec<u8>, vocabulary: Dictionary, rng: &mut Rng) {
+    if rng.chance(0.35) {
+        return (0..1 + rng.below(2)).for_each(|_| extreme(bytes, vocabulary, rng));
+    }
     let pieces: &[&[u8]] = if vocabulary == Dictionary::Text { &TEXT } else { &BINARY };
     for _ in 0..1 + rng.below(4) {
         let at = place(bytes.len(), rng);

@@ -3,18 +3,21 @@
 use super::Target;
 use super::corpus::{DIM, model};
 use std::path::Path;
-use svitt::Result;
 use svitt::config::PretrainPreset;
 use svitt::data::import::{AnnotationOptions, ImportPurpose, import};
 use svitt::data::{Benchmark, InspectOptions, inspect};
 use svitt::index::{Index, IndexWriter};
+use svitt::text::Tokenizer;
 use svitt::train::FinetunePreset;
-use svitt::weights::{WeightSource, infer};
+use svitt::weights::{Checkpoint, ImportOptions, WeightSource, import as import_weights, infer, open_svitt};
+use svitt::{Error, Result};
 use svitt_ops::rng::Rng;
 use svitt_video::{ReaderKind, ReaderOptions, VideoReader};
 
 /// Frames decoded of a video.
 const FRAMES: usize = 3;
+/// Bytes of the text that vocabularies encode.
+const LONG_TEXT: usize = 1 << 20;
 
 /// Reads `file` as far as the program ever would.
 ///
@@ -27,6 +30,9 @@ pub(super) fn read(target: Target, file: &Path, rng: &mut Rng) -> Result<()> {
         Target::Checkpoints => checkpoint(file),
         Target::Presets => preset(file),
         Target::Index => index(file, rng),
+        Target::Vocabularies => vocabulary(file),
+        Target::Shards => manifest(file),
+        Target::Configs => config(file),
     }
 }
 
@@ -40,7 +46,9 @@ fn manifest(file: &Path) -> Result<()> {
 }
 
 fn video(file: &Path, rng: &mut Rng) -> Result<()> {
-    let options = ReaderOptions { kind: ReaderKind::Native, ..ReaderOptions::default() };
+    // Programs that are started take a tenth of a second each.
+    let kind = if rng.chance(0.1) { ReaderKind::Auto } else { ReaderKind::Native };
+    let options = ReaderOptions { kind, ..ReaderOptions::default() };
     let mut reader = VideoReader::open(file, &options)?;
     let mut wanted: Vec<usize> = (0..FRAMES).map(|_| rng.below(reader.len())).collect();
     wanted.sort_unstable();
@@ -54,7 +62,35 @@ fn checkpoint(file: &Path) -> Result<()> {
     let names: Vec<String> = source.names().map(str::to_owned).collect();
     names.iter().for_each(|name| drop(source.read(name)));
     infer::model_config(&source, None)?;
+    drop(source);
+    let out = tempfile::tempdir_in(file.parent().unwrap_or(file)).map_err(|e| Error::io(file, &e))?;
+    import_weights(file, &out.path().join("imported"), &ImportOptions::default())?;
+    let imported = Checkpoint::open(out.path().join("imported"))?;
+    match imported.weights.names().find(|name| !is_finite(&imported.weights, name)) {
+        Some(name) => Err(Error::Fault(format!("`{name}` was imported with numbers that are not finite"))),
+        None => Ok(()),
+    }
+}
+
+fn is_finite(source: &WeightSource, name: &str) -> bool {
+    source.read(name).is_some_and(|tensor| tensor.values.iter().all(|value| value.is_finite()))
+}
+
+/// A vocabulary encodes a text that is longer than any caption.
+fn vocabulary(file: &Path) -> Result<()> {
+    let tokenizer = Tokenizer::read(file)?;
+    let text = "a red square aaaaaaaa, ".repeat(LONG_TEXT / 23);
+    let encoding = tokenizer.encode(&text, 64);
+    let ids = 0..tokenizer.vocab_size() as i64;
+    if encoding.ids.len() != 64 || !encoding.ids.iter().all(|id| ids.contains(id)) || tokenizer.count(&text) == 0 {
+        return Err(Error::Fault("ids outside of the vocabulary".into()));
+    }
     Ok(())
+}
+
+/// A checkpoint folder with a description that was changed: the model is made and filled.
+fn config(file: &Path) -> Result<()> {
+    open_svitt::<svitt::backend::Cpu>(file.parent().unwrap_or(file), None, &Default::default()).map(drop)
 }
 
 fn preset(file: &Path) -> Result<()> {

@@ -36,7 +36,7 @@ fn clips(file: u64) -> Vec<ClipEmbedding> {
 pub fn work(folder: &Path) -> Result<()> {
     let mut indexer = IndexWriter::open(folder, &model())?;
     for file in 0..FILES {
-        let stamp = Stamp { size: file, modified_ns: 1, clipping: "2 s".into() };
+        let stamp = Stamp { size: file, modified_ns: 1, clip_windows: "2 s".into() };
         if !indexer.index().is_current(&name(file), &stamp) {
             indexer.add(&name(file), stamp, clips(file))?;
         }

@@ -1,0 +1,150 @@
+use super::*;
+use crate::config::ClipEnsemble;
+use crate::data::Benchmark;
+use crate::model::Svitt;
+use crate::testing::tiny_checkpoint;
+use std::path::Path;
+
+type B = burn_flex::Flex;
+
+fn checkpoint(folder: &Path) -> EvalOptions {
+    changed_checkpoint(folder, |_| ())
+}
+
+fn changed_checkpoint(folder: &Path, change: impl Fn(&mut Svitt<B>)) -> EvalOptions {
+    tiny_checkpoint(folder, change);
+    EvalOptions::new(Benchmark::Shapes, folder.to_path_buf())
+}
+
+fn run(options: &EvalOptions) -> Result<(Value, Vec<Value>)> {
+    let Evaluation { report, queries } = evaluate::<B>(options, &Default::default())?;
+    assert!(report.to_string().contains("not available"));
+    Ok((serde_json::to_value(report).unwrap(), queries))
+}
+
+#[test]
+fn shapes_reports_every_field_scripts_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EvalOptions { limit: Some(20), k: Some(7), ..checkpoint(folder.path()) };
+    let (report, queries) = run(&options).unwrap();
+    for direction in ["t2v", "v2t"] {
+        for field in ["r1", "r5", "r10", "mean", "median_rank", "mean_rank"] {
+            assert!(report["metrics"][direction][field].is_number(), "{direction}.{field}: {report:#}");
+        }
+    }
+    let protocol = &report["protocol"];
+    assert_eq!((&protocol["rerank_k"], &protocol["frames"], &protocol["clips"]), (&json!(7), &json!(8), &json!(1)));
+    assert_eq!((&protocol["ensemble"], &protocol["dual_softmax"]), (&json!("lse"), &json!(false)));
+    assert_eq!(protocol["weights_sha256"].as_str().unwrap().len(), 64);
+    assert_eq!((&report["paper"], report["metrics"]["t2v"]["queries"].as_u64()), (&Value::Null, Some(20)));
+    assert!((0.0..=1.0).contains(&report["data_wait_share"].as_f64().unwrap()));
+    assert_eq!(report["metrics"]["probes"].as_object().unwrap().len(), 3);
+    assert_eq!((queries.len(), queries[0]["top"].as_array().unwrap().len()), (40, 10));
+    assert_eq!(run(&options).unwrap().0["metrics"], report["metrics"], "a second run gives the same numbers");
+}
+
+#[test]
+fn questions_rank_the_whole_list_and_say_that_k_was_lowered() {
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        EvalOptions { benchmark: Benchmark::ShapesQa, limit: Some(16), probes: false, ..checkpoint(folder.path()) };
+    let (report, queries) = run(&options).unwrap();
+    assert_eq!((&report["protocol"]["answer_k"], &report["protocol"]["answers"]), (&json!(19), &json!(19)));
+    assert!(report["warnings"][0].as_str().unwrap().contains("19 answers: k is lowered from 128"));
+    let metrics = &report["metrics"];
+    assert_eq!((&metrics["questions"], &metrics["unanswerable"]), (&json!(16), &json!(0)));
+    assert_eq!(
+        (&metrics["chance_by_type"]["turns"], metrics["by_type"].as_object().unwrap().len()),
+        (&json!(25.0), 10)
+    );
+    let right = queries.iter().filter(|query| query["correct"] == json!(true)).count();
+    assert_eq!(metrics["accuracy"].as_f64().unwrap(), right as f64 * 6.25);
+    let sum: f64 = queries[3]["top"].as_array().unwrap().iter().map(|t| t["probability"].as_f64().unwrap()).sum();
+    assert!(sum > 0.5 && sum < 1.0 + 1e-5, "{sum}");
+}
+
+#[test]
+fn video_files_are_encoded_once_whatever_k_and_ensemble_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let annotations = folder.path().join("clips_test.json");
+    let list = ["h264.mkv", "vfr.mp4", "vp9.webm"].map(|name| json!({"video": name, "caption": "the red square"}));
+    std::fs::write(&annotations, json!(list).to_string()).unwrap();
+    let options = EvalOptions {
+        benchmark: Benchmark::Msrvtt,
+        annotations: Some(annotations),
+        media: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/svitt-video/tests/fixtures")),
+        features: Some(folder.path().join("features")),
+        clips: Some(2),
+        probes: false,
+        ..checkpoint(&folder.path().join("weights"))
+    };
+    let (first, _) = run(&options).unwrap();
+    assert_eq!((&first["videos_encoded"], &first["videos_recalled"]), (&json!(3), &json!(0)));
+    assert_eq!(first["protocol"]["frames"], json!(16));
+    let (second, _) = run(&EvalOptions { k: Some(2), ensemble: Some(ClipEnsemble::Max), ..options.clone() }).unwrap();
+    assert_eq!((&second["videos_encoded"], &second["videos_recalled"]), (&json!(0), &json!(3)));
+    assert_eq!(second["metrics"]["dual"], first["metrics"]["dual"]);
+    let reversed = EvalOptions { order: FrameOrder::Reverse, ..options };
+    assert_eq!(run(&reversed).unwrap().0["videos_encoded"], json!(3), "another protocol sees nothing of it");
+}
+
+/// Every comparison with NaN is false, so that all candidates tie and R@10 would be 100.
+#[test]
+fn scores_that_are_not_finite_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for value in [f32::NAN, f32::INFINITY, 3e38] {
+        let options = changed_checkpoint(folder.path(), |model| {
+            let gamma = model.video_norm.gamma.val();
+            model.video_norm.gamma = burn::module::Param::from_tensor(gamma.full_like(value));
+        });
+        let retrieval = EvalOptions { limit: Some(8), probes: false, ..options };
+        let message = run(&retrieval).unwrap_err().to_string();
+        assert!(message.contains("not finite"), "{message}");
+        let message = run(&EvalOptions { benchmark: Benchmark::ShapesQa, ..retrieval }).unwrap_err().to_string();
+        assert!(message.contains("answer probabilities are not finite"), "{message}");
+    }
+    let options = changed_checkpoint(folder.path(), |model| {
+        let weight = model.itm_head.weight.val();
+        model.itm_head.weight = burn::module::Param::from_tensor(weight.full_like(f32::NAN));
+    });
+    let retrieval = EvalOptions { limit: Some(8), probes: false, ..options };
+    let message = run(&retrieval).unwrap_err().to_string();
+    assert!(message.contains("matching scores are not finite"), "{message}");
+    run(&EvalOptions { k: Some(0), ..retrieval }).unwrap();
+}
+
+#[test]
+fn swapped_weights_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [ours, theirs] = ["a", "b"].map(|name| folder.path().join(name));
+    let options = EvalOptions { limit: Some(8), probes: false, ..checkpoint(&ours) };
+    changed_checkpoint(&theirs, |model| model.temp = burn::module::Param::from_tensor(model.temp.val() * 2.0));
+    std::fs::copy(theirs.join("model.safetensors"), ours.join("model.safetensors")).unwrap();
+    let message = run(&options).unwrap_err().to_string();
+    assert!(message.contains("damaged or belongs elsewhere"), "{message}");
+}
+
+#[test]
+fn a_missing_video_stops_the_evaluation_or_is_a_miss() {
+    let folder = tempfile::tempdir().unwrap();
+    let annotations = folder.path().join("clips_test.json");
+    std::fs::write(
+        &annotations,
+        r#"[{"video":"a.mp4","caption":"a red square"},{"video":"b.mp4","caption":"the circle"}]"#,
+    )
+    .unwrap();
+    let options = EvalOptions {
+        benchmark: Benchmark::Msrvtt,
+        annotations: Some(annotations),
+        media: Some(folder.path().to_path_buf()),
+        probes: false,
+        ..checkpoint(&folder.path().join("weights"))
+    };
+    let message = run(&options).unwrap_err().to_string();
+    assert!(message.contains("2 of 2 videos") && message.contains("a.mp4") && message.contains("--allow-missing"));
+    let (report, queries) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
+    assert_eq!((queries.len(), &queries[3]["query"], &queries[3]["rank"]), (4, &json!("b.mp4"), &Value::Null));
+    assert_eq!(queries[0]["right"], json!(["a.mp4"]));
+    assert_eq!((&report["metrics"]["t2v"]["r10"], &report["protocol"]["missing_videos"]), (&json!(0.0), &json!(2)));
+    assert_eq!((&report["missing"][1]["media"], &report["metrics"]["v2t"]["queries"]), (&json!("b.mp4"), &json!(2)));
+}
