@@ -91,22 +91,30 @@ fn folder() -> tempfile::TempDir {
 
 /// One command on `manifest.txt` in `folder`; what it writes is removed first.
 fn run(folder: &Path, command: &str) -> Output {
-    for old in ["out", "svitt-features"] {
-        let _ = fs::remove_dir_all(folder.join(old));
+    let _ = fs::remove_dir_all(folder.join("out"));
+    for old in ["features.npy", "features.json"] {
+        let _ = fs::remove_file(folder.join(old));
     }
     let mut program = Command::new(svitt());
     program.args(command.split_whitespace()).current_dir(folder);
-    if !command.starts_with("data") {
-        program.args(["--annotations", "manifest.txt", "--backend", "flex"]);
+    if !command.contains("manifest.txt") {
+        program.args(["--annotations", "manifest.txt"]);
     }
-    if command.starts_with("finetune") || command.starts_with("eval") {
+    if !command.starts_with("data") {
+        program.args(["--backend", "flex"]);
+    }
+    if !command.starts_with("data") && !command.starts_with("pretrain") {
         program.arg("--checkpoint").arg(checkpoint());
+    }
+    if command.starts_with("finetune") {
+        program.args(["--validation", "manifest.txt"]);
     }
     program.args(["--media", "."]).output().unwrap()
 }
 
 const PRETRAIN: &str = "pretrain --preset pretrain.toml --max-steps 2 --out out";
-const FINETUNE_RUN: &str = "finetune msrvtt --preset finetune.toml --validation manifest.txt --max-steps 2 --out out";
+const FINETUNE_RUN: &str = "finetune msrvtt --preset finetune.toml --max-steps 2 --out out";
+const EMBED: &str = "embed manifest.txt --out features.npy";
 const EVAL: &str = "eval msrvtt --clips 1 --no-cache --json report.json --dump queries.jsonl";
 
 fn json(path: &Path) -> Value {
@@ -130,11 +138,14 @@ fn results(folder: &Path, manifest: &str) -> Value {
     stdout(&run(folder, FINETUNE_RUN));
     let finetuned = losses(folder);
     stdout(&run(folder, EVAL));
+    stdout(&run(folder, EMBED));
     json!({
         "inspect": counts.map(|name| inspected[name].clone()),
         "pretrain": pretrained,
         "finetune": finetuned,
         "eval": json(&folder.join("report.json"))["metrics"],
+        "embed": fs::read(folder.join("features.npy")).unwrap(),
+        "ids": json(&folder.join("features.json"))["ids"],
         "queries": fs::read_to_string(folder.join("queries.jsonl")).unwrap(),
     })
 }
@@ -157,7 +168,7 @@ fn every_command_reads_every_form_of_a_manifest_alike() {
     }
     // The seconds are obeyed by all: without them other frames are seen.
     let whole = results(folder.path(), &forms[0].replace("\"start\"", "\"from\"").replace("\"end\"", "\"to\""));
-    for command in ["pretrain", "finetune", "queries"] {
+    for command in ["pretrain", "finetune", "queries", "embed"] {
         assert_ne!(whole[command], expected[command], "{command}");
     }
 }
@@ -171,8 +182,10 @@ fn seconds_behind_the_end_of_a_video_make_its_record_unreadable_for_every_comman
         assert_eq!(told.matches("warning: a.mp4 is left out").count(), 1, "{command}: {told}");
         assert!(told.contains("no frame lies between 100.00 s and 101.00 s"), "{told}");
     }
-    let refusal = refusal(&run(folder.path(), EVAL));
-    assert!(refusal.contains("a.mp4") && refusal.contains("100.00 s and 101.00 s"), "{refusal}");
+    for command in [EVAL, EMBED] {
+        let refused = refusal(&run(folder.path(), command));
+        assert!(refused.contains("a.mp4") && refused.contains("100.00 s and 101.00 s"), "{command}: {refused}");
+    }
     assert!(!folder.path().join("report.json").exists());
     let allowed = run(folder.path(), &format!("{EVAL} --allow-missing"));
     assert!(stdout(&allowed).contains("3 texts"), "a miss counts");

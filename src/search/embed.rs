@@ -3,7 +3,7 @@
 use super::Embedder;
 use super::embedding_file::EmbeddingFormat;
 use super::embedding_log::{EmbeddingLog, log_of};
-use crate::data::import::{AnnotationOptions, import};
+use crate::data::import::{AnnotationOptions, Columns, import};
 use crate::data::{Record, Unreadable};
 use crate::digest::sha256_hex;
 use crate::eval::{
@@ -25,6 +25,8 @@ pub struct EmbedOptions {
     pub manifest: PathBuf,
     /// The folder of its videos; the manifest's own by default.
     pub media: Option<PathBuf>,
+    /// Names of its columns or keys, where they are not among the known ones.
+    pub columns: Columns,
     /// The texts instead of the videos.
     pub texts: bool,
     /// A file that ends in `.safetensors` or `.npy`; the ids go into a `.json` beside it.
@@ -75,7 +77,8 @@ pub fn embed<B: SvittBackend>(embedder: &Embedder<B>, options: &EmbedOptions) ->
             return Err(Error::file(path, "is there already", "choose another --out, or delete it"));
         }
     }
-    let imported = import(&options.manifest, &AnnotationOptions::default())?;
+    let reading = AnnotationOptions { columns: options.columns.clone(), ..AnnotationOptions::default() };
+    let imported = import(&options.manifest, &reading)?;
     imported.warnings.iter().for_each(|warning| log::warn!("{}: {warning}", options.manifest.display()));
     let records = imported.records;
     let setting = json!({
@@ -205,7 +208,7 @@ mod tests {
     fn options(folder: &Path, out: &str) -> EmbedOptions {
         let encoding = EncodeOptions { batch: 1, threads: 1, ..EncodeOptions::default() };
         let (manifest, out) = (folder.join("clips.json"), folder.join(out));
-        EmbedOptions { manifest, media: None, texts: false, out, clips: 2, encoding }
+        EmbedOptions { manifest, media: None, columns: Columns::default(), texts: false, out, clips: 2, encoding }
     }
 
     fn rows(path: &Path) -> (String, Vec<Vec<f32>>) {
