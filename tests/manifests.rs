@@ -179,7 +179,7 @@ fn seconds_behind_the_end_of_a_video_make_its_record_unreadable_for_every_comman
     fs::write(folder.path().join("manifest.txt"), forms()[6].replace("0.6,0.9", "100,101")).unwrap();
     for command in [PRETRAIN, FINETUNE_RUN] {
         let told = String::from_utf8_lossy(&run(folder.path(), command).stderr).into_owned();
-        assert_eq!(told.matches("warning: a.mp4 is left out").count(), 1, "{command}: {told}");
+        assert_eq!(told.matches("warning: a.mp4#t=100,101 is left out").count(), 1, "{command}: {told}");
         assert!(told.contains("no frame lies between 100.00 s and 101.00 s"), "{told}");
     }
     for command in [EVAL, EMBED] {

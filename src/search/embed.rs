@@ -134,7 +134,7 @@ fn embed_videos<B: SvittBackend>(
         let encoded = features.chunks(each).map(|f| EncodedClips { features: f.to_vec(), states: Vec::new() });
         Ok(encoded.collect())
     })?;
-    let ids = log.vectors().keys().map(|&video| video_id(&videos[video])).collect();
+    let ids = log.vectors().keys().map(|&video| videos[video].clip_name()).collect();
     let mut index = EmbeddingIndex::new("video", ids, embedder, clips);
     (index.missing, index.resumed) = (done.missing, done.from_cache);
     Ok(index)
@@ -151,7 +151,7 @@ fn embed_texts<B: SvittBackend>(
         .flat_map(|record| {
             let texts: Vec<&String> = record.question.iter().collect();
             let texts = if texts.is_empty() { record.captions.iter().collect() } else { texts };
-            texts.into_iter().map(move |text| (video_id(record), text.as_str()))
+            texts.into_iter().map(move |text| (record.clip_name(), text.as_str()))
         })
         .collect();
     let wanted: Vec<usize> = (0..texts.len()).filter(|&text| !log.take(text, texts[text].1)).collect();
@@ -182,17 +182,6 @@ impl EmbeddingIndex {
             clips,
             resumed: 0,
             seconds: 0.0,
-        }
-    }
-}
-
-/// The video of `record`; a part of one as a media fragment (W3C, Media Fragments URI 1.0).
-fn video_id(record: &Record) -> String {
-    match (record.start, record.end) {
-        (None, None) => record.media.clone(),
-        (start, end) => {
-            let end = end.map_or(String::new(), |end| format!(",{end}"));
-            format!("{}#t={}{end}", record.media, start.unwrap_or(0.0))
         }
     }
 }
