@@ -1,7 +1,6 @@
 //! Checksums of files: whether what is read is what was written.
 
-use crate::digest::whole;
-use crate::{Error, Result, files, input};
+use crate::{Error, Result, digest, files, input};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -56,7 +55,7 @@ pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
         let (mut file, mut hash, mut buffer) = (input::open_regular(path)?, Sha256::new(), vec![0; 1 << 20]);
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(whole(hash)),
+                0 => return Ok(digest::whole(hash)),
                 count => hash.update(&buffer[..count]),
             }
         }
