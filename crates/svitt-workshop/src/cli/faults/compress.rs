@@ -8,9 +8,9 @@ use svitt::{Error, Result};
 use svitt_ops::rng::Rng;
 use svitt_video::{ReaderOptions, VideoReader, encode::write_rgb};
 
-/// Videos, and their frames of [`SIZE`]: two seconds of work each.
+/// Videos, and their frames of [`SIZE`]: a second of work each.
 const VIDEOS: usize = 4;
-const FRAMES: usize = 150;
+const FRAMES: usize = 64;
 const SIZE: [usize; 2] = [320, 240];
 
 /// An orphan ends within this time, or counts as one that lives on.
