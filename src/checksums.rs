@@ -1,7 +1,6 @@
 //! Checksums of files: whether what is read is what was written.
 
-use crate::digest::whole;
-use crate::{Error, Result, files, regular_file};
+use crate::{Error, Result, digest, files, input};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -36,7 +35,7 @@ pub(crate) fn write(folder: &Path, names: &[&str]) -> Result<()> {
 /// A file that is not as it was written, or the list of checksums is missing.
 pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
     let path = folder.join(NAME);
-    let text = regular_file::read_text(&path, MOST_BYTES).map_err(|e| {
+    let text = input::read_text(&path, MOST_BYTES).map_err(|e| {
         Error::file(&path, format!("cannot be read, so nothing beside it can be checked ({e})"), remedy)
     })?;
     let sums: Checksums =
@@ -53,10 +52,10 @@ pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
 /// SHA-256 of the regular file `path`, hexadecimal.
 pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
     let hash = || {
-        let (mut file, mut hash, mut buffer) = (regular_file::open(path)?, Sha256::new(), vec![0; 1 << 20]);
+        let (mut file, mut hash, mut buffer) = (input::open_regular(path)?, Sha256::new(), vec![0; 1 << 20]);
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(whole(hash)),
+                0 => return Ok(digest::whole(hash)),
                 count => hash.update(&buffer[..count]),
             }
         }

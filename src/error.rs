@@ -80,6 +80,12 @@ impl Error {
         self
     }
 
+    /// Whether the system said that there is no such file or folder.
+    pub fn is_not_found(&self) -> bool {
+        let Self::File { source: Some(source), .. } = self else { return false };
+        source.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// A [`Error::File`] for a failed system call on `path`; full disks and missing rights get their own remedy.
     pub fn io(path: impl AsRef<Path>, source: &std::io::Error) -> Self {
         let remedy = match source.kind() {

@@ -2,7 +2,7 @@
 //! it with a random name, reach the disk, and take its place. What is no regular file (a device, a FIFO, a socket,
 //! standard output by its name) is written to as it is and never replaced.
 
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -10,6 +10,9 @@ use std::path::{Component, Path, PathBuf};
 
 /// What a temporary name ends with: a run clears those of a killed one in the folder it has locked.
 pub const PARTIAL: &str = ".partial";
+
+/// Bytes of a JSON file that is read back: a run's state lists every video that could not be read.
+const LARGEST_JSON: u64 = 256 << 20;
 
 /// Links that are followed before they are taken for a circle; Linux follows as many.
 const MOST_LINKS: usize = 40;
@@ -57,7 +60,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 /// # Errors
 /// The file cannot be read, or is not such JSON.
 pub fn read_json<T: DeserializeOwned>(path: &Path, remedy: &str) -> Result<T> {
-    let text = fs::read_to_string(path).map_err(|problem| Error::io(path, &problem))?;
+    let text = input::read_text(path, LARGEST_JSON)?;
     serde_json::from_str(&text)
         .map_err(|problem| Error::file(path, format!("is damaged: {problem}"), remedy).caused_by(problem))
 }

@@ -1,9 +1,9 @@
-//! Files that strangers made: only regular files are opened, never more is read than a bound, and what is shown of
+//! The one reader of input files, which strangers may have made: only regular files are opened, never more is read than a bound, and what is shown of
 //! them cannot move a terminal's cursor.
 
 use crate::{Error, Result};
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 pub use crate::printable::quoted as shown;
@@ -13,15 +13,27 @@ pub use crate::printable::quoted as shown;
 /// # Errors
 /// There is no such file, or it is a folder, pipe, socket or device.
 pub fn open(path: &Path) -> Result<File> {
-    let facts = std::fs::metadata(path).map_err(|e| Error::io(path, &e))?;
-    if facts.is_dir() {
-        return Err(Error::file(path, "is a folder", "give a file"));
+    open_regular(path).map_err(|problem| match problem.kind() {
+        ErrorKind::InvalidInput => Error::file(path, problem.to_string(), "give a file with the same content"),
+        _ => Error::io(path, &problem),
+    })
+}
+
+/// As [`open`], with the system's kinds of errors; `InvalidInput` stands for what is no regular file.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    require_regular(&std::fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    // What was opened need not be what was looked at.
+    require_regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn require_regular(facts: &Metadata) -> io::Result<()> {
+    match () {
+        () if facts.is_file() => Ok(()),
+        () if facts.is_dir() => Err(io::Error::new(ErrorKind::InvalidInput, "is a folder, not a regular file")),
+        () => Err(io::Error::new(ErrorKind::InvalidInput, "is a pipe, socket or device, not a regular file")),
     }
-    if !facts.is_file() {
-        let problem = "is a pipe, socket or device, not a regular file";
-        return Err(Error::file(path, problem, "copy what it gives into a file and name that"));
-    }
-    File::open(path).map_err(|e| Error::io(path, &e))
 }
 
 /// Reads the whole of `path`, which may hold `most` bytes.
@@ -33,7 +45,10 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
     if bytes.len() as u64 > most {
-        let problem = format!("is larger than the {} MiB that such a file may have", most >> 20);
+        let problem = match most >> 20 {
+            0 => format!("is larger than the {most} bytes that such a file may have"),
+            most => format!("is larger than the {most} MiB that such a file may have"),
+        };
         return Err(Error::file(path, problem, "check that it is the right file"));
     }
     Ok(bytes)
@@ -57,8 +72,9 @@ mod tests {
         let path = folder.path().join("a.txt");
         std::fs::write(&path, "12345").unwrap();
         assert_eq!(read(&path, 5).unwrap(), b"12345");
-        assert!(read(&path, 4).unwrap_err().to_string().contains("is larger than"));
-        assert!(read(folder.path(), 4).unwrap_err().to_string().contains("is a folder"));
+        assert!(read(&path, 4).unwrap_err().to_string().contains("is larger than the 4 bytes"));
+        assert!(read(folder.path(), 4).unwrap_err().to_string().contains("is a folder, not a regular file"));
+        assert!(read(&folder.path().join("b"), 4).unwrap_err().is_not_found());
         #[cfg(unix)]
         assert!(open(Path::new("/dev/zero")).unwrap_err().to_string().contains("not a regular file"));
     }

@@ -32,7 +32,7 @@
 //! | [`viz`] | pictures, charts and self-contained pages |
 //! | [`config`] | every size, rate and layer list; presets |
 //! | [`backend`] | from a name to a backend and a device: the only module that names concrete backends |
-//! | `run` | the commands as functions of options and the name of a backend, without a type parameter |
+//! | [`run`] | the commands as functions of options and the name of a backend, without a type parameter |
 //!
 //! # Quick start
 #![doc = concat!("```\n", include_str!("../examples/quickstart.rs"), "```")]
@@ -68,7 +68,6 @@ pub mod panics;
 pub mod printable;
 pub mod profile;
 pub mod progress;
-mod regular_file;
 pub mod run;
 pub mod search;
 pub mod text;

@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 static FIRST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Silences the panic hook and records the first panic until [`catch_backend_panic`] reports it. For programs, not libraries: the
-/// hook is global.
+/// Silences the panic hook and records the first panic until [`catch_backend_panic`] reports it. For programs, not
+/// libraries: the hook is global.
 pub fn capture_panics() {
     panic::set_hook(Box::new(|info| {
         if svitt_video::reading_untrusted_input() {

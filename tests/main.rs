@@ -1,6 +1,7 @@
 //! Tests that need the whole crate, in one binary: every test binary costs a minute of linking and code generation.
 
 mod browser;
+mod command_line;
 #[cfg(unix)]
 mod docs;
 mod environment;

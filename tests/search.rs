@@ -71,6 +71,62 @@ fn only_what_changed_is_embedded_whatever_it_is_called() {
     assert!(lines.contains("\tvideos/deep/\\xFF it's \"odd\"\\n.webm\t"), "{lines}");
 }
 
+/// The first thing that a person types: nothing is indexed yet, and other folders are in the same index later.
+#[test]
+fn a_folder_and_a_text_are_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    for (folder, name) in [("videos", "bframes.mp4"), ("videos", "vp9.webm"), ("others", "fragmented.mp4")] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+        fs::copy(fixture(name), dir.path().join(folder).join(name)).unwrap();
+    }
+    let find = |folder: &str, extra: &[&str]| {
+        let mut process = Command::new(example("search"));
+        process.args([folder, "the red square moves left", "--json", "f.json"]).args(extra);
+        process.arg("--checkpoint").arg(checkpoint()).current_dir(dir.path()).output().unwrap()
+    };
+    let first = find("videos", &[]);
+    assert_eq!(stdout(&first).lines().count(), 2);
+    let told = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(told.contains("2 videos (2 new, 0 changed, 0 unchanged, 0 removed)"), "{told}");
+    let others = stdout(&find("others", &["--rerank", "0"]));
+    assert!(others.lines().count() == 1 && others.contains("others/fragmented.mp4"), "{others}");
+    let again = find("videos", &["--top", "1"]);
+    assert!(stdout(&again).contains("videos/"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("0 new, 0 changed, 2 unchanged"));
+    let answer = json(&dir.path().join("f.json"));
+    assert_eq!((answer["query"].as_str(), answer["clips"].as_u64()), (Some("the red square moves left"), Some(3)));
+    assert!(refusal(&find("nowhere", &[])).contains("nowhere"));
+    let alone = Command::new(example("search")).arg("videos").current_dir(dir.path()).output().unwrap();
+    assert!(refusal(&alone).contains("TEXT"));
+}
+
+/// One byte of a finished segment costs one file; it is said, and indexing again repairs it.
+#[test]
+fn a_damaged_index_is_searched_said_and_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    for n in 0..6 {
+        fs::copy(fixture("vp9.webm"), dir.path().join(format!("videos/{n}.webm"))).unwrap();
+    }
+    stdout(&search(dir.path(), &["index", "videos"]));
+    let segment = dir.path().join("svitt-index/000001.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    let third = 8 + (bytes.len() - 8) / 6 * 2 + 40;
+    bytes[third] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let query = ["query", "the red square moves left", "--rerank", "0"];
+    let output = search(dir.path(), &query);
+    assert_eq!(stdout(&output).lines().count(), 5);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("000001.seg is damaged: the clips of 1 file are lost"), "{told}");
+    assert_eq!(counts(dir.path(), &[]), [1, 0, 5, 0, 0], "what was lost is embedded again");
+    let told = json(&dir.path().join("r.json"))["damaged"][0].as_str().unwrap().to_owned();
+    assert!(told.contains("000001.seg is damaged"), "{told}");
+    let output = search(dir.path(), &query);
+    assert_eq!(stdout(&output).lines().count(), 6);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("damaged"));
+}
+
 #[test]
 fn queries_are_ranked_shown_and_explained() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,17 +3,29 @@
 use super::output::{JsonArg, check_folder, print};
 use super::progress;
 use crate::limits::{self, count};
-use crate::run::{self, IndexRequest, QueryRequest, SimilarRequest};
-use crate::search::{QueryResult, measure_search, printable, results_page};
-use crate::{Result, printable as shown};
+use crate::run::{self, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
+use crate::search::{IndexReport, QueryResult, measure_search, printable, results_page};
+use crate::{Error, Result, printable as shown};
 use clap::Subcommand;
-use std::path::PathBuf;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 
-/// Search your own videos by what they show.
+/// Search your own videos by what they show: `search DIR "TEXT"`, or a command.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    find: Option<FindArgs>,
+}
+
+#[derive(clap::Args)]
+struct FindArgs {
+    #[command(flatten)]
+    request: FindRequest,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Subcommand)]
@@ -81,13 +93,29 @@ fn index(args: IndexArgs) -> Result<()> {
     args.json.check()?;
     let request = IndexRequest { progress: progress::shown(), ..args.request };
     let report = run::index(&request)?;
+    report_unreadable(&report, print_line)?;
+    print_line(summary(&request.index, &report))?;
+    args.json.write(&report)
+}
+
+/// Passes a line for every video that could not be embedded to `line`.
+fn report_unreadable(report: &IndexReport, line: impl Fn(String) -> Result<()>) -> Result<()> {
     for (what, file) in report.broken.iter().map(|f| ("broken", f)).chain(report.skipped.iter().map(|f| ("skipped", f)))
     {
-        print(&format!("{what}: {}: {}\n", file.media, file.reason))?;
+        line(format!("{what}: {}: {}", file.media, file.reason))?;
     }
-    print(&format!(
-        "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips, {} broken, {} skipped; {:.1} s\n",
-        printable(&request.index),
+    Ok(())
+}
+
+fn print_line(line: String) -> Result<()> {
+    print(&(line + "\n"))
+}
+
+/// What became of the files, on one line.
+fn summary(index: &Path, report: &IndexReport) -> String {
+    format!(
+        "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips, {} broken, {} skipped; {:.1} s",
+        printable(index),
         report.files,
         report.new,
         report.changed,
@@ -97,22 +125,33 @@ fn index(args: IndexArgs) -> Result<()> {
         report.broken.len(),
         report.skipped.len(),
         report.seconds
-    ))?;
-    args.json.write(&report)
+    )
+}
+
+/// Results go to standard output, as those of `query`; what was indexed, to standard error.
+fn find(args: FindArgs) -> Result<()> {
+    args.output.check()?;
+    let mut request = args.request;
+    request.index.progress = progress::shown();
+    let (report, answer, clips) = run::find(&request)?;
+    report_unreadable(&report, |line| {
+        log::warn!("{line}");
+        Ok(())
+    })?;
+    log::info!("{}", summary(&request.index.index, &report));
+    args.output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips)
 }
 
 fn query(args: QueryArgs) -> Result<()> {
     args.output.check()?;
     let (answer, clips) = run::query(&args.request)?;
-    answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    args.output.show(&answer, &format!("“{}”", args.request.text), clips)
+    args.output.show(&answer, Some(&args.request.text), &format!("“{}”", args.request.text), clips)
 }
 
 fn similar(args: SimilarArgs) -> Result<()> {
     args.output.check()?;
     let (answer, clips) = run::similar(&args.request)?;
-    answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    args.output.show(&answer, &format!("Like {}", shown::path(&args.request.file)), clips)
+    args.output.show(&answer, None, &format!("Like {}", shown::path(&args.request.file)), clips)
 }
 
 impl Output {
@@ -122,12 +161,15 @@ impl Output {
         self.json.check()
     }
 
-    fn show(&self, answer: &QueryResult, title: &str, clips: usize) -> Result<()> {
+    /// Shows the `answer` to `query`, or to a video, among `clips` clips.
+    fn show(&self, answer: &QueryResult, query: Option<&str>, title: &str, clips: usize) -> Result<()> {
+        answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         answer.results.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
         if let Some(path) = &self.html {
             results_page(title, &format!("The best of {clips} clips."), &answer.results)?.write(path)?;
         }
-        self.json.write(&serde_json::json!({"clips": clips, "results": answer.results, "warnings": answer.warnings}))
+        let QueryResult { results, warnings } = answer;
+        self.json.write(&json!({"query": query, "clips": clips, "results": results, "warnings": warnings}))
     }
 }
 
@@ -145,10 +187,12 @@ fn speed(args: &SpeedArgs) -> Result<()> {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
-    match args.command {
-        Command::Index(args) => index(args),
-        Command::Query(args) => query(args),
-        Command::Similar(args) => similar(args),
-        Command::Speed(args) => speed(&args),
+    match (args.command, args.find) {
+        (Some(Command::Index(args)), _) => index(args),
+        (Some(Command::Query(args)), _) => query(args),
+        (Some(Command::Similar(args)), _) => similar(args),
+        (Some(Command::Speed(args)), _) => speed(&args),
+        (None, Some(args)) => find(args),
+        (None, None) => Err(Error::setting("search", "has nothing to do", "give a folder and a text, or a command")),
     }
 }

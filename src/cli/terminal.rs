@@ -1,6 +1,6 @@
-//! Lines on standard output and standard error, and the one progress bar. `println!` and `eprintln!` panic if the stream
-//! is closed; a closed pipe (`| head`) or a full disk must not end a training run. What comes from outside is escaped and
-//! cut here, whoever prints it.
+//! Lines on standard output and standard error, and the one progress bar. `println!` and `eprintln!` panic if the
+//! stream is closed; a closed pipe (`| head`) or a full disk must not end a training run. What comes from outside is
+//! escaped and cut here, whoever prints it.
 
 use crate::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -6,7 +6,7 @@
 
 use super::{ClipSource, EncodedClips, EncodedStore};
 use crate::digest::sha256_hex;
-use crate::{Error, Result, files, regular_file};
+use crate::{Error, Result, files, input};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::{self, Read};
@@ -115,7 +115,7 @@ impl ClipSource for FeatureStore {
 /// The bytes of a file of features.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    regular_file::open(path)?.read_to_end(&mut bytes)?;
+    input::open_regular(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

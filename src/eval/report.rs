@@ -30,7 +30,7 @@ pub struct EvalReport {
     pub videos_recalled: usize,
     /// Videos that could not be read; each counted as a miss.
     pub missing: Vec<Unreadable>,
-    /// Sentences for the person.
+    /// Warnings for the person.
     pub warnings: Vec<String>,
 }
 

@@ -83,8 +83,8 @@ impl VideoSet for FileVideos {
 
     fn pixels(&self, index: usize) -> Result<Vec<f32>> {
         self.dataset.draw(0, index).map(|item| item.frames).map_err(|error| {
-            let sentence = error.to_string();
-            Arc::into_inner(error).unwrap_or_else(|| Error::file(self.name(index), sentence, "obtain it again"))
+            let message = error.to_string();
+            Arc::into_inner(error).unwrap_or_else(|| Error::file(self.name(index), message, "obtain it again"))
         })
     }
 }

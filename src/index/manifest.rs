@@ -1,7 +1,7 @@
 //! `manifest.json` of an index: model and segments; replaced atomically, never edited.
 
 use super::entry::ModelId;
-use crate::{Error, Result, files, regular_file};
+use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -49,10 +49,10 @@ impl IndexManifest {
     /// The manifest in `dir`, or none if there is no such file.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(NAME);
-        let text = match regular_file::read_text(&path, MOST_BYTES) {
+        let text = match input::read_text(&path, MOST_BYTES) {
             Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io(path, &e)),
+            Err(e) if e.is_not_found() => return Ok(None),
+            Err(e) => return Err(e),
         };
         let remedy = "delete the index directory and index again";
         let bad = |problem: String| Error::file(&path, problem, remedy);

@@ -4,7 +4,7 @@
 //! [`MOST_SEARCHED`].
 
 use super::segment::{CHECKSUM, HEAD, MAGIC, MOST_RECORD, checksum};
-use crate::regular_file;
+use crate::input;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -48,7 +48,7 @@ pub(super) fn read_searching(
     most: u64,
     mut each: impl FnMut(&[u8]) -> bool,
 ) -> io::Result<ReadSummary> {
-    let file = regular_file::open(path)?;
+    let file = input::open_regular(path)?;
     let length = file.metadata()?.len().min(limit.unwrap_or(u64::MAX));
     let mut window = Window { file, length, start: 0, bytes: Vec::new() };
     let mut summary = ReadSummary::default();

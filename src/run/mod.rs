@@ -13,7 +13,7 @@ pub use embed::{EmbedRequest, embed};
 pub use evaluate::{EvaluateRequest, evaluate};
 pub use finetune::{FinetuneRequest, finetune};
 pub use pretrain::{PretrainRequest, pretrain};
-pub use search::{CutRequest, IndexRequest, QueryRequest, SimilarRequest, index, query, similar};
+pub use search::{CutRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, find, index, query, similar};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
 use crate::Result;

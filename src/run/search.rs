@@ -105,6 +105,24 @@ pub struct SimilarRequest {
     pub top: usize,
 }
 
+/// Index what is new in a folder, and list its clips that match a text
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct FindRequest {
+    /// The folder and how it is indexed.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub index: IndexRequest,
+    /// What the clip should show
+    #[cfg_attr(feature = "cli", arg(allow_hyphen_values = true))]
+    pub text: String,
+    /// Results
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
+    pub top: usize,
+    /// Best clips that the fusion encoder looks at again; 0 for none
+    #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = 16, value_parser = count(0, limits::ITEMS)))]
+    pub rerank: usize,
+}
+
 /// Brings an index up to date with a folder.
 ///
 /// # Errors
@@ -114,6 +132,18 @@ pub fn index(request: &IndexRequest) -> Result<IndexReport> {
     std::fs::metadata(&request.dir).map_err(|e| Error::io(&request.dir, &e))?;
     let folder = request.model.folder()?;
     dispatch(request.model.backend()?, IndexTask { request, folder: &folder })?
+}
+
+/// Brings an index up to date with a folder, and lists the folder's clips that match a text best; how many clips the
+/// whole index has comes last. The model is loaded once.
+///
+/// # Errors
+/// As [`index`] and [`query`]; a text without words is refused before anything is embedded.
+pub fn find(request: &FindRequest) -> Result<(IndexReport, QueryResult, usize)> {
+    let IndexRequest { dir, model, .. } = &request.index;
+    std::fs::metadata(dir).map_err(|e| Error::io(dir, &e))?;
+    let folder = model.folder()?;
+    dispatch(model.backend()?, FindTask { request, folder: &folder })?
 }
 
 /// The clips of an index that match a text best, and how many clips it has.
@@ -160,17 +190,43 @@ impl BackendTask for IndexTask<'_> {
     type Output = Result<IndexReport>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let IndexRequest { dir, index, model, cut, batch, threads, progress } = self.request;
-        let embedder = open::<B::InnerBackend>(model, self.folder, &device)?;
-        let options = IndexOptions {
+        let embedder = open::<B::InnerBackend>(&self.request.model, self.folder, &device)?;
+        index_folder(&embedder, &self.request.options(embedder.frames())?)
+    }
+}
+
+impl IndexRequest {
+    /// The options for a model whose clips have `frames` frames.
+    fn options(&self, frames: usize) -> Result<IndexOptions> {
+        let Self { dir, index, cut, batch, threads, progress, .. } = self;
+        Ok(IndexOptions {
             folder: dir.clone(),
             index: index.clone(),
-            clip_windows: cut.windows(embedder.frames())?,
+            clip_windows: cut.windows(frames)?,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             progress: progress.clone(),
-        };
-        index_folder(&embedder, &options)
+        })
+    }
+}
+
+struct FindTask<'a> {
+    request: &'a FindRequest,
+    folder: &'a Path,
+}
+
+impl BackendTask for FindTask<'_> {
+    type Output = Result<(IndexReport, QueryResult, usize)>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let FindRequest { index: request, text, top, rerank } = self.request;
+        let embedder = open::<B::InnerBackend>(&request.model, self.folder, &device)?;
+        embedder.embed_text(text)?;
+        let report = index_folder(&embedder, &request.options(embedder.frames())?)?;
+        let index = Index::open(&request.index)?;
+        let within = Some(request.dir.canonicalize().map_err(|e| Error::io(&request.dir, &e))?);
+        let results = embedder.query(&index, text, QueryOptions { top: *top, rerank: *rerank, within })?;
+        Ok((report, results, index.clips()))
     }
 }
 
@@ -186,7 +242,7 @@ impl BackendTask for QueryTask<'_> {
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         let QueryRequest { text, model, top, rerank, .. } = self.request;
         let embedder = open::<B::InnerBackend>(model, self.folder, &device)?;
-        embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank })
+        embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank, within: None })
     }
 }
 

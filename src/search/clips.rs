@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn clips_that_make_no_sense_are_refused() {
         for (seconds, overlap) in [(0.0, 0.5), (f64::NAN, 0.5), (f64::INFINITY, 0.5), (4.0, 1.0), (4.0, -0.1)] {
-            let sentence = ClipWindows::new(seconds, overlap, 4).unwrap_err().to_string();
-            assert!(sentence.contains("--clip-seconds") || sentence.contains("--overlap"), "{sentence}");
+            let message = ClipWindows::new(seconds, overlap, 4).unwrap_err().to_string();
+            assert!(message.contains("--clip-seconds") || message.contains("--overlap"), "{message}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Embeddings of items while they are made: a file that only grows, so that a stopped run goes on where it was.
 
 use crate::eval::{EncodedClips, EncodedStore, mean_features, require_directions};
-use crate::{Error, Result, regular_file};
+use crate::{Error, Result, input};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -34,7 +34,7 @@ impl EmbeddingLog {
     pub fn open(path: PathBuf, setting: &str, dim: usize, clips: usize) -> Result<Self> {
         let io = |e: std::io::Error| Error::io(&path, &e);
         if path.exists() {
-            regular_file::open(&path).map_err(io)?;
+            input::open_regular(&path).map_err(io)?;
         }
         let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(io)?;
         match file.try_lock() {

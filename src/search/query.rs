@@ -7,7 +7,7 @@ use crate::Result;
 use crate::index::{Index, Stamp};
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use svitt_ops::SvittBackend;
 use svitt_video::{ReaderOptions, Transform, VideoReader};
 
@@ -15,13 +15,15 @@ use svitt_video::{ReaderOptions, Transform, VideoReader};
 const BATCH: usize = 8;
 
 /// How a query is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryOptions {
     /// Results.
     pub top: usize,
     /// Best clips the fusion encoder looks at; 0 leaves the ranking to the vectors. Below `top` it counts as `top`, so
     /// that all results are ranked by one kind of score.
     pub rerank: usize,
+    /// Only clips of this file or of files below this folder, links resolved as an index has them; none for all.
+    pub within: Option<PathBuf>,
 }
 
 /// Results and warnings.
@@ -42,7 +44,8 @@ impl<B: SvittBackend> Embedder<B> {
         index.require(self.id())?;
         let vector = self.embed_text(text)?;
         let wanted = if options.rerank == 0 { options.top } else { options.rerank.max(options.top) };
-        let mut results = best_non_overlapping(index, &[vector], wanted, None)?;
+        let within = |path: &Path| options.within.as_ref().is_none_or(|folder| path.starts_with(folder));
+        let mut results = best_non_overlapping(index, &[vector], wanted, &within)?;
         let mut warnings = damage_warnings(index);
         let unknown = super::unknown_words(self.tokenizer(), text);
         if !unknown.is_empty() {
@@ -123,17 +126,18 @@ fn reread_clip(
     }
 }
 
-/// The `wanted` best clips for any of `queries`, of overlapping ones of a video only the best, without clips of `except`.
+/// The `wanted` best clips for any of `queries`, of overlapping ones of a video only the best, of files that `counts` says
+/// yes to.
 pub(super) fn best_non_overlapping(
     index: &Index,
     queries: &[Vec<f32>],
     wanted: usize,
-    except: Option<&Path>,
+    counts: &dyn Fn(&Path) -> bool,
 ) -> Result<Vec<SearchResult>> {
     let hits = index.search_any(queries, usize::MAX)?;
     let mut taken: HashMap<&Path, Vec<[f64; 2]>> = HashMap::new();
     let mut results = Vec::new();
-    for hit in hits.iter().filter(|hit| Some(hit.path) != except) {
+    for hit in hits.iter().filter(|hit| counts(hit.path)) {
         if results.len() == wanted {
             break;
         }

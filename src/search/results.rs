@@ -2,7 +2,6 @@
 
 use crate::index::{Hit, Index};
 use serde::Serialize;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// One result.
@@ -65,19 +64,7 @@ pub fn damage_warnings(index: &Index) -> Vec<String> {
 pub fn printable(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let path = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path);
-    let mut line = String::new();
-    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            match letter {
-                control if control.is_control() => line.extend(control.escape_default()),
-                letter => line.push(letter),
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(line, "\\x{byte:02X}");
-        }
-    }
-    line
+    crate::printable::path(path)
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use super::clean;
 use crate::{
-    Error, Result, files,
+    Error, Result, digest, files,
     input::{self, shown},
 };
-use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
@@ -126,7 +125,7 @@ impl Vocabulary {
 
     /// SHA-256 of the `vocab.txt` this would be written as, in hexadecimal.
     pub fn sha256(&self) -> String {
-        Sha256::digest(self.lines().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        digest::sha256_hex(self.lines())
     }
 
     /// The text of `vocab.txt`.

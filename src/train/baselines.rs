@@ -99,5 +99,5 @@ fn one<B: TrainBackend, M: TrainableModel<B, InnerModule: RetrievalModel<B::Inne
 }
 
 fn finished(file: &Path) -> Option<StageReport> {
-    serde_json::from_str(&fs::read_to_string(file).ok()?).ok()
+    files::read_json(file, "delete it").ok()
 }

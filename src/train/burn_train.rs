@@ -1,6 +1,6 @@
 //! What burn-train asks for: the training batches as one of its loaders; and what this crate does not use, a loader of
-//! validation batches, a writer of metric files, a renderer, and inference steps. Validation is of whole galleries, after a stage; `metrics.jsonl` holds every number;
-//! programs show progress through [`super::TrainEvents`].
+//! validation batches, a writer of metric files, a renderer, and inference steps. Validation is of whole galleries,
+//! after a stage; `metrics.jsonl` holds every number; programs show progress through [`super::TrainEvents`].
 
 use super::metrics_log::LogLine;
 use super::{AdamW, BatchStream, FrameMean, StepInput, WarmupCosine};

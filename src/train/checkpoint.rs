@@ -17,8 +17,8 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 const UNFINISHED: &str = "unfinished";
 
-/// Where a run stands. Every draw is a function of the seed, the stage and the step ([`svitt_ops::rng`]), so these numbers
-/// are the whole state of all random sources; the sampler's position is the number of batches taken.
+/// Where a run stands. Every draw is a function of the seed, the stage and the step ([`svitt_ops::rng`]), so these
+/// numbers are the whole state of all random sources; the sampler's position is the number of batches taken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     /// A fingerprint of preset, data and seed: a checkpoint continues only the run it belongs to.

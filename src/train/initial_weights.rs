@@ -21,8 +21,8 @@ pub struct InitialWeights {
 }
 
 impl InitialWeights {
-    /// The model that a run from these weights trains where the preset's would not take them: an imported Singularity or
-    /// UMT, as one joint encoder of one frame, which the stages make sparse and longer. None: the preset's model.
+    /// The model that a run from these weights trains where the preset's would not take them: an imported Singularity
+    /// or UMT, as one joint encoder of one frame, which the stages make sparse and longer. None: the preset's model.
     ///
     /// # Errors
     /// The checkpoint folder cannot be read.

@@ -9,8 +9,8 @@ use crate::{Error, Result};
 const COPIES: f64 = 4.0;
 const MB: f64 = 1024.0 * 1024.0;
 
-/// Refuses stages whose video activations alone, on `workers` workers that share the memory, exceed what the system would give. On GPUs, whose memory cannot be asked
-/// for, the first step decides.
+/// Refuses stages whose video activations alone, on `workers` workers that share the memory, exceed what the system
+/// would give. On GPUs, whose memory cannot be asked for, the first step decides.
 ///
 /// # Errors
 /// Names the stage, and a batch to try where one would fit.

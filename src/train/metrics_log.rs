@@ -1,10 +1,13 @@
 //! The metrics log of a run: one line of `metrics.jsonl` per logged step, and the same as text.
 
-use crate::{Error, Result, files};
+use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Bytes of a log: a line takes 400, so this is a million logged steps.
+const LARGEST: u64 = 512 << 20;
 
 /// The losses of one step, unsmoothed: three of pretraining, or the one of question answering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -131,13 +134,13 @@ impl MetricsLog {
     /// # Errors
     /// The file exists and cannot be read.
     pub fn lines(&self) -> Result<Vec<LogLine>> {
-        match fs::read(&self.file) {
+        match input::read(&self.file, LARGEST) {
             // The file may be cut inside a multi-byte character.
             Ok(bytes) => {
                 Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(e) => Err(Error::io(&self.file, &e)),
+            Err(e) if e.is_not_found() => Ok(Vec::new()),
+            Err(e) => Err(e),
         }
     }
 }
@@ -170,8 +173,8 @@ mod tests {
         let metrics_log = MetricsLog::open(folder.path(), 0).unwrap();
         [1, 10, 20, 30].iter().for_each(|&step| metrics_log.add(&line(step)).unwrap());
         let file = folder.path().join("metrics.jsonl");
-        let half = [fs::read(&file).unwrap().as_slice(), b"{\"stage\":1,\"stage_name\":\"\xc3"].concat();
-        fs::write(&file, half).unwrap();
+        let half = [std::fs::read(&file).unwrap().as_slice(), b"{\"stage\":1,\"stage_name\":\"\xc3"].concat();
+        std::fs::write(&file, half).unwrap();
         let resumed = MetricsLog::open(folder.path(), 20).unwrap();
         let steps: Vec<usize> = resumed.lines().unwrap().iter().map(|line| line.step).collect();
         assert_eq!(steps, [1, 10, 20]);

@@ -1,5 +1,5 @@
-//! Decides on the device whether a step is applied or skipped (non-finite loss or gradient). Only [`NonFiniteCheck::read`],
-//! for log lines, reads back to the host.
+//! Decides on the device whether a step is applied or skipped (non-finite loss or gradient). Only
+//! [`NonFiniteCheck::read`], for log lines, reads back to the host.
 
 use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};

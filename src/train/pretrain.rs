@@ -104,8 +104,8 @@ impl PretrainOptions {
     }
 }
 
-/// Runs all stages of `options` with a worker on each of `devices` and returns the report, which is also on disk. `first`
-/// makes the weights of the first stage, on the first device.
+/// Runs all stages of `options` with a worker on each of `devices` and returns the report, which is also on disk.
+/// `first` makes the weights of the first stage, on the first device.
 ///
 /// # Errors
 /// Settings that cannot work, data that cannot be read, a full disk, losses that stay non-finite, an interruption.

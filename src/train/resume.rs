@@ -45,8 +45,8 @@ pub(super) struct ResumeOptions<'a> {
     pub seed: u64,
 }
 
-/// Loads the newest checkpoint if the run is to be resumed and there is one. `model` makes the weights to begin with, or
-/// those of the given state's shapes, which the checkpoint's take the place of.
+/// Loads the newest checkpoint if the run is to be resumed and there is one. `model` makes the weights to begin with,
+/// or those of the given state's shapes, which the checkpoint's take the place of.
 ///
 /// # Errors
 /// A damaged checkpoint, one of another run, or what `model` returns.

@@ -3,12 +3,15 @@
 
 use super::optimizer::{AdamWState, Moments};
 use super::{NonFiniteCheck, SkippedSteps};
-use crate::{Error, Result};
+use crate::{Error, Result, input};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::fs;
 use std::path::Path;
+
+/// Bytes of one tensor file: twenty times what the largest preset's optimizer takes.
+const LARGEST: u64 = 64 << 30;
 
 /// Names and f32 values of all float parameters of `module`, in visiting order.
 pub fn tensors<B: Backend, M: Module<B>>(module: &M) -> Vec<(String, TensorData)> {
@@ -22,7 +25,7 @@ pub fn tensors<B: Backend, M: Module<B>>(module: &M) -> Vec<(String, TensorData)
 /// # Errors
 /// The file cannot be read, or lacks a parameter, or holds it in another shape.
 pub fn restore<B: Backend, M: Module<B>>(module: M, file: &Path, device: &B::Device) -> Result<M> {
-    let bytes = fs::read(file).map_err(|e| Error::io(file, &e))?;
+    let bytes = input::read(file, LARGEST)?;
     let stored = parse(file, &bytes)?;
     let mut restore = Restore::<B> { path: Vec::new(), stored: &stored, device, wrong: None };
     let module = module.map(&mut restore);
@@ -73,7 +76,7 @@ pub fn read_optimizer<B: Backend, M: Module<B>>(
     (steps, skipped): (usize, SkippedSteps),
     device: &B::Device,
 ) -> Result<AdamWState<B>> {
-    let bytes = fs::read(file).map_err(|e| Error::io(file, &e))?;
+    let bytes = input::read(file, LARGEST)?;
     let stored = parse(file, &bytes)?;
     let vector = |name: &str| -> Option<Tensor<B, 1>> {
         let values = floats(&stored.tensor(name).ok()?)?;

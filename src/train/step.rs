@@ -18,8 +18,8 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
         let masking = step_config.masking.as_ref();
         let mut draws = PretrainDraws::seeded(key.seed("step"), &batch.host.token_ids, shape, masking, &device)
             .with_keep_range(step_config.keep_range, key.shared_seed("keep rate"));
-        // One draw of block graphs serves a batch, on however many devices it lies; and one keep rate, so that no device
-        // waits for another.
+        // One draw of block graphs serves a batch, on however many devices it lies; and one keep rate, so that no
+        // device waits for another.
         draws.video.graph = PretrainDraws::<B>::graph(key.shared_seed("step"));
         let pairs = Pairs {
             video: batch.video,

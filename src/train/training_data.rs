@@ -60,8 +60,8 @@ impl TrainingData {
         Ok(Self { tokenizer, kind, text_tokens: preset.text_tokens, flip: false, seed })
     }
 
-    /// The clips that `annotations` lists below `media`, its columns named as `columns` say; without `vocab`, a word list
-    /// is made of the captions.
+    /// The clips that `annotations` lists below `media`, its columns named as `columns` say; without `vocab`, a word
+    /// list is made of the captions.
     ///
     /// # Errors
     /// Annotations or a vocabulary that cannot be read, or annotations without captions.

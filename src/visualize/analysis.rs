@@ -47,7 +47,7 @@ pub struct ClipAnalysis {
 }
 
 /// Runs `pixels` `[clips, frames, 3, size, size]` through `variant`, each clip with its text of `texts` (as many, given
-/// as ids without padding; or none at all). `seed` draws the block graphs, and the lots of random selection.
+/// as ids without padding; or none at all). `seed` draws the block graphs, and the random selection.
 ///
 /// # Errors
 /// Clips of another size than the model's.

@@ -75,7 +75,7 @@ pub fn pruning_recall<B: SvittBackend>(
 }
 
 fn add(sums: &mut Vec<(StageRecall, f64)>, target: &[bool], chosen: &ClipAnalysis, drawn: &ClipAnalysis) {
-    for (number, (stage, lot)) in chosen.stages.iter().zip(&drawn.stages).enumerate() {
+    for (number, (stage, random)) in chosen.stages.iter().zip(&drawn.stages).enumerate() {
         if sums.len() == number {
             let zero = StageRecall { by: stage.by, layer: stage.layer, kept: 0.0, recall: 0.0, random: 0.0 };
             sums.push((zero, 0.0));
@@ -83,7 +83,7 @@ fn add(sums: &mut Vec<(StageRecall, f64)>, target: &[bool], chosen: &ClipAnalysi
         let (sum, count) = &mut sums[number];
         sum.kept += stage.count() as f64 / target.len() as f64;
         sum.recall += share_alive(target, &stage.alive);
-        sum.random += share_alive(target, &lot.alive);
+        sum.random += share_alive(target, &random.alive);
         *count += 1.0;
     }
 }
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(share_alive(&[true, true], &[true, true]), 1.0);
     }
 
-    /// Fresh weights know no target: what is kept of it and what a lot keeps are both near the share of all patches.
+    /// Fresh weights know no target: what is kept of it and what random pruning keeps are both near the share of all patches.
     fn random_pruning_keeps_the_same_share_of_target_and_of_all<B: SvittBackend>() {
         let (mut config, device) = (ModelConfig::tiny(4), Default::default());
         config.video.layers = 2;

@@ -4,13 +4,14 @@
 //! assembles one self-contained HTML file that needs no network, no script and no second file.
 
 mod canvas;
+mod chart;
 mod font;
 mod html;
+mod plot;
 mod scale;
 mod sheet;
-mod svg;
 
 pub use canvas::{Canvas, Rgb};
+pub use chart::Chart;
 pub use html::{Page, Table, escape};
 pub use sheet::contact_sheet;
-pub use svg::Chart;

@@ -1,7 +1,11 @@
 //! Configuration files beside a checkpoint: sizes that no tensor shows, head counts above all.
 
+use crate::input;
 use serde_json::Value as Json;
 use std::path::Path;
+
+/// A configuration takes a few kilobytes.
+const LARGEST: u64 = 1 << 20;
 
 /// UMT's configuration for question answering.
 pub const UMT_QA: &str = "config_umt_qa.json";
@@ -17,7 +21,7 @@ pub const PLAIN: &str = "config.json";
 /// The first of `names` beside `checkpoint` that is a JSON object which `fits`, with its name.
 pub fn beside(checkpoint: &Path, names: &[&'static str], fits: impl Fn(&Json) -> bool) -> Option<(&'static str, Json)> {
     names.iter().find_map(|name| {
-        let text = std::fs::read_to_string(checkpoint.with_file_name(name)).ok()?;
+        let text = input::read_text(&checkpoint.with_file_name(name), LARGEST).ok()?;
         let json: Json = serde_json::from_str(&text).ok()?;
         (json.is_object() && fits(&json)).then_some((*name, json))
     })

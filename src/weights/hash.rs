@@ -33,7 +33,7 @@ impl WeightsHasher {
 
     /// The hash, hexadecimal.
     pub fn finish(self) -> String {
-        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::digest::whole(self.0)
     }
 }
 

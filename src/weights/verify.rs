@@ -7,7 +7,7 @@
 use super::hash::weights_hash;
 use super::source::WeightSource;
 use crate::checksums::sha256_of_file;
-use crate::{Error, Result, files, regular_file};
+use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ fn memory(path: &Path) -> PathBuf {
 }
 
 fn remembered(path: &Path) -> Option<VerifiedFile> {
-    serde_json::from_str(&regular_file::read_text(&memory(path), 4096).ok()?).ok()
+    serde_json::from_str(&input::read_text(&memory(path), 4096).ok()?).ok()
 }
 
 /// What the system tells of a file.

@@ -11,7 +11,7 @@ pub use crate::{on_cpu_backends, on_every_backend};
 #[cfg(feature = "ndarray")]
 pub type Reference = burn_ndarray::NdArray;
 /// The same in builds without ndarray.
-#[cfg(not(feature = "ndarray"))]
+#[cfg(all(feature = "flex", not(feature = "ndarray")))]
 pub type Reference = burn_flex::Flex;
 
 /// Runs test functions generic over the backend on ndarray, on flex and, in builds that have them, on the default wgpu

@@ -40,7 +40,7 @@ pub fn run(args: Args) -> Result<()> {
         media: args.media.as_deref(),
         tokens: count.as_ref().map(|count| count as &dyn Fn(&str) -> usize),
         max_length: args.max_length,
-        columns: args.columns.into(),
+        columns: args.columns,
     };
     let report = inspect(&args.file, &options)?;
     output::print(&report.to_string())?;

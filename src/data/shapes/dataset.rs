@@ -116,7 +116,7 @@ mod tests {
             hash.update(&clip.pixels);
             hash.update(caption.as_bytes());
         }
-        hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::digest::short(hash)
     }
 
     #[test]

@@ -269,7 +269,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             final_losses: state.losses,
             unreadable: self.loader.unreadable(),
             warnings: self.warnings.clone(),
-            validations: validations,
+            validations,
         };
         files::write_json(&options.out.join("report.json"), &report)?;
         Ok(report)

@@ -35,8 +35,6 @@ impl<B: TrainBackend> TrainStep for SvittQa<B> {
     }
 }
 
-/// Validation is of whole splits ([`super::ValidationTask`]); burn-train's per-batch hook has nothing to do.
-
 #[cfg(all(test, feature = "ndarray"))]
 mod tests {
     use super::*;

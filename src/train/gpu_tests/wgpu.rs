@@ -35,9 +35,9 @@ impl log::Log for CountReads {
     fn flush(&self) {}
 }
 
-/// Lines are logged at every tenth step of a stage and where a run stops. Runs that stop after 12 and after 19 of the 40
-/// steps of the second stage therefore read the same: losses, weights and moments at the end, and nothing in the seven
-/// more steps.
+/// Lines are logged at every tenth step of a stage and where a run stops. Runs that stop after 12 and after 19 of the
+/// 40 steps of the second stage therefore read the same: losses, weights and moments at the end, and nothing in the
+/// seven more steps.
 #[test]
 fn nothing_is_read_back_between_log_lines() {
     // other tests of this process may read back

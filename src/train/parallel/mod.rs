@@ -1,7 +1,7 @@
 //! Data parallel training: one worker per device, each with a replica of the model and its share of every batch.
 //!
-//! Workers are threads of one process. Once per optimizer step they average gradients and losses ([`Collective`]) and take
-//! the same step, so replicas stay equal bit for bit without being compared. Worker 0 also logs, saves and handles
+//! Workers are threads of one process. Once per optimizer step they average gradients and losses ([`Collective`]) and
+//! take the same step, so replicas stay equal bit for bit without being compared. Worker 0 also logs, saves and handles
 //! Ctrl-C. There is no synchronisation inside a backward pass: Burn's autodiff holds a lock over all graphs of the
 //! process there, and a worker waiting under it would deadlock.
 //!

@@ -55,7 +55,8 @@ impl<B: TrainBackend> Worker<B> {
         Self { optimizer, reduce, global_negatives: global_negatives && member.workers() > 1, member }
     }
 
-    /// Takes one optimizer step of `plan` over batches from `next`; the losses are means over micro-batches and workers.
+    /// Takes one optimizer step of `plan` over batches from `next`; the losses are means over micro-batches and
+    /// workers.
     ///
     /// # Errors
     /// The data has ended, or another worker has stopped.

@@ -71,7 +71,7 @@ pub fn concat_batch<B: Backend, const D: usize>(mut parts: Vec<Tensor<B, D>>) ->
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests {
     use super::*;
     use crate::testing::{assert_close, noise, on_cpu_backends};

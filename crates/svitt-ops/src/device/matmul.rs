@@ -111,7 +111,7 @@ impl<B: MatmulOps, C: CheckpointStrategy> MatmulOps for Autodiff<B, C> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests {
     use super::*;
     use crate::testing::{Reference, assert_close, assert_gradient, noise, on_every_backend};

@@ -190,7 +190,7 @@ mod cpu {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests {
     use super::*;
     use crate::testing::{assert_close, noise, on_cpu_backends};

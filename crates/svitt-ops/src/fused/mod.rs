@@ -25,7 +25,7 @@ mod op;
 mod portable;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod rows;
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests;
 
 pub use adamw::{AdamWOps, AdamWStep, adamw, square_sum};

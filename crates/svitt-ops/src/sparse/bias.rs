@@ -63,7 +63,7 @@ pub(super) fn is_uniform(rows: usize) -> bool {
     rows == UNIFORM
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests {
     use super::*;
     type Bias = RelativeBias<crate::testing::Reference>;

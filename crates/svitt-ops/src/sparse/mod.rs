@@ -20,7 +20,7 @@ mod kernels;
 mod op;
 pub mod oracle;
 mod received;
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests;
 
 pub use bias::RelativeBias;

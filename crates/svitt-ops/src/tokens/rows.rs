@@ -113,11 +113,12 @@ mod cpu {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, assert_gradient, host, noise, on_every_backend};
-    use burn::tensor::DType;
+    use crate::testing::{assert_close, assert_gradient, noise, on_every_backend};
+    #[cfg(any(feature = "flex", feature = "cuda"))]
+    use {crate::testing::host, burn::tensor::DType};
 
     fn positions<B: Backend>() -> Tensor<B, 2, Int> {
         Tensor::from_data([[0, 2, 3], [0, 1, 4]], &Default::default())
@@ -141,6 +142,7 @@ mod tests {
     }
 
     /// The gradient of a bf16 sequence is bf16: beside one of f32, kernels would read its bits for another type's.
+    #[cfg(any(feature = "flex", feature = "cuda"))]
     fn bf16_gradients_stay_bf16<B: RowOps>() {
         let x = noise::<B, 3>(3, [2, 5, 4]).cast(DType::BF16);
         let rows = take_rows(x.clone(), positions());

@@ -62,7 +62,8 @@ fn modes(summary: &AblationSummary) -> Option<Chart> {
     chart = chart.points("late fusion", points(summary, "late-fusion", |row| begins(row, "late-fusion-")));
     let longest = rows(summary, "table2").last().and_then(|row| row.measurements.first());
     let unordered = longest.and_then(|found| found.report.scores.ceilings.unordered);
-    (!chart.is_empty()).then(|| unordered.map_or(chart.clone(), |y| chart.clone().horizontal_rule("frames without order", y)))
+    (!chart.is_empty())
+        .then(|| unordered.map_or(chart.clone(), |y| chart.clone().horizontal_rule("frames without order", y)))
 }
 
 #[cfg(test)]

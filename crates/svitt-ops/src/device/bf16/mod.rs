@@ -13,5 +13,7 @@ mod tile;
 
 pub(crate) use pack::{COLUMNS, EMPTY, LINES, Line, Packed, lines_of, pack_columns, pack_rows};
 pub(crate) use product::{PairRows, parallel_product};
-pub(crate) use round::{Element, narrow, round, wide, widen};
+#[cfg(feature = "flex")]
+pub(crate) use round::widen;
+pub(crate) use round::{Element, narrow, round, wide};
 pub(crate) use tile::{Segment, tile_rows};

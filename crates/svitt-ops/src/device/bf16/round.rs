@@ -81,6 +81,7 @@ pub(crate) fn narrow(x: &[f32]) -> Vec<bf16> {
 }
 
 /// `x` as f32.
+#[cfg(any(test, feature = "flex"))]
 pub(crate) fn widen(x: &[bf16]) -> Vec<f32> {
     converted(
         x,

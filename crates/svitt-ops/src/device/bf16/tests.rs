@@ -1,6 +1,7 @@
 //! Products against f64 sums of the rounded operands, on odd sizes.
 
 use super::pack::{lines_of, pack_columns, pack_rows};
+use super::round::widen;
 use super::*;
 use crate::device::cpu_computes_bf16;
 use crate::rng::Rng;
@@ -47,9 +48,11 @@ fn assert_close(found: &[f32], expected: &[[f64; 2]], tolerance: f64, what: &str
 
 #[test]
 fn rounding_is_to_nearest_even() {
-    let known = [0.0, -0.0, 1.0, 1.003_906_25, 1.003_906_3, 1.011_718_75, f32::INFINITY, 3.4e38, 1e-40, -2.7];
+    // between two neighbours 1/128 apart: to the even one below, to the even one above
+    let ties = [1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0];
+    let known = [0.0, -0.0, 1.0, f32::INFINITY, 3.4e38, 1e-40, -2.7];
     let others = noise(1, 1000);
-    for x in known.into_iter().chain(others) {
+    for x in known.into_iter().chain(ties).chain(others) {
         assert_eq!(round(x), bf16::from_f32(x), "{x}");
     }
     assert!(round(f32::NAN).is_nan());

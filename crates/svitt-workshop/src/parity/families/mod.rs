@@ -3,11 +3,11 @@
 //!
 //! | file | what it checks |
 //! |---|---|
-//! | [`singularity`] | frames encoded one by one, temporal models, ensembles over frames |
-//! | [`umt`] | joint encoder without class token, and what is measured with it |
-//! | [`clips`] | what becomes of clips and texts, in either |
-//! | [`answers`] | question answering, in either |
-//! | [`checkpoint`] | every tensor of every checkpoint, and the sizes in the configurations |
+//! | `singularity` | frames encoded one by one, temporal models, ensembles over frames |
+//! | `umt` | joint encoder without class token, and what is measured with it |
+//! | `clips` | what becomes of clips and texts, in either |
+//! | `answers` | question answering, in either |
+//! | `checkpoint` | every tensor of every checkpoint, and the sizes in the configurations |
 
 mod answers;
 mod checkpoint;

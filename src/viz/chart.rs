@@ -1,22 +1,12 @@
 //! Line charts as inline SVG, coloured by the page around them.
 
 use super::html::escape;
-use super::scale::{Scale, label};
-use std::fmt::Write as _;
+use super::plot::{HEIGHT, LEGEND, MARGIN, Plot, WIDTH, legend_entry};
+use super::scale::Scale;
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 300.0;
-/// Room for marks and names: left, top, right, bottom.
-const MARGIN: [f64; 4] = [56.0, 36.0, 16.0, 44.0];
-/// Okabe and Ito's colours, told apart by colour-blind readers too.
-const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f"];
 /// More points than this in one line are thinned to the extremes of as many spans: a screen has no more columns.
 const MOST_POINTS: usize = 1200;
 
-/// Lines of no more points than this show each of them.
-const DOTTED: usize = 12;
-/// Entries of a legend in one row.
-const LEGEND: usize = 3;
 /// What a page's style sheet says of charts, for a file without a page.
 const STYLE: &str = "text{fill:#1b1b1b;font:12px system-ui,sans-serif}.title{font-weight:600;font-size:14px}\
 .grid{stroke:#8884;fill:none}.axis{stroke:#1b1b1b;fill:none}.rule{stroke:#1b1b1b;stroke-dasharray:4 4;fill:none}\
@@ -24,17 +14,17 @@ const STYLE: &str = "text{fill:#1b1b1b;font:12px system-ui,sans-serif}.title{fon
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SeriesStyle {
+pub(super) enum SeriesStyle {
     Line,
     Dashes,
     Points,
 }
 
 #[derive(Clone, Debug)]
-struct Series {
-    name: String,
-    points: Vec<[f64; 2]>,
-    mark: SeriesStyle,
+pub(super) struct Series {
+    pub name: String,
+    pub points: Vec<[f64; 2]>,
+    pub mark: SeriesStyle,
 }
 
 /// A chart of lines, points and horizontal rules over two linear axes.
@@ -46,7 +36,7 @@ pub struct Chart {
     rules: Vec<(String, f64)>,
     moments: Vec<(String, f64)>,
     from_zero: bool,
-    whole: bool,
+    integer_ticks: bool,
 }
 
 impl Chart {
@@ -59,7 +49,7 @@ impl Chart {
             rules: Vec::new(),
             moments: Vec::new(),
             from_zero: false,
-            whole: false,
+            integer_ticks: false,
         }
     }
 
@@ -97,7 +87,7 @@ impl Chart {
     /// Marks whole numbers alone on the horizontal axis: stages, layers.
     #[must_use]
     pub fn integer_ticks(mut self) -> Self {
-        self.whole = true;
+        self.integer_ticks = true;
         self
     }
 
@@ -142,139 +132,24 @@ impl Chart {
             HEIGHT + 18.0 * legend as f64 + 4.0,
             MARGIN[0],
         );
-        plot.axes(&mut svg, &x, self.whole);
+        plot.axes(&mut svg, &x, self.integer_ticks);
         for (name, x) in self.moments.iter().filter(|vertical_rule| vertical_rule.1.is_finite()) {
             plot.vertical_rule(&mut svg, name, *x);
         }
         for (name, y) in self.rules.iter().filter(|rule| rule.1.is_finite()) {
-            plot.rule(&mut svg, name, *y);
+            plot.horizontal_rule(&mut svg, name, *y);
         }
         for (place, series) in self.series.iter().enumerate() {
             plot.series(&mut svg, place, series);
             if legend > 0 {
-                key(&mut svg, place, series);
+                legend_entry(&mut svg, place, series);
             }
         }
         svg + "</svg>\n"
     }
 }
 
-/// The two axes, and where values lie on the picture.
-struct Plot {
-    x: Scale,
-    y: Scale,
-}
-
-impl Plot {
-    fn at(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        let [left, top, right, bottom] = MARGIN;
-        let across = left + self.x.place(x) * (WIDTH - left - right);
-        [across, HEIGHT - bottom - self.y.place(y) * (HEIGHT - top - bottom)]
-    }
-
-    fn axes(&self, svg: &mut String, name: &str, whole: bool) {
-        let [left, top, right, bottom] = MARGIN;
-        let (floor, end) = (HEIGHT - bottom, WIDTH - right);
-        for tick in self.y.ticks() {
-            let (y, text) = (self.at([self.x.low, tick])[1], label(tick));
-            let _ = writeln!(
-                svg,
-                "<path class=\"grid\" d=\"M{left} {y:.1}H{end}\"/><text class=\"tick\" x=\"{}\" y=\"{:.1}\" \
-                 text-anchor=\"end\">{text}</text>",
-                left - 6.0,
-                y + 4.0,
-            );
-        }
-        for tick in self.x.ticks().into_iter().filter(|tick| !whole || (tick - tick.round()).abs() < 1e-6) {
-            let (x, y, text) = (self.at([tick, self.y.low])[0], floor + 16.0, label(tick));
-            let _ = writeln!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{text}</text>");
-        }
-        let below = floor + 34.0;
-        let _ = writeln!(
-            svg,
-            "<path class=\"axis\" d=\"M{left} {top}V{floor}H{end}\"/><text class=\"tick\" x=\"{end}\" y=\"{below}\" \
-             text-anchor=\"end\">{name}</text>",
-        );
-    }
-
-    fn vertical_rule(&self, svg: &mut String, name: &str, x: f64) {
-        let ([_, top, _, bottom], name) = (MARGIN, escape(name));
-        let (x, floor) = (self.at([x, self.y.low])[0], HEIGHT - bottom);
-        let _ = writeln!(
-            svg,
-            "<path class=\"vertical_rule\" d=\"M{x:.1} {top}V{floor}\"/><text class=\"tick note\" x=\"{:.1}\" y=\"{}\">{name}\
-             </text>",
-            x + 4.0,
-            top - 4.0,
-        );
-    }
-
-    fn rule(&self, svg: &mut String, name: &str, y: f64) {
-        let ([left, _, right, _], name) = (MARGIN, escape(name));
-        let (height, end) = (self.at([self.x.low, y])[1], WIDTH - right);
-        let _ = writeln!(
-            svg,
-            "<path class=\"rule\" d=\"M{left} {height:.1}H{end}\"/><text class=\"tick\" x=\"{end}\" y=\"{:.1}\" \
-             text-anchor=\"end\">{name}</text>",
-            height - 3.0,
-        );
-    }
-
-    fn series(&self, svg: &mut String, place: usize, series: &Series) {
-        let (colour, name) = (COLOURS[place % COLOURS.len()], escape(&series.name));
-        if series.mark != SeriesStyle::Points {
-            let path = self.path(&series.points);
-            let class = if series.mark == SeriesStyle::Dashes { "line dashes" } else { "line" };
-            let _ =
-                writeln!(svg, "<path class=\"{class}\" stroke=\"{colour}\" d=\"{path}\"><title>{name}</title></path>");
-        }
-        if series.mark == SeriesStyle::Points || series.points.len() <= DOTTED {
-            for point in series.points.iter().filter(|point| finite(point)) {
-                let ([x, y], [across, up]) = (self.at(*point), point.map(label));
-                let _ = writeln!(
-                    svg,
-                    "<circle fill=\"{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"><title>{name}: {across}, \
-                     {up}</title></circle>"
-                );
-            }
-        }
-    }
-
-    /// `M`oves to a point after a gap, draws a `L`ine otherwise; a lone point gets a dot of zero length.
-    fn path(&self, points: &[[f64; 2]]) -> String {
-        let mut path = String::new();
-        let mut drawn = false;
-        for point in points {
-            if !finite(point) {
-                drawn = false;
-                continue;
-            }
-            let [x, y] = self.at(*point);
-            let _ = match drawn {
-                true => write!(path, "L{x:.1} {y:.1}"),
-                false => write!(path, "M{x:.1} {y:.1}h0"),
-            };
-            drawn = true;
-        }
-        path
-    }
-}
-
-/// The entry of series number `place` in the legend.
-fn key(svg: &mut String, place: usize, series: &Series) {
-    let (colour, name) = (COLOURS[place % COLOURS.len()], escape(&series.name));
-    let (x, y) = (MARGIN[0] + 190.0 * (place % LEGEND) as f64, HEIGHT + 18.0 * (place / LEGEND) as f64);
-    let _ = writeln!(
-        svg,
-        "<rect fill=\"{colour}\" x=\"{x}\" y=\"{:.1}\" width=\"10\" height=\"10\"/><text class=\"tick\" x=\"{}\" \
-         y=\"{}\">{name}</text>",
-        y - 1.0,
-        x + 16.0,
-        y + 8.0,
-    );
-}
-
-fn finite(point: &[f64; 2]) -> bool {
+pub(super) fn finite(point: &[f64; 2]) -> bool {
     point.iter().all(|value| value.is_finite())
 }
 
