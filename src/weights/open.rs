@@ -202,8 +202,8 @@ mod tests {
         let source = WeightSource::open(fixture).unwrap();
         let model = super::super::infer::model_config(&source, None).unwrap();
         let mut info = Checkpoint::open(&out).unwrap().info;
-        (info.model, info.absent) = (model, vec!["text_encoder".into()]);
-        (info.model.text.vocab_size, info.model.text.ffn) = (10_000_000, 1 << 20);
+        (info.model, info.absent) = (model, vec!["text_encoder.bert.encoder".into()]);
+        (info.model.text.layers, info.model.text.ffn) = (10, 1 << 20);
         let all = super::super::schema::keys(&info.model, info.part);
         let present: Vec<_> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
         let partial = folder.path().join("partial");

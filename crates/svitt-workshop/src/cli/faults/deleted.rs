@@ -22,7 +22,7 @@ pub fn deleted(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         must_succeed(&run_killed(&mut command(kind, &folder)?, &bench.folder, None)?, "an uninterrupted run")?;
         *whole = start.elapsed();
     }
-    let clips = Index::open(&bench.path("straight-1/index"))?.clips();
+    let clips = Index::open(bench.path("straight-1/index"))?.clips();
     let mut round = 0;
     while row.faults < bench.rounds {
         let (folder, mut rng) = (made(bench.path(&format!("deleted-{round}")))?, bench.rng(round));

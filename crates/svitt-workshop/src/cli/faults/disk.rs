@@ -46,7 +46,7 @@ pub fn prepare(bench: &FaultContext) -> Result<()> {
         (bench.path("videos"), Path::new(env!("CARGO_MANIFEST_DIR")).join("../svitt-video/tests/fixtures"));
     std::fs::create_dir_all(&videos).map_err(|e| Error::io(&videos, &e))?;
     for name in ["bframes.mp4", "edit-list.mp4", "fragmented.mp4", "vp9.webm", "rotated.mov"] {
-        std::fs::copy(samples.join(name), videos.join(name)).map_err(|e| Error::io(&samples.join(name), &e))?;
+        std::fs::copy(samples.join(name), videos.join(name)).map_err(|e| Error::io(samples.join(name), &e))?;
     }
     must_succeed(&run(&mut index(bench, &bench.folder)?)?, "indexing")
 }

@@ -46,7 +46,7 @@ pub fn run_signalled(
 
 /// Starts `command` with its output in files of `folder`.
 pub fn spawn_into(command: &mut Command, folder: &Path) -> Result<Child> {
-    let file = |name: &str| std::fs::File::create(folder.join(name)).map_err(|e| Error::io(&folder.join(name), &e));
+    let file = |name: &str| std::fs::File::create(folder.join(name)).map_err(|e| Error::io(folder.join(name), &e));
     command.stdin(Stdio::null()).stdout(file("out.txt")?).stderr(file("err.txt")?);
     command.spawn().map_err(|e| Error::io(command.get_program(), &e))
 }
