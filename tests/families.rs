@@ -11,6 +11,7 @@ use svitt::config::{
     EdgeSparsity, ModelConfig, NodeSparsity, Pooling, Positions, Selection, Sparsity, TemporalConfig, TextConfig,
     VideoConfig,
 };
+use svitt::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp};
 use svitt::model::{EncodedVideo, Svitt, Trace, VideoDraws};
 use svitt::weights::{CheckpointPart, MatchOptions, WeightSource, load, safetensors};
 use svitt_ops::SvittBackend;
@@ -228,6 +229,39 @@ fn a_moved_weight_is_seen<B: SvittBackend>() {
     }
 }
 
+/// What a search by `text` finds an indexed clip to be worth, whose vector is `feature`.
+fn index_score(feature: Vec<f32>, text: &[f32]) -> f32 {
+    let (folder, path) = (tempfile::tempdir().unwrap(), Path::new("clip.mp4"));
+    let [model, weights, configuration, vocabulary] = ["m", "w", "c", "v"].map(str::to_owned);
+    let id = ModelId { model, weights, configuration, vocabulary, sparsity: Sparsity::default(), dim: text.len() };
+    let mut indexer = IndexWriter::open(folder.path(), &id).unwrap();
+    let stamp = Stamp { size: 1, modified_ns: 2, clip_windows: "whole".into() };
+    indexer.add(path, stamp, vec![ClipEmbedding { start: 0.0, end: 1.0, vector: feature }]).unwrap();
+    indexer.finish().unwrap();
+    Index::open(folder.path()).unwrap().search(text, 1).unwrap()[0].score
+}
+
+/// A search scores as evaluation does, and as the official code: by the mean of the frames' cosines.
+fn searched_as_evaluated<B: SvittBackend>() {
+    for (file, tag, config) in [("singularity_temporal", "temporal_4f", singularity()), ("umt", "trained", umt())] {
+        let numbers = Numbers::open(fixture(&format!("{file}.safetensors")));
+        let (feature, _) = features::<B>(&numbers, &config, &format!("{tag}.video"));
+        let (shape, frames) = &numbers.tensors[&format!("{tag}.feature")];
+        assert_eq!(shape[1..], [4, 20], "a vector per frame");
+        let length = feature.iter().map(|x| x * x).sum::<f32>().sqrt();
+        assert!(length < 0.999, "{file}: the mean of {} different unit vectors has length {length}", shape[1]);
+        // One text along the first frame's vector, one along a number of it.
+        for text in [frames[..20].to_vec(), (0..20).map(|at| f32::from(at == 3)).collect()] {
+            let cosine = |frame: &[f32]| frame.iter().zip(&text).map(|(a, b)| a * b).sum::<f32>();
+            let official = frames.chunks(20).map(cosine).sum::<f32>() / 4.0;
+            let evaluated = svitt::eval::dual_scores(&text, &feature, 20)[0];
+            let searched = index_score(feature.clone(), &text);
+            assert!((searched - evaluated).abs() < 1e-6, "{file}: {searched} and {evaluated}");
+            assert!((searched - official).abs() < 1e-5, "{file}: {searched} and {official}");
+        }
+    }
+}
+
 fn features<B: SvittBackend>(numbers: &Numbers, config: &ModelConfig, video: &str) -> (Vec<f32>, Vec<f32>) {
     let model = numbers.model::<B>(config);
     let encoded = model.encode_video(numbers.video(video, config), &draws()).unwrap();
@@ -273,4 +307,5 @@ on_cpu_backends!(
     umt_pruned_in_the_middle_is_exact,
     a_moved_weight_is_seen,
     sparse_without_training,
+    searched_as_evaluated,
 );

@@ -186,6 +186,40 @@ fn a_second_indexer_stops_while_readers_go_on_and_other_weights_are_refused() {
     }
 }
 
+/// An index says how sparse its model was; queries follow it, and another sparsity is refused.
+#[test]
+fn an_index_names_its_sparsity() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    for name in ["bframes.mp4", "vp9.webm"] {
+        fs::copy(fixture(name), dir.path().join("videos").join(name)).unwrap();
+    }
+    let index = |name: &str, options: &[&str]| {
+        stdout(&search(dir.path(), &[&["index", "videos", "--index", name], options].concat()));
+        Index::open(dir.path().join(name)).unwrap()
+    };
+    let (own, half) = (index("own", &[]), index("half", &["--keep", "0.5", "--edges", "1,1,8"]));
+    let node = half.id().sparsity.node.clone().unwrap();
+    assert_eq!((node.keep_rate, half.id().sparsity.edge.unwrap().block), (0.5, 8));
+    assert_eq!(own.id().configuration, half.id().configuration);
+    for file in own.files() {
+        assert_ne!(own.clips_of(file)[0].vector, half.clips_of(file)[0].vector, "{}", file.display());
+    }
+    assert_eq!(index("half", &[]).id(), half.id(), "again, without options");
+    let query = |options: &[&str]| {
+        search(dir.path(), &[&["query", "a red square", "--index", "half", "--top", "2"], options].concat())
+    };
+    let lines = stdout(&query(&[]));
+    assert_eq!((lines.lines().count(), stdout(&query(&["--keep", "0.5", "--edges", "1,1,8"]))), (2, lines));
+    let message = refusal(&query(&["--keep", "0.9"]));
+    assert!(message.contains("[--edges 1,1,8 --keep 0.5 ") && message.contains("--keep 0.9 "), "{message}");
+    let message = refusal(&search(dir.path(), &["index", "videos", "--index", "half", "--edges", "1,2,8"]));
+    assert!(message.contains("[--edges 1,1,8 ") && message.contains("another directory"), "{message}");
+    fs::copy(fixture("bframes.mp4"), dir.path().join("elsewhere.mp4")).unwrap();
+    let lines = stdout(&search(dir.path(), &["similar", "elsewhere.mp4", "--index", "half", "--top", "1"]));
+    assert!(lines.starts_with("1\t1.0000\tvideos/bframes.mp4\t"), "embedded as sparsely as the index: {lines}");
+}
+
 #[test]
 fn what_is_missing_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::str::FromStr;
 
 use svitt_ops::sparse::EdgeSparsity;
@@ -38,6 +39,19 @@ pub enum Selection {
     AverageAttention,
     /// By uniform noise: the baseline every selection method must beat.
     Random,
+}
+
+/// As [`Selection::from_str`] reads it.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClassAttention => "class-attention",
+            Self::Received => "received",
+            Self::MeanQuery => "mean-query",
+            Self::AverageAttention => "average-attention",
+            Self::Random => "random",
+        })
+    }
 }
 
 impl FromStr for Selection {
@@ -164,6 +178,21 @@ impl Sparsity {
             }
         }
         Ok(())
+    }
+}
+
+/// The options that ask for it: `--edges 1,3,56 --keep 0.7 --rank received, after layers 4, 7, 10`; or `dense`.
+impl fmt::Display for Sparsity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(EdgeSparsity { local, random, block }) = self.edge {
+            write!(f, "--edges {local},{random},{block}")?;
+        }
+        let Some(node) = &self.node else {
+            return f.write_str(if self.edge.is_none() { "dense" } else { "" });
+        };
+        let layers: Vec<String> = node.layers.iter().map(|layer| (layer + 1).to_string()).collect();
+        let space = if self.edge.is_some() { " " } else { "" };
+        write!(f, "{space}--keep {} --rank {}, after layers {}", node.keep_rate, node.selection, layers.join(", "))
     }
 }
 

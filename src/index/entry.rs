@@ -1,19 +1,22 @@
 //! What an index knows of a file.
 
+use crate::config::Sparsity;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 /// The model whose embeddings an index holds; vectors of two models cannot be compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelId {
     /// Its name or preset, for people.
     pub model: String,
     /// Hash of its weights.
     pub weights: String,
-    /// Hash of its configuration: the same weights under another sparsity give other vectors.
+    /// Hash of its configuration without the sparsity.
     pub configuration: String,
+    /// Edges and keep rate it ran with: the same weights under another sparsity give other vectors.
+    pub sparsity: Sparsity,
     /// Hash of its vocabulary: with another one a text has other tokens.
     pub vocabulary: String,
     /// Width of an embedding.
@@ -37,6 +40,11 @@ impl ModelId {
                 "this index was made by {} with {what} {ours:.12}, not by {} with {what} {theirs:.12}",
                 self.model, wanted.model
             );
+            return Err(Error::file(dir, problem, remedy));
+        }
+        if self.sparsity != wanted.sparsity {
+            let problem = format!("this index was made with [{}], not with [{}]", self.sparsity, wanted.sparsity);
+            let remedy = "leave out --keep, --budget-ms, --edges and --rank, or index into another directory";
             return Err(Error::file(dir, problem, remedy));
         }
         if self.dim != wanted.dim {
@@ -82,7 +90,7 @@ pub struct ClipEmbedding {
     pub start: f64,
     /// End in seconds.
     pub end: f64,
-    /// The embedding `[dim]`, of length 1 once it is in an index.
+    /// The embedding `[dim]`, of length 1 at most once it is in an index.
     pub vector: Vec<f32>,
 }
 
@@ -98,8 +106,20 @@ pub(super) struct FileEntry {
     pub content: Content,
 }
 
+/// `vector`, scaled to length 1 where it is longer, or none if it is not finite or has no direction. A mean over the unit
+/// vectors of frames is shorter and stays so: its product with a text's vector is the mean of the frames' cosines.
+pub(super) fn at_most_unit(vector: &[f32]) -> Option<Vec<f32>> {
+    let unit = normalised(vector)?;
+    Some(if length(vector) > 1.0 { unit } else { vector.to_vec() })
+}
+
+/// The length of `vector`.
+pub(super) fn length(vector: &[f32]) -> f64 {
+    vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt()
+}
+
 /// `vector` scaled to length 1, or none if it is not finite or has no direction.
 pub(super) fn normalised(vector: &[f32]) -> Option<Vec<f32>> {
-    let norm = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+    let norm = length(vector);
     (norm.is_finite() && norm > 0.0).then(|| vector.iter().map(|x| (f64::from(*x) / norm) as f32).collect())
 }

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 const NAME: &str = "manifest.json";
-/// 2: the model's identity holds configuration and vocabulary, and segments are listed with their lengths.
-const FORMAT: u32 = 2;
+/// 2: the model's identity holds configuration and vocabulary, and segments are listed with their lengths. 3: vectors that
+/// are means over frames keep their length, and the model's identity names the sparsity.
+const FORMAT: u32 = 3;
 
 /// A manifest of ten thousand segments takes a megabyte; an index has at most nine.
 const MOST_BYTES: u64 = 16 << 20;

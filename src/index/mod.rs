@@ -124,6 +124,14 @@ impl Index {
         self.id.require(&self.dir, id)
     }
 
+    /// Checks that `id` is this index's model, whatever its sparsity.
+    ///
+    /// # Errors
+    /// Another model or other weights made it.
+    pub fn require_weights(&self, id: &ModelId) -> Result<()> {
+        self.require(&ModelId { sparsity: self.id.sparsity.clone(), ..id.clone() })
+    }
+
     /// Whether `path` is known with exactly this stamp, so that it need not be read again.
     pub fn is_current(&self, path: &Path, stamp: &Stamp) -> bool {
         self.files.get(path).is_some_and(|entry| entry.stamp == *stamp)

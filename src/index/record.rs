@@ -1,6 +1,6 @@
 //! A record as bytes: little-endian, every length checked against what is there before anything is allocated.
 
-use super::entry::{ClipEmbedding, Content, FileEntry, Stamp};
+use super::entry::{ClipEmbedding, Content, FileEntry, Stamp, length};
 use std::path::{Path, PathBuf};
 
 const CLIPS: u8 = 1;
@@ -74,15 +74,16 @@ fn take_clips(rest: &[u8], dim: usize) -> Option<Vec<ClipEmbedding>> {
         .map(|mut clip| {
             let (start, end) = (f64::from_le_bytes(take(&mut clip)?), f64::from_le_bytes(take(&mut clip)?));
             let vector: Vec<f32> = clip.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect();
-            is_unit(&vector).then_some(ClipEmbedding { start, end, vector })
+            fits(&vector).then_some(ClipEmbedding { start, end, vector })
         })
         .collect()
 }
 
-/// Whether `vector` has length 1, as every vector that is written: cosines are then finite and at most 1.
-fn is_unit(vector: &[f32]) -> bool {
-    let square = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
-    (square - 1.0).abs() < 1e-3
+/// Whether `vector` has a direction and length 1 at most, as every vector that is written: scores are then finite and at
+/// most 1.
+fn fits(vector: &[f32]) -> bool {
+    let length = length(vector);
+    length > 0.0 && length < 1.0005
 }
 
 fn put_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
@@ -147,11 +148,18 @@ mod tests {
         let bytes = record().encode();
         assert_eq!(Record::decode(&bytes, 3), Some(record()));
         assert_eq!(Record::decode(&bytes, 4), None, "another width");
-        let mut long = record();
-        if let Record::File(_, FileEntry { content: Content::Clips(clips), .. }) = &mut long {
-            clips[1].vector = vec![3e38, 0.0, 0.0];
+        let second = |vector: [f32; 3]| {
+            let mut other = record();
+            if let Record::File(_, FileEntry { content: Content::Clips(clips), .. }) = &mut other {
+                clips[1].vector = vector.to_vec();
+            }
+            (Record::decode(&other.encode(), 3), other)
+        };
+        for vector in [[3e38, 0.0, 0.0], [0.0; 3], [0.0, 1.01, 0.0], [f32::NAN, 0.1, 0.1]] {
+            assert_eq!(second(vector).0, None, "a score with it would not be finite, or above 1");
         }
-        assert_eq!(Record::decode(&long.encode(), 3), None, "a cosine with it would not be finite");
+        let (read, short) = second([0.3, 0.0, -0.4]);
+        assert_eq!(read, Some(short), "a mean over frames is shorter than 1");
         let removed = Record::Removed("x".into());
         assert_eq!(Record::decode(&removed.encode(), 3), Some(removed));
     }

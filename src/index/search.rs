@@ -1,6 +1,6 @@
 //! Which clips lie closest to a query.
 
-use super::entry::{Content, normalised};
+use super::entry::{Content, length, normalised};
 use super::{ClipEmbedding, Index};
 use crate::{Error, Result};
 use std::cmp::Ordering;
@@ -9,7 +9,8 @@ use std::path::Path;
 /// A clip found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit<'a> {
-    /// Cosine of query and clip, -1 to 1.
+    /// Product of the query's unit vector and the clip's, -1 to 1: their cosine, or, where the model's clip vectors are
+    /// means over frames, the mean of the frames' cosines. [`Index::nearest`] has cosines throughout.
     pub score: f32,
     /// The file.
     pub path: &'a Path,
@@ -18,28 +19,34 @@ pub struct Hit<'a> {
 }
 
 impl Index {
-    /// The `top` clips with the highest cosine to `query` `[dim]`, best first; of equal ones the earlier file and
+    /// The `top` clips with the highest score for `query` `[dim]`, best first; of equal ones the earlier file and
     /// time first. Every clip is compared: 10 000 clips of 256 numbers take a few milliseconds on one core.
     ///
     /// # Errors
     /// The query has another width, or no direction.
     pub fn search(&self, query: &[f32], top: usize) -> Result<Vec<Hit<'_>>> {
-        self.search_any(&[query], top)
+        let query = self.checked(query)?;
+        Ok(self.ranked(top, |clip| dot(&query, &clip.vector)))
     }
 
-    /// [`Index::search`] by several queries at once: a clip's score is its cosine to the nearest of them.
+    /// The `top` clips most like any of `clips` `[dim]`: a clip's score is its cosine to the nearest of them, whatever
+    /// the lengths of both.
     ///
     /// # Errors
     /// As [`Index::search`].
-    pub fn search_any<Q: AsRef<[f32]>>(&self, queries: &[Q], top: usize) -> Result<Vec<Hit<'_>>> {
-        let queries = queries.iter().map(|query| self.checked(query.as_ref())).collect::<Result<Vec<_>>>()?;
-        let nearest = |clip: &ClipEmbedding| {
-            queries.iter().map(|query| dot(query, &clip.vector)).fold(f32::NEG_INFINITY, f32::max)
-        };
+    pub fn nearest<V: AsRef<[f32]>>(&self, clips: &[V], top: usize) -> Result<Vec<Hit<'_>>> {
+        let queries = clips.iter().map(|clip| self.checked(clip.as_ref())).collect::<Result<Vec<_>>>()?;
+        Ok(self.ranked(top, |clip| {
+            let product = queries.iter().map(|query| dot(query, &clip.vector)).fold(f32::NEG_INFINITY, f32::max);
+            product / length(&clip.vector) as f32
+        }))
+    }
+
+    fn ranked(&self, top: usize, score: impl Fn(&ClipEmbedding) -> f32) -> Vec<Hit<'_>> {
         let mut hits: Vec<Hit<'_>> = Vec::new();
         for (path, entry) in &self.files {
             if let Content::Clips(clips) = &entry.content {
-                hits.extend(clips.iter().map(|clip| Hit { score: nearest(clip), path, clip }));
+                hits.extend(clips.iter().map(|clip| Hit { score: score(clip), path, clip }));
             }
         }
         if top < hits.len() && top > 0 {
@@ -47,7 +54,7 @@ impl Index {
         }
         hits.truncate(top);
         hits.sort_unstable_by(better);
-        Ok(hits)
+        hits
     }
 
     fn checked(&self, query: &[f32]) -> Result<Vec<f32>> {

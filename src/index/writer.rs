@@ -1,6 +1,6 @@
 //! The writer of an index; one per directory.
 
-use super::entry::{Content, FileEntry, normalised};
+use super::entry::{Content, FileEntry, at_most_unit};
 use super::manifest::{IndexManifest, SegmentEntry};
 use super::record::Record;
 use super::segment::{SegmentWriter, same_file};
@@ -70,13 +70,14 @@ impl IndexWriter {
         &self.index
     }
 
-    /// Stores the clips of `path`, replacing what was known of it. Vectors are scaled to length 1.
+    /// Stores the clips of `path`, replacing what was known of it. Vectors longer than 1 are scaled to
+    /// length 1; shorter ones, means over the unit vectors of frames, keep their length.
     ///
     /// # Errors
     /// A vector of another width, not finite or zero; or the disk refuses.
     pub fn add(&mut self, path: &Path, stamp: Stamp, clips: Vec<ClipEmbedding>) -> Result<()> {
         let dim = self.manifest.id.dim;
-        let checked = clips.into_iter().map(|clip| match normalised(&clip.vector) {
+        let checked = clips.into_iter().map(|clip| match at_most_unit(&clip.vector) {
             Some(vector) if vector.len() == dim => Ok(ClipEmbedding { vector, ..clip }),
             Some(vector) => Err(Error::file(
                 path,

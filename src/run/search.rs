@@ -2,7 +2,8 @@
 
 use super::ModelRequest;
 use crate::backend::{BackendTask, dispatch};
-use crate::index::Index;
+use crate::eval::Budget;
+use crate::index::{Index, ModelId};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count, number};
 use crate::progress::ProgressSink;
@@ -50,6 +51,9 @@ pub struct IndexRequest {
     /// The model.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub model: ModelRequest,
+    /// Its sparsity; that of the index by default, or the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
     /// How videos are cut.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
@@ -77,6 +81,9 @@ pub struct QueryRequest {
     /// The model.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub model: ModelRequest,
+    /// Its sparsity; that of the index by default, or the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
     /// Results
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
     pub top: usize,
@@ -97,6 +104,9 @@ pub struct SimilarRequest {
     /// The model; not needed for a video that is in the index.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub model: ModelRequest,
+    /// Its sparsity; that of the index by default, or the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
     /// How the video is cut, where it is not in the index.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
@@ -153,7 +163,7 @@ pub fn find(request: &FindRequest) -> Result<(IndexReport, QueryResult, usize)> 
 pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
     let index = Index::open(&request.index)?;
     let folder = request.model.folder()?;
-    index.require(&identify(&folder, request.model.vocab.as_deref())?)?;
+    index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
     let results = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
     Ok((results, index.clips()))
 }
@@ -168,17 +178,26 @@ pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
         Some(vectors) => vectors,
         None => {
             let folder = request.model.folder()?;
-            index.require(&identify(&folder, request.model.vocab.as_deref())?)?;
-            dispatch(request.model.backend()?, EmbedTask { request, folder: &folder })??
+            index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
+            dispatch(request.model.backend()?, SimilarTask { request, folder: &folder, index: &index })??
         }
     };
     let results = search::similar(&index, &request.file, &vectors, request.top)?;
     Ok((QueryResult { results, warnings: damage_warnings(&index) }, index.clips()))
 }
 
-/// The model in `folder`, on `device`.
-fn open<B: SvittBackend>(model: &ModelRequest, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
-    Embedder::open(folder, model.vocab.as_deref(), device)
+/// What a search opens: which weights, how sparse, and the index they are for, if it exists.
+struct Opening<'a> {
+    model: &'a ModelRequest,
+    budget: &'a Budget,
+    folder: &'a Path,
+    index: Option<&'a ModelId>,
+}
+
+impl Opening<'_> {
+    fn open<B: SvittBackend>(&self, device: &B::Device) -> Result<Embedder<B>> {
+        Embedder::open(self.folder, self.model.vocab.as_deref(), device)?.with_budget(self.budget, self.index)
+    }
 }
 
 struct IndexTask<'a> {
@@ -190,12 +209,19 @@ impl BackendTask for IndexTask<'_> {
     type Output = Result<IndexReport>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let embedder = open::<B::InnerBackend>(&self.request.model, self.folder, &device)?;
+        let embedder = self.request.open::<B::InnerBackend>(self.folder, &device)?;
         index_folder(&embedder, &self.request.options(embedder.frames())?)
     }
 }
 
 impl IndexRequest {
+    /// The model in `folder`, as sparse as the index that is there already unless another sparsity is asked for.
+    fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
+        let known = Index::open(&self.index).ok();
+        let index = known.as_ref().map(Index::id);
+        Opening { model: &self.model, budget: &self.budget, folder, index }.open(device)
+    }
+
     /// The options for a model whose clips have `frames` frames.
     fn options(&self, frames: usize) -> Result<IndexOptions> {
         let Self { dir, index, cut, batch, threads, progress, .. } = self;
@@ -220,7 +246,7 @@ impl BackendTask for FindTask<'_> {
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         let FindRequest { index: request, text, top, rerank } = self.request;
-        let embedder = open::<B::InnerBackend>(&request.model, self.folder, &device)?;
+        let embedder = request.open::<B::InnerBackend>(self.folder, &device)?;
         embedder.embed_text(text)?;
         let report = index_folder(&embedder, &request.options(embedder.frames())?)?;
         let index = Index::open(&request.index)?;
@@ -240,22 +266,27 @@ impl BackendTask for QueryTask<'_> {
     type Output = Result<QueryResult>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let QueryRequest { text, model, top, rerank, .. } = self.request;
-        let embedder = open::<B::InnerBackend>(model, self.folder, &device)?;
+        let QueryRequest { text, model, budget, top, rerank, .. } = self.request;
+        let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
+        let embedder = opening.open::<B::InnerBackend>(&device)?;
         embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank, within: None })
     }
 }
 
-struct EmbedTask<'a> {
+struct SimilarTask<'a> {
     request: &'a SimilarRequest,
     folder: &'a Path,
+    index: &'a Index,
 }
 
-impl BackendTask for EmbedTask<'_> {
+impl BackendTask for SimilarTask<'_> {
     type Output = Result<Vec<Vec<f32>>>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let embedder = open::<B::InnerBackend>(&self.request.model, self.folder, &device)?;
-        embedder.embed_video(&self.request.file, &self.request.cut.windows(embedder.frames())?)
+        let SimilarRequest { model, budget, file, cut, .. } = self.request;
+        let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
+        let embedder = opening.open::<B::InnerBackend>(&device)?;
+        self.index.require(embedder.id())?;
+        embedder.embed_video(file, &cut.windows(embedder.frames())?)
     }
 }

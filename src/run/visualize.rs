@@ -4,7 +4,7 @@ use super::ModelRequest;
 use crate::backend::{BackendTask, dispatch};
 use crate::data::Benchmark;
 use crate::data::shapes::Gallery;
-use crate::eval::{shapes_config, tokenizer};
+use crate::eval::{Budget, shapes_config, tokenizer};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count, number};
 use crate::model::Svitt;
@@ -39,6 +39,9 @@ pub struct VisualizeRequest {
     /// The checkpoint.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub model: ModelRequest,
+    /// Sparsity of the sparse model, in place of the checkpoint's or the paper's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
     /// The patch whose block graph is drawn: frame, row and column from 1, such as 2,5,7
     #[cfg_attr(feature = "cli", arg(long, value_name = "T,Y,X"))]
     pub patch: Option<String>,
@@ -102,7 +105,10 @@ struct VisualizeRun<B: SvittBackend> {
 impl<B: SvittBackend> VisualizeRun<B> {
     fn open(args: &VisualizeRequest, folder: &Path, device: &B::Device) -> Result<Self> {
         let opened = open_svitt::<B>(folder, None, device)?;
-        let variants = variants(&opened.model, &opened.config, args.keep_by_text)?;
+        let asked = (args.budget != Budget::default()).then(|| {
+            args.budget.apply(opened.model.video.clone(), device).map(|video| video.config().sparsity.clone())
+        });
+        let variants = variants(&opened.model, &opened.config, asked.transpose()?, args.keep_by_text)?;
         let benchmark = if args.shapes { Benchmark::Shapes } else { Benchmark::Msrvtt };
         let sha256 = opened.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let size = opened.config.text.vocab_size;

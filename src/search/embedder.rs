@@ -4,7 +4,7 @@ use crate::config::ModelConfig;
 use crate::data::Benchmark;
 use crate::digest::sha256_hex;
 use crate::eval::match_scoring::padded;
-use crate::eval::{host, require_directions, require_finite, tokenizer};
+use crate::eval::{Budget, host, require_directions, require_finite, tokenizer};
 use crate::index::ModelId;
 use crate::loss::TEMPERATURE_RANGE;
 use crate::model::{Svitt, VideoDraws};
@@ -48,11 +48,14 @@ pub fn identify(folder: &Path, vocab: Option<&Path>) -> Result<ModelId> {
 }
 
 fn model_id(folder: &Path, info: &CheckpointInfo, weights: String, tokenizer: &Tokenizer) -> Result<ModelId> {
-    let configuration = serde_json::to_string(&info.model).map_err(|e| Error::Fault(e.to_string()))?;
+    let mut model = info.model.clone();
+    let sparsity = std::mem::take(&mut model.video.sparsity);
+    let configuration = serde_json::to_string(&model).map_err(|e| Error::Fault(e.to_string()))?;
     Ok(ModelId {
         model: folder.display().to_string(),
         weights,
         configuration: sha256_hex(configuration),
+        sparsity,
         vocabulary: tokenizer.sha256(),
         dim: info.model.embed_dim,
     })
@@ -85,7 +88,23 @@ impl<B: SvittBackend> Embedder<B> {
         Ok(Self { model: opened.model, config: opened.config, tokenizer, transform, device: device.clone(), id })
     }
 
-    /// The model's name, weights and width.
+    /// The same model as sparse as `budget` says, or, where it says nothing, as the model of `index`, if that is the same
+    /// model: a query needs no options to fit its index.
+    ///
+    /// # Errors
+    /// As [`Budget::apply`].
+    pub fn with_budget(mut self, budget: &Budget, index: Option<&ModelId>) -> Result<Self> {
+        let as_indexed = index.filter(|id| *budget == Budget::default() && id.weights == self.id.weights);
+        let video = self.model.video;
+        self.model.video = match as_indexed {
+            Some(id) => video.with_sparsity(id.sparsity.clone())?,
+            None => budget.apply(video, &self.device)?,
+        };
+        self.id.sparsity = self.model.video.config().sparsity.clone();
+        Ok(self)
+    }
+
+    /// The model's name, weights, sparsity and width.
     pub fn id(&self) -> &ModelId {
         &self.id
     }
@@ -127,7 +146,8 @@ impl<B: SvittBackend> Embedder<B> {
         Tensor::from_data(TensorData::new(pixels, [clips, frames, 3, size, size]), &self.device)
     }
 
-    /// Unit vectors `[clips][dim]` of `pixels` `[clips, frames, 3, size, size]`.
+    /// Vectors `[clips][dim]` of `pixels` `[clips, frames, 3, size, size]`: their product with a text's is the two
+    /// encoders' score. Unit vectors, or, where a model's score is the mean of its frames' cosines, their mean over frames.
     ///
     /// # Errors
     /// The model refuses the clips.

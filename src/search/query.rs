@@ -4,7 +4,7 @@ use super::Embedder;
 use super::clips::read_span;
 use super::results::{SearchResult, damage_warnings};
 use crate::Result;
-use crate::index::{Index, Stamp};
+use crate::index::{Hit, Index, Stamp};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ impl<B: SvittBackend> Embedder<B> {
         let vector = self.embed_text(text)?;
         let wanted = if options.rerank == 0 { options.top } else { options.rerank.max(options.top) };
         let within = |path: &Path| options.within.as_ref().is_none_or(|folder| path.starts_with(folder));
-        let mut results = best_non_overlapping(index, &[vector], wanted, &within)?;
+        let mut results = best_non_overlapping(&index.search(&vector, usize::MAX)?, wanted, &within);
         let mut warnings = damage_warnings(index);
         let unknown = super::unknown_words(self.tokenizer(), text);
         if !unknown.is_empty() {
@@ -126,15 +126,13 @@ fn reread_clip(
     }
 }
 
-/// The `wanted` best clips for any of `queries`, of overlapping ones of a video only the best, of files that `counts` says
-/// yes to.
+/// The `wanted` best of `hits`, best first: of overlapping clips of a video only the best, of files that `counts` says yes
+/// to.
 pub(super) fn best_non_overlapping(
-    index: &Index,
-    queries: &[Vec<f32>],
+    hits: &[Hit<'_>],
     wanted: usize,
     counts: &dyn Fn(&Path) -> bool,
-) -> Result<Vec<SearchResult>> {
-    let hits = index.search_any(queries, usize::MAX)?;
+) -> Vec<SearchResult> {
     let mut taken: HashMap<&Path, Vec<[f64; 2]>> = HashMap::new();
     let mut results = Vec::new();
     for hit in hits.iter().filter(|hit| counts(hit.path)) {
@@ -147,7 +145,7 @@ pub(super) fn best_non_overlapping(
             results.push(SearchResult::new(hit));
         }
     }
-    Ok(results)
+    results
 }
 
 pub(super) fn assign_ranks(results: &mut [SearchResult]) {

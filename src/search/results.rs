@@ -12,7 +12,8 @@ pub struct SearchResult {
     /// The score it was ranked by: its softmax share among the re-ranked clips, 0 to 1, or the cosine where no clip was
     /// re-ranked.
     pub score: f32,
-    /// Cosine of query and clip, -1 to 1.
+    /// The two encoders' score of query and clip, -1 to 1: their cosine, or the mean of the frames' cosines where that is
+    /// the model's score.
     pub cosine: f32,
     /// The fusion encoder's probability that text and clip belong together.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]

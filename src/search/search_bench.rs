@@ -1,6 +1,7 @@
 //! Search time, measured on random vectors.
 
 use crate::Result;
+use crate::config::Sparsity;
 use crate::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp};
 use serde::Serialize;
 use std::path::Path;
@@ -35,6 +36,7 @@ pub fn measure_search(folder: &Path, clips: usize, dim: usize) -> Result<SearchS
         model: "noise".into(),
         weights: "none".into(),
         configuration: "none".into(),
+        sparsity: Sparsity::default(),
         vocabulary: "none".into(),
         dim,
     };

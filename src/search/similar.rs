@@ -23,13 +23,13 @@ pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
 /// Vectors of another width.
 pub fn similar(index: &Index, video: &Path, vectors: &[Vec<f32>], top: usize) -> Result<Vec<SearchResult>> {
     let path = video.canonicalize().map_err(|e| Error::io(video, &e))?;
-    let mut results = best_non_overlapping(index, vectors, top, &|other| other != path)?;
+    let mut results = best_non_overlapping(&index.nearest(vectors, usize::MAX)?, top, &|other| other != path);
     assign_ranks(&mut results);
     Ok(results)
 }
 
 impl<B: SvittBackend> Embedder<B> {
-    /// Unit vectors of the clips of a video that need not be in any index.
+    /// Vectors of the clips of a video that need not be in any index.
     ///
     /// # Errors
     /// It cannot be read.

@@ -174,7 +174,7 @@ fn rows<B: Backend>(x: Tensor<B, 2, Int>, clips: usize) -> Vec<Vec<usize>> {
 mod tests {
     use super::super::variants;
     use super::*;
-    use crate::config::Compat;
+    use crate::config::{Compat, NodeSparsity, Sparsity};
     use crate::model::Svitt;
     use crate::testing::{noise, on_cpu_backends, randomized, small_sparse_config};
 
@@ -182,12 +182,15 @@ mod tests {
     fn stages_shrink_and_ids_stay_original<B: SvittBackend>() {
         let (config, device) = (small_sparse_config(Compat::Corrected), Default::default());
         let model = randomized(Svitt::<B>::new(&config, 1, &device).unwrap(), 2);
-        let [dense, sparse] = variants(&model, &config, Some(0.3)).unwrap();
+        let [dense, sparse] = variants(&model, &config, None, Some(0.3)).unwrap();
         assert_eq!(
             (dense.name(), sparse.name(), dense.tokens_left(), sparse.tokens_left()),
             ("dense", "hybrid", 27, 17)
         );
         assert!(sparse.flops < dense.flops && sparse.trained && !dense.trained);
+        let asked = Sparsity { edge: None, node: Some(NodeSparsity::by_class(0.3, &[0])) };
+        let [_, other] = variants(&model, &config, Some(asked), Some(0.3)).unwrap();
+        assert_eq!((other.name(), other.tokens_left(), other.trained), ("node", 9, false));
         let pixels = host(noise::<B, 5>(3, [2, 3, 3, 12, 12]));
         let texts = [vec![1, 9, 30], vec![1, 17]];
         let analyses = analyze_clips(&sparse, pixels.clone(), &texts, 0, &device).unwrap();

@@ -174,7 +174,7 @@ mod tests {
         config.text.layers = 3;
         config.video.sparsity.node = Some(NodeSparsity::by_class(0.5, &[0]));
         let model = Svitt::<B>::new(&config, 1, &device).unwrap();
-        let [_, sparse] = variants(&model, &config, Some(0.25)).unwrap();
+        let [_, sparse] = variants(&model, &config, None, Some(0.25)).unwrap();
         let gallery = Gallery::new(&ShapesConfig::preset(ShapesPreset::Tiny), 4).unwrap();
         let report = pruning_recall(&sparse, &gallery, 70, &|_| vec![1, 5, 9], &device).unwrap();
         let stages: Vec<_> = report.stages.iter().map(|s| (s.by, s.layer, s.kept)).collect();

@@ -23,7 +23,8 @@ pub struct ModelVariant<B: SvittBackend> {
 }
 
 /// The dense model and the sparse one, in this order. A dense checkpoint gets the paper's sparsity (K_l 1, K_r 3,
-/// fourteen blocks, q_v .7 after a quarter, half and three quarters of the layers); cross-modal pruning keeps
+/// fourteen blocks, q_v .7 after a quarter, half and three quarters of the layers) unless another is `asked` for;
+/// cross-modal pruning keeps
 /// `keep_by_text` of the tokens after the first fusion layer where it is given or the checkpoint has none.
 ///
 /// # Errors
@@ -31,11 +32,13 @@ pub struct ModelVariant<B: SvittBackend> {
 pub fn variants<B: SvittBackend>(
     model: &Svitt<B>,
     config: &ModelConfig,
+    asked: Option<Sparsity>,
     keep_by_text: Option<f64>,
 ) -> Result<[ModelVariant<B>; 2]> {
     let own = config.video.sparsity.clone();
-    let trained = own != Sparsity::default();
-    let sparsity = if trained { own } else { suggested(&config.video) };
+    let dense = own == Sparsity::default();
+    let trained = !dense && asked.as_ref().is_none_or(|asked| *asked == own);
+    let sparsity = asked.unwrap_or_else(|| if dense { suggested(&config.video) } else { own });
     let cross = match (keep_by_text, &config.text.cross) {
         (None, Some(cross)) => cross.clone(),
         (keep, _) => CrossSparsity {
@@ -45,8 +48,8 @@ pub fn variants<B: SvittBackend>(
         },
     };
     let fuses = config.text.fusion_layer < config.text.layers;
-    let dense = ModelVariant::new(model, config, Sparsity::default(), None, !trained)?;
-    Ok([dense, ModelVariant::new(model, config, sparsity, fuses.then_some(cross), trained)?])
+    let whole = ModelVariant::new(model, config, Sparsity::default(), None, dense)?;
+    Ok([whole, ModelVariant::new(model, config, sparsity, fuses.then_some(cross), trained)?])
 }
 
 fn suggested(video: &VideoConfig) -> Sparsity {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::{EdgeSparsity, NodeSparsity, Sparsity};
 use svitt_ops::rng::Rng;
 
 fn id() -> ModelId {
@@ -6,6 +7,7 @@ fn id() -> ModelId {
         model: "tiny".into(),
         weights: "abc".into(),
         configuration: "one".into(),
+        sparsity: Sparsity::default(),
         vocabulary: "words".into(),
         dim: 5,
     }
@@ -54,10 +56,15 @@ fn another_model_and_a_second_indexer_are_refused() {
     assert!(second.contains("another process is indexing"), "{second}");
     Index::open(dir.path()).unwrap().require(&id()).unwrap();
     drop(first);
+    let edge = EdgeSparsity { local: 1, random: 3, block: 56 };
+    let edges = Sparsity { edge: Some(edge), node: None };
+    let node = Sparsity { edge: None, node: Some(NodeSparsity::by_class(0.5, &[3, 6])) };
     let others = [
         (ModelId { weights: "def".into(), ..id() }, "weights abc", "weights def"),
         (ModelId { configuration: "two".into(), ..id() }, "configuration one", "configuration two"),
         (ModelId { vocabulary: "names".into(), ..id() }, "vocabulary words", "vocabulary names"),
+        (ModelId { sparsity: edges, ..id() }, "made with [dense]", "not with [--edges 1,3,56]"),
+        (ModelId { sparsity: node, ..id() }, "[dense]", "[--keep 0.5 --rank class-attention, after layers 4, 7]"),
         (ModelId { dim: 6, ..id() }, "5 numbers", "of 6"),
     ];
     for (other, ours, theirs) in others {
@@ -136,6 +143,27 @@ fn search_returns_the_best_in_order() {
     assert!((hits[0].score - 0.8).abs() < 1e-6 && (hits[2].score - 0.6).abs() < 1e-6);
     assert!(indexer.index().search(&unit(0), 0).unwrap().is_empty());
     assert_eq!(indexer.index().search(&unit(0), 99).unwrap().len(), 10);
+}
+
+/// A mean over frames scores as the mean of their cosines; clips are compared with clips by direction alone.
+#[test]
+fn short_vectors_keep_their_length() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    let frames = [[0.6, 0.8, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]];
+    indexer.add(Path::new("moving.mp4"), stamp(1), vec![clip(0.0, &[0.8, 0.4, 0.0, 0.0, 0.0])]).unwrap();
+    indexer.add(Path::new("still.mp4"), stamp(1), vec![clip(0.0, &frames[0])]).unwrap();
+    drop(indexer);
+    let index = Index::open(dir.path()).unwrap();
+    let scores = |hits: Vec<crate::index::Hit<'_>>| hits.iter().map(|hit| hit.score).collect::<Vec<_>>();
+    let text = [0.28, 0.96, 0.0, 0.0, 0.0];
+    let cosine = |frame: &[f32; 5]| frame.iter().zip(&text).map(|(a, b)| a * b).sum::<f32>();
+    let mean = (cosine(&frames[0]) + cosine(&frames[1])) / 2.0;
+    let close = |a: &[f32], b: [f32; 2]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+    let found = scores(index.search(&text, 9).unwrap());
+    assert!(close(&found, [cosine(&frames[0]), mean]), "{found:?}");
+    let like = scores(index.nearest(&[[0.4, 0.2, 0.0, 0.0, 0.0]], 9).unwrap());
+    assert!(close(&like, [1.0, 0.4 / 0.2f32.sqrt()]), "{like:?}");
 }
 
 #[test]

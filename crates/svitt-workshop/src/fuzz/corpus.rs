@@ -101,6 +101,7 @@ pub(super) fn model() -> ModelId {
         model: "fuzzed".into(),
         weights: "0123456789abcdef".into(),
         configuration: "a".into(),
+        sparsity: svitt::config::Sparsity::default(),
         vocabulary: "b".into(),
         dim: DIM,
     }

@@ -17,6 +17,7 @@ fn model() -> ModelId {
         model: "faults".into(),
         weights: "f".repeat(64),
         configuration: "a".into(),
+        sparsity: svitt::config::Sparsity::default(),
         vocabulary: "b".into(),
         dim: DIM,
     }
