@@ -8,6 +8,7 @@ mod environment;
 mod families;
 mod golden;
 mod html_pages;
+mod manifests;
 mod project;
 mod resume;
 mod search;

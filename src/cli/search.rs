@@ -17,15 +17,34 @@ pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    find: Option<FindArgs>,
-}
-
-#[derive(clap::Args)]
-struct FindArgs {
-    #[command(flatten)]
-    request: FindRequest,
+    find: FindArgs,
     #[command(flatten)]
     output: Output,
+}
+
+/// A folder and a text, where no command is given. clap's own optional groups are never filled where they hold other
+/// groups, as this one does.
+struct FindArgs(Option<FindRequest>);
+
+impl clap::Args for FindArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        FindRequest::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        FindRequest::augment_args_for_update(command)
+    }
+}
+
+impl clap::FromArgMatches for FindArgs {
+    fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+        matches.contains_id("text").then(|| FindRequest::from_arg_matches(matches)).transpose().map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 #[derive(Subcommand)]
@@ -129,9 +148,8 @@ fn summary(index: &Path, report: &IndexReport) -> String {
 }
 
 /// Results go to standard output, as those of `query`; what was indexed, to standard error.
-fn find(args: FindArgs) -> Result<()> {
-    args.output.check()?;
-    let mut request = args.request;
+fn find(mut request: FindRequest, output: &Output) -> Result<()> {
+    output.check()?;
     request.index.progress = progress::shown();
     let (report, answer, clips) = run::find(&request)?;
     report_unreadable(&report, |line| {
@@ -139,7 +157,7 @@ fn find(args: FindArgs) -> Result<()> {
         Ok(())
     })?;
     log::info!("{}", summary(&request.index.index, &report));
-    args.output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips)
+    output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips)
 }
 
 fn query(args: QueryArgs) -> Result<()> {
@@ -187,12 +205,39 @@ fn speed(args: &SpeedArgs) -> Result<()> {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
-    match (args.command, args.find) {
+    match (args.command, args.find.0) {
         (Some(Command::Index(args)), _) => index(args),
         (Some(Command::Query(args)), _) => query(args),
         (Some(Command::Similar(args)), _) => similar(args),
         (Some(Command::Speed(args)), _) => speed(&args),
-        (None, Some(args)) => find(args),
+        (None, Some(request)) => find(request, &args.output),
         (None, None) => Err(Error::setting("search", "has nothing to do", "give a folder and a text, or a command")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Search {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_folder_and_a_text_are_told_from_a_command() {
+        let parse = |words: &[&str]| Search::try_parse_from([&["search"], words].concat()).map(|search| search.args);
+        let found = parse(&["videos", "a red square", "--top", "3", "--html", "f.html"]).unwrap();
+        let (request, html) = (found.find.0.unwrap(), found.output.html.unwrap());
+        assert_eq!((request.index.dir, request.text.as_str(), request.top), ("videos".into(), "a red square", 3));
+        assert_eq!((request.rerank, html), (16, "f.html".into()));
+        let index = parse(&["index", "videos"]).unwrap();
+        assert!(matches!(index.command, Some(Command::Index(_))) && index.find.0.is_none());
+        for (words, missing) in [(&["videos"][..], "<TEXT>"), (&[], "<DIR>"), (&["index"], "<DIR>")] {
+            let message = parse(words).err().unwrap().to_string();
+            assert!(message.contains(missing), "{message}");
+        }
     }
 }

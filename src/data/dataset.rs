@@ -211,7 +211,7 @@ impl EpochDataset for VideoDataset {
     }
 
     fn media(&self, index: usize) -> String {
-        self.records.get(index).map_or_else(|| format!("record {index}"), |record| record.media.clone())
+        self.records.get(index).map_or_else(|| format!("record {index}"), Record::clip_name)
     }
 
     fn left_out(&self) -> &[Unreadable] {
@@ -259,6 +259,17 @@ mod tests {
         let message = scoring.get(1).unwrap().unwrap_err().to_string();
         assert!(message.contains("gone.mp4: there is no such file"), "{message}");
         assert!(scoring.get(4).is_none());
+    }
+
+    #[test]
+    fn parts_of_one_video_fail_under_names_of_their_own() {
+        let dir = folder(&["a.mp4"]);
+        let spans = [(None, None), (Some(100.0), Some(101.5)), (Some(0.25), None), (None, Some(7.0))];
+        let part = |(start, end)| Record { start, end, ..record("a.mp4", &["x"]) };
+        let records: Vec<Record> = spans.into_iter().map(part).collect();
+        let data = VideoDataset::new(records, dir.path(), ClipSettings::train(3, 8, true, 0)).unwrap();
+        let names: Vec<String> = (0..4).map(|index| data.media(index)).collect();
+        assert_eq!(names, ["a.mp4", "a.mp4#t=100,101.5", "a.mp4#t=0.25", "a.mp4#t=0,7"]);
     }
 
     #[test]

@@ -39,6 +39,18 @@ impl Record {
         std::iter::once(&self.media).chain(&self.also).map(String::as_str)
     }
 
+    /// The video, with its seconds where the clip is a part of it: a media fragment, such as `a.mp4#t=1,2.5` (W3C, Media
+    /// Fragments URI 1.0).
+    pub fn clip_name(&self) -> String {
+        match (self.start, self.end) {
+            (None, None) => self.media.clone(),
+            (start, end) => {
+                let end = end.map_or(String::new(), |end| format!(",{end}"));
+                format!("{}#t={}{end}", self.media, start.unwrap_or(0.0))
+            }
+        }
+    }
+
     /// Joins the captions with one space, in their order and before any cleaning: paragraph retrieval.
     pub fn join_captions(&mut self) {
         if self.captions.len() > 1 {

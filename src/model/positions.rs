@@ -24,7 +24,7 @@ pub fn sinusoid(places: usize, width: usize) -> Vec<f32> {
     let periods: Vec<f64> = (0..width).map(|j| 10_000f64.powf((2 * (j / 2)) as f64 / width as f64)).collect();
     let value = |place: usize, j: usize| {
         let angle = place as f64 / periods[j];
-        (if j % 2 == 0 { angle.sin() } else { angle.cos() }) as f32
+        (if j.is_multiple_of(2) { angle.sin() } else { angle.cos() }) as f32
     };
     (0..places).flat_map(|place| (0..width).map(move |j| (place, j))).map(|(place, j)| value(place, j)).collect()
 }

@@ -3,6 +3,7 @@
 use super::ModelRequest;
 use crate::Result;
 use crate::backend::{BackendTask, dispatch};
+use crate::data::import::Columns;
 use crate::eval::EncodeOptions;
 #[cfg(feature = "cli")]
 use crate::limits::{self, count};
@@ -26,6 +27,9 @@ pub struct EmbedRequest {
     /// Folder of the videos; the manifest's by default
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
     pub media: Option<PathBuf>,
+    /// Names of columns of the manifest.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub columns: Columns,
     /// The model.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub model: ModelRequest,
@@ -61,7 +65,7 @@ impl BackendTask for EmbedTask<'_> {
     type Output = Result<EmbeddingIndex>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let EmbedRequest { manifest, out, texts, media, model, clips, batch, allow_missing, progress } = self.request;
+        let EmbedRequest { manifest, media, model, batch, allow_missing, progress, .. } = self.request;
         let embedder = Embedder::<B::InnerBackend>::open(self.folder, model.vocab.as_deref(), &device)?;
         let encoding = EncodeOptions {
             allow_missing: *allow_missing,
@@ -72,9 +76,10 @@ impl BackendTask for EmbedTask<'_> {
         let options = EmbedOptions {
             manifest: manifest.clone(),
             media: media.clone(),
-            texts: *texts,
-            out: out.clone(),
-            clips: *clips,
+            columns: self.request.columns.clone(),
+            texts: self.request.texts,
+            out: self.request.out.clone(),
+            clips: self.request.clips,
             encoding,
         };
         search::embed(&embedder, &options)

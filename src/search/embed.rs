@@ -3,7 +3,7 @@
 use super::Embedder;
 use super::embedding_file::EmbeddingFormat;
 use super::embedding_log::{EmbeddingLog, log_of};
-use crate::data::import::{AnnotationOptions, import};
+use crate::data::import::{AnnotationOptions, Columns, import};
 use crate::data::{Record, Unreadable};
 use crate::digest::sha256_hex;
 use crate::eval::{
@@ -25,6 +25,8 @@ pub struct EmbedOptions {
     pub manifest: PathBuf,
     /// The folder of its videos; the manifest's own by default.
     pub media: Option<PathBuf>,
+    /// Names of its columns or keys, where they are not among the known ones.
+    pub columns: Columns,
     /// The texts instead of the videos.
     pub texts: bool,
     /// A file that ends in `.safetensors` or `.npy`; the ids go into a `.json` beside it.
@@ -75,7 +77,8 @@ pub fn embed<B: SvittBackend>(embedder: &Embedder<B>, options: &EmbedOptions) ->
             return Err(Error::file(path, "is there already", "choose another --out, or delete it"));
         }
     }
-    let imported = import(&options.manifest, &AnnotationOptions::default())?;
+    let reading = AnnotationOptions { columns: options.columns.clone(), ..AnnotationOptions::default() };
+    let imported = import(&options.manifest, &reading)?;
     imported.warnings.iter().for_each(|warning| log::warn!("{}: {warning}", options.manifest.display()));
     let records = imported.records;
     let setting = json!({
@@ -131,7 +134,7 @@ fn embed_videos<B: SvittBackend>(
         let encoded = features.chunks(each).map(|f| EncodedClips { features: f.to_vec(), states: Vec::new() });
         Ok(encoded.collect())
     })?;
-    let ids = log.vectors().keys().map(|&video| video_id(&videos[video])).collect();
+    let ids = log.vectors().keys().map(|&video| videos[video].clip_name()).collect();
     let mut index = EmbeddingIndex::new("video", ids, embedder, clips);
     (index.missing, index.resumed) = (done.missing, done.from_cache);
     Ok(index)
@@ -148,7 +151,7 @@ fn embed_texts<B: SvittBackend>(
         .flat_map(|record| {
             let texts: Vec<&String> = record.question.iter().collect();
             let texts = if texts.is_empty() { record.captions.iter().collect() } else { texts };
-            texts.into_iter().map(move |text| (video_id(record), text.as_str()))
+            texts.into_iter().map(move |text| (record.clip_name(), text.as_str()))
         })
         .collect();
     let wanted: Vec<usize> = (0..texts.len()).filter(|&text| !log.take(text, texts[text].1)).collect();
@@ -183,17 +186,6 @@ impl EmbeddingIndex {
     }
 }
 
-/// The video of `record`; a part of one as a media fragment (W3C, Media Fragments URI 1.0).
-fn video_id(record: &Record) -> String {
-    match (record.start, record.end) {
-        (None, None) => record.media.clone(),
-        (start, end) => {
-            let end = end.map_or(String::new(), |end| format!(",{end}"));
-            format!("{}#t={}{end}", record.media, start.unwrap_or(0.0))
-        }
-    }
-}
-
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
@@ -205,7 +197,7 @@ mod tests {
     fn options(folder: &Path, out: &str) -> EmbedOptions {
         let encoding = EncodeOptions { batch: 1, threads: 1, ..EncodeOptions::default() };
         let (manifest, out) = (folder.join("clips.json"), folder.join(out));
-        EmbedOptions { manifest, media: None, texts: false, out, clips: 2, encoding }
+        EmbedOptions { manifest, media: None, columns: Columns::default(), texts: false, out, clips: 2, encoding }
     }
 
     fn rows(path: &Path) -> (String, Vec<Vec<f32>>) {

@@ -18,6 +18,8 @@ const LOCK: &str = ".lock";
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// The parents that were made for it, the deepest first.
+    made: Vec<PathBuf>,
     /// Released by the system when the process ends, however it ends; none where the file system has no locks.
     _lock: Option<File>,
 }
@@ -34,6 +36,8 @@ impl Drop for RunFolder {
     fn drop(&mut self) {
         if is_free(&self.path) {
             let _ = fs::remove_file(self.path.join(LOCK)).and_then(|()| fs::remove_dir(&self.path));
+            // One that holds something else by now is not removed by this.
+            let _ = self.made.iter().try_for_each(fs::remove_dir);
         }
     }
 }
@@ -68,6 +72,8 @@ fn claim(folder: &Path) -> Result<Option<RunFolder>> {
     if folder.is_file() {
         return Err(Error::file(folder, "is a file", "give a folder as --out"));
     }
+    let parents = folder.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
+    let made = parents.take_while(|parent| !parent.exists()).map(Path::to_path_buf).collect();
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
     let path = folder.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -83,7 +89,7 @@ fn claim(folder: &Path) -> Result<Option<RunFolder>> {
             let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
         }
     }
-    Ok(Some(RunFolder { path: folder.to_path_buf(), _lock: lock }))
+    Ok(Some(RunFolder { path: folder.to_path_buf(), made, _lock: lock }))
 }
 
 fn locked_error(folder: &Path) -> Error {
@@ -169,7 +175,7 @@ mod tests {
         let wanted = base.path().join("deep/run");
         let placed = |resume| claim_run_folder(Some(&wanted), resume).map(|folder| folder.to_path_buf());
         assert_eq!(placed(false).unwrap(), wanted);
-        assert!(!wanted.exists(), "a run that wrote nothing leaves nothing");
+        assert!(!base.path().join("deep").exists(), "a run that wrote nothing leaves nothing");
         fs::create_dir_all(&wanted).unwrap();
         let first = claim_run_folder(Some(&wanted), false).unwrap();
         assert_eq!(*first, *wanted, "an empty folder is taken");

@@ -85,11 +85,25 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     info.absent = report.allowed.iter().chain(&report.fresh).cloned().collect();
     let present: Vec<WeightKey> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
     let weights_sha256 = write_checkpoint(out, &info, &present, |name| {
-        matched.values(name)?.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))
+        let values = matched.values(name)?;
+        let values =
+            values.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))?;
+        check_finite(checkpoint, name, values)
     })?;
     let (foreign, report) = (source.foreign().to_vec(), matched.report);
     let (family, kind) = (kind.family(), kind.name());
     Ok(ImportSummary { family, kind, part: info.part, model, weights_sha256, foreign, assumed, report })
+}
+
+/// Refuses tensors with NaN or infinite numbers: every score of the model would be one.
+fn check_finite(checkpoint: &Path, name: &str, values: Vec<f32>) -> Result<Vec<f32>> {
+    match values.iter().find(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(value) => {
+            let problem = format!("its tensor `{name}` holds {value}, which is no weight");
+            Err(Error::file(checkpoint, problem, "obtain it again, or give a checkpoint from before training diverged"))
+        }
+    }
 }
 
 /// Refuses to write over the weights that are read, or over what lies beside them.
@@ -231,6 +245,27 @@ mod tests {
         ];
         let output = std::process::Command::new(&python).args(files).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_are_refused_and_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (good, bad, out) = (folder.path().join("good"), folder.path().join("bad"), folder.path().join("out"));
+        import(&fixture("checkpoint_micro_full.pth"), &good, &ImportOptions::default()).unwrap();
+        let Checkpoint { info, weights, .. } = Checkpoint::open(&good).unwrap();
+        let all = keys(&info.model, info.part);
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            write_checkpoint(&bad, &info, &all, |name| {
+                let mut values = weights.read(name).unwrap().values;
+                if name == "itm_head.bias" {
+                    values[1] = value;
+                }
+                Ok(values)
+            })
+            .unwrap();
+            let message = import(&bad, &out, &ImportOptions::default()).unwrap_err().to_string();
+            assert!(message.contains(&format!("`itm_head.bias` holds {value}")) && !out.exists(), "{message}");
+        }
     }
 
     #[test]

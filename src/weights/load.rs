@@ -45,7 +45,31 @@ pub fn load<B: Backend, M: Module<B>>(
     }
 }
 
+/// Parameters that a checkpoint may leave out: 1 GB, more than the largest published model has in all.
+const MOST_ABSENT: usize = 256 << 20;
+
 impl Checkpoint {
+    /// Checks that the weights have the sizes of `config`, before a model of these sizes is made: a description may claim
+    /// a model of terabytes.
+    ///
+    /// # Errors
+    /// See [`load`]; and more parameters that are left out than a model has.
+    pub(super) fn check_sizes(&self, config: &ModelConfig, options: &MatchOptions) -> Result<()> {
+        let mut options = options.clone();
+        options.allow_missing.extend(self.info.absent.iter().cloned());
+        let keys = keys(config, self.info.part);
+        let report = MatchedWeights::new(&self.weights, &keys, &config.video, &options)?.complete()?.report;
+        let applied: BTreeSet<&str> = report.applied.iter().map(String::as_str).collect();
+        let absent = keys.iter().filter(|key| key.is_learned() && !applied.contains(key.outline.name.as_str()));
+        let elements = |shape: &[usize]| shape.iter().fold(1, |product: usize, size| product.saturating_mul(*size));
+        let absent = absent.map(|key| elements(&key.outline.shape)).fold(0, usize::saturating_add);
+        if absent <= MOST_ABSENT {
+            return Ok(());
+        }
+        let problem = format!("lacks {absent} of the numbers of its model, of {MOST_ABSENT} that may be left out");
+        Err(Error::file(self.weights.path(), problem, "give a checkpoint with all its weights"))
+    }
+
     /// Puts the weights into `model`, which was made from `config`: the checkpoint's own model configuration, or that
     /// with other frames (then with [`MatchOptions::convert_tables`]). What the checkpoint leaves out may be missing.
     ///

@@ -46,6 +46,7 @@ pub fn open_svitt<B: SvittBackend>(
         return Err(wrong_part(&checkpoint, "retrieval"));
     }
     let (config, options) = wanted(&checkpoint, frames);
+    checkpoint.check_sizes(&config, &options)?;
     let (model, report) = checkpoint.load(Svitt::new(&config, 0, device)?, &config, &options)?;
     Ok(opened(checkpoint, model, config, report))
 }
@@ -66,6 +67,7 @@ pub fn open_qa<B: SvittBackend>(
     let (config, options) = wanted(&checkpoint, frames);
     checkpoint.weights.add_decoder(config.text.fusion_layer);
     checkpoint.info.part = CheckpointPart::QuestionAnswering;
+    checkpoint.check_sizes(&config, &options)?;
     let (model, report) = checkpoint.load(SvittQa::new(&config, 0, device)?, &config, &options)?;
     Ok(opened(checkpoint, model, config, report))
 }
@@ -179,6 +181,36 @@ mod tests {
         assert_eq!(model_hash(&again.model, &again.info).unwrap(), model_hash(&qa.model, &qa.info).unwrap());
         let refused = open_svitt::<B>(&qa_folder, None, &Default::default()).unwrap_err().to_string();
         assert!(refused.contains("question answering, which cannot do retrieval"), "{refused}");
+    }
+
+    /// The claims below are models of more than a gigabyte; their weights have 0.1 MB.
+    #[test]
+    fn a_description_cannot_claim_more_than_the_weights_hold() {
+        let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity/checkpoint_micro_full.pth");
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("x");
+        import(fixture.as_ref(), &out, &ImportOptions::default()).unwrap();
+        let file = out.join("config.json");
+        let mut json: Json = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        json.as_object_mut().unwrap().remove("description_sha256");
+        json["model"]["text"]["vocab_size"] = 10_000_000.into();
+        std::fs::write(&file, json.to_string()).unwrap();
+        let refusal = |folder: &Path| open_svitt::<B>(folder, None, &Default::default()).unwrap_err().to_string();
+        let message = refusal(&out);
+        assert!(message.contains("word_embeddings.weight"), "{message}");
+
+        let source = WeightSource::open(fixture).unwrap();
+        let model = super::super::infer::model_config(&source, None).unwrap();
+        let mut info = Checkpoint::open(&out).unwrap().info;
+        (info.model, info.absent) = (model, vec!["text_encoder.bert.encoder".into()]);
+        (info.model.text.layers, info.model.text.ffn) = (10, 1 << 20);
+        let all = super::super::schema::keys(&info.model, info.part);
+        let present: Vec<_> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
+        let partial = folder.path().join("partial");
+        super::super::write_checkpoint(&partial, &info, &present, |name| Ok(source.read(name).unwrap().values))
+            .unwrap();
+        let message = refusal(&partial);
+        assert!(message.contains("of 268435456 that may be left out"), "{message}");
     }
 
     #[test]

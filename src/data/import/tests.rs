@@ -298,7 +298,7 @@ fn one_bad_record_is_left_out_of_training_and_refused_in_evaluation() {
         assert_eq!((scored.records.len(), scored.left_out_count), (4, 1), "{content}");
         assert!(read("m", &content, ImportPurpose::Inspect).is_ok());
     }
-    let many = format!("[{}, {}]", good(0), vec![bad_json[0]; 3].join(","));
+    let many = format!("[{}, {}]", good(0), [bad_json[0]; 3].join(","));
     let message = read("m.json", many, ImportPurpose::Train).unwrap_err().to_string();
     assert!(message.contains("3 of 4 records cannot be used and 2 are allowed"), "{message}");
 }

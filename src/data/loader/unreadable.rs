@@ -2,7 +2,7 @@
 
 use super::LoaderOptions;
 use crate::{Error, Result, data::Unreadable, input::shown};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// How many videos may be unreadable before training stops: the larger of two bounds, so that a small data set
 /// tolerates a few bad files and a large one does not lose a tenth unnoticed.
@@ -58,11 +58,13 @@ impl UnreadableLog {
     /// In training, more failures than the limit allows among `items` items.
     pub fn note(&mut self, failures: Vec<Unreadable>, items: usize, options: &LoaderOptions) -> Result<()> {
         let Some(last) = failures.last().cloned() else { return Ok(()) };
-        let known = |failure: &&Unreadable| !self.reasons.contains_key(&failure.media);
-        for Unreadable { media, reason } in failures.iter().filter(known) {
-            log::warn!("{} is left out: {reason}", shown(media));
+        for Unreadable { media, reason } in failures {
+            // A batch meets one bad video several times, when it looks for another in its place.
+            if let Entry::Vacant(unknown) = self.reasons.entry(media) {
+                log::warn!("{} is left out: {reason}", shown(unknown.key()));
+                unknown.insert(reason);
+            }
         }
-        self.extend(&failures);
         let (count, allowed) = (self.reasons.len() - self.left_out, options.limit.allowed(items));
         if !options.training() || count <= allowed {
             return Ok(());

@@ -1,5 +1,6 @@
-//! `svitt fuzz`: damaged files for every reader, in processes whose time and memory are watched.
+//! `svitt-workshop fuzz`: damaged files for every reader, in processes whose time and memory are limited and watched.
 
+use super::faults::limited;
 use crate::fuzz::{FuzzOutcome, Fuzzer, Target};
 use serde::Serialize;
 use std::io::{BufRead, BufReader};
@@ -16,13 +17,13 @@ use svitt::{Error, Result};
 const MOST_SECONDS: f64 = 20.0;
 /// A reader that waits instead is given up after this long.
 const MOST_WAIT: Duration = Duration::from_secs(300);
-/// A reader may take this much memory, MB; the largest sample has half a megabyte.
+/// A reader may take this much memory, MB, with the programs it starts; the largest sample has half a megabyte.
 const MOST_MEMORY: f64 = 1024.0;
 
 /// Put damaged files to every reader: none may panic, hang, or take memory without bound
 #[derive(clap::Args)]
 pub struct Args {
-    /// manifests, videos, checkpoints, presets or index; all by default
+    /// manifests, videos, checkpoints, presets, index, vocabularies, shards or configs; all by default
     target: Option<String>,
     /// Files per target
     #[arg(long, default_value = "10000", value_parser = limits::count(1, limits::ITEMS))]
@@ -159,6 +160,12 @@ fn spawn(target: Target, seed: u64, from: usize, files: usize) -> Result<Child> 
     let numbers = [("--seed", seed.to_string()), ("--worker", from.to_string()), ("--iterations", files.to_string())];
     let mut command = Command::new(&program);
     command.args(["fuzz", target.name()]).args(numbers.iter().flat_map(|(flag, value)| [*flag, value.as_str()]));
+    if cfg!(target_os = "linux") {
+        // In KB: an allocation that large is a finding even where its pages are never touched.
+        command = limited(&command, &format!("-d {}", MOST_MEMORY as usize * 1024));
+        // The allocator otherwise takes a gigabyte before it is asked for one.
+        command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.spawn().map_err(|e| Error::io(&program, &e))
 }
@@ -177,7 +184,7 @@ fn lines_of(worker: &mut Child) -> Receiver<String> {
 fn follow(row: &mut FuzzRow, lines: &Receiver<String>, worker: &mut Child) -> Option<String> {
     let (mut since, mut open, mut busy_before) = (Instant::now(), false, None);
     loop {
-        let memory = memory_mb(worker.id());
+        let memory = memory_mb(worker.id()) + children(worker.id()).into_iter().map(memory_mb).sum::<f64>();
         row.peak_memory_mb = row.peak_memory_mb.max(memory);
         if memory > MOST_MEMORY {
             row.crashes += 1;
@@ -199,7 +206,7 @@ fn follow(row: &mut FuzzRow, lines: &Receiver<String>, worker: &mut Child) -> Op
             }
             Err(RecvTimeoutError::Disconnected) => {
                 row.crashes += usize::from(open);
-                return open.then(|| "ended the process".to_owned());
+                return open.then(|| format!("ended the process, which may have {MOST_MEMORY} MB"));
             }
         }
     }
@@ -222,6 +229,13 @@ fn memory_mb(id: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
+}
+
+/// The processes that threads of process `id` have started; none where the system does not list them.
+fn children(id: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// Processor time of process `id` so far, in seconds; 0 where the system does not say.

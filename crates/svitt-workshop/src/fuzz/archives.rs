@@ -66,15 +66,22 @@ pub(super) fn amplifier() -> serde_json::Value {
     json!({"type": "Replace", "pattern": {"String": "a"}, "content": "a".repeat(1000)})
 }
 
-/// A PyTorch file of the old layout whose configuration is a list of two lists of two lists, forty deep: 2⁴⁰ values
+/// A PyTorch file of the old layout, of one tensor, whose configuration is a list of two lists of two lists, forty deep: 2⁴⁰ values
 /// when it is written out.
 pub(super) fn nested_lists() -> Vec<u8> {
     let mut file = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
-    file.extend(b"\x80\x02}(X\x06\0\0\0config](K\x01eq\0");
+    // Each list goes to the memo and off the stack; the last one is the configuration.
+    file.extend(b"\x80\x02}(X\x06\0\0\0config](K\x01eq\x000");
     for level in 1..40u8 {
-        file.extend([b']', b'(', b'h', level - 1, b'h', level - 1, b'e', b'q', level]);
+        file.extend([b']', b'(', b'h', level - 1, b'h', level - 1, b'e', b'q', level, b'0']);
     }
-    file.extend(b"u.\x80\x02].");
+    file.extend([b'h', 39]);
+    // A tensor of two numbers; a file without any is refused before its configuration is looked at.
+    file.extend(b"X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n");
+    file.extend(b"((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0sX\x03\0\0\0cpuK\x02tQK\0");
+    file.extend(b"(K\x02t(K\x01t\x89}tRu.\x80\x02]X\x01\0\0\0sa.");
+    file.extend(2u64.to_le_bytes());
+    file.extend([1f32, 2.0].map(f32::to_le_bytes).concat());
     file
 }
 

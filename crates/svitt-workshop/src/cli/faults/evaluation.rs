@@ -27,12 +27,12 @@ pub fn eval(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
     must_succeed(&run_killed(&mut command(&straight)?, &bench.folder, None)?, "an uninterrupted run")?;
     let (whole, end) = (start.elapsed(), figures(&straight).unwrap_or_default());
     let mut round = 0;
-    while row.kills < bench.rounds {
+    while row.faults < bench.rounds {
         let (folder, mut rng) = (bench.path(&format!("killed-{round}")), bench.rng(round));
         std::fs::create_dir_all(&folder).map_err(|e| svitt::Error::io(&folder, &e))?;
         for _ in 0..1 + rng.below(3) {
             let ended = run_killed(&mut command(&folder)?, &bench.folder, Some(moment(whole, &mut rng)))?;
-            row.kills += usize::from(ended.killed);
+            row.faults += usize::from(ended.killed);
             row.mid_write += usize::from(
                 ended.killed && (has_partial_files(&folder) || has_partial_files(&folder.join("features"))),
             );

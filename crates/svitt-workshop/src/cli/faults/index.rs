@@ -10,7 +10,7 @@ use svitt::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp};
 use svitt_ops::rng::Rng;
 
 const DIM: usize = 256;
-const FILES: u64 = 400;
+pub const FILES: u64 = 400;
 
 fn model() -> ModelId {
     ModelId {
@@ -49,19 +49,16 @@ pub fn work(folder: &Path) -> Result<()> {
 
 /// Kills the indexer.
 pub fn index(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
-    let run = |folder: &Path, limit| {
-        let mut command = Command::new(this_program()?);
-        run_killed(command.args(["faults", "--index-worker"]).arg(folder), &bench.folder, limit)
-    };
+    let run = |folder: &Path, limit| run_killed(&mut worker(folder)?, &bench.folder, limit);
     let (straight, start) = (bench.path("straight"), Instant::now());
     must_succeed(&run(&straight, None)?, "an uninterrupted run")?;
     let whole = start.elapsed();
     let mut round = 0;
-    while row.kills < bench.rounds {
+    while row.faults < bench.rounds {
         let (folder, mut rng) = (bench.path(&format!("killed-{round}")), bench.rng(round));
         for _ in 0..1 + rng.below(3) {
             let ended = run(&folder, Some(moment(whole, &mut rng)))?;
-            row.kills += usize::from(ended.killed);
+            row.faults += usize::from(ended.killed);
             row.mid_write += usize::from(ended.killed && has_partial_files(&folder));
             // The last line may be cut short, and then says less than was saved.
             let saved: Vec<u64> = ended
@@ -77,7 +74,7 @@ pub fn index(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         let ended = run(&folder, None)?;
         if ended.success {
             row.resumed += 1;
-            check(&folder, &(0..FILES).collect::<Vec<_>>(), round, row);
+            all_saved(&folder, round, row);
         } else {
             row.losses.push(format!("run {round}: {}", ended.err.trim()));
         }
@@ -85,6 +82,18 @@ pub fn index(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         round += 1;
     }
     Ok(())
+}
+
+/// The command that indexes invented clips into `folder`.
+pub fn worker(folder: &Path) -> Result<Command> {
+    let mut command = Command::new(this_program()?);
+    command.args(["faults", "--index-worker"]).arg(folder);
+    Ok(command)
+}
+
+/// Checks that the index in `folder` holds all of the invented clips.
+pub fn all_saved(folder: &Path, round: usize, row: &mut FaultRow) {
+    check(folder, &(0..FILES).collect::<Vec<_>>(), round, row);
 }
 
 fn check(folder: &Path, saved: &[u64], round: usize, row: &mut FaultRow) {

@@ -1,25 +1,32 @@
-//! `svitt faults`: programs are killed (SIGKILL) at random moments and must resume without loss. Every failure is
-//! reported with the moment of the kill.
+//! `svitt-workshop faults`: programs are killed at random moments, their disks fill up, their folders are deleted; they
+//! must say so and go on without loss. The moments are drawn from a seed.
 
+mod compress;
+mod deleted;
+mod disk;
 mod evaluation;
 mod index;
+mod process;
 mod training;
+
+pub use process::limited;
+use process::{FinishedProcess, finished, run_killed, run_signalled, spawn_into};
 
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use svitt::cli::output;
 use svitt::limits::{self, count};
 use svitt::{Error, Result};
 use svitt_ops::rng::Rng;
 
-/// Kill pretraining, fine-tuning, indexing and evaluation at random moments; nothing reported as saved may be lost
+/// Kill programs, fill their disks and delete their folders at random moments; nothing reported as saved may be lost
 #[derive(clap::Args)]
 pub struct Args {
-    /// pretrain, finetune, index or eval; all by default
+    /// pretrain, finetune, index, eval, compress, disk or deleted; all by default
     target: Option<String>,
-    /// Kills per target
+    /// Faults per target
     #[arg(long, default_value = "50", value_parser = count(1, limits::ITEMS))]
     rounds: usize,
     /// Seed of the moments
@@ -37,11 +44,11 @@ pub struct Args {
 #[derive(Debug, Default, Serialize)]
 pub struct FaultRow {
     target: &'static str,
-    /// Kills that came before the program had ended.
-    kills: usize,
+    /// Kills that came before the program had ended, disks that were full, folders that were deleted.
+    faults: usize,
     /// Kills that came while a file was being written (a temporary name was there).
     mid_write: usize,
-    /// Runs that were brought to their end after their kills.
+    /// Runs that were brought to their end afterwards.
     resumed: usize,
     /// What was lost or differed.
     losses: Vec<String>,
@@ -58,11 +65,14 @@ struct FaultReport {
 /// A target: kills so many times, with these draws, in its own folder.
 type KillTest = fn(&FaultContext, &mut FaultRow) -> Result<()>;
 
-const KILL_TESTS: [(&str, KillTest); 4] = [
+const KILL_TESTS: [(&str, KillTest); 7] = [
     ("pretrain", training::pretrain),
     ("finetune", training::finetune),
     ("index", index::index),
     ("eval", evaluation::eval),
+    ("compress", compress::compress),
+    ("disk", disk::disk),
+    ("deleted", deleted::deleted),
 ];
 
 /// Where kill tests run.
@@ -80,7 +90,8 @@ pub fn run(args: Args) -> Result<()> {
     let wanted = |name: &str| args.target.as_deref().is_none_or(|target| target == name);
     let trials: Vec<_> = KILL_TESTS.into_iter().filter(|(name, _)| wanted(name)).collect();
     if trials.is_empty() {
-        return Err(Error::setting("TARGET", "names nothing to kill", "use pretrain, finetune, index or eval"));
+        let names = KILL_TESTS.map(|(name, _)| name).join(", ");
+        return Err(Error::setting("TARGET", "names nothing to disturb", format!("use one of {names}")));
     }
     let mut rows = Vec::new();
     for (target, kill_test) in trials {
@@ -100,13 +111,13 @@ pub fn run(args: Args) -> Result<()> {
     }
     let passed = rows.iter().all(|row| row.losses.is_empty());
     output::write_json(args.json.as_deref(), &FaultReport { seed: args.seed, passed, targets: rows })?;
-    if passed { Ok(()) } else { Err(Error::Fault("kills lost what is listed above".into())) }
+    if passed { Ok(()) } else { Err(Error::Fault("faults lost what is listed above".into())) }
 }
 
 fn summary(row: &FaultRow) -> String {
-    let FaultRow { target, kills, mid_write, resumed, losses, seconds } = row;
+    let FaultRow { target, faults, mid_write, resumed, losses, seconds } = row;
     let mut text = format!(
-        "{target}: {kills} kills ({mid_write} while a file was being written), {resumed} runs brought to their end, \
+        "{target}: {faults} faults ({mid_write} while a file was being written), {resumed} runs brought to their end, \
          {} losses; {seconds:.0} s\n",
         losses.len()
     );
@@ -122,36 +133,6 @@ impl FaultContext {
     fn rng(&self, round: usize) -> Rng {
         Rng::new(self.seed, &[round as u64])
     }
-}
-
-/// What a command has put out when it ended or was killed.
-struct FinishedProcess {
-    killed: bool,
-    success: bool,
-    out: String,
-    err: String,
-}
-
-/// Runs `command` in `folder` and kills it after `limit`, if it is still running.
-fn run_killed(command: &mut Command, folder: &Path, limit: Option<Duration>) -> Result<FinishedProcess> {
-    let [out, err] = ["out.txt", "err.txt"].map(|name| folder.join(name));
-    let file = |path: &Path| std::fs::File::create(path).map_err(|e| Error::io(path, &e));
-    command.stdin(Stdio::null()).stdout(file(&out)?).stderr(file(&err)?);
-    let start = Instant::now();
-    let mut child = command.spawn().map_err(|e| Error::io(command.get_program(), &e))?;
-    let killed = loop {
-        if child.try_wait().map_err(|e| Error::io(folder, &e))?.is_some() {
-            break false;
-        }
-        if limit.is_some_and(|limit| start.elapsed() >= limit) {
-            let _ = child.kill();
-            break true;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    };
-    let status = child.wait().map_err(|e| Error::io(folder, &e))?;
-    let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-    Ok(FinishedProcess { killed, success: status.success(), out: read(&out), err: read(&err) })
 }
 
 /// This program.
@@ -180,6 +161,18 @@ fn moment(whole: Duration, rng: &mut Rng) -> Duration {
 
 /// Whether files lie in `folder` under temporary names: it was being written.
 fn has_partial_files(folder: &Path) -> bool {
-    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    names.into_iter().any(|name| name.to_string_lossy().ends_with(svitt::files::PARTIAL))
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    names.into_iter().any(|path| is_partial(&path))
+}
+
+/// Whether `path` is a temporary name: of an output, or of a video.
+fn is_partial(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(svitt::files::PARTIAL) || name.contains(".part.")
+}
+
+/// Every file below `folder`.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }

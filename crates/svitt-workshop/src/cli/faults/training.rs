@@ -96,7 +96,7 @@ fn kill_test(bench: &FaultContext, row: &mut FaultRow, command: &dyn Fn(&Path) -
     let whole = start.elapsed();
     let end = RunResult::read(&straight)?;
     let mut round = 0;
-    while row.kills < bench.rounds {
+    while row.faults < bench.rounds {
         let out = bench.path(&format!("killed-{round}"));
         let lost = one_run(bench, row, &out, round, whole, command)?;
         match lost {
@@ -119,7 +119,7 @@ fn one_run(
     command: &dyn Fn(&Path) -> Result<Command>,
 ) -> Result<Option<String>> {
     let mut rng = bench.rng(round);
-    let kills = (1 + rng.below(3)).min(bench.rounds - row.kills);
+    let kills = (1 + rng.below(3)).min(bench.rounds - row.faults);
     for attempt in 0..=kills {
         let saved = saved_step(out);
         let mut command = command(out)?;
@@ -131,7 +131,7 @@ fn one_run(
         if let Some(loss) = lost_steps(&ended, saved) {
             return Ok(Some(loss));
         }
-        row.kills += usize::from(ended.killed);
+        row.faults += usize::from(ended.killed);
         row.mid_write += usize::from(ended.killed && being_written(out));
         if !ended.killed {
             if !ended.success {
