@@ -1,5 +1,5 @@
-//! The one reader of input files, which strangers may have made: only regular files are opened, never more is read than a bound, and what is shown of
-//! them cannot move a terminal's cursor.
+//! The one reader of input files, which strangers may have made: only regular files are opened, and never more is read
+//! than a bound. What they hold is shown with [`shown`], so that it cannot move a terminal's cursor.
 
 use crate::{Error, Result};
 use std::fs::{File, Metadata};

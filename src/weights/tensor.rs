@@ -31,11 +31,6 @@ impl StoredDType {
             Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
-
-    /// Whether it is a floating-point type: everything a model learns.
-    pub fn is_float(self) -> bool {
-        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
-    }
 }
 
 /// Values of one tensor on the host, row-major.

@@ -15,8 +15,8 @@ pub enum CpuInstructions {
 }
 
 /// The instructions in use: those the CPU has, or fewer if the environment variable `SVITT_CPU` is `avx512` or `avx2`.
-/// Read once per process. It holds for the kernels and loops of this crate; f32 products (crate `gemm`) detect by
-/// themselves.
+/// Read once per process. It decides between bf16 kernels and f32; vectorised loops (crate `pulp`) and f32 products
+/// (crate `gemm`) detect by themselves.
 pub fn cpu_instructions() -> CpuInstructions {
     static FOUND: OnceLock<CpuInstructions> = OnceLock::new();
     *FOUND.get_or_init(|| lowered(detected(), std::env::var("SVITT_CPU").ok().as_deref()))
