@@ -87,7 +87,7 @@ pub fn assert_gradient<B: Backend, const D: usize>(
 /// Whether this process runs only `test`. If not, starts such a process and fails if it fails: for things that hold
 /// once per process.
 #[track_caller]
-pub fn alone(test: &str) -> bool {
+pub fn run_alone(test: &str) -> bool {
     const ALONE: &str = "SVITT_TEST_ALONE";
     if std::env::var_os(ALONE).is_some_and(|name| name == test) {
         return true;

@@ -15,7 +15,7 @@ fn official(backend: BackendKind) {
 mod wgpu {
     use super::official;
     use svitt::backend::BackendKind;
-    use svitt::testing::run_alone;
+    use svitt_ops::testing::run_alone;
 
     #[test]
     fn the_official_numbers_through_spirv() {
