@@ -8,6 +8,8 @@ mod data;
 mod embed;
 mod eval;
 mod finetune;
+#[cfg(feature = "hub")]
+mod hub;
 mod import;
 mod logger;
 mod manual;

@@ -140,6 +140,7 @@ pub struct PretrainPreset {
     /// What it shows.
     pub description: String,
     /// The command that runs it.
+    #[serde(default)]
     pub command: String,
     /// What it is expected to reach, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]

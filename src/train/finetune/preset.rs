@@ -26,6 +26,7 @@ pub struct FinetunePreset {
     /// What it shows.
     pub description: String,
     /// The command that runs it.
+    #[serde(default)]
     pub command: String,
     /// The benchmarks it is for.
     pub benchmarks: Vec<Benchmark>,
