@@ -61,7 +61,7 @@ fn minilm_starts_the_text_encoder() {
     stdout(&output);
     let told = String::from_utf8_lossy(&output.stderr);
     // its table of 512 positions, cut to 32, and what a BERT without heads does not have
-    assert!(told.contains("text_encoder.bert.embeddings.position_embeddings.weight"), "{told}");
+    assert!(told.contains("text_encoder.bert.embeddings.position_embeddings"), "{told}");
     assert!(told.contains("fresh") && told.contains("text_encoder.cls.predictions"), "{told}");
     let log = fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
     let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
