@@ -8,6 +8,7 @@ mod data;
 mod embed;
 mod eval;
 mod finetune;
+mod flags;
 #[cfg(feature = "hub")]
 mod hub;
 mod import;

@@ -1,6 +1,7 @@
 //! What every program does around its work: wrong flags, errors and panics become one line on standard error and an
 //! exit code.
 
+use super::flags::as_flags;
 use super::logger;
 use super::terminal::{end_bar, note, say};
 use crate::panics::{capture_panics, catch_backend_panic};
@@ -44,7 +45,7 @@ pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOn
             ExitCode::from(130)
         }
         Err(error) => {
-            note(format!("error: {error}"));
+            note(as_flags(&format!("error: {error}"), &A::command()));
             ExitCode::from(2)
         }
     }
