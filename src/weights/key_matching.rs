@@ -81,9 +81,14 @@ impl<'a> MatchedWeights<'a> {
     /// The values for the key `name`, converted where needed; none if the checkpoint lacks it.
     ///
     /// # Errors
-    /// A table that cannot be converted.
+    /// A table that cannot be converted, or a value that is not finite: every score of the model would be NaN.
     pub fn values(&self, name: &str) -> Result<Option<Vec<f32>>> {
         let Some(mut tensor) = self.source.read(name) else { return Ok(None) };
+        if let Some(value) = tensor.values.iter().find(|value| !value.is_finite()) {
+            let problem = format!("its tensor `{name}` holds {value}, which is no weight");
+            let remedy = "obtain it again, or give a checkpoint from before training diverged";
+            return Err(Error::file(self.source.path(), problem, remedy));
+        }
         if let (POSITIONS, Some(positions), [_, width]) = (name, self.text_positions, tensor.shape.as_slice()) {
             tensor.values.truncate(positions * width);
         }

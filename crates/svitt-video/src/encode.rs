@@ -22,7 +22,7 @@ const ALIVE: [&str; 3] = ["-progress", "pipe:1", "-y"];
 /// What [`compress`] aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CompressSettings {
-    /// Length of the shorter side, pixels; the longer one follows, made even.
+    /// Length of the shorter side, pixels, or that of the source if it is shorter; the longer one follows, made even.
     pub short_side: usize,
     /// Frames per second.
     pub fps: f64,
@@ -52,7 +52,9 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
     command.args(ALIVE);
     add_input(&mut command, &file_name(source), demuxer);
     command.arg("-filter:v");
-    command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{side})':'if(gt(a,1),{side},trunc(ow*a/2)*2)'"));
+    // Never larger than the source, whose sides may be odd.
+    let [width, height] = ["iw", "ih"].map(|source| format!("min({side},trunc({source}/2)*2)"));
+    command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{width})':'if(gt(a,1),{height},trunc(ow*a/2)*2)'"));
     command.args(["-map", "0:V:0", "-r", &fps.to_string()]).arg(file_name(part.path()));
     encode(command, source)?;
     let mut written = VideoReader::open(part.path(), &ReaderOptions::default())?;
