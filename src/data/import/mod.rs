@@ -30,10 +30,11 @@ use std::{
 
 pub(crate) use check::{Duplicates, duplicates};
 pub use columns::Columns;
+pub(crate) use columns::Further;
 pub use detect::{AnnotationFormat, detect};
 use json::Place;
 pub(crate) use json::{text as json_text, whole as whole_json};
-pub(crate) use records::texts;
+pub(crate) use records::ShardCaption;
 
 use super::{Benchmark, BenchmarkTask, Record, Split, SplitSize, Unreadable};
 use crate::{Error, Result};
@@ -85,6 +86,8 @@ pub struct ImportedAnnotations {
     pub purpose: ImportPurpose,
     /// The records, in file order.
     pub records: Vec<Record>,
+    /// Records of the file, those that cannot be used among them.
+    pub total: usize,
     /// Records that cannot be used, and why: without text, without video, with a span that ends before it begins.
     /// With [`ImportPurpose::Inspect`] those that name a video are among `records`, too.
     pub left_out: Vec<Unreadable>,
@@ -109,6 +112,7 @@ impl ImportedAnnotations {
             split: Split::from_name(path),
             purpose,
             records: Vec::new(),
+            total: 0,
             left_out: Vec::new(),
             left_out_count: 0,
             further: BTreeMap::new(),
@@ -125,8 +129,9 @@ impl ImportedAnnotations {
 
     /// The same; `hint` is what may explain a text that is missing.
     fn take_with(&mut self, place: &Place, record: Record, hint: &str) {
+        self.total += 1;
         if let Some(problem) = problem(&record) {
-            self.leave_out(place, Some(&record.media), &(problem + hint));
+            self.note_at(place, Some(&record.media), &(problem + hint));
             if self.purpose != ImportPurpose::Inspect {
                 return;
             }
@@ -141,10 +146,24 @@ impl ImportedAnnotations {
         }
     }
 
-    /// Notes that the record at `place`, of the video `media` where that is known, cannot be used.
+    /// Counts the record at `place`, of the video `media` where that is known, which cannot be used.
     fn leave_out(&mut self, place: &Place, media: Option<&str>, problem: &str) {
-        let media = media.map_or_else(|| place.to_string(), str::to_owned);
-        self.note(Unreadable { media, reason: format!("{place}: {problem}") });
+        self.total += 1;
+        self.note_at(place, media, problem);
+    }
+
+    /// Notes why the record at `place` cannot be used; one without video is named by its place.
+    fn note_at(&mut self, place: &Place, media: Option<&str>, problem: &str) {
+        self.note(match media.filter(|media| !media.trim().is_empty()) {
+            Some(media) => Unreadable { media: media.to_owned(), reason: format!("{place}: {problem}") },
+            None => Unreadable { media: place.to_string(), reason: problem.to_owned() },
+        });
+    }
+
+    /// What is to be said of `further` columns.
+    fn list_further(&mut self, further: columns::Further) {
+        self.warnings.extend(further.warning());
+        self.further = further.into_counts();
     }
 
     fn note(&mut self, unreadable: Unreadable) {
