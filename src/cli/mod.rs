@@ -15,6 +15,7 @@ mod import;
 mod logger;
 mod manual;
 pub mod output;
+mod outputs;
 mod pretrain;
 mod profile;
 pub mod program;

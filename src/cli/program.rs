@@ -2,8 +2,8 @@
 //! exit code.
 
 use super::flags::as_flags;
-use super::logger;
 use super::terminal::{end_bar, note, say};
+use super::{logger, outputs};
 use crate::panics::{capture_panics, catch_backend_panic};
 use crate::{Error, Result};
 use clap::Parser;
@@ -36,7 +36,8 @@ pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOn
             return ExitCode::from(2);
         }
     };
-    let ended = catch_backend_panic("this one", || work(fetched(words, arguments)?)).flatten();
+    let checked = || outputs::check(&words).and_then(|()| work(fetched(words, arguments)?));
+    let ended = catch_backend_panic("this one", checked).flatten();
     end_bar();
     match ended {
         Ok(()) => ExitCode::SUCCESS,

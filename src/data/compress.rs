@@ -87,7 +87,13 @@ fn one(from: &Path, to: &Path, aim: CompressSettings) -> Result<()> {
 
 /// Which file becomes which. Results of an earlier run inside `source` are not inputs.
 fn plan(source: &Path, target: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    if target.exists() && !target.is_dir() {
+        return Err(Error::file(target, "is no folder", "give a folder as --out"));
+    }
     let inside = std::fs::canonicalize(target).ok();
+    if inside.is_some() && inside == std::fs::canonicalize(source).ok() {
+        return Err(Error::file(target, "is the folder of the videos themselves", "give another folder as --out"));
+    }
     let is_result = |path: &Path| {
         let real = std::fs::canonicalize(path);
         inside.as_ref().zip(real.ok()).is_some_and(|(folder, path)| path.starts_with(folder))
