@@ -15,7 +15,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::encoding;
+use super::{MOST_RECORDS, encoding, too_many};
 use crate::{Error, Result, input};
 
 /// Bytes that one record may have: 64 captions of the greatest length.
@@ -68,8 +68,8 @@ pub fn each<T: DeserializeOwned>(path: &Path, take: impl FnMut(Place, T) -> Resu
     let position = Position::new(LONGEST_RECORD);
     let refused = RefCell::new(None);
     let number = Cell::new(0);
-    let visitor =
-        Each { take: RefCell::new(take), refused: &refused, position: &position, number, record: PhantomData };
+    let take = RefCell::new(take);
+    let visitor = Each { path, take, refused: &refused, position: &position, number, record: PhantomData };
     let mut deserializer = serde_json::Deserializer::from_reader(Lenient::open(path, &position)?);
     let outcome = deserializer.deserialize_any(&visitor).and_then(|()| deserializer.end());
     match (refused.into_inner(), outcome) {
@@ -99,6 +99,9 @@ pub fn each_line(path: &Path, mut take: impl FnMut(Place, std::result::Result<Va
             return Ok(());
         }
         line += 1;
+        if pending.number > MOST_RECORDS {
+            return Err(too_many(path));
+        }
         if bytes.len() as u64 > left || pending.lines >= MOST_LINES {
             let problem =
                 format!("line {line}: a record is longer than {} MiB or {MOST_LINES} lines", LONGEST_RECORD >> 20);
@@ -179,6 +182,7 @@ pub fn parse_error(path: &Path, error: &serde_json::Error) -> Error {
 }
 
 struct Each<'a, T, F> {
+    path: &'a Path,
     take: RefCell<F>,
     refused: &'a RefCell<Option<Error>>,
     position: &'a Position,
@@ -189,6 +193,10 @@ struct Each<'a, T, F> {
 impl<T, F: FnMut(Place, T) -> Result<()>> Each<'_, T, F> {
     fn hand<E: serde::de::Error>(&self, key: Option<String>, record: T) -> std::result::Result<(), E> {
         self.number.set(self.number.get() + 1);
+        if self.number.get() > MOST_RECORDS {
+            *self.refused.borrow_mut() = Some(too_many(self.path));
+            return Err(E::custom("refused"));
+        }
         let place = Place { number: self.number.get(), line: self.position.next_record(), key };
         (self.take.borrow_mut())(place, record).map_err(|refused| {
             *self.refused.borrow_mut() = Some(refused);

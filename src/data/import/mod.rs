@@ -68,6 +68,8 @@ pub struct AnnotationOptions {
 
 /// Bytes of the longest text that is tokenised; a file with a longer one is seldom a file of captions.
 pub(crate) const LONGEST_TEXT: usize = crate::text::LONGEST_TEXT;
+/// Records of one file: twice as many as WebVid-10M has. One takes some 370 bytes of memory.
+const MOST_RECORDS: u64 = 20_000_000;
 /// Unusable records that are listed; more are counted.
 const MOST_LISTED: usize = 10_000;
 
@@ -183,6 +185,12 @@ impl ImportedAnnotations {
         }
         found
     }
+}
+
+/// The error of a file with more records than [`MOST_RECORDS`].
+fn too_many(path: &Path) -> Error {
+    let remedy = "split it, or check that it is the right file";
+    Error::file(path, format!("has more than {MOST_RECORDS} records"), remedy)
 }
 
 /// Why nothing can be done with `record`, if that is so.

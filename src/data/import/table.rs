@@ -6,10 +6,11 @@
 use std::{fs::File, io::BufRead, io::BufReader, io::Read, path::Path};
 
 use super::{
-    ImportedAnnotations,
+    ImportedAnnotations, MOST_RECORDS,
     columns::{Columns, Further},
     encoding,
     json::Place,
+    too_many,
 };
 use crate::{Error, Result, input};
 use svitt_video::is_video_name;
@@ -87,6 +88,9 @@ impl Table {
         let mut open_quote: Option<u64> = None;
         while let Some((line, mut fields, open)) = self.next(path)? {
             number += 1;
+            if number > MOST_RECORDS {
+                return Err(too_many(path));
+            }
             let place = Place { number, line, key: None };
             let whole = fields.len() == header.len();
             if let Some(quote) = open_quote.or(open.then_some(line)).filter(|_| !whole) {
