@@ -84,10 +84,10 @@ fn lacks_memory(text: &str) -> bool {
 
 /// The panic `text` of `backend`, as far as its cause is known.
 fn panic_error(backend: &str, text: &str) -> Error {
-    let other = "or use `--backend flex`";
+    let other = "or use option `backend` flex";
     let said = first_line(text);
     if lacks_memory(text) {
-        let remedy = "use a smaller batch (`--batch`, or `batch` in the preset), fewer frames, or a smaller model";
+        let remedy = "use a smaller batch (option `batch`, or `batch` in the preset), fewer frames, or a smaller model";
         return Error::backend(backend, format!("its memory is exhausted: {said}"), remedy);
     }
     if contains(text, &["cuda installation not found", "cuda_runtime.h"]) {
@@ -121,11 +121,11 @@ mod tests {
     #[test]
     fn missing_drivers_are_named_with_a_remedy() {
         let driver = of("Unable to dynamically load the \"cuda\" shared library - searched for library names: []");
-        assert!(driver.contains("no NVIDIA driver") && driver.contains("--backend flex"), "{driver}");
+        assert!(driver.contains("no NVIDIA driver") && driver.contains("option `backend` flex"), "{driver}");
         let compiler = of("Unable to dynamically load the \"nvrtc\" shared library");
         assert!(compiler.contains("NVRTC") && !compiler.contains("no NVIDIA driver"), "{compiler}");
         let headers = of("CUDA installation not found. Please ensure that CUDA is installed");
-        assert!(headers.contains("CUDA_PATH") && headers.contains("--backend flex"), "{headers}");
+        assert!(headers.contains("CUDA_PATH") && headers.contains("option `backend` flex"), "{headers}");
         assert!(of("No possible adapter available for backend").contains("no usable GPU"));
         assert!(of("index out of bounds").contains("please report"));
     }

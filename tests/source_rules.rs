@@ -240,3 +240,31 @@ fn no_test_ends_early_in_silence() {
     let sample = "#[test]\nfn a() {\n    return;\n}\nmod b {\n    #[test]\n    fn c() {\n        d();\n    }\n}";
     assert_eq!(tests_of(sample), [("a", "fn a() {\n    return;"), ("c", "fn c() {\n        d();")]);
 }
+
+/// Files whose texts are commands or reports for people who have the program: instructions for benchmarks, what `data
+/// inspect` prints, how an index names its sparsity, and style sheets.
+const FLAGS: [&str; 6] =
+    ["cli/", "run/", "data/benchmark_files.rs", "data/inspect.rs", "config/sparsity.rs", "viz/html.rs"];
+
+/// The library's errors name options as its users have them (`option \`allow_missing\``); the program makes flags of
+/// them.
+#[test]
+fn errors_of_the_library_name_no_flags() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = 0;
+    for (name, text) in library(&folder) {
+        if FLAGS.iter().any(|place| name.starts_with(place)) {
+            continue;
+        }
+        for line in library_lines(&text) {
+            seen += 1;
+            let told = line.contains("cargo ") || line.contains("--features") || line.contains("log::");
+            let flag = line.match_indices("--").any(|(at, _)| {
+                let before = line[..at].chars().next_back().is_none_or(|c| " \"`([".contains(c));
+                before && line[at + 2..].starts_with(|c: char| c.is_ascii_lowercase()) && line.contains('"')
+            });
+            assert!(told || !flag, "{name}: {line}");
+        }
+    }
+    assert!(seen > 10_000, "{seen} lines were looked at");
+}

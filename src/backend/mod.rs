@@ -79,7 +79,7 @@ impl BackendKind {
         }
         let built: Vec<&str> = Self::ALL.into_iter().filter(|k| k.compiled()).map(Self::name).collect();
         Err(Error::setting(
-            "--backend",
+            "backend",
             format!("`{}` is not compiled in (this build has {})", kind.name(), built.join(", ")),
             format!("build with `--features {}`", kind.feature()),
         ))
@@ -92,7 +92,7 @@ impl FromStr for BackendKind {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
             Error::setting(
-                "--backend",
+                "backend",
                 format!("`{name}` is not a backend"),
                 "use cuda, wgpu, wgpu-wgsl, flex or ndarray",
             )
@@ -106,7 +106,7 @@ impl FromStr for BackendKind {
 /// No worker, or more of them than there are devices.
 pub fn devices<B: Backend>(kind: BackendKind, first: &B::Device, workers: usize) -> Result<Vec<B::Device>> {
     if workers == 0 {
-        return Err(Error::setting("--devices", "is 0", "use 1 or more"));
+        return Err(Error::setting("devices", "is 0", "use 1 or more"));
     }
     if workers == 1 || matches!(kind, BackendKind::Flex | BackendKind::NdArray) {
         return Ok(vec![first.clone(); workers]);
@@ -115,7 +115,7 @@ pub fn devices<B: Backend>(kind: BackendKind, first: &B::Device, workers: usize)
     let found = B::device_count(type_id);
     if workers > found {
         let problem = format!("{workers} devices were asked for, and there are {found} of this kind");
-        return Err(Error::backend(kind.name(), problem, format!("use --devices {}", found.max(1))));
+        return Err(Error::backend(kind.name(), problem, format!("use option `devices` {}", found.max(1))));
     }
     Ok((0..workers).map(|index| burn::tensor::Device::<B>::from_id(DeviceId::new(type_id, index as u16))).collect())
 }
@@ -172,11 +172,13 @@ mod tests {
     fn workers_share_a_cpu_and_zero_workers_are_refused() {
         let devices = |workers| devices::<burn_flex::Flex>(BackendKind::Flex, &burn_flex::FlexDevice, workers);
         assert_eq!(devices(3).unwrap().len(), 3);
-        assert!(devices(0).unwrap_err().to_string().contains("`--devices`: is 0"));
+        assert!(devices(0).unwrap_err().to_string().contains("`devices`: is 0"));
         // As on a GPU: there is one device of this kind, and a second one cannot be made up.
         let found = super::devices::<burn_flex::Flex>(BackendKind::Cuda, &burn_flex::FlexDevice, 2);
         let message = found.unwrap_err().to_string();
-        assert!(message.contains("2 devices were asked for, and there are 1") && message.contains("--devices 1"));
+        assert!(
+            message.contains("2 devices were asked for, and there are 1") && message.contains("option `devices` 1")
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub fn precision<B: Backend>(
         Some(asked) if possible(asked) => Ok(asked),
         Some(asked) => {
             let problem = format!("this device does not compute in {}", asked.name());
-            Err(Error::backend(kind.name(), problem, "use --precision f32, or --backend cuda or flex"))
+            Err(Error::backend(kind.name(), problem, "use option `precision` f32, or option `backend` cuda or flex"))
         }
         None if preset.is_f32() || (kind == BackendKind::Cuda && possible(preset)) => Ok(preset),
         None => {

@@ -42,7 +42,7 @@ pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOn
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ Error::Interrupted(_)) => {
-            note(error);
+            note(as_flags(&error.to_string(), &A::command()));
             ExitCode::from(130)
         }
         Err(error) => {

@@ -391,7 +391,7 @@ impl FromStr for NamedModel {
         let all = [Self::SvittBase, Self::SingularityBase, Self::UmtBase, Self::UmtLarge];
         all.into_iter().find(|model| model.name() == name).ok_or_else(|| {
             let remedy = "use svitt-base, singularity-base, umt-base or umt-large";
-            Error::setting("--model", format!("`{name}` is not known"), remedy)
+            Error::setting("model", format!("`{name}` is not known"), remedy)
         })
     }
 }

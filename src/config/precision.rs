@@ -47,6 +47,6 @@ impl FromStr for Precision {
         [Self::F32, Self::Bf16]
             .into_iter()
             .find(|precision| precision.name() == name)
-            .ok_or_else(|| Error::setting("--precision", format!("`{name}` is no precision"), "use f32 or bf16"))
+            .ok_or_else(|| Error::setting("precision", format!("`{name}` is no precision"), "use f32 or bf16"))
     }
 }

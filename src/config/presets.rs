@@ -208,9 +208,9 @@ impl PretrainPreset {
         }
         let known = || Self::names().collect::<Vec<_>>().join(", ");
         let (name, text) = EMBEDDED.iter().find(|(known, _)| *known == name).ok_or_else(|| {
-            Error::setting("--preset", format!("no preset `{name}`"), format!("use {}, or a .toml file", known()))
+            Error::setting("preset", format!("no preset `{name}`"), format!("use {}, or a .toml file", known()))
         })?;
-        Self::parse(name, text).map_err(|problem| Error::setting("--preset", problem, "report this as a bug"))
+        Self::parse(name, text).map_err(|problem| Error::setting("preset", problem, "report this as a bug"))
     }
 
     fn parse(name: &str, text: &str) -> std::result::Result<Self, String> {

@@ -45,11 +45,11 @@ pub fn compress_folder(
     progress: &Progress<'_>,
 ) -> Result<CompressReport> {
     if !(aim.fps > 0.0 && aim.fps <= 240.0) {
-        return Err(Error::setting("--fps", format!("is {}", aim.fps), "use a number above 0, at most 240"));
+        return Err(Error::setting("fps", format!("is {}", aim.fps), "use a number above 0, at most 240"));
     }
     if !(2..=MOST_SIDE).contains(&aim.short_side) || aim.short_side % 2 == 1 {
         let problem = format!("{} pixels cannot be the shorter side of an H.264 video", aim.short_side);
-        return Err(Error::setting("--size", problem, format!("use an even number from 2 to {MOST_SIDE}")));
+        return Err(Error::setting("size", problem, format!("use an even number from 2 to {MOST_SIDE}")));
     }
     let jobs = plan(source, target)?;
     require_ffmpeg()?;
@@ -88,11 +88,15 @@ fn one(from: &Path, to: &Path, aim: CompressSettings) -> Result<()> {
 /// Which file becomes which. Results of an earlier run inside `source` are not inputs.
 fn plan(source: &Path, target: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     if target.exists() && !target.is_dir() {
-        return Err(Error::file(target, "is no folder", "give a folder as --out"));
+        return Err(Error::file(target, "is no folder", "give a folder as option `out`"));
     }
     let inside = std::fs::canonicalize(target).ok();
     if inside.is_some() && inside == std::fs::canonicalize(source).ok() {
-        return Err(Error::file(target, "is the folder of the videos themselves", "give another folder as --out"));
+        return Err(Error::file(
+            target,
+            "is the folder of the videos themselves",
+            "give another folder as option `out`",
+        ));
     }
     let is_result = |path: &Path| {
         let real = std::fs::canonicalize(path);
@@ -157,7 +161,7 @@ mod tests {
             std::fs::write(dir.path().join(name), b"x").unwrap();
         }
         assert!(sentence(aim()).to_string().contains("a.mp4, and so would"));
-        assert!(sentence(CompressSettings { short_side: 7, fps: 2.0 }).to_string().contains("--size"));
-        assert!(sentence(CompressSettings { short_side: 8, fps: f64::NAN }).to_string().contains("--fps"));
+        assert!(sentence(CompressSettings { short_side: 7, fps: 2.0 }).to_string().contains("size"));
+        assert!(sentence(CompressSettings { short_side: 8, fps: f64::NAN }).to_string().contains("fps"));
     }
 }

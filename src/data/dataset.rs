@@ -143,7 +143,7 @@ impl VideoDataset {
                     shown(&first.media),
                     first.reason
                 );
-                Err(Error::file(media, problem, "check --media and the names in the annotations"))
+                Err(Error::file(media, problem, "check option `media` and the names in the annotations"))
             }
             _ => Ok(()),
         }

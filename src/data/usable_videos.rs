@@ -80,7 +80,7 @@ impl VideoFile {
         match folder.find(video) {
             MediaMatch::File(path) => Ok(Self { path, _copy: None }),
             MediaMatch::Missing => {
-                Err(Error::file(video, "there is no such file", "check --media and the annotations"))
+                Err(Error::file(video, "there is no such file", "check option `media` and the annotations"))
             }
             MediaMatch::Ambiguous(paths) => Err(ambiguous(video, &paths)),
             MediaMatch::ShardMember(member) => Self::copy(&member),

@@ -138,7 +138,7 @@ pub fn expand(path: &Path) -> Result<Vec<PathBuf>> {
 /// Expands the braces of `pattern` from left to right.
 fn expand_braces(pattern: &str, shards: &mut Vec<String>) -> Result<()> {
     let malformed = |problem: &str| {
-        Error::setting("--annotations", format!("`{pattern}` {problem}"), "write {00000..00123} or {a,b,c}")
+        Error::setting("annotations", format!("`{pattern}` {problem}"), "write {00000..00123} or {a,b,c}")
     };
     let Some((before, rest)) = pattern.split_once('{') else {
         shards.push(pattern.to_owned());

@@ -61,7 +61,7 @@ impl FromStr for Authors {
     fn from_str(name: &str) -> Result<Self> {
         let all = [Self::Svitt, Self::Singularity, Self::Umt];
         all.into_iter().find(|authors| authors.name() == name).ok_or_else(|| {
-            Error::setting("--protocol", format!("`{name}` is not known"), "use svitt, singularity or umt")
+            Error::setting("protocol", format!("`{name}` is not known"), "use svitt, singularity or umt")
         })
     }
 }
@@ -83,6 +83,6 @@ mod tests {
         let didemo = Authors::Umt.protocol(Benchmark::Didemo, true);
         assert_eq!((didemo.max_text, didemo.paragraph), (64, true));
         assert_eq!("umt".parse::<Authors>().unwrap(), Authors::Umt);
-        assert!("vindlu".parse::<Authors>().unwrap_err().to_string().contains("--protocol"));
+        assert!("vindlu".parse::<Authors>().unwrap_err().to_string().contains("protocol"));
     }
 }

@@ -114,7 +114,11 @@ impl BenchmarkData {
         let missing = videos.missing()?;
         if let (Some(first), false) = (missing.first(), allow_missing) {
             let problem = format!("{} of {} videos are not there, first {first}", missing.len(), records.len());
-            return Err(Error::file(media, problem, "put them there, or count them as misses with --allow-missing"));
+            return Err(Error::file(
+                media,
+                problem,
+                "put them there, or count them as misses with option `allow_missing`",
+            ));
         }
         Ok(Box::new(videos))
     }
@@ -137,7 +141,7 @@ impl BenchmarkData {
         let Some(train) = names.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else {
             let problem = "is missing, and there are no training answers to derive it from";
             let remedy = format!("give a JSON list, or put {} beside the annotations", names.first().unwrap_or(&""));
-            return Err(Error::setting("--answers", problem, remedy));
+            return Err(Error::setting("answers", problem, remedy));
         };
         let asked = import_options(options, ImportPurpose::Train);
         let rule = AnswerRule::of(options.benchmark);
@@ -200,16 +204,14 @@ fn located(options: &EvalOptions, split: Split) -> Result<(PathBuf, PathBuf)> {
         (Some(annotations), None, _) if annotations.to_string_lossy().contains(".tar") => {
             Ok((annotations.clone(), annotations.parent().unwrap_or(Path::new("")).to_path_buf()))
         }
-        (Some(_), None, _) => {
-            Err(Error::setting("--media", "is missing", "give the folder of the annotations' videos"))
-        }
+        (Some(_), None, _) => Err(Error::setting("media", "is missing", "give the folder of the annotations' videos")),
         (None, media, Some(found)) => Ok((found.annotations, media.clone().unwrap_or(found.media))),
         (None, ..) => {
             let folder = Path::new(DATA_DIR).join(options.benchmark.files().folder);
             Err(Error::file(
                 folder,
                 "the benchmark's files are not there",
-                "give --annotations and --media, or obtain them",
+                "give option `annotations` and option `media`, or obtain them",
             ))
         }
     }

@@ -49,7 +49,7 @@ impl Budget {
             return Ok(video);
         }
         if self.keep.is_some() && self.budget_ms.is_some() {
-            return Err(Error::setting("--keep", "is given beside --budget-ms", "give one of them"));
+            return Err(Error::setting("keep", "is given beside option `budget_ms`", "give one of them"));
         }
         let own = video.config().sparsity.clone();
         let (layers, edge) = (video.config().layers, self.edges.or(own.edge));
@@ -58,14 +58,14 @@ impl Budget {
         let Some(node) = node else {
             if self.selection.is_some() {
                 let problem = "ranks the patches of a model that prunes none";
-                return Err(Error::setting("--rank", problem, "give --keep or --budget-ms with it"));
+                return Err(Error::setting("rank", problem, "give option `keep` or option `budget_ms` with it"));
             }
             return video.with_sparsity(Sparsity { edge, node: None });
         };
         let node = NodeSparsity { selection: self.selection.unwrap_or(node.selection), ..node };
         let video = video.with_sparsity(Sparsity { edge, node: Some(node.clone()) })?;
         let keep_rate = match (self.keep, self.budget_ms) {
-            (Some(rate), _) => check_keep_rate("--keep", rate).map(|()| rate)?,
+            (Some(rate), _) => check_keep_rate("keep", rate).map(|()| rate)?,
             (None, Some(milliseconds)) => highest_within(&video, milliseconds, device)?,
             (None, None) => node.keep_rate,
         };
@@ -91,7 +91,7 @@ fn highest_within<B: SvittBackend>(video: &VideoEncoder<B>, budget_ms: f64, devi
         fastest = fastest.min(taken);
     }
     let problem = format!("no keep rate encodes a clip in {budget_ms} ms; the fastest took {fastest:.1} ms");
-    Err(Error::setting("--budget-ms", problem, "raise it, or give a smaller model or shorter clips"))
+    Err(Error::setting("budget_ms", problem, "raise it, or give a smaller model or shorter clips"))
 }
 
 /// The median time of encoding one clip at `rate`.
@@ -153,7 +153,7 @@ mod tests {
         let edges_alone = apply(Budget { edges: Some(edges), ..Budget::default() }).unwrap();
         assert_eq!(edges_alone, Sparsity { edge: Some(edges), node: None });
         let refused = apply(Budget { selection: rank, ..Budget::default() }).unwrap_err().to_string();
-        assert!(refused.contains("--rank"), "{refused}");
+        assert!(refused.contains("rank"), "{refused}");
         let edges = Some(EdgeSparsity { block: 100, ..edges });
         assert!(apply(Budget { edges, ..Budget::default() }).unwrap_err().to_string().contains("edge.block"));
     }

@@ -170,11 +170,11 @@ impl EncodeLoop<'_> {
                 Error::File { path, problem, remedy, source } => Error::File {
                     path,
                     problem,
-                    remedy: format!("{remedy}, or count it as a miss with --allow-missing"),
+                    remedy: format!("{remedy}, or count it as a miss with option `allow_missing`"),
                     source,
                 },
                 Error::Video(error) if !error.is_configuration() => {
-                    let remedy = "obtain it again, or count it as a miss with --allow-missing";
+                    let remedy = "obtain it again, or count it as a miss with option `allow_missing`";
                     Error::file(self.videos.name(video), error.to_string(), remedy)
                 }
                 other => other,
@@ -208,7 +208,7 @@ mod tests {
         }
 
         fn pixels(&self, index: usize) -> Result<Vec<f32>> {
-            let gone = || Error::file(self.name(index), "there is no such file", "check --media");
+            let gone = || Error::file(self.name(index), "there is no such file", "check option `media`");
             if index == 4 { Err(gone()) } else { Ok((0..4).map(|t| (10 * index + t) as f32).collect()) }
         }
     }
@@ -237,7 +237,7 @@ mod tests {
         let mut store = FeatureStore::in_folder(root.path(), &serde_json::json!({}), 7).unwrap();
         let strict = EncodeOptions { batch: 3, threads: 2, ..EncodeOptions::default() };
         let message = encode_videos(&Numbers, &plan, &strict, &mut store, &mut encode).unwrap_err().to_string();
-        assert!(message.contains("4.mp4") && message.contains("--allow-missing"), "{message}");
+        assert!(message.contains("4.mp4") && message.contains("allow_missing"), "{message}");
         let lenient = EncodeOptions { allow_missing: true, ..strict.clone() };
         let coverage = encode_videos(&Numbers, &plan, &lenient, &mut store, &mut encode).unwrap();
         assert_eq!((coverage.encoded + coverage.from_cache, coverage.missing.len()), (6, 1));

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 pub(crate) fn require_finite(what: &str, values: &[f32]) -> Result<()> {
     let Some(value) = values.iter().find(|value| !value.is_finite()) else { return Ok(()) };
     let remedy = "use other weights: these are damaged or their training diverged";
-    Err(Error::setting("--checkpoint", format!("the model's {what} are not finite numbers ({value})"), remedy))
+    Err(Error::setting("checkpoint", format!("the model's {what} are not finite numbers ({value})"), remedy))
 }
 
 /// Checks that every row of `values` `[…, width]` has a direction: it is finite and not zero, which is what a norm that
@@ -23,7 +23,7 @@ pub(crate) fn require_directions(what: &str, values: &[f32], width: usize) -> Re
         return Ok(());
     }
     let remedy = "use other weights: these are damaged or their training diverged";
-    Err(Error::setting("--checkpoint", format!("the model's {what} are zero or not finite numbers"), remedy))
+    Err(Error::setting("checkpoint", format!("the model's {what} are zero or not finite numbers"), remedy))
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl FromStr for FrameOrder {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|order| order.name() == name).ok_or_else(|| {
             let problem = format!("`{name}` is no order of frames");
-            Error::setting("--frame-order", problem, "use none, reverse, shuffle or freeze")
+            Error::setting("frame_order", problem, "use none, reverse, shuffle or freeze")
         })
     }
 }
@@ -93,6 +93,6 @@ mod tests {
     #[test]
     fn names_go_there_and_back() {
         assert!(FrameOrder::ALL.iter().all(|order| order.name().parse::<FrameOrder>().unwrap() == *order));
-        assert!("backwards".parse::<FrameOrder>().unwrap_err().to_string().contains("--frame-order"));
+        assert!("backwards".parse::<FrameOrder>().unwrap_err().to_string().contains("frame_order"));
     }
 }

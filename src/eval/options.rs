@@ -135,17 +135,17 @@ impl EvalOptions {
             (Some(asked), Some(clips)) if asked == frames || asked == frames * clips => clips,
             (Some(asked), None) if asked > 0 && asked % frames == 0 => asked / frames,
             (Some(asked), clips) => {
-                let clips = clips.map_or(String::new(), |clips| format!(" --clips {clips}"));
+                let clips = clips.map_or(String::new(), |clips| format!(" option `clips` {clips}"));
                 let problem = format!("{asked}{clips} does not fit a model whose clips have {frames} frames");
                 let remedy = format!(
-                    "give --frames {} --clips {published}, or a checkpoint for other clips",
+                    "give option `frames` {} option `clips` {published}, or a checkpoint for other clips",
                     frames * published
                 );
-                return Err(Error::setting("--frames", problem, remedy));
+                return Err(Error::setting("frames", problem, remedy));
             }
         };
         if clips == 0 {
-            return Err(Error::setting("--clips", "is 0", "use 1 or more"));
+            return Err(Error::setting("clips", "is 0", "use 1 or more"));
         }
         Ok(ClipPlan { frames, clips, sampling: self.sampling, order: self.order })
     }
@@ -157,7 +157,7 @@ impl EvalOptions {
             (None, Some(_)) => [1, frames],
             (None, None) => [frames, protocol.clips()],
         };
-        for (flag, value) in [("--frames", frames), ("--clips", clips)] {
+        for (flag, value) in [("frames", frames), ("clips", clips)] {
             if value == 0 {
                 return Err(Error::setting(flag, "is 0", "use 1 or more"));
             }
@@ -176,7 +176,7 @@ impl EvalOptions {
             (None, "max") => ClipEnsemble::Max,
             (None, _) => ClipEnsemble::Lse,
         };
-        for (flag, value) in [("--batch", self.batch), ("--limit", self.limit)] {
+        for (flag, value) in [("batch", self.batch), ("limit", self.limit)] {
             if value == Some(0) {
                 return Err(Error::setting(flag, "is 0", "use 1 or more"));
             }
@@ -230,10 +230,13 @@ mod tests {
         assert_eq!(counts(Some(8), Some(2)), [4, 2]);
         assert_eq!(counts(None, Some(5)), [4, 5]);
         let message = plan(Some(6), Some(2)).unwrap_err().to_string();
-        assert!(message.contains("6 --clips 2") && message.contains("--frames 12 --clips 3"), "{message}");
+        assert!(
+            message.contains("6 option `clips` 2") && message.contains("option `frames` 12 option `clips` 3"),
+            "{message}"
+        );
         assert!(plan(None, Some(0)).is_err() && plan(Some(0), None).is_err());
         let nothing = EvalOptions { limit: Some(0), ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
-        assert!(nothing.score(&Benchmark::Msrvtt.protocol()).unwrap_err().to_string().contains("--limit"));
+        assert!(nothing.score(&Benchmark::Msrvtt.protocol()).unwrap_err().to_string().contains("limit"));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl ModelId {
         }
         if self.sparsity != wanted.sparsity {
             let problem = format!("this index was made with [{}], not with [{}]", self.sparsity, wanted.sparsity);
-            let remedy = "leave out --keep, --budget-ms, --edges and --rank, or index into another directory";
+            let remedy = "leave out option `keep`, option `budget_ms`, option `edges` and option `rank`, or index into another directory";
             return Err(Error::file(dir, problem, remedy));
         }
         if self.dim != wanted.dim {

@@ -48,7 +48,7 @@ impl Index {
         let dir = dir.as_ref();
         let read_manifest = || {
             IndexManifest::read(dir)?.ok_or_else(|| {
-                Error::file(dir, "there is no index here", "make one with `search index DIR --index PATH` first")
+                Error::file(dir, "there is no index here", "index a folder into it first (option `index`)")
             })
         };
         let mut manifest = read_manifest()?;

@@ -201,7 +201,11 @@ fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK);
     // Opening a pipe for writing waits for its reader.
     if path.exists() && !path.is_file() {
-        return Err(Error::file(path, "is not a regular file", "delete it, or choose another directory with --index"));
+        return Err(Error::file(
+            path,
+            "is not a regular file",
+            "delete it, or choose another directory with option `index`",
+        ));
     }
     let open = File::options().create(true).truncate(false).write(true).open(&path);
     let file = open.map_err(|e| Error::io(&path, &e))?;
@@ -210,7 +214,7 @@ fn lock(dir: &Path) -> Result<File> {
         Err(TryLockError::WouldBlock) => Err(Error::file(
             dir,
             "another process is indexing into it",
-            "wait until it has finished, or choose another directory with --index",
+            "wait until it has finished, or choose another directory with option `index`",
         )),
         Err(TryLockError::Error(e)) => Err(Error::io(path, &e)),
     }

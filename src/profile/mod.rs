@@ -42,7 +42,7 @@ impl FromStr for Convention {
         match name {
             "true" => Ok(Self::True),
             "paper" => Ok(Self::Paper),
-            _ => Err(Error::setting("--convention", format!("`{name}` is not a convention"), "use true or paper")),
+            _ => Err(Error::setting("convention", format!("`{name}` is not a convention"), "use true or paper")),
         }
     }
 }

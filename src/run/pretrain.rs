@@ -131,7 +131,7 @@ impl PretrainRequest {
             _ if preset.is_shapes() => TrainingData::shapes(preset, self.seed),
             _ => {
                 let problem = format!("preset `{}` trains on videos of your own", preset.name);
-                Err(Error::setting("--annotations", problem, "give --annotations FILE and --media DIR"))
+                Err(Error::setting("annotations", problem, "give option `annotations` FILE and option `media` DIR"))
             }
         }
     }

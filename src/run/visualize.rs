@@ -202,7 +202,7 @@ fn parse_patch(text: &str, config: &crate::config::ModelConfig) -> Result<[usize
         }
         _ => {
             let problem = format!("`{text}` is no patch of {frames} frames of {grid} × {grid}");
-            Err(Error::setting("--patch", problem, "give frame, row and column from 1, such as 1,2,3"))
+            Err(Error::setting("patch", problem, "give frame, row and column from 1, such as 1,2,3"))
         }
     }
 }

@@ -22,10 +22,10 @@ impl ClipWindows {
     /// A length or overlap that makes no clips.
     pub fn new(seconds: f64, overlap: f64, frames: usize) -> Result<Self> {
         if !(seconds >= 0.1 && seconds.is_finite()) {
-            return Err(Error::setting("--clip-seconds", format!("is {seconds:?}"), "use 0.1 or more"));
+            return Err(Error::setting("clip_seconds", format!("is {seconds:?}"), "use 0.1 or more"));
         }
         if !(0.0..=0.95).contains(&overlap) {
-            return Err(Error::setting("--overlap", format!("is {overlap:?}"), "use a share from 0 to 0.95"));
+            return Err(Error::setting("overlap", format!("is {overlap:?}"), "use a share from 0 to 0.95"));
         }
         Ok(Self { seconds, overlap, frames })
     }
@@ -125,7 +125,7 @@ mod tests {
     fn clips_that_make_no_sense_are_refused() {
         for (seconds, overlap) in [(0.0, 0.5), (f64::NAN, 0.5), (f64::INFINITY, 0.5), (4.0, 1.0), (4.0, -0.1)] {
             let message = ClipWindows::new(seconds, overlap, 4).unwrap_err().to_string();
-            assert!(message.contains("--clip-seconds") || message.contains("--overlap"), "{message}");
+            assert!(message.contains("clip_seconds") || message.contains("overlap"), "{message}");
         }
     }
 }

@@ -74,7 +74,7 @@ pub fn embed<B: SvittBackend>(embedder: &Embedder<B>, options: &EmbedOptions) ->
     let ids_file = options.out.with_extension("json");
     for path in [&options.out, &ids_file] {
         if path.exists() {
-            return Err(Error::file(path, "is there already", "choose another --out, or delete it"));
+            return Err(Error::file(path, "is there already", "choose another option `out`, or delete it"));
         }
     }
     let reading = AnnotationOptions { columns: options.columns.clone(), ..AnnotationOptions::default() };
@@ -124,7 +124,7 @@ fn refuse_unusable(imported: &ImportedAnnotations, options: &EmbedOptions) -> Re
         .find(known)
         .map_or_else(String::new, |left| format!(", first {}: {}", left.media, left.reason));
     let problem = format!("{unusable} of {} records cannot be used{first}", imported.total);
-    Err(Error::file(&options.manifest, problem, "repair or remove them, or leave them out with --allow-missing"))
+    Err(Error::file(&options.manifest, problem, "repair or remove them, or leave them out with option `allow_missing`"))
 }
 
 fn embed_videos<B: SvittBackend>(
@@ -146,7 +146,7 @@ fn embed_videos<B: SvittBackend>(
         return Err(Error::file(
             media,
             problem,
-            "give their folder with --media, or pass over them with --allow-missing",
+            "give their folder with option `media`, or pass over them with option `allow_missing`",
         ));
     }
     let done = encode_videos(&set, &plan, &options.encoding, log, &mut |pixels, videos| {

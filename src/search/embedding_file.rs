@@ -25,7 +25,7 @@ impl EmbeddingFormat {
             Some("npy") => Ok(Self::Npy),
             _ => {
                 let problem = format!("`{}` ends in neither", out.display());
-                Err(Error::setting("--out", problem, "name a file that ends in .safetensors or .npy"))
+                Err(Error::setting("out", problem, "name a file that ends in .safetensors or .npy"))
             }
         }
     }

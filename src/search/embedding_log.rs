@@ -40,7 +40,7 @@ impl EmbeddingLog {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let remedy = "wait until it has finished, or choose another --out";
+                let remedy = "wait until it has finished, or choose another option `out`";
                 return Err(Error::file(&path, "another process is writing it", remedy));
             }
             Err(TryLockError::Error(e)) => return Err(io(e)),

@@ -30,7 +30,7 @@ pub fn tokenize_lines(
 ) -> Result<usize> {
     if !(1..=LONGEST_ENCODING).contains(&max_length) {
         let remedy = format!("use 1 to {LONGEST_ENCODING}; the paper's captions use 32 to 64");
-        return Err(Error::setting("--max-length", format!("is {max_length}"), remedy));
+        return Err(Error::setting("max_length", format!("is {max_length}"), remedy));
     }
     let (mut bytes, mut count) = (Vec::new(), 0);
     let mut next = |bytes: &mut Vec<u8>| input.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', bytes);
@@ -101,7 +101,7 @@ mod tests {
         let failed = tokenize_lines(&tokenizer, 3, b"red\n\xff\n".as_slice(), Vec::new());
         assert!(failed.unwrap_err().to_string().contains("line 2 is not UTF-8"));
         let zero = tokenize_lines(&tokenizer, 0, b"red\n".as_slice(), Vec::new());
-        assert!(zero.unwrap_err().to_string().contains("--max-length"));
+        assert!(zero.unwrap_err().to_string().contains("max_length"));
         assert!(tokenize_lines(&tokenizer, usize::MAX, b"red\n".as_slice(), Vec::new()).is_err());
         let long = [&b"red\n"[..], &b"x".repeat(2 << 20)].concat();
         let failed = tokenize_lines(&tokenizer, 3, long.as_slice(), Vec::new());

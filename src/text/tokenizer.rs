@@ -291,7 +291,11 @@ fn steps(step: &Value, several: &str, known: &[&str]) -> std::result::Result<(),
 fn find_in(folder: &Path) -> Result<PathBuf> {
     let candidates = ["tokenizer.json", "vocab.txt"].map(|name| folder.join(name));
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-        Error::file(folder, "holds neither tokenizer.json nor vocab.txt", "give the model's vocabulary with --vocab")
+        Error::file(
+            folder,
+            "holds neither tokenizer.json nor vocab.txt",
+            "give the model's vocabulary with option `vocab`",
+        )
     })
 }
 

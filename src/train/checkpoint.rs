@@ -140,9 +140,9 @@ impl Checkpoints {
         }) else {
             return Ok(None);
         };
-        checksums::verify(&folder, "start afresh without --resume")?;
+        checksums::verify(&folder, "start afresh without option `resume`")?;
         let file = folder.join(STATE);
-        let state = files::read_json(&file, "start afresh without --resume")?;
+        let state = files::read_json(&file, "start afresh without option `resume`")?;
         Ok(Some((state, SavedTensors { folder })))
     }
 
@@ -315,7 +315,7 @@ mod tests {
             bytes[last] ^= 1;
             fs::write(&file, bytes).unwrap();
             let message = checkpoints.newest().unwrap_err().to_string();
-            assert!(message.contains(name) && message.contains("damaged") && message.contains("--resume"), "{message}");
+            assert!(message.contains(name) && message.contains("damaged") && message.contains("resume"), "{message}");
             fs::write(&file, whole).unwrap();
         }
         assert_eq!(checkpoints.newest().unwrap().unwrap().0.step, 7);

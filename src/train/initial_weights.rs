@@ -54,7 +54,7 @@ impl InitialWeights {
         if let Some(folder) = &self.checkpoint {
             if self.video.is_some() || self.text.is_some() {
                 let problem = "already gives all weights";
-                return Err(Error::setting("--init", problem, "leave out --init-video and --init-text"));
+                return Err(Error::setting("init", problem, "leave out option `init_video` and option `init_text`"));
             }
             let checkpoint = Checkpoint::open(folder)?;
             let report;

@@ -199,7 +199,7 @@ impl<B: TrainBackend> StageLoop<B> {
             }
             if stop {
                 return Err(Error::Interrupted(format!(
-                    "saved after step {} of the run; the same command with --resume goes on from there",
+                    "saved after step {} of the run; the same command with option `resume` goes on from there",
                     state.global_step
                 )));
             }
@@ -273,7 +273,7 @@ impl<B: TrainBackend> StageLoop<B> {
                 "the loss has not been finite since step {first} of stage `{}` ({} updates skipped in a row)",
                 self.plan.name, skipped.streak
             ),
-            remedy: "lower `learning_rate`, or set `max_norm`, and continue with --resume".into(),
+            remedy: "lower `learning_rate`, or set `max_norm`, and continue with option `resume`".into(),
         })
     }
 

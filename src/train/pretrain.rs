@@ -115,17 +115,17 @@ pub fn pretrain<B: TrainBackend>(
     first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
 ) -> Result<PretrainReport> {
     let Some(device) = devices.first() else {
-        return Err(Error::setting("--devices", "is 0", "use 1 or more"));
+        return Err(Error::setting("devices", "is 0", "use 1 or more"));
     };
     if options.baselines && devices.len() > 1 {
         let problem = "trains its models on one device, and their compute would not be equal";
-        return Err(Error::setting("--baselines", problem, "leave out --devices"));
+        return Err(Error::setting("baselines", problem, "leave out option `devices`"));
     }
     let vocabulary = options.training_data.tokenizer.vocab_size();
     let base = options.base.clone().unwrap_or_else(|| options.preset.model.model(1, vocabulary));
     if base.text.vocab_size != vocabulary {
         let problem = format!("has {vocabulary} words, the first weights have {}", base.text.vocab_size);
-        return Err(Error::setting("--vocab", problem, "give the vocabulary that they were trained with"));
+        return Err(Error::setting("vocab", problem, "give the vocabulary that they were trained with"));
     }
     options.preset.validate(&base)?;
     memory_check::check(options, &base, devices.len())?;

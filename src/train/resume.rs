@@ -69,8 +69,8 @@ pub(super) fn resume_or_start<B: Backend, M: Module<B>>(
             "the run in {} was made with other stages, settings, data, seed, first weights or number of devices",
             out.display()
         );
-        let remedy = "repeat the command it was started with, or give another --out";
-        return Err(Error::setting("--resume", problem, remedy));
+        let remedy = "repeat the command it was started with, or give another option `out`";
+        return Err(Error::setting("resume", problem, remedy));
     }
     log::info!("resuming after step {} of the run", state.global_step);
     let model = saved.model(model(Some(&state))?, device)?;

@@ -70,7 +70,7 @@ pub fn claim_run_folder(out: Option<&Path>, resume: bool) -> Result<RunFolder> {
 /// Makes `folder` where it is missing and takes its lock; none if another run has it.
 fn claim(folder: &Path) -> Result<Option<RunFolder>> {
     if folder.exists() && !folder.is_dir() {
-        return Err(Error::file(folder, "is no folder", "give a folder as --out"));
+        return Err(Error::file(folder, "is no folder", "give a folder as option `out`"));
     }
     let parents = folder.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
     let made = parents.take_while(|parent| !parent.exists()).map(Path::to_path_buf).collect();
@@ -78,7 +78,7 @@ fn claim(folder: &Path) -> Result<Option<RunFolder>> {
     let path = folder.join(LOCK);
     // Opening a pipe for writing waits for its reader.
     if path.exists() && !path.is_file() {
-        return Err(Error::file(path, "is not a regular file", "delete it, or give another --out"));
+        return Err(Error::file(path, "is not a regular file", "delete it, or give another option `out`"));
     }
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|e| Error::io(folder, &e))?;
@@ -97,7 +97,7 @@ fn claim(folder: &Path) -> Result<Option<RunFolder>> {
 }
 
 fn locked_error(folder: &Path) -> Error {
-    Error::file(folder, "another run is writing to it", "wait until it has ended, or give another --out")
+    Error::file(folder, "another run is writing to it", "wait until it has ended, or give another option `out`")
 }
 
 /// `folder`, `folder-2`, `folder-3`, …

@@ -100,7 +100,7 @@ fn parse<'a>(file: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
 }
 
 fn damaged(file: &Path, problem: &str) -> Error {
-    Error::file(file, format!("is no usable checkpoint: {problem}"), "start afresh without --resume")
+    Error::file(file, format!("is no usable checkpoint: {problem}"), "start afresh without option `resume`")
 }
 
 fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {

@@ -53,7 +53,11 @@ impl TrainingData {
         config.gallery_programs = preset.gallery_programs;
         if let Some(stage) = preset.stages.iter().find(|stage| stage.segments.is_empty()) {
             let setting = format!("stages.{}.segments", stage.name);
-            return Err(Error::setting(setting, "is missing", "name the program lengths, or give --annotations"));
+            return Err(Error::setting(
+                setting,
+                "is missing",
+                "name the program lengths, or give option `annotations`",
+            ));
         }
         let tokenizer = Arc::new(Tokenizer::new(Vocabulary::from_tokens(words(), Path::new("shapes"))?)?);
         let kind = DataKind::Shapes(Box::new(config));
@@ -157,7 +161,7 @@ impl TrainingData {
         let clips = dataset.len();
         if (1..workers).contains(&clips) {
             let problem = format!("{workers} workers cannot share {clips} clip(s)");
-            return Err(Error::setting("--devices", problem, format!("use --devices {clips}")));
+            return Err(Error::setting("devices", problem, format!("use option `devices` {clips}")));
         }
         let each = settings.batch.min((clips / workers).max(1));
         let row = if self.is_shapes() { settings.clips_per_object } else { 1 };

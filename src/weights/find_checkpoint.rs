@@ -20,8 +20,8 @@ pub fn given_or_newest(given: Option<PathBuf>) -> Result<PathBuf> {
         return Ok(folder);
     }
     newest(Path::new(RUNS), DEPTH).map(|(_, folder)| folder).ok_or_else(|| {
-        let remedy = "give --checkpoint DIR, or make one with `cargo run --release --example pretrain`";
-        Error::setting("--checkpoint", "is missing, and there is no checkpoint under ./runs", remedy)
+        let remedy = "give one (option `checkpoint`), or make one with `cargo run --release --example pretrain`";
+        Error::setting("checkpoint", "is missing, and there is no checkpoint under ./runs", remedy)
     })
 }
 

@@ -64,7 +64,7 @@ struct Described {
 /// `out` is not touched then, as it is not where it is the source's own folder.
 pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<ImportSummary> {
     if out.exists() && !out.is_dir() {
-        return Err(Error::file(out, "exists and is not a folder", "choose another `--out`"));
+        return Err(Error::file(out, "exists and is not a folder", "choose another option `out`"));
     }
     let Described { mut source, mut info, assumed } = described(checkpoint, options)?;
     refuse_source(source.path(), out)?;
@@ -79,7 +79,8 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     }
     let report = &matched.report;
     if let Some(problem) = report.left_over(&options.allow_unused) {
-        let remedy = "give a checkpoint of one of the published models, or leave them out with `--allow-unused NAME`";
+        let remedy =
+            "give a checkpoint of one of the published models, or leave them out with option `allow_unused` NAME";
         return Err(Error::file(checkpoint, problem, remedy));
     }
     info.absent = report.allowed.iter().chain(&report.fresh).cloned().collect();
@@ -99,7 +100,7 @@ fn refuse_source(source: &Path, out: &Path) -> Result<()> {
     match (folder.canonicalize(), out.canonicalize()) {
         (Ok(folder), Ok(out_folder)) if folder == out_folder => {
             let problem = "is the folder that the weights are read from, and would be written over";
-            Err(Error::file(out, problem, "choose another `--out`"))
+            Err(Error::file(out, problem, "choose another option `out`"))
         }
         _ => Ok(()),
     }
@@ -320,7 +321,7 @@ mod tests {
         let before = ["config.json", "model.safetensors"].map(|name| std::fs::read(out.join(name)).unwrap());
         for source in [out.clone(), out.join("model.safetensors"), out.join("../x/model.safetensors")] {
             let message = import(&source, &out, &ImportOptions::default()).unwrap_err().to_string();
-            assert!(message.contains("read from") && message.contains("--out"), "{message}");
+            assert!(message.contains("read from") && message.contains("out"), "{message}");
         }
         let after = ["config.json", "model.safetensors"].map(|name| std::fs::read(out.join(name)).unwrap());
         assert_eq!(before, after);

@@ -71,7 +71,7 @@ impl<'a> MatchedWeights<'a> {
     pub fn complete(self) -> Result<Self> {
         let Some(problem) = self.report.problem() else { return Ok(self) };
         let remedy = if self.report.mismatched.is_empty() {
-            "give a complete checkpoint, or allow them with `--allow-missing NAME`"
+            "give a complete checkpoint, or allow them with option `allow_missing` NAME"
         } else {
             "give a checkpoint of a model with these sizes"
         };

@@ -71,8 +71,8 @@ impl RecordChecker<'_> {
         if count > allowed || used == 0 && self.purpose != ImportPurpose::Inspect {
             let problem = format!("{count} of {all} records cannot be used and {allowed} are allowed, {first}");
             let remedy = match self.purpose {
-                ImportPurpose::Evaluate => "repair or remove them, or leave them out with --allow-missing",
-                _ => "repair or remove them; --video-key and --caption-key name other keys or columns",
+                ImportPurpose::Evaluate => "repair or remove them, or leave them out with option `allow_missing`",
+                _ => "repair or remove them; option `video_key` and option `caption_key` name other keys or columns",
             };
             return Err(Error::file(self.path, problem, remedy));
         }

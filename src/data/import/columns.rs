@@ -114,10 +114,10 @@ impl Columns {
     /// The name given for `field`, and its flag.
     fn given(&self, field: Field) -> Option<(&str, &'static str)> {
         let (name, flag) = match field {
-            Field::Video => (&self.video, "--video-key"),
-            Field::Caption => (&self.caption, "--caption-key"),
-            Field::Start => (&self.start, "--start-key"),
-            Field::End => (&self.end, "--end-key"),
+            Field::Video => (&self.video, "video_key"),
+            Field::Caption => (&self.caption, "caption_key"),
+            Field::Start => (&self.start, "start_key"),
+            Field::End => (&self.end, "end_key"),
             _ => return None,
         };
         name.as_deref().map(|name| (name, flag))
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(columns.field("video"), None);
         assert_eq!(columns.field("caption"), Some((Field::Caption, 0)));
         let message = columns.check(&["video".into(), "caption".into()]).unwrap_err().to_string();
-        assert!(message.contains("--video-key") && message.contains("video, caption"), "{message}");
+        assert!(message.contains("video_key") && message.contains("video, caption"), "{message}");
     }
 
     #[test]

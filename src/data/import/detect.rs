@@ -297,7 +297,7 @@ fn unknown(path: &Path, problem: &str) -> Error {
         path,
         format!("cannot be told from its contents: {problem}"),
         "give an original release file (MSR-VTT, DiDeMo, Charades, SSv2, MSRVTT-QA, ActivityNet-QA, AGQA, WebVid), \
-         a list or table of records with `video` and `caption` (--video-key and --caption-key name other columns), or \
+         a list or table of records with `video` and `caption` (option `video_key` and option `caption_key` name other columns), or \
          tar shards",
     )
 }

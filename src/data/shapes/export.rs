@@ -39,10 +39,10 @@ const MOST_CLIPS: usize = 10_000_000;
 pub fn export(out: &Path, config: &ShapesConfig, options: ExportOptions) -> Result<ExportReport> {
     let ExportOptions { train, seed, fps } = options;
     if !(fps > 0.0 && fps <= 240.0) {
-        return Err(Error::setting("--fps", format!("is {fps}"), "use a number above 0, at most 240"));
+        return Err(Error::setting("fps", format!("is {fps}"), "use a number above 0, at most 240"));
     }
     if train > MOST_CLIPS {
-        return Err(Error::setting("--train", format!("is {train}"), format!("use at most {MOST_CLIPS}")));
+        return Err(Error::setting("train", format!("is {train}"), format!("use at most {MOST_CLIPS}")));
     }
     let gallery = Gallery::new(config, config.frames)?;
     let training = ShapesDataset::new(config, ShapesSplit::Train, config.frames, train, seed)?;

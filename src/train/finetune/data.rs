@@ -227,14 +227,14 @@ impl DataBuilder<'_> {
             let (learned, held) = hold_out(train.records, share, options.seed);
             if held.is_empty() {
                 let problem = "is missing, and the training file is too small to hold a part of it out";
-                return Err(Error::setting("--validation", problem, "give the file of the validation split"));
+                return Err(Error::setting("validation", problem, "give the file of the validation split"));
             }
             let source = format!("{:.0} % of the training videos, held out with seed {}", 100.0 * share, options.seed);
             return Ok((learned, held, source));
         };
         if Split::from_name(&path) == Some(Split::Test) {
             let problem = "is a test split by its name, and choosing weights on it would spoil the score";
-            return Err(Error::file(path, problem, "give the validation split, or leave --validation out"));
+            return Err(Error::file(path, problem, "give the validation split, or leave option `validation` out"));
         }
         let held =
             EvalOptions { media: train.media.clone(), allow_missing: true, ..self.eval_options(Some(path.clone())) };

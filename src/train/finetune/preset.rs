@@ -69,7 +69,11 @@ impl FinetunePreset {
         let Some(path) = name else {
             let found = EMBEDDED.iter().filter_map(|text| toml::from_str::<Self>(text).ok());
             return found.into_iter().find(|preset| preset.benchmarks.contains(&benchmark)).ok_or_else(|| {
-                Error::setting("BENCHMARK", format!("{benchmark} has no preset"), "give one with --preset FILE.toml")
+                Error::setting(
+                    "BENCHMARK",
+                    format!("{benchmark} has no preset"),
+                    "give one with option `preset` FILE.toml",
+                )
             });
         };
         let text = crate::input::read_text(path, 1 << 20)?;

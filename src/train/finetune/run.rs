@@ -205,7 +205,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         if step == 0 || !file.exists() {
             return Ok(Vec::new());
         }
-        let validations: Vec<ValidationReport> = files::read_json(&file, "start afresh without --resume")?;
+        let validations: Vec<ValidationReport> = files::read_json(&file, "start afresh without option `resume`")?;
         Ok(validations.into_iter().filter(|validation_task| validation_task.step <= step).collect())
     }
 
