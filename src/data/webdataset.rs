@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::import::{Further, ShardCaption, json_text};
+use super::import::{CaptionPart, Further, ShardCaption, json_text};
 use crate::{
     Error, Result,
     input::{self, shown},
@@ -298,7 +298,7 @@ impl Sample {
     ///
     /// # Errors
     /// Several spans for one text.
-    pub fn parts(&self) -> std::result::Result<Vec<(Vec<String>, Option<f64>, Option<f64>)>, String> {
+    pub fn parts(&self) -> std::result::Result<Vec<CaptionPart>, String> {
         match (&self.said.parts[..], self.caption.is_empty()) {
             ([], true) => Ok(vec![(Vec::new(), None, None)]),
             ([], false) => Ok(vec![(vec![self.caption.clone()], None, None)]),

@@ -34,7 +34,7 @@ pub(crate) use columns::Further;
 pub use detect::{AnnotationFormat, detect};
 use json::Place;
 pub(crate) use json::{text as json_text, whole as whole_json};
-pub(crate) use records::ShardCaption;
+pub(crate) use records::{CaptionPart, ShardCaption};
 
 use super::{Benchmark, BenchmarkTask, Record, Split, SplitSize, Unreadable};
 use crate::{Error, Result};

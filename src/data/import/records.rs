@@ -254,11 +254,14 @@ impl Row {
     }
 }
 
+/// Captions, and the seconds where their part of the video begins and ends.
+pub type CaptionPart = (Vec<String>, Option<f64>, Option<f64>);
+
 /// What a shard's JSON member says of its video.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShardCaption {
-    /// Captions with the part of the video that each list belongs to.
-    pub parts: Vec<(Vec<String>, Option<f64>, Option<f64>)>,
+    /// Captions by the part of the video that they belong to.
+    pub parts: Vec<CaptionPart>,
 }
 
 impl ShardCaption {

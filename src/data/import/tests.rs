@@ -390,7 +390,7 @@ fn a_table_that_looks_like_a_release_keeps_its_spans_and_counts_its_further_colu
         let row = |cells: [&str; 6]| cells.join(part);
         let header = row(["key", "video_id", "sentence", "start_time", "End", "fps"]);
         let rows = [header, row(["r0", "v0", "x", "1.5", "0:04", "9"]), row(["r1", "v1", "y", "", "", "9"])];
-        let read = read("m.csv", &rows.join("\n"), ImportPurpose::Train).unwrap();
+        let read = read("m.csv", rows.join("\n"), ImportPurpose::Train).unwrap();
         let spans: Vec<_> = read.records.iter().map(|record| (record.start, record.end)).collect();
         assert_eq!(spans, [(Some(1.5), Some(4.0)), (None, None)], "{part}");
         assert_eq!(read.further["fps"], 2);
@@ -407,7 +407,7 @@ fn an_empty_caption_among_several_with_spans_costs_no_more_than_itself() {
     let bad = format!(r#"{{"video": "v.mp4", "captions": ["a", "", "c"], {spans}}}"#);
     let good: String =
         (0..8).map(|n| format!(r#"{{"video": "{n}.mp4", "caption": "x", "span": "[0.5, 2]"}},"#)).collect();
-    let read = read("m.json", &format!("[{good}{bad}]"), ImportPurpose::Train).unwrap();
+    let read = read("m.json", format!("[{good}{bad}]"), ImportPurpose::Train).unwrap();
     assert_eq!((read.records.len(), read.left_out_count, read.total), (10, 1, 11));
     assert_eq!((read.records[0].start, read.records[0].end), (Some(0.5), Some(2.0)));
     let last = &read.records[9];
