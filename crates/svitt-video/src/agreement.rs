@@ -126,22 +126,31 @@ const TAILS: [(&str, bool); 5] =
 const HEADS: [&str; 7] = ["h264.ts", "mpeg2.mpg", "vp9.webm", "h264.mkv", "fragments.mp4", "vp8.webm", "mpeg4.avi"];
 
 /// RGB pictures of a video, `[height, width, 3]` each.
-type Pictures = Vec<Vec<u8>>;
+pub(super) type Pictures = Vec<Vec<u8>>;
 
 /// A folder of files that were made, and the pictures of each as `ffmpeg` decodes it.
-struct Bench {
+pub(super) struct Bench {
     folder: tempfile::TempDir,
     known: HashMap<String, Pictures>,
     checked: usize,
 }
 
 impl Bench {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 }
+    }
+
+    /// Files that were right.
+    pub(super) fn checked(&self) -> usize {
+        self.checked
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs the program; false if it lacks an encoder.
-    fn make(&self, before: &str, after: &str, name: &str) -> bool {
+    pub(super) fn make(&self, before: &str, after: &str, name: &str) -> bool {
         let mut command = Command::new("ffmpeg");
         command.args(["-v", "error", "-nostdin", "-y"]).current_dir(self.folder.path());
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -153,13 +162,13 @@ impl Bench {
         if let Some(known) = self.known.get(name) {
             return known.clone();
         }
-        let pictures = decoded(&self.path(name));
+        let pictures = decoded(&self.path(name), None);
         self.known.insert(name.to_owned(), pictures.clone());
         pictures
     }
 
     /// Count, indices and pixels of `name` are those of `expected`; where readers could differ, by each of them.
-    fn check(&mut self, name: &str, expected: &Pictures) {
+    pub(super) fn check(&mut self, name: &str, expected: &Pictures) {
         let mut kinds = vec![ReaderKind::Auto];
         let path = self.path(name);
         let options = |kind| ReaderOptions { kind, ..ReaderOptions::default() };
@@ -193,23 +202,13 @@ impl Bench {
     }
 }
 
-/// Every picture of the first video stream, in the order in which the program puts them out.
-fn decoded(path: &Path) -> Pictures {
+/// Every picture of the first video stream, in the order in which the program puts them out, scaled to `size`.
+pub(super) fn decoded(path: &Path, size: Option<&str>) -> Pictures {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-threads", "1", "-i"]).arg(path);
-    command.args([
-        "-map",
-        "0:V:0",
-        "-fps_mode",
-        "passthrough",
-        "-pix_fmt",
-        "rgb24",
-        "-c:v",
-        "ppm",
-        "-f",
-        "image2pipe",
-        "-",
-    ]);
+    command.args(["-map", "0:V:0", "-fps_mode", "passthrough", "-pix_fmt", "rgb24"]);
+    command.args(size.into_iter().flat_map(|size| ["-s", size]));
+    command.args(["-c:v", "ppm", "-f", "image2pipe", "-"]);
     let stream = command.output().unwrap().stdout;
     let mut rest = stream.as_slice();
     std::iter::from_fn(|| {
@@ -230,7 +229,7 @@ fn every_container_codec_cut_clock_and_turn_is_read_as_ffmpeg_decodes_it() {
     if !ffmpeg_available() {
         return crate::skipped::skipped("ffmpeg");
     }
-    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 };
+    let mut bench = Bench::new();
     let fast = SOURCE.replace("rate=25", "rate=2000");
     let sets = [(SOURCE, &CODED[..]), (&fast, &FAST[..]), (OTHER, &SECOND[..])];
     let mut missing = 0;
@@ -296,7 +295,7 @@ fn matroska_turned_by_any_angle_is_read_as_ffmpeg_decodes_it() {
         return crate::skipped::skipped("ffmpeg");
     }
     let [yaw, pitch, roll] = [0x7673, 0x7674, 0x7675];
-    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 };
+    let mut bench = Bench::new();
     let angles = [
         (roll, 180.0, (320, 240)),
         (roll, -90.0, (240, 320)),
@@ -324,7 +323,7 @@ fn long_files_are_read_however_short_the_limit_is() {
     if !ffmpeg_available() {
         return crate::skipped::skipped("ffmpeg");
     }
-    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 };
+    let mut bench = Bench::new();
     let options = ReaderOptions { timeout: std::time::Duration::from_secs(3), ..ReaderOptions::default() };
     for (part, codec, long) in [
         ("h264.mkv", "-c:v libx264 -bf 0 -g 12", "long.ts"),

@@ -8,6 +8,8 @@
 
 #[cfg(test)]
 mod agreement;
+#[cfg(test)]
+mod agreement_changing;
 mod caught;
 mod clip;
 mod clock;

@@ -71,7 +71,7 @@ impl VideoReader {
             }
             ReaderBackend::Native(video) if video.truncated() => warnings.push(cut_short(path, video.len())),
             ReaderBackend::Ffmpeg(video) => {
-                warnings.extend(video.complaint().map(|what| damaged(path, what, video.len())))
+                warnings = warnings_of(path, video);
             }
             ReaderBackend::Native(_) => {}
         }
@@ -199,7 +199,7 @@ impl VideoReader {
         }
         // One warning a file, however often it had to be cut.
         if let Some(other) = other {
-            self.warnings = other.complaint().map(|what| damaged(&self.path, what, other.len())).into_iter().collect();
+            self.warnings = warnings_of(&self.path, &other);
             self.backend = ReaderBackend::Ffmpeg(other);
         } else if let Some(what) = corrupt.filter(|_| video.cut_before_failure()) {
             self.warnings = vec![damaged(&self.path, &what, video.len())];
@@ -265,6 +265,13 @@ fn spread(frames: Frames, distinct: &[usize], wanted: &[usize]) -> Frames {
     let places = wanted.iter().map(|index| distinct.binary_search(index).unwrap_or(0));
     let data = places.flat_map(|place| frames.frame(place)).copied().collect();
     Frames { count: wanted.len(), data, ..frames }
+}
+
+/// What `ffmpeg` complained of, and what of a joined file is not used.
+fn warnings_of(path: &Path, video: &FfmpegVideo) -> Vec<String> {
+    let what = video.complaint().map(|what| damaged(path, what, video.len()));
+    let left_out = video.left_out().iter().map(|part| format!("{}: left out: {part}", path.display()));
+    what.into_iter().chain(left_out).collect()
 }
 
 fn cut_short(path: &Path, frames: usize) -> String {

@@ -39,7 +39,7 @@ pub(super) struct Foreign {
 /// Where a signature lies, its bytes, the format's name and its demuxer.
 type Signature = (usize, &'static [u8], &'static str, &'static str);
 
-const SIGNATURES: [Signature; 26] = [
+const SIGNATURES: [Signature; 27] = [
     (8, b"AVI ", "AVI", "avi"),
     (8, b"AVIX", "AVI", "avi"),
     (0, &[0, 0, 1, 0xba], "an MPEG program stream", "mpeg"),
@@ -62,7 +62,9 @@ const SIGNATURES: [Signature; 26] = [
     (0, &[6, 0x0e, 0x2b, 0x34, 2, 5, 1, 1, 0x0d, 1, 2, 1, 1, 2], "MXF", "mxf"),
     (0, b"nut/multimedia container\0", "NUT", "nut"),
     (0, &[0xb7, 0xd8, 0x00, 0x20, 0x37, 0x49, 0xda, 0x11], "WTV", "wtv"),
+    // Of 525 lines, and of 625.
     (0, &[0x1f, 7, 0, 0x3f], "DV", "dv"),
+    (0, &[0x1f, 7, 0, 0xbf], "DV", "dv"),
     (0, &[0xff, 0xd8, 0xff], "JPEG", "jpeg_pipe"),
     (0, b"BM", "BMP", "bmp_pipe"),
     (8, b"WEBPVP8", "WebP", "webp_pipe"),
