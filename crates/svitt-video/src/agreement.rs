@@ -195,7 +195,7 @@ impl Bench {
         self.checked += 1;
     }
 
-    fn check_alone(&mut self, name: &str) {
+    pub(super) fn check_alone(&mut self, name: &str) {
         let expected = self.reference(name);
         assert!(!expected.is_empty(), "{name}: ffmpeg decodes nothing of it");
         self.check(name, &expected);
@@ -276,44 +276,6 @@ fn every_container_codec_cut_clock_and_turn_is_read_as_ffmpeg_decodes_it() {
         crate::skipped::skipped("encoders that this ffmpeg lacks, for some of its files");
     }
     assert!(bench.checked + 3 * missing >= 90, "{} files were checked, {missing} could not be made", bench.checked);
-}
-
-/// A copy of `roll.mkv`, turned about one axis by another angle.
-fn turned(element: u16, degrees: f32) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cases/roll.mkv");
-    let mut bytes = std::fs::read(path).unwrap();
-    let roll = [&[0x76, 0x75, 0x84][..], &90f32.to_be_bytes()].concat();
-    let at = bytes.windows(roll.len()).position(|window| window == roll).unwrap();
-    bytes[at..at + 2].copy_from_slice(&element.to_be_bytes());
-    bytes[at + 3..at + 7].copy_from_slice(&degrees.to_be_bytes());
-    bytes
-}
-
-#[test]
-fn matroska_turned_by_any_angle_is_read_as_ffmpeg_decodes_it() {
-    if !ffmpeg_available() {
-        return crate::skipped::skipped("ffmpeg");
-    }
-    let [yaw, pitch, roll] = [0x7673, 0x7674, 0x7675];
-    let mut bench = Bench::new();
-    let angles = [
-        (roll, 180.0, (320, 240)),
-        (roll, -90.0, (240, 320)),
-        (roll, 270.0, (240, 320)),
-        (roll, -180.0, (320, 240)),
-        (roll, 0.0, (320, 240)),
-        (roll, -0.0, (320, 240)),
-        (yaw, 180.0, (320, 240)),
-        (pitch, 180.0, (320, 240)),
-    ];
-    for (number, (element, degrees, size)) in angles.into_iter().enumerate() {
-        let name = format!("turned-{number}.mkv");
-        std::fs::write(bench.path(&name), turned(element, degrees)).unwrap();
-        bench.check_alone(&name);
-        let mut reader = VideoReader::open(&bench.path(&name), &ReaderOptions::default()).unwrap();
-        let frames = reader.get_frames(&[7]).unwrap();
-        assert_eq!((frames.width, frames.height), size, "{element:x} {degrees}");
-    }
 }
 
 /// Eight minutes each, listed by decoding where the container asks for that, under a limit of three seconds without

@@ -10,6 +10,8 @@
 mod agreement;
 #[cfg(test)]
 mod agreement_changing;
+#[cfg(test)]
+mod agreement_turned;
 mod caught;
 mod clip;
 mod clock;

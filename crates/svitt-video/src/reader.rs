@@ -155,25 +155,36 @@ impl VideoReader {
     /// [`VideoError::Corrupt`], [`VideoError::Timeout`], [`VideoError::MissingTool`], [`VideoError::Unsupported`], or
     /// [`VideoError::TooLarge`] if the frames take more than 512 MB together.
     pub fn get_frames(&mut self, indices: &[usize]) -> Result<Frames> {
+        if let Some(frames) = self.frames_or_changed(indices)? {
+            return Ok(frames);
+        }
+        loop {
+            let last = self.len().saturating_sub(1);
+            let wanted: Vec<usize> = indices.iter().map(|index| (*index).min(last)).collect();
+            if let Some(frames) = self.frames_or_changed(&wanted)? {
+                return Ok(frames);
+            }
+        }
+    }
+
+    /// As [`VideoReader::get_frames`], but `None` after a change of the decoder or of the part that is used: the caller
+    /// may want other frames then, and decoding these would be in vain.
+    pub(crate) fn frames_or_changed(&mut self, indices: &[usize]) -> Result<Option<Frames>> {
         if let Some(index) = indices.iter().find(|index| **index >= self.len()) {
             let detail = format!("frame {index} of {} was asked for", self.len());
             return Err(VideoError::corrupt(&self.path, detail));
         }
         check_memory(&self.path, indices.len(), self.width(), self.height())?;
-        loop {
-            let last = self.len().saturating_sub(1);
-            let wanted: Vec<usize> = indices.iter().map(|index| (*index).min(last)).collect();
-            let mut distinct = wanted.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            let read = match &mut self.backend {
-                ReaderBackend::Native(video) => video.frames(&distinct),
-                ReaderBackend::Ffmpeg(video) => video.frames(&distinct),
-            };
-            match read {
-                Ok(frames) => return Ok(spread(frames, &distinct, &wanted)),
-                Err(error) => self.recover(error)?,
-            }
+        let mut distinct = indices.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let read = match &mut self.backend {
+            ReaderBackend::Native(video) => video.frames(&distinct),
+            ReaderBackend::Ffmpeg(video) => video.frames(&distinct),
+        };
+        match read {
+            Ok(frames) => Ok(Some(spread(frames, &distinct, indices))),
+            Err(error) => self.recover(error).map(|()| None),
         }
     }
 

@@ -7,8 +7,8 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
-use super::{MOST_PARTS, PIECE};
 use super::mpeg::Kind;
+use super::{MOST_PARTS, PIECE};
 
 const SYNC: u8 = 0x47;
 

@@ -95,7 +95,7 @@ fn piece(path: &Path, file: &mut File, length: u64, one: &OneFile) -> Result<Pie
     };
     let entry = SampleEntry::of(trak).ok_or_else(broken)?;
     let codec = entry.codec().ok_or_else(|| VideoError::unsupported(path, entry.format()))?;
-    let Some(orientation) = orientation(trak) else {
+    let Some(orientation) = orientation(trak, &moov) else {
         return Err(VideoError::unsupported(path, "a picture turned by an odd angle in MP4"));
     };
     let mut samples = Samples::of(trak, &moov, length, one.origin).ok_or_else(broken)?;
@@ -178,21 +178,27 @@ impl<'a> SampleEntry<'a> {
     }
 }
 
-/// The rotation of the track header; `None` for anything but quarter turns and mirrors.
-fn orientation(trak: &[u8]) -> Option<Orientation> {
-    let Some((version, _, mut bytes)) = child(trak, b"tkhd").and_then(versioned) else {
-        return Some(Orientation::UPRIGHT);
-    };
-    bytes.take(if version == 1 { 48 } else { 36 })?;
-    let mut row = || Some([bytes.i32()?, bytes.i32()?, bytes.i32()?]);
-    let ([a, b, _], [c, d, _]) = (row()?, row()?);
-    let sign = |value: i32| value.signum() as i8;
+/// The rotation of the track header and then of the movie header; `None` for anything but quarter turns and mirrors.
+fn orientation(trak: &[u8], moov: &[u8]) -> Option<Orientation> {
+    let [a, b, c, d] = matrix(child(trak, b"tkhd"), 36)?;
+    let [e, f, g, h] = matrix(child(moov, b"mvhd"), 32)?;
+    let times = |x: i64, y: i64, z: i64, w: i64| (x * y + z * w) >> 16;
+    let [a, b, c, d] = [times(a, e, b, g), times(a, f, b, h), times(c, e, d, g), times(c, f, d, h)];
+    let sign = |value: i64| value.signum() as i8;
     let straight = a != 0 && d != 0 && b | c == 0;
     let quarter = b != 0 && c != 0 && a | d == 0;
-    match straight || quarter {
-        true => Some(Orientation { a: sign(a), b: sign(b), c: sign(c), d: sign(d) }),
-        false => (a | b | c | d == 0).then_some(Orientation::UPRIGHT),
-    }
+    (straight || quarter).then(|| Orientation { a: sign(a), b: sign(b), c: sign(c), d: sign(d) })
+}
+
+/// The upper left of the matrix that lies `skipped` bytes into a header (12 more in its long form), in units of 2⁻¹⁶.
+/// One of nothing but zeros, or none, turns nothing.
+fn matrix(header: Option<&[u8]>, skipped: usize) -> Option<[i64; 4]> {
+    const UPRIGHT: [i64; 4] = [1 << 16, 0, 0, 1 << 16];
+    let Some((version, _, mut bytes)) = header.and_then(versioned) else { return Some(UPRIGHT) };
+    bytes.take(if version == 1 { skipped + 12 } else { skipped })?;
+    let mut row = || Some([bytes.i32()?, bytes.i32()?, bytes.i32()?].map(i64::from));
+    let ([a, b, _], [c, d, _]) = (row()?, row()?);
+    Some(if a | b | c | d == 0 { UPRIGHT } else { [a, b, c, d] })
 }
 
 /// Samples of a track and how its times are to be read.
