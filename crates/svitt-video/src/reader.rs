@@ -191,7 +191,18 @@ impl VideoReader {
     /// Makes the best of a failed decode, or gives the error back. The decoder changes once, and the built-in one cuts
     /// the video a bounded number of times.
     fn recover(&mut self, error: VideoError) -> Result<()> {
-        let ReaderBackend::Native(video) = &mut self.backend else { return Err(error) };
+        let video = match &mut self.backend {
+            ReaderBackend::Native(video) => video,
+            ReaderBackend::Ffmpeg(video) => {
+                // Fewer frames came out than the packets promised.
+                if !matches!(error, VideoError::Corrupt { .. }) || !video.count_by_decoding()? {
+                    return Err(error);
+                }
+                self.warnings = warnings_of(&self.path, video);
+                self.refresh();
+                return Ok(());
+            }
+        };
         let (unsupported, corrupt) = match &error {
             VideoError::Unsupported { format, .. } => (Some(format.clone()), None),
             VideoError::Corrupt { detail, .. } => (None, Some(detail.clone())),
@@ -200,7 +211,7 @@ impl VideoReader {
         let mut other = None;
         if self.options.kind == ReaderKind::Auto && (unsupported.is_some() || ffmpeg_available()) {
             let format = unsupported.as_deref().unwrap_or("a damaged file");
-            let sound = unsupported.is_some() && format != native::CHANGING;
+            let sound = unsupported.is_some() && ![native::CHANGING, native::NO_KEY].contains(&format);
             match open_ffmpeg(&self.path, format, sound, &self.options) {
                 Ok(video) => other = Some(video),
                 // What the program refuses as a whole may still decode up to the damage.
@@ -263,7 +274,7 @@ fn open_ffmpeg(path: &Path, format: &str, sound: bool, options: &ReaderOptions) 
             let part = |origin| native::Layout { origin, hidden: None };
             origins(&mut file, demuxer).into_iter().map(part).collect()
         }
-        known => native::layout(known, &file),
+        known => native::layout(known, &mut file),
     };
     FfmpegVideo::open(&Source { path, demuxer, format, seekable, layout }, options.timeout)
 }

@@ -75,6 +75,11 @@ const BOXES: [&[u8; 4]; 13] = [
     b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"moof", b"styp", b"sidx", b"uuid", b"mfra", b"pdin",
 ];
 
+/// Whether mp4 and mov files consist of boxes of this kind.
+pub(super) fn is_known_box(kind: &[u8]) -> bool {
+    BOXES.iter().any(|known| kind == *known)
+}
+
 impl Container {
     /// The family of the file, `None` if its first bytes are those of no video.
     pub fn of(file: &mut File) -> Option<Self> {
@@ -195,7 +200,7 @@ fn holds_a_known_box(file: &mut File) -> bool {
             return false;
         }
         let kind = &header[4..8];
-        if BOXES.iter().any(|known| kind == *known) {
+        if is_known_box(kind) {
             return true;
         }
         let [short, _, long @ ..] = [&header[..4], &header[4..8], &header[8..]];

@@ -239,6 +239,20 @@ impl FfmpegVideo {
         whole.ok_or_else(|| VideoError::corrupt(&self.path, "its pictures change their size"))
     }
 
+    /// Counts the frames of parts that were counted by their packets once more; false if there is none.
+    pub fn count_by_decoding(&mut self) -> Result<bool> {
+        let mut counted = false;
+        for number in 0..self.parts.len() {
+            if !self.parts[number].index.cost.is_empty() {
+                let input = self.parts[number].input.clone();
+                self.parts[number].index = self.list_frames(&input)?;
+                counted = true;
+            }
+        }
+        self.times = times_of(&self.parts);
+        Ok(counted)
+    }
+
     /// The frames as the packets tell them, or `None`.
     fn list_packets(&self, input: &OsStr, hidden: Option<&[bool]>) -> Result<Option<FrameIndex>> {
         let listing = self.packets(input)?;

@@ -5,20 +5,24 @@ use std::path::Path;
 
 use super::bits::Bytes;
 use super::joined::{Joined, Piece};
-use super::mp4_boxes::{TopLevel, child, children, content, descend, top_level, versioned};
+use super::mp4_boxes::{child, children, content, descend, top_level, versioned};
 use super::mp4_edit::{Edit, edited, edits};
+use super::mp4_files::{OneFile, files};
 use super::mp4_fragment::{FragmentDefaults, FragmentSamples};
 use super::order::presentation;
 use super::track::{Codec, ColourSpace, DisplayedFrame, Orientation, Track};
 use super::{Layout, h264, mp4_table};
 use crate::error::{Result, VideoError};
+use crate::sniff::is_known_box;
 
 /// Reads the first video track of the file, and of every further file that was joined to it.
 pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
     let io = |error| VideoError::unread(path, &error);
     let boxes = top_level(file, length).map_err(io)?;
     let mut joined = Joined::default();
-    for (number, one) in files(&boxes).iter().enumerate() {
+    let files = files(file, &boxes, length);
+    joined.damaged = files.more;
+    for (number, one) in files.list.iter().enumerate() {
         match piece(path, file, length, one) {
             Ok(piece) => {
                 if !joined.add(piece) {
@@ -33,7 +37,8 @@ pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
             }
         }
     }
-    joined.truncated |= boxes.last().is_some_and(|last| last.end > length);
+    // Other bytes after the last box of a whole file are no box that was cut.
+    joined.truncated |= boxes.last().is_some_and(|last| last.end > length && is_known_box(&last.kind));
     let track = joined.into_track();
     let mut track = track.ok_or_else(|| VideoError::corrupt(path, "the mp4 file has no `moov` box"))?;
     track.cut_at(length);
@@ -49,39 +54,9 @@ pub(super) fn foreign_format(file: &mut File, length: u64) -> Option<String> {
 }
 
 /// The files that were joined into this one; none if it is broken.
-pub(super) fn layout(file: &File, length: u64) -> Vec<Layout> {
+pub(super) fn layout(file: &mut File, length: u64) -> Vec<Layout> {
     let boxes = top_level(file, length).unwrap_or_default();
-    files(&boxes).iter().map(|one| Layout { origin: one.origin, hidden: None }).collect()
-}
-
-/// The boxes of one of the files that make up a joined file.
-struct OneFile<'a> {
-    /// Its first byte, from which its own positions count.
-    origin: u64,
-    moov: &'a TopLevel,
-    moofs: Vec<&'a TopLevel>,
-}
-
-/// A file begins with `ftyp` and has one `moov`; a second `moov` without an `ftyp` before it is a stray copy.
-fn files(boxes: &[TopLevel]) -> Vec<OneFile<'_>> {
-    let mut files: Vec<OneFile> = Vec::new();
-    let mut start = None;
-    for found in boxes {
-        match &found.kind {
-            b"ftyp" => start = Some(found.start),
-            b"moov" if files.is_empty() => {
-                files.push(OneFile { origin: 0, moov: found, moofs: Vec::new() });
-                start = None;
-            }
-            b"moov" => {
-                let origin = start.take();
-                files.extend(origin.map(|origin| OneFile { origin, moov: found, moofs: Vec::new() }));
-            }
-            b"moof" => files.iter_mut().next_back().into_iter().for_each(|one| one.moofs.push(found)),
-            _ => {}
-        }
-    }
-    files
+    files(file, &boxes, length).list.iter().map(|one| Layout { origin: one.origin, hidden: None }).collect()
 }
 
 /// The track of one file.

@@ -23,7 +23,7 @@ pub(super) struct TopLevel {
     pub end: u64,
 }
 
-/// The boxes of a file that say what its samples are, in order, and the last one, whatever it is; that may claim more
+/// The boxes of a file that hold samples (those of fragments left out) or say what they are, in order, and the last one, whatever it is; that may claim more
 /// bytes than the file has.
 pub(super) fn top_level(file: &File, length: u64) -> std::io::Result<Vec<TopLevel>> {
     let mut reader = BufReader::with_capacity(4096, file);
@@ -43,7 +43,12 @@ pub(super) fn top_level(file: &File, length: u64) -> std::io::Result<Vec<TopLeve
         at = Some(start + filled as u64);
         let Some((kind, header_size, size)) = header_of(&header[..filled]) else { return Ok(boxes) };
         let end = if size == 0 { length } else { start.saturating_add(size) };
-        boxes.pop_if(|last| !matches!(&last.kind, b"moov" | b"moof" | b"ftyp"));
+        let samples_of_fragment = boxes.len() > 1 && boxes[boxes.len() - 2].kind == *b"moof";
+        boxes.pop_if(|last| match &last.kind {
+            b"moov" | b"moof" | b"ftyp" => false,
+            b"mdat" => samples_of_fragment,
+            _ => true,
+        });
         boxes.push(TopLevel { kind, start, content: start + header_size, end });
         if end > length {
             return Ok(boxes);
