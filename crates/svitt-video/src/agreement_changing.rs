@@ -126,3 +126,35 @@ fn a_part_that_does_not_decode_is_named() {
     let [warning] = reader.warnings() else { panic!("{:?}", reader.warnings()) };
     assert!(warning.contains("part 2 of 3, with 18 packets of video, after 0.92 s"), "{warning}");
 }
+
+/// Whatever is left of a first file, and whatever lies between it and the second, the second is read as a whole.
+#[test]
+fn what_follows_a_cut_file_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let native = ReaderOptions { kind: ReaderKind::Native, ..ReaderOptions::default() };
+    let read = |bytes: &[u8]| {
+        let path = folder.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        VideoReader::open(&path, &native)
+    };
+    let mut cuts = 0;
+    for name in ["vp9.webm", "h264.mkv", "fragmented.mp4", "edit-list.mp4", "bframes.mp4"] {
+        let whole = std::fs::read(fixtures.join(name)).unwrap();
+        let frames = read(&whole).unwrap().len();
+        for between in [&b""[..], &[0; 700], b"<html>404 not found</html>"] {
+            let joined = read(&[&whole[..], between, &whole].concat()).unwrap();
+            assert_eq!(joined.len(), 2 * frames, "{name}, {} bytes between", between.len());
+            assert!(joined.warnings().is_empty(), "{name}: {:?}", joined.warnings());
+        }
+        for cut in (whole.len() / 40 + 40..whole.len()).step_by(whole.len() / 23) {
+            let alone = read(&whole[..cut]).map_or(0, |reader| reader.len());
+            let joined = read(&[&whole[..cut], &whole].concat()).unwrap_or_else(|error| panic!("{cut}: {error}"));
+            assert_eq!(joined.len(), alone + frames, "{name}: {cut} of {} bytes", whole.len());
+            let told = !joined.warnings().is_empty();
+            assert!(told || alone == frames || cut < 300, "{name}: {cut} bytes are cut silently");
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 100, "{cuts}");
+}

@@ -297,7 +297,7 @@ fn warnings_of(path: &Path, video: &FfmpegVideo) -> Vec<String> {
 }
 
 fn cut_short(path: &Path, frames: usize) -> String {
-    format!("{}: the file is cut short; the {frames} frames before the cut are used", path.display())
+    format!("{}: the file is cut short; {frames} frames are whole and are used", path.display())
 }
 
 fn damaged(path: &Path, what: &str, frames: usize) -> String {

@@ -17,7 +17,7 @@ use self::ts::program_changes;
 const PIECE: usize = 1 << 20;
 
 /// Files that are told apart in one.
-const MOST_PARTS: usize = 1000;
+pub(super) const MOST_PARTS: usize = 1000;
 
 /// The first bytes of every file of a format.
 struct Magic {
@@ -72,23 +72,29 @@ pub(super) fn origins(file: &mut File, demuxer: &str) -> Vec<u64> {
 
 /// Where the first bytes of a file of this format lie.
 fn places(file: &mut File, magic: &Magic) -> Vec<u64> {
+    let first = magic.marks[0].1[0];
+    find(file, 0, magic.length(), MOST_PARTS, |bytes| bytes[0] == first && magic.begins(bytes))
+}
+
+/// The places, from byte `from` on and at most `most`, where `accept` likes the `look` bytes that lie there.
+pub(super) fn find(file: &mut File, from: u64, look: usize, most: usize, accept: impl Fn(&[u8]) -> bool) -> Vec<u64> {
     let mut found = Vec::new();
-    if file.seek(SeekFrom::Start(0)).is_err() {
+    if file.seek(SeekFrom::Start(from)).is_err() {
         return found;
     }
-    let (mut window, mut start) = (Vec::new(), 0u64);
-    loop {
+    let (mut window, mut start) = (Vec::new(), from);
+    while found.len() < most {
         let read = file.by_ref().take(PIECE as u64).read_to_end(&mut window);
-        if !read.is_ok_and(|count| count > 0) || found.len() > MOST_PARTS {
-            return found;
+        if !read.is_ok_and(|count| count > 0) {
+            break;
         }
-        let first = magic.marks[0].1[0];
-        let searched = window.len().saturating_sub(magic.length() - 1);
-        let hits = (0..searched).filter(|place| window[*place] == first && magic.begins(&window[*place..]));
-        found.extend(hits.map(|place| start + place as u64));
+        let searched = window.len().saturating_sub(look - 1);
+        let hits = (0..searched).filter(|place| accept(&window[*place..place + look]));
+        found.extend(hits.map(|place| start + place as u64).take(most - found.len()));
         window.drain(..searched);
         start += searched as u64;
     }
+    found
 }
 
 /// Those of the pages that begin streams of Ogg which begin a file: its streams begin one right after the other.

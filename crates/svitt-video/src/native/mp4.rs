@@ -22,27 +22,30 @@ pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
     let mut joined = Joined::default();
     let files = files(file, &boxes, length);
     joined.damaged = files.more;
-    for (number, one) in files.list.iter().enumerate() {
+    let mut failed = None;
+    for one in &files.list {
         match piece(path, file, length, one) {
-            Ok(piece) => {
+            Ok(mut piece) => {
+                joined.truncated |= piece.cut_at(one.end);
                 if !joined.add(piece) {
                     return Err(VideoError::unsupported(path, super::CHANGING));
                 }
             }
-            Err(error) if number == 0 || matches!(error, VideoError::Unsupported { .. }) => return Err(error),
-            Err(VideoError::NoVideoStream { .. }) => {}
-            Err(_) => {
-                joined.truncated = true;
-                break;
+            Err(error) if files.list.len() == 1 || matches!(error, VideoError::Unsupported { .. }) => {
+                return Err(error);
+            }
+            Err(error) => {
+                // Another reader may find more.
+                joined.damaged |= !matches!(error, VideoError::NoVideoStream { .. });
+                failed = Some(error);
             }
         }
     }
     // Other bytes after the last box of a whole file are no box that was cut.
     joined.truncated |= boxes.last().is_some_and(|last| last.end > length && is_known_box(&last.kind));
+    joined.truncated |= boxes.iter().any(|one| one.cut && matches!(&one.kind, b"moov" | b"moof"));
     let track = joined.into_track();
-    let mut track = track.ok_or_else(|| VideoError::corrupt(path, "the mp4 file has no `moov` box"))?;
-    track.cut_at(length);
-    Ok(track)
+    track.ok_or_else(|| failed.unwrap_or_else(|| VideoError::corrupt(path, "the mp4 file has no `moov` box")))
 }
 
 /// The codec of the first video track, for a person: `HEVC in MP4`. `None` if it is decoded here or unknowable.
@@ -65,7 +68,7 @@ fn piece(path: &Path, file: &mut File, length: u64, one: &OneFile) -> Result<Pie
     let moov = content(file, one.moov, length).map_err(io)?;
     let broken = || VideoError::corrupt(path, "the `moov` box of the mp4 file is broken");
     let Some(trak) = video_track(&moov) else {
-        let whole = one.moov.end <= length;
+        let whole = one.moov.end <= length && !one.moov.cut;
         return Err(if whole { VideoError::NoVideoStream { path: path.to_path_buf() } } else { broken() });
     };
     let entry = SampleEntry::of(trak).ok_or_else(broken)?;

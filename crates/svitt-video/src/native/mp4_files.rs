@@ -5,10 +5,15 @@ use std::fs::File;
 use super::mp4_boxes::{TopLevel, children, content, descend};
 use super::mp4_table::chunk_offsets;
 
+/// Boxes `moov` without `ftyp` that are looked at.
+const MOST_STRAYS: usize = 100;
+
 /// The boxes of one of the files that make up a joined file.
 pub(super) struct OneFile<'a> {
     /// Its first byte, from which its own positions count.
     pub origin: u64,
+    /// The first byte after it.
+    pub end: u64,
     pub moov: &'a TopLevel,
     pub moofs: Vec<&'a TopLevel>,
 }
@@ -25,20 +30,38 @@ pub(super) struct Files<'a> {
 pub(super) fn files<'a>(file: &mut File, boxes: &'a [TopLevel], length: u64) -> Files<'a> {
     let mut files = Files::default();
     let mut start = None;
+    // What came since the last `ftyp`, and the beginning of the first file that has a `moov`.
+    let mut strays = 0;
+    let (mut has_moov, mut has_samples, mut first) = (false, false, 0);
     for (place, found) in boxes.iter().enumerate() {
         match &found.kind {
-            b"ftyp" => start = Some(found.start),
+            b"ftyp" => {
+                start = Some(found.start);
+                let lost = has_samples && !has_moov;
+                files.more |= lost;
+                if lost && files.list.is_empty() {
+                    first = found.start;
+                }
+                (has_moov, has_samples) = (false, false);
+            }
+            b"mdat" => has_samples = true,
             b"moov" => {
+                has_moov = true;
                 let origin = match (start.take(), files.list.last()) {
-                    (_, None) => Some(0),
+                    (_, None) => Some(first),
                     (Some(start), _) => Some(start),
+                    (None, Some(_)) if strays >= MOST_STRAYS => None,
                     (None, Some(last)) => {
+                        strays += 1;
                         let origin = without_ftyp(file, boxes, place, last.moov, length);
                         files.more |= origin.is_none() && has_own_samples(boxes, place);
                         origin
                     }
                 };
-                files.list.extend(origin.map(|origin| OneFile { origin, moov: found, moofs: Vec::new() }));
+                if let (Some(origin), Some(last)) = (origin, files.list.last_mut()) {
+                    last.end = origin;
+                }
+                files.list.extend(origin.map(|origin| OneFile { origin, end: length, moov: found, moofs: Vec::new() }));
             }
             b"moof" => files.list.iter_mut().next_back().into_iter().for_each(|one| one.moofs.push(found)),
             _ => {}
