@@ -127,6 +127,33 @@ fn a_part_that_does_not_decode_is_named() {
     assert!(warning.contains("part 2 of 3, with 18 packets of video, after 0.92 s"), "{warning}");
 }
 
+/// Pictures that refer to some from before the cut are left out by every decoder: that is no damage.
+#[test]
+fn a_file_cut_at_an_open_group_is_not_called_damaged() {
+    if !ffmpeg_available() {
+        return crate::skipped::skipped("ffmpeg");
+    }
+    let bench = Bench::new();
+    let open = "-c:v libx264 -bf 3 -g 15 -x264-params open-gop=1:keyint=15";
+    if !bench.make("-f lavfi -i testsrc2=size=96x64:rate=25 -frames:v 60", open, "open.mkv") {
+        return crate::skipped::skipped("libx264");
+    }
+    for (name, before, after) in [("a.mp4", "-ss 0.8", ""), ("b.mkv", "", "-ss 0.3"), ("c.flv", "", "-ss 0.7")] {
+        assert!(bench.make(&format!("{before} -i open.mkv"), &format!("{after} -c copy"), name));
+        let expected = decoded(&bench.path(name), None);
+        let clip = read_clip(
+            &bench.path(name),
+            &ClipRequest::new(4, FrameSampling::Middle),
+            || 0.0,
+            &ReaderOptions::default(),
+        );
+        let clip = clip.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(clip.reader.len(), expected.len(), "{name}");
+        assert!(clip.indices.iter().enumerate().all(|(n, i)| clip.frames.frame(n) == expected[*i]), "{name}");
+        assert!(clip.reader.warnings().is_empty(), "{name}: {:?}", clip.reader.warnings());
+    }
+}
+
 /// Whatever is left of a first file, and whatever lies between it and the second, the second is read as a whole.
 #[test]
 fn what_follows_a_cut_file_is_read() {

@@ -2,6 +2,7 @@
 
 mod child;
 mod complaints;
+mod listeners;
 mod listing;
 mod pixmaps;
 mod program;
@@ -13,7 +14,8 @@ use std::time::Duration;
 
 pub(super) use self::child::{Ended, Listener, run};
 pub(super) use self::complaints::Complaints;
-use self::listing::{Decoded, FrameIndex, Packets};
+use self::listeners::{FrameListing, PacketListing, Taker};
+use self::listing::FrameIndex;
 use self::pixmaps::Pixmaps;
 pub use self::program::ffmpeg_available;
 use self::program::part_name;
@@ -25,6 +27,10 @@ use super::native::Layout;
 /// Decoded frames between two that are written although nobody wants them: a sign of life on the way to a frame that is
 /// an hour away. One in 100 costs a hundredth of converting them all.
 const SIGN_OF_LIFE: usize = 100;
+
+/// Pictures that may refer to some from before the start of a cut file, and then are not shown by anybody: those that
+/// H.264 may hold back (ISO/IEC 14496-10, section A.3.1).
+const MOST_LEADING: usize = 16;
 
 /// What a video is and who reads it.
 pub(super) struct Source<'a> {
@@ -290,7 +296,7 @@ impl FfmpegVideo {
         if index.times.is_empty() {
             return Err(self.why_nothing(&listing.complaints));
         }
-        let damage = listing.complaints.damage(index.times.len() >= index.packets);
+        let damage = listing.complaints.damage(index.times.len() + MOST_LEADING >= index.packets);
         self.complaint = damage.map(str::to_owned).or(self.complaint.take());
         Ok(index)
     }
@@ -395,82 +401,6 @@ fn times_of(parts: &[Part]) -> Vec<f64> {
         end = times.last().map_or(end, |last| last + index.last_duration);
     }
     times
-}
-
-/// Packets as they are listed.
-#[derive(Default)]
-struct PacketListing {
-    packets: Packets,
-    complaints: Complaints,
-    /// The end of the output that is no whole line yet.
-    rest: Vec<u8>,
-}
-
-impl Listener for PacketListing {
-    fn output(&mut self, bytes: &[u8]) -> bool {
-        for byte in bytes {
-            if *byte == b'\n' {
-                self.packets.line(&String::from_utf8_lossy(&self.rest));
-                self.rest.clear();
-            } else {
-                self.rest.push(*byte);
-            }
-        }
-        self.packets.len() <= MOST_FRAMES
-    }
-
-    fn message(&mut self, line: &str) -> bool {
-        self.complaints.line(line);
-        true
-    }
-
-    fn progress(&self) -> usize {
-        self.packets.len()
-    }
-}
-
-/// Frames as they are decoded.
-#[derive(Default)]
-struct FrameListing {
-    decoded: Decoded,
-    complaints: Complaints,
-}
-
-impl Listener for FrameListing {
-    fn output(&mut self, _: &[u8]) -> bool {
-        true
-    }
-
-    fn message(&mut self, line: &str) -> bool {
-        self.decoded.line(line);
-        self.complaints.line(line);
-        self.decoded.len() <= MOST_FRAMES
-    }
-
-    fn progress(&self) -> usize {
-        self.decoded.len()
-    }
-}
-
-/// Pictures as they are written.
-struct Taker {
-    pixmaps: Pixmaps,
-    complaints: Complaints,
-}
-
-impl Listener for Taker {
-    fn output(&mut self, bytes: &[u8]) -> bool {
-        self.pixmaps.take(bytes)
-    }
-
-    fn message(&mut self, line: &str) -> bool {
-        self.complaints.line(line);
-        true
-    }
-
-    fn progress(&self) -> usize {
-        self.pixmaps.seen()
-    }
 }
 
 /// An expression that is true of these frame numbers; balanced, because ffmpeg refuses sums nested 100 deep.

@@ -19,6 +19,7 @@ mod sps;
 mod track;
 mod vp9;
 mod webm;
+mod webm_ids;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

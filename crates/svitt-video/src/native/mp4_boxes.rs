@@ -48,15 +48,7 @@ pub(super) fn top_level(file: &File, length: u64) -> std::io::Result<Vec<TopLeve
         if start + 8 > length {
             return Ok(boxes);
         }
-        match at {
-            Some(place) => reader.seek_relative(start as i64 - place as i64)?,
-            None => drop(reader.seek(SeekFrom::Start(start))?),
-        }
-        let mut header = [0u8; 16];
-        let filled = (length - start).min(16) as usize;
-        reader.read_exact(&mut header[..filled])?;
-        at = Some(start + filled as u64);
-        let found = TopLevel::of(&header[..filled], start, length);
+        let found = read_header(&mut reader, &mut at, start, length)?;
         let strange = !found.is_some_and(|found| found.end <= length && found.belongs_here());
         searches += usize::from(strange);
         // Boxes of the file that was cut may have run over the beginning of the next.
@@ -87,6 +79,24 @@ pub(super) fn top_level(file: &File, length: u64) -> std::io::Result<Vec<TopLeve
         }
     }
     Err(too_large("the file has more boxes than a video has"))
+}
+
+/// The box that begins at byte `start`; `at` is where the reader stands, if that is known.
+fn read_header(
+    reader: &mut BufReader<&File>,
+    at: &mut Option<u64>,
+    start: u64,
+    length: u64,
+) -> std::io::Result<Option<TopLevel>> {
+    match at {
+        Some(place) => reader.seek_relative(start as i64 - *place as i64)?,
+        None => drop(reader.seek(SeekFrom::Start(start))?),
+    }
+    let mut header = [0u8; 16];
+    let filled = (length - start).min(16) as usize;
+    reader.read_exact(&mut header[..filled])?;
+    *at = Some(start + filled as u64);
+    Ok(TopLevel::of(&header[..filled], start, length))
 }
 
 /// Adds a box; the one before it goes if it says nothing of samples.
