@@ -46,6 +46,15 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
     write_with(path, |out| out.write_all(bytes.as_ref()).map_err(|problem| Error::io(path, &problem)))
 }
 
+/// Writes `bytes` to the program's own file `path`, in the place of whatever has that name: a link is replaced, not
+/// followed, and a pipe is not waited for.
+///
+/// # Errors
+/// As [`write_with`].
+pub(crate) fn write_own(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
+    replace(path, path, |out| out.write_all(bytes.as_ref()).map_err(|problem| Error::io(path, &problem)))
+}
+
 /// Writes `value` to `path` as indented JSON, as [`write_with`] does.
 ///
 /// # Errors
@@ -182,7 +191,10 @@ fn named<T>(target: &Path, mode: u32, make: impl FnOnce(&tempfile::Builder) -> i
 
 /// Gives `file` the permissions and the owner of the file at `target`, if there is one.
 fn keep_attributes(target: &Path, file: &File) -> io::Result<()> {
-    let Ok(old) = fs::metadata(target) else { return Ok(()) };
+    let Ok(old) = fs::symlink_metadata(target) else { return Ok(()) };
+    if !old.is_file() {
+        return Ok(());
+    }
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;

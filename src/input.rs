@@ -22,7 +22,7 @@ pub fn open(path: &Path) -> Result<File> {
 /// As [`open`], with the system's kinds of errors; `InvalidInput` stands for what is no regular file.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     require_regular(&std::fs::metadata(path)?)?;
-    let file = File::open(path)?;
+    let file = svitt_video::open_without_waiting(path)?;
     // What was opened need not be what was looked at.
     require_regular(&file.metadata()?)?;
     Ok(file)
@@ -43,8 +43,12 @@ fn require_regular(facts: &Metadata) -> io::Result<()> {
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let file = open(path)?;
     let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
-    if bytes.len() as u64 > most {
+    // A hole of gigabytes is refused before it is read; a file may still grow meanwhile.
+    let stated = file.metadata().map_err(|e| Error::io(path, &e))?.len();
+    if stated <= most {
+        file.take(most + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, &e))?;
+    }
+    if stated.max(bytes.len() as u64) > most {
         let problem = match most >> 20 {
             0 => format!("is larger than the {most} bytes that such a file may have"),
             most => format!("is larger than the {most} MiB that such a file may have"),
@@ -77,5 +81,8 @@ mod tests {
         assert!(read(&folder.path().join("b"), 4).unwrap_err().is_not_found());
         #[cfg(unix)]
         assert!(open(Path::new("/dev/zero")).unwrap_err().to_string().contains("not a regular file"));
+        let hole = folder.path().join("hole");
+        File::create(&hole).unwrap().set_len(1 << 40).unwrap();
+        assert!(read(&hole, 1 << 20).unwrap_err().to_string().contains("is larger than the 1 MiB"));
     }
 }

@@ -30,6 +30,7 @@
 //! | [`search`] | a folder becomes an index; a text query becomes a ranking of clips |
 //! | [`visualize`] | what the model keeps of a clip, drawn and counted |
 //! | [`viz`] | pictures, charts and self-contained pages |
+//! | `hub` | files of a model hub, fetched into its cache (feature `hub`) |
 //! | [`config`] | every size, rate and layer list; presets |
 //! | [`backend`] | from a name to a backend and a device: the only module that names concrete backends |
 //! | [`run`] | the commands as functions of options and the name of a backend, without a type parameter |
@@ -59,6 +60,8 @@ pub mod digest;
 pub mod error;
 pub mod eval;
 pub mod files;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod index;
 pub mod input;
 pub mod limits;

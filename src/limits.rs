@@ -1,7 +1,7 @@
 //! Ranges of the numbers people give: what is out of range is refused before anything is allocated or written.
 
 use crate::{Error, Result};
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 /// Frames of a clip: 4096 are a minute at 60 a second, and 65 times the longest clip of any published model.
@@ -58,11 +58,18 @@ fn most(high: impl Display) -> String {
 ///
 /// # Errors
 /// Names `setting`, its value and the range.
-pub fn check<T: PartialOrd + Display + Copy>(setting: impl Into<String>, value: T, low: T, high: T) -> Result<()> {
-    if (low..=high).contains(&value) {
+pub fn check<T: PartialOrd + Display + Debug>(setting: impl Into<String>, value: T, low: T, high: T) -> Result<()> {
+    if value >= low && value <= high {
         return Ok(());
     }
+    let [value, low, high] = [value, low, high].map(short);
     Err(Error::setting(setting, format!("is {value}"), format!("use a number from {low} to {high}")))
+}
+
+/// `value` as it is, or with a power of ten where that has hundreds of digits.
+fn short<T: Display + Debug>(value: T) -> String {
+    let digits = value.to_string();
+    if digits.len() > 20 { format!("{value:?}") } else { digits }
 }
 
 #[cfg(test)]

@@ -14,3 +14,4 @@ mod resume;
 mod search;
 mod skipped;
 mod source_rules;
+mod text_weights;

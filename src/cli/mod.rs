@@ -8,10 +8,14 @@ mod data;
 mod embed;
 mod eval;
 mod finetune;
+mod flags;
+#[cfg(feature = "hub")]
+mod hub;
 mod import;
 mod logger;
 mod manual;
 pub mod output;
+mod outputs;
 mod pretrain;
 mod profile;
 pub mod program;

@@ -1,8 +1,9 @@
 //! What every program does around its work: wrong flags, errors and panics become one line on standard error and an
 //! exit code.
 
-use super::logger;
+use super::flags::as_flags;
 use super::terminal::{end_bar, note, say};
+use super::{logger, outputs};
 use crate::panics::{capture_panics, catch_backend_panic};
 use crate::{Error, Result};
 use clap::Parser;
@@ -15,8 +16,9 @@ use std::process::ExitCode;
 pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOnce(A) -> Result<()>) -> ExitCode {
     capture_panics();
     logger::install();
+    let words: Vec<OsString> = words.into_iter().collect();
     // Parsing too: clap checks its own tables with assertions.
-    let parsed = match catch_backend_panic("this one", || A::try_parse_from(words)) {
+    let parsed = match catch_backend_panic("this one", || A::try_parse_from(&words)) {
         Ok(parsed) => parsed,
         Err(fault) => {
             note(format!("error: {fault}"));
@@ -34,7 +36,8 @@ pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOn
             return ExitCode::from(2);
         }
     };
-    let ended = catch_backend_panic("this one", || work(arguments)).flatten();
+    let checked = || outputs::check(&words).and_then(|()| work(fetched(words, arguments)?));
+    let ended = catch_backend_panic("this one", checked).flatten();
     end_bar();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,9 +46,25 @@ pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOn
             ExitCode::from(130)
         }
         Err(error) => {
-            note(format!("error: {error}"));
+            note(as_flags(&format!("error: {error}"), &A::command()));
             ExitCode::from(2)
         }
+    }
+}
+
+/// `arguments`, which `words` were parsed into, with every `hf://…` among them fetched and replaced by its path: once
+/// for all flags that take a path, and only after the command line was found to be right.
+#[cfg(feature = "hub")]
+fn fetched<A: Parser>(words: Vec<OsString>, arguments: A) -> Result<A> {
+    let Some(local) = super::hub::local_words(&words)? else { return Ok(arguments) };
+    A::try_parse_from(local).map_err(|usage| Error::setting("arguments", usage_message(&usage), "see --help"))
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetched<A: Parser>(words: Vec<OsString>, arguments: A) -> Result<A> {
+    match words.iter().any(|word| word.to_string_lossy().starts_with("hf://")) {
+        true => Err(Error::setting("hf://", "this build fetches nothing", "build with --features hub, or give a path")),
+        false => Ok(arguments),
     }
 }
 

@@ -14,6 +14,7 @@ pub use design::{Family, FrameAttention, PixelScale, Pooling, Positions, Tempora
 pub use ensemble::ClipEnsemble;
 pub use model::{ModelConfig, NamedModel, TextConfig, VideoConfig};
 pub use precision::Precision;
+pub(crate) use presets::toml_problem;
 pub use presets::{ExpectedScores, LossWeights, ModelChoice, ModelSize, PretrainPreset};
 pub(crate) use ranges::duration as check_duration;
 pub use sparsity::{CrossSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate, parse_edges};

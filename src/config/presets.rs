@@ -73,6 +73,13 @@ pub struct ModelChoice {
     pub local_positions: f64,
 }
 
+/// What is wrong with the TOML `text`, on one line and with the number of the line.
+pub(crate) fn toml_problem(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    let before = error.span().and_then(|span| text.get(..span.start));
+    before.map_or(message.clone(), |before| format!("line {}: {message}", 1 + before.matches('\n').count()))
+}
+
 impl ModelChoice {
     /// The model, for a vocabulary of `vocab_size` entries and clips of `frames` frames.
     pub fn model(&self, frames: usize, vocab_size: usize) -> ModelConfig {
@@ -140,6 +147,7 @@ pub struct PretrainPreset {
     /// What it shows.
     pub description: String,
     /// The command that runs it.
+    #[serde(default)]
     pub command: String,
     /// What it is expected to reach, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -206,7 +214,7 @@ impl PretrainPreset {
     }
 
     fn parse(name: &str, text: &str) -> std::result::Result<Self, String> {
-        let preset: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        let preset: Self = toml::from_str(text).map_err(|e| toml_problem(text, &e))?;
         Ok(Self { name: name.to_string(), ..preset })
     }
 

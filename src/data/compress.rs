@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use svitt_video::encode::{CompressSettings, compress, require_ffmpeg};
 use svitt_video::videos_below;
 
+/// The longest shorter side that clips are compressed to, pixels. The encoder takes about 150 bytes of memory a pixel:
+/// 600 MB for such a picture, 3.7 GB for one of 8192 x 4352.
+const MOST_SIDE: usize = 1080;
+
 /// The result of `data compress`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CompressReport {
@@ -43,9 +47,9 @@ pub fn compress_folder(
     if !(aim.fps > 0.0 && aim.fps <= 240.0) {
         return Err(Error::setting("--fps", format!("is {}", aim.fps), "use a number above 0, at most 240"));
     }
-    if !(2..=8192).contains(&aim.short_side) || aim.short_side % 2 == 1 {
+    if !(2..=MOST_SIDE).contains(&aim.short_side) || aim.short_side % 2 == 1 {
         let problem = format!("{} pixels cannot be the shorter side of an H.264 video", aim.short_side);
-        return Err(Error::setting("--size", problem, "use an even number from 2 to 8192"));
+        return Err(Error::setting("--size", problem, format!("use an even number from 2 to {MOST_SIDE}")));
     }
     let jobs = plan(source, target)?;
     require_ffmpeg()?;
@@ -83,7 +87,13 @@ fn one(from: &Path, to: &Path, aim: CompressSettings) -> Result<()> {
 
 /// Which file becomes which. Results of an earlier run inside `source` are not inputs.
 fn plan(source: &Path, target: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    if target.exists() && !target.is_dir() {
+        return Err(Error::file(target, "is no folder", "give a folder as --out"));
+    }
     let inside = std::fs::canonicalize(target).ok();
+    if inside.is_some() && inside == std::fs::canonicalize(source).ok() {
+        return Err(Error::file(target, "is the folder of the videos themselves", "give another folder as --out"));
+    }
     let is_result = |path: &Path| {
         let real = std::fs::canonicalize(path);
         inside.as_ref().zip(real.ok()).is_some_and(|(folder, path)| path.starts_with(folder))

@@ -111,7 +111,7 @@ fn count(imported: &ImportedAnnotations) -> InspectReport {
         benchmark: imported.benchmark.map(|benchmark| benchmark.to_string()).unwrap_or_default(),
         version: imported.version.clone().unwrap_or_default(),
         split: imported.split.map(|split| split.to_string()).unwrap_or_default(),
-        records: records.len(),
+        records: imported.total,
         videos: records.iter().flat_map(Record::videos).collect::<HashSet<_>>().len(),
         captions: captions().count(),
         distinct_captions: captions().collect::<HashSet<_>>().len(),
@@ -186,6 +186,7 @@ impl fmt::Display for InspectReport {
         row("format", self.format.clone())?;
         row("benchmark", none(format!("{} {}", self.benchmark, self.version).trim()))?;
         row("split", none(&self.split))?;
+        row("records", self.records.to_string())?;
         row("videos", self.videos.to_string())?;
         row("captions", distinct(self.captions, self.distinct_captions))?;
         row("questions", self.questions.to_string())?;

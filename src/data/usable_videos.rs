@@ -134,7 +134,8 @@ mod tests {
             tar.append_data(&mut header, name, content.as_bytes()).unwrap();
         }
         tar.finish().unwrap();
-        let address = webdataset::index(&shard).unwrap()[0].video.as_ref().unwrap().address();
+        let address =
+            webdataset::index(&shard, &mut Default::default()).unwrap().samples[0].video.as_ref().unwrap().address();
         let folder = MediaFolder::open(dir.path()).unwrap();
         let file = VideoFile::find(&folder, &address).unwrap();
         let path = file.path().to_path_buf();

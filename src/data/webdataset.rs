@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::import::{Columns, json_text, texts};
+use super::import::{Further, ShardCaption, json_text};
 use crate::{
     Error, Result,
     input::{self, shown},
@@ -47,8 +47,10 @@ pub struct Sample {
     pub key: String,
     /// The video, if there is one.
     pub video: Option<ShardMember>,
-    /// The captions: the `.txt` member, or else what the `.json` member has under a name of captions.
-    pub captions: Vec<String>,
+    /// The caption of the text member; empty without one.
+    pub caption: String,
+    /// What the JSON member says.
+    pub said: ShardCaption,
     /// Why the caption cannot be read.
     pub problem: Option<String>,
     /// What is wrong with a member that is not needed.
@@ -163,11 +165,21 @@ fn choices(inside: &str) -> Option<Vec<String>> {
     Some((first..=end).map(|number| format!("{number:0width$}")).collect())
 }
 
-/// The samples of a shard, in the order of their first members; only headers, captions and JSON members are read.
+/// What a shard holds.
+#[derive(Clone, Debug, Default)]
+pub struct ShardIndex {
+    /// The samples, in the order of their first members.
+    pub samples: Vec<Sample>,
+    /// Members that macOS adds to archives for its own use (`._NAME`, `__MACOSX`, `.DS_Store`).
+    pub foreign: usize,
+}
+
+/// The samples of a shard; only headers, captions and JSON members are read. Keys of JSON members without a meaning are
+/// counted in `further`.
 ///
 /// # Errors
 /// The shard cannot be read, is compressed, truncated, or no tar file; two members of one sample hold the same.
-pub fn index(shard: &Path) -> Result<Vec<Sample>> {
+pub fn index(shard: &Path, further: &mut Further) -> Result<ShardIndex> {
     let mut file = input::open(shard)?;
     let size = file.metadata().map_err(|e| Error::io(shard, &e))?.len();
     let mut magic = [0; 2];
@@ -182,9 +194,25 @@ pub fn index(shard: &Path) -> Result<Vec<Sample>> {
             let problem = format!("has more than {MOST_MEMBERS} members");
             return Err(Error::file(shard, problem, "split it; a shard usually has some thousands"));
         }
-        samples.add(member, content)?;
+        if is_of_macos(&member.name) {
+            samples.index.foreign += 1;
+        } else {
+            samples.add(member, content, further)?;
+        }
     }
-    Ok(samples.list)
+    Ok(samples.index)
+}
+
+/// Whether the member `name` is one that macOS adds to archives: resource forks of files and folders, looks of windows.
+fn is_of_macos(name: &str) -> bool {
+    let mut parts = name.split('/');
+    let last = parts.next_back().unwrap_or(name);
+    last.starts_with("._") || last == ".DS_Store" || parts.any(|part| part == "__MACOSX")
+}
+
+/// `name` without `./` and doubled slashes, which other members of its sample may lack.
+fn plain(name: &str) -> String {
+    name.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/")
 }
 
 /// What a member is, by its extension.
@@ -210,18 +238,20 @@ fn key_and_kind(name: &str) -> Option<(&str, Kind)> {
 
 #[derive(Default)]
 struct Samples {
-    list: Vec<Sample>,
+    index: ShardIndex,
     by_key: HashMap<String, usize>,
 }
 
 impl Samples {
-    fn add(&mut self, member: ShardMember, content: Option<Vec<u8>>) -> Result<()> {
-        let Some((key, kind)) = key_and_kind(&member.name) else { return Ok(()) };
-        let place = *self.by_key.entry(key.to_owned()).or_insert(self.list.len());
-        if place == self.list.len() {
-            self.list.push(Sample { key: key.to_owned(), ..Sample::default() });
+    fn add(&mut self, member: ShardMember, content: Option<Vec<u8>>, further: &mut Further) -> Result<()> {
+        let name = plain(&member.name);
+        let Some((key, kind)) = key_and_kind(&name) else { return Ok(()) };
+        let list = &mut self.index.samples;
+        let place = *self.by_key.entry(key.to_owned()).or_insert(list.len());
+        if place == list.len() {
+            list.push(Sample { key: key.to_owned(), ..Sample::default() });
         }
-        let sample = &mut self.list[place];
+        let sample = &mut list[place];
         let other = match kind {
             Kind::Video => sample.video.as_ref().map(|video| &video.name),
             Kind::Text => sample.text.as_ref(),
@@ -234,7 +264,7 @@ impl Samples {
         match kind {
             Kind::Video => sample.video = Some(member),
             Kind::Text => sample.caption_text(member, text(content)),
-            Kind::Json => sample.caption_json(member, text(content)),
+            Kind::Json => sample.caption_json(member, text(content), further),
         }
         Ok(())
     }
@@ -245,7 +275,7 @@ impl Sample {
     fn caption_text(&mut self, member: ShardMember, text: std::result::Result<String, String>) {
         match text {
             Ok(text) if !text.trim().is_empty() => {
-                self.captions = vec![text.trim().to_owned()];
+                text.trim().clone_into(&mut self.caption);
                 self.warning = self.problem.take();
             }
             Ok(_) => {}
@@ -254,32 +284,36 @@ impl Sample {
         self.text = Some(member.name);
     }
 
-    fn caption_json(&mut self, member: ShardMember, text: std::result::Result<String, String>) {
-        match text.and_then(|text| captions(&text)) {
-            Err(problem) if self.captions.is_empty() => self.problem = Some(member.fault(&problem)),
+    fn caption_json(&mut self, member: ShardMember, text: std::result::Result<String, String>, further: &mut Further) {
+        match text.and_then(|text| said(&text, further)) {
+            Err(problem) if self.caption.is_empty() => self.problem = Some(member.fault(&problem)),
             Err(problem) => self.warning = Some(member.fault(&problem)),
-            Ok(captions) if self.captions.is_empty() => self.captions = captions,
-            Ok(_) => {}
+            Ok(said) => self.said = said,
         }
         self.json = Some(member.name);
     }
-}
 
-/// The captions of a sample's JSON member; none where it has other things to say.
-fn captions(text: &str) -> std::result::Result<Vec<String>, String> {
-    let fields: Value = json_text(text).map_err(|e| format!("is not JSON: {}", shown(&e.to_string())))?;
-    let Value::Object(fields) = fields else { return Err("holds no object of keys".into()) };
-    let columns = Columns::default();
-    let ranked = fields.into_iter().filter_map(|(name, value)| Some((columns.caption_rank(&name)?, name, value)));
-    let mut ranked: Vec<_> = ranked.collect();
-    ranked.sort_by_key(|(rank, ..)| *rank);
-    for (_, name, value) in ranked {
-        let texts = texts(value).map_err(|found| format!("has {found} under `{}`", shown(&name)))?;
-        if !texts.is_empty() {
-            return Ok(texts.into_iter().map(|text| text.trim().to_owned()).collect());
+    /// The captions with the parts of the video that they belong to: those of the JSON member, or the text member's with
+    /// the JSON member's span.
+    ///
+    /// # Errors
+    /// Several spans for one text.
+    pub fn parts(&self) -> std::result::Result<Vec<(Vec<String>, Option<f64>, Option<f64>)>, String> {
+        match (&self.said.parts[..], self.caption.is_empty()) {
+            ([], true) => Ok(vec![(Vec::new(), None, None)]),
+            ([], false) => Ok(vec![(vec![self.caption.clone()], None, None)]),
+            (parts, true) => Ok(parts.to_vec()),
+            ([(_, start, end)], false) => Ok(vec![(vec![self.caption.clone()], *start, *end)]),
+            (parts, false) => Err(format!("has {} spans in its .json and one text in its text member", parts.len())),
         }
     }
-    Ok(Vec::new())
+}
+
+/// What a sample's JSON member says.
+fn said(text: &str, further: &mut Further) -> std::result::Result<ShardCaption, String> {
+    let fields: Value = json_text(text).map_err(|e| format!("is not JSON: {}", shown(&e.to_string())))?;
+    let Value::Object(fields) = fields else { return Err("holds no object of keys".into()) };
+    ShardCaption::of(fields, further).map_err(|problem| format!("cannot be used: {problem}"))
 }
 
 /// A member's content as text.
@@ -412,6 +446,14 @@ mod tests {
         path
     }
 
+    fn read(path: &Path) -> Result<Vec<Sample>> {
+        Ok(index(path, &mut Further::default())?.samples)
+    }
+
+    fn caption(sample: &Sample) -> String {
+        sample.parts().unwrap()[0].0.join("|")
+    }
+
     fn content(member: &ShardMember) -> Vec<u8> {
         let mut bytes = Vec::new();
         member.copy(&mut bytes).unwrap().unwrap();
@@ -421,8 +463,8 @@ mod tests {
     /// Keys and captions of a shard of `members`.
     fn keys(members: &[(&str, &[u8])]) -> Result<Vec<(String, String)>> {
         let folder = tempfile::tempdir().unwrap();
-        let samples = index(&shard(folder.path(), "0.tar", members))?;
-        Ok(samples.into_iter().map(|sample| (sample.key, sample.captions.join("|"))).collect())
+        let samples = read(&shard(folder.path(), "0.tar", members))?;
+        Ok(samples.into_iter().map(|sample| (sample.key.clone(), caption(&sample))).collect())
     }
 
     #[test]
@@ -444,6 +486,45 @@ mod tests {
                 (clip.trim_start_matches("./"), &*format!("{clip}.mp4"))
             );
         }
+    }
+
+    #[test]
+    fn what_macos_adds_is_counted_and_dots_and_slashes_before_a_name_make_no_difference() {
+        let folder = tempfile::tempdir().unwrap();
+        let members: [(&str, &[u8]); 7] = [
+            ("./a.1.mp4", b"v"),
+            ("a.1.txt", b"one"),
+            ("._a.1.mp4", b"fork"),
+            ("__MACOSX/._b.mp4", b"fork"),
+            ("x/.DS_Store", b"looks"),
+            ("x//b.mp4", b"v"),
+            ("x/b.txt", b"two"),
+        ];
+        let index = index(&shard(folder.path(), "0.tar", &members), &mut Further::default()).unwrap();
+        let found: Vec<_> = index.samples.iter().map(|sample| (sample.key.as_str(), caption(sample))).collect();
+        assert_eq!(found, [("a.1", "one".to_owned()), ("x/b", "two".to_owned())]);
+        assert!(index.samples.iter().all(|sample| sample.video.is_some()) && index.foreign == 3);
+    }
+
+    #[test]
+    fn spans_of_a_json_member_are_those_of_its_captions_or_of_the_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let members: [(&str, &[u8]); 6] = [
+            ("0.json", br#"{"caption": "c", "start": "0:01", "end_time": 2.5, "fps": 30}"#),
+            ("0.txt", b"t"),
+            ("1.json", br#"{"captions": ["a", "b"], "timestamps": [[0, 1], [1, "2"]], "fps": 25}"#),
+            ("2.json", br#"{"captions": ["a", "b"], "timestamps": [[0, 1], [1, 2]]}"#),
+            ("2.txt", b"t"),
+            ("3.json", br#"{"caption": "c", "start": "soon"}"#),
+        ];
+        let mut further = Further::default();
+        let samples = index(&shard(folder.path(), "0.tar", &members), &mut further).unwrap().samples;
+        let own = |text: &str| vec![text.to_owned()];
+        assert_eq!(samples[0].parts().unwrap(), [(own("t"), Some(1.0), Some(2.5))]);
+        assert_eq!(samples[1].parts().unwrap(), [(own("a"), Some(0.0), Some(1.0)), (own("b"), Some(1.0), Some(2.0))]);
+        assert!(samples[2].parts().unwrap_err().contains("2 spans"));
+        assert!(samples[3].problem.as_ref().unwrap().contains("its start is `soon`"));
+        assert_eq!(further.into_counts()["fps"], 2);
     }
 
     #[test]
@@ -480,8 +561,8 @@ mod tests {
             ("9.json", b"{\"url\": \"u\"}"),
             ("9.mp4", b"v"),
         ];
-        let samples = index(&shard(folder.path(), "0.tar", &members)).unwrap();
-        let captions = samples.iter().map(|sample| sample.captions.join("|"));
+        let samples = read(&shard(folder.path(), "0.tar", &members)).unwrap();
+        let captions = samples.iter().map(caption);
         assert_eq!(captions.collect::<Vec<_>>(), ["of text", "of text", "of text", "", "", "", "one|two", "x", "", ""]);
         let problems = samples.iter().map(|sample| (sample.problem.is_some(), sample.warning.is_some()));
         let (fine, odd, bad) = ((false, false), (false, true), (true, false));
@@ -494,7 +575,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let long = format!("{}.mp4", "n".repeat(300));
         let path = shard(folder.path(), "0.tar", &[(&long, b"video")]);
-        assert_eq!(index(&path).unwrap()[0].video.as_ref().unwrap().name, long);
+        assert_eq!(read(&path).unwrap()[0].video.as_ref().unwrap().name, long);
         for kind in [tar::EntryType::GNULongName, tar::EntryType::XHeader, tar::EntryType::Regular] {
             let mut header = tar::Header::new_gnu();
             header.set_path("a.txt").unwrap();
@@ -503,7 +584,7 @@ mod tests {
             header.set_cksum();
             std::fs::write(&path, header.as_bytes()).unwrap();
             File::options().write(true).open(&path).unwrap().set_len((8 << 30) + 1024).unwrap();
-            match index(&path) {
+            match read(&path) {
                 Err(error) => assert!(error.to_string().contains("a name of 8589934592 bytes"), "{error}"),
                 Ok(samples) => assert!(samples[0].problem.as_ref().unwrap().contains("too many for a caption")),
             }
@@ -522,10 +603,10 @@ mod tests {
             ("000000001.webm", b"1234567"),
             ("000000002.txt", b"its video failed"),
         ];
-        let samples = index(&shard(folder.path(), "00000.tar", &members)).unwrap();
+        let samples = read(&shard(folder.path(), "00000.tar", &members)).unwrap();
         assert_eq!(samples.len(), 3);
-        assert_eq!(samples[0].captions, ["a dog digs in the sand"]);
-        assert_eq!(samples[1].captions, ["rain on a window"]);
+        assert_eq!(caption(&samples[0]), "a dog digs in the sand");
+        assert_eq!(caption(&samples[1]), "rain on a window");
         assert!(samples[2].video.is_none());
         let member = ShardMember::from_address(&samples[0].video.as_ref().unwrap().address()).unwrap();
         assert_eq!((member.offset, member.length), (512, 1386));
@@ -561,8 +642,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = shard(folder.path(), "00000.tar", &[("a.mp4", &[7; 5000])]);
         File::options().write(true).open(&path).unwrap().set_len(2000).unwrap();
-        assert!(index(&path).unwrap_err().to_string().contains("ends before its member a.mp4 does"));
+        assert!(read(&path).unwrap_err().to_string().contains("ends before its member a.mp4 does"));
         std::fs::write(&path, [0x1f, 0x8b, 8, 0]).unwrap();
-        assert!(index(&path).unwrap_err().to_string().contains("compressed"));
+        assert!(read(&path).unwrap_err().to_string().contains("compressed"));
     }
 }

@@ -13,7 +13,15 @@ pub(crate) struct ResultSender<'a, T> {
 impl<T> ResultSender<'_, T> {
     /// Waits until there is room for `result`; returns whether more is wanted.
     pub(crate) fn send(&self, result: T) -> bool {
-        self.is_wanted() && self.sender.send(result).is_ok()
+        if !self.is_wanted() {
+            return false;
+        }
+        let sent = self.sender.send(result).is_ok();
+        if !sent {
+            // The receiver goes before it says that it has.
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        sent
     }
 
     /// Whether the consumer still listens.

@@ -61,7 +61,6 @@ impl<'a> EvalRun<'a> {
         let protocol = options.protocol(&config, is_fine_tuned(&checkpoint.info));
         let (plan, score) = (options.plan(&config, &protocol)?, options.score(&protocol)?);
         let benchmark_data = BenchmarkData::load(options, &config, plan.test_frames())?;
-        benchmark_data.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let sha256 = checkpoint.info.vocabulary.as_ref().map(|vocabulary| vocabulary.sha256.as_str());
         let vocab = options.vocab.as_deref();
         let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, config.text.vocab_size, sha256)?;

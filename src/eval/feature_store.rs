@@ -91,7 +91,7 @@ impl EncodedStore for FeatureStore {
             self.states[video] = States::Memory(encoded.states);
             return Ok(());
         };
-        files::write(&path, bytes(&encoded))?;
+        files::write_own(&path, bytes(&encoded))?;
         self.features[video] = Some(encoded.features);
         self.states[video] = States::File(path);
         Ok(())
@@ -193,6 +193,20 @@ mod tests {
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(store.states(0).unwrap_err().to_string().contains("is no file of features"));
         assert!(!store.load_cached(0, "a"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_in_the_cache_is_replaced_and_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let mut store = FeatureStore::in_folder(root.path(), &json!({}), 1).unwrap();
+        let (path, precious) = (store.path("a").unwrap(), root.path().join("precious"));
+        fs::write(&precious, "mine").unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        assert!(!store.load_cached(0, "a"));
+        store.keep(0, Some("a"), encoded()).unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), b"mine");
+        assert!(store.load_cached(0, "a") && !fs::symlink_metadata(&path).unwrap().is_symlink());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::path::Path;
 
 const NAME: &str = "manifest.json";
 /// 2: the model's identity holds configuration and vocabulary, and segments are listed with their lengths. 3: vectors that
-/// are means over frames keep their length, and the model's identity names the sparsity.
-const FORMAT: u32 = 3;
+/// are means over frames keep their length, and the model's identity names the sparsity. 4: a checksum of the rest.
+const FORMAT: u32 = 4;
 
 /// A manifest of ten thousand segments takes a megabyte; an index has at most nine.
 const MOST_BYTES: u64 = 16 << 20;
@@ -35,6 +35,15 @@ pub(super) struct IndexManifest {
     pub id: ModelId,
     /// In the order they are read.
     pub segments: Vec<SegmentEntry>,
+}
+
+/// The manifest as it stands in the file.
+#[derive(Serialize, Deserialize)]
+struct Signed {
+    #[serde(flatten)]
+    manifest: IndexManifest,
+    /// SHA-256 of the manifest as JSON.
+    sha256: String,
 }
 
 impl IndexManifest {
@@ -65,7 +74,11 @@ impl IndexManifest {
             }
             _ => {}
         }
-        let manifest: Self = serde_json::from_value(json).map_err(|e| bad(format!("not an index manifest: {e}")))?;
+        let Signed { manifest, sha256 } =
+            serde_json::from_value(json).map_err(|e| bad(format!("not an index manifest: {e}")))?;
+        if manifest.checksum()? != sha256 {
+            return Err(bad("is damaged: its checksum is not the one it was written with".to_owned()));
+        }
         let named = |segment: &SegmentEntry| segment.name.ends_with(".seg") && !segment.name.contains(['/', '\\']);
         match manifest {
             // A million numbers a vector keeps size arithmetic far from overflow.
@@ -81,6 +94,12 @@ impl IndexManifest {
 
     /// Replaces the old one: readers see the one or the other, whole.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        files::write_json(&dir.join(NAME), self)
+        let signed = Signed { manifest: self.clone(), sha256: self.checksum()? };
+        files::write_json(&dir.join(NAME), &signed)
+    }
+
+    fn checksum(&self) -> Result<String> {
+        let text = serde_json::to_string(self).map_err(|e| Error::Fault(e.to_string()))?;
+        Ok(crate::digest::sha256_hex(text))
     }
 }

@@ -86,6 +86,12 @@ impl SegmentWriter {
         same_file(&self.file, &self.path) && std::fs::metadata(&self.path).is_ok_and(|facts| facts.len() >= self.end)
     }
 
+    /// Whether everything that was appended can be read back.
+    pub fn reads_back(&self) -> bool {
+        let read = super::segment_reader::read(&self.path, Some(self.end), |_| true);
+        read.is_ok_and(|summary| (summary.records, summary.damaged) == (self.records, 0))
+    }
+
     /// Makes everything appended survive a power cut.
     pub fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|e| Error::io(&self.path, &e))

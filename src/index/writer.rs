@@ -164,6 +164,10 @@ impl IndexWriter {
     /// As [`IndexWriter::commit`]; the index is then as before the merge.
     pub fn finish(mut self) -> Result<IndexSummary> {
         self.commit()?;
+        if self.writer.as_ref().is_some_and(|writer| !writer.reads_back()) {
+            let problem = "a segment was changed while it was written: what was embedded is lost";
+            return Err(Error::file(&self.index.dir, problem, "index again, and leave its directory alone meanwhile"));
+        }
         let many = self.manifest.segments.len() > MOST_SEGMENTS || self.stale > self.index.files.len();
         if many || !self.index.damage.is_empty() {
             self.merge()?;

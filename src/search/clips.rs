@@ -22,10 +22,10 @@ impl ClipWindows {
     /// A length or overlap that makes no clips.
     pub fn new(seconds: f64, overlap: f64, frames: usize) -> Result<Self> {
         if !(seconds >= 0.1 && seconds.is_finite()) {
-            return Err(Error::setting("--clip-seconds", format!("is {seconds}"), "use 0.1 or more"));
+            return Err(Error::setting("--clip-seconds", format!("is {seconds:?}"), "use 0.1 or more"));
         }
         if !(0.0..=0.95).contains(&overlap) {
-            return Err(Error::setting("--overlap", format!("is {overlap}"), "use a share from 0 to 0.95"));
+            return Err(Error::setting("--overlap", format!("is {overlap:?}"), "use a share from 0 to 0.95"));
         }
         Ok(Self { seconds, overlap, frames })
     }

@@ -3,7 +3,7 @@
 use super::Embedder;
 use super::embedding_file::EmbeddingFormat;
 use super::embedding_log::{EmbeddingLog, log_of};
-use crate::data::import::{AnnotationOptions, Columns, import};
+use crate::data::import::{AnnotationOptions, Columns, ImportedAnnotations, import};
 use crate::data::{Record, Unreadable};
 use crate::digest::sha256_hex;
 use crate::eval::{
@@ -80,6 +80,7 @@ pub fn embed<B: SvittBackend>(embedder: &Embedder<B>, options: &EmbedOptions) ->
     let reading = AnnotationOptions { columns: options.columns.clone(), ..AnnotationOptions::default() };
     let imported = import(&options.manifest, &reading)?;
     imported.warnings.iter().for_each(|warning| log::warn!("{}: {warning}", options.manifest.display()));
+    refuse_unusable(&imported, options)?;
     let records = imported.records;
     let setting = json!({
         "model": embedder.id(),
@@ -104,6 +105,26 @@ pub fn embed<B: SvittBackend>(embedder: &Embedder<B>, options: &EmbedOptions) ->
     crate::files::write_json(&ids_file, &index)?;
     log.remove()?;
     Ok(index)
+}
+
+/// Refuses what evaluation would refuse: records that cannot be used, unless they may be missing. A video needs no
+/// caption to be embedded.
+fn refuse_unusable(imported: &ImportedAnnotations, options: &EmbedOptions) -> Result<()> {
+    let bare =
+        |record: &&Record| record.question.is_none() && !record.captions.iter().any(|text| !text.trim().is_empty());
+    let bare = if options.texts { 0 } else { imported.records.iter().filter(bare).count() };
+    let unusable = imported.left_out_count.saturating_sub(bare);
+    if unusable == 0 || options.encoding.allow_missing {
+        return Ok(());
+    }
+    let known = |left: &&Unreadable| options.texts || !left.reason.contains("caption is missing");
+    let first = imported
+        .left_out
+        .iter()
+        .find(known)
+        .map_or_else(String::new, |left| format!(", first {}: {}", left.media, left.reason));
+    let problem = format!("{unusable} of {} records cannot be used{first}", imported.total);
+    Err(Error::file(&options.manifest, problem, "repair or remove them, or leave them out with --allow-missing"))
 }
 
 fn embed_videos<B: SvittBackend>(

@@ -218,8 +218,11 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
                 *(if self.plan.known[file] { &mut report.changed } else { &mut report.new }) += 1;
                 self.indexer.add(path, stamp, open.clips)
             }
-            // Deleted while the folder was being indexed.
-            Some(Err(VideoError::NotFound { .. })) if !path.exists() => Ok(()),
+            Some(Err(VideoError::NotFound { .. })) if !path.exists() => {
+                let reason = "was deleted while the folder was indexed".to_owned();
+                report.skipped.push(Unreadable { media: super::printable(path), reason });
+                Ok(())
+            }
             // A missing program or permission may be there next time although the file has not changed.
             Some(Err(error @ (VideoError::MissingTool { .. } | VideoError::NotFound { .. }))) => {
                 let reason = error.to_string().lines().next().unwrap_or_default().to_owned();

@@ -46,20 +46,39 @@ pub fn tokenize_lines(
         let text = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
         let encoding = tokenizer.encode(text, max_length);
         let line = Line { text, clean: clean(text), ids: encoding.tokens() };
-        serde_json::to_writer(&mut output, &line)
-            .map_err(std::io::Error::from)
-            .and_then(|()| output.write_all(b"\n"))
-            .map_err(|e| Error::io("standard output", &e))?;
+        let json = serde_json::to_string(&line).map_err(|e| Error::Fault(e.to_string()))?;
+        writeln!(output, "{}", plain_json(&json)).map_err(|e| Error::io("standard output", &e))?;
         bytes.clear();
     }
     output.flush().map_err(|e| Error::io("standard output", &e))?;
     Ok(count)
 }
 
+/// The same JSON with the characters that steer a terminal written as `\u0085`.
+fn plain_json(json: &str) -> String {
+    let mut plain = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                plain.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::text::Vocabulary;
+
+    #[test]
+    fn characters_that_steer_a_terminal_are_escaped_and_mean_the_same() {
+        let json = serde_json::to_string("a\u{9b}31m \u{202e}é").unwrap();
+        assert_eq!(plain_json(&json), r#""a\u009b31m \u202eé""#);
+        assert_eq!(serde_json::from_str::<String>(&plain_json(&json)).unwrap(), "a\u{9b}31m \u{202e}é");
+    }
 
     #[test]
     fn every_line_gives_one_even_a_blank_one() {

@@ -97,7 +97,17 @@ impl Checkpoints {
         if unfinished.exists() {
             fs::remove_dir_all(unfinished).map_err(|e| Error::io(unfinished, &e))?;
         }
-        fs::create_dir_all(unfinished).map_err(|e| Error::io(unfinished, &e))?;
+        // Only these two: a run's folder that was deleted meanwhile is not made anew without what was in it.
+        for folder in [&self.folder, unfinished] {
+            match fs::create_dir(folder) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    let problem = "was deleted while the run wrote to it: what it had saved is lost";
+                    return Err(Error::file(self.run(), problem, "start the run again, and leave its folder alone"));
+                }
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::io(folder, &e)),
+                _ => {}
+            }
+        }
         snapshot::write(&unfinished.join(MODEL), &snapshot::tensors(model))?;
         if let Some(optimizer) = optimizer {
             snapshot::write(&unfinished.join(OPTIMIZER), &snapshot::optimizer_tensors(model, optimizer))?;
@@ -119,7 +129,17 @@ impl Checkpoints {
     /// # Errors
     /// The newest checkpoint is damaged.
     pub fn newest(&self) -> Result<Option<(RunState, SavedTensors)>> {
-        let Some((_, folder)) = self.list().into_iter().next_back() else { return Ok(None) };
+        let complete = |folder: &Path| folder.join(STATE).is_file() && folder.join(MODEL).is_file();
+        let mut found = self.list().into_iter().rev();
+        let Some((_, folder)) = found.find(|(_, folder)| {
+            let complete = complete(folder);
+            if !complete {
+                log::warn!("{}: is no complete checkpoint and is passed over", folder.display());
+            }
+            complete
+        }) else {
+            return Ok(None);
+        };
         checksums::verify(&folder, "start afresh without --resume")?;
         let file = folder.join(STATE);
         let state = files::read_json(&file, "start afresh without --resume")?;
@@ -135,6 +155,11 @@ impl Checkpoints {
             true => fs::remove_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, &e)),
             false => Ok(()),
         }
+    }
+
+    /// The folder of the run.
+    fn run(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.folder)
     }
 
     /// Stage and step in the name, so that the newest sorts last and a stage's end differs from the next one's start.
@@ -261,6 +286,20 @@ mod tests {
         let (found, saved) = checkpoints.newest().unwrap().unwrap();
         assert_eq!(found.step, 7);
         assert_eq!(saved.model::<B, _>(toy(0.0), &Default::default()).unwrap().weights(), [1.0; 20]);
+    }
+
+    #[test]
+    fn an_empty_folder_hides_no_checkpoint_and_a_deleted_run_is_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        fs::create_dir(&run).unwrap();
+        let checkpoints = Checkpoints::of(&run);
+        checkpoints.save(&state(7), &toy(1.0).valid(), None).unwrap();
+        fs::create_dir(run.join("checkpoint/step-999999999-001")).unwrap();
+        assert_eq!(checkpoints.newest().unwrap().unwrap().0.step, 7);
+        fs::remove_dir_all(&run).unwrap();
+        let message = checkpoints.save(&state(8), &toy(1.0).valid(), None).unwrap_err().to_string();
+        assert!(message.contains("was deleted while the run wrote to it") && !run.exists(), "{message}");
     }
 
     #[test]

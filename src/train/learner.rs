@@ -263,7 +263,8 @@ impl<B: TrainBackend> StageLoop<B> {
             );
         }
         state.skipped = skipped;
-        if skipped.streak < MAX_STREAK {
+        let stage_in_vain = state.step == self.plan.steps && skipped.total == self.plan.steps;
+        if skipped.streak < MAX_STREAK && !stage_in_vain {
             return Ok(skipped.total);
         }
         let first = skipped.last + 1 - skipped.streak;

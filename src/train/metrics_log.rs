@@ -6,8 +6,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a log: a line takes 400, so this is a million logged steps.
-const LARGEST: u64 = 512 << 20;
+/// Bytes of a log: a line takes 400, so this is 335,000 logged lines, one for every tenth step.
+const LARGEST: u64 = 128 << 20;
 
 /// The losses of one step, unsmoothed: three of pretraining, or the one of question answering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

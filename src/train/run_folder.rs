@@ -69,13 +69,17 @@ pub fn claim_run_folder(out: Option<&Path>, resume: bool) -> Result<RunFolder> {
 
 /// Makes `folder` where it is missing and takes its lock; none if another run has it.
 fn claim(folder: &Path) -> Result<Option<RunFolder>> {
-    if folder.is_file() {
-        return Err(Error::file(folder, "is a file", "give a folder as --out"));
+    if folder.exists() && !folder.is_dir() {
+        return Err(Error::file(folder, "is no folder", "give a folder as --out"));
     }
     let parents = folder.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
     let made = parents.take_while(|parent| !parent.exists()).map(Path::to_path_buf).collect();
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
     let path = folder.join(LOCK);
+    // Opening a pipe for writing waits for its reader.
+    if path.exists() && !path.is_file() {
+        return Err(Error::file(path, "is not a regular file", "delete it, or give another --out"));
+    }
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|e| Error::io(folder, &e))?;
     let lock = match file.try_lock() {
@@ -110,7 +114,7 @@ fn is_free(folder: &Path) -> bool {
     match fs::read_dir(folder) {
         Ok(entries) => entries.flatten().all(|entry| entry.file_name() == LOCK),
         // A file in the way is no free place, but it is the first choice that must be reported.
-        Err(_) => !folder.exists() || folder.is_file(),
+        Err(_) => !folder.exists() || !folder.is_dir(),
     }
 }
 
@@ -196,6 +200,6 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let file = base.path().join("out");
         fs::write(&file, "x").unwrap();
-        assert!(claim_run_folder(Some(&file), false).unwrap_err().to_string().contains("is a file"));
+        assert!(claim_run_folder(Some(&file), false).unwrap_err().to_string().contains("is no folder"));
     }
 }

@@ -86,24 +86,11 @@ pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<
     let present: Vec<WeightKey> = all.into_iter().filter(|key| key.is_present(&info.absent)).collect();
     let weights_sha256 = write_checkpoint(out, &info, &present, |name| {
         let values = matched.values(name)?;
-        let values =
-            values.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))?;
-        check_finite(checkpoint, name, values)
+        values.ok_or_else(|| Error::file(checkpoint, format!("has no tensor `{name}`"), "import again"))
     })?;
     let (foreign, report) = (source.foreign().to_vec(), matched.report);
     let (family, kind) = (kind.family(), kind.name());
     Ok(ImportSummary { family, kind, part: info.part, model, weights_sha256, foreign, assumed, report })
-}
-
-/// Refuses tensors with NaN or infinite numbers: every score of the model would be one.
-fn check_finite(checkpoint: &Path, name: &str, values: Vec<f32>) -> Result<Vec<f32>> {
-    match values.iter().find(|value| !value.is_finite()) {
-        None => Ok(values),
-        Some(value) => {
-            let problem = format!("its tensor `{name}` holds {value}, which is no weight");
-            Err(Error::file(checkpoint, problem, "obtain it again, or give a checkpoint from before training diverged"))
-        }
-    }
 }
 
 /// Refuses to write over the weights that are read, or over what lies beside them.

@@ -10,6 +10,9 @@ use crate::config::{FrameAttention, VideoConfig};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
+/// BERT's table of positions.
+const POSITIONS: &str = "text_encoder.bert.embeddings.position_embeddings.weight";
+
 /// What may be missing or changed.
 #[derive(Clone, Debug, Default)]
 pub struct MatchOptions {
@@ -25,6 +28,8 @@ pub struct MatchedWeights<'a> {
     source: &'a WeightSource,
     /// How the tables are converted, by their rows in the checkpoint.
     resamplers: HashMap<usize, TableResampler>,
+    /// Positions that the model's texts have, where BERT's table has more.
+    text_positions: Option<usize>,
     /// What became of every key.
     pub report: LoadReport,
 }
@@ -41,7 +46,8 @@ impl<'a> MatchedWeights<'a> {
         video: &VideoConfig,
         options: &MatchOptions,
     ) -> Result<Self> {
-        let mut matched = Self { source, resamplers: HashMap::new(), report: LoadReport::default() };
+        let mut matched =
+            Self { source, resamplers: HashMap::new(), text_positions: None, report: LoadReport::default() };
         let target = TableShape { frames: video.frames_per_sequence(), grid: video.grid() };
         for key in keys.iter().filter(|key| key.is_learned()) {
             matched.look_up(key, target, options)?;
@@ -75,9 +81,17 @@ impl<'a> MatchedWeights<'a> {
     /// The values for the key `name`, converted where needed; none if the checkpoint lacks it.
     ///
     /// # Errors
-    /// A table that cannot be converted.
+    /// A table that cannot be converted, or a value that is not finite: every score of the model would be NaN.
     pub fn values(&self, name: &str) -> Result<Option<Vec<f32>>> {
-        let Some(tensor) = self.source.read(name) else { return Ok(None) };
+        let Some(mut tensor) = self.source.read(name) else { return Ok(None) };
+        if let Some(value) = tensor.values.iter().find(|value| !value.is_finite()) {
+            let problem = format!("its tensor `{name}` holds {value}, which is no weight");
+            let remedy = "obtain it again, or give a checkpoint from before training diverged";
+            return Err(Error::file(self.source.path(), problem, remedy));
+        }
+        if let (POSITIONS, Some(positions), [_, width]) = (name, self.text_positions, tensor.shape.as_slice()) {
+            tensor.values.truncate(positions * width);
+        }
         match (is_table(name), tensor.shape.as_slice()) {
             (true, [rows, heads]) if self.resamplers.contains_key(rows) => {
                 self.resamplers[rows].resample(&tensor.values, *heads).map(Some)
@@ -100,7 +114,8 @@ impl<'a> MatchedWeights<'a> {
             return Ok(());
         };
         if found != key.outline.shape {
-            if !self.converts(&name, found, &key.outline.shape, target, options)? {
+            let cut = self.cuts_positions(&name, found, &key.outline.shape);
+            if !(cut || self.converts(&name, found, &key.outline.shape, target, options)?) {
                 let (expected, found) = (key.outline.shape.clone(), found.to_vec());
                 self.report.mismatched.push(ShapeMismatch { name, expected, found });
                 return Ok(());
@@ -109,6 +124,17 @@ impl<'a> MatchedWeights<'a> {
         }
         self.report.applied.push(name);
         Ok(())
+    }
+
+    /// Whether a tensor of shape `found` is BERT's table of positions, and the model's shorter texts use its beginning.
+    fn cuts_positions(&mut self, name: &str, found: &[usize], expected: &[usize]) -> bool {
+        let cut = self.source.kind() == SourceKind::Bert
+            && name == POSITIONS
+            && matches!((found, expected), ([has, width], [wants, same]) if has > wants && width == same);
+        if cut {
+            self.text_positions = Some(expected[0]);
+        }
+        cut
     }
 
     /// Whether a tensor of shape `found` is a position table that can be taken to shape `expected`.

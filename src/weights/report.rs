@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::fmt;
 
 /// How many names of a list are printed; the JSON has all.
-const PRINTED: usize = 8;
+const PRINTED: usize = 12;
 
 /// Every key of a checkpoint and of the model it went into, by what became of it. Names are official keys, except in
 /// `unused`, `rebuilt` and `tied`, which have them as the file does.
@@ -101,9 +101,10 @@ impl LoadReport {
     }
 }
 
-/// `names` with the numbers of layers written `*`, and how many there are of each if several.
+/// `names` without `weight` and `bias`, the numbers of layers written `*`, and how many there are of each if several.
 fn collapsed(names: &[String]) -> Vec<String> {
     let pattern = |name: &String| {
+        let name = name.strip_suffix(".weight").or(name.strip_suffix(".bias")).unwrap_or(name);
         let parts = name.split('.').map(|part| if part.bytes().all(|b| b.is_ascii_digit()) { "*" } else { part });
         parts.collect::<Vec<_>>().join(".")
     };
@@ -157,12 +158,15 @@ mod tests {
 
     #[test]
     fn problems_name_the_first_keys() {
-        let names: Vec<String> = (0..9).map(|i| format!("k{i}")).collect();
+        let names: Vec<String> = (0..13).map(|i| format!("k{i}")).collect();
         let rebuilt = vec!["layer.0.index".to_string(), "ids".to_string(), "layer.11.index".to_string()];
         let report = LoadReport { missing: names, rebuilt, ..LoadReport::default() };
         assert!(report.to_string().contains("buffers rebuilt  3: layer.*.index (2), ids\n"));
-        assert_eq!(report.problem().unwrap(), "it lacks 9 tensors (k0, k1, k2, k3, k4, k5, k6, k7, …)");
-        assert!(report.to_string().contains("missing          9: k0"));
+        assert_eq!(
+            report.problem().unwrap(),
+            "it lacks 13 tensors (k0, k1, k2, k3, k4, k5, k6, k7, k8, k9, k10, k11, …)"
+        );
+        assert!(report.to_string().contains("missing          13: k0"));
         let mismatch = ShapeMismatch { name: "t".into(), expected: vec![2], found: vec![3] };
         let report = LoadReport { mismatched: vec![mismatch], ..LoadReport::default() };
         assert!(!report.is_complete() && report.problem().unwrap().contains("t [3] instead of [2]"));

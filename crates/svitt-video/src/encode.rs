@@ -22,7 +22,7 @@ const ALIVE: [&str; 3] = ["-progress", "pipe:1", "-y"];
 /// What [`compress`] aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CompressSettings {
-    /// Length of the shorter side, pixels; the longer one follows, made even.
+    /// Length of the shorter side, pixels, or that of the source if it is shorter; the longer one follows, made even.
     pub short_side: usize,
     /// Frames per second.
     pub fps: f64,
@@ -52,12 +52,13 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
     command.args(ALIVE);
     add_input(&mut command, &file_name(source), demuxer);
     command.arg("-filter:v");
-    command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{side})':'if(gt(a,1),{side},trunc(ow*a/2)*2)'"));
+    // Never larger than the source, whose sides may be odd.
+    let [width, height] = ["iw", "ih"].map(|source| format!("min({side},trunc({source}/2)*2)"));
+    command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{width})':'if(gt(a,1),{height},trunc(ow*a/2)*2)'"));
     command.args(["-map", "0:V:0", "-r", &fps.to_string()]).arg(file_name(part.path()));
     encode(command, source)?;
-    let mut written = VideoReader::open(part.path(), &ReaderOptions::default())?;
-    let frames = written.len();
-    written.get_frames(&[0, frames - 1])?;
+    let frames = read_back(part.path())
+        .map_err(|_| VideoError::corrupt(source, "what was written of it cannot be read; is the disk full?"))?;
     // `-r` shows the first and the last frame once more (30 s become 62 frames, not 60), and rounds to whole frames.
     let expected = duration * fps + 1.0;
     if (frames as f64 - expected).abs() > 2.5 {
@@ -65,6 +66,14 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
         return Err(VideoError::corrupt(source, detail));
     }
     part.complete(target)?;
+    Ok(frames)
+}
+
+/// Frames of the file at `path`, whose first and last decode.
+fn read_back(path: &Path) -> Result<usize> {
+    let mut written = VideoReader::open(path, &ReaderOptions::default())?;
+    let frames = written.len();
+    written.get_frames(&[0, frames - 1])?;
     Ok(frames)
 }
 
@@ -110,7 +119,12 @@ fn encode(command: Command, path: &Path) -> Result<()> {
     {
         Ended::Finished(true) => Ok(()),
         Ended::Stalled => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: STALL.as_secs() }),
-        _ => Err(VideoError::corrupt(path, complaints.worst().unwrap_or("ffmpeg gives no reason"))),
+        _ => match complaints.worst().unwrap_or("ffmpeg gives no reason") {
+            full if full.contains("No space left") => {
+                Err(VideoError::not_written(path, std::io::Error::from(std::io::ErrorKind::StorageFull)))
+            }
+            reason => Err(VideoError::corrupt(path, reason)),
+        },
     }
 }
 

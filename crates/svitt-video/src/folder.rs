@@ -47,8 +47,12 @@ fn is_video(path: &Path) -> bool {
     path.file_name().is_some_and(|name| is_video_name(&name.to_string_lossy()))
 }
 
-/// Whether `name` ends in an extension that is taken for a video's.
+/// Whether `name` ends in an extension that is taken for a video's, and is not one that macOS gives to what it keeps
+/// beside a file (`._NAME`).
 pub fn is_video_name(name: &str) -> bool {
+    if name.rsplit('/').next().is_some_and(|last| last.starts_with("._")) {
+        return false;
+    }
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }

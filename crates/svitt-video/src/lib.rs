@@ -49,7 +49,7 @@ pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
 pub use reader::{ReaderKind, ReaderOptions, VideoReader};
 pub use resize::{Bicubic, CropBox, Resizer};
 pub use sampling::{FrameSampling, clips, intervals, window};
-pub use sniff::needs_ffmpeg;
+pub use sniff::{needs_ffmpeg, open_without_waiting};
 pub use transform::{CropFlip, Transform};
 
 /// Random numbers in `[0, 1)` for tests (a linear congruential generator, Knuth's constants).

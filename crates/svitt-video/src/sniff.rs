@@ -151,7 +151,19 @@ pub(super) fn open_regular(path: &Path) -> Result<File> {
     if !facts.is_file() {
         return Err(VideoError::no_file(path, "it is a pipe or a device, not a file"));
     }
-    File::open(path).map_err(|error| VideoError::io(path, error))
+    open_without_waiting(path).map_err(|error| VideoError::io(path, error))
+}
+
+/// Opens `path` for reading so that what has nothing to say now (`/proc/kmsg`, which calls itself a regular file) fails
+/// to be read instead of waiting for more. Reading a file on a disk is as always.
+///
+/// # Errors
+/// The system's.
+pub fn open_without_waiting(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options.read(true).open(path)
 }
 
 fn head(file: &mut File, most: u64) -> Vec<u8> {

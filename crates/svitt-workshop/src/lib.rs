@@ -13,6 +13,10 @@
 // Burn's `slice([a..b])` takes an array of ranges; the lint takes it for a mistyped `(a..b).collect()`.
 #![allow(clippy::single_range_in_vec_init)]
 
+#[cfg(test)]
+#[path = "../../../tests/skipped.rs"]
+mod skipped;
+
 pub mod ablation;
 pub mod bench;
 pub mod cli;

@@ -43,7 +43,7 @@ fn renamed(name: &str, from: &str, to: &str) -> String {
 
 fn holds_answers(path: &Path) -> Result<bool> {
     let (mut any, mut questions) = (false, false);
-    json::each(path, false, |_, entry: Entry| {
+    json::each(path, |_, entry: Entry| {
         (any, questions) = (true, questions || !entry.question.0.is_empty());
         Ok(())
     })?;
@@ -58,13 +58,13 @@ fn join(
 ) -> Result<()> {
     let mut by_id: HashMap<String, Entry> = HashMap::new();
     if let Some(answers) = &answers {
-        json::each(answers, false, |_, entry: Entry| {
+        json::each(answers, |_, entry: Entry| {
             by_id.insert(entry.question_id.0.clone(), entry);
             Ok(())
         })?;
     }
     let mut unanswered = Vec::new();
-    json::each(questions, false, |place, question: Entry| {
+    json::each(questions, |place, question: Entry| {
         let answer = by_id.remove(&question.question_id.0).or_else(|| question.answered().then(|| question.clone()));
         if answer.is_none() && answers.is_some() {
             unanswered.push(question.question_id.0.clone());
@@ -98,7 +98,7 @@ fn report(
 }
 
 fn read_answers_alone(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
-    json::each(path, false, |place, entry: Entry| {
+    json::each(path, |place, entry: Entry| {
         imported.take(&place, entry.record(Some(entry.clone())));
         Ok(())
     })

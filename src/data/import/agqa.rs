@@ -23,7 +23,7 @@ const BALANCED: f64 = 0.02;
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let (mut yes, mut no) = (0, 0);
-    json::each(path, false, |place, question: Question| {
+    json::each(path, |place, question: Question| {
         match question.answer.0.to_lowercase().as_str() {
             "yes" => yes += 1,
             "no" => no += 1,

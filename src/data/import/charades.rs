@@ -8,9 +8,24 @@ use crate::{
     data::{Benchmark, Record, published},
 };
 
+/// The release's columns.
+const OWN: &[&str] = &[
+    "id",
+    "subject",
+    "scene",
+    "quality",
+    "relevance",
+    "verified",
+    "script",
+    "objects",
+    "descriptions",
+    "actions",
+    "length",
+];
+
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::Charades, split));
-    Table::open(path, &Columns::default())?.each(path, imported, |imported, row| {
+    Table::open(path, &Columns::default())?.each(path, imported, Some(OWN), |imported, row| {
         let id = row.get(&["id"]);
         let captions = vec![row.get(&["script"]).to_owned()];
         let record = Record { media: named(id, "mp4"), captions, id: Some(id.into()), ..Record::default() };

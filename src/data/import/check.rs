@@ -60,9 +60,8 @@ impl RecordChecker<'_> {
 
     /// Refuses, counts or, where a part of the file may be missing, leaves out what cannot be used.
     fn unusable(&mut self, allow_missing: bool, imported: &ImportedAnnotations) -> Result<()> {
-        let (count, used) = (imported.left_out_count, imported.records.len());
+        let (count, used, all) = (imported.left_out_count, imported.records.len(), imported.total);
         let Some(first) = imported.left_out.first() else { return Ok(()) };
-        let all = if self.purpose == ImportPurpose::Inspect { used.max(count) } else { used + count };
         let first = format!("such as {}: {}", shown(&first.media), first.reason);
         let allowed = match self.purpose {
             ImportPurpose::Train => UnreadableLimit::default().allowed(all),

@@ -139,11 +139,6 @@ impl Columns {
             .map(|(field, rank, _)| (field, rank))
     }
 
-    /// The rank of `name` among the names of captions.
-    pub(crate) fn caption_rank(&self, name: &str) -> Option<usize> {
-        self.field(name).filter(|(field, _)| *field == Field::Caption).map(|(_, rank)| rank)
-    }
-
     /// Whether any of `names` holds a `field`.
     pub(super) fn has<'a>(&self, field: Field, names: impl IntoIterator<Item = &'a str>) -> bool {
         names.into_iter().any(|name| self.field(name).is_some_and(|(found, _)| found == field))
@@ -183,8 +178,9 @@ const MOST_NAMES: usize = 1_000;
 pub struct Further(BTreeMap<String, usize>);
 
 impl Further {
-    /// Counts `name` once more.
+    /// Counts `name` once more; a column without a name, such as the numbers that pandas writes, gets one.
     pub fn count(&mut self, name: &str) {
+        let name = if name.trim().is_empty() { "(no name)" } else { name };
         if let Some(count) = self.0.get_mut(name) {
             *count += 1;
         } else if self.0.len() < MOST_NAMES {
@@ -247,8 +243,8 @@ mod tests {
     #[test]
     fn further_columns_are_counted_by_name() {
         let mut further = Further::default();
-        ["fps", "score", "fps"].iter().for_each(|name| further.count(name));
-        assert_eq!(further.warning().unwrap(), "further columns are not used: fps (2), score (1)");
+        ["fps", "score", " ", "fps"].iter().for_each(|name| further.count(name));
+        assert_eq!(further.warning().unwrap(), "further columns are not used: (no name) (1), fps (2), score (1)");
         assert_eq!(Further::default().warning(), None);
     }
 }

@@ -140,7 +140,11 @@ fn detect_table(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
     let table = table::Table::open(path, columns)?;
     let names = table.names();
     let has = |name: &str| names.iter().any(|column| column == name);
-    if has("videoid") && has("page_dir") && has("name") {
+    let header = || table.header.iter().map(String::as_str);
+    if has_span(columns, header) && columns.has(Field::Video, header()) {
+        // No release has spans: their readers would not look for any.
+        Ok(AnnotationFormat::Table)
+    } else if has("videoid") && has("page_dir") && has("name") {
         Ok(AnnotationFormat::WebvidCsv)
     } else if has("video_id") && has("sentence") {
         Ok(AnnotationFormat::MsrvttCsv)
@@ -148,12 +152,17 @@ fn detect_table(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
         Ok(AnnotationFormat::MsrvttList)
     } else if has("id") && has("script") {
         Ok(AnnotationFormat::CharadesCsv)
-    } else if columns.has(Field::Video, table.header.iter().map(String::as_str)) {
+    } else if columns.has(Field::Video, header()) {
         Ok(AnnotationFormat::Table)
     } else {
         let header = super::columns::listed(&table.header);
         Err(unknown(path, &format!("its first line has no column for the video; its columns are {header}")))
     }
+}
+
+/// Whether any of `names` holds the start or the end of a clip.
+fn has_span<'a, N: Iterator<Item = &'a str>>(columns: &Columns, names: impl Fn() -> N) -> bool {
+    [Field::Start, Field::End, Field::Span].into_iter().any(|field| columns.has(field, names()))
 }
 
 /// The keys a JSON file begins with.
@@ -170,7 +179,13 @@ enum JsonStart {
 
 fn detect_json(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
     let named = columns.are_named();
-    match first_keys(path, columns)? {
+    let lines = path.extension().is_some_and(|extension| extension == "jsonl" || extension == "ndjson");
+    let start = match first_keys(path, columns) {
+        // A broken first line is one record among others.
+        Err(_) if lines => return Ok(AnnotationFormat::JsonLines),
+        start => start?,
+    };
+    match start {
         JsonStart::List(_) if named => Some(AnnotationFormat::SingularityJson),
         JsonStart::List(keys) => by_keys(&keys, columns),
         JsonStart::Line(_) if named => Some(AnnotationFormat::JsonLines),
@@ -191,6 +206,10 @@ fn detect_json(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
 
 fn by_keys(keys: &BTreeSet<String>, columns: &Columns) -> Option<AnnotationFormat> {
     let has = |name: &str| keys.contains(name);
+    let names = || keys.iter().map(String::as_str);
+    if has_span(columns, names) && columns.has(Field::Video, names()) {
+        return Some(AnnotationFormat::SingularityJson);
+    }
     let agqa = ["structural", "semantic", "ans_type", "sg_grounding", "novel_comp"];
     let didemo = ["times", "num_segments", "annotation_id", "dl_link"];
     if has("question") && has("video_id") && agqa.iter().any(|key| has(key)) {
@@ -201,7 +220,7 @@ fn by_keys(keys: &BTreeSet<String>, columns: &Columns) -> Option<AnnotationForma
         Some(AnnotationFormat::ActivitynetQaJson)
     } else if has("description") && has("video") && didemo.iter().any(|key| has(key)) {
         Some(AnnotationFormat::DidemoJson)
-    } else if columns.has(Field::Video, keys.iter().map(String::as_str)) {
+    } else if columns.has(Field::Video, names()) {
         Some(AnnotationFormat::SingularityJson)
     } else if has("answer") && has("question_id") {
         Some(AnnotationFormat::ActivitynetQaJson)

@@ -28,7 +28,7 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let listed = listed(path, imported)?;
     let mut positions: HashMap<String, usize> = HashMap::new();
     let mut records: Vec<Record> = Vec::new();
-    json::each(path, false, |_, sentence: Sentence| {
+    json::each(path, |_, sentence: Sentence| {
         let Text(video) = sentence.video;
         if listed.as_ref().is_some_and(|listed| !listed.contains(&video)) {
             return Ok(());

@@ -13,8 +13,9 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::Value;
 
-use super::encoding;
+use super::{MOST_RECORDS, encoding, too_many};
 use crate::{Error, Result, input};
 
 /// Bytes that one record may have: 64 captions of the greatest length.
@@ -59,24 +60,114 @@ impl fmt::Display for Place {
     }
 }
 
-/// Calls `take` with each record of a list `[{…}, …]`, an object `{"key": {…}, …}` or lines of objects.
+/// Calls `take` with each record of a list `[{…}, …]` or of an object `{"key": {…}, …}`.
 ///
 /// # Errors
 /// The file cannot be read or parsed, a record is too long, or `take` refuses one.
-pub fn each<T: DeserializeOwned>(path: &Path, lines: bool, take: impl FnMut(Place, T) -> Result<()>) -> Result<()> {
+pub fn each<T: DeserializeOwned>(path: &Path, take: impl FnMut(Place, T) -> Result<()>) -> Result<()> {
     let position = Position::new(LONGEST_RECORD);
     let refused = RefCell::new(None);
     let number = Cell::new(0);
-    let visitor =
-        Each { take: RefCell::new(take), refused: &refused, position: &position, number, record: PhantomData };
+    let take = RefCell::new(take);
+    let visitor = Each { path, take, refused: &refused, position: &position, number, record: PhantomData };
     let mut deserializer = serde_json::Deserializer::from_reader(Lenient::open(path, &position)?);
-    let outcome = match lines {
-        true => deserializer.into_iter().try_for_each(|record| visitor.hand(None, record?)),
-        false => deserializer.deserialize_any(&visitor).and_then(|()| deserializer.end()),
-    };
+    let outcome = deserializer.deserialize_any(&visitor).and_then(|()| deserializer.end());
     match (refused.into_inner(), outcome) {
         (Some(refused), _) => Err(refused),
         (None, outcome) => outcome.map_err(|e| parse_error(path, &e)),
+    }
+}
+
+/// Lines that one record of [`each_line`] may have.
+const MOST_LINES: usize = 1_000;
+
+/// Calls `take` with each record of a file of objects one after the other, or with what is wrong with it. A record ends
+/// with its line, or goes on in the next ones; a line that begins with a brace begins another.
+///
+/// # Errors
+/// The file cannot be read or is not UTF-8, or a record is too long.
+pub fn each_line(path: &Path, mut take: impl FnMut(Place, std::result::Result<Value, String>)) -> Result<()> {
+    let mut reader = BufReader::with_capacity(1 << 16, input::open(path)?);
+    encoding::check_start(path, &mut reader)?;
+    let mut pending = Pending::default();
+    let mut line = 0;
+    loop {
+        let mut bytes = Vec::new();
+        let left = (LONGEST_RECORD as usize).saturating_sub(pending.text.len()) as u64;
+        if reader.by_ref().take(left + 1).read_until(b'\n', &mut bytes).map_err(|e| Error::io(path, &e))? == 0 {
+            pending.give_up(&mut take);
+            return Ok(());
+        }
+        line += 1;
+        if pending.number > MOST_RECORDS {
+            return Err(too_many(path));
+        }
+        if bytes.len() as u64 > left || pending.lines >= MOST_LINES {
+            let problem =
+                format!("line {line}: a record is longer than {} MiB or {MOST_LINES} lines", LONGEST_RECORD >> 20);
+            return Err(Error::file(path, problem, "check that it is the right file"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| encoding::not_utf8(path, line))?;
+        if text.starts_with('{') {
+            pending.give_up(&mut take);
+        }
+        pending.add(&text, line, &mut take);
+    }
+}
+
+/// Lines that may be the beginning of a record.
+#[derive(Default)]
+struct Pending {
+    text: String,
+    lines: usize,
+    /// The line it begins in.
+    line: u64,
+    /// Records so far.
+    number: u64,
+    /// Why it is no record yet.
+    problem: String,
+}
+
+impl Pending {
+    fn add(&mut self, text: &str, line: u64, take: &mut impl FnMut(Place, std::result::Result<Value, String>)) {
+        if self.text.is_empty() {
+            if text.trim().is_empty() {
+                return;
+            }
+            self.line = line;
+        }
+        self.text.push_str(text);
+        self.lines += 1;
+        let whole = std::mem::take(&mut self.text);
+        let position = Position::new(u64::MAX);
+        let lenient = Lenient { inner: whole.as_bytes(), place: &position, ready: Vec::new(), inside: Inside::Nothing };
+        for record in serde_json::Deserializer::from_reader(lenient).into_iter::<Value>() {
+            match record {
+                Ok(record) => take(self.next_place(), Ok(record)),
+                Err(unfinished) if unfinished.is_eof() => {
+                    (self.text, self.problem) = (whole, input::shown(&unfinished.to_string()));
+                    return;
+                }
+                Err(broken) => {
+                    take(self.next_place(), Err(format!("is not JSON: {}", input::shown(&broken.to_string()))))
+                }
+            }
+        }
+        self.lines = 0;
+    }
+
+    /// What was begun is no record.
+    fn give_up(&mut self, take: &mut impl FnMut(Place, std::result::Result<Value, String>)) {
+        if !self.text.is_empty() {
+            let problem = format!("is not JSON: {}", self.problem);
+            take(self.next_place(), Err(problem));
+            (self.text, self.lines) = (String::new(), 0);
+        }
+    }
+
+    fn next_place(&mut self) -> Place {
+        self.number += 1;
+        Place { number: self.number, line: self.line, key: None }
     }
 }
 
@@ -91,6 +182,7 @@ pub fn parse_error(path: &Path, error: &serde_json::Error) -> Error {
 }
 
 struct Each<'a, T, F> {
+    path: &'a Path,
     take: RefCell<F>,
     refused: &'a RefCell<Option<Error>>,
     position: &'a Position,
@@ -101,6 +193,10 @@ struct Each<'a, T, F> {
 impl<T, F: FnMut(Place, T) -> Result<()>> Each<'_, T, F> {
     fn hand<E: serde::de::Error>(&self, key: Option<String>, record: T) -> std::result::Result<(), E> {
         self.number.set(self.number.get() + 1);
+        if self.number.get() > MOST_RECORDS {
+            *self.refused.borrow_mut() = Some(too_many(self.path));
+            return Err(E::custom("refused"));
+        }
         let place = Place { number: self.number.get(), line: self.position.next_record(), key };
         (self.take.borrow_mut())(place, record).map_err(|refused| {
             *self.refused.borrow_mut() = Some(refused);
@@ -317,18 +413,34 @@ impl<'de> Visitor<'de> for TextVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn values(content: &str, lines: bool) -> Result<Vec<(u64, Value)>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         std::fs::write(&path, content).unwrap();
         let mut found = Vec::new();
-        each(&path, lines, |place, value| {
-            found.push((place.line, value));
-            Ok(())
-        })?;
+        match lines {
+            true => each_line(&path, |place, value| found.push((place.line, value.unwrap_or_else(Value::String))))?,
+            false => each(&path, |place, value| {
+                found.push((place.line, value));
+                Ok(())
+            })?,
+        }
         Ok(found)
+    }
+
+    #[test]
+    fn a_broken_line_is_one_record_and_the_next_is_read() {
+        let kinds = |content: &str| {
+            let values = values(content, true).unwrap();
+            values.iter().map(|(line, value)| (*line, value.is_object())).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds("{\"a\": 1}\n{\"a\": \n{\"a\": 3}\n"), [(1, true), (2, false), (3, true)]);
+        assert_eq!(kinds("{\"a\": x}\n{\"a\": 3}"), [(1, false), (2, true)]);
+        assert_eq!(kinds("{\n  \"a\": 1\n}\n{\"a\": \"b\nc\"}\n{}"), [(1, true), (4, false), (5, false), (6, true)]);
+        assert_eq!(kinds("{} {\"a\": 2}\n{\"a\""), [(1, true), (1, true), (2, false)]);
+        assert_eq!(kinds("{\"a\": NaN}\n\n"), [(1, true)]);
     }
 
     #[test]

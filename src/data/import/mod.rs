@@ -30,10 +30,11 @@ use std::{
 
 pub(crate) use check::{Duplicates, duplicates};
 pub use columns::Columns;
+pub(crate) use columns::Further;
 pub use detect::{AnnotationFormat, detect};
 use json::Place;
 pub(crate) use json::{text as json_text, whole as whole_json};
-pub(crate) use records::texts;
+pub(crate) use records::ShardCaption;
 
 use super::{Benchmark, BenchmarkTask, Record, Split, SplitSize, Unreadable};
 use crate::{Error, Result};
@@ -67,6 +68,8 @@ pub struct AnnotationOptions {
 
 /// Bytes of the longest text that is tokenised; a file with a longer one is seldom a file of captions.
 pub(crate) const LONGEST_TEXT: usize = crate::text::LONGEST_TEXT;
+/// Records of one file: twice as many as WebVid-10M has. One takes some 370 bytes of memory.
+const MOST_RECORDS: u64 = 20_000_000;
 /// Unusable records that are listed; more are counted.
 const MOST_LISTED: usize = 10_000;
 
@@ -85,6 +88,8 @@ pub struct ImportedAnnotations {
     pub purpose: ImportPurpose,
     /// The records, in file order.
     pub records: Vec<Record>,
+    /// Records of the file, those that cannot be used among them.
+    pub total: usize,
     /// Records that cannot be used, and why: without text, without video, with a span that ends before it begins.
     /// With [`ImportPurpose::Inspect`] those that name a video are among `records`, too.
     pub left_out: Vec<Unreadable>,
@@ -109,6 +114,7 @@ impl ImportedAnnotations {
             split: Split::from_name(path),
             purpose,
             records: Vec::new(),
+            total: 0,
             left_out: Vec::new(),
             left_out_count: 0,
             further: BTreeMap::new(),
@@ -125,8 +131,9 @@ impl ImportedAnnotations {
 
     /// The same; `hint` is what may explain a text that is missing.
     fn take_with(&mut self, place: &Place, record: Record, hint: &str) {
+        self.total += 1;
         if let Some(problem) = problem(&record) {
-            self.leave_out(place, Some(&record.media), &(problem + hint));
+            self.note_at(place, Some(&record.media), &(problem + hint));
             if self.purpose != ImportPurpose::Inspect {
                 return;
             }
@@ -141,10 +148,24 @@ impl ImportedAnnotations {
         }
     }
 
-    /// Notes that the record at `place`, of the video `media` where that is known, cannot be used.
+    /// Counts the record at `place`, of the video `media` where that is known, which cannot be used.
     fn leave_out(&mut self, place: &Place, media: Option<&str>, problem: &str) {
-        let media = media.map_or_else(|| place.to_string(), str::to_owned);
-        self.note(Unreadable { media, reason: format!("{place}: {problem}") });
+        self.total += 1;
+        self.note_at(place, media, problem);
+    }
+
+    /// Notes why the record at `place` cannot be used; one without video is named by its place.
+    fn note_at(&mut self, place: &Place, media: Option<&str>, problem: &str) {
+        self.note(match media.filter(|media| !media.trim().is_empty()) {
+            Some(media) => Unreadable { media: media.to_owned(), reason: format!("{place}: {problem}") },
+            None => Unreadable { media: place.to_string(), reason: problem.to_owned() },
+        });
+    }
+
+    /// What is to be said of `further` columns.
+    fn list_further(&mut self, further: columns::Further) {
+        self.warnings.extend(further.warning());
+        self.further = further.into_counts();
     }
 
     fn note(&mut self, unreadable: Unreadable) {
@@ -164,6 +185,12 @@ impl ImportedAnnotations {
         }
         found
     }
+}
+
+/// The error of a file with more records than [`MOST_RECORDS`].
+fn too_many(path: &Path) -> Error {
+    let remedy = "split it, or check that it is the right file";
+    Error::file(path, format!("has more than {MOST_RECORDS} records"), remedy)
 }
 
 /// Why nothing can be done with `record`, if that is so.

@@ -18,10 +18,13 @@ use crate::{
     data::{Benchmark, Record, Split, SplitSize, published},
 };
 
+/// The release's columns.
+const PAIR: &[&str] = &["key", "vid_key", "video_id", "sentence"];
+
 /// `key,vid_key,video_id,sentence`: one caption per video.
 pub fn read_pairs(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::Msrvtt, split));
-    Table::open(path, &Columns::default())?.each(path, imported, |imported, row| {
+    Table::open(path, &Columns::default())?.each(path, imported, Some(PAIR), |imported, row| {
         let video = row.get(&["video_id"]);
         let id = Some(row.get(&["key"])).filter(|key| !key.is_empty()).map(str::to_owned);
         let captions = vec![row.get(&["sentence"]).to_owned()];
@@ -33,7 +36,7 @@ pub fn read_pairs(path: &Path, imported: &mut ImportedAnnotations) -> Result<()>
 /// `video_id`: the training videos, whose captions are in the data file beside the list.
 pub fn read_list(path: &Path, purpose: ImportPurpose, imported: &mut ImportedAnnotations) -> Result<()> {
     let mut videos = Vec::new();
-    Table::open(path, &Columns::default())?.each(path, imported, |_, row| {
+    Table::open(path, &Columns::default())?.each(path, imported, Some(&["video_id"]), |_, row| {
         videos.push(row.get(&["video_id"]).to_owned());
         Ok(())
     })?;

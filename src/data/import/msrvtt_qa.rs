@@ -17,7 +17,7 @@ use crate::{
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     imported.expected = imported.split.and_then(|split| published(Benchmark::MsrvttQa, split));
-    json::each(path, false, |place, question: Question| {
+    json::each(path, |place, question: Question| {
         let Text(video) = question.video_id;
         let video = if video.is_empty() || video.starts_with("video") { video } else { format!("video{video}") };
         let record = Record {

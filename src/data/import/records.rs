@@ -24,13 +24,19 @@ use crate::{
 /// Reads a list, lines or an object of records.
 pub fn read(path: &Path, columns: &Columns, imported: &mut ImportedAnnotations) -> Result<()> {
     let mut rows = Rows::new(path, columns, imported)?;
-    json::each(path, imported.format == AnnotationFormat::JsonLines, |place, value: Value| {
-        match value {
-            Value::Object(object) => rows.take(imported, &place, object.into_iter().collect()),
-            _ => imported.leave_out(&place, None, "it is not an object of keys"),
-        }
-        Ok(())
-    })?;
+    let lines = imported.format == AnnotationFormat::JsonLines;
+    let mut take = |place: Place, value: std::result::Result<Value, String>| match value {
+        Ok(Value::Object(object)) => rows.take(imported, &place, object.into_iter().collect()),
+        Ok(_) => imported.leave_out(&place, None, "it is not an object of keys"),
+        Err(problem) => imported.leave_out(&place, None, &problem),
+    };
+    match lines {
+        true => json::each_line(path, take)?,
+        false => json::each(path, |place, value: Value| {
+            take(place, Ok(value));
+            Ok(())
+        })?,
+    }
     rows.finish(imported);
     let sampled = matches!(imported.benchmark, Some(Benchmark::Ssv2Label | Benchmark::Ssv2Template));
     imported.expected = imported.benchmark.zip(imported.split).filter(|_| !sampled).and_then(|(b, s)| published(b, s));
@@ -49,7 +55,7 @@ pub fn read_table(path: &Path, columns: &Columns, imported: &mut ImportedAnnotat
         return Err(Error::file(path, problem, format!("name it with {flag}, or the separator with --sep")));
     }
     let mut rows = Rows::new(path, columns, imported)?;
-    table.each(path, imported, |imported, row| {
+    table.each(path, imported, None, |imported, row| {
         let value = |cell: &String| literal::list(cell).unwrap_or_else(|| Value::String(cell.clone()));
         let cells = header.iter().cloned().zip(row.fields().iter().map(value));
         rows.take(imported, &row.place, cells.collect());
@@ -112,8 +118,7 @@ impl<'a> Rows<'a> {
         if choices > 0 {
             imported.warnings.push(format!("{choices} records are multiple-choice; their answers are left aside"));
         }
-        imported.warnings.extend(further.warning());
-        imported.further = further.into_counts();
+        imported.list_further(further);
     }
 }
 
@@ -123,8 +128,10 @@ struct Row {
     media: Vec<String>,
     also: Vec<String>,
     captions: Vec<String>,
+    /// The captions with the empty ones, where they are a list: spans are counted against them.
+    places: Vec<String>,
     span: [Option<String>; 2],
-    spans: Option<Vec<[String; 2]>>,
+    spans: Option<Vec<Span>>,
     question: Option<String>,
     answers: Vec<String>,
     types: Vec<String>,
@@ -163,10 +170,15 @@ impl Row {
     /// Puts `value` where it belongs; nothing where it is no value of that kind and may be something else.
     fn put(&mut self, field: Field, name: &str, value: Value) -> Option<()> {
         if field == Field::Span {
-            self.spans = Some(spans(&value)?);
-            return Some(());
+            return self.put_spans(name, value);
+        }
+        if let (Field::Caption, Value::Array(list)) = (field, &value) {
+            self.places = list.iter().map(|value| scalar(value.clone()).unwrap_or_default()).collect();
         }
         match texts(value) {
+            Ok(texts) if texts.len() > 1 && matches!(field, Field::Start | Field::End) => {
+                self.problem.get_or_insert(format!("`{}` is a list where one time belongs", shown(name)));
+            }
             Ok(mut texts) => match field {
                 Field::Video => self.media = texts,
                 Field::Also => self.also = texts,
@@ -182,6 +194,19 @@ impl Row {
                 self.problem
                     .get_or_insert(format!("`{}` is {found} where a text or a list of texts belongs", shown(name)));
             }
+        }
+        Some(())
+    }
+
+    /// One or several pairs of times; what is neither makes the record unusable, but for a `timestamp`, which in many
+    /// files is the time of something else.
+    fn put_spans(&mut self, name: &str, value: Value) -> Option<()> {
+        let listed = value.as_str().and_then(literal::list).unwrap_or(value);
+        self.spans = spans(&listed);
+        if self.spans.is_none() && (listed.is_array() || !name.to_lowercase().contains("timestamp")) {
+            self.problem.get_or_insert(format!("`{}` is no pair of start and end, and no list of pairs", shown(name)));
+        } else if self.spans.is_none() {
+            return None;
         }
         Some(())
     }
@@ -209,18 +234,47 @@ impl Row {
         let Some(spans) = self.spans.filter(|_| record.start.is_none() && record.end.is_none()) else {
             return Ok(vec![record]);
         };
-        let spanned = |[start, end]: [String; 2], captions: Vec<String>, record: Record| {
-            Ok(Record { start: seconds("start", Some(start))?, end: seconds("end", Some(end))?, captions, ..record })
+        let spanned = |[start, end]: Span, captions: Vec<String>, record: Record| {
+            Ok(Record { start: seconds("start", start)?, end: seconds("end", end)?, captions, ..record })
         };
         if let [span] = &spans[..] {
             let captions = record.captions.clone();
             return spanned(span.clone(), captions, record).map(|record| vec![record]);
         }
-        if spans.len() != record.captions.len() || spans.is_empty() {
-            return Err(format!("it has {} spans and {} captions", spans.len(), record.captions.len()));
+        let captions = if self.places.len() > record.captions.len() { self.places } else { record.captions.clone() };
+        if spans.len() != captions.len() || spans.is_empty() {
+            return Err(format!("it has {} spans and {} captions", spans.len(), captions.len()));
         }
-        let pairs = spans.into_iter().zip(record.captions.clone());
+        let pairs = spans.into_iter().zip(captions);
         pairs.map(|(span, caption)| spanned(span, vec![caption], Record { id: None, ..record.clone() })).collect()
+    }
+}
+
+/// What a shard's JSON member says of its video.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShardCaption {
+    /// Captions with the part of the video that each list belongs to.
+    pub parts: Vec<(Vec<String>, Option<f64>, Option<f64>)>,
+}
+
+impl ShardCaption {
+    /// Reads the keys of a JSON member as those of a record of a list; counts those without a meaning.
+    ///
+    /// # Errors
+    /// What is wrong with a value.
+    pub fn of(fields: serde_json::Map<String, Value>, further: &mut Further) -> std::result::Result<Self, String> {
+        let columns = Columns::default();
+        // Which video it is the shard says.
+        let used = |name: &str| {
+            let field = columns.field(name).map(|(field, _)| field);
+            matches!(field, Some(Field::Caption | Field::Start | Field::End | Field::Span))
+        };
+        let (cells, others): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(name, _)| used(name));
+        others.iter().for_each(|(name, _)| further.count(name));
+        let row = Row { media: vec!["the video".into()], ..Row::sort(&columns, cells, further) };
+        let trimmed = |record: &Record| record.captions.iter().map(|caption| caption.trim().to_owned()).collect();
+        let parts = row.records(&Place::default())?;
+        Ok(Self { parts: parts.iter().map(|record| (trimmed(record), record.start, record.end)).collect() })
     }
 }
 
@@ -234,7 +288,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// The text or list of texts that `value` holds, without empty ones; numbers count as texts.
-pub fn texts(value: Value) -> std::result::Result<Vec<String>, &'static str> {
+fn texts(value: Value) -> std::result::Result<Vec<String>, &'static str> {
     match value {
         _ if is_empty(&value) => Ok(Vec::new()),
         Value::Array(list) => {
@@ -255,11 +309,18 @@ fn scalar(value: Value) -> Option<String> {
     }
 }
 
-/// `[start, end]`, or several of them; none where `value` is something else, such as the time of a download.
-fn spans(value: &Value) -> Option<Vec<[String; 2]>> {
-    let pair = |value: &Value| -> Option<[String; 2]> {
+/// Start and end as they are written; null is open.
+type Span = [Option<String>; 2];
+
+/// `[start, end]`, or several of them; none where `value` is something else.
+fn spans(value: &Value) -> Option<Vec<Span>> {
+    let time = |value: &Value| match value {
+        Value::Null => Some(None),
+        value => scalar(value.clone()).map(Some),
+    };
+    let pair = |value: &Value| -> Option<Span> {
         let [start, end] = &value.as_array()?[..] else { return None };
-        Some([scalar(start.clone())?, scalar(end.clone())?])
+        Some([time(start)?, time(end)?])
     };
     let list = value.as_array()?;
     pair(value).map(|pair| vec![pair]).or_else(|| list.iter().map(pair).collect())

@@ -2,30 +2,40 @@
 
 use std::path::Path;
 
-use super::{ImportedAnnotations, json::Place};
+use super::{Further, ImportedAnnotations, json::Place};
 use crate::{
     Result,
-    data::{Record, Unreadable, webdataset},
+    data::{Record, webdataset},
 };
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
-    let (mut number, mut bare, mut odd, mut first_odd) = (0, 0, 0, None);
+    let (mut number, mut bare, mut foreign, mut odd, mut first_odd) = (0, 0, 0, 0, None);
+    let mut further = Further::default();
     for shard in webdataset::expand(path)? {
-        for sample in webdataset::index(&shard)? {
+        let index = webdataset::index(&shard, &mut further)?;
+        foreign += index.foreign;
+        for sample in index.samples {
             number += 1;
-            let Some(video) = sample.video else {
+            let Some(video) = &sample.video else {
                 bare += 1;
                 continue;
             };
-            if let Some(warning) = sample.warning {
+            if let Some(warning) = &sample.warning {
                 odd += 1;
-                first_odd.get_or_insert(warning);
+                first_odd.get_or_insert_with(|| warning.clone());
             }
-            let id = Some(format!("{}/{}", stem(&shard), sample.key));
-            let record = Record { media: video.address(), captions: sample.captions, id, ..Record::default() };
-            match sample.problem {
-                Some(reason) => imported.note(Unreadable { media: record.media, reason }),
-                None => imported.take(&Place { number, ..Place::default() }, record),
+            let (place, media) = (Place { number, ..Place::default() }, video.address());
+            match sample.problem.clone().map_or_else(|| sample.parts(), Err) {
+                Err(reason) => imported.leave_out(&place, Some(&media), &reason),
+                Ok(parts) => {
+                    let several = parts.len() > 1;
+                    for (part, (captions, start, end)) in (1..).zip(parts) {
+                        let part = if several { format!("#{part}") } else { String::new() };
+                        let id = Some(format!("{}/{}{part}", stem(&shard), sample.key));
+                        let record = Record { media: media.clone(), captions, start, end, id, ..Record::default() };
+                        imported.take(&place, record);
+                    }
+                }
             }
         }
         imported.joined.push(shard);
@@ -36,6 +46,12 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     if bare > 0 {
         imported.warnings.push(format!("{bare} samples have no video and were left out"));
     }
+    if foreign > 0 {
+        imported
+            .warnings
+            .push(format!("{foreign} members that macOS adds to archives (._NAME and the like) were left out"));
+    }
+    imported.list_further(further);
     Ok(())
 }
 

@@ -29,7 +29,7 @@ const TEMPLATES: usize = 174;
 
 pub fn read(path: &Path, options: &AnnotationOptions, imported: &mut ImportedAnnotations) -> Result<()> {
     let mut clips = Vec::new();
-    json::each(path, false, |_, clip: Ssv2Record| {
+    json::each(path, |_, clip: Ssv2Record| {
         clips.push(clip);
         Ok(())
     })?;

@@ -5,7 +5,13 @@
 
 use std::{fs::File, io::BufRead, io::BufReader, io::Read, path::Path};
 
-use super::{ImportedAnnotations, columns::Columns, encoding, json::Place};
+use super::{
+    ImportedAnnotations, MOST_RECORDS,
+    columns::{Columns, Further},
+    encoding,
+    json::Place,
+    too_many,
+};
 use crate::{Error, Result, input};
 use svitt_video::is_video_name;
 
@@ -13,6 +19,8 @@ use svitt_video::is_video_name;
 pub const LONGEST_ROW: usize = 1 << 20;
 /// Lines that one row may have: a field in quotes may hold some.
 const MOST_LINES: u64 = 1_000;
+/// What pandas and databases write into a cell that has no value.
+const MISSING: [&str; 8] = ["NaN", "nan", "None", "null", "NULL", "<NA>", "N/A", "#N/A"];
 /// Separators told apart by the header alone, the likelier first.
 const SEPARATORS: [char; 4] = ['\t', ',', ';', '|'];
 
@@ -59,7 +67,9 @@ impl Table {
         self.header.iter().map(|name| name.to_lowercase()).collect()
     }
 
-    /// Calls `take` with each row that is not blank; rows of another length than the header's are noted as unusable.
+    /// Calls `take` with each row that is not blank; rows of another length than the header's are noted as unusable,
+    /// and cells that hold what programs write for a missing value are empty. A release has its `own` columns, in lower
+    /// case; others are counted.
     ///
     /// # Errors
     /// A quote that is not closed, a row that is too long or not UTF-8, or `take` refuses a row.
@@ -67,14 +77,20 @@ impl Table {
         mut self,
         path: &Path,
         imported: &mut ImportedAnnotations,
+        own: Option<&[&str]>,
         mut take: impl FnMut(&mut ImportedAnnotations, &Row<'_>) -> Result<()>,
     ) -> Result<()> {
         let header = self.names();
-        let mut number = 0;
+        let (mut number, mut further) = (0, Further::default());
+        let written = self.header.clone();
+        let odd = |at: &usize| own.is_some_and(|own| !own.contains(&header[*at].as_str()));
         // The line of a quote that its line did not close, until a whole row below it shows that it was a mere mark.
         let mut open_quote: Option<u64> = None;
-        while let Some((line, fields, open)) = self.next(path)? {
+        while let Some((line, mut fields, open)) = self.next(path)? {
             number += 1;
+            if number > MOST_RECORDS {
+                return Err(too_many(path));
+            }
             let place = Place { number, line, key: None };
             let whole = fields.len() == header.len();
             if let Some(quote) = open_quote.or(open.then_some(line)).filter(|_| !whole) {
@@ -83,11 +99,16 @@ impl Table {
             }
             open_quote = open.then_some(line);
             if whole {
+                (0..header.len()).filter(odd).for_each(|at| further.count(&written[at]));
+                fields.iter_mut().filter(|field| MISSING.contains(&field.trim())).for_each(String::clear);
                 take(imported, &Row { header: &header, fields: &fields, place })?;
             } else {
                 let problem = format!("{} columns in place of the header's {}", fields.len(), header.len());
                 imported.leave_out(&place, None, &problem);
             }
+        }
+        if own.is_some() {
+            imported.list_further(further);
         }
         Ok(())
     }

@@ -270,13 +270,28 @@ fn one_bad_record_is_left_out_of_training_and_refused_in_evaluation() {
         r#"{"video": "bad.mp4", "caption": {"en": "x"}}"#,
         r#"{"video": "bad.mp4", "caption": "x", "start": "soon"}"#,
         r#"{"video": "bad.mp4", "caption": "x", "start": -1}"#,
+        r#"{"video": "bad.mp4", "caption": "x", "start": [1, 2]}"#,
+        r#"{"video": "bad.mp4", "caption": "x", "end": {"s": 2}}"#,
+        r#"{"video": "bad.mp4", "caption": "x", "span": [1]}"#,
+        r#"{"video": "bad.mp4", "caption": "x", "segment": "soon"}"#,
+        r#"{"video": "bad.mp4", "caption": "x", "timestamps": [["soon", 2]]}"#,
         r#"{"video": "bad.mp4", "caption": "x", "start": 5, "end": 5}"#,
         r#"{"video": "", "caption": "bad.mp4"}"#,
         r#"["bad.mp4", "x"]"#,
         r#"{"video": "bad.mp4", "question": "", "answer": "x"}"#,
         r#"{"video": "bad.mp4", "question": "who?", "answer": ""}"#,
     ];
-    let bad_rows = ["bad.mp4,\"\"", "bad.mp4,", ",bad.mp4", "bad.mp4", "bad.mp4,x,y"];
+    let bad_rows = [
+        "bad.mp4,NaN",
+        "bad.mp4,<NA>",
+        "bad.mp4, null",
+        "None,bad.mp4",
+        "bad.mp4,\"\"",
+        "bad.mp4,",
+        ",bad.mp4",
+        "bad.mp4",
+        "bad.mp4,x,y",
+    ];
     let good = |n: usize| format!(r#"{{"video": "{n}.mp4", "caption": "x"}}"#);
     let json = |bad: &str| format!("[{},\n{bad},\n{}]", good(0), (1..4).map(good).collect::<Vec<_>>().join(","));
     let lines = |bad: &str| format!("{}\n{bad}\n{}\n{}\n{}\n", good(0), good(1), good(2), good(3));
@@ -284,11 +299,13 @@ fn one_bad_record_is_left_out_of_training_and_refused_in_evaluation() {
     let webvid = |bad: &str| format!("videoid,name,page_dir\n0,x,p\n{bad}\n1,x,p\n2,x,p\n3,x,p\n");
     let contents = bad_json.iter().flat_map(|bad| [json(bad), lines(bad)]);
     let contents = contents.chain(bad_rows.iter().map(|bad| table(bad)));
+    let contents = contents.chain(["{\"video\": \"bad.mp4\", \"caption\": ", "{\"video\": bad.mp4}"].map(lines));
     for content in contents.chain([webvid("bad.mp4,,p"), webvid(",bad.mp4,p"), webvid("bad.mp4,x,y,p")]) {
         let trained = read("m", &content, ImportPurpose::Train).unwrap_or_else(|e| panic!("{content}: {e}"));
         assert_eq!((trained.records.len(), trained.left_out_count), (4, 1), "{content}");
         let Unreadable { media, reason } = &trained.left_out[0];
-        let named = media.contains("bad.mp4") || reason.contains("(line 2)") || reason.contains("(line 3)");
+        let place = |text: &str| text.contains("(line 2)") || text.contains("(line 3)");
+        let named = media.contains("bad.mp4") || place(media) || place(reason);
         assert!(named && trained.warnings.iter().any(|w| w.contains("1 of 5 records are left out")), "{trained:?}");
         let message = read("m", &content, ImportPurpose::Evaluate).unwrap_err().to_string();
         assert!(message.contains("1 of 5 records") && message.contains("--allow-missing"), "{message}");
@@ -365,4 +382,35 @@ fn control_characters_of_a_file_do_not_reach_the_terminal() {
         let message = read("m", content, ImportPurpose::Train).unwrap_err().to_string();
         assert!(!message.contains(char::is_control), "{message:?}");
     }
+}
+
+#[test]
+fn a_table_that_looks_like_a_release_keeps_its_spans_and_counts_its_further_columns() {
+    for part in [",", ";", "\t"] {
+        let row = |cells: [&str; 6]| cells.join(part);
+        let header = row(["key", "video_id", "sentence", "start_time", "End", "fps"]);
+        let rows = [header, row(["r0", "v0", "x", "1.5", "0:04", "9"]), row(["r1", "v1", "y", "", "", "9"])];
+        let read = read("m.csv", &rows.join("\n"), ImportPurpose::Train).unwrap();
+        let spans: Vec<_> = read.records.iter().map(|record| (record.start, record.end)).collect();
+        assert_eq!(spans, [(Some(1.5), Some(4.0)), (None, None)], "{part}");
+        assert_eq!(read.further["fps"], 2);
+    }
+    let release = "videoid,contentUrl,duration,page_dir,name,,score\n7,u,PT3S,p,x,0,5\n";
+    let read = read("m.csv", release, ImportPurpose::Train).unwrap();
+    assert_eq!((read.records[0].media.as_str(), read.format), ("p/7.mp4", AnnotationFormat::WebvidCsv));
+    assert_eq!(read.further.keys().collect::<Vec<_>>(), ["(no name)", "score"]);
+}
+
+#[test]
+fn an_empty_caption_among_several_with_spans_costs_no_more_than_itself() {
+    let spans = r#""timestamps": [[0, 1], "[1, 2]", [2, null]]"#.replace("\"[1, 2]\"", "[\"1\", \"0:02\"]");
+    let bad = format!(r#"{{"video": "v.mp4", "captions": ["a", "", "c"], {spans}}}"#);
+    let good: String =
+        (0..8).map(|n| format!(r#"{{"video": "{n}.mp4", "caption": "x", "span": "[0.5, 2]"}},"#)).collect();
+    let read = read("m.json", &format!("[{good}{bad}]"), ImportPurpose::Train).unwrap();
+    assert_eq!((read.records.len(), read.left_out_count, read.total), (10, 1, 11));
+    assert_eq!((read.records[0].start, read.records[0].end), (Some(0.5), Some(2.0)));
+    let last = &read.records[9];
+    assert_eq!((last.captions.join(""), last.start, last.end), ("c".to_owned(), Some(2.0), None));
+    assert!(read.left_out[0].reason.contains("caption is missing or empty"), "{:?}", read.left_out);
 }

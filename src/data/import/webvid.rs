@@ -5,8 +5,11 @@ use std::path::Path;
 use super::{Columns, ImportedAnnotations, named, table::Table};
 use crate::{Result, data::Record};
 
+/// The release's columns.
+const OWN: &[&str] = &["videoid", "contenturl", "duration", "page_dir", "name"];
+
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
-    Table::open(path, &Columns::default())?.each(path, imported, |imported, row| {
+    Table::open(path, &Columns::default())?.each(path, imported, Some(OWN), |imported, row| {
         let id = row.get(&["videoid"]);
         let folder = row.get(&["page_dir"]).trim_matches('/');
         let media = if folder.is_empty() || id.is_empty() { named(id, "mp4") } else { format!("{folder}/{id}.mp4") };

@@ -1,6 +1,6 @@
 //! Presets of fine-tuning: the settings of docs/model.md, "Published settings", one file each.
 
-use crate::config::{Curriculum, ModelConfig, Stage, StepsOrEpochs, check_duration};
+use crate::config::{Curriculum, ModelConfig, Stage, StepsOrEpochs, check_duration, toml_problem};
 use crate::data::Benchmark;
 use crate::{Error, Result, limits};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ pub struct FinetunePreset {
     /// What it shows.
     pub description: String,
     /// The command that runs it.
+    #[serde(default)]
     pub command: String,
     /// The benchmarks it is for.
     pub benchmarks: Vec<Benchmark>,
@@ -72,9 +73,8 @@ impl FinetunePreset {
             });
         };
         let text = crate::input::read_text(path, 1 << 20)?;
-        let preset: Self = toml::from_str(&text).map_err(|e| {
-            Error::file(path, e.to_string().trim_end().to_owned(), "see data/presets/finetune-*.toml for examples")
-        })?;
+        let preset: Self = toml::from_str(&text)
+            .map_err(|e| Error::file(path, toml_problem(&text, &e), "see data/presets/finetune-*.toml for examples"))?;
         preset.check()?;
         if preset.benchmarks.contains(&benchmark) {
             return Ok(preset);

@@ -12,7 +12,7 @@ use crate::train::pretrain::CHECKPOINT_SECONDS;
 use crate::train::resume::{Beginning, Fingerprint, ResumeOptions, resume_or_start};
 use crate::train::{
     AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, TrainEvent,
-    TrainableModel, train_stage,
+    TrainableModel, memory_check, train_stage,
 };
 use crate::weights::{Checkpoint, CheckpointInfo, CheckpointPart, MatchOptions, VocabularyRef, save};
 use crate::{Error, Result, files};
@@ -101,6 +101,8 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         device: &'a B::Device,
     ) -> Result<Self> {
         let (stage, frames, size) = (&options.preset.stage, config.video.frames, config.video.image_size);
+        let batch = stage.batch.min(finetune_data.dataset.len());
+        memory_check::check_stage(&options.backend, &stage.name, batch, &config)?;
         let mut warnings = finetune_data.warnings.clone();
         warnings.extend(note);
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
