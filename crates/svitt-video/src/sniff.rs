@@ -310,6 +310,7 @@ mod tests {
         let webp = |flags: u8| [&b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0"[..], &[flags; 12]].concat();
         assert_eq!(of(&webp(2)), Some(Container::Unreadable("animated WebP")));
         assert_eq!(demuxer(&webp(16)), Some("webp_pipe"));
+        assert_eq!([0x3f, 0xbf].map(|lines| demuxer(&[0x1f, 7, 0, lines, 0x3f])), [Some("dv"); 2]);
     }
 
     #[cfg(unix)]

@@ -32,6 +32,9 @@ const SIGN_OF_LIFE: usize = 100;
 /// H.264 may hold back (ISO/IEC 14496-10, section A.3.1).
 const MOST_LEADING: usize = 16;
 
+/// Parts of a joined file that may hold nothing before the rest is given up: each costs a tenth of a second or more.
+const MOST_BARREN: usize = 32;
+
 /// What a video is and who reads it.
 pub(super) struct Source<'a> {
     pub path: &'a Path,
@@ -107,7 +110,13 @@ impl FfmpegVideo {
 
     /// Lists the parts of a joined file, each by itself. Parts without a video hold no frames that could be missed.
     fn list_parts(&mut self, source: &Source) {
+        let count = source.layout.len();
         for (number, part) in source.layout.iter().enumerate() {
+            if number - self.parts.len() == MOST_BARREN {
+                let first = number + 1;
+                self.left_out.push(format!("parts {first} to {count}: {MOST_BARREN} parts hold no frames"));
+                return;
+            }
             let end = source.layout.get(number + 1).map_or(0, |next| next.origin);
             let input = part_name(source.path, part.origin, end);
             match self.list(input.clone(), source.seekable, part.hidden.as_deref()) {
@@ -117,9 +126,8 @@ impl FfmpegVideo {
                     let after = times_of(&self.parts).last().copied().unwrap_or(0.0);
                     let packets = self.packets(&input).map_or(0, |listing| listing.packets.len());
                     self.left_out.push(format!(
-                        "part {} of {}, with {packets} packets of video, after {after:.2} s: {}",
+                        "part {} of {count}, with {packets} packets of video, after {after:.2} s: {}",
                         number + 1,
-                        source.layout.len(),
                         error.detail()
                     ));
                 }
