@@ -126,22 +126,31 @@ const TAILS: [(&str, bool); 5] =
 const HEADS: [&str; 7] = ["h264.ts", "mpeg2.mpg", "vp9.webm", "h264.mkv", "fragments.mp4", "vp8.webm", "mpeg4.avi"];
 
 /// RGB pictures of a video, `[height, width, 3]` each.
-type Pictures = Vec<Vec<u8>>;
+pub(super) type Pictures = Vec<Vec<u8>>;
 
 /// A folder of files that were made, and the pictures of each as `ffmpeg` decodes it.
-struct Bench {
+pub(super) struct Bench {
     folder: tempfile::TempDir,
     known: HashMap<String, Pictures>,
     checked: usize,
 }
 
 impl Bench {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 }
+    }
+
+    /// Files that were right.
+    pub(super) fn checked(&self) -> usize {
+        self.checked
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs the program; false if it lacks an encoder.
-    fn make(&self, before: &str, after: &str, name: &str) -> bool {
+    pub(super) fn make(&self, before: &str, after: &str, name: &str) -> bool {
         let mut command = Command::new("ffmpeg");
         command.args(["-v", "error", "-nostdin", "-y"]).current_dir(self.folder.path());
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -153,13 +162,13 @@ impl Bench {
         if let Some(known) = self.known.get(name) {
             return known.clone();
         }
-        let pictures = decoded(&self.path(name));
+        let pictures = decoded(&self.path(name), None);
         self.known.insert(name.to_owned(), pictures.clone());
         pictures
     }
 
     /// Count, indices and pixels of `name` are those of `expected`; where readers could differ, by each of them.
-    fn check(&mut self, name: &str, expected: &Pictures) {
+    pub(super) fn check(&mut self, name: &str, expected: &Pictures) {
         let mut kinds = vec![ReaderKind::Auto];
         let path = self.path(name);
         let options = |kind| ReaderOptions { kind, ..ReaderOptions::default() };
@@ -186,30 +195,20 @@ impl Bench {
         self.checked += 1;
     }
 
-    fn check_alone(&mut self, name: &str) {
+    pub(super) fn check_alone(&mut self, name: &str) {
         let expected = self.reference(name);
         assert!(!expected.is_empty(), "{name}: ffmpeg decodes nothing of it");
         self.check(name, &expected);
     }
 }
 
-/// Every picture of the first video stream, in the order in which the program puts them out.
-fn decoded(path: &Path) -> Pictures {
+/// Every picture of the first video stream, in the order in which the program puts them out, scaled to `size`.
+pub(super) fn decoded(path: &Path, size: Option<&str>) -> Pictures {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-threads", "1", "-i"]).arg(path);
-    command.args([
-        "-map",
-        "0:V:0",
-        "-fps_mode",
-        "passthrough",
-        "-pix_fmt",
-        "rgb24",
-        "-c:v",
-        "ppm",
-        "-f",
-        "image2pipe",
-        "-",
-    ]);
+    command.args(["-map", "0:V:0", "-fps_mode", "passthrough", "-pix_fmt", "rgb24"]);
+    command.args(size.into_iter().flat_map(|size| ["-s", size]));
+    command.args(["-c:v", "ppm", "-f", "image2pipe", "-"]);
     let stream = command.output().unwrap().stdout;
     let mut rest = stream.as_slice();
     std::iter::from_fn(|| {
@@ -230,7 +229,7 @@ fn every_container_codec_cut_clock_and_turn_is_read_as_ffmpeg_decodes_it() {
     if !ffmpeg_available() {
         return crate::skipped::skipped("ffmpeg");
     }
-    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 };
+    let mut bench = Bench::new();
     let fast = SOURCE.replace("rate=25", "rate=2000");
     let sets = [(SOURCE, &CODED[..]), (&fast, &FAST[..]), (OTHER, &SECOND[..])];
     let mut missing = 0;
@@ -279,44 +278,6 @@ fn every_container_codec_cut_clock_and_turn_is_read_as_ffmpeg_decodes_it() {
     assert!(bench.checked + 3 * missing >= 90, "{} files were checked, {missing} could not be made", bench.checked);
 }
 
-/// A copy of `roll.mkv`, turned about one axis by another angle.
-fn turned(element: u16, degrees: f32) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cases/roll.mkv");
-    let mut bytes = std::fs::read(path).unwrap();
-    let roll = [&[0x76, 0x75, 0x84][..], &90f32.to_be_bytes()].concat();
-    let at = bytes.windows(roll.len()).position(|window| window == roll).unwrap();
-    bytes[at..at + 2].copy_from_slice(&element.to_be_bytes());
-    bytes[at + 3..at + 7].copy_from_slice(&degrees.to_be_bytes());
-    bytes
-}
-
-#[test]
-fn matroska_turned_by_any_angle_is_read_as_ffmpeg_decodes_it() {
-    if !ffmpeg_available() {
-        return crate::skipped::skipped("ffmpeg");
-    }
-    let [yaw, pitch, roll] = [0x7673, 0x7674, 0x7675];
-    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 };
-    let angles = [
-        (roll, 180.0, (320, 240)),
-        (roll, -90.0, (240, 320)),
-        (roll, 270.0, (240, 320)),
-        (roll, -180.0, (320, 240)),
-        (roll, 0.0, (320, 240)),
-        (roll, -0.0, (320, 240)),
-        (yaw, 180.0, (320, 240)),
-        (pitch, 180.0, (320, 240)),
-    ];
-    for (number, (element, degrees, size)) in angles.into_iter().enumerate() {
-        let name = format!("turned-{number}.mkv");
-        std::fs::write(bench.path(&name), turned(element, degrees)).unwrap();
-        bench.check_alone(&name);
-        let mut reader = VideoReader::open(&bench.path(&name), &ReaderOptions::default()).unwrap();
-        let frames = reader.get_frames(&[7]).unwrap();
-        assert_eq!((frames.width, frames.height), size, "{element:x} {degrees}");
-    }
-}
-
 /// Eight minutes each, listed by decoding where the container asks for that, under a limit of three seconds without
 /// progress.
 #[test]
@@ -324,7 +285,7 @@ fn long_files_are_read_however_short_the_limit_is() {
     if !ffmpeg_available() {
         return crate::skipped::skipped("ffmpeg");
     }
-    let mut bench = Bench { folder: tempfile::tempdir().unwrap(), known: HashMap::new(), checked: 0 };
+    let mut bench = Bench::new();
     let options = ReaderOptions { timeout: std::time::Duration::from_secs(3), ..ReaderOptions::default() };
     for (part, codec, long) in [
         ("h264.mkv", "-c:v libx264 -bf 0 -g 12", "long.ts"),

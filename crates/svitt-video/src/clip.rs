@@ -67,10 +67,8 @@ pub fn read_clip(
 ) -> Result<DecodedClip> {
     let mut reader = VideoReader::open(path, options)?;
     loop {
-        let count = reader.len();
         let indices = request.indices(&reader, path, &mut uniform.clone())?;
-        let frames = reader.get_frames(&indices)?;
-        if reader.len() == count {
+        if let Some(frames) = reader.frames_or_changed(&indices)? {
             return Ok(DecodedClip { indices, frames, reader });
         }
     }

@@ -124,6 +124,15 @@ impl VideoError {
         matches!(self, Self::MissingTool { .. })
     }
 
+    /// What is wrong, without the name of the file.
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::Corrupt { detail, .. } | Self::TooLarge { detail, .. } => detail.clone(),
+            Self::Timeout { seconds, .. } => format!("ffmpeg made no progress for {seconds} s"),
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn corrupt(path: &Path, detail: impl AsRef<str>) -> Self {
         Self::Corrupt { path: path.to_path_buf(), detail: plain(detail.as_ref()) }
     }

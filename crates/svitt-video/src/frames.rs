@@ -39,7 +39,7 @@ impl Frames {
     }
 
     /// These frames and then those of another video, which have the same size.
-    pub(crate) fn and(mut self, other: Self) -> Self {
+    pub(crate) fn and(mut self, other: &Self) -> Self {
         self.count += other.count;
         self.data.extend_from_slice(&other.data);
         self

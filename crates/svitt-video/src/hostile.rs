@@ -99,6 +99,11 @@ fn files_of_nothing_but_headers_end_soon() {
     refusals("a.webm", &[&head[..], &empty].concat());
     refusals("b.webm", &[&head[..], &tracks, &empty].concat());
     refusals("a.mp4", &b"\0\0\0\x08free".repeat(1 << 20));
+    // Beginnings of files without end, and tables without samples.
+    let begin = b"\0\0\0\x10ftypisom\0\0\0\0";
+    refusals("b.mp4", &[&begin[..], b"not a box"].concat().repeat(1 << 18));
+    refusals("c.mp4", &[&begin[..], &b"\0\0\0\x08moov\0\0\0\x08moof".repeat(1 << 18)].concat());
+    refusals("c.webm", &[&head[..5], &b"matroska"[..], &[0x77; 60]].concat().repeat(1 << 16));
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 

@@ -8,6 +8,10 @@
 
 #[cfg(test)]
 mod agreement;
+#[cfg(test)]
+mod agreement_changing;
+#[cfg(test)]
+mod agreement_turned;
 mod caught;
 mod clip;
 mod clock;

@@ -71,7 +71,7 @@ impl VideoReader {
             }
             ReaderBackend::Native(video) if video.truncated() => warnings.push(cut_short(path, video.len())),
             ReaderBackend::Ffmpeg(video) => {
-                warnings.extend(video.complaint().map(|what| damaged(path, what, video.len())))
+                warnings = warnings_of(path, video);
             }
             ReaderBackend::Native(_) => {}
         }
@@ -155,32 +155,54 @@ impl VideoReader {
     /// [`VideoError::Corrupt`], [`VideoError::Timeout`], [`VideoError::MissingTool`], [`VideoError::Unsupported`], or
     /// [`VideoError::TooLarge`] if the frames take more than 512 MB together.
     pub fn get_frames(&mut self, indices: &[usize]) -> Result<Frames> {
+        if let Some(frames) = self.frames_or_changed(indices)? {
+            return Ok(frames);
+        }
+        loop {
+            let last = self.len().saturating_sub(1);
+            let wanted: Vec<usize> = indices.iter().map(|index| (*index).min(last)).collect();
+            if let Some(frames) = self.frames_or_changed(&wanted)? {
+                return Ok(frames);
+            }
+        }
+    }
+
+    /// As [`VideoReader::get_frames`], but `None` after a change of the decoder or of the part that is used: the caller
+    /// may want other frames then, and decoding these would be in vain.
+    pub(crate) fn frames_or_changed(&mut self, indices: &[usize]) -> Result<Option<Frames>> {
         if let Some(index) = indices.iter().find(|index| **index >= self.len()) {
             let detail = format!("frame {index} of {} was asked for", self.len());
             return Err(VideoError::corrupt(&self.path, detail));
         }
         check_memory(&self.path, indices.len(), self.width(), self.height())?;
-        loop {
-            let last = self.len().saturating_sub(1);
-            let wanted: Vec<usize> = indices.iter().map(|index| (*index).min(last)).collect();
-            let mut distinct = wanted.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            let read = match &mut self.backend {
-                ReaderBackend::Native(video) => video.frames(&distinct),
-                ReaderBackend::Ffmpeg(video) => video.frames(&distinct),
-            };
-            match read {
-                Ok(frames) => return Ok(spread(frames, &distinct, &wanted)),
-                Err(error) => self.recover(error)?,
-            }
+        let mut distinct = indices.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let read = match &mut self.backend {
+            ReaderBackend::Native(video) => video.frames(&distinct),
+            ReaderBackend::Ffmpeg(video) => video.frames(&distinct),
+        };
+        match read {
+            Ok(frames) => Ok(Some(spread(frames, &distinct, indices))),
+            Err(error) => self.recover(error).map(|()| None),
         }
     }
 
     /// Makes the best of a failed decode, or gives the error back. The decoder changes once, and the built-in one cuts
     /// the video a bounded number of times.
     fn recover(&mut self, error: VideoError) -> Result<()> {
-        let ReaderBackend::Native(video) = &mut self.backend else { return Err(error) };
+        let video = match &mut self.backend {
+            ReaderBackend::Native(video) => video,
+            ReaderBackend::Ffmpeg(video) => {
+                // Fewer frames came out than the packets promised.
+                if !matches!(error, VideoError::Corrupt { .. }) || !video.count_by_decoding()? {
+                    return Err(error);
+                }
+                self.warnings = warnings_of(&self.path, video);
+                self.refresh();
+                return Ok(());
+            }
+        };
         let (unsupported, corrupt) = match &error {
             VideoError::Unsupported { format, .. } => (Some(format.clone()), None),
             VideoError::Corrupt { detail, .. } => (None, Some(detail.clone())),
@@ -189,7 +211,7 @@ impl VideoReader {
         let mut other = None;
         if self.options.kind == ReaderKind::Auto && (unsupported.is_some() || ffmpeg_available()) {
             let format = unsupported.as_deref().unwrap_or("a damaged file");
-            let sound = unsupported.is_some() && format != native::CHANGING;
+            let sound = unsupported.is_some() && ![native::CHANGING, native::NO_KEY].contains(&format);
             match open_ffmpeg(&self.path, format, sound, &self.options) {
                 Ok(video) => other = Some(video),
                 // What the program refuses as a whole may still decode up to the damage.
@@ -199,7 +221,7 @@ impl VideoReader {
         }
         // One warning a file, however often it had to be cut.
         if let Some(other) = other {
-            self.warnings = other.complaint().map(|what| damaged(&self.path, what, other.len())).into_iter().collect();
+            self.warnings = warnings_of(&self.path, &other);
             self.backend = ReaderBackend::Ffmpeg(other);
         } else if let Some(what) = corrupt.filter(|_| video.cut_before_failure()) {
             self.warnings = vec![damaged(&self.path, &what, video.len())];
@@ -252,7 +274,7 @@ fn open_ffmpeg(path: &Path, format: &str, sound: bool, options: &ReaderOptions) 
             let part = |origin| native::Layout { origin, hidden: None };
             origins(&mut file, demuxer).into_iter().map(part).collect()
         }
-        known => native::layout(known, &file),
+        known => native::layout(known, &mut file),
     };
     FfmpegVideo::open(&Source { path, demuxer, format, seekable, layout }, options.timeout)
 }
@@ -267,8 +289,15 @@ fn spread(frames: Frames, distinct: &[usize], wanted: &[usize]) -> Frames {
     Frames { count: wanted.len(), data, ..frames }
 }
 
+/// What `ffmpeg` complained of, and what of a joined file is not used.
+fn warnings_of(path: &Path, video: &FfmpegVideo) -> Vec<String> {
+    let what = video.complaint().map(|what| damaged(path, what, video.len()));
+    let left_out = video.left_out().iter().map(|part| format!("{}: left out: {part}", path.display()));
+    what.into_iter().chain(left_out).collect()
+}
+
 fn cut_short(path: &Path, frames: usize) -> String {
-    format!("{}: the file is cut short; the {frames} frames before the cut are used", path.display())
+    format!("{}: the file is cut short; {frames} frames are whole and are used", path.display())
 }
 
 fn damaged(path: &Path, what: &str, frames: usize) -> String {

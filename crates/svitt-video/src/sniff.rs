@@ -39,7 +39,7 @@ pub(super) struct Foreign {
 /// Where a signature lies, its bytes, the format's name and its demuxer.
 type Signature = (usize, &'static [u8], &'static str, &'static str);
 
-const SIGNATURES: [Signature; 26] = [
+const SIGNATURES: [Signature; 27] = [
     (8, b"AVI ", "AVI", "avi"),
     (8, b"AVIX", "AVI", "avi"),
     (0, &[0, 0, 1, 0xba], "an MPEG program stream", "mpeg"),
@@ -62,7 +62,9 @@ const SIGNATURES: [Signature; 26] = [
     (0, &[6, 0x0e, 0x2b, 0x34, 2, 5, 1, 1, 0x0d, 1, 2, 1, 1, 2], "MXF", "mxf"),
     (0, b"nut/multimedia container\0", "NUT", "nut"),
     (0, &[0xb7, 0xd8, 0x00, 0x20, 0x37, 0x49, 0xda, 0x11], "WTV", "wtv"),
+    // Of 525 lines, and of 625.
     (0, &[0x1f, 7, 0, 0x3f], "DV", "dv"),
+    (0, &[0x1f, 7, 0, 0xbf], "DV", "dv"),
     (0, &[0xff, 0xd8, 0xff], "JPEG", "jpeg_pipe"),
     (0, b"BM", "BMP", "bmp_pipe"),
     (8, b"WEBPVP8", "WebP", "webp_pipe"),
@@ -72,6 +74,11 @@ const SIGNATURES: [Signature; 26] = [
 const BOXES: [&[u8; 4]; 13] = [
     b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"moof", b"styp", b"sidx", b"uuid", b"mfra", b"pdin",
 ];
+
+/// Whether mp4 and mov files consist of boxes of this kind.
+pub(super) fn is_known_box(kind: &[u8]) -> bool {
+    BOXES.iter().any(|known| kind == *known)
+}
 
 impl Container {
     /// The family of the file, `None` if its first bytes are those of no video.
@@ -205,7 +212,7 @@ fn holds_a_known_box(file: &mut File) -> bool {
             return false;
         }
         let kind = &header[4..8];
-        if BOXES.iter().any(|known| kind == *known) {
+        if is_known_box(kind) {
             return true;
         }
         let [short, _, long @ ..] = [&header[..4], &header[4..8], &header[8..]];
@@ -303,6 +310,7 @@ mod tests {
         let webp = |flags: u8| [&b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0"[..], &[flags; 12]].concat();
         assert_eq!(of(&webp(2)), Some(Container::Unreadable("animated WebP")));
         assert_eq!(demuxer(&webp(16)), Some("webp_pipe"));
+        assert_eq!([0x3f, 0xbf].map(|lines| demuxer(&[0x1f, 7, 0, lines, 0x3f])), [Some("dv"); 2]);
     }
 
     #[cfg(unix)]

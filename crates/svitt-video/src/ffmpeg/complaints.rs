@@ -21,6 +21,15 @@ const REFERENCES: [&str; 8] = [
     "Found unknown-length element",
 ];
 
+/// Words about what became of other complaints: they say less than these.
+const CONSEQUENCES: [&str; 5] = [
+    "Error while decoding stream",
+    "Error marking filters as finished",
+    "Cannot determine format of input stream",
+    "Conversion failed",
+    "End of file",
+];
+
 /// Complaints of one run.
 #[derive(Default)]
 pub(crate) struct Complaints {
@@ -44,7 +53,9 @@ impl Complaints {
             self.too_large = Some(plain(words.split(',').next().unwrap_or(words)));
         }
         let place = if contains(&REFERENCES) { &mut self.references } else { &mut self.damage };
-        *place = Some(plain(words));
+        if place.is_none() || !contains(&CONSEQUENCES) {
+            *place = Some(plain(words));
+        }
     }
 
     /// The last complaint, the worst kind first.
@@ -72,6 +83,7 @@ mod tests {
         complaints.line("[h264 @ 0x56] [error] co located POCs unavailable");
         assert_eq!((complaints.damage(true), complaints.damage(false)), (None, Some("co located POCs unavailable")));
         complaints.line("[h264 @ 0x56] [error] error while decoding MB 23 12, bytestream -5\u{1b}[2J");
+        complaints.line("[error] Error while decoding stream #0:0: Invalid data found when processing input");
         assert_eq!(complaints.damage(true), Some("error while decoding MB 23 12, bytestream -5\\u{1b}[2J"));
     }
 }

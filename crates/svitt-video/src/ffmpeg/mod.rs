@@ -2,6 +2,7 @@
 
 mod child;
 mod complaints;
+mod listeners;
 mod listing;
 mod pixmaps;
 mod program;
@@ -13,7 +14,8 @@ use std::time::Duration;
 
 pub(super) use self::child::{Ended, Listener, run};
 pub(super) use self::complaints::Complaints;
-use self::listing::{Decoded, FrameIndex, Packets};
+use self::listeners::{FrameListing, PacketListing, Taker};
+use self::listing::FrameIndex;
 use self::pixmaps::Pixmaps;
 pub use self::program::ffmpeg_available;
 use self::program::part_name;
@@ -25,6 +27,13 @@ use super::native::Layout;
 /// Decoded frames between two that are written although nobody wants them: a sign of life on the way to a frame that is
 /// an hour away. One in 100 costs a hundredth of converting them all.
 const SIGN_OF_LIFE: usize = 100;
+
+/// Pictures that may refer to some from before the start of a cut file, and then are not shown by anybody: those that
+/// H.264 may hold back (ISO/IEC 14496-10, section A.3.1).
+const MOST_LEADING: usize = 16;
+
+/// Parts of a joined file that may hold nothing before the rest is given up: each costs a tenth of a second or more.
+const MOST_BARREN: usize = 32;
 
 /// What a video is and who reads it.
 pub(super) struct Source<'a> {
@@ -54,6 +63,8 @@ pub(super) struct FfmpegVideo {
     size: (usize, usize),
     /// What ffmpeg complained of while it listed the frames.
     complaint: Option<String>,
+    /// The files among those that were joined of which nothing is used, and why.
+    left_out: Vec<String>,
 }
 
 /// One of the files that were joined: of a second mp4 in one file the program reads nothing, of a second webm not always
@@ -63,6 +74,8 @@ struct Part {
     /// The input as the program knows it.
     input: OsString,
     index: FrameIndex,
+    /// Width and height as its pictures come out, rotation included; known once one did.
+    shown: Option<(usize, usize)>,
 }
 
 impl FfmpegVideo {
@@ -79,9 +92,13 @@ impl FfmpegVideo {
             looked_at,
         })?;
         let (path, demuxer, parts) = (path.to_path_buf(), source.demuxer, Vec::new());
-        let (times, size, complaint) = (Vec::new(), (0, 0), None);
-        let mut video = Self { path, demuxer, program, stall, parts, times, size, complaint };
-        if source.layout.len() < 2 || !video.list_parts(source) {
+        let (times, size, complaint, left_out) = (Vec::new(), (0, 0), None, Vec::new());
+        let mut video = Self { path, demuxer, program, stall, parts, times, size, complaint, left_out };
+        if source.layout.len() > 1 {
+            video.list_parts(source);
+        }
+        if video.parts.is_empty() {
+            (video.complaint, video.left_out) = (None, Vec::new());
             let hidden = source.layout.first().and_then(|part| part.hidden.as_deref());
             let part = video.list(file_name(source.path), source.seekable, hidden)?;
             video.parts = vec![part];
@@ -91,22 +108,31 @@ impl FfmpegVideo {
         Ok(video)
     }
 
-    /// Lists the parts of a joined file, each by itself; false if they do not go together.
-    fn list_parts(&mut self, source: &Source) -> bool {
+    /// Lists the parts of a joined file, each by itself. Parts without a video hold no frames that could be missed.
+    fn list_parts(&mut self, source: &Source) {
+        let count = source.layout.len();
         for (number, part) in source.layout.iter().enumerate() {
+            if number - self.parts.len() == MOST_BARREN {
+                let first = number + 1;
+                self.left_out.push(format!("parts {first} to {count}: {MOST_BARREN} parts hold no frames"));
+                return;
+            }
             let end = source.layout.get(number + 1).map_or(0, |next| next.origin);
             let input = part_name(source.path, part.origin, end);
-            match self.list(input, source.seekable, part.hidden.as_deref()) {
+            match self.list(input.clone(), source.seekable, part.hidden.as_deref()) {
                 Ok(part) => self.parts.push(part),
                 Err(VideoError::NoVideoStream { .. } | VideoError::Empty { .. }) => {}
-                Err(error) => self.complaint = Some(error.to_string()),
+                Err(error) => {
+                    let after = times_of(&self.parts).last().copied().unwrap_or(0.0);
+                    let packets = self.packets(&input).map_or(0, |listing| listing.packets.len());
+                    self.left_out.push(format!(
+                        "part {} of {count}, with {packets} packets of video, after {after:.2} s: {}",
+                        number + 1,
+                        error.detail()
+                    ));
+                }
             }
         }
-        let same = self.parts.windows(2).all(|pair| pair[0].index.size == pair[1].index.size);
-        if self.parts.is_empty() || !same {
-            (self.parts, self.complaint) = (Vec::new(), None);
-        }
-        !self.parts.is_empty()
     }
 
     /// Lists the frames of one part.
@@ -116,7 +142,7 @@ impl FfmpegVideo {
             Some(index) => index,
             None => self.list_frames(&input)?,
         };
-        Ok(Part { input, index })
+        Ok(Part { input, index, shown: None })
     }
 
     /// Frames there are.
@@ -144,8 +170,18 @@ impl FfmpegVideo {
         self.complaint.as_deref()
     }
 
-    /// Decodes the frames `wanted`, ascending and distinct, to RGB.
+    /// The files among those that were joined of which nothing is used, and why.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
+    /// Decodes the frames `wanted`, ascending and distinct, to RGB. Where parts differ in size, all have that of the
+    /// first, as the program has it where pictures change their size within a stream.
     pub fn frames(&mut self, wanted: &[usize]) -> Result<Frames> {
+        if self.parts.len() > 1 && self.parts[0].shown.is_none() {
+            let first = self.frames_of(0, &[0], None)?;
+            (self.parts[0].shown, self.size) = (Some((first.width, first.height)), (first.width, first.height));
+        }
         check_memory(&self.path, wanted.len(), self.size.0, self.size.1)?;
         let mut all: Option<Frames> = None;
         let mut first = 0;
@@ -157,34 +193,45 @@ impl FfmpegVideo {
             if inside.is_empty() {
                 continue;
             }
-            let frames = self.frames_of(number, &inside)?;
-            all = Some(match all {
-                None => frames,
-                Some(before) if (before.width, before.height) == (frames.width, frames.height) => before.and(frames),
-                Some(_) => return Err(VideoError::corrupt(&self.path, "its parts have pictures of different sizes")),
-            });
+            let frames = self.frames_like_the_first(number, &inside)?;
+            all = Some(all.map_or_else(|| frames.clone(), |before| before.and(&frames)));
         }
         let frames = all.ok_or_else(|| VideoError::corrupt(&self.path, "no frame was asked for"))?;
         self.size = (frames.width, frames.height);
         Ok(frames)
     }
 
-    /// Frames of one part, by their number in it.
-    fn frames_of(&mut self, number: usize, wanted: &[usize]) -> Result<Frames> {
+    /// Frames of one part, scaled to the size of the first part's.
+    fn frames_like_the_first(&mut self, number: usize, wanted: &[usize]) -> Result<Frames> {
+        let size = self.parts[0].shown;
+        if self.parts[number].shown.is_none() {
+            let frames = self.frames_of(number, wanted, None)?;
+            let shown = (frames.width, frames.height);
+            self.parts[number].shown = Some(shown);
+            if size.is_none_or(|size| size == shown) {
+                return Ok(frames);
+            }
+        }
+        let other = size.filter(|_| self.parts[number].shown != size);
+        self.frames_of(number, wanted, other)
+    }
+
+    /// Frames of one part, by their number in it; scaled to `size` if that is given.
+    fn frames_of(&mut self, number: usize, wanted: &[usize], size: Option<(usize, usize)>) -> Result<Frames> {
         let part = &self.parts[number];
         let seeking: usize = wanted.iter().filter_map(|&index| part.index.cost.get(index)).sum();
         let forward = wanted.last().map_or(0, |last| last + 1);
         let mut read = None;
         // 60 packets are about what opening the file once more costs.
         if !part.index.cost.is_empty() && seeking + 60 * wanted.len() < forward + 60 {
-            read = self.pictures(self.seek_command(part, wanted), vec![true; wanted.len()])?;
+            read = self.pictures(self.seek_command(part, wanted), vec![true; wanted.len()], size)?;
         }
         read = read.filter(|(frames, _)| frames.count == wanted.len());
         if read.is_none() {
-            read = self.forward(part, wanted)?;
+            read = self.forward(part, wanted, size)?;
         }
         let Some((frames, complaints)) = read else {
-            return self.frames_that_change(number, wanted);
+            return self.frames_that_change(number, wanted, size);
         };
         if frames.count != wanted.len() {
             let words = complaints.worst().map(|words| format!(", it says: {words}")).unwrap_or_default();
@@ -195,30 +242,50 @@ impl FfmpegVideo {
     }
 
     /// The frames of a part whose pictures change their size: as the program does, scaled to the size of the first.
-    fn frames_that_change(&mut self, number: usize, wanted: &[usize]) -> Result<Frames> {
+    fn frames_that_change(&mut self, number: usize, wanted: &[usize], size: Option<(usize, usize)>) -> Result<Frames> {
         let part = &mut self.parts[number];
         let (input, before) = (part.input.clone(), part.index.times.len());
         let index = self.list_frames(&input)?;
         let same = index.changes && index.times.len() == before;
         self.parts[number].index = index;
-        let read = if same { self.forward(&self.parts[number], wanted)? } else { None };
+        let read = if same { self.forward(&self.parts[number], wanted, size)? } else { None };
         let whole = read.map(|(frames, _)| frames).filter(|frames| frames.count == wanted.len());
         whole.ok_or_else(|| VideoError::corrupt(&self.path, "its pictures change their size"))
     }
 
+    /// Counts the frames of parts that were counted by their packets once more; false if there is none.
+    pub fn count_by_decoding(&mut self) -> Result<bool> {
+        let mut counted = false;
+        for number in 0..self.parts.len() {
+            if !self.parts[number].index.cost.is_empty() {
+                let input = self.parts[number].input.clone();
+                self.parts[number].index = self.list_frames(&input)?;
+                counted = true;
+            }
+        }
+        self.times = times_of(&self.parts);
+        Ok(counted)
+    }
+
     /// The frames as the packets tell them, or `None`.
     fn list_packets(&self, input: &OsStr, hidden: Option<&[bool]>) -> Result<Option<FrameIndex>> {
+        let listing = self.packets(input)?;
+        if listing.packets.len() > MOST_FRAMES {
+            return Err(self.too_long());
+        }
+        let sound = listing.complaints.worst().is_none();
+        Ok(listing.packets.index(hidden).filter(|_| sound))
+    }
+
+    /// The packets of the first video stream, none of which is decoded.
+    fn packets(&self, input: &OsStr) -> Result<PacketListing> {
         let mut command = self.program.decoding("error");
         command.arg("-copyts");
         add_input(&mut command, input, self.demuxer);
         command.args(["-map", "0:V:0", "-c", "copy", "-copyinkf", "-f", "framecrc", "-"]);
         let mut listing = PacketListing::default();
         self.run(command, &mut listing)?;
-        if listing.packets.len() > MOST_FRAMES {
-            return Err(self.too_long());
-        }
-        let sound = listing.complaints.worst().is_none();
-        Ok(listing.packets.index(hidden).filter(|_| sound))
+        Ok(listing)
     }
 
     /// Counts the frames by decoding them.
@@ -237,7 +304,7 @@ impl FfmpegVideo {
         if index.times.is_empty() {
             return Err(self.why_nothing(&listing.complaints));
         }
-        let damage = listing.complaints.damage(index.times.len() >= index.packets);
+        let damage = listing.complaints.damage(index.times.len() + MOST_LEADING >= index.packets);
         self.complaint = damage.map(str::to_owned).or(self.complaint.take());
         Ok(index)
     }
@@ -261,7 +328,12 @@ impl FfmpegVideo {
     }
 
     /// Decodes all frames from the first to the last wanted one and drops the others; `None` if they change size.
-    fn forward(&self, part: &Part, wanted: &[usize]) -> Result<Option<(Frames, Complaints)>> {
+    fn forward(
+        &self,
+        part: &Part,
+        wanted: &[usize],
+        size: Option<(usize, usize)>,
+    ) -> Result<Option<(Frames, Complaints)>> {
         let mut command = self.program.decoding("error");
         if !part.index.changes {
             // Filters that start anew count from zero and lose their place; pictures of another size are seen below.
@@ -280,11 +352,19 @@ impl FfmpegVideo {
             pattern = (0..end).filter(|n| pattern[*n] || n % SIGN_OF_LIFE == 0).map(|n| pattern[n]).collect();
         }
         command.args(["-frames:v", &pattern.len().to_string()]);
-        self.pictures(command, pattern)
+        self.pictures(command, pattern, size)
     }
 
     /// Runs a decoding command and takes the pictures that are wanted of those it writes; `None` if they change size.
-    fn pictures(&self, mut command: Command, wanted: Vec<bool>) -> Result<Option<(Frames, Complaints)>> {
+    fn pictures(
+        &self,
+        mut command: Command,
+        wanted: Vec<bool>,
+        size: Option<(usize, usize)>,
+    ) -> Result<Option<(Frames, Complaints)>> {
+        if let Some((width, height)) = size {
+            command.args(["-s", &format!("{width}x{height}")]);
+        }
         command.args(self.program.passthrough());
         command.args(["-threads", "1", "-c:v", "ppm", "-pix_fmt", "rgb24", "-f", "image2pipe", "-"]);
         let mut taker = Taker { pixmaps: Pixmaps::new(&self.path, wanted), complaints: Complaints::default() };
@@ -329,82 +409,6 @@ fn times_of(parts: &[Part]) -> Vec<f64> {
         end = times.last().map_or(end, |last| last + index.last_duration);
     }
     times
-}
-
-/// Packets as they are listed.
-#[derive(Default)]
-struct PacketListing {
-    packets: Packets,
-    complaints: Complaints,
-    /// The end of the output that is no whole line yet.
-    rest: Vec<u8>,
-}
-
-impl Listener for PacketListing {
-    fn output(&mut self, bytes: &[u8]) -> bool {
-        for byte in bytes {
-            if *byte == b'\n' {
-                self.packets.line(&String::from_utf8_lossy(&self.rest));
-                self.rest.clear();
-            } else {
-                self.rest.push(*byte);
-            }
-        }
-        self.packets.len() <= MOST_FRAMES
-    }
-
-    fn message(&mut self, line: &str) -> bool {
-        self.complaints.line(line);
-        true
-    }
-
-    fn progress(&self) -> usize {
-        self.packets.len()
-    }
-}
-
-/// Frames as they are decoded.
-#[derive(Default)]
-struct FrameListing {
-    decoded: Decoded,
-    complaints: Complaints,
-}
-
-impl Listener for FrameListing {
-    fn output(&mut self, _: &[u8]) -> bool {
-        true
-    }
-
-    fn message(&mut self, line: &str) -> bool {
-        self.decoded.line(line);
-        self.complaints.line(line);
-        self.decoded.len() <= MOST_FRAMES
-    }
-
-    fn progress(&self) -> usize {
-        self.decoded.len()
-    }
-}
-
-/// Pictures as they are written.
-struct Taker {
-    pixmaps: Pixmaps,
-    complaints: Complaints,
-}
-
-impl Listener for Taker {
-    fn output(&mut self, bytes: &[u8]) -> bool {
-        self.pixmaps.take(bytes)
-    }
-
-    fn message(&mut self, line: &str) -> bool {
-        self.complaints.line(line);
-        true
-    }
-
-    fn progress(&self) -> usize {
-        self.pixmaps.seen()
-    }
 }
 
 /// An expression that is true of these frame numbers; balanced, because ffmpeg refuses sums nested 100 deep.

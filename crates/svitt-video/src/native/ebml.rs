@@ -1,5 +1,6 @@
 //! EBML, the tags that Matroska and WebM are made of (RFC 8794): ids, sizes and a buffered walk over a file.
 
+use crate::joined::find;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
@@ -7,12 +8,16 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Element {
     pub id: u32,
+    /// First byte.
+    pub tag: u64,
     /// First byte of the content.
     pub start: u64,
     /// First byte after it; the end of the file where the size is unknown (live recordings).
     pub end: u64,
     /// The tag claims more bytes than the file has.
     pub cut: bool,
+    /// The tag does not say how long it is.
+    pub endless: bool,
 }
 
 /// Tags that are walked in one file, and inside one tag whose content is listed: a tag takes two bytes, and a file of
@@ -35,6 +40,11 @@ impl EbmlReader {
         Ok(Self { reader, position: 0, length, tags: 0 })
     }
 
+    /// Bytes of the file.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Whether the whole file was walked.
     pub fn at_end(&self) -> bool {
         self.position >= self.length
@@ -46,12 +56,14 @@ impl EbmlReader {
         if self.tags > MOST_TAGS {
             return None;
         }
+        let tag = self.position;
         let id = self.number(4, false)? as u32;
         let size = self.number(8, true)?;
         let start = self.position;
         let unknown = size == u64::MAX;
         let claimed = if unknown { self.length } else { start.saturating_add(size) };
-        Some(Element { id, start, end: claimed.min(self.length), cut: !unknown && claimed > self.length })
+        let (end, cut) = (claimed.min(self.length), !unknown && claimed > self.length);
+        Some(Element { id, tag, start, end, cut, endless: unknown })
     }
 
     /// A variable-length number of up to `most` bytes, its length marker removed if asked for.
@@ -96,6 +108,21 @@ impl EbmlReader {
         self.reader.seek_relative(position as i64 - self.position as i64).ok()?;
         self.position = position;
         Some(())
+    }
+
+    /// The next header of Matroska or WebM from byte `from` on.
+    pub fn find_header(&mut self, from: u64) -> Option<u64> {
+        let mut file = self.reader.get_ref().try_clone().ok()?;
+        let names = |bytes: &[u8], name: &[u8]| bytes.windows(name.len()).any(|window| window == name);
+        let header = |bytes: &[u8]| {
+            bytes[0] == 0x1a
+                && bytes[..4] == [0x1a, 0x45, 0xdf, 0xa3]
+                && (names(bytes, b"matroska") || names(bytes, b"webm"))
+        };
+        let found = find(&mut file, from, 64, 1, header).first().copied();
+        // Both handles have one position.
+        self.reader.seek(SeekFrom::Start(self.position)).ok()?;
+        found
     }
 
     /// The content of a tag, at most 16 MB of it.

@@ -18,6 +18,19 @@ pub(super) struct Piece {
     pub last_duration: i64,
 }
 
+impl Piece {
+    /// Drops samples that its file no longer holds, in decoding order from the first that ends after byte `end`; whether
+    /// there are any.
+    pub fn cut_at(&mut self, end: u64) -> bool {
+        let held = |s: &Sample| s.offset.checked_add(s.size as u64).is_some_and(|last| last <= end);
+        let whole = self.samples.iter().position(|s| !held(s)).unwrap_or(self.samples.len());
+        let cut = whole < self.samples.len();
+        self.samples.truncate(whole);
+        self.shown.retain(|shown| shown.sample < whole);
+        cut
+    }
+}
+
 /// The tracks so far.
 #[derive(Default)]
 pub(super) struct Joined {

@@ -10,6 +10,7 @@ mod joined;
 mod mp4;
 mod mp4_boxes;
 mod mp4_edit;
+mod mp4_files;
 mod mp4_fragment;
 mod mp4_table;
 mod order;
@@ -18,6 +19,7 @@ mod sps;
 mod track;
 mod vp9;
 mod webm;
+mod webm_ids;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -41,6 +43,9 @@ pub(super) const CHANGING: &str = "pictures that change their size or codec with
 
 /// What is not decoded here: H.264 whose frames are reordered while their times are equal or start again.
 const UNORDERED: &str = "H.264 whose times do not tell the order of its frames";
+
+/// What is not decoded here: H.264 that was cut so that its first pictures cannot be decoded.
+pub(super) const NO_KEY: &str = "H.264 that does not begin with a key frame";
 
 /// Words of decoder messages that mean a coding tool it lacks; its other refusals mean damage.
 const LACKING: [&str; 5] = ["interlace", "explicit B", "FMO", "SP/SI", "4:2:0"];
@@ -252,7 +257,7 @@ impl NativeVideo {
                 return Ok(candidate);
             }
         }
-        Err(VideoError::unsupported(&self.path, "H.264 that does not begin with a key frame"))
+        Err(VideoError::unsupported(&self.path, NO_KEY))
     }
 
     fn starts_anew(&mut self, sample: usize) -> Result<bool> {
@@ -384,7 +389,7 @@ pub(super) struct Layout {
 }
 
 /// The files that were joined into this one, in order; none where that is not known.
-pub(super) fn layout(container: Container, file: &File) -> Vec<Layout> {
+pub(super) fn layout(container: Container, file: &mut File) -> Vec<Layout> {
     let Ok(length) = file.metadata().map(|facts| facts.len()) else { return Vec::new() };
     match container {
         Container::Mp4 => mp4::layout(file, length),

@@ -5,39 +5,47 @@ use std::path::Path;
 
 use super::bits::Bytes;
 use super::joined::{Joined, Piece};
-use super::mp4_boxes::{TopLevel, child, children, content, descend, top_level, versioned};
+use super::mp4_boxes::{child, children, content, descend, top_level, versioned};
 use super::mp4_edit::{Edit, edited, edits};
+use super::mp4_files::{OneFile, files};
 use super::mp4_fragment::{FragmentDefaults, FragmentSamples};
 use super::order::presentation;
 use super::track::{Codec, ColourSpace, DisplayedFrame, Orientation, Track};
 use super::{Layout, h264, mp4_table};
 use crate::error::{Result, VideoError};
+use crate::sniff::is_known_box;
 
 /// Reads the first video track of the file, and of every further file that was joined to it.
 pub(super) fn open(path: &Path, file: &mut File, length: u64) -> Result<Track> {
     let io = |error| VideoError::unread(path, &error);
     let boxes = top_level(file, length).map_err(io)?;
     let mut joined = Joined::default();
-    for (number, one) in files(&boxes).iter().enumerate() {
+    let files = files(file, &boxes, length);
+    joined.damaged = files.more;
+    let mut failed = None;
+    for one in &files.list {
         match piece(path, file, length, one) {
-            Ok(piece) => {
+            Ok(mut piece) => {
+                joined.truncated |= piece.cut_at(one.end);
                 if !joined.add(piece) {
                     return Err(VideoError::unsupported(path, super::CHANGING));
                 }
             }
-            Err(error) if number == 0 || matches!(error, VideoError::Unsupported { .. }) => return Err(error),
-            Err(VideoError::NoVideoStream { .. }) => {}
-            Err(_) => {
-                joined.truncated = true;
-                break;
+            Err(error) if files.list.len() == 1 || matches!(error, VideoError::Unsupported { .. }) => {
+                return Err(error);
+            }
+            Err(error) => {
+                // Another reader may find more.
+                joined.damaged |= !matches!(error, VideoError::NoVideoStream { .. });
+                failed = Some(error);
             }
         }
     }
-    joined.truncated |= boxes.last().is_some_and(|last| last.end > length);
+    // Other bytes after the last box of a whole file are no box that was cut.
+    joined.truncated |= boxes.last().is_some_and(|last| last.end > length && is_known_box(&last.kind));
+    joined.truncated |= boxes.iter().any(|one| one.cut && matches!(&one.kind, b"moov" | b"moof"));
     let track = joined.into_track();
-    let mut track = track.ok_or_else(|| VideoError::corrupt(path, "the mp4 file has no `moov` box"))?;
-    track.cut_at(length);
-    Ok(track)
+    track.ok_or_else(|| failed.unwrap_or_else(|| VideoError::corrupt(path, "the mp4 file has no `moov` box")))
 }
 
 /// The codec of the first video track, for a person: `HEVC in MP4`. `None` if it is decoded here or unknowable.
@@ -49,39 +57,9 @@ pub(super) fn foreign_format(file: &mut File, length: u64) -> Option<String> {
 }
 
 /// The files that were joined into this one; none if it is broken.
-pub(super) fn layout(file: &File, length: u64) -> Vec<Layout> {
+pub(super) fn layout(file: &mut File, length: u64) -> Vec<Layout> {
     let boxes = top_level(file, length).unwrap_or_default();
-    files(&boxes).iter().map(|one| Layout { origin: one.origin, hidden: None }).collect()
-}
-
-/// The boxes of one of the files that make up a joined file.
-struct OneFile<'a> {
-    /// Its first byte, from which its own positions count.
-    origin: u64,
-    moov: &'a TopLevel,
-    moofs: Vec<&'a TopLevel>,
-}
-
-/// A file begins with `ftyp` and has one `moov`; a second `moov` without an `ftyp` before it is a stray copy.
-fn files(boxes: &[TopLevel]) -> Vec<OneFile<'_>> {
-    let mut files: Vec<OneFile> = Vec::new();
-    let mut start = None;
-    for found in boxes {
-        match &found.kind {
-            b"ftyp" => start = Some(found.start),
-            b"moov" if files.is_empty() => {
-                files.push(OneFile { origin: 0, moov: found, moofs: Vec::new() });
-                start = None;
-            }
-            b"moov" => {
-                let origin = start.take();
-                files.extend(origin.map(|origin| OneFile { origin, moov: found, moofs: Vec::new() }));
-            }
-            b"moof" => files.iter_mut().next_back().into_iter().for_each(|one| one.moofs.push(found)),
-            _ => {}
-        }
-    }
-    files
+    files(file, &boxes, length).list.iter().map(|one| Layout { origin: one.origin, hidden: None }).collect()
 }
 
 /// The track of one file.
@@ -90,12 +68,12 @@ fn piece(path: &Path, file: &mut File, length: u64, one: &OneFile) -> Result<Pie
     let moov = content(file, one.moov, length).map_err(io)?;
     let broken = || VideoError::corrupt(path, "the `moov` box of the mp4 file is broken");
     let Some(trak) = video_track(&moov) else {
-        let whole = one.moov.end <= length;
+        let whole = one.moov.end <= length && !one.moov.cut;
         return Err(if whole { VideoError::NoVideoStream { path: path.to_path_buf() } } else { broken() });
     };
     let entry = SampleEntry::of(trak).ok_or_else(broken)?;
     let codec = entry.codec().ok_or_else(|| VideoError::unsupported(path, entry.format()))?;
-    let Some(orientation) = orientation(trak) else {
+    let Some(orientation) = orientation(trak, &moov) else {
         return Err(VideoError::unsupported(path, "a picture turned by an odd angle in MP4"));
     };
     let mut samples = Samples::of(trak, &moov, length, one.origin).ok_or_else(broken)?;
@@ -178,21 +156,27 @@ impl<'a> SampleEntry<'a> {
     }
 }
 
-/// The rotation of the track header; `None` for anything but quarter turns and mirrors.
-fn orientation(trak: &[u8]) -> Option<Orientation> {
-    let Some((version, _, mut bytes)) = child(trak, b"tkhd").and_then(versioned) else {
-        return Some(Orientation::UPRIGHT);
-    };
-    bytes.take(if version == 1 { 48 } else { 36 })?;
-    let mut row = || Some([bytes.i32()?, bytes.i32()?, bytes.i32()?]);
-    let ([a, b, _], [c, d, _]) = (row()?, row()?);
-    let sign = |value: i32| value.signum() as i8;
+/// The rotation of the track header and then of the movie header; `None` for anything but quarter turns and mirrors.
+fn orientation(trak: &[u8], moov: &[u8]) -> Option<Orientation> {
+    let [a, b, c, d] = matrix(child(trak, b"tkhd"), 36)?;
+    let [e, f, g, h] = matrix(child(moov, b"mvhd"), 32)?;
+    let times = |x: i64, y: i64, z: i64, w: i64| (x * y + z * w) >> 16;
+    let [a, b, c, d] = [times(a, e, b, g), times(a, f, b, h), times(c, e, d, g), times(c, f, d, h)];
+    let sign = |value: i64| value.signum() as i8;
     let straight = a != 0 && d != 0 && b | c == 0;
     let quarter = b != 0 && c != 0 && a | d == 0;
-    match straight || quarter {
-        true => Some(Orientation { a: sign(a), b: sign(b), c: sign(c), d: sign(d) }),
-        false => (a | b | c | d == 0).then_some(Orientation::UPRIGHT),
-    }
+    (straight || quarter).then(|| Orientation { a: sign(a), b: sign(b), c: sign(c), d: sign(d) })
+}
+
+/// The upper left of the matrix that lies `skipped` bytes into a header (12 more in its long form), in units of 2⁻¹⁶.
+/// One of nothing but zeros, or none, turns nothing.
+fn matrix(header: Option<&[u8]>, skipped: usize) -> Option<[i64; 4]> {
+    const UPRIGHT: [i64; 4] = [1 << 16, 0, 0, 1 << 16];
+    let Some((version, _, mut bytes)) = header.and_then(versioned) else { return Some(UPRIGHT) };
+    bytes.take(if version == 1 { skipped + 12 } else { skipped })?;
+    let mut row = || Some([bytes.i32()?, bytes.i32()?, bytes.i32()?].map(i64::from));
+    let ([a, b, _], [c, d, _]) = (row()?, row()?);
+    Some(if a | b | c | d == 0 { UPRIGHT } else { [a, b, c, d] })
 }
 
 /// Samples of a track and how its times are to be read.

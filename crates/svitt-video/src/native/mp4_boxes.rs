@@ -4,12 +4,20 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::bits::Bytes;
+use crate::joined::{MOST_PARTS, find};
+use crate::sniff::is_known_box;
 
 /// Largest header box that is read into memory: the most frames that are read need 110 MB.
 const MOST_BYTES: u64 = 128 << 20;
 
 /// Most boxes of a file: a fragment for every frame of ten hours at 30 frames per second makes two million.
 const MOST_BOXES: usize = 4 << 20;
+
+/// Boxes that lie in `moov` or `moof`: found elsewhere, they are those of a file that a box before ran over.
+const INNER: [&[u8; 4]; 20] = [
+    b"mvhd", b"trak", b"mvex", b"trex", b"tkhd", b"mdia", b"mdhd", b"hdlr", b"minf", b"stbl", b"stsd", b"stts",
+    b"stsc", b"stsz", b"stco", b"edts", b"mfhd", b"traf", b"tfhd", b"trun",
+];
 
 /// A box of the file itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,36 +29,116 @@ pub(super) struct TopLevel {
     pub content: u64,
     /// First byte after the box.
     pub end: u64,
+    /// The next file begins before its end.
+    pub cut: bool,
 }
 
-/// The boxes of a file that say what its samples are, in order, and the last one, whatever it is; that may claim more
-/// bytes than the file has.
+/// The boxes of a file that hold samples (those of fragments left out) or say what they are, in order, and the last one,
+/// whatever it is; that may claim more bytes than the file has.
+///
+/// Where another file was joined to one that was cut, or that other bytes follow, the walk goes on at its beginning.
 pub(super) fn top_level(file: &File, length: u64) -> std::io::Result<Vec<TopLevel>> {
     let mut reader = BufReader::with_capacity(4096, file);
     let mut boxes: Vec<TopLevel> = Vec::new();
     let (mut start, mut at) = (0u64, None);
+    // Where the second box of the file that is walked begins.
+    let mut second = None;
+    let mut searches = 0;
     for _ in 0..MOST_BOXES {
         if start + 8 > length {
             return Ok(boxes);
         }
-        match at {
-            Some(place) => reader.seek_relative(start as i64 - place as i64)?,
-            None => drop(reader.seek(SeekFrom::Start(start))?),
+        let found = read_header(&mut reader, &mut at, start, length)?;
+        let strange = !found.is_some_and(|found| found.end <= length && found.belongs_here());
+        searches += usize::from(strange);
+        // Boxes of the file that was cut may have run over the beginning of the next.
+        let next = second
+            .filter(|_| strange && searches < MOST_PARTS)
+            .map(|second| next_file(file, second))
+            .transpose()?
+            .flatten();
+        if let Some(next) = next {
+            boxes.retain(|one| one.start < next);
+            boxes.iter_mut().for_each(|one| one.end_before(next));
         }
-        let mut header = [0u8; 16];
-        let filled = (length - start).min(16) as usize;
-        reader.read_exact(&mut header[..filled])?;
-        at = Some(start + filled as u64);
-        let Some((kind, header_size, size)) = header_of(&header[..filled]) else { return Ok(boxes) };
-        let end = if size == 0 { length } else { start.saturating_add(size) };
-        boxes.pop_if(|last| !matches!(&last.kind, b"moov" | b"moof" | b"ftyp"));
-        boxes.push(TopLevel { kind, start, content: start + header_size, end });
-        if end > length {
-            return Ok(boxes);
+        if let Some(mut found) = found.filter(|found| next.is_none_or(|next| found.content <= next)) {
+            next.into_iter().for_each(|next| found.end_before(next));
+            push(&mut boxes, found);
         }
-        start = end;
+        match (next, found) {
+            (Some(next), _) => (start, second, at) = (next, Some(next + 8), None),
+            (None, Some(found)) if found.end <= length => {
+                start = found.end;
+                if found.kind == *b"ftyp" || second.is_none() {
+                    second = Some(found.end);
+                }
+                // The search moved the file's position.
+                at = at.filter(|_| !strange);
+            }
+            _ => return Ok(boxes),
+        }
     }
     Err(too_large("the file has more boxes than a video has"))
+}
+
+/// The box that begins at byte `start`; `at` is where the reader stands, if that is known.
+fn read_header(
+    reader: &mut BufReader<&File>,
+    at: &mut Option<u64>,
+    start: u64,
+    length: u64,
+) -> std::io::Result<Option<TopLevel>> {
+    match at {
+        Some(place) => reader.seek_relative(start as i64 - *place as i64)?,
+        None => drop(reader.seek(SeekFrom::Start(start))?),
+    }
+    let mut header = [0u8; 16];
+    let filled = (length - start).min(16) as usize;
+    reader.read_exact(&mut header[..filled])?;
+    *at = Some(start + filled as u64);
+    Ok(TopLevel::of(&header[..filled], start, length))
+}
+
+/// Adds a box; the one before it goes if it says nothing of samples.
+fn push(boxes: &mut Vec<TopLevel>, found: TopLevel) {
+    let samples_of_fragment = boxes.len() > 1 && boxes[boxes.len() - 2].kind == *b"moof";
+    boxes.pop_if(|last| match &last.kind {
+        b"moov" | b"moof" | b"ftyp" => false,
+        b"mdat" => samples_of_fragment,
+        _ => true,
+    });
+    boxes.push(found);
+}
+
+impl TopLevel {
+    /// The box that begins at byte `start` with these bytes, in a file of `length` bytes.
+    fn of(header: &[u8], start: u64, length: u64) -> Option<Self> {
+        let (kind, header_size, size) = header_of(header)?;
+        if size == 0 && !is_known_box(&kind) {
+            return None;
+        }
+        let end = if size == 0 { length } else { start.saturating_add(size) };
+        Some(Self { kind, start, content: start + header_size, end, cut: false })
+    }
+
+    /// The next file begins here.
+    fn end_before(&mut self, next: u64) {
+        self.cut |= self.end > next;
+        self.end = self.end.min(next);
+    }
+
+    /// Its kind is a name, and not one of boxes that lie in others.
+    fn belongs_here(&self) -> bool {
+        let is_name = self.kind.iter().all(|byte| *byte == 0xa9 || (0x20..0x7f).contains(byte));
+        is_name && !INNER.contains(&&self.kind)
+    }
+}
+
+/// The next `ftyp` box from byte `from` on, of 16 to 255 bytes.
+fn next_file(file: &File, from: u64) -> std::io::Result<Option<u64>> {
+    let mut file = file.try_clone()?;
+    let is_ftyp = |bytes: &[u8]| bytes[4..8] == *b"ftyp" && bytes[..3] == [0, 0, 0] && bytes[3] >= 16;
+    Ok(find(&mut file, from, 16, 1, is_ftyp).first().copied())
 }
 
 fn too_large(what: &str) -> std::io::Error {

@@ -40,7 +40,8 @@ fn sizes(stbl: &[u8], length: u64) -> Option<Vec<usize>> {
     (0..count).map(|_| Some(bytes.u32()? as usize)).collect()
 }
 
-fn chunk_offsets(stbl: &[u8]) -> Option<Vec<u64>> {
+/// Where the chunks of a `stbl` box begin.
+pub(super) fn chunk_offsets(stbl: &[u8]) -> Option<Vec<u64>> {
     let (table, bytes_each) = match child(stbl, b"stco") {
         Some(table) => (table, 4),
         None => (child(stbl, b"co64")?, 8),

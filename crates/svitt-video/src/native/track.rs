@@ -90,16 +90,6 @@ pub(super) struct Track {
 }
 
 impl Track {
-    /// Drops samples that the file no longer holds, in decoding order from the first missing one on.
-    pub fn cut_at(&mut self, file_length: u64) {
-        let held = |s: &Sample| s.offset.checked_add(s.size as u64).is_some_and(|end| end <= file_length);
-        let whole = self.samples.iter().position(|s| !held(s)).unwrap_or(self.samples.len());
-        if whole < self.samples.len() {
-            self.truncated = true;
-            self.truncate(whole);
-        }
-    }
-
     /// Keeps the first `count` samples in decoding order.
     pub fn truncate(&mut self, count: usize) {
         self.samples.truncate(count);

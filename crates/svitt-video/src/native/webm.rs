@@ -7,37 +7,11 @@ use super::ebml::{EbmlReader, Element, unsigned};
 use super::joined::{Joined, Piece};
 use super::order::presentation;
 use super::track::{Codec, ColourSpace, Orientation, Sample, Track};
+use super::webm_ids as id;
 use super::{Layout, h264, vp9};
 use crate::error::{Result, VideoError};
 use crate::frames::MOST_FRAMES;
-
-mod id {
-    pub const EBML: u32 = 0x1A45_DFA3;
-    pub const SEGMENT: u32 = 0x1853_8067;
-    pub const INFO: u32 = 0x1549_A966;
-    pub const TIMESTAMP_SCALE: u32 = 0x2A_D7B1;
-    pub const TRACKS: u32 = 0x1654_AE6B;
-    pub const TRACK: u32 = 0xAE;
-    pub const TRACK_NUMBER: u32 = 0xD7;
-    pub const TRACK_TYPE: u32 = 0x83;
-    pub const CODEC: u32 = 0x86;
-    pub const CODEC_PRIVATE: u32 = 0x63A2;
-    pub const DEFAULT_DURATION: u32 = 0x23_E383;
-    pub const ENCODINGS: u32 = 0x6D80;
-    pub const VIDEO: u32 = 0xE0;
-    pub const COLOUR: u32 = 0x55B0;
-    pub const MATRIX: u32 = 0x55B1;
-    pub const RANGE: u32 = 0x55B9;
-    pub const PROJECTION: u32 = 0x7670;
-    /// Yaw, pitch and roll.
-    pub const POSES: [u32; 3] = [0x7673, 0x7674, 0x7675];
-    pub const CLUSTER: u32 = 0x1F43_B675;
-    pub const TIMESTAMP: u32 = 0xE7;
-    pub const SIMPLE_BLOCK: u32 = 0xA3;
-    pub const GROUP: u32 = 0xA0;
-    pub const BLOCK: u32 = 0xA1;
-    pub const REFERENCE: u32 = 0xFB;
-}
+use crate::joined::MOST_PARTS;
 
 /// What the header says of the first video track.
 #[derive(Default)]
@@ -70,7 +44,7 @@ pub(super) fn open(path: &Path, file: &File, length: u64) -> Result<Track> {
         if header.turned {
             return Err(VideoError::unsupported(path, "turned pictures in Matroska"));
         }
-        if blocks.laced {
+        if blocks.laced.is_some() {
             return Err(VideoError::unsupported(path, "several frames in one block of Matroska"));
         }
         let unordered = || VideoError::unsupported(path, super::UNORDERED);
@@ -131,8 +105,8 @@ struct BlockList {
     samples: Vec<Sample>,
     /// Whether each sample puts a picture on screen.
     shows: Vec<bool>,
-    /// Some blocks hold several samples.
-    laced: bool,
+    /// The first sample that is several in one block.
+    laced: Option<usize>,
 }
 
 /// The video track of one of the files that were joined.
@@ -148,7 +122,7 @@ struct Found {
 impl Found {
     /// Where the file begins, and which blocks of a VP8 or VP9 track hold pictures that are only referred to.
     fn into_layout(self) -> Layout {
-        let known = matches!(self.header.codec.as_str(), "V_VP8" | "V_VP9") && !self.blocks.laced;
+        let known = matches!(self.header.codec.as_str(), "V_VP8" | "V_VP9") && self.blocks.laced.is_none();
         let hidden = known.then(|| self.blocks.shows.iter().map(|shows| !shows).collect());
         Layout { origin: self.origin, hidden }
     }
@@ -167,6 +141,12 @@ struct MatroskaScan {
     blocks: BlockList,
     /// Files that are done with.
     found: Vec<Found>,
+    /// Where the segment of the current file ends, where it says so.
+    segment_end: u64,
+    /// The next header that was searched for: its place, or nothing.
+    next_header: Option<Option<u64>>,
+    /// How often it was searched for.
+    searches: usize,
     /// The file ends before its last tag does.
     truncated: bool,
     /// The walk ended before the file did.
@@ -184,6 +164,9 @@ impl MatroskaScan {
             scale: 1_000_000,
             blocks,
             found,
+            segment_end: 0,
+            next_header: None,
+            searches: 0,
             truncated: false,
             damaged: false,
         }
@@ -200,11 +183,15 @@ impl MatroskaScan {
         self.walker.go(first.end)?;
         let segment = self.walker.next().filter(|element| element.id == id::SEGMENT)?;
         self.truncated |= segment.cut;
+        self.segment_end = segment.end;
         self.walker.go(segment.start)?;
         loop {
             let element = self.walker.next()?;
+            if !self.makes_sense(&element) {
+                return Some(element);
+            }
             match element.id {
-                id::CLUSTER => return Some(element),
+                id::CLUSTER | id::EBML => return Some(element),
                 id::INFO => self.info(&element),
                 id::TRACKS => self.track_list(&element),
                 _ => {}
@@ -214,42 +201,100 @@ impl MatroskaScan {
     }
 
     fn run(&mut self) {
-        let mut cluster = self.head();
-        let mut origin = 0;
+        let mut next = self.head();
+        // Where the next element begins.
+        let mut at = 0;
         // Clusters of unknown size end where the next one begins, so their blocks are walked in one flat loop.
         let mut time = 0i64;
-        while let Some(element) = cluster {
-            let mut next = element.end;
-            match element.id {
-                id::CLUSTER => next = element.start,
-                id::TIMESTAMP => {
-                    time = self.walker.content(&element).map_or(time, |content| unsigned(&content) as i64);
-                }
-                id::SIMPLE_BLOCK => self.block(&element, time, None),
-                id::GROUP => self.group(&element, time),
+        loop {
+            let after = match next {
                 // Another file was joined to this one: its clock, its track list and its numbers begin anew.
-                id::EBML => {
-                    self.close();
-                    self.origin = origin;
-                    cluster = self.segment_head(&element);
-                    continue;
-                }
-                _ => {}
+                Some(element) if element.id == id::EBML => Some(element.tag),
+                Some(element) if self.makes_sense(&element) => None,
+                None if at >= self.walker.length() => None,
+                _ => self.next_file(),
+            };
+            if let Some(header) = after {
+                self.close_before(header);
+                (self.origin, at) = (header, header);
+                let first = self.walker.go(header).and_then(|()| self.walker.next());
+                next = first.and_then(|first| self.segment_head(&first));
+                continue;
             }
-            if self.blocks.samples.len() > MOST_FRAMES || self.walker.go(next).is_none() {
+            let Some(element) = next else { break };
+            at = self.take(&element, &mut time);
+            if self.blocks.samples.len() > MOST_FRAMES || self.walker.go(at).is_none() {
                 break;
             }
-            origin = next;
-            cluster = self.walker.next();
+            next = self.walker.next();
         }
         self.damaged = !self.walker.at_end() && !self.truncated;
         self.close();
     }
 
-    /// Ends the current file.
+    /// Takes what an element says; returns where the next one begins.
+    fn take(&mut self, element: &Element, time: &mut i64) -> u64 {
+        match element.id {
+            id::CLUSTER => return element.start,
+            id::TIMESTAMP => *time = self.walker.content(element).map_or(*time, |content| unsigned(&content) as i64),
+            id::SIMPLE_BLOCK => self.block(element, *time, None),
+            id::GROUP => self.group(element, *time),
+            id::INFO => self.info(element),
+            id::TRACKS => self.track_list(element),
+            _ => {}
+        }
+        element.end
+    }
+
+    /// Whether this is an element that belongs here, or one that another follows which does. A cluster may be cut or
+    /// endless: what is in it is looked at one by one.
+    fn makes_sense(&mut self, element: &Element) -> bool {
+        match element.id {
+            id::CLUSTER => return true,
+            // The second of a file is that of the next file, which an element of this one ran over.
+            id::TRACKS if self.header.is_some() => return false,
+            _ => {}
+        }
+        let follows = |walker: &mut EbmlReader| {
+            walker.go(element.end).and_then(|()| walker.next()).is_some_and(|next| id::is_known(next.id))
+        };
+        !element.cut && !element.endless && (id::is_known(element.id) || follows(&mut self.walker))
+    }
+
+    /// The header of the next file, which elements of the current one may have run over: that was cut, or other bytes
+    /// follow it.
+    fn next_file(&mut self) -> Option<u64> {
+        let from = self.origin + 4;
+        if self.next_header.is_none_or(|known| known.is_some_and(|place| place < from)) {
+            self.searches += 1;
+            if self.searches > MOST_PARTS {
+                return None;
+            }
+            self.next_header = Some(self.walker.find_header(from));
+        }
+        self.next_header.flatten()
+    }
+
+    /// Ends the current file, which the next one follows at byte `end`.
+    fn close_before(&mut self, end: u64) {
+        let held = |sample: &&Sample| sample.offset + sample.size as u64 <= end;
+        let whole = self.blocks.samples.iter().take_while(held).count();
+        self.truncated |= whole < self.blocks.samples.len() || self.segment_end > end;
+        self.blocks.samples.truncate(whole);
+        self.blocks.shows.truncate(whole);
+        self.blocks.laced = self.blocks.laced.filter(|laced| *laced < whole);
+        self.segment_end = 0;
+        if whole == 0 {
+            self.header = None;
+        }
+        self.close();
+    }
+
+    /// Ends the current file. Of several, one without blocks holds nothing.
     fn close(&mut self) {
         let (blocks, scale) = (std::mem::take(&mut self.blocks), std::mem::replace(&mut self.scale, 1_000_000));
-        self.found.extend(self.header.take().map(|header| Found { origin: self.origin, header, scale, blocks }));
+        let header = self.header.take().filter(|_| self.found.is_empty() || !blocks.samples.is_empty());
+        self.found.extend(header.map(|header| Found { origin: self.origin, header, scale, blocks }));
     }
 
     fn info(&mut self, info: &Element) {
@@ -328,7 +373,7 @@ impl MatroskaScan {
         if block.cut || unsigned(number) & !marker != wanted {
             return;
         }
-        self.blocks.laced |= fixed[2] & 6 != 0;
+        self.blocks.laced = self.blocks.laced.or((fixed[2] & 6 != 0).then_some(self.blocks.samples.len()));
         let sample = &head[width + 3..];
         let offset = block.start + width as u64 + 3;
         let is_vp9 = header.codec == "V_VP9";

@@ -1,0 +1,83 @@
+//! What is done with what the `ffmpeg` program writes: packets and frames are listed, pictures are taken.
+
+use super::child::Listener;
+use super::complaints::Complaints;
+use super::listing::{Decoded, Packets};
+use super::pixmaps::Pixmaps;
+use crate::frames::MOST_FRAMES;
+
+/// Packets as they are listed.
+#[derive(Default)]
+pub(super) struct PacketListing {
+    pub packets: Packets,
+    pub complaints: Complaints,
+    /// The end of the output that is no whole line yet.
+    rest: Vec<u8>,
+}
+
+impl Listener for PacketListing {
+    fn output(&mut self, bytes: &[u8]) -> bool {
+        for byte in bytes {
+            if *byte == b'\n' {
+                self.packets.line(&String::from_utf8_lossy(&self.rest));
+                self.rest.clear();
+            } else {
+                self.rest.push(*byte);
+            }
+        }
+        self.packets.len() <= MOST_FRAMES
+    }
+
+    fn message(&mut self, line: &str) -> bool {
+        self.complaints.line(line);
+        true
+    }
+
+    fn progress(&self) -> usize {
+        self.packets.len()
+    }
+}
+
+/// Frames as they are decoded.
+#[derive(Default)]
+pub(super) struct FrameListing {
+    pub decoded: Decoded,
+    pub complaints: Complaints,
+}
+
+impl Listener for FrameListing {
+    fn output(&mut self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn message(&mut self, line: &str) -> bool {
+        self.decoded.line(line);
+        self.complaints.line(line);
+        self.decoded.len() <= MOST_FRAMES
+    }
+
+    fn progress(&self) -> usize {
+        self.decoded.len()
+    }
+}
+
+/// Pictures as they are written.
+pub(super) struct Taker {
+    pub pixmaps: Pixmaps,
+    pub complaints: Complaints,
+}
+
+impl Listener for Taker {
+    fn output(&mut self, bytes: &[u8]) -> bool {
+        self.pixmaps.take(bytes)
+    }
+
+    fn message(&mut self, line: &str) -> bool {
+        self.complaints.line(line);
+        true
+    }
+
+    fn progress(&self) -> usize {
+        self.pixmaps.seen()
+    }
+}
