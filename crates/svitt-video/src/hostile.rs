@@ -65,6 +65,21 @@ fn pictures_too_large_to_hold_are_refused_with_their_size() {
 }
 
 /// A playlist would make the program read other files, wherever they lie.
+/// Every picture of one pixel makes the program compose the whole canvas.
+#[test]
+fn a_canvas_that_few_bytes_fill_again_and_again_is_refused() {
+    if !ffmpeg_available() {
+        return crate::skipped::skipped("ffmpeg");
+    }
+    let head = b"GIF89a\x00\x20\x00\x11\x80\0\0\0\0\0\xff\xff\xff";
+    let frame = b"\x21\xf9\x04\x00\x01\x00\x00\x00,\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\x00";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.gif");
+    std::fs::write(&path, [&head[..], &frame.repeat(20_000), b";"].concat()).unwrap();
+    let told = open(&path, ReaderKind::Auto).unwrap_err().to_string();
+    assert!(told.contains("that claim") && told.contains("pixels of pictures"), "{told}");
+}
+
 #[test]
 fn playlists_are_no_videos_whatever_their_name() {
     let target = case("roll.mkv").canonicalize().unwrap();

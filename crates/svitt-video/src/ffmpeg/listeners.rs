@@ -38,11 +38,30 @@ impl Listener for PacketListing {
     }
 }
 
+/// Pixels of all pictures that any file may have: some seconds of decoding.
+const ALWAYS: u64 = 1 << 32;
+/// Pixels that a byte of a file may stand for beyond that. A still screen at 4K takes 100 bytes a frame, 80,000 pixels a
+/// byte; a GIF of one-pixel pictures on the largest canvas has 1.5 million.
+const PIXELS_PER_BYTE: u64 = 1 << 18;
+
 /// Frames as they are decoded.
-#[derive(Default)]
 pub(super) struct FrameListing {
     pub decoded: Decoded,
     pub complaints: Complaints,
+    most_pixels: u64,
+}
+
+impl FrameListing {
+    /// The frames of a file of `bytes` bytes.
+    pub fn of_file(bytes: u64) -> Self {
+        let most_pixels = ALWAYS.max(bytes.saturating_mul(PIXELS_PER_BYTE));
+        Self { decoded: Decoded::default(), complaints: Complaints::default(), most_pixels }
+    }
+
+    /// Whether so few bytes hold no more pictures of this size.
+    pub fn is_inflated(&self) -> bool {
+        self.decoded.pixels() > self.most_pixels
+    }
 }
 
 impl Listener for FrameListing {
@@ -53,7 +72,7 @@ impl Listener for FrameListing {
     fn message(&mut self, line: &str) -> bool {
         self.decoded.line(line);
         self.complaints.line(line);
-        self.decoded.len() <= MOST_FRAMES
+        self.decoded.len() <= MOST_FRAMES && !self.is_inflated()
     }
 
     fn progress(&self) -> usize {

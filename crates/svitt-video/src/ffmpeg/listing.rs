@@ -155,6 +155,12 @@ impl Decoded {
         self.times.len()
     }
 
+    /// Pixels of all frames together.
+    pub fn pixels(&self) -> u64 {
+        let (width, height) = self.size;
+        (self.times.len() as u64).saturating_mul((width * height) as u64)
+    }
+
     /// The frames of the stream.
     pub fn index(self) -> FrameIndex {
         let known: Vec<i64> = self.times.iter().copied().flatten().collect();

@@ -295,8 +295,13 @@ impl FfmpegVideo {
         add_input(&mut command, input, self.demuxer);
         command.args(["-map", "0:V:0", "-vf", "showinfo=checksum=0"]).args(self.program.passthrough());
         command.args(["-f", "null", "-"]);
-        let mut listing = FrameListing::default();
+        let bytes = std::fs::metadata(&self.path).map_or(0, |facts| facts.len());
+        let mut listing = FrameListing::of_file(bytes);
         self.run(command, &mut listing)?;
+        if listing.is_inflated() {
+            let detail = format!("{bytes} bytes that claim {} pixels of pictures and more", listing.decoded.pixels());
+            return Err(VideoError::too_large(&self.path, detail));
+        }
         if listing.decoded.len() > MOST_FRAMES {
             return Err(self.too_long());
         }
