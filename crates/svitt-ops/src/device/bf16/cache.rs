@@ -1,7 +1,7 @@
 //! Packed weights, kept from one call to the next.
 //!
-//! Packing all weights of the base model takes 45 ms on one thread of a Zen 4 core, 7 % of a sparse forward of 4
-//! frames. A tensor is recognised by its storage: while a [`Weak`] points to it, whoever wants to write to it gets a
+//! Packing all weights of the base model at every call took 0.13 of 0.67 processor seconds of a sparse forward of 4
+//! frames on two Zen 4 cores, and 0.16 of 1.13 with 8 frames. The copies of the base encoder take 170 MB. A tensor is recognised by its storage: while a [`Weak`] points to it, whoever wants to write to it gets a
 //! storage of its own ([`Arc::make_mut`], [`Arc::get_mut`]), so that a storage that is still alive has the values that
 //! were packed.
 
