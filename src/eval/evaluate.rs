@@ -83,7 +83,7 @@ impl<'a> EvalRun<'a> {
         let Some(root) = self.options.features.as_deref().filter(|_| self.benchmark_data.shapes.is_none()) else {
             return Ok(FeatureStore::in_memory(videos));
         };
-        let setting = json!({
+        let mut setting = json!({
             "version": 2,
             "weights": self.weights,
             "task": self.options.benchmark.task(),
@@ -92,6 +92,9 @@ impl<'a> EvalRun<'a> {
             "plan": plan,
             "seed": self.score.seed,
         });
+        if !self.options.precision.is_f32() {
+            setting["precision"] = json!(self.options.arithmetic);
+        }
         FeatureStore::in_folder(root, &setting, videos)
     }
 

@@ -1,7 +1,7 @@
 //! Options of an evaluation: flags and the benchmark's protocol, checked against each other and the checkpoint.
 
 use super::{Authors, Budget, ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
-use crate::config::{ClipEnsemble, ModelConfig};
+use crate::config::{ClipEnsemble, ModelConfig, Precision};
 use crate::data::import::Columns;
 use crate::data::{Benchmark, Protocol};
 #[cfg(feature = "cli")]
@@ -79,6 +79,12 @@ pub struct EvalOptions {
     /// Name of the backend, for the report.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub backend: String,
+    /// What the model computes in.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub precision: Precision,
+    /// What its products are computed in, for the report.
+    #[cfg_attr(feature = "cli", arg(skip = Precision::F32.name().to_string()))]
+    pub arithmetic: String,
     /// Who is told how far it is.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub progress: ProgressSink,
@@ -110,6 +116,8 @@ impl EvalOptions {
             batch: None,
             features: None,
             backend: String::new(),
+            precision: Precision::F32,
+            arithmetic: Precision::F32.name().into(),
             progress: ProgressSink::default(),
         }
     }

@@ -72,7 +72,8 @@ impl ProtocolInputs<'_> {
         state("missing_videos", json!(self.missing));
         state("limit", json!(options.limit));
         state("backend", json!(options.backend));
-        state("precision", json!("f32"));
+        state("precision", json!(options.precision.name()));
+        state("arithmetic", json!(options.arithmetic));
         if let Value::Object(more) = more {
             fields.extend(more);
         }

@@ -10,7 +10,7 @@ use super::layers::{Mode, additive_mask};
 use super::svitt::{Svitt, temporal};
 use super::temporal::TemporalEncoder;
 use super::video::VideoEncoder;
-use crate::config::{ModelConfig, TextConfig};
+use crate::config::{ModelConfig, Precision, TextConfig};
 use crate::loss::answer_losses;
 use crate::{Error, Result};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
@@ -111,6 +111,14 @@ impl<B: SvittBackend> SvittQa<B> {
             precision: text.precision,
         };
         Ok(Self { video, video_norm, temporal, text, decoder: decoder.map(&mut FreshIds) })
+    }
+
+    /// The same weights, computed with in `precision` from here on. The backend must support it
+    /// (see [`crate::backend::precision`]).
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.video = self.video.with_precision(precision);
+        (self.text.precision, self.decoder.precision) = (precision, precision);
+        self
     }
 
     /// Video tokens `[batch, tokens, d]`, class tokens included, of clips `[batch, frames, 3, size, size]`.

@@ -42,15 +42,19 @@ pub fn evaluate(request: &EvaluateRequest) -> Result<Evaluation> {
         ..options.clone()
     };
     log::info!("{} with {} on {}", options.benchmark, options.checkpoint.display(), options.backend);
-    dispatch(backend, Evaluate(options))?
+    dispatch(backend, Evaluate { model, options })?
 }
 
-struct Evaluate(EvalOptions);
+struct Evaluate<'a> {
+    model: &'a ModelRequest,
+    options: EvalOptions,
+}
 
-impl BackendTask for Evaluate {
+impl BackendTask for Evaluate<'_> {
     type Output = Result<Evaluation>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        eval::evaluate::<B::InnerBackend>(&self.0, &device)
+        let (precision, arithmetic) = self.model.arithmetic::<B>(&device)?;
+        eval::evaluate::<B::InnerBackend>(&EvalOptions { precision, arithmetic, ..self.options }, &device)
     }
 }

@@ -3,6 +3,7 @@
 use super::ModelRequest;
 use crate::Result;
 use crate::backend::{BackendTask, dispatch};
+use crate::config::Precision;
 use crate::data::Benchmark;
 use crate::data::import::Columns;
 #[cfg(feature = "cli")]
@@ -121,19 +122,25 @@ pub fn finetune(request: &FinetuneRequest) -> Result<FinetuneReport> {
         max_steps: request.max_steps,
         seed: request.seed,
         backend: backend.name().into(),
+        precision: Precision::F32,
+        arithmetic: String::new(),
         stop: request.stop.clone(),
         events: request.events.clone(),
         progress: request.progress.clone(),
     };
-    dispatch(backend, Finetune(options))?
+    dispatch(backend, Finetune { model, options })?
 }
 
-struct Finetune(FinetuneOptions);
+struct Finetune<'a> {
+    model: &'a ModelRequest,
+    options: FinetuneOptions,
+}
 
-impl BackendTask for Finetune {
+impl BackendTask for Finetune<'_> {
     type Output = Result<FinetuneReport>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        train::finetune::<B>(&self.0, &device)
+        let (precision, arithmetic) = self.model.arithmetic::<B>(&device)?;
+        train::finetune::<B>(&FinetuneOptions { precision, arithmetic, ..self.options }, &device)
     }
 }

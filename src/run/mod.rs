@@ -17,8 +17,10 @@ pub use search::{CutRequest, FindRequest, IndexRequest, QueryRequest, SimilarReq
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
 use crate::Result;
-use crate::backend::BackendKind;
+use crate::backend::{BackendKind, arithmetic, precision};
+use crate::config::Precision;
 use crate::weights::given_or_newest;
+use burn::tensor::backend::Backend;
 use std::path::PathBuf;
 
 /// Which model is loaded, and what computes it.
@@ -34,6 +36,9 @@ pub struct ModelRequest {
     /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[cfg_attr(feature = "cli", arg(long))]
     pub backend: Option<String>,
+    /// f32 or bf16 (activations and products; weights stay f32); f32 by default
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub precision: Option<Precision>,
 }
 
 impl ModelRequest {
@@ -51,5 +56,15 @@ impl ModelRequest {
     /// An unknown name, or one that this build lacks.
     pub fn backend(&self) -> Result<BackendKind> {
         BackendKind::choose(self.backend.as_deref())
+    }
+
+    /// What the model computes in on `device`, and its name in reports.
+    ///
+    /// # Errors
+    /// [`Self::backend`]'s, or a device that does not compute in it.
+    fn arithmetic<B: Backend>(&self, device: &B::Device) -> Result<(Precision, String)> {
+        let kind = self.backend()?;
+        let precision = precision::<B>(kind, device, self.precision, Precision::F32)?;
+        Ok((precision, arithmetic(kind, precision).into()))
     }
 }

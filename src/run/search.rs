@@ -196,7 +196,9 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     fn open<B: SvittBackend>(&self, device: &B::Device) -> Result<Embedder<B>> {
-        Embedder::open(self.folder, self.model.vocab.as_deref(), device)?.with_budget(self.budget, self.index)
+        let (precision, _) = self.model.arithmetic::<B>(device)?;
+        let embedder = Embedder::open(self.folder, self.model.vocab.as_deref(), device)?;
+        embedder.with_precision(precision).with_budget(self.budget, self.index)
     }
 }
 
@@ -210,7 +212,7 @@ impl BackendTask for IndexTask<'_> {
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         let embedder = self.request.open::<B::InnerBackend>(self.folder, &device)?;
-        index_folder(&embedder, &self.request.options(embedder.frames())?)
+        self.request.indexed(&embedder, &device)
     }
 }
 
@@ -220,6 +222,12 @@ impl IndexRequest {
         let known = Index::open(&self.index).ok();
         let index = known.as_ref().map(Index::id);
         Opening { model: &self.model, budget: &self.budget, folder, index }.open(device)
+    }
+
+    fn indexed<B: SvittBackend>(&self, embedder: &Embedder<B>, device: &B::Device) -> Result<IndexReport> {
+        let report = index_folder(embedder, &self.options(embedder.frames())?)?;
+        let (_, arithmetic) = self.model.arithmetic::<B>(device)?;
+        Ok(IndexReport { arithmetic, ..report })
     }
 
     /// The options for a model whose clips have `frames` frames.
@@ -248,7 +256,7 @@ impl BackendTask for FindTask<'_> {
         let FindRequest { index: request, text, top, rerank } = self.request;
         let embedder = request.open::<B::InnerBackend>(self.folder, &device)?;
         embedder.embed_text(text)?;
-        let report = index_folder(&embedder, &request.options(embedder.frames())?)?;
+        let report = request.indexed(&embedder, &device)?;
         let index = Index::open(&request.index)?;
         let within = Some(request.dir.canonicalize().map_err(|e| Error::io(&request.dir, &e))?);
         let results = embedder.query(&index, text, QueryOptions { top: *top, rerank: *rerank, within })?;

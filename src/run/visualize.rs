@@ -99,12 +99,15 @@ struct VisualizeRun<B: SvittBackend> {
     opened: LoadedModel<Svitt<B>>,
     tokenizer: Option<Tokenizer>,
     folder: PathBuf,
+    arithmetic: String,
     device: B::Device,
 }
 
 impl<B: SvittBackend> VisualizeRun<B> {
     fn open(args: &VisualizeRequest, folder: &Path, device: &B::Device) -> Result<Self> {
-        let opened = open_svitt::<B>(folder, None, device)?;
+        let (precision, arithmetic) = args.model.arithmetic::<B>(device)?;
+        let mut opened = open_svitt::<B>(folder, None, device)?;
+        opened.model = opened.model.with_precision(precision);
         let asked = (args.budget != Budget::default()).then(|| {
             args.budget.apply(opened.model.video.clone(), device).map(|video| video.config().sparsity.clone())
         });
@@ -115,7 +118,7 @@ impl<B: SvittBackend> VisualizeRun<B> {
         let wanted = args.shapes || args.text.is_some();
         let tokenizer =
             wanted.then(|| tokenizer(benchmark, folder, args.model.vocab.as_deref(), size, sha256)).transpose()?;
-        Ok(Self { variants, opened, tokenizer, folder: folder.to_path_buf(), device: device.clone() })
+        Ok(Self { variants, opened, tokenizer, folder: folder.to_path_buf(), arithmetic, device: device.clone() })
     }
 
     fn ids(&self, text: &str) -> Vec<i64> {
@@ -150,6 +153,7 @@ impl<B: SvittBackend> VisualizeRun<B> {
             "frames": clip.indices,
             "text": args.text,
             "checkpoint": self.checkpoint(),
+            "arithmetic": self.arithmetic,
             "clip": numbers,
         });
         Ok(VisualizeOutput { page, sheet, report })
@@ -187,7 +191,12 @@ impl<B: SvittBackend> VisualizeRun<B> {
             format!("{:.1} % of the target alive ({:.1} % by lot)", 100.0 * stage.recall, 100.0 * stage.random)
         };
         let summary = measured.stages.iter().map(describe).collect::<Vec<_>>().join(", then ");
-        let report = json!({ "summary": summary, "checkpoint": self.checkpoint(), "pruning_recall": measured });
+        let report = json!({
+            "summary": summary,
+            "checkpoint": self.checkpoint(),
+            "arithmetic": self.arithmetic,
+            "pruning_recall": measured,
+        });
         Ok(VisualizeOutput { page, sheet, report })
     }
 }

@@ -1,6 +1,6 @@
 //! The model in a search: embeds clips and texts, scores pairs with the matching head.
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, Precision};
 use crate::data::Benchmark;
 use crate::digest::sha256_hex;
 use crate::eval::match_scoring::padded;
@@ -86,6 +86,11 @@ impl<B: SvittBackend> Embedder<B> {
         let id = model_id(folder, &opened.info, opened.weights_sha256, &tokenizer)?;
         let transform = Transform::new(opened.config.video.image_size);
         Ok(Self { model: opened.model, config: opened.config, tokenizer, transform, device: device.clone(), id })
+    }
+
+    /// The same model, computing in `precision`.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { model: self.model.with_precision(precision), ..self }
     }
 
     /// The same model as sparse as `budget` says, or, where it says nothing, as the model of `index`, if that is the same

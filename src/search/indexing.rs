@@ -60,6 +60,8 @@ pub struct IndexReport {
     pub damaged: Vec<String>,
     /// Seconds it took.
     pub seconds: f64,
+    /// What products were computed in.
+    pub arithmetic: String,
     /// The checkpoint.
     pub model: String,
     /// Hash of its weights.

@@ -20,6 +20,7 @@ impl EvalRun<'_> {
         let (candidates, source) = self.candidates()?;
         let mut opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
         opened.model.video = self.options.budget.apply(opened.model.video, device)?;
+        opened.model = opened.model.with_precision(self.options.precision);
         self.config.video.clone_from(opened.model.video.config());
         let model = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();

@@ -22,6 +22,7 @@ impl EvalRun<'_> {
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
         let mut opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
         opened.model.video = self.options.budget.apply(opened.model.video, device)?;
+        opened.model = opened.model.with_precision(self.options.precision);
         self.config.video.clone_from(opened.model.video.config());
         let model = EvalModel { model: &opened.model, config: &self.config, device };
         let started = Instant::now();

@@ -3,7 +3,7 @@
 use super::clip_questions::TokenizedQuestions;
 use super::preset::FinetunePreset;
 use super::validation::{ValidationKind, ValidationTask};
-use crate::config::{ModelConfig, StepsOrEpochs};
+use crate::config::{ModelConfig, Precision, StepsOrEpochs};
 use crate::data::import::{Columns, ImportPurpose};
 use crate::data::shapes::{QaSet, ShapesDataset, ShapesSplit};
 use crate::data::{
@@ -56,6 +56,10 @@ pub struct FinetuneOptions {
     pub seed: u64,
     /// The backend's name, for the report.
     pub backend: String,
+    /// What the model computes in; weights and optimizer are f32 in either case.
+    pub precision: Precision,
+    /// What its products are computed in, for the report.
+    pub arithmetic: String,
     /// How the run is told to stop.
     pub stop: StopSignal,
     /// Who is told how it goes.

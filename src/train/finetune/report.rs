@@ -53,6 +53,8 @@ pub struct FinetuneReport {
     pub seed: u64,
     /// The backend's name.
     pub backend: String,
+    /// What products were computed in.
+    pub arithmetic: String,
     /// Seconds of the whole run.
     pub seconds: f64,
     /// Largest resident memory, MB.

@@ -50,13 +50,13 @@ pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) 
             let (model, _) =
                 checkpoint.load(SvittQa::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
             let validate = |model: &SvittQa<_>| tuning.finetune_data.validation_task.answers(model, config, device);
-            tuning.run::<SvittQa<B>>(model, &validate)
+            tuning.run::<SvittQa<B>>(model.with_precision(options.precision), &validate)
         }
         _ => {
             let (model, _) =
                 checkpoint.load(Svitt::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
             let validate = |model: &Svitt<_>| tuning.finetune_data.validation_task.retrieval(model, config, device);
-            tuning.run::<Svitt<B>>(model, &validate)
+            tuning.run::<Svitt<B>>(model.with_precision(options.precision), &validate)
         }
     }
 }
@@ -196,7 +196,8 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         let inputs = format!("{:?} {:?} {:?}", options.annotations, options.media, options.validation);
         let vocabulary = self.finetune_data.tokenizer.sha256();
         let text = [preset, inputs, vocabulary, self.source_sha256.clone(), options.seed.to_string()].join("\n");
-        Fingerprint::default().with(text).text()
+        let print = Fingerprint::default().with(text);
+        if options.precision.is_f32() { print.text() } else { print.with(options.precision.name()).text() }
     }
 
     /// Validations of the run that is resumed, up to `step`.
@@ -266,6 +267,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             answers: self.finetune_data.answers.len(),
             seed: options.seed,
             backend: options.backend.clone(),
+            arithmetic: options.arithmetic.clone(),
             seconds: self.since.elapsed().as_secs_f64(),
             peak_memory_mb: peak_memory_mb(),
             final_losses: state.losses,

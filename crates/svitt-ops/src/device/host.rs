@@ -1,14 +1,16 @@
 //! Tensors of the CPU backends as slices, for the CPU kernels.
 
-use super::bf16::narrow;
 #[cfg(feature = "flex")]
 use super::bf16::widen;
+use super::bf16::{Packed, WEIGHTS, narrow};
 use super::cast_raw;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive, bf16};
+use std::any::Any;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// A backend whose tensors lie in host memory. Every operation trait of this crate is implemented once for all of them.
 pub trait HostBackend: Backend {
@@ -20,6 +22,22 @@ pub trait HostBackend: Backend {
     /// The elements of a float tensor as bf16, row-major, without a copy where they are bf16 and the backend allows.
     fn bf16_values(tensor: &FloatTensor<Self>) -> impl Deref<Target = [bf16]> + Sync {
         narrow(&Self::values(tensor))
+    }
+
+    /// What owns the elements of a float tensor, if the tensor is all of it in row-major order, and whoever writes to it
+    /// while somebody else points to it gets a copy.
+    fn storage(_tensor: &FloatTensor<Self>) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
+    }
+}
+
+/// `weight` `[k, n]` as the right operand of bf16 products, kept for the next call where its storage is known.
+pub(crate) fn packed_weight<B: HostBackend>(weight: &FloatTensor<B>) -> Arc<Packed> {
+    let shape: [usize; 2] = weight.shape().dims();
+    let pack = || Packed::of_rows(&B::values(weight), shape);
+    match B::storage(weight) {
+        Some(storage) => WEIGHTS.of(&storage, shape, pack),
+        None => Arc::new(pack()),
     }
 }
 
@@ -106,6 +124,11 @@ impl HostBackend for burn_flex::Flex {
             DType::BF16 => TensorSlice::Tensor(tensor.to_contiguous()),
             _ => TensorSlice::Converted(narrow(&Self::values(tensor))),
         }
+    }
+
+    fn storage(tensor: &FloatTensor<Self>) -> Option<Arc<dyn Any + Send + Sync>> {
+        let elements = tensor.shape().num_elements() * tensor.dtype().size();
+        (tensor.is_contiguous() && tensor.bytes().len() == elements).then(|| tensor.data_arc() as _)
     }
 }
 

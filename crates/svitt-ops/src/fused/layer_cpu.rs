@@ -4,8 +4,9 @@ use super::cpu::dims;
 use super::finish::{DropPathFactors, activate, add_bias, join_branch};
 use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights};
 use super::{layer_bf16, rows};
+use crate::device::bf16::Packed;
 use crate::device::cpu_gemm::{Arithmetic, MatrixView, parallel_product};
-use crate::device::host::{HostBackend, Results, into_values};
+use crate::device::host::{HostBackend, Results, into_values, packed_weight};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, TensorMetadata, bf16};
 
@@ -117,15 +118,17 @@ impl<B: HostBackend> LayerOps for B {
     fn norm_linear(x: T<B>, norm: NormWeights<T<B>>, linear: LinearWeights<T<B>>) -> (T<B>, T<B>) {
         let ([rows, d], [_, output], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&x));
         let arithmetic = Arithmetic::of(x.dtype());
-        let [x, gamma, beta, weight, bias] = [&x, &norm.gamma, &norm.beta, &linear.weight, &linear.bias].map(B::values);
+        let [x, gamma, beta, bias] = [&x, &norm.gamma, &norm.beta, &linear.bias].map(B::values);
         let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
         let y = match arithmetic {
             Arithmetic::F32 => {
                 let normed: Vec<f32> = rows::normed(&x, &gamma, &beta, &stats);
+                let weight = B::values(&linear.weight);
                 results.tensor(affine(&normed, [rows, d, output], &weight, &bias), [rows, output])
             }
             Arithmetic::Bf16 => {
-                let y = layer_bf16::norm_linear(&x, [d, output], [&gamma, &beta, &stats], [&weight, &bias]);
+                let weight = packed_weight::<B>(&linear.weight);
+                let y = layer_bf16::norm_linear(&x, [&gamma, &beta, &stats], &weight, &bias);
                 results.short(y, [rows, output])
             }
         };
@@ -152,15 +155,16 @@ impl<B: HostBackend> LayerOps for B {
         let (arithmetic, dtype) = (Arithmetic::of(x.dtype()), residual.dtype());
         let keep = join.keep.as_ref().map(B::values);
         let kept = DropPathFactors::new(keep.as_deref(), rows);
-        let [residual, weight, bias, scale] = [&residual, &linear.weight, &linear.bias, &join.scale].map(B::values);
-        let parameters: [&[f32]; 3] = [&weight, &bias, &scale];
+        let [residual, bias, scale] = [&residual, &linear.bias, &join.scale].map(B::values);
         match arithmetic {
             Arithmetic::F32 => {
+                let weight = B::values(&linear.weight);
+                let parameters: [&[f32]; 3] = [&weight, &bias, &scale];
                 results.tensor(branch(&residual, &B::values(&x), [rows, input, d], parameters, &kept), [rows, d])
             }
             Arithmetic::Bf16 => {
-                let x = B::bf16_values(&x);
-                bf16_branch::<B>(&results, dtype, &residual, &x, [rows, input, d], parameters, &kept)
+                let (x, weight) = (B::bf16_values(&x), packed_weight::<B>(&linear.weight));
+                bf16_branch::<B>(&results, dtype, &residual, &x, &weight, [&bias, &scale], &kept)
             }
         }
     }
@@ -191,14 +195,16 @@ impl<B: HostBackend> LayerOps for B {
         let (arithmetic, dtype) = (Arithmetic::of(x.dtype()), x.dtype());
         let keep = join.keep.as_ref().map(B::values);
         let kept = DropPathFactors::new(keep.as_deref(), rows);
-        let [x, gamma, beta, w1, b1] = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias].map(B::values);
-        let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
+        let [x, gamma, beta, b1] = [&x, &norm.gamma, &norm.beta, &up.bias].map(B::values);
+        let [b2, scale] = [&down.bias, &join.scale].map(B::values);
         let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
-        let second: [&[f32]; 3] = [&w2, &b2, &scale];
         if arithmetic == Arithmetic::Bf16 && !save {
-            let hidden = layer_bf16::hidden(&x, [d, inner], [&gamma, &beta, &stats], [&w1, &b1]);
-            return (bf16_branch::<B>(&results, dtype, &x, &hidden, [rows, inner, d], second, &kept), None);
+            let [first, second] = [&up.weight, &down.weight].map(packed_weight::<B>);
+            let hidden = layer_bf16::hidden(&x, [&gamma, &beta, &stats], &first, &b1);
+            return (bf16_branch::<B>(&results, dtype, &x, &hidden, &second, [&b2, &scale], &kept), None);
         }
+        let [w1, w2] = [&up.weight, &down.weight].map(B::values);
+        let second: [&[f32]; 3] = [&w2, &b2, &scale];
         let normed: Vec<f32> = rows::normed(&x, &gamma, &beta, &stats);
         let (normed, w1) = (MatrixView::rows(&normed, d), MatrixView::rows(&w1, inner));
         if !save {
@@ -212,8 +218,8 @@ impl<B: HostBackend> LayerOps for B {
                 results.tensor(branch(&x, &hidden, [rows, inner, d], second, &kept), [rows, d])
             }
             Arithmetic::Bf16 => {
-                let hidden = rows::biased_gelu(&z, &b1);
-                bf16_branch::<B>(&results, dtype, &x, &hidden, [rows, inner, d], second, &kept)
+                let (hidden, weight) = (rows::biased_gelu(&z, &b1), packed_weight::<B>(&down.weight));
+                bf16_branch::<B>(&results, dtype, &x, &hidden, &weight, [&b2, &scale], &kept)
             }
         };
         let saved = FeedForwardSaved { stats: results.wide(stats, [rows, 2]), inner: results.wide(z, [rows, inner]) };
@@ -258,13 +264,14 @@ fn bf16_branch<B: HostBackend>(
     dtype: DType,
     residual: &[f32],
     x: &[bf16],
-    [rows, input, d]: [usize; 3],
-    parameters: [&[f32]; 3],
+    weight: &Packed,
+    parameters: [&[f32]; 2],
     kept: &DropPathFactors,
 ) -> T<B> {
+    let [input, d] = weight.shape();
+    let shape = [x.len() / input, d];
     if dtype == DType::BF16 {
-        let out = layer_bf16::linear_residual(residual, x, [input, d], parameters, kept);
-        return results.short(out, [rows, d]);
+        return results.short(layer_bf16::linear_residual(residual, x, weight, parameters, kept), shape);
     }
-    results.wide(layer_bf16::linear_residual(residual, x, [input, d], parameters, kept), [rows, d])
+    results.wide(layer_bf16::linear_residual(residual, x, weight, parameters, kept), shape)
 }

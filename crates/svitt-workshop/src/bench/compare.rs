@@ -136,6 +136,7 @@ mod tests {
             gemm_peak_gflops: 200.0,
             threads: 2,
             precision: Default::default(),
+            arithmetic: String::new(),
             machine: Default::default(),
             parts: Vec::new(),
             rows,

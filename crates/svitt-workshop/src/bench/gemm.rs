@@ -1,13 +1,13 @@
 //! The backend's own matrix product: the peak that other figures are related to.
 
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{DType, Distribution, Tensor};
 use std::time::Instant;
-use svitt_ops::device::{MatmulOps, matmul};
+use svitt_ops::device::{MatmulOps, cast, matmul};
 
-/// GFLOP/s of the best of ten 1536³ f32 products.
-pub(super) fn peak_gflops<B: MatmulOps>(device: &B::Device) -> f64 {
+/// GFLOP/s of the best of ten 1536³ products of `dtype`.
+pub(super) fn peak_gflops<B: MatmulOps>(dtype: DType, device: &B::Device) -> f64 {
     const N: usize = 1536;
-    let random = || Tensor::<B, 2>::random([N, N], Distribution::Uniform(-1.0, 1.0), device);
+    let random = || cast(Tensor::<B, 2>::random([N, N], Distribution::Uniform(-1.0, 1.0), device), dtype);
     let (a, b) = (random(), random());
     let once = || {
         let start = Instant::now();

@@ -13,7 +13,7 @@ pub use parts::PartTiming;
 
 use serde::{Deserialize, Serialize};
 use svitt::Result;
-use svitt::backend::{BackendKind, BackendTask, dispatch};
+use svitt::backend::{BackendKind, BackendTask, arithmetic, dispatch, precision};
 use svitt::config::{Compat, ModelConfig, NamedModel, Precision};
 use svitt::profile::{Convention, Profile, peak_memory_mb, published, reset_peak_memory};
 use svitt_ops::TrainBackend;
@@ -95,13 +95,16 @@ pub struct BenchRow {
 pub struct BenchReport {
     /// Backend name.
     pub backend: String,
-    /// The best of ten 1536³ f32 products.
+    /// The best of ten 1536³ products: on CPUs in the precision of the rows (packing included), on GPUs in f32.
     pub gemm_peak_gflops: f64,
     /// Threads the CPU backends use.
     pub threads: usize,
     /// What was computed in.
     #[serde(default)]
     pub precision: Precision,
+    /// What products were computed in; empty in older files.
+    #[serde(default)]
+    pub arithmetic: String,
     /// Where, when and of which commit.
     #[serde(default)]
     pub machine: MachineInfo,
@@ -167,20 +170,26 @@ fn measure(
 }
 
 fn empty_report(kind: BackendKind, options: &BenchOptions) -> Result<BenchReport> {
-    struct Peak;
+    struct Peak(BackendKind, Precision);
     impl BackendTask for Peak {
-        type Output = f64;
+        type Output = Result<(f64, Precision)>;
 
-        fn run<B: TrainBackend>(self, device: B::Device) -> f64 {
-            gemm::peak_gflops::<B>(&device)
+        fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+            let Self(kind, asked) = self;
+            let precision = precision::<B>(kind, &device, Some(asked), Precision::F32)?;
+            let on_cpu = matches!(kind, BackendKind::Flex | BackendKind::NdArray);
+            let dtype = if on_cpu { precision.dtype() } else { Precision::F32.dtype() };
+            Ok((gemm::peak_gflops::<B>(dtype, &device), precision))
         }
     }
+    let (peak, precision) = dispatch(kind, Peak(kind, options.precision))??;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(BenchReport {
         backend: kind.name().into(),
-        gemm_peak_gflops: dispatch(kind, Peak)?,
+        gemm_peak_gflops: peak,
         threads,
-        precision: options.precision,
+        precision,
+        arithmetic: arithmetic(kind, precision).into(),
         machine: MachineInfo::here(),
         parts: Vec::new(),
         rows: Vec::new(),

@@ -50,10 +50,11 @@ impl BackendTask for PartsTask<'_> {
     type Output = Result<Vec<PartTiming>>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        precision::<B>(self.kind, &device, Some(self.options.precision), Precision::F32)?;
+        let precision = precision::<B>(self.kind, &device, Some(self.options.precision), Precision::F32)?;
+        let options = BenchOptions { precision, ..self.options.clone() };
         let mut parts = Vec::new();
-        for &frames in &self.options.frames {
-            let layer = FirstLayer::<B>::new(frames, self.options, &device);
+        for &frames in &options.frames {
+            let layer = FirstLayer::<B>::new(frames, &options, &device);
             layer.measure(&mut |part| {
                 (self.seen)(&part);
                 parts.push(part);

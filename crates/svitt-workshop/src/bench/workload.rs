@@ -59,8 +59,8 @@ impl BackendTask for WorkloadSpec<'_> {
     type Output = Result<Box<dyn TimedWork>>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        precision::<B>(self.kind, &device, Some(self.precision), Precision::F32)?;
-        Ok(Box::new(Workload::<B>::new(&self, &device)?))
+        let precision = precision::<B>(self.kind, &device, Some(self.precision), Precision::F32)?;
+        Ok(Box::new(Workload::<B>::new(&Self { precision, ..self }, &device)?))
     }
 }
 
