@@ -76,7 +76,7 @@ fn a_canvas_that_few_bytes_fill_again_and_again_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gif");
     std::fs::write(&path, [&head[..], &frame.repeat(20_000), b";"].concat()).unwrap();
-    let told = open(&path, ReaderKind::Auto).unwrap_err().to_string();
+    let told = open(&path, ReaderKind::Auto).err().unwrap().to_string();
     assert!(told.contains("that claim") && told.contains("pixels of pictures"), "{told}");
 }
 
