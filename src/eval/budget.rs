@@ -3,7 +3,7 @@
 
 #[cfg(feature = "cli")]
 use crate::config::parse_edges;
-use crate::config::{EdgeSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate};
+use crate::config::{EdgeSparsity, Family, NodeSparsity, Selection, Sparsity, check_keep_rate};
 #[cfg(feature = "cli")]
 use crate::limits::number;
 use crate::model::{VideoDraws, VideoEncoder};
@@ -62,7 +62,16 @@ impl Budget {
             }
             return video.with_sparsity(Sparsity { edge, node: None });
         };
-        let node = NodeSparsity { selection: self.selection.unwrap_or(node.selection), ..node };
+        let classless = video.config().family() == Family::Umt;
+        if classless && self.selection == Some(Selection::ClassAttention) {
+            let problem = "is class-attention, and UMT has no class token";
+            return Err(Error::setting("rank", problem, "use received, mean-query or random"));
+        }
+        let usual = match node.selection {
+            Selection::ClassAttention if classless => Selection::Received,
+            usual => usual,
+        };
+        let node = NodeSparsity { selection: self.selection.unwrap_or(usual), ..node };
         let video = video.with_sparsity(Sparsity { edge, node: Some(node.clone()) })?;
         let keep_rate = match (self.keep, self.budget_ms) {
             (Some(rate), _) => check_keep_rate("keep", rate).map(|()| rate)?,

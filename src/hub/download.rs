@@ -1,24 +1,33 @@
 //! One file: from the cache, or from the hub into the cache.
+//!
+//! The requests are our own: hf-hub 0.5 sends the token to whatever host a file is redirected to, and has no limits of
+//! time or of redirections. The cache is hf-hub's.
 
 use super::address::{HubAddress, is_plain};
-use super::{Hub, checksum, error};
+use super::error::{self, Failure};
+use super::{Hub, checksum};
 use crate::progress::ProgressSink;
-use crate::{Error, Result};
-use hf_hub::api::Progress;
-use hf_hub::api::sync::{Api, ApiError, Metadata};
-use std::fs;
+use crate::{Error, Result, files};
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
+use ureq::config::RedirectAuthHeaders;
+use ureq::http::{HeaderMap, Response};
+use ureq::{Agent, Body};
 
-/// A connection that brings nothing for so long is given up; what came stays for the next try.
+/// How long a connection, an answer or the bytes of one request may take: longer downloads go on in a new request.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Tells of a download's progress.
-enum Event {
-    Size(usize),
-    Bytes(usize),
-    Ended(Result<PathBuf, Box<ApiError>>),
+/// Requests in a row that may bring nothing: a connection that breaks off is common for files of gigabytes.
+const TRIES: usize = 3;
+
+/// What a hub says of a file.
+struct Found {
+    commit: String,
+    /// The checksum by which the hub knows it.
+    name: String,
+    bytes: u64,
 }
 
 impl Hub {
@@ -28,15 +37,26 @@ impl Hub {
             return Ok(path);
         }
         if self.offline {
-            return Err(error::unreachable(address, &self.endpoint, "HF_HUB_OFFLINE is set"));
+            return Err(error::offline(address));
         }
-        let api = self.api(address)?;
-        let url = api.repo(Self::repo(address)).url(file);
-        let (asking, named) = (api.clone(), url.clone());
-        let found = within(PATIENCE, move || asking.metadata(&named));
-        let found = found.ok_or_else(|| error::unreachable(address, &self.endpoint, "no answer for 60 s"))?;
-        let found = found.map_err(|e| error::of_api(address, &self.endpoint, &e))?;
-        self.download(api, address, file, &found, progress)
+        let url = self.url(address, file);
+        let found = self.ask(&url).map_err(|failure| failure.of(address, &self.endpoint))?;
+        if ![&found.name, &found.commit].into_iter().all(|name| is_plain(name)) {
+            let problem = format!("{} gives it a name that cannot be a file's", self.endpoint);
+            return Err(Error::setting(&address.text, problem, "use another mirror"));
+        }
+        let cache = self.cache().repo(Self::repo(address));
+        let (blob, folder) = (cache.blob_path(&found.name), cache.pointer_path(&found.commit));
+        let stored = || error::of_cache(address);
+        fs::create_dir_all(blob.parent().unwrap_or(&self.cache)).map_err(stored())?;
+        if !fs::metadata(&blob).is_ok_and(|facts| facts.len() == found.bytes) {
+            self.fetch_blob(address, file, &url, &found, &blob, progress)?;
+        }
+        let path = folder.join(file);
+        fs::create_dir_all(path.parent().unwrap_or(&folder)).map_err(stored())?;
+        point(&path, &blob).map_err(stored())?;
+        cache.create_ref(&found.commit).map_err(stored())?;
+        Ok(path)
     }
 
     /// `file` in the cache, at the commit that is known for the revision or is the revision.
@@ -46,89 +66,161 @@ impl Hub {
         cache.get(file).or_else(|| at_commit.exists().then_some(at_commit))
     }
 
-    fn download(
+    fn url(&self, address: &HubAddress, file: &str) -> String {
+        let repo = Self::repo(address);
+        format!("{}/{}/resolve/{}/{file}", self.endpoint, repo.url(), repo.url_revision())
+    }
+
+    /// What the hub says of the file at `url`. The answer may be a redirection to where its bytes are.
+    fn ask(&self, url: &str) -> std::result::Result<Found, Failure> {
+        let first = self.get(&agent(0), url, Some("bytes=0-0"))?;
+        let header = |headers: &HeaderMap, name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        let headers = first.headers();
+        let missing = |name: &'static str| Failure::NoHub(format!("its answer has no {name}"));
+        let name = header(headers, "x-linked-etag").or_else(|| header(headers, "etag")).ok_or(missing("etag"))?;
+        let commit = header(headers, "x-repo-commit").ok_or(missing("x-repo-commit"))?;
+        let size = match header(headers, "x-linked-size").or_else(|| whole_size(headers)) {
+            Some(size) => Some(size),
+            None => whole_size(self.get(&agent(10), url, Some("bytes=0-0"))?.headers()),
+        };
+        let bytes = size.and_then(|size| size.parse().ok()).ok_or(missing("content-range"))?;
+        Ok(Found { commit, name: name.trim_start_matches("W/").replace('"', ""), bytes })
+    }
+
+    /// A request of `url`. The token goes to the hub alone: where a redirection leads to another host, `agent` leaves it
+    /// out.
+    pub(super) fn get(
         &self,
-        api: Api,
+        agent: &Agent,
+        url: &str,
+        range: Option<&str>,
+    ) -> std::result::Result<Response<Body>, Failure> {
+        let mut request = agent.get(url).header("user-agent", concat!("svitt/", env!("CARGO_PKG_VERSION")));
+        if let Some(range) = range {
+            request = request.header("range", range);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        Ok(request.call()?)
+    }
+
+    fn fetch_blob(
+        &self,
         address: &HubAddress,
         file: &str,
-        found: &Metadata,
+        url: &str,
+        found: &Found,
+        blob: &Path,
         progress: &ProgressSink,
-    ) -> Result<PathBuf> {
-        if ![found.etag(), found.commit_hash()].into_iter().all(is_plain) {
-            let problem = format!("{} gives it a name that cannot be a file's", self.endpoint);
-            return Err(Error::setting(&address.text, problem, "use another mirror"));
+    ) -> Result<()> {
+        let part = blob.with_extension("part");
+        let mut output = File::options().create(true).truncate(false).write(true).open(&part);
+        let output = output.as_mut().map_err(|e| error::of_cache(address)(std::io::Error::from(e.kind())))?;
+        if output.try_lock().is_err() {
+            let problem = "another program is fetching it";
+            return Err(Error::setting(&address.text, problem, "wait for it, and run this again"));
         }
-        let blob = self.cache().repo(Self::repo(address)).blob_path(found.etag());
-        forget_useless_part(&blob, found.size());
-        let (events, told) = channel();
-        let (repository, name) = (api.repo(Self::repo(address)), file.to_owned());
-        std::thread::spawn(move || {
-            let ended = repository.download_with_progress(&name, Teller(events.clone()));
-            events.send(Event::Ended(ended.map_err(Box::new))).ok();
-        });
-        let path = self.watch(address, file, &told, progress)?;
-        let complete = fs::metadata(&path).is_ok_and(|facts| facts.len() == found.size() as u64);
-        if !(complete && checksum::agrees(&path, found.etag())?) {
-            fs::remove_file(&path).and_then(|()| fs::remove_file(&blob)).ok();
-            let problem = format!("{file} is not what the hub has: its size or checksum differs");
+        if output.metadata().is_ok_and(|facts| facts.len() >= found.bytes) {
+            // What no request can complete is of another file, or was not recognised as whole.
+            output.set_len(0).map_err(error::of_cache(address))?;
+        }
+        let what = format!("fetching {file} (kB)");
+        let tell = |done: u64| progress.report(&what, (done / 1000) as usize, found.bytes.div_ceil(1000) as usize);
+        let (mut tries, mut before) = (0, 0);
+        while let Err(failure) = self.fetch_rest(url, found, output, &tell) {
+            let now = output.metadata().map_or(0, |facts| facts.len());
+            tries = if now > before { 0 } else { tries + 1 };
+            if tries == TRIES || !failure.may_pass() {
+                return Err(failure.of(address, &self.endpoint));
+            }
+            if tries > 0 {
+                log::warn!("{}: {failure}; trying again", address.text);
+                std::thread::sleep(Duration::from_secs(tries as u64));
+            }
+            before = now;
+        }
+        output.sync_all().map_err(error::of_cache(address))?;
+        if !checksum::agrees(&part, &found.name)? {
+            fs::remove_file(&part).ok();
+            let problem = format!("{file} is not what the hub has: its checksum differs");
             return Err(Error::setting(&address.text, problem, "run this again; if it stays so, use another mirror"));
         }
-        Ok(path)
+        fs::rename(&part, blob).map_err(error::of_cache(address))?;
+        blob.parent().iter().for_each(|folder| files::sync_folder(folder));
+        Ok(())
     }
 
-    /// Waits for the end of a download.
-    fn watch(
+    /// Appends to `output` what it lacks of the file at `url`.
+    fn fetch_rest(
         &self,
-        address: &HubAddress,
-        file: &str,
-        told: &Receiver<Event>,
-        progress: &ProgressSink,
-    ) -> Result<PathBuf> {
-        let what = format!("fetching {file} (kB)");
-        let (mut size, mut done) = (0, 0);
-        loop {
-            match told.recv_timeout(PATIENCE) {
-                Ok(Event::Size(bytes)) => (size, done) = (bytes, 0),
-                Ok(Event::Bytes(bytes)) => {
-                    done += bytes;
-                    progress.report(&what, done / 1000, size.div_ceil(1000));
-                }
-                Ok(Event::Ended(ended)) => return ended.map_err(|e| error::of_api(address, &self.endpoint, &e)),
-                Err(RecvTimeoutError::Timeout) => {
-                    return Err(error::unreachable(address, &self.endpoint, "nothing came for 60 s"));
-                }
-                Err(RecvTimeoutError::Disconnected) => return Err(error::of_cache(address, "the download broke off")),
-            }
+        url: &str,
+        found: &Found,
+        output: &mut File,
+        tell: &dyn Fn(u64),
+    ) -> std::result::Result<(), Failure> {
+        let mut done = output.metadata().map_err(Failure::Cache)?.len();
+        if done > found.bytes {
+            output.set_len(0).map_err(Failure::Cache)?;
+            done = 0;
         }
+        if done == found.bytes {
+            return Ok(());
+        }
+        let response = self.get(&agent(10), url, Some(&format!("bytes={done}-")))?;
+        if response.status() != 206 {
+            // It sends the whole file.
+            done = 0;
+            output.set_len(0).map_err(Failure::Cache)?;
+        }
+        output.seek(SeekFrom::Start(done)).map_err(Failure::Cache)?;
+        let mut input = response.into_body().into_reader();
+        let mut buffer = vec![0; 1 << 16];
+        while done < found.bytes {
+            let wanted = buffer.len().min((found.bytes - done) as usize);
+            match input.read(&mut buffer[..wanted]) {
+                Ok(0) => return Err(Failure::Broken("the connection ended early".to_owned())),
+                Ok(count) => output.write_all(&buffer[..count]).map_err(Failure::Cache)?,
+                Err(e) => return Err(Failure::Broken(e.to_string())),
+            }
+            done = output.stream_position().map_err(Failure::Cache)?;
+            tell(done);
+        }
+        Ok(())
     }
 }
 
-/// Removes the part of an earlier download that a request for its rest cannot continue.
-fn forget_useless_part(blob: &Path, size: usize) {
-    let part = blob.with_extension("part");
-    if fs::metadata(&part).is_ok_and(|facts| facts.len() >= size as u64) {
-        fs::remove_file(&part).ok();
-    }
+/// Follows `redirects` redirections; waits for a connection, an answer and its bytes for [`PATIENCE`] each.
+pub(super) fn agent(redirects: u32) -> Agent {
+    let config = Agent::config_builder()
+        .max_redirects(redirects)
+        .max_redirects_will_error(redirects > 0)
+        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+        .timeout_connect(Some(PATIENCE))
+        .timeout_recv_response(Some(PATIENCE))
+        .timeout_recv_body(Some(PATIENCE));
+    config.build().into()
 }
 
-/// What `work` returns, if it does so within `time`; else it is left to itself.
-pub(super) fn within<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || sender.send(work()).ok());
-    receiver.recv_timeout(time).ok()
+/// The size in `content-range: bytes 0-0/SIZE`.
+fn whole_size(headers: &HeaderMap) -> Option<String> {
+    let range = headers.get("content-range")?.to_str().ok()?;
+    range.rsplit('/').next().map(str::to_owned)
 }
 
-/// Passes progress on to the thread that waits.
-struct Teller(Sender<Event>);
-
-impl Progress for Teller {
-    fn init(&mut self, size: usize, _: &str) {
-        self.0.send(Event::Size(size)).ok();
+/// Makes `path` a link to `blob`, relative as the hub's tools make it, or a copy where there are no links.
+fn point(path: &Path, blob: &Path) -> std::io::Result<()> {
+    if path.exists() {
+        return Ok(());
     }
-
-    fn update(&mut self, size: usize) {
-        self.0.send(Event::Bytes(size)).ok();
+    #[cfg(unix)]
+    {
+        // PATH is ROOT/snapshots/COMMIT/FILE, BLOB is ROOT/blobs/NAME.
+        let root = blob.parent().and_then(Path::parent).unwrap_or(blob);
+        let depth = path.strip_prefix(root).map_or(0, |below| below.components().count().saturating_sub(1));
+        let up: PathBuf = std::iter::repeat_n("..", depth).collect();
+        std::os::unix::fs::symlink(up.join(blob.strip_prefix(root).unwrap_or(blob)), path)
     }
-
-    fn finish(&mut self) {}
+    #[cfg(not(unix))]
+    fs::copy(blob, path).map(|_| ())
 }

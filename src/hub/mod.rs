@@ -15,7 +15,6 @@ pub use address::{HubAddress, SCHEME};
 
 use crate::Result;
 use crate::progress::ProgressSink;
-use hf_hub::api::sync::{Api, ApiBuilder};
 use hf_hub::{Cache, Repo};
 use std::env;
 use std::path::{Path, PathBuf};
@@ -68,12 +67,6 @@ impl Hub {
             Some(file) => self.file(&address, file, progress),
             None => self.folder(&address, progress),
         }
-    }
-
-    fn api(&self, address: &HubAddress) -> Result<Api> {
-        let builder = ApiBuilder::from_cache(self.cache()).with_endpoint(self.endpoint.clone());
-        let builder = builder.with_progress(false).with_token(self.token.clone());
-        builder.build().map_err(|e| error::of_api(address, &self.endpoint, &e))
     }
 
     fn cache(&self) -> Cache {

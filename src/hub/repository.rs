@@ -1,15 +1,16 @@
 //! A whole model: the files of a repository that a checkpoint here, or one that `import` reads, is made of.
 
-use super::address::{HubAddress, is_plain_name};
-use super::download::within;
-use super::{Hub, error};
+use super::Hub;
+use super::address::{HubAddress, is_plain, is_plain_name};
+use super::download::agent;
+use super::error::{self, Failure};
 use crate::progress::ProgressSink;
 use crate::{Error, Result};
+use serde::Deserialize;
 use std::path::PathBuf;
-use std::time::Duration;
 
-/// How long a hub may take to list a repository.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of the description of a repository.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// Configurations, vocabularies, indexes of shards, checksums.
 const BESIDE: &[&str] = &["json", "txt"];
@@ -22,8 +23,9 @@ impl Hub {
     pub(super) fn folder(&self, address: &HubAddress, progress: &ProgressSink) -> Result<PathBuf> {
         match self.listed(address) {
             Ok(listed) => {
-                let at_commit = HubAddress { revision: listed.commit, ..address.clone() };
-                let files = wanted(&listed.files);
+                let at_commit = HubAddress { revision: listed.sha, ..address.clone() };
+                let names: Vec<String> = listed.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
+                let files = wanted(&names);
                 if !files.iter().any(|file| WEIGHTS.iter().any(|kind| has_extension(file, kind))) {
                     let problem = "the repository has no weights (.safetensors, .bin, .pth or .pt) at its top";
                     return Err(Error::setting(&address.text, problem, "name a file: hf://owner/name/file"));
@@ -32,7 +34,7 @@ impl Hub {
                     self.file(&at_commit, file, progress)?;
                 }
                 let cache = self.cache().repo(Self::repo(address));
-                cache.create_ref(&at_commit.revision).map_err(|e| error::of_cache(address, &e.to_string()))?;
+                cache.create_ref(&at_commit.revision).map_err(error::of_cache(address))?;
                 Ok(cache.pointer_path(&at_commit.revision))
             }
             Err(reason) => self.known_folder(address).ok_or(reason),
@@ -41,17 +43,21 @@ impl Hub {
 
     fn listed(&self, address: &HubAddress) -> Result<Listed> {
         if self.offline {
-            return Err(error::unreachable(address, &self.endpoint, "HF_HUB_OFFLINE is set"));
+            return Err(error::offline(address));
         }
-        let repository = self.api(address)?.repo(Self::repo(address));
-        let info = within(PATIENCE, move || repository.info());
-        let info = info.ok_or_else(|| error::unreachable(address, &self.endpoint, "no answer for 60 s"))?;
-        let info = info.map_err(|e| error::of_api(address, &self.endpoint, &e))?;
-        if !super::address::is_plain(&info.sha) {
+        let url = format!("{}/api/{}", self.endpoint, Self::repo(address).api_url());
+        let asked = || -> std::result::Result<Listed, Failure> {
+            let body =
+                self.get(&agent(10), &url, None)?.into_body().into_with_config().limit(MOST_BYTES).read_to_string();
+            let body = body.map_err(|e| Failure::Broken(e.to_string()))?;
+            serde_json::from_str(&body).map_err(|e| Failure::NoHub(format!("its list of files cannot be read ({e})")))
+        };
+        let listed = asked().map_err(|failure| failure.of(address, &self.endpoint))?;
+        if !is_plain(&listed.sha) {
             let problem = format!("{} names a commit that cannot be one", self.endpoint);
             return Err(Error::setting(&address.text, problem, "use another mirror"));
         }
-        Ok(Listed { commit: info.sha, files: info.siblings.into_iter().map(|sibling| sibling.rfilename).collect() })
+        Ok(listed)
     }
 
     /// The folder that an earlier call made for this revision, if the hub cannot be asked.
@@ -71,9 +77,17 @@ impl Hub {
     }
 }
 
+/// A repository, as the hub describes it.
+#[derive(Deserialize)]
 struct Listed {
-    commit: String,
-    files: Vec<String>,
+    /// The commit.
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
 }
 
 /// The files of a model among those of a repository: at its top, weights in one format.

@@ -19,6 +19,12 @@ struct State {
     damages: AtomicBool,
     /// The name of a file is this instead of its checksum.
     names: Mutex<Option<String>>,
+    /// Where files are redirected to.
+    elsewhere: Mutex<Option<String>>,
+    /// Requests that came with a token.
+    tokens: AtomicUsize,
+    /// Bytes after which an answer breaks off; 0 for none.
+    breaks_after: AtomicUsize,
 }
 
 /// A hub with the repository `owner/name`.
@@ -61,6 +67,21 @@ impl TestServer {
         self.state.damages.store(damages, Ordering::SeqCst);
     }
 
+    /// From now on, redirects to the same path at `endpoint`.
+    pub fn redirect(&self, endpoint: &str) {
+        *self.state.elsewhere.lock().unwrap() = Some(endpoint.to_owned());
+    }
+
+    /// Requests with a token so far.
+    pub fn tokens(&self) -> usize {
+        self.state.tokens.load(Ordering::SeqCst)
+    }
+
+    /// From now on, breaks every answer off after `bytes` bytes.
+    pub fn break_after(&self, bytes: usize) {
+        self.state.breaks_after.store(bytes, Ordering::SeqCst);
+    }
+
     /// From now on, calls every file `name`.
     pub fn call_files(&self, name: &str) {
         *self.state.names.lock().unwrap() = Some(name.to_owned());
@@ -87,10 +108,19 @@ fn answer(state: &State, mut stream: TcpStream) {
             }
         }
         state.requests.fetch_add(1, Ordering::SeqCst);
+        let token = lines.iter().any(|line| line.to_ascii_lowercase().starts_with("authorization:"));
+        state.tokens.fetch_add(usize::from(token), Ordering::SeqCst);
         let path = lines[0].split(' ').nth(1).unwrap().to_owned();
         let range =
             lines.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
-        if stream.write_all(&response(state, &path, range.as_deref())).is_err() {
+        let mut whole = response(state, &path, range.as_deref());
+        let most = state.breaks_after.load(Ordering::SeqCst);
+        let head = whole.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(0) + 4;
+        let breaks = most > 0 && whole.len() > head + most;
+        if breaks {
+            whole.truncate(head + most);
+        }
+        if stream.write_all(&whole).is_err() || breaks {
             return;
         }
     }
@@ -108,6 +138,14 @@ fn response(state: &State, path: &str, range: Option<&str>) -> Vec<u8> {
         let status = if path.contains("gated") { "401 Unauthorized" } else { "404 Not Found" };
         return with_headers(status, "", b"");
     };
+    let etag = state.names.lock().unwrap().clone().unwrap_or_else(|| name_of(bytes));
+    if let Some(endpoint) = state.elsewhere.lock().unwrap().as_ref() {
+        let headers = format!(
+            "x-repo-commit: {COMMIT}\r\nx-linked-etag: \"{etag}\"\r\nx-linked-size: {}\r\nlocation: {endpoint}{path}\r\n",
+            bytes.len()
+        );
+        return with_headers("302 Found", &headers, b"");
+    }
     let (first, last) = range.and_then(|range| range.split_once('-')).unwrap_or(("0", ""));
     let first: usize = first.parse().unwrap();
     let end = last.parse().map_or(bytes.len(), |last: usize| last + 1).min(bytes.len());
@@ -119,7 +157,6 @@ fn response(state: &State, path: &str, range: Option<&str>) -> Vec<u8> {
         body.iter_mut().for_each(|byte| *byte ^= 1);
     }
     state.bytes.fetch_add(body.len(), Ordering::SeqCst);
-    let etag = state.names.lock().unwrap().clone().unwrap_or_else(|| name_of(bytes));
     let headers = format!(
         "x-repo-commit: {COMMIT}\r\netag: \"{etag}\"\r\ncontent-range: bytes {first}-{}/{}\r\n",
         end - 1,

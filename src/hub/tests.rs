@@ -70,8 +70,8 @@ fn a_cut_download_goes_on_where_it_was() {
     let hub = Hub::new(&server.endpoint, cache.path());
     let path = get(&hub, "hf://owner/name/model.safetensors").unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), WEIGHTS);
-    // a byte for each of two questions about the size, and the rest
-    assert_eq!(server.bytes(), 2 + WEIGHTS.len() - 20);
+    // a byte for the question about the size, and the rest
+    assert_eq!(server.bytes(), 1 + WEIGHTS.len() - 20);
 }
 
 #[test]
@@ -95,6 +95,32 @@ fn damaged_bytes_are_refused_and_not_kept() {
     assert!(message.contains("model.safetensors is not what the hub has"), "{message}");
     assert!(get(&hub.clone().offline(), "hf://owner/name/model.safetensors").is_err());
     server.damage(false);
+    assert_eq!(std::fs::read(get(&hub, "hf://owner/name/model.safetensors").unwrap()).unwrap(), WEIGHTS);
+}
+
+#[test]
+fn the_token_goes_to_the_hub_alone() {
+    let (hub_server, cdn, cache) = (TestServer::start(FILES), TestServer::start(FILES), tempfile::tempdir().unwrap());
+    hub_server.redirect(&cdn.endpoint.replace("127.0.0.1", "localhost"));
+    let hub = Hub { token: Some("secret".into()), ..Hub::new(&hub_server.endpoint, cache.path()) };
+    assert_eq!(std::fs::read(get(&hub, "hf://owner/name/model.safetensors").unwrap()).unwrap(), WEIGHTS);
+    assert!(hub_server.tokens() > 0 && cdn.requests() > 0);
+    assert_eq!(cdn.tokens(), 0);
+}
+
+#[test]
+fn redirections_without_end_are_given_up() {
+    let (server, cache) = (TestServer::start(FILES), tempfile::tempdir().unwrap());
+    server.redirect(&server.endpoint);
+    let message = get(&Hub::new(&server.endpoint, cache.path()), "hf://owner/name/model.safetensors").unwrap_err();
+    assert!(message.to_string().contains("redirects without end"), "{message}");
+}
+
+#[test]
+fn a_connection_that_breaks_off_is_made_again() {
+    let (server, cache) = (TestServer::start(FILES), tempfile::tempdir().unwrap());
+    server.break_after(9);
+    let hub = Hub::new(&server.endpoint, cache.path());
     assert_eq!(std::fs::read(get(&hub, "hf://owner/name/model.safetensors").unwrap()).unwrap(), WEIGHTS);
 }
 

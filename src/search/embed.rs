@@ -90,10 +90,15 @@ pub fn embed<B: SvittBackend>(embedder: &Embedder<B>, options: &EmbedOptions) ->
     });
     let (dim, clips) = (embedder.id().dim, if options.texts { 1 } else { options.clips });
     let mut log = EmbeddingLog::open(log_of(&options.out), &setting.to_string(), dim, clips)?;
-    let mut index = if options.texts {
-        embed_texts(embedder, &records, options, &mut log)?
+    let made = if options.texts {
+        embed_texts(embedder, &records, options, &mut log)
     } else {
-        embed_videos(embedder, &records, options, &mut log)?
+        embed_videos(embedder, &records, options, &mut log)
+    };
+    let mut index = match made {
+        Ok(index) => index,
+        Err(error) if log.is_empty() => return log.remove().and(Err(error)),
+        Err(error) => return Err(error),
     };
     let rows: Vec<&[f32]> = log.vectors().values().map(Vec::as_slice).collect();
     (index.shape, index.seconds) = ([rows.len(), dim], started.elapsed().as_secs_f64());

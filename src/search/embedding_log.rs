@@ -83,6 +83,11 @@ impl EmbeddingLog {
         Ok(end)
     }
 
+    /// Whether there is nothing that a later run could go on from.
+    pub fn is_empty(&self) -> bool {
+        self.vectors.is_empty() && self.found.is_empty()
+    }
+
     /// Whether `item` was embedded while its stamp was `stamp`; it is then in [`EmbeddingLog::vectors`].
     pub fn take(&mut self, item: usize, stamp: &str) -> bool {
         match self.found.remove(&item) {

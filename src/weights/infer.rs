@@ -9,6 +9,7 @@ use crate::config::{
     Compat, CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Pooling, Positions, Selection, Sparsity,
     TemporalConfig, TextConfig, TokenOrder, VideoConfig,
 };
+use crate::input::shown;
 use crate::{Error, Result};
 use serde_json::Value as Json;
 
@@ -147,6 +148,11 @@ fn temporal(source: &WeightSource, text: &TextConfig) -> Result<Option<TemporalC
         return Err(Error::file(source.path(), problem, "give one of the published checkpoints"));
     }
     let found = layers(source, "temporal_vision_encoder.layer.");
+    if found == 0 && source.shape("temporal_embeddings").is_some_and(|shape| shape.get(1).is_some_and(|&rows| rows > 1))
+    {
+        let problem = "has temporal embeddings of several frames and no `temporal_vision_encoder`";
+        return Err(Error::file(source.path(), problem, "give the whole checkpoint, its temporal encoder included"));
+    }
     let layers = if flag("/temporal_vision_encoder/enable").unwrap_or(found > 0) { found } else { 0 };
     let [_, rows, _, _] = shape(source, "temporal_embeddings")?;
     let added = flag("/add_temporal_embed").unwrap_or(rows > 1 || layers > 0);
@@ -177,6 +183,10 @@ fn text(source: &WeightSource, video: &VideoConfig, assumed: &mut Vec<String>) -
         source.shape(&format!("text_encoder.bert.encoder.layer.{layer}.crossattention.self.query.weight")).is_some()
     };
     let fusion_layer = (0..layers).find(crossing).unwrap_or(layers * 3 / 4);
+    if source.kind() == SourceKind::Bert {
+        let sizes = [("hidden_size", hidden), ("num_hidden_layers", layers), ("intermediate_size", ffn)];
+        agrees_with_config(source, &[sizes[0], sizes[1], sizes[2], ("vocab_size", vocab_size)])?;
+    }
     let heads = text_heads(source, hidden, video, assumed);
     let cross = cross(source, fusion_layer);
     let base = TextConfig::base(vocab_size);
@@ -186,6 +196,31 @@ fn text(source: &WeightSource, video: &VideoConfig, assumed: &mut Vec<String>) -
     let decoder_layers = Some(decoder).filter(|&decoder| decoder > 0 && decoder != layers.saturating_sub(fusion_layer));
     let sizes = TextConfig { hidden, layers, fusion_layer, heads, ffn, max_positions, type_vocab_size, ..base };
     Ok(TextConfig { cross, decoder_layers, layer_norm_eps, ..sizes })
+}
+
+/// Compares the sizes that tensors show with those that a configuration of the transformers library beside them states:
+/// one of another model would be taken for the head count and the activation of this one.
+fn agrees_with_config(source: &WeightSource, sizes: &[(&str, usize)]) -> Result<()> {
+    let of_bert = |json: &Json| json.get("model_type").is_some() || json.get("hidden_size").is_some();
+    let Some((name, stated)) = beside::beside(source.path(), &[beside::BERT, beside::PLAIN], of_bert) else {
+        return Ok(());
+    };
+    let wrong = |problem: String| {
+        let remedy = "put the configuration of these weights beside them, or none";
+        Err(Error::file(source.path().with_file_name(name), problem, remedy))
+    };
+    if let Some(other) = stated["model_type"].as_str().filter(|kind| *kind != "bert") {
+        return wrong(format!("is of the model `{}`, and the weights are BERT's", shown(other)));
+    }
+    if let Some(other) = stated["hidden_act"].as_str().filter(|act| *act != "gelu") {
+        return wrong(format!("has the activation `{}`; models here have gelu", shown(other)));
+    }
+    for (key, ours) in sizes {
+        if let Some(theirs) = stated[key].as_u64().filter(|theirs| *theirs != *ours as u64) {
+            return wrong(format!("says `{key}` is {theirs}, and the weights have {ours}"));
+        }
+    }
+    Ok(())
 }
 
 /// BERT's head count, which no shape shows: from a file beside the weights; in SViTT, where both encoders have one

@@ -306,8 +306,23 @@ fn weight_file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_path_buf());
     }
-    let found = FOLDER_FILES.iter().map(|name| path.join(name)).find(|file| file.exists());
-    found.ok_or_else(|| Error::file(path, format!("the folder holds none of {}", FOLDER_FILES.join(", ")), REMEDY))
+    if let Some(found) = FOLDER_FILES.iter().map(|name| path.join(name)).find(|file| file.exists()) {
+        return Ok(found);
+    }
+    let weights = |file: &PathBuf| {
+        file.extension()
+            .is_some_and(|extension| ["safetensors", "pth", "pt", "bin"].iter().any(|known| extension == *known))
+    };
+    let entries = std::fs::read_dir(path).map_err(|e| Error::io(path, &e))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(weights).collect();
+    match (files.pop(), files.len()) {
+        (Some(only), 0) => Ok(only),
+        (None, _) => Err(Error::file(path, format!("the folder holds none of {}", FOLDER_FILES.join(", ")), REMEDY)),
+        (Some(_), others) => {
+            let problem = format!("the folder holds {} files of weights", others + 1);
+            Err(Error::file(path, problem, "name the one that is meant"))
+        }
+    }
 }
 
 /// The tensors of one file, whose format is told by its first bytes.
@@ -408,7 +423,12 @@ mod tests {
             let message = WeightSource::open(&path).unwrap_err().to_string();
             assert!(message.contains("x.pth") && message.contains(says), "{message}");
         }
-        assert!(WeightSource::open(folder.path()).unwrap_err().to_string().contains("holds none of"));
+        let of_folder = || WeightSource::open(folder.path()).unwrap_err().to_string();
+        assert!(of_folder().contains("x.pth") && of_folder().contains("truncated"), "the only file is meant");
+        std::fs::write(folder.path().join("z.bin"), b"PK").unwrap();
+        assert!(of_folder().contains("2 files of weights"));
+        std::fs::remove_file(&path).and_then(|()| std::fs::remove_file(folder.path().join("z.bin"))).unwrap();
+        assert!(of_folder().contains("holds none of"));
         assert!(WeightSource::open(folder.path().join("y.pth")).unwrap_err().to_string().contains("check the path"));
     }
 }
