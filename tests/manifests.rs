@@ -58,7 +58,7 @@ fn table(names: [&str; 4], part: &str, quoted: bool) -> String {
     std::iter::once(names.join(part)).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
-fn forms() -> [String; 12] {
+fn forms() -> [String; 15] {
     let plain = ["video", "caption", "start", "end"];
     let list = |names| serde_json::to_string_pretty(&objects(names)).unwrap();
     let lines = objects(plain).iter().map(|object| format!("{object}\n\n")).collect::<String>();
@@ -70,6 +70,11 @@ fn forms() -> [String; 12] {
         list(["filename", "sentence", "begin", "stop"]).replace("5.1", "NaN"),
         format!("\u{feff}{}", list(["video_id", "title", "startSec", "endSec"]).replace('\n', "\r\n")),
         table(["Video", "Caption", "Start", "End"], ",", true),
+        // times as texts
+        list(plain).replace("0.6", "\"0.6\"").replace("0.9", "\"0:00.9\""),
+        // the columns of MSR-VTT's file, and spans
+        table(["video_id", "sentence", "start", "end"], ",", true),
+        table(["video_id", "sentence", "start_time", "end_time"], ";", true),
         table(["video", "caption", "start_time", "end_time"], ";", true),
         table(["videoid", "desc", "start", "end"], "\t", false),
         table(["PATH", "TEXT", "BEGIN", "END"], "\t", true).replace('\n', "\r\n"),

@@ -114,17 +114,16 @@ fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
 /// Runs the encoder; what it says on standard error is its reason.
 fn encode(command: Command, path: &Path) -> Result<()> {
     let mut complaints = Complaints::default();
-    match run(command, STALL, &mut Reasons { complaints: &mut complaints, reports: 0 })
-        .map_err(|error| VideoError::io(path, error))?
-    {
+    let mut reasons = Reasons { complaints: &mut complaints, reports: 0, disk_is_full: false };
+    let ended = run(command, STALL, &mut reasons).map_err(|error| VideoError::io(path, error))?;
+    let disk_is_full = reasons.disk_is_full;
+    match ended {
         Ended::Finished(true) => Ok(()),
         Ended::Stalled => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: STALL.as_secs() }),
-        _ => match complaints.worst().unwrap_or("ffmpeg gives no reason") {
-            full if full.contains("No space left") => {
-                Err(VideoError::not_written(path, std::io::Error::from(std::io::ErrorKind::StorageFull)))
-            }
-            reason => Err(VideoError::corrupt(path, reason)),
-        },
+        _ if disk_is_full => {
+            Err(VideoError::not_written(path, std::io::Error::from(std::io::ErrorKind::StorageFull)))
+        }
+        _ => Err(VideoError::corrupt(path, complaints.worst().unwrap_or("ffmpeg gives no reason"))),
     }
 }
 
@@ -132,6 +131,8 @@ fn encode(command: Command, path: &Path) -> Result<()> {
 struct Reasons<'a> {
     complaints: &'a mut Complaints,
     reports: usize,
+    /// It is not the last thing that the program says.
+    disk_is_full: bool,
 }
 
 impl Listener for Reasons<'_> {
@@ -141,6 +142,7 @@ impl Listener for Reasons<'_> {
     }
 
     fn message(&mut self, line: &str) -> bool {
+        self.disk_is_full |= line.contains("No space left on device");
         self.complaints.line(line);
         true
     }
