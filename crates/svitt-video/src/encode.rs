@@ -120,9 +120,7 @@ fn encode(command: Command, path: &Path) -> Result<()> {
     match ended {
         Ended::Finished(true) => Ok(()),
         Ended::Stalled => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: STALL.as_secs() }),
-        _ if disk_is_full => {
-            Err(VideoError::not_written(path, std::io::Error::from(std::io::ErrorKind::StorageFull)))
-        }
+        _ if disk_is_full => Err(VideoError::not_written(path, std::io::Error::from(std::io::ErrorKind::StorageFull))),
         _ => Err(VideoError::corrupt(path, complaints.worst().unwrap_or("ffmpeg gives no reason"))),
     }
 }
