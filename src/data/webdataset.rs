@@ -55,6 +55,8 @@ pub struct Sample {
     pub problem: Option<String>,
     /// What is wrong with a member that is not needed.
     pub warning: Option<String>,
+    /// What is wrong with the span of the JSON member: the whole video is not meant then, whoever says the caption.
+    span_problem: Option<String>,
     /// Name of the member that holds the caption.
     text: Option<String>,
     /// Name of the JSON member.
@@ -288,7 +290,12 @@ impl Sample {
         match text.and_then(|text| said(&text, further)) {
             Err(problem) if self.caption.is_empty() => self.problem = Some(member.fault(&problem)),
             Err(problem) => self.warning = Some(member.fault(&problem)),
-            Ok(said) => self.said = said,
+            Ok(said) => {
+                if let Some(problem) = &said.span_problem {
+                    self.span_problem = Some(member.fault(&format!("cannot be used: {problem}")));
+                }
+                self.said = said;
+            }
         }
         self.json = Some(member.name);
     }
@@ -299,6 +306,9 @@ impl Sample {
     /// # Errors
     /// Several spans for one text.
     pub fn parts(&self) -> std::result::Result<Vec<CaptionPart>, String> {
+        if let Some(problem) = &self.span_problem {
+            return Err(problem.clone());
+        }
         match (&self.said.parts[..], self.caption.is_empty()) {
             ([], true) => Ok(vec![(Vec::new(), None, None)]),
             ([], false) => Ok(vec![(vec![self.caption.clone()], None, None)]),
@@ -509,13 +519,15 @@ mod tests {
     #[test]
     fn spans_of_a_json_member_are_those_of_its_captions_or_of_the_text() {
         let folder = tempfile::tempdir().unwrap();
-        let members: [(&str, &[u8]); 6] = [
+        let members: [(&str, &[u8]); 8] = [
             ("0.json", br#"{"caption": "c", "start": "0:01", "end_time": 2.5, "fps": 30}"#),
             ("0.txt", b"t"),
             ("1.json", br#"{"captions": ["a", "b"], "timestamps": [[0, 1], [1, "2"]], "fps": 25}"#),
             ("2.json", br#"{"captions": ["a", "b"], "timestamps": [[0, 1], [1, 2]]}"#),
             ("2.txt", b"t"),
             ("3.json", br#"{"caption": "c", "start": "soon"}"#),
+            ("4.json", br#"{"start": "soon"}"#),
+            ("4.txt", b"t"),
         ];
         let mut further = Further::default();
         let samples = index(&shard(folder.path(), "0.tar", &members), &mut further).unwrap().samples;
@@ -523,7 +535,9 @@ mod tests {
         assert_eq!(samples[0].parts().unwrap(), [(own("t"), Some(1.0), Some(2.5))]);
         assert_eq!(samples[1].parts().unwrap(), [(own("a"), Some(0.0), Some(1.0)), (own("b"), Some(1.0), Some(2.0))]);
         assert!(samples[2].parts().unwrap_err().contains("2 spans"));
-        assert!(samples[3].problem.as_ref().unwrap().contains("its start is `soon`"));
+        for sample in &samples[3..] {
+            assert!(sample.parts().unwrap_err().contains("its start is `soon`"), "with a text member, too");
+        }
         assert_eq!(further.into_counts()["fps"], 2);
     }
 

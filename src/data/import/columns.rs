@@ -139,6 +139,11 @@ impl Columns {
             .map(|(field, rank, _)| (field, rank))
     }
 
+    /// The rank of `name` among the names of captions.
+    pub(super) fn caption_rank(&self, name: &str) -> Option<usize> {
+        self.field(name).filter(|(field, _)| *field == Field::Caption).map(|(_, rank)| rank)
+    }
+
     /// Whether any of `names` holds a `field`.
     pub(super) fn has<'a>(&self, field: Field, names: impl IntoIterator<Item = &'a str>) -> bool {
         names.into_iter().any(|name| self.field(name).is_some_and(|(found, _)| found == field))

@@ -262,6 +262,8 @@ pub type CaptionPart = (Vec<String>, Option<f64>, Option<f64>);
 pub struct ShardCaption {
     /// Captions by the part of the video that they belong to.
     pub parts: Vec<CaptionPart>,
+    /// What is wrong with a time or span, whatever the captions are.
+    pub span_problem: Option<String>,
 }
 
 impl ShardCaption {
@@ -278,10 +280,22 @@ impl ShardCaption {
         };
         let (cells, others): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(name, _)| used(name));
         others.iter().for_each(|(name, _)| further.count(name));
-        let row = Row { media: vec!["the video".into()], ..Row::sort(&columns, cells, further) };
+        let is_caption = |(name, _): &&(String, Value)| columns.caption_rank(name).is_some();
+        let times = cells.iter().filter(|cell| !is_caption(cell)).cloned().collect();
+        let of_video = |row: Row| Row { media: vec!["the video".into()], ..row };
+        let times = of_video(Row::sort(&columns, times, &mut Further::default()));
+        if times.spans.as_ref().is_none_or(|spans| spans.len() == 1)
+            && let Err(problem) = times.records(&Place::default())
+        {
+            return Ok(Self { span_problem: Some(problem), ..Self::default() });
+        }
+        let row = of_video(Row::sort(&columns, cells, further));
         let trimmed = |record: &Record| record.captions.iter().map(|caption| caption.trim().to_owned()).collect();
         let parts = row.records(&Place::default())?;
-        Ok(Self { parts: parts.iter().map(|record| (trimmed(record), record.start, record.end)).collect() })
+        Ok(Self {
+            span_problem: None,
+            parts: parts.iter().map(|record| (trimmed(record), record.start, record.end)).collect(),
+        })
     }
 }
 
