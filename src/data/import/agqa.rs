@@ -60,7 +60,8 @@ fn version(path: &Path, questions: usize, yes: usize, no: usize) -> (Option<&'st
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Question {
     question: Text,
     video_id: Text,

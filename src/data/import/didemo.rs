@@ -28,8 +28,13 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let listed = listed(path, imported)?;
     let mut positions: HashMap<String, usize> = HashMap::new();
     let mut records: Vec<Record> = Vec::new();
-    json::each(path, |_, sentence: Sentence| {
+    json::each(path, |place, sentence: Sentence| {
         let Text(video) = sentence.video;
+        if video.trim().is_empty() || sentence.description.0.trim().is_empty() {
+            let problem = "its video or its description is missing or empty";
+            imported.leave_out(&place, Some(&video), problem);
+            return Ok(());
+        }
         if listed.as_ref().is_some_and(|listed| !listed.contains(&video)) {
             return Ok(());
         }
@@ -80,7 +85,8 @@ fn listed(path: &Path, imported: &mut ImportedAnnotations) -> Result<Option<Hash
     ))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Sentence {
     video: Text,
     description: Text,

@@ -103,14 +103,16 @@ struct Data {
     sentences: Vec<Sentence>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Video {
     video_id: Text,
     #[serde(default)]
     split: Text,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Sentence {
     video_id: Text,
     caption: Text,

@@ -40,7 +40,8 @@ pub fn first_word(question: &str) -> String {
     known.unwrap_or("other").to_owned()
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Question {
     question: Text,
     video_id: Text,

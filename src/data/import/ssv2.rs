@@ -96,7 +96,8 @@ fn check_templates(path: &Path, clips: &[Ssv2Record], imported: &mut ImportedAnn
     Ok(())
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Ssv2Record {
     id: Text,
     #[serde(default)]
