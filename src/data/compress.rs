@@ -161,7 +161,7 @@ mod tests {
             std::fs::write(dir.path().join(name), b"x").unwrap();
         }
         assert!(sentence(aim()).to_string().contains("a.mp4, and so would"));
-        assert!(sentence(CompressSettings { short_side: 7, fps: 2.0 }).to_string().contains("size"));
-        assert!(sentence(CompressSettings { short_side: 8, fps: f64::NAN }).to_string().contains("fps"));
+        assert!(sentence(CompressSettings { short_side: 7, fps: 2.0 }).to_string().contains("setting `size`"));
+        assert!(sentence(CompressSettings { short_side: 8, fps: f64::NAN }).to_string().contains("setting `fps`"));
     }
 }

@@ -83,6 +83,6 @@ mod tests {
         let didemo = Authors::Umt.protocol(Benchmark::Didemo, true);
         assert_eq!((didemo.max_text, didemo.paragraph), (64, true));
         assert_eq!("umt".parse::<Authors>().unwrap(), Authors::Umt);
-        assert!("vindlu".parse::<Authors>().unwrap_err().to_string().contains("protocol"));
+        assert!("vindlu".parse::<Authors>().unwrap_err().to_string().contains("setting `protocol`"));
     }
 }

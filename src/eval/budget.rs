@@ -162,7 +162,7 @@ mod tests {
         let edges_alone = apply(Budget { edges: Some(edges), ..Budget::default() }).unwrap();
         assert_eq!(edges_alone, Sparsity { edge: Some(edges), node: None });
         let refused = apply(Budget { selection: rank, ..Budget::default() }).unwrap_err().to_string();
-        assert!(refused.contains("rank"), "{refused}");
+        assert!(refused.contains("setting `rank`"), "{refused}");
         let edges = Some(EdgeSparsity { block: 100, ..edges });
         assert!(apply(Budget { edges, ..Budget::default() }).unwrap_err().to_string().contains("edge.block"));
     }

@@ -237,7 +237,7 @@ mod tests {
         let mut store = FeatureStore::in_folder(root.path(), &serde_json::json!({}), 7).unwrap();
         let strict = EncodeOptions { batch: 3, threads: 2, ..EncodeOptions::default() };
         let message = encode_videos(&Numbers, &plan, &strict, &mut store, &mut encode).unwrap_err().to_string();
-        assert!(message.contains("4.mp4") && message.contains("allow_missing"), "{message}");
+        assert!(message.contains("4.mp4") && message.contains("option `allow_missing`"), "{message}");
         let lenient = EncodeOptions { allow_missing: true, ..strict.clone() };
         let coverage = encode_videos(&Numbers, &plan, &lenient, &mut store, &mut encode).unwrap();
         assert_eq!((coverage.encoded + coverage.from_cache, coverage.missing.len()), (6, 1));

@@ -93,6 +93,6 @@ mod tests {
     #[test]
     fn names_go_there_and_back() {
         assert!(FrameOrder::ALL.iter().all(|order| order.name().parse::<FrameOrder>().unwrap() == *order));
-        assert!("backwards".parse::<FrameOrder>().unwrap_err().to_string().contains("frame_order"));
+        assert!("backwards".parse::<FrameOrder>().unwrap_err().to_string().contains("setting `frame_order`"));
     }
 }

@@ -244,7 +244,7 @@ mod tests {
         );
         assert!(plan(None, Some(0)).is_err() && plan(Some(0), None).is_err());
         let nothing = EvalOptions { limit: Some(0), ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
-        assert!(nothing.score(&Benchmark::Msrvtt.protocol()).unwrap_err().to_string().contains("limit"));
+        assert!(nothing.score(&Benchmark::Msrvtt.protocol()).unwrap_err().to_string().contains("setting `limit`"));
     }
 
     #[test]

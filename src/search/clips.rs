@@ -125,7 +125,7 @@ mod tests {
     fn clips_that_make_no_sense_are_refused() {
         for (seconds, overlap) in [(0.0, 0.5), (f64::NAN, 0.5), (f64::INFINITY, 0.5), (4.0, 1.0), (4.0, -0.1)] {
             let message = ClipWindows::new(seconds, overlap, 4).unwrap_err().to_string();
-            assert!(message.contains("clip_seconds") || message.contains("overlap"), "{message}");
+            assert!(message.contains("setting `clip_seconds`") || message.contains("setting `overlap`"), "{message}");
         }
     }
 }

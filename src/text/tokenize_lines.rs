@@ -101,7 +101,7 @@ mod tests {
         let failed = tokenize_lines(&tokenizer, 3, b"red\n\xff\n".as_slice(), Vec::new());
         assert!(failed.unwrap_err().to_string().contains("line 2 is not UTF-8"));
         let zero = tokenize_lines(&tokenizer, 0, b"red\n".as_slice(), Vec::new());
-        assert!(zero.unwrap_err().to_string().contains("max_length"));
+        assert!(zero.unwrap_err().to_string().contains("setting `max_length`"));
         assert!(tokenize_lines(&tokenizer, usize::MAX, b"red\n".as_slice(), Vec::new()).is_err());
         let long = [&b"red\n"[..], &b"x".repeat(2 << 20)].concat();
         let failed = tokenize_lines(&tokenizer, 3, long.as_slice(), Vec::new());

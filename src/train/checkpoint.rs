@@ -315,7 +315,10 @@ mod tests {
             bytes[last] ^= 1;
             fs::write(&file, bytes).unwrap();
             let message = checkpoints.newest().unwrap_err().to_string();
-            assert!(message.contains(name) && message.contains("damaged") && message.contains("resume"), "{message}");
+            assert!(
+                message.contains(name) && message.contains("damaged") && message.contains("option `resume`"),
+                "{message}"
+            );
             fs::write(&file, whole).unwrap();
         }
         assert_eq!(checkpoints.newest().unwrap().unwrap().0.step, 7);

@@ -321,7 +321,7 @@ mod tests {
         let before = ["config.json", "model.safetensors"].map(|name| std::fs::read(out.join(name)).unwrap());
         for source in [out.clone(), out.join("model.safetensors"), out.join("../x/model.safetensors")] {
             let message = import(&source, &out, &ImportOptions::default()).unwrap_err().to_string();
-            assert!(message.contains("read from") && message.contains("out"), "{message}");
+            assert!(message.contains("read from") && message.contains("option `out`"), "{message}");
         }
         let after = ["config.json", "model.safetensors"].map(|name| std::fs::read(out.join(name)).unwrap());
         assert_eq!(before, after);

@@ -111,16 +111,16 @@ impl Columns {
         *self != Self::default()
     }
 
-    /// The name given for `field`, and its flag.
+    /// The name given for `field`, and the option it was given with.
     fn given(&self, field: Field) -> Option<(&str, &'static str)> {
-        let (name, flag) = match field {
+        let (name, option) = match field {
             Field::Video => (&self.video, "video_key"),
             Field::Caption => (&self.caption, "caption_key"),
             Field::Start => (&self.start, "start_key"),
             Field::End => (&self.end, "end_key"),
             _ => return None,
         };
-        name.as_deref().map(|name| (name, flag))
+        name.as_deref().map(|name| (name, option))
     }
 
     /// What `name` holds, and its rank among the names of that field; none for a further column.
@@ -152,13 +152,13 @@ impl Columns {
     /// Checks that the names given exist among those of a table's header or of a list's first record.
     ///
     /// # Errors
-    /// A name that is not there, with its flag and the names that are.
+    /// A name that is not there, with its option and the names that are.
     pub(super) fn check(&self, names: &[String]) -> Result<()> {
         for field in [Field::Video, Field::Caption, Field::Start, Field::End] {
-            let Some((given, flag)) = self.given(field) else { continue };
+            let Some((given, option)) = self.given(field) else { continue };
             if !names.iter().any(|name| name.trim() == given) {
                 let problem = format!("there is no column or key `{}`", shown(given));
-                return Err(Error::setting(flag, problem, format!("the names are {}", listed(names))));
+                return Err(Error::setting(option, problem, format!("the names are {}", listed(names))));
             }
         }
         Ok(())
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(columns.field("video"), None);
         assert_eq!(columns.field("caption"), Some((Field::Caption, 0)));
         let message = columns.check(&["video".into(), "caption".into()]).unwrap_err().to_string();
-        assert!(message.contains("video_key") && message.contains("video, caption"), "{message}");
+        assert!(message.contains("setting `video_key`") && message.contains("video, caption"), "{message}");
     }
 
     #[test]

@@ -50,12 +50,12 @@ pub fn read_table(path: &Path, columns: &Columns, imported: &mut ImportedAnnotat
     columns.check(&header)?;
     let has = |field| columns.has(field, header.iter().map(String::as_str));
     if !has(Field::Video) || !(has(Field::Caption) || has(Field::Question)) {
-        let (what, flag) = if has(Field::Video) { ("caption", "caption_key") } else { ("video", "video_key") };
+        let (what, option) = if has(Field::Video) { ("caption", "caption_key") } else { ("video", "video_key") };
         let problem = format!("line 1 has no column for the {what}; its columns are {}", listed(&header));
         return Err(Error::file(
             path,
             problem,
-            format!("name it with option `{flag}`, or the separator with option `sep`"),
+            format!("name it with option `{option}`, or the separator with option `sep`"),
         ));
     }
     let mut rows = Rows::new(path, columns, imported)?;

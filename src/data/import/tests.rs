@@ -219,12 +219,14 @@ fn columns_and_separators_may_be_named() {
     let options = AnnotationOptions { columns, ..AnnotationOptions::default() };
     assert_eq!(pairs(&read_with("w.csv", webvid, options).unwrap()), ["7: a dog"]);
     let message = read_with("m.csv", "video,caption\na,b\n", named(ImportPurpose::Train)).unwrap_err().to_string();
-    assert!(message.contains("video_key") && message.contains("clip file") && message.contains("video, caption"));
+    assert!(
+        message.contains("setting `video_key`") && message.contains("clip file") && message.contains("video, caption")
+    );
     let message = read("m.csv", "clip_no,words\n1,a\n", ImportPurpose::Train).unwrap_err().to_string();
-    assert!(message.contains("no column for the video") && message.contains("video_key"), "{message}");
+    assert!(message.contains("no column for the video") && message.contains("option `video_key`"), "{message}");
     let message = read("m.csv", "video,words\n1,a\n", ImportPurpose::Train).unwrap_err().to_string();
     assert!(message.contains("no column for the caption; its columns are video, words"), "{message}");
-    assert!(message.contains("caption_key"), "{message}");
+    assert!(message.contains("option `caption_key`"), "{message}");
 }
 
 #[test]
@@ -308,7 +310,7 @@ fn one_bad_record_is_left_out_of_training_and_refused_in_evaluation() {
         let named = media.contains("bad.mp4") || place(media) || place(reason);
         assert!(named && trained.warnings.iter().any(|w| w.contains("1 of 5 records are left out")), "{trained:?}");
         let message = read("m", &content, ImportPurpose::Evaluate).unwrap_err().to_string();
-        assert!(message.contains("1 of 5 records") && message.contains("allow_missing"), "{message}");
+        assert!(message.contains("1 of 5 records") && message.contains("option `allow_missing`"), "{message}");
         let options =
             AnnotationOptions { purpose: ImportPurpose::Evaluate, allow_missing: true, ..AnnotationOptions::default() };
         let scored = read_with("m", &content, options).unwrap();

@@ -150,7 +150,9 @@ fn a_missing_video_stops_the_evaluation_or_is_a_miss() {
         ..checkpoint(&folder.path().join("weights"))
     };
     let message = run(&options).unwrap_err().to_string();
-    assert!(message.contains("2 of 2 videos") && message.contains("a.mp4") && message.contains("allow_missing"));
+    assert!(
+        message.contains("2 of 2 videos") && message.contains("a.mp4") && message.contains("option `allow_missing`")
+    );
     let (report, queries) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
     assert_eq!((queries.len(), &queries[3]["query"], &queries[3]["rank"]), (4, &json!("b.mp4"), &Value::Null));
     assert_eq!(queries[0]["right"], json!(["a.mp4"]));
