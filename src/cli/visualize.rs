@@ -18,10 +18,13 @@ pub struct Args {
 /// Runs the command.
 pub fn run(Args { request, out }: Args) -> Result<()> {
     let VisualizeOutput { page, sheet, report } = visualize(&request)?;
-    std::fs::create_dir_all(&out).map_err(|e| Error::io(&out, &e))?;
-    sheet.write_png(out.join("sheet.png"))?;
-    page.write(out.join("index.html"))?;
-    files::write_json(&out.join("report.json"), &report)?;
+    let names = ["sheet.png", "report.json", "index.html"].map(str::to_owned);
+    let not_made = |error| Error::io(&out, &error);
+    svitt_video::write_together(&out, &names, not_made, |path| match path.extension().and_then(|e| e.to_str()) {
+        Some("png") => sheet.write_png(path),
+        Some("json") => files::write_json(path, &report),
+        _ => page.write(path),
+    })?;
     let summary = report["summary"].as_str().unwrap_or_default();
     output::print(&format!("{summary}\n{}\n", out.join("index.html").display()))
 }

@@ -21,7 +21,7 @@ pub struct CompressReport {
     pub compressed: usize,
     /// Videos that an earlier run had written.
     pub skipped: usize,
-    /// Videos that could not be re-encoded.
+    /// Videos that could not be re-encoded, and folders that could not be listed.
     pub failed: Vec<Unreadable>,
     /// Bytes of the videos read.
     pub bytes_in: u64,
@@ -51,7 +51,7 @@ pub fn compress_folder(
         let problem = format!("{} pixels cannot be the shorter side of an H.264 video", aim.short_side);
         return Err(Error::setting("size", problem, format!("use an even number from 2 to {MOST_SIDE}")));
     }
-    let jobs = plan(source, target)?;
+    let (jobs, unreadable) = plan(source, target)?;
     require_ffmpeg()?;
     let (waiting, done): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, to)| !to.is_file());
     let count = AtomicUsize::new(done.len());
@@ -64,7 +64,7 @@ pub fn compress_folder(
             result
         })
         .collect();
-    let mut report = CompressReport { skipped: done.len(), ..CompressReport::default() };
+    let mut report = CompressReport { skipped: done.len(), failed: unreadable, ..CompressReport::default() };
     for ((from, to), result) in waiting.iter().zip(results) {
         match result {
             Ok(()) => {
@@ -85,8 +85,8 @@ fn one(from: &Path, to: &Path, aim: CompressSettings) -> Result<()> {
     Ok(())
 }
 
-/// Which file becomes which. Results of an earlier run inside `source` are not inputs.
-fn plan(source: &Path, target: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+/// Which file becomes which, and what cannot be read. Results of an earlier run inside `source` are not inputs.
+fn plan(source: &Path, target: &Path) -> Result<(Vec<(PathBuf, PathBuf)>, Vec<Unreadable>)> {
     if target.exists() && !target.is_dir() {
         return Err(Error::file(target, "is no folder", "give a folder as option `out`"));
     }
@@ -103,7 +103,8 @@ fn plan(source: &Path, target: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         inside.as_ref().zip(real.ok()).is_some_and(|(folder, path)| path.starts_with(folder))
     };
     let (mut jobs, mut by_target) = (Vec::new(), HashMap::new());
-    for from in videos_below(source)?.into_iter().filter(|path| !is_result(path)) {
+    let found = videos_below(source)?;
+    for from in found.videos.into_iter().filter(|path| !is_result(path)) {
         let below = match from.strip_prefix(source) {
             Ok(below) if !below.as_os_str().is_empty() => below.to_path_buf(),
             _ => from.file_name().map(PathBuf::from).unwrap_or_default(),
@@ -118,7 +119,9 @@ fn plan(source: &Path, target: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     if jobs.is_empty() {
         return Err(Error::file(source, "holds no video files", "name the folder with the videos"));
     }
-    Ok(jobs)
+    let unreadable = found.unreadable.into_iter();
+    let unreadable = unreadable.map(|(path, reason)| Unreadable { media: path.display().to_string(), reason });
+    Ok((jobs, unreadable.collect()))
 }
 
 fn size(path: &Path) -> u64 {

@@ -19,6 +19,9 @@ use svitt_video::{Frames, VideoError, videos_below};
 /// Interval at which embedded files are flushed to disk.
 const COMMIT: Duration = Duration::from_secs(5);
 
+/// What is said of a file that is not there any more.
+const VANISHED: &str = "was deleted while the folder was indexed";
+
 /// What to index, and how.
 #[derive(Clone, Debug)]
 pub struct IndexOptions {
@@ -53,7 +56,7 @@ pub struct IndexReport {
     pub removed: usize,
     /// Files that do not decode, with the reason; tried again when they change.
     pub broken: Vec<Unreadable>,
-    /// Files that could not be read now for a reason outside them; tried again next time.
+    /// Files and folders that could not be read now for a reason outside them; tried again next time.
     pub skipped: Vec<Unreadable>,
     /// What of the index could not be read. Files below the folder were embedded again; those of other folders are
     /// when these are indexed.
@@ -79,10 +82,12 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let root = options.folder.canonicalize().map_err(|e| Error::io(&options.folder, &e))?;
     let found = videos_below(&root)?;
     let mut indexer = IndexWriter::open(&options.index, embedder.id())?;
-    let plan = PendingFiles::new(&found, indexer.index(), &options.clip_windows);
+    let plan = PendingFiles::new(&found.videos, indexer.index(), &options.clip_windows);
     let damaged = damage_warnings(indexer.index());
     damaged.iter().for_each(|warning| log::warn!("{warning}"));
-    let mut report = IndexReport { unchanged: plan.unchanged, damaged, ..IndexReport::default() };
+    let unreadable = found.unreadable.iter().map(|(path, reason)| skipped(path, reason.clone()));
+    let skipped = unreadable.chain(plan.vanished.iter().map(|path| skipped(path, VANISHED.to_owned()))).collect();
+    let mut report = IndexReport { unchanged: plan.unchanged, damaged, skipped, ..IndexReport::default() };
     let mut indexing = IndexingLoop {
         embedder,
         plan: &plan,
@@ -96,7 +101,7 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     with_decoded(&plan.wanted, &options.clip_windows, options.threads, &prepare, |events| {
         indexing.run(events, &mut report)
     })?;
-    let present: HashSet<&Path> = found.iter().map(PathBuf::as_path).collect();
+    let present: HashSet<&Path> = found.videos.iter().map(PathBuf::as_path).collect();
     report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
     report.broken = broken(indexer.index(), &root);
     report.files = indexer.index().files().filter(|path| path.starts_with(&root)).count();
@@ -104,6 +109,10 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let id = embedder.id();
     let seconds = started.elapsed().as_secs_f64();
     Ok(IndexReport { clips, seconds, model: id.model.clone(), weights: id.weights.clone(), ..report })
+}
+
+fn skipped(path: &Path, reason: String) -> Unreadable {
+    Unreadable { media: super::printable(path), reason }
 }
 
 /// Whether a file that was not found may still exist: its disk or folder is not accessible now.
@@ -118,19 +127,24 @@ fn broken(index: &Index, root: &Path) -> Vec<Unreadable> {
 }
 
 /// The files to be embedded.
+#[derive(Default)]
 struct PendingFiles {
     wanted: Vec<PathBuf>,
     stamps: Vec<Stamp>,
     known: Vec<bool>,
     unchanged: usize,
+    /// Files that are gone since the folder was listed.
+    vanished: Vec<PathBuf>,
 }
 
 impl PendingFiles {
     fn new(found: &[PathBuf], index: &Index, clip_windows: &ClipWindows) -> Self {
-        let mut plan = Self { wanted: Vec::new(), stamps: Vec::new(), known: Vec::new(), unchanged: 0 };
+        let mut plan = Self::default();
         for path in found {
-            // A file without a stamp vanished since the folder was listed.
-            let Ok(stamp) = Stamp::of(path, clip_windows.name()) else { continue };
+            let Ok(stamp) = Stamp::of(path, clip_windows.name()) else {
+                plan.vanished.push(path.clone());
+                continue;
+            };
             if index.is_current(path, &stamp) {
                 plan.unchanged += 1;
                 continue;
@@ -221,14 +235,13 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
                 self.indexer.add(path, stamp, open.clips)
             }
             Some(Err(VideoError::NotFound { .. })) if !path.exists() => {
-                let reason = "was deleted while the folder was indexed".to_owned();
-                report.skipped.push(Unreadable { media: super::printable(path), reason });
+                report.skipped.push(skipped(path, VANISHED.to_owned()));
                 Ok(())
             }
             // A missing program or permission may be there next time although the file has not changed.
             Some(Err(error @ (VideoError::MissingTool { .. } | VideoError::NotFound { .. }))) => {
                 let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
-                report.skipped.push(Unreadable { media: super::printable(path), reason });
+                report.skipped.push(skipped(path, reason));
                 Ok(())
             }
             Some(Err(error)) => self.indexer.add_broken(path, stamp, &error.to_string()),

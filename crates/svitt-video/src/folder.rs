@@ -10,37 +10,67 @@ const EXTENSIONS: [&str; 19] = [
     "m2ts", "ogv", "gif",
 ];
 
-/// Every video file below `root` (or `root` itself, if it is a file), in order of path, as `root` joined with what lies
-/// below it. Hidden files and folders without permission are passed over; names need not be text. A folder that several
-/// paths lead to is visited once, under its own name rather than a link's, whatever order the system lists them in.
+/// What [`videos_below`] found.
+#[derive(Debug, Default)]
+pub struct VideoFolder {
+    /// The video files, in order of path, as the folder joined with what lies below it.
+    pub videos: Vec<PathBuf>,
+    /// Folders that cannot be listed, and what is named like a video and is no file that can be read, with the reason.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// Every video file below `root` (or `root` itself, if it is a file). Hidden files and folders are passed over; names need
+/// not be text. A folder that several paths lead to is visited once, under its own name rather than a link's, whatever
+/// order the system lists them in.
 ///
 /// # Errors
 /// `root` cannot be read.
-pub fn videos_below(root: &Path) -> Result<Vec<PathBuf>> {
+pub fn videos_below(root: &Path) -> Result<VideoFolder> {
     let facts = std::fs::metadata(root).map_err(|e| VideoError::io(root, e))?;
     if facts.is_file() {
-        return Ok(vec![root.to_path_buf()]);
+        return Ok(VideoFolder { videos: vec![root.to_path_buf()], unreadable: Vec::new() });
     }
     std::fs::read_dir(root).map_err(|e| VideoError::io(root, e))?;
-    let (mut videos, mut seen) = (Vec::new(), HashSet::new());
+    let (mut found, mut seen) = (VideoFolder::default(), HashSet::new());
     let (mut folders, mut links) = (vec![root.to_path_buf()], Vec::new());
     while let Some(folder) = folders.pop().or_else(|| links.pop()) {
-        let new = std::fs::canonicalize(&folder).is_ok_and(|real| seen.insert(real));
-        let entries = if new { std::fs::read_dir(&folder).ok() } else { None };
-        let mut paths: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        paths.sort_unstable_by(|a, b| b.cmp(a));
-        for path in paths {
-            match std::fs::metadata(&path) {
-                _ if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) => {}
-                Ok(facts) if facts.is_dir() && path.is_symlink() => links.push(path),
-                Ok(facts) if facts.is_dir() => folders.push(path),
-                Ok(facts) if facts.is_file() && is_video(&path) => videos.push(path),
-                _ => {}
-            }
+        if !std::fs::canonicalize(&folder).map_or(true, |real| seen.insert(real)) {
+            continue;
+        }
+        match entries_of(&folder) {
+            Ok(entries) => entries.into_iter().for_each(|path| found.sort_in(path, &mut folders, &mut links)),
+            Err(error) => found.unreadable.push((folder, format!("the folder cannot be listed: {error}"))),
         }
     }
-    videos.sort_unstable();
-    Ok(videos)
+    found.videos.sort_unstable();
+    found.unreadable.sort_unstable();
+    Ok(found)
+}
+
+/// What a folder holds that is not hidden, the last name first, so that a stack of them gives the first.
+fn entries_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries: std::io::Result<Vec<_>> = std::fs::read_dir(folder)?.collect();
+    let mut paths: Vec<PathBuf> = entries?.into_iter().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")));
+    paths.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(paths)
+}
+
+impl VideoFolder {
+    /// Puts an entry where it belongs.
+    fn sort_in(&mut self, path: PathBuf, folders: &mut Vec<PathBuf>, links: &mut Vec<PathBuf>) {
+        match std::fs::metadata(&path) {
+            Ok(facts) if facts.is_dir() && path.is_symlink() => links.push(path),
+            Ok(facts) if facts.is_dir() => folders.push(path),
+            // What cannot be looked at may be a folder, but for links that lead nowhere.
+            Err(error) if is_video(&path) || error.kind() != std::io::ErrorKind::NotFound => {
+                self.unreadable.push((path, error.to_string()));
+            }
+            Ok(facts) if is_video(&path) && facts.is_file() => self.videos.push(path),
+            Ok(_) if is_video(&path) => self.unreadable.push((path, "it is no regular file".to_owned())),
+            _ => {}
+        }
+    }
 }
 
 fn is_video(path: &Path) -> bool {
@@ -75,8 +105,27 @@ mod tests {
         std::os::unix::fs::symlink("nowhere.mp4", dir.path().join("broken.mp4")).unwrap();
         std::os::unix::fs::symlink("deep", dir.path().join("another name")).unwrap();
         let found = videos_below(dir.path()).unwrap();
-        assert_eq!(found, [dir.path().join("deep/b.webm"), dir.path().join("deep").join(odd)]);
-        assert_eq!(videos_below(&found[0]).unwrap(), found[..1]);
+        assert_eq!(found.videos, [dir.path().join("deep/b.webm"), dir.path().join("deep").join(odd)]);
+        let [(broken, reason)] = &found.unreadable[..] else { panic!("{:?}", found.unreadable) };
+        assert!(broken.ends_with("broken.mp4") && reason.contains("No such file"), "{reason}");
+        assert_eq!(videos_below(&found.videos[0]).unwrap().videos, found.videos[..1]);
         assert!(videos_below(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+    /// A path has at most 4096 bytes on Linux: what lies deeper can be listed by nobody who names it from the root.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_too_deep_to_be_named_is_told() {
+        use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+        let dir = tempfile::tempdir().unwrap();
+        let name = "d".repeat(250);
+        let mut folder = open(dir.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..20 {
+            mkdirat(&folder, &*name, Mode::RWXU).unwrap();
+            folder = openat(&folder, &*name, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        let found = videos_below(dir.path()).unwrap();
+        assert!(found.videos.is_empty());
+        let [(deep, reason)] = &found.unreadable[..] else { panic!("{:?}", found.unreadable) };
+        assert!(deep.as_os_str().len() > 3800 && reason.contains("name too long"), "{reason}");
     }
 }

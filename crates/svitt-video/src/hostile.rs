@@ -122,6 +122,27 @@ fn files_of_nothing_but_headers_end_soon() {
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
+/// A download for which room was made and which was not finished: eight gigabytes of zeros, of which none is on the disk.
+#[test]
+#[cfg(target_os = "linux")]
+fn room_that_was_never_written_is_not_read() {
+    if !ffmpeg_available() {
+        return crate::skipped::skipped("ffmpeg");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["mpeg4.avi", "vp8.webm"] {
+        let (source, path) = (case("..").join(name), folder.path().join(name));
+        let whole = open(&source, ReaderKind::Auto).unwrap();
+        std::fs::copy(source, &path).unwrap();
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8 << 30).unwrap();
+        let started = Instant::now();
+        let reader = open(&path, ReaderKind::Auto).unwrap();
+        assert_eq!((reader.len(), reader.decoder()), (whole.len(), "ffmpeg"), "{name}");
+        assert!(reader.warnings()[0].contains("nothing was ever written after"), "{:?}", reader.warnings());
+        assert!(started.elapsed() < Duration::from_secs(10), "{name}: {:?}", started.elapsed());
+    }
+}
+
 #[test]
 fn turned_pictures_and_cover_art_are_what_ffmpeg_makes_of_them() {
     if !ffmpeg_available() {

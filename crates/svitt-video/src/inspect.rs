@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::clip::{ClipRequest, DecodedClip, read_clip};
 use super::error::{Result, VideoError};
 use super::frames::Frames;
-use super::partial::PartialFile;
+use super::partial::{PartialFile, write_together};
 use super::reader::ReaderOptions;
 
 /// The JSON of `data frames`.
@@ -81,11 +81,11 @@ pub fn inspect(
 }
 
 fn write_pictures(clip: &DecodedClip, folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|error| VideoError::not_written(folder, error))?;
-    for (place, index) in clip.indices.iter().enumerate() {
-        write_png(&folder.join(format!("frame-{place:02}-{index}.png")), &clip.frames, place)?;
-    }
-    Ok(())
+    let places = clip.indices.iter().enumerate();
+    let names: Vec<String> = places.map(|(place, index)| format!("frame-{place:02}-{index}.png")).collect();
+    let mut places = 0..;
+    let not_made = |error| VideoError::not_written(folder, error);
+    write_together(folder, &names, not_made, |path| write_png(path, &clip.frames, places.next().unwrap_or(0)))
 }
 
 /// Writes frame `index` of `frames` as an RGB picture.

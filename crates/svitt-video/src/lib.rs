@@ -23,6 +23,7 @@ mod folder;
 mod frames;
 #[cfg(test)]
 mod golden_tests;
+mod holes;
 #[cfg(test)]
 mod hostile;
 mod inspect;
@@ -43,9 +44,10 @@ pub use clip::{ClipRequest, DecodedClip, read_clip};
 pub use decode_bench::DecodeSpeed;
 pub use error::VideoError;
 pub use ffmpeg::ffmpeg_available;
-pub use folder::{is_video_name, videos_below};
+pub use folder::{VideoFolder, is_video_name, videos_below};
 pub use frames::Frames;
 pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
+pub use partial::write_together;
 pub use reader::{ReaderKind, ReaderOptions, VideoReader};
 pub use resize::{Bicubic, CropBox, Resizer};
 pub use sampling::{FrameSampling, clips, intervals, window};

@@ -63,6 +63,34 @@ fn clear(folder: &Path, prefix: &str, suffix: &str) {
     }
 }
 
+/// Makes `folder` if it is not there and hands each path of `names` in it to `write`, in order. If one fails, the files
+/// that were not there before are removed again, and so is the folder.
+///
+/// # Errors
+/// The first of `write`, or of making the folder, as `not_made` puts it.
+pub fn write_together<E>(
+    folder: &Path,
+    names: &[String],
+    not_made: impl FnOnce(std::io::Error) -> E,
+    mut write: impl FnMut(&Path) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let new_folder = !folder.exists();
+    std::fs::create_dir_all(folder).map_err(not_made)?;
+    let mut new_files = Vec::new();
+    for path in names.iter().map(|name| folder.join(name)) {
+        let was_there = path.symlink_metadata().is_ok();
+        if let Err(error) = write(&path) {
+            new_files.iter().for_each(|file| drop(std::fs::remove_file(file)));
+            if new_folder {
+                let _ = std::fs::remove_dir(folder);
+            }
+            return Err(error);
+        }
+        new_files.extend((!was_there).then_some(path));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +112,24 @@ mod tests {
         drop(held);
         assert_eq!(std::fs::read(&target).unwrap(), b"whole");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn files_that_belong_together_appear_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        std::fs::create_dir(&old).unwrap();
+        std::fs::write(old.join("a"), "kept").unwrap();
+        let names = ["a", "b", "c"].map(str::to_owned);
+        for folder in [&old, &new] {
+            let write = |path: &Path| match path.ends_with("c") {
+                true => Err(std::io::Error::other("no room")),
+                false => std::fs::write(path, "new"),
+            };
+            assert_eq!(write_together(folder, &names, |e| e, write).unwrap_err().to_string(), "no room");
+        }
+        assert!(!new.exists() && old.join("a").is_file() && !old.join("b").exists());
+        write_together(&new, &names, |e| e, |path| std::fs::write(path, "new")).unwrap();
+        assert_eq!(std::fs::read_dir(&new).unwrap().count(), 3);
     }
 }

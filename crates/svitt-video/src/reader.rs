@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::{Result, VideoError};
 use super::ffmpeg::{FfmpegVideo, Source, ffmpeg_available};
 use super::frames::{Frames, check_memory};
+use super::holes::written_end;
 use super::joined::origins;
 use super::native::{self, NativeVideo};
 use super::sniff::{Container, open_regular};
@@ -276,7 +277,8 @@ fn open_ffmpeg(path: &Path, format: &str, sound: bool, options: &ReaderOptions) 
         }
         known => native::layout(known, &mut file),
     };
-    FfmpegVideo::open(&Source { path, demuxer, format, seekable, layout }, options.timeout)
+    let end = written_end(&file);
+    FfmpegVideo::open(&Source { path, demuxer, format, seekable, layout, end }, options.timeout)
 }
 
 /// Frames at `distinct` indices copied to where `wanted` has them.

@@ -36,8 +36,10 @@ struct DecodeReport {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
-    let (mut rows, mut left_out) = (Vec::new(), Vec::new());
-    for path in videos_below(&args.folder)? {
+    let found = videos_below(&args.folder)?;
+    let unreadable = found.unreadable.iter().map(|(path, reason)| format!("{}: {reason}", path.display()));
+    let (mut rows, mut left_out) = (Vec::new(), unreadable.collect::<Vec<_>>());
+    for path in found.videos {
         match DecodeSpeed::measure(&path, args.frames, args.repeats)? {
             Some(row) => rows.push(row),
             None => left_out.push(path.display().to_string()),

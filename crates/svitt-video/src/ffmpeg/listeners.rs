@@ -39,7 +39,7 @@ impl Listener for PacketListing {
 }
 
 /// Pixels of all pictures that any file may have: some seconds of decoding.
-const ALWAYS: u64 = 1 << 32;
+const ALWAYS: u64 = 1 << 30;
 /// Pixels that a byte of a file may stand for beyond that. A still screen at 4K takes 100 bytes a frame, 80,000 pixels a
 /// byte; a GIF of one-pixel pictures on the largest canvas has 1.5 million.
 const PIXELS_PER_BYTE: u64 = 1 << 18;

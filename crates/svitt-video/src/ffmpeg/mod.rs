@@ -46,6 +46,8 @@ pub(super) struct Source<'a> {
     pub seekable: bool,
     /// The files that were joined into this one, where that is known.
     pub layout: Vec<Layout>,
+    /// Where what was written of it ends, if that is before the end of the file.
+    pub end: Option<u64>,
 }
 
 /// A video that the `ffmpeg` program decodes.
@@ -100,8 +102,13 @@ impl FfmpegVideo {
         if video.parts.is_empty() {
             (video.complaint, video.left_out) = (None, Vec::new());
             let hidden = source.layout.first().and_then(|part| part.hidden.as_deref());
-            let part = video.list(file_name(source.path), source.seekable, hidden)?;
+            let whole = || file_name(source.path);
+            let input = source.end.map_or_else(whole, |end| part_name(source.path, 0, end));
+            let part = video.list(input, source.seekable, hidden)?;
             video.parts = vec![part];
+        }
+        if let Some(end) = source.end {
+            video.complaint.get_or_insert(format!("nothing was ever written after its first {end} bytes"));
         }
         video.size = video.parts.first().map_or((0, 0), |part| part.index.size);
         video.times = times_of(&video.parts);
@@ -117,7 +124,7 @@ impl FfmpegVideo {
                 self.left_out.push(format!("parts {first} to {count}: {MOST_BARREN} parts hold no frames"));
                 return;
             }
-            let end = source.layout.get(number + 1).map_or(0, |next| next.origin);
+            let end = source.layout.get(number + 1).map(|next| next.origin).or(source.end).unwrap_or(0);
             let input = part_name(source.path, part.origin, end);
             match self.list(input.clone(), source.seekable, part.hidden.as_deref()) {
                 Ok(part) => self.parts.push(part),

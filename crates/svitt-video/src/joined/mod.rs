@@ -5,16 +5,15 @@
 //! Matroska are walked by the built-in reader; in GIF and in streams of H.264 and HEVC the program reads on by itself.
 
 mod mpeg;
+mod pieces;
 mod ts;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use self::mpeg::kind_changes;
+use self::pieces::by_pieces;
 use self::ts::program_changes;
-
-/// Bytes that are searched at once.
-const PIECE: usize = 1 << 20;
 
 /// Files that are told apart in one.
 pub(super) const MOST_PARTS: usize = 1000;
@@ -79,21 +78,12 @@ fn places(file: &mut File, magic: &Magic) -> Vec<u64> {
 /// The places, from byte `from` on and at most `most`, where `accept` likes the `look` bytes that lie there.
 pub(super) fn find(file: &mut File, from: u64, look: usize, most: usize, accept: impl Fn(&[u8]) -> bool) -> Vec<u64> {
     let mut found = Vec::new();
-    if file.seek(SeekFrom::Start(from)).is_err() {
-        return found;
-    }
-    let (mut window, mut start) = (Vec::new(), from);
-    while found.len() < most {
-        let read = file.by_ref().take(PIECE as u64).read_to_end(&mut window);
-        if !read.is_ok_and(|count| count > 0) {
-            break;
-        }
+    by_pieces(file, from, |window, start| {
         let searched = window.len().saturating_sub(look - 1);
         let hits = (0..searched).filter(|place| accept(&window[*place..place + look]));
         found.extend(hits.map(|place| start + place as u64).take(most - found.len()));
-        window.drain(..searched);
-        start += searched as u64;
-    }
+        (found.len() < most).then_some(searched)
+    });
     found
 }
 
@@ -121,6 +111,7 @@ fn page_end(file: &mut File, page: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::pieces::PIECE;
     use super::*;
     use std::io::Write;
 

@@ -4,9 +4,9 @@
 //! the codec in these streams, which have no list of what is in them.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 
-use super::{MOST_PARTS, PIECE};
+use super::MOST_PARTS;
+use super::pieces::by_pieces;
 
 const PACK: u8 = 0xba;
 const SEQUENCE: u8 = 0xb3;
@@ -50,24 +50,15 @@ struct Codes {
 /// The places from which on the video is of another kind than before.
 pub(super) fn kind_changes(file: &mut File) -> Vec<u64> {
     let (mut found, mut codes) = (Vec::new(), Codes::default());
-    if file.seek(SeekFrom::Start(0)).is_err() {
-        return found;
-    }
-    let (mut window, mut start) = (Vec::new(), 0u64);
-    while found.len() < MOST_PARTS {
-        let read = file.by_ref().take(PIECE as u64).read_to_end(&mut window);
-        if !read.is_ok_and(|count| count > 0) {
-            break;
-        }
+    by_pieces(file, 0, |window, start| {
         let searched = window.len().saturating_sub(LOOK - 1);
         for at in 0..searched {
             if window[at + 2] == 1 && window[at] == 0 && window[at + 1] == 0 {
                 found.extend(codes.code(&window[at + 3..at + LOOK], start + at as u64));
             }
         }
-        window.drain(..searched);
-        start += searched as u64;
-    }
+        (found.len() < MOST_PARTS).then_some(searched)
+    });
     found
 }
 

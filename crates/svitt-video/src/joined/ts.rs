@@ -5,10 +5,10 @@
 //! decoder of MPEG-2 loses the picture that it holds back when the size changes.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 
+use super::MOST_PARTS;
 use super::mpeg::Kind;
-use super::{MOST_PARTS, PIECE};
+use super::pieces::by_pieces;
 
 const SYNC: u8 = 0x47;
 
@@ -41,16 +41,8 @@ struct Program {
 /// The packets from which on the first program has other videos than before.
 pub(super) fn program_changes(file: &mut File) -> Vec<u64> {
     let mut found = Vec::new();
-    let mut program = Program::default();
-    if file.seek(SeekFrom::Start(0)).is_err() {
-        return found;
-    }
-    let (mut window, mut start, mut stride) = (Vec::new(), 0u64, PACKET);
-    while found.len() < MOST_PARTS {
-        let read = file.by_ref().take(PIECE as u64).read_to_end(&mut window);
-        if !read.is_ok_and(|count| count > 0) {
-            break;
-        }
+    let (mut program, mut stride) = (Program::default(), PACKET);
+    by_pieces(file, 0, |window, start| {
         let mut at = 0;
         // A packet is one that another follows: single bytes of this value are everywhere.
         while let Some(after) = window.get(at + STRIDES[2]).map(|_| &window[at..]) {
@@ -62,9 +54,8 @@ pub(super) fn program_changes(file: &mut File) -> Vec<u64> {
             found.extend(program.packet(&after[..PACKET], start + at as u64));
             (at, stride) = (at + next, next);
         }
-        window.drain(..at);
-        start += at as u64;
-    }
+        (found.len() < MOST_PARTS).then_some(at)
+    });
     found
 }
 

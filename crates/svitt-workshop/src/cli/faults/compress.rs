@@ -1,6 +1,6 @@
 //! `data compress`, ended while encoders of its own run: none of them lives on, and what they left changes nothing.
 
-use super::{FaultContext, FaultRow, has_partial_files, moment, must_succeed, run_signalled, svitt};
+use super::{FaultContext, FaultRow, has_partial_files, moment, must_succeed, run_killed, run_signalled, svitt};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -26,20 +26,20 @@ pub fn compress(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         Ok(command)
     };
     let (straight, start) = (bench.path("straight"), Instant::now());
-    must_succeed(&run_signalled(&mut command(&straight)?, &bench.folder, None, "KILL")?, "an uninterrupted run")?;
+    must_succeed(&run_killed(&mut command(&straight)?, &bench.folder, None)?, "an uninterrupted run")?;
     let (whole, expected) = (start.elapsed(), lengths(&straight));
     let mut round = 0;
     while row.faults < bench.rounds {
         let (out, mut rng) = (bench.path(&format!("killed-{round}")), bench.rng(round));
         let signal = if round % 2 == 0 { "TERM" } else { "KILL" };
-        let limit = Some(moment(whole, &mut rng));
-        let ended = run_signalled(&mut command(&out)?, &bench.folder, limit, signal)?;
+        let due = moment(whole, &mut rng, || has_partial_files(&out));
+        let ended = run_signalled(&mut command(&out)?, &bench.folder, signal, &due)?;
         row.faults += usize::from(ended.killed);
         row.mid_write += usize::from(ended.killed && has_partial_files(&out));
         if let Some(command) = orphan(&out) {
             row.losses.push(format!("run {round}: after SIG{signal} a child lives on: {command}"));
         }
-        let ended = run_signalled(&mut command(&out)?, &bench.folder, None, signal)?;
+        let ended = run_killed(&mut command(&out)?, &bench.folder, None)?;
         row.resumed += usize::from(ended.success);
         let found = lengths(&out);
         if !ended.success || found != expected {

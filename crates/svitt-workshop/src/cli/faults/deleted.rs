@@ -27,7 +27,7 @@ pub fn deleted(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
     while row.faults < bench.rounds {
         let (folder, mut rng) = (made(bench.path(&format!("deleted-{round}")))?, bench.rng(round));
         let index = folder.join("index");
-        let limit = super::moment(whole[round % 2], &mut rng);
+        let limit = whole[round % 2].mul_f64(rng.between(0.02, 1.0));
         if let Some(ended) = run_deleting(&mut command(round, &folder)?, bench, &index, limit)? {
             row.faults += 1;
             if ended.code != Some(2) || !ended.err.contains("error: ") {

@@ -1,7 +1,7 @@
 //! `eval`, killed: its report is complete or missing, and cached features give the same metrics.
 
 use super::training::pretraining;
-use super::{FaultContext, FaultRow, has_partial_files, moment, must_succeed, run_killed, svitt};
+use super::{FaultContext, FaultRow, has_partial_files, moment, must_succeed, run_killed, run_signalled, svitt};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -31,11 +31,11 @@ pub fn eval(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         let (folder, mut rng) = (bench.path(&format!("killed-{round}")), bench.rng(round));
         std::fs::create_dir_all(&folder).map_err(|e| svitt::Error::io(&folder, &e))?;
         for _ in 0..1 + rng.below(3) {
-            let ended = run_killed(&mut command(&folder)?, &bench.folder, Some(moment(whole, &mut rng)))?;
+            let being_written = || has_partial_files(&folder) || has_partial_files(&folder.join("features"));
+            let due = moment(whole, &mut rng, being_written);
+            let ended = run_signalled(&mut command(&folder)?, &bench.folder, "KILL", &due)?;
             row.faults += usize::from(ended.killed);
-            row.mid_write += usize::from(
-                ended.killed && (has_partial_files(&folder) || has_partial_files(&folder.join("features"))),
-            );
+            row.mid_write += usize::from(ended.killed && being_written());
             if folder.join("report.json").exists() && figures(&folder).is_none() {
                 row.losses.push(format!("run {round}: report.json is not whole"));
             }

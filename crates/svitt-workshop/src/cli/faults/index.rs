@@ -1,6 +1,6 @@
 //! An indexer, killed: what it had reported as saved is found, and the next one goes on from there.
 
-use super::{FaultContext, FaultRow, has_partial_files, moment, must_succeed, run_killed, this_program};
+use super::{FaultContext, FaultRow, has_partial_files, moment, must_succeed, run_killed, run_signalled, this_program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -49,15 +49,15 @@ pub fn work(folder: &Path) -> Result<()> {
 
 /// Kills the indexer.
 pub fn index(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
-    let run = |folder: &Path, limit| run_killed(&mut worker(folder)?, &bench.folder, limit);
     let (straight, start) = (bench.path("straight"), Instant::now());
-    must_succeed(&run(&straight, None)?, "an uninterrupted run")?;
+    must_succeed(&run_killed(&mut worker(&straight)?, &bench.folder, None)?, "an uninterrupted run")?;
     let whole = start.elapsed();
     let mut round = 0;
     while row.faults < bench.rounds {
         let (folder, mut rng) = (bench.path(&format!("killed-{round}")), bench.rng(round));
         for _ in 0..1 + rng.below(3) {
-            let ended = run(&folder, Some(moment(whole, &mut rng)))?;
+            let due = moment(whole, &mut rng, || has_partial_files(&folder));
+            let ended = run_signalled(&mut worker(&folder)?, &bench.folder, "KILL", &due)?;
             row.faults += usize::from(ended.killed);
             row.mid_write += usize::from(ended.killed && has_partial_files(&folder));
             // The last line may be cut short, and then says less than was saved.
@@ -71,7 +71,7 @@ pub fn index(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
                 check(&folder, &saved, round, row);
             }
         }
-        let ended = run(&folder, None)?;
+        let ended = run_killed(&mut worker(&folder)?, &bench.folder, None)?;
         if ended.success {
             row.resumed += 1;
             all_saved(&folder, round, row);

@@ -154,9 +154,11 @@ fn must_succeed(ended: &FinishedProcess, what: &str) -> Result<()> {
     if ended.success { Ok(()) } else { Err(Error::Fault(format!("{what}: {}", ended.err.trim()))) }
 }
 
-/// A random moment of a run that takes `whole`.
-fn moment(whole: Duration, rng: &mut Rng) -> Duration {
-    whole.mul_f64(rng.between(0.02, 1.0))
+/// A random moment of a run that takes `whole`; every other time the next one from there on at which a file is
+/// `being_written`, which few moments are.
+fn moment(whole: Duration, rng: &mut Rng, being_written: impl Fn() -> bool) -> impl Fn(Duration) -> bool {
+    let (from, aimed) = (whole.mul_f64(rng.between(0.02, 1.0)), rng.below(2) == 1);
+    move |elapsed| elapsed >= from && (!aimed || being_written())
 }
 
 /// Whether files lie in `folder` under temporary names: it was being written.

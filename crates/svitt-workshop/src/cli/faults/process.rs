@@ -16,15 +16,15 @@ pub struct FinishedProcess {
 
 /// Runs `command` in `folder` and kills it after `limit`, if it is still running.
 pub fn run_killed(command: &mut Command, folder: &Path, limit: Option<Duration>) -> Result<FinishedProcess> {
-    run_signalled(command, folder, limit, "KILL")
+    run_signalled(command, folder, "KILL", &|elapsed| limit.is_some_and(|limit| elapsed >= limit))
 }
 
-/// Runs `command` in `folder` and sends it `signal` after `limit`, if it is still running.
+/// Runs `command` in `folder` and sends it `signal` once `due` says so of the time it has run, if it is still running.
 pub fn run_signalled(
     command: &mut Command,
     folder: &Path,
-    limit: Option<Duration>,
     signal: &str,
+    due: &dyn Fn(Duration) -> bool,
 ) -> Result<FinishedProcess> {
     let start = Instant::now();
     let mut child = spawn_into(command, folder)?;
@@ -32,14 +32,14 @@ pub fn run_signalled(
         if child.try_wait().map_err(|e| Error::io(folder, &e))?.is_some() {
             break false;
         }
-        if limit.is_some_and(|limit| start.elapsed() >= limit) {
+        if due(start.elapsed()) {
             match signal {
                 "KILL" => child.kill().map_err(|e| Error::io(folder, &e))?,
                 _ => send(signal, &child)?,
             }
             break true;
         }
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_micros(200));
     };
     finished(&mut child, folder, killed)
 }
@@ -96,8 +96,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for signal in ["TERM", "KILL"] {
             let mut command = Command::new("sleep");
-            let limit = Some(Duration::from_millis(50));
-            let ended = run_signalled(command.arg("30"), folder.path(), limit, signal).unwrap();
+            let due = |elapsed| elapsed >= Duration::from_millis(50);
+            let ended = run_signalled(command.arg("30"), folder.path(), signal, &due).unwrap();
             assert!(ended.killed && ended.code.is_none());
         }
     }

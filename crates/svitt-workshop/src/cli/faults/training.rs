@@ -1,6 +1,8 @@
 //! Pretraining and fine-tuning, killed and resumed until they end: the end is that of a run that was never killed.
 
-use super::{FaultContext, FaultRow, FinishedProcess, has_partial_files, moment, must_succeed, run_killed, svitt};
+use super::{
+    FaultContext, FaultRow, FinishedProcess, has_partial_files, moment, must_succeed, run_killed, run_signalled, svitt,
+};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -126,8 +128,8 @@ fn one_run(
         if attempt > 0 {
             command.arg("--resume");
         }
-        let limit = (attempt < kills).then(|| moment(whole, &mut rng));
-        let ended = run_killed(&mut command, &bench.folder, limit)?;
+        let due = moment(whole, &mut rng, || being_written(out));
+        let ended = run_signalled(&mut command, &bench.folder, "KILL", &|elapsed| attempt < kills && due(elapsed))?;
         if let Some(loss) = lost_steps(&ended, saved) {
             return Ok(Some(loss));
         }
