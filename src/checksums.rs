@@ -51,8 +51,13 @@ pub(crate) fn verify(folder: &Path, remedy: &str) -> Result<()> {
 
 /// SHA-256 of the regular file `path`, hexadecimal.
 pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
-    let hash = || {
-        let (mut file, mut hash, mut buffer) = (input::open_regular(path)?, Sha256::new(), vec![0; 1 << 20]);
+    of_file(path, Sha256::new())
+}
+
+/// What `hash` makes of what it has taken in and the regular file `path`, hexadecimal.
+pub(crate) fn of_file(path: &Path, mut hash: impl Digest) -> Result<String> {
+    let taken = || {
+        let (mut file, mut buffer) = (input::open_regular(path)?, vec![0; 1 << 20]);
         loop {
             match file.read(&mut buffer)? {
                 0 => return Ok(digest::whole(hash)),
@@ -60,7 +65,7 @@ pub(crate) fn sha256_of_file(path: &Path) -> Result<String> {
             }
         }
     };
-    hash().map_err(|e: std::io::Error| Error::io(path, &e))
+    taken().map_err(|e: std::io::Error| Error::io(path, &e))
 }
 
 #[cfg(test)]

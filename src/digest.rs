@@ -1,4 +1,4 @@
-//! SHA-256 digests as text.
+//! Digests as text.
 
 use sha2::{Digest, Sha256};
 
@@ -10,8 +10,8 @@ pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// The 64 hexadecimal digits of what `hash` has taken in.
-pub fn whole(hash: Sha256) -> String {
+/// The hexadecimal digits of what `hash` has taken in: 64 of SHA-256.
+pub fn whole(hash: impl Digest) -> String {
     hex(&hash.finalize())
 }
 

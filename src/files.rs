@@ -74,6 +74,26 @@ pub fn read_json<T: DeserializeOwned>(path: &Path, remedy: &str) -> Result<T> {
         .map_err(|problem| Error::file(path, format!("is damaged: {problem}"), remedy).caused_by(problem))
 }
 
+/// Fails if the output folder `path`, given as option `out`, is something else.
+pub(crate) fn refuse_no_folder(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_dir() {
+        return Err(Error::file(path, "is no folder", "give a folder as option `out`"));
+    }
+    Ok(())
+}
+
+/// Opens the program's own file `path` for reading and writing; it is made where it is missing, and what it holds stays.
+///
+/// # Errors
+/// It is no regular file (a pipe would be waited for), with `remedy`; or the system's reason.
+pub(crate) fn open_own(path: &Path, remedy: &str) -> Result<File> {
+    let io = |problem: io::Error| Error::io(path, &problem);
+    if fs::metadata(path).is_ok_and(|facts| input::require_regular(&facts).is_err()) {
+        return Err(Error::file(path, "is not a regular file", remedy));
+    }
+    File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(io)
+}
+
 /// Makes what was renamed into `folder` survive a power failure, where the file system can.
 pub fn sync_folder(folder: &Path) {
     if cfg!(unix) {

@@ -28,7 +28,7 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn require_regular(facts: &Metadata) -> io::Result<()> {
+pub(crate) fn require_regular(facts: &Metadata) -> io::Result<()> {
     match () {
         () if facts.is_file() => Ok(()),
         () if facts.is_dir() => Err(io::Error::new(ErrorKind::InvalidInput, "is a folder, not a regular file")),

@@ -1,7 +1,7 @@
 //! Re-encodes a folder of videos for training, as Singularity did; what is already there is not done again.
 
 use super::Unreadable;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ pub fn compress_folder(
         let problem = format!("{} pixels cannot be the shorter side of an H.264 video", aim.short_side);
         return Err(Error::setting("size", problem, format!("use an even number from 2 to {MOST_SIDE}")));
     }
-    let (jobs, unreadable) = plan(source, target)?;
+    let CompressPlan { jobs, unreadable } = CompressPlan::new(source, target)?;
     require_ffmpeg()?;
     let (waiting, done): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, to)| !to.is_file());
     let count = AtomicUsize::new(done.len());
@@ -85,43 +85,49 @@ fn one(from: &Path, to: &Path, aim: CompressSettings) -> Result<()> {
     Ok(())
 }
 
-/// Which file becomes which, and what cannot be read. Results of an earlier run inside `source` are not inputs.
-fn plan(source: &Path, target: &Path) -> Result<(Vec<(PathBuf, PathBuf)>, Vec<Unreadable>)> {
-    if target.exists() && !target.is_dir() {
-        return Err(Error::file(target, "is no folder", "give a folder as option `out`"));
-    }
-    let inside = std::fs::canonicalize(target).ok();
-    if inside.is_some() && inside == std::fs::canonicalize(source).ok() {
-        return Err(Error::file(
-            target,
-            "is the folder of the videos themselves",
-            "give another folder as option `out`",
-        ));
-    }
-    let is_result = |path: &Path| {
-        let real = std::fs::canonicalize(path);
-        inside.as_ref().zip(real.ok()).is_some_and(|(folder, path)| path.starts_with(folder))
-    };
-    let (mut jobs, mut by_target) = (Vec::new(), HashMap::new());
-    let found = videos_below(source)?;
-    for from in found.videos.into_iter().filter(|path| !is_result(path)) {
-        let below = match from.strip_prefix(source) {
-            Ok(below) if !below.as_os_str().is_empty() => below.to_path_buf(),
-            _ => from.file_name().map(PathBuf::from).unwrap_or_default(),
-        };
-        let to = target.join(below).with_extension("mp4");
-        if let Some(other) = by_target.insert(to.clone(), from.clone()) {
-            let problem = format!("would become {}, and so would {}", to.display(), other.display());
-            return Err(Error::file(from, problem, "rename one of them, or compress their folders one by one"));
+/// Which file becomes which, and what cannot be read.
+struct CompressPlan {
+    jobs: Vec<(PathBuf, PathBuf)>,
+    unreadable: Vec<Unreadable>,
+}
+
+impl CompressPlan {
+    /// Results of an earlier run inside `source` are not inputs.
+    fn new(source: &Path, target: &Path) -> Result<Self> {
+        files::refuse_no_folder(target)?;
+        let inside = std::fs::canonicalize(target).ok();
+        if inside.is_some() && inside == std::fs::canonicalize(source).ok() {
+            return Err(Error::file(
+                target,
+                "is the folder of the videos themselves",
+                "give another folder as option `out`",
+            ));
         }
-        jobs.push((from, to));
+        let is_result = |path: &Path| {
+            let real = std::fs::canonicalize(path);
+            inside.as_ref().zip(real.ok()).is_some_and(|(folder, path)| path.starts_with(folder))
+        };
+        let (mut jobs, mut by_target) = (Vec::new(), HashMap::new());
+        let found = videos_below(source)?;
+        for from in found.videos.into_iter().filter(|path| !is_result(path)) {
+            let below = match from.strip_prefix(source) {
+                Ok(below) if !below.as_os_str().is_empty() => below.to_path_buf(),
+                _ => from.file_name().map(PathBuf::from).unwrap_or_default(),
+            };
+            let to = target.join(below).with_extension("mp4");
+            if let Some(other) = by_target.insert(to.clone(), from.clone()) {
+                let problem = format!("would become {}, and so would {}", to.display(), other.display());
+                return Err(Error::file(from, problem, "rename one of them, or compress their folders one by one"));
+            }
+            jobs.push((from, to));
+        }
+        if jobs.is_empty() {
+            return Err(Error::file(source, "holds no video files", "name the folder with the videos"));
+        }
+        let unreadable = found.unreadable.into_iter();
+        let unreadable = unreadable.map(|(path, reason)| Unreadable { media: path.display().to_string(), reason });
+        Ok(Self { jobs, unreadable: unreadable.collect() })
     }
-    if jobs.is_empty() {
-        return Err(Error::file(source, "holds no video files", "name the folder with the videos"));
-    }
-    let unreadable = found.unreadable.into_iter();
-    let unreadable = unreadable.map(|(path, reason)| Unreadable { media: path.display().to_string(), reason });
-    Ok((jobs, unreadable.collect()))
 }
 
 fn size(path: &Path) -> u64 {

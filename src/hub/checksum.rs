@@ -1,8 +1,7 @@
 //! Whether a file that came is the one that the hub has.
 
-use crate::{Error, Result, checksums, input};
+use crate::{Error, Result, checksums};
 use sha1::{Digest, Sha1};
-use std::io::Read;
 use std::path::Path;
 
 /// Whether the file at `path` has the checksum by which the hub knows it: the SHA-256 of large files, git's SHA-1 of
@@ -18,18 +17,8 @@ pub(super) fn agrees(path: &Path, name: &str) -> Result<bool> {
 
 /// What git calls the file: the SHA-1 of `blob SIZE\0` and its bytes.
 fn git_blob(path: &Path) -> Result<String> {
-    let failed = |e: std::io::Error| Error::io(path, &e);
-    let mut file = input::open(path)?;
-    let bytes = file.metadata().map_err(failed)?.len();
-    let mut hash = Sha1::new_with_prefix(format!("blob {bytes}\0"));
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => break,
-            count => hash.update(&buffer[..count]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let bytes = std::fs::metadata(path).map_err(|e| Error::io(path, &e))?.len();
+    checksums::of_file(path, Sha1::new_with_prefix(format!("blob {bytes}\0")))
 }
 
 #[cfg(test)]

@@ -115,8 +115,7 @@ impl Hub {
         progress: &ProgressSink,
     ) -> Result<()> {
         let part = blob.with_extension("part");
-        let mut output = File::options().create(true).truncate(false).write(true).open(&part);
-        let output = output.as_mut().map_err(|e| error::of_cache(address)(std::io::Error::from(e.kind())))?;
+        let mut output = files::open_own(&part, "delete it")?;
         if output.try_lock().is_err() {
             let problem = "another program is fetching it";
             return Err(Error::setting(&address.text, problem, "wait for it, and run this again"));
@@ -128,7 +127,7 @@ impl Hub {
         let what = format!("fetching {file} (kB)");
         let tell = |done: u64| progress.report(&what, (done / 1000) as usize, found.bytes.div_ceil(1000) as usize);
         let (mut tries, mut before) = (0, 0);
-        while let Err(failure) = self.fetch_rest(url, found, output, &tell) {
+        while let Err(failure) = self.fetch_rest(url, found, &mut output, &tell) {
             let now = output.metadata().map_or(0, |facts| facts.len());
             tries = if now > before { 0 } else { tries + 1 };
             if tries == TRIES || !failure.may_pass() {
@@ -160,10 +159,6 @@ impl Hub {
         tell: &dyn Fn(u64),
     ) -> std::result::Result<(), Failure> {
         let mut done = output.metadata().map_err(Failure::Cache)?.len();
-        if done > found.bytes {
-            output.set_len(0).map_err(Failure::Cache)?;
-            done = 0;
-        }
         if done == found.bytes {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use super::manifest::{IndexManifest, SegmentEntry};
 use super::record::Record;
 use super::segment::{SegmentWriter, same_file};
 use super::{ClipEmbedding, Index, ModelId, Stamp};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -199,16 +199,7 @@ impl IndexWriter {
 /// The exclusive right to write to `dir`.
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK);
-    // Opening a pipe for writing waits for its reader.
-    if path.exists() && !path.is_file() {
-        return Err(Error::file(
-            path,
-            "is not a regular file",
-            "delete it, or choose another directory with option `index`",
-        ));
-    }
-    let open = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = open.map_err(|e| Error::io(&path, &e))?;
+    let file = files::open_own(&path, "delete it, or choose another directory with option `index`")?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::file(

@@ -1,7 +1,7 @@
 //! Embeddings of items while they are made: a file that only grows, so that a stopped run goes on where it was.
 
 use crate::eval::{EncodedClips, EncodedStore, mean_features, require_directions};
-use crate::{Error, Result, input};
+use crate::{Error, Result, files};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -33,10 +33,7 @@ impl EmbeddingLog {
     /// Another process writes it, or the disk refuses.
     pub fn open(path: PathBuf, setting: &str, dim: usize, clips: usize) -> Result<Self> {
         let io = |e: std::io::Error| Error::io(&path, &e);
-        if path.exists() {
-            input::open_regular(&path).map_err(io)?;
-        }
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(io)?;
+        let file = files::open_own(&path, "delete it, or choose another option `out`")?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

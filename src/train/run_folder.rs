@@ -69,19 +69,11 @@ pub fn claim_run_folder(out: Option<&Path>, resume: bool) -> Result<RunFolder> {
 
 /// Makes `folder` where it is missing and takes its lock; none if another run has it.
 fn claim(folder: &Path) -> Result<Option<RunFolder>> {
-    if folder.exists() && !folder.is_dir() {
-        return Err(Error::file(folder, "is no folder", "give a folder as option `out`"));
-    }
+    files::refuse_no_folder(folder)?;
     let parents = folder.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
     let made = parents.take_while(|parent| !parent.exists()).map(Path::to_path_buf).collect();
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
-    let path = folder.join(LOCK);
-    // Opening a pipe for writing waits for its reader.
-    if path.exists() && !path.is_file() {
-        return Err(Error::file(path, "is not a regular file", "delete it, or give another option `out`"));
-    }
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|e| Error::io(folder, &e))?;
+    let file = files::open_own(&folder.join(LOCK), "delete it, or give another option `out`")?;
     let lock = match file.try_lock() {
         Ok(()) => Some(file),
         Err(TryLockError::WouldBlock) => return Ok(None),

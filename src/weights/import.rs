@@ -8,7 +8,7 @@ use super::report::LoadReport;
 use super::schema::{CheckpointPart, WeightKey, keys};
 use super::source::WeightSource;
 use crate::config::ModelConfig;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -63,9 +63,7 @@ struct Described {
 /// A file that cannot be read, tensors that are missing without permission or have another shape, or a failed write;
 /// `out` is not touched then, as it is not where it is the source's own folder.
 pub fn import(checkpoint: &Path, out: &Path, options: &ImportOptions) -> Result<ImportSummary> {
-    if out.exists() && !out.is_dir() {
-        return Err(Error::file(out, "exists and is not a folder", "choose another option `out`"));
-    }
+    files::refuse_no_folder(out)?;
     let Described { mut source, mut info, assumed } = described(checkpoint, options)?;
     refuse_source(source.path(), out)?;
     let kind = source.kind();
