@@ -58,6 +58,20 @@ pub enum Error {
         /// What the person should do.
         remedy: String,
     },
+    /// A process of a job cannot go on.
+    #[error("process {process}: {}", Shown(said))]
+    Process {
+        /// Its number.
+        process: usize,
+        /// Its error.
+        said: String,
+    },
+    /// Process 0 of the job says why it ended; nothing is left to say here.
+    #[error("process 0 says why")]
+    Elsewhere {
+        /// Whether everything was saved, as in [`Error::Interrupted`].
+        interrupted: bool,
+    },
     /// A bug of this program.
     #[error("this is a bug of svitt: {}; please report this message with the command", Shown(.0))]
     Fault(String),

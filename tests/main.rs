@@ -9,6 +9,8 @@ mod families;
 mod golden;
 mod html_pages;
 mod manifests;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+mod mpi;
 mod project;
 mod resume;
 mod search;

@@ -100,24 +100,38 @@ impl FromStr for BackendKind {
     }
 }
 
-/// The devices of `workers` workers, `first` being the first one's. On CPU backends all of them share it.
+/// The devices of `workers` workers, `first` being the first one there is. On CPU backends all of them share it. Of
+/// `processes` on one machine number `index` takes those after its predecessors' ones, unless its launcher shows it no
+/// more than it needs.
 ///
 /// # Errors
 /// No worker, or more of them than there are devices.
-pub fn devices<B: Backend>(kind: BackendKind, first: &B::Device, workers: usize) -> Result<Vec<B::Device>> {
+pub fn devices<B: Backend>(
+    kind: BackendKind,
+    first: &B::Device,
+    workers: usize,
+    (index, processes): (usize, usize),
+) -> Result<Vec<B::Device>> {
     if workers == 0 {
         return Err(Error::setting("devices", "is 0", "use 1 or more"));
     }
-    if workers == 1 || matches!(kind, BackendKind::Flex | BackendKind::NdArray) {
+    if workers * processes == 1 || matches!(kind, BackendKind::Flex | BackendKind::NdArray) {
         return Ok(vec![first.clone(); workers]);
     }
     let DeviceId { type_id, .. } = first.id();
     let found = B::device_count(type_id);
+    let skipped = if found == workers { 0 } else { index * workers };
+    if skipped > 0 && found < processes * workers {
+        let problem =
+            format!("{processes} processes with {workers} devices each share this machine, which has {found}");
+        return Err(Error::backend(kind.name(), problem, "start fewer processes on it, or use fewer devices in each"));
+    }
     if workers > found {
         let problem = format!("{workers} devices were asked for, and there are {found} of this kind");
         return Err(Error::backend(kind.name(), problem, format!("use option `devices` {}", found.max(1))));
     }
-    Ok((0..workers).map(|index| burn::tensor::Device::<B>::from_id(DeviceId::new(type_id, index as u16))).collect())
+    let own = skipped..skipped + workers;
+    Ok(own.map(|index| burn::tensor::Device::<B>::from_id(DeviceId::new(type_id, index as u16))).collect())
 }
 
 /// A computation that runs on the backend chosen at run time.
@@ -170,15 +184,19 @@ mod tests {
     #[test]
     #[cfg(feature = "flex")]
     fn workers_share_a_cpu_and_zero_workers_are_refused() {
-        let devices = |workers| devices::<burn_flex::Flex>(BackendKind::Flex, &burn_flex::FlexDevice, workers);
+        let devices = |workers| devices::<burn_flex::Flex>(BackendKind::Flex, &burn_flex::FlexDevice, workers, (0, 1));
         assert_eq!(devices(3).unwrap().len(), 3);
         assert!(devices(0).unwrap_err().to_string().contains("`devices`: is 0"));
         // As on a GPU: there is one device of this kind, and a second one cannot be made up.
-        let found = super::devices::<burn_flex::Flex>(BackendKind::Cuda, &burn_flex::FlexDevice, 2);
+        let found = super::devices::<burn_flex::Flex>(BackendKind::Cuda, &burn_flex::FlexDevice, 2, (0, 1));
         let message = found.unwrap_err().to_string();
         assert!(
             message.contains("2 devices were asked for, and there are 1") && message.contains("option `devices` 1")
         );
+        // A launcher that shows each process its own device, and two processes that would need two.
+        let of_two =
+            |index| super::devices::<burn_flex::Flex>(BackendKind::Cuda, &burn_flex::FlexDevice, 1, (index, 2));
+        assert_eq!([0, 1].map(|index| of_two(index).unwrap().len()), [1, 1]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod flags;
 #[cfg(feature = "hub")]
 mod hub;
 mod import;
+mod job;
 mod logger;
 mod manual;
 pub mod output;

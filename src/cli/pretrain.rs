@@ -1,16 +1,25 @@
 //! `svitt pretrain`.
 
-use super::{allocator, progress, signals, terminal};
+use super::{allocator, job, progress, signals, terminal};
 use crate::Result;
-use crate::run::{PretrainRequest, pretrain};
+use crate::run::{PretrainRequest, assist_pretraining, pretrain};
 
 pub use crate::run::PretrainRequest as Args;
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     allocator::save_memory(true);
-    let request = PretrainRequest { stop: signals::listen()?, events: progress::training(), ..args };
-    let (out, report) = pretrain(&request)?;
+    job::run(|job| {
+        let request = PretrainRequest { stop: signals::listen()?, job: job.clone(), ..args };
+        match job.is_first() {
+            true => lead(&PretrainRequest { events: progress::training(), ..request }),
+            false => assist_pretraining(&request),
+        }
+    })
+}
+
+fn lead(request: &PretrainRequest) -> Result<()> {
+    let (out, report) = pretrain(request)?;
     terminal::end_bar();
     terminal::say(progress::stages_text(&report.stages));
     terminal::say(format_args!(

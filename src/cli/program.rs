@@ -45,6 +45,8 @@ pub fn run<A: Parser>(words: impl IntoIterator<Item = OsString>, work: impl FnOn
             note(as_flags(&error.to_string(), &A::command()));
             ExitCode::from(130)
         }
+        // Said already, here or by another process of the job.
+        Err(Error::Elsewhere { interrupted }) => ExitCode::from(if interrupted { 130 } else { 2 }),
         Err(error) => {
             note(as_flags(&format!("error: {error}"), &A::command()));
             ExitCode::from(2)

@@ -1,5 +1,7 @@
 //! One host buffer per batch, one upload.
 
+use std::collections::HashMap;
+
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 /// A batch in host memory, as the worker threads return it.
@@ -17,6 +19,8 @@ pub struct HostBatch {
     pub tokens: usize,
     /// Identity class of each pair, small integers: equal where two pairs are positives of each other.
     pub identity: Vec<i64>,
+    /// What the classes stand for, in batch order: comparable with other batches.
+    pub identity_keys: Vec<u64>,
     /// Captions as they were tokenised.
     pub captions: Vec<String>,
     /// Positions in the data set, in batch order.
@@ -68,6 +72,7 @@ impl HostBatch {
                 token_mask: self.token_mask[texts].to_vec(),
                 tokens: self.tokens,
                 identity: self.identity[places.clone()].to_vec(),
+                identity_keys: self.identity_keys[places.clone()].to_vec(),
                 captions: self.captions[places.clone()].to_vec(),
                 indices: self.indices[places].to_vec(),
                 wait_seconds: self.wait_seconds,
@@ -90,6 +95,12 @@ impl HostBatch {
     }
 }
 
+/// The class of the identity `key`, a small number: the next one where `classes` has none.
+pub fn class_of(classes: &mut HashMap<u64, i64>, key: u64) -> i64 {
+    let class = classes.len() as i64;
+    *classes.entry(key).or_insert(class)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +114,7 @@ mod tests {
             token_mask: vec![1.0; 15],
             tokens: 3,
             identity: vec![0, 1, 0, 2, 3],
+            identity_keys: vec![70, 71, 70, 72, 73],
             captions: ["a", "b", "c", "d", "e"].map(String::from).to_vec(),
             indices: vec![9, 8, 7, 6, 5],
             wait_seconds: 0.5,
@@ -116,8 +128,8 @@ mod tests {
         assert_eq!(parts[1].token_ids, [6, 7, 8, 9, 10, 11]);
         assert_eq!((parts[1].video_shape, parts[1].len()), ([2, 2, 1, 1, 1], 2));
         assert_eq!(
-            (&parts[1].identity, &parts[1].captions, &parts[1].indices),
-            (&vec![0, 2], &vec!["c".into(), "d".into()], &vec![7, 6])
+            (&parts[1].identity, &parts[1].identity_keys, &parts[1].captions, &parts[1].indices),
+            (&vec![0, 2], &vec![70, 72], &vec!["c".into(), "d".into()], &vec![7, 6])
         );
     }
 }

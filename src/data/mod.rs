@@ -18,7 +18,7 @@ mod usable_videos;
 pub mod webdataset;
 
 pub use answers::{AnswerRule, read_answers, write_answers};
-pub use batch::{HostBatch, VideoTextBatch};
+pub use batch::{HostBatch, VideoTextBatch, class_of};
 pub use benchmark::{Benchmark, BenchmarkTask, Protocol};
 pub use benchmark_files::{BenchmarkFiles, LocatedFiles};
 pub use compress::{CompressReport, Progress, compress_folder};

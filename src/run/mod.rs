@@ -12,7 +12,7 @@ mod visualize;
 pub use embed::{EmbedRequest, embed};
 pub use evaluate::{EvaluateRequest, evaluate};
 pub use finetune::{FinetuneRequest, finetune};
-pub use pretrain::{PretrainRequest, pretrain};
+pub use pretrain::{PretrainRequest, assist_pretraining, pretrain};
 pub use search::{CutRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, find, index, query, similar};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 

@@ -25,6 +25,9 @@ pub struct RunState {
     pub fingerprint: String,
     /// Seed of the run.
     pub seed: u64,
+    /// Processes of the run, and devices of each; none in checkpoints from before there were several.
+    #[serde(default)]
+    pub layout: Option<[usize; 2]>,
     /// The stage that is being trained, counted from 0; the number of stages when all are done.
     pub stage: usize,
     /// Optimizer steps of that stage already taken.

@@ -5,8 +5,8 @@
 use super::burn_train::{Components, LogMetric, NoFiles, NoRenderer, NoValidation};
 use super::expand::trainable;
 use super::input::{StepInput, StepOutput};
-use super::metrics_log::{LogLine, LossValues, MetricsLog};
-use super::parallel::{Communicator, ThroughputMeter, Worker, WorkerGroup, WorkerStart, run_worker};
+use super::metrics_log::{ExchangeLog, LogLine, LossValues, MetricsLog};
+use super::parallel::{Communicator, Job, ThroughputMeter, Worker, WorkerGroup, WorkerStart, run_worker};
 use super::{AdamW, BatchStream, Checkpoints, RunState, StagePlan, StopSignal, TrainEvent, TrainEvents};
 use crate::profile::peak_memory_mb;
 use crate::{Error, Result};
@@ -55,6 +55,8 @@ pub struct StageContext {
     pub stop: StopSignal,
     /// Who is told of logged steps.
     pub events: TrainEvents,
+    /// The job whose process 0 this is.
+    pub job: Job,
 }
 
 /// The result of a stage.
@@ -135,11 +137,13 @@ impl<B: TrainBackend, M: TrainableModel<B>> SupervisedLearningStrategy<Component
         _starting_epoch: usize,
     ) -> (M, SupervisedTrainingEventProcessor<Components<B, M>>) {
         let mut events = components.event_processor;
-        let team = WorkerGroup::new(self.devices.len());
+        let team = WorkerGroup::of_job(self.devices.len(), self.context.job.clone());
         std::thread::scope(|scope| {
             for (rank, feed) in self.streams.iter().enumerate().skip(1) {
                 let (member, model, optimizer) = (team.member(rank), learner.model(), self.optimizer.clone());
-                let start = WorkerStart { model, optimizer, state: lock(&self.state).clone(), feed: feed.clone() };
+                let stop = self.context.stop.clone();
+                let start =
+                    WorkerStart { model, optimizer, state: lock(&self.state).clone(), feed: feed.clone(), stop };
                 scope.spawn(move || run_worker::<B, M>(&self.plan, &member, &self.devices, start));
             }
             // Also when this worker panics: the scope waits for the other workers, which wait for it.
@@ -171,7 +175,8 @@ impl<B: TrainBackend> StageLoop<B> {
     ) -> Result<()> {
         // The helpers copy model and optimizer before the first step changes them.
         member.all_gather(())?;
-        let worker = Worker::new(member, &self.devices, self.optimizer.clone(), self.plan.global_negatives);
+        let (optimizer, stop) = (self.optimizer.clone(), self.context.stop.clone());
+        let worker = Worker::new(member, &self.devices, optimizer, self.plan.global_negatives, stop);
         let mut batches = loader.iter();
         let _stepping = self.context.stop.stepping();
         let mut state = lock(&self.state);
@@ -190,7 +195,7 @@ impl<B: TrainBackend> StageLoop<B> {
                     TrainingItem::new(item, progress.clone(), progress, Some(state.step), Some(learner.lr_current()));
                 events.process_train(LearnerEvent::ProcessedItem(item));
             }
-            let stop = self.context.stop.was_set_off();
+            let stop = worker.is_to_stop();
             let due = saved.elapsed().as_secs_f64() >= self.plan.checkpoint_seconds
                 || self.plan.checkpoint_steps.is_some_and(|steps| state.step.is_multiple_of(steps));
             if stop || due || state.step == self.plan.stop_at {
@@ -243,6 +248,7 @@ impl<B: TrainBackend> StageLoop<B> {
             data_wait_share: (window.waited / elapsed).min(1.0),
             memory_mb: peak_memory_mb(),
             skipped_updates: self.check_skipped(state)?,
+            exchange: self.exchange(elapsed, window.steps.max(1)),
             eta_s: left * elapsed / window.steps.max(1) as f64,
         };
         *window = ThroughputMeter::new();
@@ -250,6 +256,22 @@ impl<B: TrainBackend> StageLoop<B> {
         self.context.metrics_log.add(&line)?;
         self.context.events.tell(TrainEvent::Step(&line));
         Ok(line)
+    }
+
+    /// What was exchanged with other processes in the last `steps` steps, which took `seconds`.
+    fn exchange(&self, seconds: f64, steps: usize) -> Option<ExchangeLog> {
+        let job = &self.context.job;
+        (job.size() > 1).then(|| {
+            let (bytes, busy, waited) = job.traffic().take();
+            let each = steps as f64;
+            let (mb, s) = (bytes as f64 / 1e6 / each, busy / each);
+            ExchangeLog {
+                processes: job.size(),
+                mb_per_step: mb,
+                s_per_step: s,
+                wait_share: (waited / seconds).min(1.0),
+            }
+        })
     }
 
     fn check_skipped(&self, state: &mut RunState) -> Result<usize> {

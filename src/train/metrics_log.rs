@@ -61,6 +61,22 @@ pub struct LogLine {
     pub skipped_updates: usize,
     /// Seconds this stage will still take at the present speed.
     pub eta_s: f64,
+    /// What process 0 exchanged with the others, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<ExchangeLog>,
+}
+
+/// The exchange of process 0 with the other processes since the last logged step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExchangeLog {
+    /// Processes in the job.
+    pub processes: usize,
+    /// Megabytes (10⁶ bytes) sent to others, per optimizer step.
+    pub mb_per_step: f64,
+    /// Seconds an exchange was under way, waiting for slower processes included, per optimizer step.
+    pub s_per_step: f64,
+    /// Share of the time that the training thread waited for it, 0 to 1.
+    pub wait_share: f64,
 }
 
 fn yes() -> bool {
@@ -76,8 +92,9 @@ impl LogLine {
             None => format!("vtc {vtc:.3}  vtm {vtm:.3}  mlm {mlm:.3}"),
         };
         let losses = if self.finite { losses } else { "loss not finite".into() };
+        let exchange = self.exchange.map_or_else(String::new, |x| format!("  exchange {:.0} %", 100.0 * x.wait_share));
         format!(
-            "{} {}/{}  {losses}  lr {:.1e}  {:.0} clips/s  data {:.0} %  {:.0} MB  ETA {}",
+            "{} {}/{}  {losses}  lr {:.1e}  {:.0} clips/s  data {:.0} %{exchange}  {:.0} MB  ETA {}",
             self.stage_name,
             self.stage_step,
             self.stage_steps,

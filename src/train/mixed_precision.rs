@@ -40,6 +40,7 @@ fn input<I: SvittBackend>(step: usize) -> StepInput<Autodiff<I>> {
         token_mask: vec![1.0; pairs * tokens],
         tokens,
         identity: (0..pairs as i64).collect(),
+        identity_keys: (0..pairs as u64).collect(),
         ..HostBatch::default()
     };
     let masking = MaskRules { probability: 0.3, vocab_size: 41, mask_id: 2, never: vec![0, 1], always: Vec::new() };

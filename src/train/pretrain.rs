@@ -2,6 +2,7 @@
 
 use super::baselines;
 use super::metrics_log::MetricsLog;
+use super::parallel::Job;
 use super::report::{PretrainReport, StageReport};
 use super::resume::{Beginning, Fingerprint, ResumeOptions, resume_or_start};
 use super::validate::RetrievalModel;
@@ -9,9 +10,10 @@ use super::{
     AdamW, AdamWSettings, AdamWState, BatchStream, Checkpoints, RunState, StageContext, StagePlan, StepConfig,
     StopSignal, TrainEvent, TrainEvents, TrainingData, Validator, expand, train_stage,
 };
-use super::{html_report, memory_check};
+use super::{follower, html_report, memory_check};
 use crate::config::{LossWeights, ModelConfig, Precision, PretrainPreset, Stage};
 use crate::data::Loader;
+use crate::data::loader::BatchPart;
 use crate::loss::MaskRules;
 use crate::model::{Objective, Svitt};
 use crate::panics::catch_out_of_memory;
@@ -57,6 +59,8 @@ pub struct PretrainOptions {
     pub precision: Precision,
     /// Take contrastive negatives from the batches of all devices.
     pub global_negatives: bool,
+    /// The job that this process is one of.
+    pub job: Job,
     /// How the run is told to stop.
     pub stop: StopSignal,
     /// Who is told how it goes.
@@ -81,6 +85,7 @@ impl PretrainOptions {
             checkpoint_steps: None,
             precision: Precision::F32,
             global_negatives: false,
+            job: Job::default(),
             stop: StopSignal::default(),
             events: TrainEvents::default(),
         }
@@ -100,12 +105,34 @@ impl PretrainOptions {
         if workers > 1 {
             print = print.with(format!("{workers} workers, global negatives: {}", self.global_negatives));
         }
+        if self.job.size() > 1 {
+            print = print.with(self.job.format().name());
+        }
         Ok(print.text())
+    }
+
+    /// The batches of stage number `stage` that are read here, for `devices` workers in each process.
+    fn loader(&self, stage: usize, base: &ModelConfig, devices: usize) -> Result<Loader> {
+        let settings = &self.preset.stages[stage];
+        let part = BatchPart { index: self.job.rank(), of: self.job.size() };
+        self.training_data.loader(stage, settings, &settings.model(base), devices * part.of, part)
+    }
+
+    fn plan(&self, state: &RunState, loader: &Loader) -> StagePlan {
+        let whole = StagePlan::of(&self.preset.stages[state.stage], loader.batches(), self.checkpoint_seconds);
+        let left = self.max_steps.map_or(usize::MAX, |most| most.saturating_sub(state.global_step));
+        StagePlan {
+            stop_at: whole.steps.min(state.step.saturating_add(left)),
+            global_negatives: self.global_negatives,
+            checkpoint_steps: self.checkpoint_steps,
+            ..whole
+        }
     }
 }
 
-/// Runs all stages of `options` with a worker on each of `devices` and returns the report, which is also on disk.
-/// `first` makes the weights of the first stage, on the first device.
+/// Runs all stages of `options` with a worker on each of `devices` and returns the report, which is also on disk. Of a
+/// job's processes this is what process 0 does, and [`follow`] what the others do. `first` makes the weights of the
+/// first stage, on the first device.
 ///
 /// # Errors
 /// Settings that cannot work, data that cannot be read, a full disk, losses that stay non-finite, an interruption.
@@ -114,12 +141,27 @@ pub fn pretrain<B: TrainBackend>(
     devices: &[B::Device],
     first: &dyn Fn(&ModelConfig) -> Result<Svitt<B::InnerBackend>>,
 ) -> Result<PretrainReport> {
-    let Some(device) = devices.first() else {
+    let job = &options.job;
+    let base = job.agree(checked_base(options, devices.len()), &[])?;
+    if job.size() > 1 {
+        job.share(Some(&base))?;
+    }
+    agree_on_data(options, &base, devices.len())?;
+    let begun = PretrainRun::<B>::begin(options, base, devices, first);
+    let (mut run, model) = job.agree(begun, &[])?;
+    let result = run.lead(model);
+    follower::send_end(job, &result)?;
+    result
+}
+
+/// What process 0 must know before it starts: the model without its stages' changes.
+fn checked_base(options: &PretrainOptions, devices: usize) -> Result<ModelConfig> {
+    if devices == 0 {
         return Err(Error::setting("devices", "is 0", "use 1 or more"));
-    };
-    if options.baselines && devices.len() > 1 {
+    }
+    if options.baselines && devices * options.job.size() > 1 {
         let problem = "trains its models on one device, and their compute would not be equal";
-        return Err(Error::setting("baselines", problem, "leave out option `devices`"));
+        return Err(Error::setting("baselines", problem, "leave out option `devices`, and start one process"));
     }
     let vocabulary = options.training_data.tokenizer.vocab_size();
     let base = options.base.clone().unwrap_or_else(|| options.preset.model.model(1, vocabulary));
@@ -128,17 +170,58 @@ pub fn pretrain<B: TrainBackend>(
         return Err(Error::setting("vocab", problem, "give the vocabulary that they were trained with"));
     }
     options.preset.validate(&base)?;
-    memory_check::check(options, &base, devices.len())?;
     if options.baselines {
         baselines::check(options, &base)?;
     }
-    let (mut run, model) = PretrainRun::<B>::begin(options, base, devices, first)?;
-    run.stages(model)?;
-    let mut report = run.report(baselines::earlier(&options.out))?;
-    if options.baselines && run.partial.is_none() {
-        report = run.report(baselines::train::<B>(options, &run.base, device)?)?;
+    Ok(base)
+}
+
+/// Checks that the stages fit into every machine's memory, and that every process finds the same clips.
+fn agree_on_data(options: &PretrainOptions, base: &ModelConfig, devices: usize) -> Result<()> {
+    let fits = memory_check::check(options, base, devices * options.job.on_machine().1);
+    if options.job.size() == 1 {
+        return fits;
     }
-    Ok(report)
+    let found = fits.and_then(|()| options.loader(0, base, devices));
+    let facts = found.as_ref().map_or_else(
+        |_| Vec::new(),
+        |loader| {
+            let lacking = loader.unreadable().iter().map(|video| video.media.clone()).collect::<Vec<_>>();
+            let clips = format!("{} clips, {} files missing {}", loader.items(), lacking.len(), lacking.join(", "));
+            vec![("model", format!("{base:?}")), ("data set", clips)]
+        },
+    );
+    options.job.agree(found, &facts).map(drop)
+}
+
+/// What a process of a job other than 0 does: no files, no lines, its workers' share of every stage.
+///
+/// # Errors
+/// Data that cannot be read, a worker that failed, or [`Error::Elsewhere`] where process 0 says why the run ended.
+pub fn follow<B: TrainBackend>(options: &PretrainOptions, devices: &[B::Device]) -> Result<()> {
+    let job = &options.job;
+    job.agree(Ok(()), &[])?;
+    let base: ModelConfig = job.share(None)?;
+    agree_on_data(options, &base, devices.len())?;
+    job.agree(Ok(()), &[])?;
+    while let Some(state) = follower::receive_order(job)? {
+        let stage = &options.preset.stages[state.stage];
+        let loader = options.loader(state.stage, &base, devices.len())?;
+        let plan = options.plan(&state, &loader);
+        let model = Svitt::<B::InnerBackend>::new(&stage.model(&base), 0, &devices[0])?;
+        let (model, optimizer) =
+            follower::receive_stage::<B, _>(job, &state, model, AdamWSettings::of(stage), &devices[0])?;
+        let streams = BatchStream::<B>::shares(loader.clone(), state.batches, step_config(options, stage), devices)?;
+        let model = Svitt::<B>::from_inner(model.with_precision(options.precision));
+        let stopped = catch_out_of_memory(
+            || follower::follow_stage(job, &plan, (model, optimizer, state), &streams, &options.stop),
+            |said| memory_check::exhausted(&options.backend, &stage.name, stage.batch, said),
+        )?;
+        if !stopped {
+            follower::gather_unreadable(job, &loader)?;
+        }
+    }
+    Ok(())
 }
 
 /// A pretraining run.
@@ -172,8 +255,9 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         let resume = ResumeOptions {
             out: &options.out,
             resume: options.resume,
-            fingerprint: options.fingerprint(devices.len())?,
+            fingerprint: options.fingerprint(options.job.size() * devices.len())?,
             seed: options.seed,
+            layout: [options.job.size(), devices.len()],
         };
         let Beginning { state, model, moments: optimizer } =
             resume_or_start(resume, &devices[0], |state| match state {
@@ -187,6 +271,17 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         Ok((run, model))
     }
 
+    /// Trains everything and reports.
+    fn lead(&mut self, model: Svitt<B::InnerBackend>) -> Result<PretrainReport> {
+        let options = self.options;
+        self.stages(model)?;
+        let mut report = self.report(baselines::earlier(&options.out))?;
+        if options.baselines && self.partial.is_none() {
+            report = self.report(baselines::train::<B>(options, &self.base, &self.devices[0])?)?;
+        }
+        Ok(report)
+    }
+
     fn stages(&mut self, mut model: Svitt<B::InnerBackend>) -> Result<()> {
         let all = &self.options.preset.stages;
         while self.state.stage < all.len() && self.partial.is_none() {
@@ -195,7 +290,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             }
             let stage = &all[self.state.stage];
             let config = stage.model(&self.base);
-            let (trained, plan) = self.train(stage, &config, model)?;
+            let (trained, plan) = self.train(stage, model)?;
             let report = stage_report(self.options, stage, &config, &trained, &self.state)?;
             self.save_stage(&config, &trained)?;
             self.options.events.tell(TrainEvent::Stage(&report));
@@ -213,15 +308,10 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
     }
 
     /// Trains what is left of `stage`.
-    fn train(
-        &mut self,
-        stage: &Stage,
-        config: &ModelConfig,
-        model: Svitt<B::InnerBackend>,
-    ) -> Result<(Svitt<B::InnerBackend>, StagePlan)> {
-        let loader = self.options.training_data.loader(self.state.stage, stage, config, self.devices.len())?;
+    fn train(&mut self, stage: &Stage, model: Svitt<B::InnerBackend>) -> Result<(Svitt<B::InnerBackend>, StagePlan)> {
+        let loader = self.options.loader(self.state.stage, &self.base, self.devices.len())?;
         loader.remember(&self.state.unreadable);
-        let plan = self.plan(stage, &loader);
+        let plan = self.options.plan(&self.state, &loader);
         let settings = AdamWSettings::of(stage);
         let optimizer = match self.optimizer.take() {
             Some(state) => AdamW::<B>::resume(settings, state),
@@ -234,7 +324,9 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
             checkpoints: self.checkpoints.clone(),
             stop: self.options.stop.clone(),
             events: self.options.events.clone(),
+            job: self.options.job.clone(),
         };
+        follower::send_stage(&context.job, &self.state, &model, &optimizer.state())?;
         let model = Svitt::<B>::from_inner(model.with_precision(self.options.precision));
         let state = self.state.clone();
         let outcome = catch_out_of_memory(
@@ -243,20 +335,9 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         );
         let outcome = outcome?;
         self.state = outcome.state;
+        follower::gather_unreadable(&self.options.job, &loader)?;
         self.state.unreadable = loader.unreadable();
         Ok((outcome.model.with_precision(Precision::F32), plan))
-    }
-
-    fn plan(&self, stage: &Stage, loader: &Loader) -> StagePlan {
-        let options = self.options;
-        let whole = StagePlan::of(stage, loader.batches(), options.checkpoint_seconds);
-        let left = options.max_steps.map_or(usize::MAX, |most| most.saturating_sub(self.state.global_step));
-        StagePlan {
-            stop_at: whole.steps.min(self.state.step.saturating_add(left)),
-            global_negatives: options.global_negatives,
-            checkpoint_steps: options.checkpoint_steps,
-            ..whole
-        }
     }
 
     fn save_stage(&self, config: &ModelConfig, model: &Svitt<B::InnerBackend>) -> Result<()> {
@@ -282,6 +363,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         self.state = RunState {
             fingerprint: self.state.fingerprint.clone(),
             seed: self.state.seed,
+            layout: self.state.layout,
             stage: self.state.stage + 1,
             global_step: self.state.global_step,
             run_seconds: self.before + self.since.elapsed().as_secs_f64(),

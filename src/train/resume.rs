@@ -43,6 +43,8 @@ pub(super) struct ResumeOptions<'a> {
     pub fingerprint: String,
     /// Seed of the run.
     pub seed: u64,
+    /// Processes, and devices of each.
+    pub layout: [usize; 2],
 }
 
 /// Loads the newest checkpoint if the run is to be resumed and there is one. `model` makes the weights to begin with,
@@ -55,15 +57,25 @@ pub(super) fn resume_or_start<B: Backend, M: Module<B>>(
     device: &B::Device,
     model: impl FnOnce(Option<&RunState>) -> Result<M>,
 ) -> Result<Beginning<B, M>> {
-    let ResumeOptions { out, resume, fingerprint, seed } = options;
+    let ResumeOptions { out, resume, fingerprint, seed, layout } = options;
     let found = if resume { Checkpoints::of(out).newest()? } else { None };
     let Some((state, saved)) = found else {
         if resume {
             log::info!("nothing was saved in {}: starting afresh", out.display());
         }
-        let state = RunState { fingerprint, seed, ..RunState::default() };
+        let state = RunState { fingerprint, seed, layout: Some(layout), ..RunState::default() };
         return Ok(Beginning { state, model: model(None)?, moments: None });
     };
+    if let Some(before) = state.layout.filter(|before| *before != layout) {
+        let named = |[processes, devices]: [usize; 2]| format!("{processes} process(es) with {devices} device(s) each");
+        let problem = format!(
+            "the run in {} was made by {}, and this is {}: batches and sums would be others",
+            out.display(),
+            named(before),
+            named(layout)
+        );
+        return Err(Error::setting("resume", problem, "start as many processes and devices as the run began with"));
+    }
     if state.fingerprint != fingerprint {
         let problem = format!(
             "the run in {} was made with other stages, settings, data, seed, first weights or number of devices",

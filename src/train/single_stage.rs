@@ -1,11 +1,13 @@
 //! Trains one stage outside a curriculum (baselines, ablations), and counts its FLOPs.
 
 use super::learner::TrainableModel;
+use super::parallel::Job;
 use super::pretrain::{PretrainOptions, step_config};
 use super::{
     AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, train_stage,
 };
 use crate::config::{ModelConfig, Stage, StepsOrEpochs};
+use crate::data::loader::BatchPart;
 use crate::profile::{Convention, Profile};
 use crate::{Error, Result};
 use std::path::Path;
@@ -27,7 +29,7 @@ pub fn train_single_stage<B: TrainBackend, M: TrainableModel<B>>(
 ) -> Result<(M::InnerModule, RunState)> {
     let mut data = config.clone();
     data.video.frames = stage.frames;
-    let loader = options.training_data.loader(number, stage, &data, 1)?;
+    let loader = options.training_data.loader(number, stage, &data, 1, BatchPart::default())?;
     let plan = StagePlan::of(stage, loader.batches(), options.checkpoint_seconds);
     let feed = BatchStream::<B>::new(loader, 0, step_config(options, stage), device)?;
     let context = StageContext {
@@ -35,6 +37,7 @@ pub fn train_single_stage<B: TrainBackend, M: TrainableModel<B>>(
         checkpoints: Checkpoints::of(out),
         stop: options.stop.clone(),
         events: options.events.clone(),
+        job: Job::default(),
     };
     let state = RunState { seed: options.seed, stage: number, ..RunState::default() };
     let optimizer = AdamW::<B>::new(AdamWSettings::of(stage), device);

@@ -25,8 +25,15 @@ pub fn tensors<B: Backend, M: Module<B>>(module: &M) -> Vec<(String, TensorData)
 /// # Errors
 /// The file cannot be read, or lacks a parameter, or holds it in another shape.
 pub fn restore<B: Backend, M: Module<B>>(module: M, file: &Path, device: &B::Device) -> Result<M> {
-    let bytes = input::read(file, LARGEST)?;
-    let stored = parse(file, &bytes)?;
+    restore_from(module, file, &input::read(file, LARGEST)?, device)
+}
+
+/// The same from the bytes of `file`.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_from<B: Backend, M: Module<B>>(module: M, file: &Path, bytes: &[u8], device: &B::Device) -> Result<M> {
+    let stored = parse(file, bytes)?;
     let mut restore = Restore::<B> { path: Vec::new(), stored: &stored, device, wrong: None };
     let module = module.map(&mut restore);
     match restore.wrong {
@@ -40,17 +47,28 @@ pub fn restore<B: Backend, M: Module<B>>(module: M, file: &Path, device: &B::Dev
 /// # Errors
 /// The disk is full or the folder cannot be written.
 pub fn write(file: &Path, tensors: &[(String, TensorData)]) -> Result<()> {
-    let mut views = Vec::with_capacity(tensors.len());
-    for (name, data) in tensors {
-        let view = TensorView::new(Dtype::F32, data.shape.to_vec(), data.as_bytes())
-            .map_err(|e| Error::file(file, format!("cannot hold `{name}`: {e}"), "report this as a bug"))?;
-        views.push((name.as_str(), view));
-    }
-    safetensors::serialize_to_file(views, None, file).map_err(|error| match error {
+    safetensors::serialize_to_file(views(file, tensors)?, None, file).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(e) => Error::io(file, &e),
         other => Error::file(file, other.to_string(), "free some space or choose another folder"),
     })?;
     fs::File::open(file).and_then(|f| f.sync_all()).map_err(|e| Error::io(file, &e))
+}
+
+/// What [`write`] would write.
+///
+/// # Errors
+/// None for tensors of a module.
+pub fn to_bytes(tensors: &[(String, TensorData)]) -> Result<Vec<u8>> {
+    safetensors::serialize(views(Path::new("message"), tensors)?, None).map_err(|e| Error::Fault(e.to_string()))
+}
+
+fn views<'a>(file: &Path, tensors: &'a [(String, TensorData)]) -> Result<Vec<(&'a str, TensorView<'a>)>> {
+    let view = |(name, data): &'a (String, TensorData)| {
+        let view = TensorView::new(Dtype::F32, data.shape.to_vec(), data.as_bytes())
+            .map_err(|e| Error::file(file, format!("cannot hold `{name}`: {e}"), "report this as a bug"))?;
+        Ok((name.as_str(), view))
+    };
+    tensors.iter().map(view).collect()
 }
 
 /// The optimizer's state under the names of `module`'s parameters.
@@ -76,8 +94,21 @@ pub fn read_optimizer<B: Backend, M: Module<B>>(
     (steps, skipped): (usize, SkippedSteps),
     device: &B::Device,
 ) -> Result<AdamWState<B>> {
-    let bytes = input::read(file, LARGEST)?;
-    let stored = parse(file, &bytes)?;
+    read_optimizer_from(module, file, &input::read(file, LARGEST)?, (steps, skipped), device)
+}
+
+/// The same from the bytes of `file`.
+///
+/// # Errors
+/// As [`read_optimizer`].
+pub fn read_optimizer_from<B: Backend, M: Module<B>>(
+    module: &M,
+    file: &Path,
+    bytes: &[u8],
+    (steps, skipped): (usize, SkippedSteps),
+    device: &B::Device,
+) -> Result<AdamWState<B>> {
+    let stored = parse(file, bytes)?;
     let vector = |name: &str| -> Option<Tensor<B, 1>> {
         let values = floats(&stored.tensor(name).ok()?)?;
         let length = values.len();

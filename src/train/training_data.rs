@@ -3,7 +3,7 @@
 use super::validation_set::ValidationSet;
 use crate::config::{ModelConfig, PretrainPreset, Stage, StepsOrEpochs};
 use crate::data::import::{AnnotationOptions, Columns, ImportPurpose, import};
-use crate::data::loader::{Loader, LoaderOptions, TextCollate};
+use crate::data::loader::{BatchPart, Loader, LoaderOptions, TextCollate};
 use crate::data::shapes::{ShapesConfig, ShapesDataset, ShapesPreset, ShapesSplit, vocab};
 use crate::data::{ClipSettings, EpochDataset, Record, Unreadable, VideoDataset};
 use crate::text::{Tokenizer, Vocabulary};
@@ -133,11 +133,18 @@ impl TrainingData {
     }
 
     /// The training batches of stage number `stage` for `workers` workers: each batch is theirs together, and holds
-    /// the stage's for every one of them.
+    /// the stage's for every one of them. Of every batch `part` is read, which this process's workers have.
     ///
     /// # Errors
     /// Clips that cannot be used at all or are fewer than workers, or settings that do not fit together.
-    pub fn loader(&self, stage: usize, settings: &Stage, model: &ModelConfig, workers: usize) -> Result<Loader> {
+    pub fn loader(
+        &self,
+        stage: usize,
+        settings: &Stage,
+        model: &ModelConfig,
+        workers: usize,
+        part: BatchPart,
+    ) -> Result<Loader> {
         let (frames, size) = (settings.frames, model.video.image_size);
         let seed = key(self.seed, &[stage as u64]);
         let dataset: Arc<dyn EpochDataset> = match &self.kind {
@@ -165,7 +172,8 @@ impl TrainingData {
         }
         let each = settings.batch.min((clips / workers).max(1));
         let row = if self.is_shapes() { settings.clips_per_object } else { 1 };
-        Loader::new(dataset, Arc::new(collate), LoaderOptions::train(each * workers, seed).with_rows(row))
+        let options = LoaderOptions::train(each * workers, seed).with_rows(row).with_part(part);
+        Loader::new(dataset, Arc::new(collate), options)
     }
 
     /// What stages of `frames` frames are measured on.

@@ -1,6 +1,6 @@
 //! Which items make which batch, as a function of seed and epoch only.
 
-use super::LoaderOptions;
+use super::{BatchPart, LoaderOptions};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use svitt_ops::rng::{Rng, text_key};
@@ -23,13 +23,21 @@ pub struct BatchSampler {
     seed: Option<u64>,
     /// Items that stay together.
     row: usize,
+    /// What is read of a batch.
+    part: BatchPart,
 }
 
 impl BatchSampler {
     /// The plan over `items`, which must not be empty.
     pub fn new(items: Range<usize>, options: &LoaderOptions) -> Self {
         let batch = options.batch.min(items.len());
-        Self { items, batch, seed: options.training().then_some(options.seed), row: options.row.max(1) }
+        Self {
+            items,
+            batch,
+            seed: options.training().then_some(options.seed),
+            row: options.row.max(1),
+            part: options.part,
+        }
     }
 
     /// Indices into the data set.
@@ -57,10 +65,12 @@ impl BatchSampler {
         rows.concat()
     }
 
-    /// The items of batch `batch` in `order`.
+    /// The items of batch `batch` in `order`, or of the part of it that is read.
     pub fn batch_of<'a>(&self, order: &'a [u32], batch: usize) -> &'a [u32] {
         let start = (batch * self.batch).min(order.len());
-        &order[start..(start + self.batch).min(order.len())]
+        let whole = &order[start..(start + self.batch).min(order.len())];
+        let (BatchPart { index, of }, each) = (self.part, whole.len() / self.part.of);
+        if of == 1 { whole } else { &whole[index * each..(index + 1) * each] }
     }
 
     /// The batch after `cursor`.

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    data::{HostBatch, Item},
+    data::{HostBatch, Item, class_of},
     text::{Tokenizer, clean},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -51,8 +51,8 @@ impl Collate for TextCollate {
             let encoding = self.tokenizer.encode_raw(&caption, self.max_length);
             batch.token_ids.extend(encoding.ids);
             batch.token_mask.extend(encoding.mask);
-            let class = classes.len() as i64;
-            batch.identity.push(*classes.entry(item.identity).or_insert(class));
+            batch.identity.push(class_of(&mut classes, item.identity));
+            batch.identity_keys.push(item.identity);
             batch.captions.push(caption);
             batch.indices.push(item.index);
         }

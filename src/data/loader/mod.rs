@@ -16,7 +16,7 @@ mod unreadable;
 pub use batch_sampler::LoaderPosition;
 pub use burn_dataloader::LoaderIterator;
 pub use collate::{Collate, TextCollate};
-pub use options::{LoaderMode, LoaderOptions};
+pub use options::{BatchPart, LoaderMode, LoaderOptions};
 pub use unreadable::UnreadableLimit;
 
 use super::{EpochDataset, HostBatch, Unreadable};

@@ -29,6 +29,24 @@ pub struct LoaderOptions {
     pub row: usize,
     /// How many unreadable items training accepts.
     pub limit: UnreadableLimit,
+    /// What of every batch is read.
+    pub part: BatchPart,
+}
+
+/// One of several equal parts of every batch: that of process `index` of `of`, which all plan the same batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPart {
+    /// Number of the part, from 0.
+    pub index: usize,
+    /// Parts of a batch, whose size they divide.
+    pub of: usize,
+}
+
+impl Default for BatchPart {
+    /// The whole.
+    fn default() -> Self {
+        Self { index: 0, of: 1 }
+    }
 }
 
 impl LoaderOptions {
@@ -50,6 +68,7 @@ impl LoaderOptions {
             mode: LoaderMode::Evaluate,
             row: 1,
             limit: UnreadableLimit::default(),
+            part: BatchPart::default(),
         }
     }
 
@@ -57,6 +76,12 @@ impl LoaderOptions {
     #[must_use]
     pub fn with_rows(self, row: usize) -> Self {
         Self { row, ..self }
+    }
+
+    /// The same, `part` of every batch read.
+    #[must_use]
+    pub fn with_part(self, part: BatchPart) -> Self {
+        Self { part, ..self }
     }
 
     fn with_mode(self, mode: LoaderMode) -> Self {

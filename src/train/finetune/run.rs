@@ -8,6 +8,7 @@ use crate::data::{BenchmarkTask, Loader, LoaderOptions, TextCollate, write_answe
 use crate::eval::{ANSWERS_FILE, FINE_TUNED, tokenizer};
 use crate::model::{Svitt, SvittQa};
 use crate::profile::peak_memory_mb;
+use crate::train::parallel::Job;
 use crate::train::pretrain::CHECKPOINT_SECONDS;
 use crate::train::resume::{Beginning, Fingerprint, ResumeOptions, resume_or_start};
 use crate::train::{
@@ -157,6 +158,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             resume: self.options.resume,
             fingerprint: self.fingerprint(),
             seed: self.options.seed,
+            layout: [1, 1],
         };
         let Beginning { mut state, mut model, moments } = resume_or_start(resume, self.device, |_| Ok(fresh))?;
         self.finetune_data.tokenizer.save(&self.options.out)?;
@@ -179,6 +181,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
                 checkpoints: self.checkpoints.clone(),
                 stop: self.options.stop.clone(),
                 events: self.options.events.clone(),
+                job: Job::default(),
             };
             let step_config = self.finetune_data.step_config.clone();
             let feed = BatchStream::<B>::new(self.loader.clone(), state.batches, step_config, self.device)?;

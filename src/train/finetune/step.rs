@@ -76,6 +76,7 @@ mod tests {
             token_mask: vec![1.0; clips.len()],
             tokens: 1,
             identity: vec![0; clips.len()],
+            identity_keys: vec![0; clips.len()],
             indices: (0..clips.len()).collect(),
             ..HostBatch::default()
         };

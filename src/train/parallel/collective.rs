@@ -1,6 +1,7 @@
 //! Means and gathered rows over workers: on the host for any backend, among the devices where they can.
 
 use super::group::{Communicator, WorkerStopped};
+use super::process_collective::ProcessCollective;
 use burn::tensor::{Tensor, TensorData, TensorPrimitive, backend::Backend};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -22,15 +23,20 @@ pub trait Collective<B: Backend>: Debug + Send + Sync {
     fn gather(&self, rows: Tensor<B, 2>) -> Result<Tensor<B, 2>, WorkerStopped>;
 }
 
-/// The fastest there is for workers on `devices`, of which `member` has the one of its rank.
+/// The fastest there is for workers of which this process has those on `devices`, and `member` the one of its rank
+/// there.
 pub fn collective_for<B: CollectiveOps>(member: &Communicator, devices: &[B::Device]) -> Arc<dyn Collective<B>> {
-    match B::COLLECTIVE {
+    let local: Arc<dyn Collective<B>> = match B::COLLECTIVE {
         true => Arc::new(DeviceCollective { member: member.clone(), devices: devices.to_vec() }),
         false => Arc::new(HostCollective { member: member.clone() }),
+    };
+    match member.job().size() {
+        1 => local,
+        _ => Arc::new(ProcessCollective { member: member.clone(), local }),
     }
 }
 
-/// Through host memory: each worker averages one part of the numbers, in rank order, and shares it. Works between any
+/// The workers of one process through host memory: each averages one part of the numbers, in rank order, and shares it. Works between any
 /// devices; on CPU backends it costs no transfer.
 #[derive(Clone, Debug)]
 pub struct HostCollective {
@@ -41,21 +47,22 @@ pub struct HostCollective {
 impl HostCollective {
     /// The mean of the workers' numbers.
     fn average(&self, own: Vec<f32>) -> Result<Vec<f32>, WorkerStopped> {
-        let (workers, all) = (self.member.workers(), own.len());
+        let (workers, all) = (self.member.local_workers(), own.len());
         let part = all.div_ceil(workers);
-        let range = (self.member.rank() * part).min(all)..((self.member.rank() + 1) * part).min(all);
-        let everyone = self.member.all_gather(own)?;
+        let range = (self.member.local_rank() * part).min(all)..((self.member.local_rank() + 1) * part).min(all);
+        let everyone = self.member.local_gather(own)?;
         let mut sum = everyone[0][range.clone()].to_vec();
         for other in &everyone[1..] {
             sum.iter_mut().zip(&other[range.clone()]).for_each(|(sum, x)| *sum += x);
         }
         sum.iter_mut().for_each(|sum| *sum /= workers as f32);
         drop(everyone);
-        Ok(self.member.all_gather(sum)?.iter().flat_map(|part| part.iter().copied()).collect())
+        Ok(self.member.local_gather(sum)?.iter().flat_map(|part| part.iter().copied()).collect())
     }
 }
 
-fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+/// The values of `tensor`, read back.
+pub(super) fn host<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().into_vec().unwrap_or_default()
 }
 
@@ -76,13 +83,13 @@ impl<B: Backend> Collective<B> for HostCollective {
 
     fn gather(&self, rows: Tensor<B, 2>) -> Result<Tensor<B, 2>, WorkerStopped> {
         let ([count, width], device) = (rows.dims(), rows.device());
-        let everyone = self.member.all_gather(host(rows))?;
+        let everyone = self.member.local_gather(host(rows))?;
         let values: Vec<f32> = everyone.iter().flat_map(|rows| rows.iter().copied()).collect();
-        Ok(Tensor::from_data(TensorData::new(values, [self.member.workers() * count, width]), &device))
+        Ok(Tensor::from_data(TensorData::new(values, [self.member.local_workers() * count, width]), &device))
     }
 }
 
-/// Directly among the devices (NCCL on CUDA). Workers synchronise on the host before every group of collectives: a
+/// Directly among the devices of one process (NCCL on CUDA). Workers synchronise on the host before every group of collectives: a
 /// collective that one device never joins blocks the others for ever, and after that barrier nothing can fail before
 /// all have joined.
 #[derive(Clone, Debug)]
@@ -100,27 +107,28 @@ impl<B: CollectiveOps> DeviceCollective<B> {
     }
 
     fn finish(&self) {
-        B::finish_collectives(&self.devices[self.member.rank()]);
+        B::finish_collectives(&self.devices[self.member.local_rank()]);
     }
 }
 
 impl<B: CollectiveOps> Collective<B> for DeviceCollective<B> {
     fn mean(&self, tensors: Vec<Tensor<B, 1>>) -> Result<Vec<Tensor<B, 1>>, WorkerStopped> {
-        self.member.all_gather(())?;
+        self.member.local_gather(())?;
         let sums: Vec<_> = tensors.into_iter().map(|tensor| self.sum(tensor)).collect();
         self.finish();
-        Ok(sums.into_iter().map(|sum| sum.div_scalar(self.member.workers() as f64)).collect())
+        Ok(sums.into_iter().map(|sum| sum.div_scalar(self.member.local_workers() as f64)).collect())
     }
 
     /// There is no gathering among Burn's collectives: zeros everywhere else, and a sum, which adding zeros leaves
     /// exact.
     fn gather(&self, rows: Tensor<B, 2>) -> Result<Tensor<B, 2>, WorkerStopped> {
         let ([count, width], device) = (rows.dims(), rows.device());
-        let (before, after) = (self.member.rank() * count, (self.member.workers() - self.member.rank() - 1) * count);
+        let (before, after) =
+            (self.member.local_rank() * count, (self.member.local_workers() - self.member.local_rank() - 1) * count);
         let zeros = |rows: usize| Tensor::<B, 2>::zeros([rows, width], &device);
         let parts = [zeros(before), rows, zeros(after)].into_iter().filter(|part| part.dims()[0] > 0).collect();
         let padded = Tensor::cat(parts, 0);
-        self.member.all_gather(())?;
+        self.member.local_gather(())?;
         let sum = self.sum(padded);
         self.finish();
         Ok(sum)

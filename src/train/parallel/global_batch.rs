@@ -2,9 +2,11 @@
 
 use super::collective::Collective;
 use super::group::{Communicator, WorkerStopped};
+use crate::data::class_of;
 use crate::model::FeatureGather;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor, TensorData};
+use std::collections::HashMap;
 use std::sync::Arc;
 use svitt_ops::device::MatmulOps;
 
@@ -21,17 +23,20 @@ pub struct GlobalBatch<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> GlobalBatch<B> {
-    /// The batches of all workers, of which this one has the pairs `identity`.
+    /// The batches of all workers, of which this one has the pairs of identities `keys`.
     ///
     /// # Errors
     /// Another worker has stopped.
     pub fn meet(
         reduce: &Arc<dyn Collective<B::InnerBackend>>,
         member: &Communicator,
-        identity: &[i64],
+        keys: &[u64],
     ) -> Result<Self, WorkerStopped> {
-        let everyone = member.all_gather(identity.to_vec())?;
-        let identity = everyone.iter().flat_map(|identity| identity.iter().copied()).collect();
+        let everyone = member.all_gather(keys.to_vec())?;
+        // Small numbers, because integers of a device may have 32 bits.
+        let mut classes = HashMap::new();
+        let keys = everyone.iter().flat_map(|keys| keys.iter().copied());
+        let identity = keys.map(|key| class_of(&mut classes, key)).collect();
         Ok(Self { reduce: reduce.clone(), member: member.clone(), identity })
     }
 }

@@ -1,5 +1,7 @@
 //! A group of workers: each contributes a value and receives everybody's, or an error that another worker has stopped.
 
+use super::job::Job;
+use super::wire::{self, Wire};
 use crate::Error;
 use std::any::Any;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,10 +18,12 @@ impl From<WorkerStopped> for Error {
     }
 }
 
-/// The workers of a stage.
+/// The workers of a stage in this process, and through its first worker those of the job's other processes, each of
+/// which has equally many.
 #[derive(Debug)]
 pub struct WorkerGroup {
     size: usize,
+    job: Job,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -38,10 +42,15 @@ struct State {
 }
 
 impl WorkerGroup {
-    /// A team of `size` workers.
+    /// A team of `size` workers in one process.
     pub fn new(size: usize) -> Arc<Self> {
+        Self::of_job(size, Job::default())
+    }
+
+    /// A team with `size` workers in every process of `job`.
+    pub fn of_job(size: usize, job: Job) -> Arc<Self> {
         let state = State { contributed: vec![None; size], ..State::default() };
-        Arc::new(Self { size, state: Mutex::new(state), changed: Condvar::new() })
+        Arc::new(Self { size, job, state: Mutex::new(state), changed: Condvar::new() })
     }
 
     /// Worker number `rank`.
@@ -109,7 +118,7 @@ impl WorkerGroup {
     }
 }
 
-/// One worker's place in its team.
+/// One worker's place in its team and its job.
 #[derive(Clone, Debug)]
 pub struct Communicator {
     team: Arc<WorkerGroup>,
@@ -122,14 +131,29 @@ impl Communicator {
         WorkerGroup::new(1).member(0)
     }
 
-    /// Number of the worker, from 0.
+    /// Number of the worker in the job, from 0.
     pub fn rank(&self) -> usize {
+        self.team.job.rank() * self.team.size + self.rank
+    }
+
+    /// Workers in the job.
+    pub fn workers(&self) -> usize {
+        self.team.job.size() * self.team.size
+    }
+
+    /// Number of the worker in its process, from 0.
+    pub fn local_rank(&self) -> usize {
         self.rank
     }
 
-    /// Workers in the team.
-    pub fn workers(&self) -> usize {
+    /// Workers in its process.
+    pub fn local_workers(&self) -> usize {
         self.team.size
+    }
+
+    /// The job.
+    pub fn job(&self) -> &Job {
+        &self.team.job
     }
 
     /// The team.
@@ -137,14 +161,31 @@ impl Communicator {
         &self.team
     }
 
-    /// Waits until every worker has contributed its value and returns all of them, by rank.
+    /// Waits until every worker of this process has contributed its value and returns all of them, by rank.
     ///
     /// # Errors
     /// The team is dissolved before the last worker comes.
-    pub fn all_gather<T: Send + Sync + 'static>(&self, value: T) -> Result<Vec<Arc<T>>, WorkerStopped> {
+    pub fn local_gather<T: Send + Sync + 'static>(&self, value: T) -> Result<Vec<Arc<T>>, WorkerStopped> {
         let parcels = self.team.all_gather_any(self.rank, Arc::new(value))?;
         let opened = parcels.into_iter().map(|parcel| parcel.downcast::<T>());
         // Workers run the same code: at one meeting they all bring the same type.
         Ok(opened.map(|value| value.unwrap_or_else(|_| unreachable!("workers met over different things"))).collect())
+    }
+
+    /// The same among all workers of the job. The first worker of a process speaks for the others there.
+    ///
+    /// # Errors
+    /// As [`Self::local_gather`].
+    pub fn all_gather<T: Wire>(&self, value: T) -> Result<Vec<Arc<T>>, WorkerStopped> {
+        let own = self.local_gather(value)?;
+        if self.team.job.size() == 1 {
+            return Ok(own);
+        }
+        let everyone = (self.rank == 0).then(|| {
+            let parcels = self.team.job.all_gather(wire::pack(&own));
+            parcels.iter().flat_map(|parcel| wire::unpack::<T>(parcel)).map(Arc::new).collect::<Vec<_>>()
+        });
+        let shared = self.local_gather(everyone)?;
+        Ok(shared.iter().find_map(|everyone| everyone.as_ref().clone()).unwrap_or_default())
     }
 }

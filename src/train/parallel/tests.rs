@@ -1,12 +1,14 @@
+use super::process_tests::processes;
 use super::*;
 use crate::config::{Compat, PretrainPreset};
+use crate::data::loader::BatchPart;
 use crate::model::{FeatureGather, Objective, Pairs, PretrainDraws, Svitt, VideoDraws};
 use crate::testing::{at_published_temperature, host, noise, on_cpu_backends, randomized, small_config};
 use crate::train::expand::trainable;
 use crate::train::{
     AdamW, AdamWSettings, BatchStream, Checkpoints, InitialWeights, MetricsLog, PretrainOptions, RunState,
-    StageContext, StagePlan, StepConfig, StepInput, StepOutput, StopSignal, TrainingData, WarmupCosine, pretrain,
-    snapshot, train_stage,
+    StageContext, StagePlan, StepConfig, StepInput, StepOutput, StopSignal, TrainingData, WarmupCosine, follow,
+    pretrain, snapshot, train_stage,
 };
 use crate::{Error, loss::NegativeDraws};
 use burn::backend::Autodiff;
@@ -99,7 +101,8 @@ where
     let [(first, mean), (second, other)] = two(|member| {
         let reduce = collective_for::<B>(&member, &[Default::default(), Default::default()]);
         let rows = 3 * member.rank()..3 * member.rank() + 3;
-        let peers = GlobalBatch::<Autodiff<B>>::meet(&reduce, &member, &IDENTITY[rows.clone()]).unwrap();
+        let keys = IDENTITY[rows.clone()].iter().map(|key| *key as u64).collect::<Vec<_>>();
+        let peers = GlobalBatch::<Autodiff<B>>::meet(&reduce, &member, &keys).unwrap();
         let (loss, vectors) = gradient::<Autodiff<B>>(&pairs(rows), Some(&peers));
         (loss, values(reduce.mean(vectors).unwrap()))
     });
@@ -138,7 +141,7 @@ fn a_failed_worker_stops_the_waiting_ones_and_its_error_is_reported() {
     std::thread::scope(|scope| {
         let waiting = [0, 2].map(|rank| {
             let member = team.member(rank);
-            scope.spawn(move || member.all_gather(rank))
+            scope.spawn(move || member.local_gather(rank))
         });
         let failure = |problem: &str| Some(Error::Training { problem: problem.into(), remedy: "none".into() });
         team.abort(failure("the first"));
@@ -147,7 +150,7 @@ fn a_failed_worker_stops_the_waiting_ones_and_its_error_is_reported() {
             assert_eq!(worker.join().unwrap().unwrap_err(), WorkerStopped);
         }
     });
-    assert_eq!(team.member(1).all_gather(1).unwrap_err(), WorkerStopped);
+    assert_eq!(team.member(1).local_gather(1).unwrap_err(), WorkerStopped);
     assert!(team.take_failure().unwrap().to_string().contains("the first"));
 }
 
@@ -159,7 +162,8 @@ fn exchanges_complete_in_order() {
             let member = team.member(rank);
             scope.spawn(move || {
                 for round in 0..200 {
-                    let found: Vec<usize> = member.all_gather(10 * round + rank).unwrap().iter().map(|x| **x).collect();
+                    let found: Vec<usize> =
+                        member.local_gather(10 * round + rank).unwrap().iter().map(|x| **x).collect();
                     assert_eq!(found, [0, 1, 2, 3].map(|rank| 10 * round + rank));
                 }
             });
@@ -169,7 +173,7 @@ fn exchanges_complete_in_order() {
 
 #[test]
 fn a_group_of_one_does_not_wait() {
-    assert_eq!(*Communicator::single().all_gather(5).unwrap()[0], 5);
+    assert_eq!(*Communicator::single().local_gather(5).unwrap()[0], 5);
 }
 
 #[cfg(feature = "flex")]
@@ -228,9 +232,66 @@ max_norm = 1.0
         assert_ne!(run(&first, 2).unwrap(), straight);
         let rest = PretrainOptions { max_steps: None, resume: true, ..first };
         let message = run(&rest, 1).unwrap_err().to_string();
-        assert!(message.contains("number of devices"), "{message}");
+        assert!(message.contains("1 process(es) with 2 device(s) each, and this is 1 process(es) with 1"), "{message}");
         assert_eq!(run(&rest, 2).unwrap(), straight, "a resume ends where the run did");
         assert_ne!(run(&options(&preset, &place("d")), 1).unwrap(), straight, "the second worker adds something");
+    }
+
+    /// The weights after a run of `count` processes with a worker each, and what each of the others ended with.
+    fn run_processes(options: &PretrainOptions, count: usize) -> (crate::Result<Vec<u8>>, Vec<crate::Result<()>>) {
+        let mut ends = processes(count, |job| {
+            let options = PretrainOptions { job: job.clone(), ..options.clone() };
+            match job.is_first() {
+                true => run(&options, 1).map(Some),
+                false => follow::<B>(&options, &[Default::default()]).map(|()| None),
+            }
+        })
+        .into_iter();
+        let first = ends.next().unwrap().map(Option::unwrap);
+        (first, ends.map(|end| end.map(drop)).collect())
+    }
+
+    #[test]
+    fn processes_train_as_workers_do_bit_for_bit_and_resume() {
+        let folder = tempfile::tempdir().unwrap();
+        let preset = preset(folder.path());
+        let place = |name: &str| folder.path().join(name);
+        let losses = |name: &str| {
+            let lines = MetricsLog::open(&place(name), usize::MAX).unwrap().lines().unwrap();
+            lines.into_iter().map(|line| (line.step, line.losses)).collect::<Vec<_>>()
+        };
+        for count in [2, 4] {
+            let (one, several) = (format!("{count} workers"), format!("{count} processes"));
+            let straight = run(&options(&preset, &place(&one)), count).unwrap();
+            let (found, others) = run_processes(&options(&preset, &place(&several)), count);
+            assert!(found.unwrap() == straight && others.iter().all(Result::is_ok), "{count}");
+            assert_eq!(losses(&several), losses(&one));
+        }
+        // A signal to the second process only, before the first step: saved after it.
+        let stopped = options(&preset, &place("stopped"));
+        let (end, others) = {
+            let mut ends = processes(2, |job| {
+                let stop = StopSignal::default();
+                if !job.is_first() {
+                    stop.set_off();
+                }
+                let options = PretrainOptions { job: job.clone(), stop, ..stopped.clone() };
+                match job.is_first() {
+                    true => run(&options, 1).map(drop),
+                    false => follow::<B>(&options, &[Default::default()]),
+                }
+            });
+            (ends.remove(0), ends.remove(0))
+        };
+        assert!(end.unwrap_err().to_string().contains("saved after step 1 of the run"));
+        assert!(matches!(others, Err(Error::Elsewhere { interrupted: true })));
+        let rest = PretrainOptions { resume: true, ..stopped };
+        let (refused, others) = run_processes(&rest, 3);
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("made by 2 process(es)") && message.contains("this is 3 process(es)"), "{message}");
+        assert!(others.iter().all(|other| matches!(other, Err(Error::Elsewhere { interrupted: false }))));
+        let straight = std::fs::read(place("2 workers/stage-1/model.safetensors")).unwrap();
+        assert!(run_processes(&rest, 2).0.unwrap() == straight);
     }
 
     fn plan(steps: usize) -> StagePlan {
@@ -251,7 +312,7 @@ max_norm = 1.0
         let stage = &preset.stages[0];
         let source = TrainingData::shapes(preset, 5).unwrap();
         let config = stage.model(&preset.model.model(1, source.tokenizer.vocab_size()));
-        let loader = source.loader(0, stage, &config, workers).unwrap();
+        let loader = source.loader(0, stage, &config, workers, BatchPart::default()).unwrap();
         BatchStream::shares(loader, 0, StepConfig::default(), &vec![Default::default(); workers]).unwrap()
     }
 
@@ -269,7 +330,7 @@ max_norm = 1.0
             let settings = AdamWSettings { max_norm: Some(1.0), ..AdamWSettings::default() };
             let optimizer = AdamW::<B>::new(settings, &Default::default());
             let mut learner = Learner::new(model, optimizer.clone(), plan.schedule);
-            let worker = Worker::<B>::new(member, &[Default::default(); 2], optimizer, true);
+            let worker = Worker::<B>::new(member, &[Default::default(); 2], optimizer, true, StopSignal::default());
             let (mut state, mut window) = (RunState::default(), ThroughputMeter::new());
             while state.step < plan.stop_at {
                 worker.step(&plan, &mut learner, &mut state, &mut window, &mut || feed.next()).unwrap();
@@ -316,6 +377,7 @@ max_norm = 1.0
             checkpoints: Checkpoints::of(folder.path()),
             stop: StopSignal::default(),
             events: crate::train::TrainEvents::default(),
+            job: Job::default(),
         };
         let model = Trap::<B> { weight: Param::from_tensor(Tensor::ones([1], &Default::default())) };
         let optimizer = AdamW::<B>::new(AdamWSettings::default(), &Default::default());

@@ -8,11 +8,12 @@ use crate::model::reseed_dropout;
 use crate::panics::catch_panic;
 use crate::train::expand::trainable;
 use crate::train::{AdamW, BatchStream, GradientAccumulator, LogLine, RunState, StepInput, StepKey, StepOutput};
-use crate::train::{Components, StagePlan, TrainableModel};
+use crate::train::{Components, StagePlan, StopSignal, TrainableModel};
 use crate::{Error, Result};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn_train::Learner;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 use svitt_ops::TrainBackend;
@@ -46,13 +47,31 @@ pub struct Worker<B: TrainBackend> {
     member: Communicator,
     reduce: Arc<dyn Collective<B::InnerBackend>>,
     global_negatives: bool,
+    stop: StopSignal,
+    /// Whether a worker was told to stop before the last step: the same for all.
+    agreed_to_stop: Cell<bool>,
 }
 
 impl<B: TrainBackend> Worker<B> {
-    /// The worker at `member`'s place; `devices` are those of all workers.
-    pub fn new(member: Communicator, devices: &[B::Device], optimizer: AdamW<B>, global_negatives: bool) -> Self {
+    /// The worker at `member`'s place; `devices` are those of its process's workers. `stop` tells it to stop.
+    pub fn new(
+        member: Communicator,
+        devices: &[B::Device],
+        optimizer: AdamW<B>,
+        global_negatives: bool,
+        stop: StopSignal,
+    ) -> Self {
         let reduce = collective_for(&member, devices);
-        Self { optimizer, reduce, global_negatives: global_negatives && member.workers() > 1, member }
+        let global_negatives = global_negatives && member.workers() > 1;
+        Self { optimizer, reduce, global_negatives, member, stop, agreed_to_stop: Cell::new(false) }
+    }
+
+    /// Whether the run is to stop after the step just taken: the same for all workers.
+    pub fn is_to_stop(&self) -> bool {
+        match self.member.workers() {
+            1 => self.stop.was_set_off(),
+            _ => self.agreed_to_stop.get(),
+        }
     }
 
     /// Takes one optimizer step of `plan` over batches from `next`; the losses are means over micro-batches and
@@ -106,8 +125,8 @@ impl<B: TrainBackend> Worker<B> {
         let RunState { seed, stage, batches: batch, .. } = *state;
         input.key = StepKey { seed, stage, batch, worker: self.member.rank() };
         if self.global_negatives {
-            let identity = &input.batch.host.identity;
-            input.peers = Some(Arc::new(GlobalBatch::<B>::meet(&self.reduce, &self.member, identity)?));
+            let keys = &input.batch.host.identity_keys;
+            input.peers = Some(Arc::new(GlobalBatch::<B>::meet(&self.reduce, &self.member, keys)?));
         }
         // Dropout draws from a generator of the whole process; with this, its draws too depend on the step alone.
         reseed_dropout(input.key.seed("backend"));
@@ -124,8 +143,11 @@ impl<B: TrainBackend> Worker<B> {
         if self.member.workers() == 1 {
             return Ok((grads, [losses, total]));
         }
-        let present = self.member.all_gather(gradients::present::<B, M>(model, &grads))?;
-        let wanted: Vec<bool> = (0..present[0].len()).map(|place| present.iter().any(|of| of[place])).collect();
+        let mut said = gradients::present::<B, M>(model, &grads);
+        said.push(self.stop.was_set_off());
+        let everyone = self.member.all_gather(said)?;
+        let mut wanted: Vec<bool> = (0..everyone[0].len()).map(|place| everyone.iter().any(|of| of[place])).collect();
+        self.agreed_to_stop.set(wanted.pop().unwrap_or_default());
         let mut vectors = gradients::flatten::<B, M>(model, grads, &wanted);
         let kinds = losses.dims()[0];
         // The skip decision depends on the loss, so it must be the same on all workers, or replicas would diverge.
@@ -147,17 +169,20 @@ pub struct WorkerStart<B: TrainBackend, M> {
     pub state: RunState,
     /// Its batches.
     pub feed: BatchStream<B>,
+    /// How it is told to stop.
+    pub stop: StopSignal,
 }
 
 /// The loop of a worker other than 0, until the stage ends or worker 0 does. An error or a panic aborts the group.
+/// Returns whether all workers agreed to stop.
 pub fn run_worker<B: TrainBackend, M: TrainableModel<B>>(
     plan: &StagePlan,
     member: &Communicator,
     devices: &[B::Device],
     start: WorkerStart<B, M>,
-) {
+) -> bool {
     let failure = match catch_panic(|| steps(plan, member, devices, start)) {
-        Ok(Ok(())) => return,
+        Ok(Ok(stopped)) => return stopped,
         Ok(Err(error)) => error,
         Err(said) => Error::Training {
             problem: format!("worker {} broke down: {said}", member.rank()),
@@ -165,6 +190,7 @@ pub fn run_worker<B: TrainBackend, M: TrainableModel<B>>(
         },
     };
     member.team().abort(Some(failure));
+    false
 }
 
 fn steps<B: TrainBackend, M: TrainableModel<B>>(
@@ -172,18 +198,18 @@ fn steps<B: TrainBackend, M: TrainableModel<B>>(
     member: &Communicator,
     devices: &[B::Device],
     start: WorkerStart<B, M>,
-) -> Result<()> {
-    let WorkerStart { model, optimizer, mut state, mut feed } = start;
-    let device = &devices[member.rank()];
+) -> Result<bool> {
+    let WorkerStart { model, optimizer, mut state, mut feed, stop } = start;
+    let device = &devices[member.local_rank()];
     let optimizer = replica::optimizer(&optimizer, device);
     let model = trainable(replica::model::<B, M>(model, device));
     // Nobody changes what replicas are made from before all are made.
     member.all_gather(())?;
     let mut learner = Learner::new(model, optimizer.clone(), plan.schedule_after(state.step));
-    let worker = Worker::<B>::new(member.clone(), devices, optimizer, plan.global_negatives);
+    let worker = Worker::<B>::new(member.clone(), devices, optimizer, plan.global_negatives, stop);
     let mut window = ThroughputMeter::new();
-    while state.step < plan.stop_at {
+    while state.step < plan.stop_at && !worker.is_to_stop() {
         worker.step(plan, &mut learner, &mut state, &mut window, &mut || feed.next())?;
     }
-    Ok(())
+    Ok(worker.is_to_stop())
 }
