@@ -191,7 +191,8 @@ fn a_killed_process_ends_the_job_and_the_run_resumes() {
     let place = Place::new();
     let words = ["--checkpoint-every", "2"];
     succeed(&place.processes(2, "straight", &words).output().unwrap());
-    let moments = [("first", 1, "step-000000004-000"), ("second", 0, "step-000000014-001"), ("third", 1, "step-000000016-001")];
+    let moments =
+        [("first", 1, "step-000000004-000"), ("second", 0, "step-000000014-001"), ("third", 1, "step-000000016-001")];
     for (out, rank, name) in moments {
         let checkpoint = place.at(out).join("checkpoint").join(name);
         let ended = signal_when(&place, &mut place.processes(2, out, &words), rank, "-KILL", || checkpoint.exists());
@@ -235,7 +236,11 @@ fn processes_that_do_not_fit_together_are_refused_once() {
         (&program, with("7", "8"), "process 1: has another seed than process 0 (8 and 7)"),
         (&program, with("test.toml", "other.toml"), "process 1: has another preset than process 0"),
         (&program, with("test.toml", "none.toml"), "process 1: none.toml"),
-        (&program, [&common[..], &["--global-negatives"]].concat(), "process 1: has another setting of global negatives"),
+        (
+            &program,
+            [&common[..], &["--global-negatives"]].concat(),
+            "process 1: has another setting of global negatives",
+        ),
         (&program, missing, "process 1: captions.json"),
         (&rebuilt, common.to_vec(), "process 1: has another build than process 0"),
     ] {

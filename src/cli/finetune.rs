@@ -2,10 +2,10 @@
 
 use super::benchmark::refuse_without_files;
 use super::output::JsonArg;
-use super::{allocator, output, progress, signals};
+use super::{allocator, job, output, progress, signals};
 use crate::Result;
 use crate::data::Split;
-use crate::run::{FinetuneRequest, finetune};
+use crate::run::{FinetuneRequest, assist_finetuning, finetune};
 use crate::train::FinetuneReport;
 
 /// Fine-tune a pretrained checkpoint for retrieval or question answering
@@ -23,15 +23,16 @@ pub fn run(args: Args) -> Result<()> {
     let Args { request, json } = args;
     refuse_without_files(request.benchmark, Split::Train, request.annotations.as_deref())?;
     json.check()?;
-    let request = FinetuneRequest {
-        stop: signals::listen()?,
-        events: progress::training(),
-        progress: progress::shown(),
-        ..request
-    };
-    let report = finetune(&request)?;
-    output::print(&summary(&report))?;
-    json.write(&report)
+    job::run(|job| {
+        let request = FinetuneRequest { stop: signals::listen()?, job: job.clone(), ..request };
+        if !job.is_first() {
+            return assist_finetuning(&request);
+        }
+        let request = FinetuneRequest { events: progress::training(), progress: progress::shown(), ..request };
+        let report = finetune(&request)?;
+        output::print(&summary(&report))?;
+        json.write(&report)
+    })
 }
 
 fn summary(report: &FinetuneReport) -> String {

@@ -11,15 +11,16 @@ mod visualize;
 
 pub use embed::{EmbedRequest, embed};
 pub use evaluate::{EvaluateRequest, evaluate};
-pub use finetune::{FinetuneRequest, finetune};
+pub use finetune::{FinetuneRequest, assist_finetuning, finetune};
 pub use pretrain::{PretrainRequest, assist_pretraining, pretrain};
 pub use search::{CutRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, find, index, query, similar};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
-use crate::Result;
 use crate::backend::{BackendKind, arithmetic, precision};
 use crate::config::Precision;
+use crate::train::parallel::{ExchangeFormat, Job};
 use crate::weights::given_or_newest;
+use crate::{Error, Result, digest};
 use burn::tensor::backend::Backend;
 use std::path::PathBuf;
 
@@ -67,4 +68,29 @@ impl ModelRequest {
         let precision = precision::<B>(kind, device, self.precision, Precision::F32)?;
         Ok((precision, arithmetic(kind, precision).into()))
     }
+}
+
+/// The version and the digest of this program.
+fn build() -> Result<String> {
+    let program = std::env::current_exe().map_err(|error| Error::Fault(error.to_string()))?;
+    let content = std::fs::read(&program).map_err(|error| Error::io(&program, &error))?;
+    Ok(format!("{} with digest {}", env!("CARGO_PKG_VERSION"), &digest::sha256_hex(content)[..8]))
+}
+
+/// `job` with gradients in the format `asked` for.
+fn exchanging(job: &Job, asked: Option<ExchangeFormat>) -> Result<Job> {
+    if job.size() == 1 && asked.is_some() {
+        let problem = "one process exchanges nothing";
+        return Err(Error::setting("exchange", problem, "start several by mpirun or srun, or leave it out"));
+    }
+    Ok(job.clone().with_format(asked.unwrap_or_default()))
+}
+
+/// `wanted` where this build can write event files: said before a folder is made.
+fn writable(wanted: bool) -> Result<bool> {
+    if wanted && !cfg!(feature = "tensorboard") {
+        let remedy = "build with --features tensorboard, or leave it out";
+        return Err(Error::setting("tensorboard", "this build writes no event files", remedy));
+    }
+    Ok(wanted)
 }

@@ -1,5 +1,6 @@
 //! Pretraining by the name of a backend.
 
+use super::{build, exchanging, writable};
 use crate::backend::{BackendKind, BackendTask, devices, dispatch, precision};
 use crate::config::{Precision, PretrainPreset};
 use crate::data::import::Columns;
@@ -72,6 +73,9 @@ pub struct PretrainRequest {
     /// Optimizer steps between checkpoints, besides one a minute
     #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::STEPS)))]
     pub checkpoint_every: Option<usize>,
+    /// Also write an event file for TensorBoard (builds with --features tensorboard)
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub tensorboard: bool,
     /// f32 or bf16: what gradients travel as between processes, which sum them in f32; f32 by default
     #[cfg_attr(feature = "cli", arg(long))]
     pub exchange: Option<ExchangeFormat>,
@@ -135,10 +139,7 @@ fn agreed(request: &PretrainRequest) -> Result<PretrainOptions> {
 
 impl PretrainRequest {
     fn options(&self) -> Result<PretrainOptions> {
-        if self.job.size() == 1 && self.exchange.is_some() {
-            let problem = "one process exchanges nothing";
-            return Err(Error::setting("exchange", problem, "start several by mpirun or srun, or leave it out"));
-        }
+        let job = exchanging(&self.job, self.exchange)?;
         let backend = BackendKind::choose(self.backend.as_deref())?;
         let preset = self.preset()?;
         let source = self.training_data(&preset)?;
@@ -153,7 +154,8 @@ impl PretrainRequest {
             checkpoint_steps: self.checkpoint_every,
             precision,
             global_negatives: self.global_negatives,
-            job: self.job.clone().with_format(self.exchange.unwrap_or_default()),
+            tensorboard: writable(self.tensorboard)?,
+            job,
             stop: self.stop.clone(),
             events: self.events.clone(),
             ..PretrainOptions::new(preset, source, Path::new(""), self.seed)
@@ -196,13 +198,6 @@ impl PretrainRequest {
             }
         }
     }
-}
-
-/// The version and the digest of this program.
-fn build() -> Result<String> {
-    let program = std::env::current_exe().map_err(|error| Error::Fault(error.to_string()))?;
-    let content = std::fs::read(&program).map_err(|error| Error::io(&program, &error))?;
-    Ok(format!("{} with digest {}", env!("CARGO_PKG_VERSION"), &digest::sha256_hex(content)[..8]))
 }
 
 /// Whether the backend has what is asked for, before anything is written.

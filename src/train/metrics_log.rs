@@ -1,5 +1,6 @@
 //! The metrics log of a run: one line of `metrics.jsonl` per logged step, and the same as text.
 
+use super::event_file::EventFile;
 use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
@@ -120,6 +121,7 @@ pub fn format_duration(seconds: f64) -> String {
 #[derive(Clone, Debug)]
 pub struct MetricsLog {
     file: PathBuf,
+    events: Option<EventFile>,
 }
 
 impl MetricsLog {
@@ -129,11 +131,21 @@ impl MetricsLog {
     /// # Errors
     /// The folder cannot be written.
     pub fn open(out: &Path, step: usize) -> Result<Self> {
-        let metrics_log = Self { file: out.join("metrics.jsonl") };
+        let metrics_log = Self { file: out.join("metrics.jsonl"), events: None };
         let kept: Vec<LogLine> = metrics_log.lines()?.into_iter().filter(|line| line.step <= step).collect();
         let text = kept.iter().map(to_line).collect::<Result<String>>()?;
         files::write(&metrics_log.file, text)?;
         Ok(metrics_log)
+    }
+
+    /// The same, with an event file for TensorBoard beside it if `wanted`.
+    ///
+    /// # Errors
+    /// The file cannot be written, or this build cannot write it.
+    pub fn with_tensorboard(self, wanted: bool) -> Result<Self> {
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        let events = if wanted { Some(EventFile::create(folder, &self.lines()?)?) } else { None };
+        Ok(Self { events, ..self })
     }
 
     /// Adds one line.
@@ -143,7 +155,8 @@ impl MetricsLog {
     pub fn add(&self, line: &LogLine) -> Result<()> {
         let text = to_line(line)?;
         let write = || OpenOptions::new().append(true).create(true).open(&self.file)?.write_all(text.as_bytes());
-        write().map_err(|e| Error::io(&self.file, &e))
+        write().map_err(|e| Error::io(&self.file, &e))?;
+        self.events.as_ref().map_or(Ok(()), |events| events.add(line))
     }
 
     /// All lines; a last line cut short by a kill is left out.

@@ -4,6 +4,7 @@ mod baselines;
 mod batch_stream;
 mod burn_train;
 mod checkpoint;
+mod event_file;
 mod events;
 mod expand;
 mod finetune;
@@ -45,7 +46,7 @@ pub use events::{TrainEvent, TrainEvents};
 pub use expand::{InitOverrides, apply_init_overrides, expand, trainable};
 pub use finetune::{
     FinetuneData, FinetuneOptions, FinetunePreset, FinetuneReport, QuestionBatch, TokenizedQuestions, ValidationReport,
-    ValidationTask, finetune,
+    ValidationTask, finetune, follow_finetuning,
 };
 pub use frame_mean::FrameMean;
 pub use gradient_accumulation::GradientAccumulator;

@@ -59,6 +59,8 @@ pub struct PretrainOptions {
     pub precision: Precision,
     /// Take contrastive negatives from the batches of all devices.
     pub global_negatives: bool,
+    /// Write an event file for TensorBoard, too.
+    pub tensorboard: bool,
     /// The job that this process is one of.
     pub job: Job,
     /// How the run is told to stop.
@@ -85,6 +87,7 @@ impl PretrainOptions {
             checkpoint_steps: None,
             precision: Precision::F32,
             global_negatives: false,
+            tensorboard: false,
             job: Job::default(),
             stop: StopSignal::default(),
             events: TrainEvents::default(),
@@ -264,7 +267,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
                 Some(state) => Svitt::<B::InnerBackend>::new(&config(state.stage), 0, &devices[0]),
                 None => first(&config(0)),
             })?;
-        let metrics_log = MetricsLog::open(&options.out, state.global_step)?;
+        let metrics_log = MetricsLog::open(&options.out, state.global_step)?.with_tensorboard(options.tensorboard)?;
         let (since, before) = (Instant::now(), state.run_seconds);
         let partial = None;
         let run = Self { options, base, devices, metrics_log, checkpoints, state, optimizer, partial, before, since };

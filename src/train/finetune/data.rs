@@ -14,6 +14,7 @@ use crate::loss::NegativeRule;
 use crate::model::Objective;
 use crate::progress::ProgressSink;
 use crate::text::Tokenizer;
+use crate::train::parallel::Job;
 use crate::train::{StepConfig, StopSignal, TrainEvents};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
@@ -60,6 +61,10 @@ pub struct FinetuneOptions {
     pub precision: Precision,
     /// What its products are computed in, for the report.
     pub arithmetic: String,
+    /// Write an event file for TensorBoard, too.
+    pub tensorboard: bool,
+    /// The job that this process is one of.
+    pub job: Job,
     /// How the run is told to stop.
     pub stop: StopSignal,
     /// Who is told how it goes.
@@ -127,7 +132,7 @@ impl DataBuilder<'_> {
             StepsOrEpochs::Steps(steps) => steps,
             StepsOrEpochs::Epochs(_) => 100,
         };
-        passes * stage.batch * stage.accumulate
+        passes * stage.batch * stage.accumulate * self.options.job.size()
     }
 
     fn shapes(self) -> Result<FinetuneData> {

@@ -16,5 +16,5 @@ pub use clip_questions::{QuestionBatch, TokenizedQuestions};
 pub use data::{FinetuneData, FinetuneOptions};
 pub use preset::FinetunePreset;
 pub use report::{FinetuneReport, ValidationReport};
-pub use run::finetune;
+pub use run::{finetune, follow_finetuning};
 pub use validation::ValidationTask;

@@ -4,19 +4,19 @@ use super::data::{FinetuneData, FinetuneOptions};
 use super::report::{FinetuneReport, FinetuneStageReport, ValidationReport};
 use super::validation::ValidationScore;
 use crate::config::{Curriculum, ModelConfig};
+use crate::data::loader::BatchPart;
 use crate::data::{BenchmarkTask, Loader, LoaderOptions, TextCollate, write_answers};
 use crate::eval::{ANSWERS_FILE, FINE_TUNED, tokenizer};
 use crate::model::{Svitt, SvittQa};
 use crate::profile::peak_memory_mb;
-use crate::train::parallel::Job;
 use crate::train::pretrain::CHECKPOINT_SECONDS;
 use crate::train::resume::{Beginning, Fingerprint, ResumeOptions, resume_or_start};
 use crate::train::{
     AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, TrainEvent,
-    TrainableModel, memory_check, train_stage,
+    TrainableModel, follower, memory_check, train_stage,
 };
 use crate::weights::{Checkpoint, CheckpointInfo, CheckpointPart, MatchOptions, VocabularyRef, save};
-use crate::{Error, Result, files};
+use crate::{Error, Result, digest, files};
 use std::sync::Arc;
 use std::time::Instant;
 use svitt_ops::TrainBackend;
@@ -24,11 +24,52 @@ use svitt_ops::TrainBackend;
 /// Validations so far, beside the run's other files.
 const VALIDATIONS: &str = "validations.json";
 
-/// Fine-tunes as `options` say; everything, the report too, is on disk in the end.
+/// Fine-tunes as `options` say; everything, the report too, is on disk in the end. Of a job's processes this is what
+/// process 0 does, and [`follow_finetuning`] what the others do.
 ///
 /// # Errors
 /// A checkpoint or data that cannot be used, a full disk, losses that stay non-finite, an interruption (after saving).
 pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) -> Result<FinetuneReport> {
+    let result = take_part::<B>(options, device);
+    follower::send_end(&options.job, &result)?;
+    result?.ok_or_else(|| Error::Fault("only process 0 reports".into()))
+}
+
+/// What a process of a job other than 0 does: its share of every batch.
+///
+/// # Errors
+/// Data that cannot be read, a worker that failed, or [`Error::Elsewhere`] where process 0 says why the run ended.
+pub fn follow_finetuning<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) -> Result<()> {
+    take_part::<B>(options, device).map(drop)
+}
+
+/// The run of process 0, with its report, or of another one.
+fn take_part<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) -> Result<Option<FinetuneReport>> {
+    let prepared = prepared::<B>(options, device);
+    let facts = prepared.as_ref().map_or_else(|_| Vec::new(), |(tuning, checkpoint, _)| tuning.facts(checkpoint));
+    let (tuning, checkpoint, part) = options.job.agree(prepared, &facts)?;
+    let (config, matching) = (&tuning.config, tuning.matching(&checkpoint));
+    match part {
+        CheckpointPart::QuestionAnswering => {
+            let fresh = SvittQa::<B::InnerBackend>::new(config, options.seed, device)?;
+            let (model, _) = options.job.agree(checkpoint.load(fresh, config, &matching), &[])?;
+            let validate = |model: &SvittQa<_>| tuning.finetune_data.validation_task.answers(model, config, device);
+            tuning.run_or_follow::<SvittQa<B>>(model.with_precision(options.precision), &validate)
+        }
+        _ => {
+            let fresh = Svitt::<B::InnerBackend>::new(config, options.seed, device)?;
+            let (model, _) = options.job.agree(checkpoint.load(fresh, config, &matching), &[])?;
+            let validate = |model: &Svitt<_>| tuning.finetune_data.validation_task.retrieval(model, config, device);
+            tuning.run_or_follow::<Svitt<B>>(model.with_precision(options.precision), &validate)
+        }
+    }
+}
+
+/// Checkpoint and data of a run, before anything is computed.
+fn prepared<'a, B: TrainBackend>(
+    options: &'a FinetuneOptions,
+    device: &'a B::Device,
+) -> Result<(FinetuneRun<'a, B>, Checkpoint, CheckpointPart)> {
     let mut checkpoint = Checkpoint::open(&options.checkpoint)?;
     // A model that encodes frames one by one is trained on as a joint one: its tables are extended over time.
     let mut start = checkpoint.info.model.clone();
@@ -45,21 +86,7 @@ pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) 
     };
     prepare(&mut checkpoint, part, &config)?;
     let tuning = FinetuneRun::<B>::new(options, &checkpoint, config, finetune_data, note, device)?;
-    let (config, matching) = (&tuning.config, tuning.matching(&checkpoint));
-    match part {
-        CheckpointPart::QuestionAnswering => {
-            let (model, _) =
-                checkpoint.load(SvittQa::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
-            let validate = |model: &SvittQa<_>| tuning.finetune_data.validation_task.answers(model, config, device);
-            tuning.run::<SvittQa<B>>(model.with_precision(options.precision), &validate)
-        }
-        _ => {
-            let (model, _) =
-                checkpoint.load(Svitt::<B::InnerBackend>::new(config, options.seed, device)?, config, &matching)?;
-            let validate = |model: &Svitt<_>| tuning.finetune_data.validation_task.retrieval(model, config, device);
-            tuning.run::<Svitt<B>>(model.with_precision(options.precision), &validate)
-        }
-    }
+    Ok((tuning, checkpoint, part))
 }
 
 /// Converts the checkpoint to `part` if possible.
@@ -102,7 +129,12 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         device: &'a B::Device,
     ) -> Result<Self> {
         let (stage, frames, size) = (&options.preset.stage, config.video.frames, config.video.image_size);
-        let batch = stage.batch.min(finetune_data.dataset.len());
+        let (clips, processes) = (finetune_data.dataset.len(), options.job.size());
+        if (1..processes).contains(&clips) {
+            let problem = format!("{processes} processes cannot share {clips} clip(s)");
+            return Err(Error::setting("mpirun", problem, format!("start {clips}")));
+        }
+        let batch = stage.batch.min((clips / processes).max(1));
         memory_check::check_stage(&options.backend, &stage.name, batch, &config)?;
         let mut warnings = finetune_data.warnings.clone();
         warnings.extend(note);
@@ -111,7 +143,8 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         let loader = Loader::new(
             finetune_data.dataset.clone(),
             Arc::new(collate),
-            LoaderOptions::train(stage.batch, options.seed),
+            LoaderOptions::train(batch * processes, options.seed)
+                .with_part(BatchPart { index: options.job.rank(), of: processes }),
         )?;
         let whole = StagePlan::of(stage, loader.batches(), CHECKPOINT_SECONDS);
         let plan = StagePlan { stop_at: whole.steps.min(options.max_steps.unwrap_or(usize::MAX)), ..whole };
@@ -145,6 +178,58 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         MatchOptions { convert_tables, ..MatchOptions::default() }
     }
 
+    /// What must be the same in all processes of a job.
+    fn facts(&self, checkpoint: &Checkpoint) -> Vec<(&'static str, String)> {
+        let lacking = self.loader.unreadable().into_iter().map(|video| video.media).collect::<Vec<_>>();
+        let clips = format!("{} clips, {} files missing {}", self.loader.items(), lacking.len(), lacking.join(", "));
+        let options = self.options;
+        vec![
+            ("checkpoint", checkpoint.weights_sha256[..8].to_owned()),
+            ("model", format!("{:?}", self.config)),
+            ("data set", clips),
+            ("list of answers", digest::sha256_hex(self.finetune_data.answers.join("\n"))[..8].to_owned()),
+            ("precision", options.precision.name().to_owned()),
+        ]
+    }
+
+    fn run_or_follow<M: TrainableModel<B>>(
+        &self,
+        fresh: M::InnerModule,
+        validate: &dyn Fn(&M::InnerModule) -> Result<ValidationScore>,
+    ) -> Result<Option<FinetuneReport>> {
+        match self.options.job.is_first() {
+            true => self.run::<M>(fresh, validate).map(Some),
+            false => self.follow::<M>(&fresh).map(|()| None),
+        }
+    }
+
+    /// Trains from validation to validation, as process 0 says.
+    fn follow<M: TrainableModel<B>>(&self, fresh: &M::InnerModule) -> Result<()> {
+        let (job, device) = (&self.options.job, self.device);
+        job.agree(Ok(()), &[])?;
+        while let Some(state) = follower::receive_order(job)? {
+            let settings = AdamWSettings::of(&self.options.preset.stage);
+            let (model, optimizer) = follower::receive_stage::<B, _>(job, &state, fresh.clone(), settings, device)?;
+            let (plan, feed) = (self.plan_after(&state), self.feed(&state)?);
+            let start = (M::from_inner(model), optimizer, state);
+            if !follower::follow_stage::<B, M>(job, &plan, start, &[feed], &self.options.stop)? {
+                follower::gather_unreadable(job, &self.loader)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The plan up to the next validation.
+    fn plan_after(&self, state: &RunState) -> StagePlan {
+        let next = (state.step / self.validate_every + 1) * self.validate_every;
+        StagePlan { stop_at: next.min(self.plan.stop_at), ..self.plan.clone() }
+    }
+
+    fn feed(&self, state: &RunState) -> Result<BatchStream<B>> {
+        let step_config = self.finetune_data.step_config.clone();
+        BatchStream::<B>::new(self.loader.clone(), state.batches, step_config, self.device)
+    }
+
     /// Alternates training and validation.
     fn run<M: TrainableModel<B>>(
         &self,
@@ -158,15 +243,18 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             resume: self.options.resume,
             fingerprint: self.fingerprint(),
             seed: self.options.seed,
-            layout: [1, 1],
+            layout: [self.options.job.size(), 1],
         };
-        let Beginning { mut state, mut model, moments } = resume_or_start(resume, self.device, |_| Ok(fresh))?;
+        let job = &self.options.job;
+        let Beginning { mut state, mut model, moments } =
+            job.agree(resume_or_start(resume, self.device, |_| Ok(fresh)), &[])?;
         self.finetune_data.tokenizer.save(&self.options.out)?;
         let optimizer = match moments {
             Some(moments) => AdamW::<B>::resume(settings, moments),
             None => AdamW::<B>::new(settings, self.device),
         };
-        let metrics_log = MetricsLog::open(&self.options.out, state.global_step)?;
+        let metrics_log =
+            MetricsLog::open(&self.options.out, state.global_step)?.with_tensorboard(self.options.tensorboard)?;
         let mut validations = self.validations(state.step)?;
         // Killed between the checkpoint and the validation of the same step: validate now.
         let due = state.step.is_multiple_of(self.validate_every) || state.step == self.plan.stop_at;
@@ -174,20 +262,20 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
             self.keep_if_best(&mut validations, &state, &model, validate(&model)?)?;
         }
         while state.step < self.plan.stop_at {
-            let next = (state.step / self.validate_every + 1) * self.validate_every;
-            let plan = StagePlan { stop_at: next.min(self.plan.stop_at), ..self.plan.clone() };
+            let plan = self.plan_after(&state);
             let context = StageContext {
                 metrics_log: metrics_log.clone(),
                 checkpoints: self.checkpoints.clone(),
                 stop: self.options.stop.clone(),
                 events: self.options.events.clone(),
-                job: Job::default(),
+                job: job.clone(),
             };
-            let step_config = self.finetune_data.step_config.clone();
-            let feed = BatchStream::<B>::new(self.loader.clone(), state.batches, step_config, self.device)?;
+            let feed = self.feed(&state)?;
+            follower::send_stage(job, &state, &model, &optimizer.state())?;
             let tuned = M::from_inner(model);
             let outcome = train_stage::<B, M>(plan, context, state, tuned, optimizer.clone(), vec![feed]);
             (model, state) = outcome.map(|outcome| (outcome.model, outcome.state))?;
+            follower::gather_unreadable(job, &self.loader)?;
             self.keep_if_best(&mut validations, &state, &model, validate(&model)?)?;
         }
         self.report(&state, validations)
@@ -200,6 +288,7 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
         let vocabulary = self.finetune_data.tokenizer.sha256();
         let text = [preset, inputs, vocabulary, self.source_sha256.clone(), options.seed.to_string()].join("\n");
         let print = Fingerprint::default().with(text);
+        let print = if options.job.size() > 1 { print.with(options.job.format().name()) } else { print };
         if options.precision.is_f32() { print.text() } else { print.with(options.precision.name()).text() }
     }
 

@@ -196,5 +196,5 @@ fn one_process_says_what_keeps_another_from_starting() {
     });
     let message = seeds[0].clone().unwrap_err();
     assert!(message.starts_with("process 1: has another seed than process 0 (8 and 7); "), "{message}");
-    assert_eq!(seeds[1..], [elsewhere(), elsewhere()]);
+    assert!(seeds[1..].iter().all(|other| *other == Err("process 0 says why".to_owned())), "{seeds:?}");
 }
