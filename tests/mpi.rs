@@ -254,3 +254,38 @@ fn processes_that_do_not_fit_together_are_refused_once() {
     let lines = said(&place.processes(2, "file", &[]).output().unwrap());
     assert!(lines.len() == 1 && lines[0].contains("process 0: file: is no folder"), "{lines:?}");
 }
+
+/// Process 0 finds in the middle of the run that its folder is gone, and the other waits for its next step.
+#[test]
+fn a_failure_in_the_middle_ends_all_with_one_error() {
+    let place = Place::new();
+    let mut job = place.processes(2, "run", &["--checkpoint-every", "3"]);
+    let child = job.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while !place.at("run/checkpoint/step-000000003-000").exists() {
+        assert!(start.elapsed() < Duration::from_secs(300), "no checkpoint came");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    fs::remove_dir_all(place.at("run")).unwrap();
+    let lines = said(&child.wait_with_output().unwrap());
+    assert!(lines.len() == 1 && lines[0].starts_with("error: process 0 of 2: "), "{lines:?}");
+}
+
+#[test]
+fn fine_tuning_by_two_processes_resumes_where_it_was() {
+    let place = Place::new();
+    succeed(&place.alone("model", &["--max-steps", "1"]));
+    let program = svitt();
+    let tune = |out: &'static str, count: usize, words: &[&'static str]| {
+        let own = ["finetune", "shapes", "--checkpoint", "model/stage-1", "--batch", "3", "--out", out];
+        let words = [&own, words].concat();
+        place.job(&vec![(program.as_path(), words); count]).output().unwrap()
+    };
+    succeed(&tune("straight", 2, &["--max-steps", "4"]));
+    succeed(&tune("parts", 2, &["--max-steps", "2"]));
+    let lines = said(&tune("parts", 3, &["--max-steps", "4", "--resume"]));
+    assert!(lines.len() == 1 && lines[0].contains("was made by 2 process(es)"), "{lines:?}");
+    succeed(&tune("parts", 2, &["--max-steps", "4", "--resume"]));
+    let weights = |out: &str| fs::read(place.at(out).join("checkpoint/step-000000004-000/model.safetensors")).unwrap();
+    assert!(weights("straight") == weights("parts"));
+}
