@@ -29,12 +29,15 @@ enum Call {
 /// What a process is told of the others when it joins.
 type Place = (usize, usize, (usize, usize));
 
+/// Where calls go, and where their answers come from.
+type Line = (Sender<Call>, Receiver<Vec<Vec<u8>>>);
+
 /// The processes of an MPI job.
 #[derive(Debug)]
 pub struct MpiProcesses {
     place: Place,
     /// A call and its answer are one exchange at a time.
-    line: Mutex<(Sender<Call>, Receiver<Vec<Vec<u8>>>)>,
+    line: Mutex<Line>,
 }
 
 impl MpiProcesses {
