@@ -8,8 +8,8 @@ use crate::index::{Index, ModelId};
 use crate::limits::{self, count, number};
 use crate::progress::ProgressSink;
 use crate::search::{
-    self, ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, damage_warnings, identify,
-    index_folder, indexed_vectors,
+    self, ClipWindows, Embedder, IndexOptions, IndexReport, Moments, QueryOptions, QueryResult, damage_warnings,
+    identify, index_folder, indexed_vectors,
 };
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -25,17 +25,21 @@ pub struct CutRequest {
     /// Share of a clip that the next one shows again, 0 to 0.95
     #[cfg_attr(feature = "cli", arg(long, allow_negative_numbers = true, default_value_t = 0.5, value_parser = number(0.0, 1.0)))]
     pub overlap: f64,
+    /// Which frames stand for the moments of a clip: those at them, or the nearest key frames, which takes a fraction of
+    /// the time
+    #[cfg_attr(feature = "cli", arg(long, value_enum, default_value_t))]
+    pub at: Moments,
 }
 
 impl Default for CutRequest {
     fn default() -> Self {
-        Self { clip_seconds: 10.0, overlap: 0.5 }
+        Self { clip_seconds: 10.0, overlap: 0.5, at: Moments::Exact }
     }
 }
 
 impl CutRequest {
     fn windows(self, frames: usize) -> Result<ClipWindows> {
-        ClipWindows::new(self.clip_seconds, self.overlap, frames)
+        Ok(ClipWindows::new(self.clip_seconds, self.overlap, frames)?.at(self.at))
     }
 }
 

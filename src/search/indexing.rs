@@ -1,6 +1,7 @@
 //! Indexes a folder: embeds only new and changed files; safe to interrupt at any time.
 
 use super::Embedder;
+use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
@@ -63,12 +64,27 @@ pub struct IndexReport {
     pub damaged: Vec<String>,
     /// Seconds it took.
     pub seconds: f64,
+    /// What they were spent on.
+    pub spent: SpentSeconds,
     /// What products were computed in.
     pub arithmetic: String,
     /// The checkpoint.
     pub model: String,
     /// Hash of its weights.
     pub weights: String,
+}
+
+/// Where the time of indexing went. Decoding and resizing are summed over threads and go on beside the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct SpentSeconds {
+    /// Opening videos and decoding frames.
+    pub decode: f64,
+    /// Cropping, resizing and normalising them.
+    pub resize: f64,
+    /// The model.
+    pub encode: f64,
+    /// Records to disk.
+    pub write: f64,
 }
 
 /// Brings the index up to date with the videos below the folder. Files elsewhere that it knows are left alone.
@@ -98,9 +114,12 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     };
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
-    with_decoded(&plan.wanted, &options.clip_windows, options.threads, &prepare, |events| {
+    let spent = DecodeSeconds::default();
+    with_decoded(&plan.wanted, &options.clip_windows, options.threads, &prepare, &spent, |events| {
         indexing.run(events, &mut report)
     })?;
+    let [decode, resize] = spent.seconds();
+    report.spent = SpentSeconds { decode, resize, ..report.spent };
     let present: HashSet<&Path> = found.videos.iter().map(PathBuf::as_path).collect();
     report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
     report.broken = broken(indexer.index(), &root);
@@ -190,29 +209,33 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
                 DecodeEvent::End { file, outcome } => self.open.entry(file).or_default().outcome = Some(outcome),
             }
             if batch.len() >= self.batch {
-                self.embed(std::mem::take(&mut batch))?;
+                self.embed(std::mem::take(&mut batch), report)?;
             }
+            let since = Instant::now();
             ticker.tick(self.close(report)?);
             if committed.elapsed() > COMMIT {
                 self.indexer.commit()?;
                 committed = Instant::now();
             }
+            report.spent.write += since.elapsed().as_secs_f64();
         }
-        self.embed(batch)?;
+        self.embed(batch, report)?;
         ticker.tick(self.close(report)?);
         Ok(())
     }
 
-    fn embed(&mut self, batch: Vec<(usize, [f64; 2], Vec<f32>)>) -> Result<()> {
+    fn embed(&mut self, batch: Vec<(usize, [f64; 2], Vec<f32>)>, report: &mut IndexReport) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
+        let since = Instant::now();
         let (places, pixels): (Vec<_>, Vec<_>) = batch.into_iter().map(|(file, span, p)| ((file, span), p)).unzip();
         for ((file, [start, end]), vector) in places.into_iter().zip(self.embedder.embed_clips(pixels.concat())?) {
             let open = self.open.entry(file).or_default();
             open.waiting -= 1;
             open.clips.push(ClipEmbedding { start, end, vector });
         }
+        report.spent.encode += since.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -221,7 +244,9 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
         let complete = |open: &PendingFile| open.outcome.is_some() && open.waiting == 0;
         let done: Vec<usize> = self.open.iter().filter(|(_, open)| complete(open)).map(|(&file, _)| file).collect();
         for &file in &done {
-            let open = self.open.remove(&file).unwrap_or_default();
+            let mut open = self.open.remove(&file).unwrap_or_default();
+            // Parts of a long video are decoded at the same time.
+            open.clips.sort_by(|a, b| a.start.total_cmp(&b.start));
             self.record(file, open, report)?;
         }
         Ok(done.len())

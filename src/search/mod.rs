@@ -9,6 +9,7 @@
 //! the base model (340 tokens of 768 numbers at 8 frames), a thousand times its vector, and only a handful of clips are
 //! ever asked for.
 
+mod clip_reader;
 mod clips;
 mod decode_pool;
 mod embed;
@@ -16,6 +17,7 @@ mod embedder;
 mod embedding_file;
 mod embedding_log;
 mod indexing;
+mod moments;
 mod query;
 mod results;
 mod results_page;
@@ -26,6 +28,7 @@ pub use clips::{ClipWindows, read_span};
 pub use embed::{EmbedOptions, EmbeddingIndex, embed};
 pub use embedder::{Embedder, identify, unknown_words};
 pub use indexing::{IndexOptions, IndexReport, index_folder};
+pub use moments::Moments;
 pub use query::{QueryOptions, QueryResult};
 pub use results::{SearchResult, damage_warnings, printable};
 pub use results_page::results_page;

@@ -1,8 +1,8 @@
 //! Ranks clips for a text query.
 
-use super::Embedder;
 use super::clips::read_span;
 use super::results::{SearchResult, damage_warnings};
+use super::{Embedder, Moments};
 use crate::Result;
 use crate::index::{Hit, Index, Stamp};
 use rayon::prelude::*;
@@ -117,8 +117,9 @@ fn reread_clip(
         Ok(_) => return Err("it changed since it was indexed".into()),
         Err(_) => return Err("it is gone".into()),
     }
-    let read = VideoReader::open(&clip.path, &ReaderOptions::default())
-        .and_then(|mut reader| read_span(&mut reader, [clip.start, clip.end], frames));
+    let read = VideoReader::open(&clip.path, &ReaderOptions::default()).and_then(|mut reader| {
+        read_span(&mut reader, [clip.start, clip.end], frames, Moments::of(&known.clip_windows))
+    });
     match read {
         Ok(Some(frames)) => Ok(transform.apply(&frames, &transform.whole(&frames))),
         Ok(None) => Err("its clip is gone".into()),

@@ -1,12 +1,15 @@
 //! Ranks the clips of other videos by similarity to a video.
 
-use super::clips::{ClipWindows, each_clip};
+use super::clip_reader::DecodeSeconds;
+use super::clips::ClipWindows;
+use super::decode_pool::{DecodeEvent, with_decoded};
 use super::query::{assign_ranks, best_non_overlapping};
 use super::{Embedder, SearchResult};
 use crate::index::{Index, Stamp};
 use crate::{Error, Result};
 use std::path::Path;
 use svitt_ops::SvittBackend;
+use svitt_video::Frames;
 
 /// The vectors of `video` if `index` holds them and the file has not changed: then no model is needed.
 pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
@@ -34,17 +37,17 @@ impl<B: SvittBackend> Embedder<B> {
     /// # Errors
     /// It cannot be read.
     pub fn embed_video(&self, video: &Path, clip_windows: &ClipWindows) -> Result<Vec<Vec<f32>>> {
-        let (mut vectors, mut fault) = (Vec::new(), None);
-        each_clip(video, clip_windows, |_, frames| match self.embed_clips(self.pixels(&frames)) {
-            Ok(embedded) => {
-                vectors.extend(embedded);
-                true
+        let prepare = |frame: &Frames| self.pixels(frame);
+        let (files, spent) = ([video.to_path_buf()], DecodeSeconds::default());
+        with_decoded(&files, clip_windows, 1, &prepare, &spent, |events| {
+            let mut vectors = Vec::new();
+            for event in events {
+                match event {
+                    DecodeEvent::Clip { pixels, .. } => vectors.extend(self.embed_clips(pixels)?),
+                    DecodeEvent::End { outcome, .. } => outcome?,
+                }
             }
-            Err(error) => {
-                fault = Some(error);
-                false
-            }
-        })?;
-        fault.map_or(Ok(vectors), Err)
+            Ok(vectors)
+        })
     }
 }
