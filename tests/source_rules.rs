@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Files that may contain `unsafe`: kernels, children that end with their parent, memory-mapped checkpoints, allocator
-/// settings.
+/// Files that may contain `unsafe`: kernels, children that end with their parent, memory-mapped checkpoints, settings of
+/// the allocator and of signals.
 const UNSAFE: &[&str] = &[
     "crates/svitt-ops/src/device/",
     "crates/svitt-ops/src/sparse/kernels/",
@@ -13,6 +13,7 @@ const UNSAFE: &[&str] = &[
     "crates/svitt-video/src/ffmpeg/child.rs",
     "src/weights/source.rs",
     "src/cli/allocator.rs",
+    "src/cli/signals.rs",
 ];
 
 /// The only files that may open connections.

@@ -12,6 +12,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Exit code after a signal.
 const INTERRUPTED: i32 = 130;
 
+/// Has a write beyond the size that files may have (`ulimit -f`) fail as one on a full disk does: by default the signal
+/// ends the process, which can then neither say so nor remove what it had begun.
+pub fn keep_running_on_full_files() {
+    #[cfg(unix)]
+    // SAFETY: no handler is installed; from here on the signal is ignored.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 /// Listens to the signals of this process.
 ///
 /// # Errors

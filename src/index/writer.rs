@@ -51,6 +51,7 @@ impl IndexWriter {
         let mut manifest = match IndexManifest::read(dir)? {
             Some(manifest) => manifest,
             None => {
+                refuse_orphans(dir)?;
                 let manifest = IndexManifest::new(id.clone());
                 manifest.write(dir)?;
                 manifest
@@ -209,6 +210,17 @@ fn lock(dir: &Path) -> Result<File> {
         )),
         Err(TryLockError::Error(e)) => Err(Error::io(path, &e)),
     }
+}
+
+/// Fails if `dir` holds segments, which nobody can read without the manifest they belong to.
+fn refuse_orphans(dir: &Path) -> Result<()> {
+    let names = std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e))?.flatten().map(|entry| entry.path());
+    let segments = names.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).count();
+    if segments == 0 {
+        return Ok(());
+    }
+    let problem = format!("holds {segments} segment(s) of an index and no manifest.json");
+    Err(Error::file(dir, problem, "bring the manifest back, or delete the directory and index again"))
 }
 
 /// A segment under the lowest number that was never used.

@@ -20,10 +20,10 @@ use svitt_ops::{SvittBackend, TrainBackend};
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct CutRequest {
     /// Length of a clip; a shorter video is one clip
-    #[cfg_attr(feature = "cli", arg(long, allow_negative_numbers = true, default_value_t = 10.0, value_parser = number(0.0, 86_400.0)))]
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10.0, value_parser = number(0.0, 86_400.0)))]
     pub clip_seconds: f64,
     /// Share of a clip that the next one shows again, 0 to 0.95
-    #[cfg_attr(feature = "cli", arg(long, allow_negative_numbers = true, default_value_t = 0.5, value_parser = number(0.0, 1.0)))]
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 0.5, value_parser = number(0.0, 1.0)))]
     pub overlap: f64,
     /// Which frames stand for the moments of a clip: those at them, or the nearest key frames, which takes a fraction of
     /// the time

@@ -49,6 +49,19 @@ fn only_new_and_changed_files_need_embedding() {
 }
 
 #[test]
+fn segments_without_their_manifest_are_not_thrown_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    indexer.add(Path::new("a.mp4"), stamp(1), vec![clip(0.0, &unit(0))]).unwrap();
+    indexer.finish().unwrap();
+    std::fs::rename(dir.path().join("manifest.json"), dir.path().join("kept")).unwrap();
+    let refused = IndexWriter::open(dir.path(), &id()).unwrap_err().to_string();
+    assert!(refused.contains("1 segment(s) of an index and no manifest.json"), "{refused}");
+    std::fs::rename(dir.path().join("kept"), dir.path().join("manifest.json")).unwrap();
+    assert_eq!(IndexWriter::open(dir.path(), &id()).unwrap().index().clips(), 1);
+}
+
+#[test]
 fn another_model_and_a_second_indexer_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let first = IndexWriter::open(dir.path(), &id()).unwrap();

@@ -314,7 +314,7 @@ impl FfmpegVideo {
         command.args(["-map", "0:V:0", "-vf", "showinfo=checksum=0"]).args(self.program.passthrough());
         command.args(["-f", "null", "-"]);
         let bytes = std::fs::metadata(&self.path).map_or(0, |facts| facts.len());
-        let mut listing = FrameListing::of_file(bytes);
+        let mut listing = FrameListing::of_file(bytes, self.demuxer);
         self.run(command, &mut listing)?;
         if listing.is_inflated() {
             let detail = format!("{bytes} bytes that claim {} pixels of pictures and more", listing.decoded.pixels());
