@@ -88,12 +88,12 @@ fn a_canvas_that_few_bytes_fill_again_and_again_is_refused() {
 fn write_animated_png(path: &Path, side: u32, frames: u32) {
     let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), side, side);
     encoder.set_color(png::ColorType::Grayscale);
-    encoder.set_depth(png::BitDepth::One);
+    encoder.set_depth(png::BitDepth::Eight);
     encoder.set_animated(1 + frames, 0).unwrap();
     let mut writer = encoder.write_header().unwrap();
-    writer.write_image_data(&vec![0; (side / 8 * side) as usize]).unwrap();
+    writer.write_image_data(&vec![0; (side * side) as usize]).unwrap();
     writer.set_frame_dimension(1, 1).unwrap();
-    (0..frames).for_each(|_| writer.write_image_data(&[0x80]).unwrap());
+    (0..frames).for_each(|_| writer.write_image_data(&[0xff]).unwrap());
     writer.finish().unwrap();
 }
 
