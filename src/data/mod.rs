@@ -11,6 +11,7 @@ pub mod import;
 mod inspect;
 pub mod loader;
 mod media;
+mod order_files;
 mod record;
 pub mod shapes;
 mod split;
@@ -29,5 +30,5 @@ pub use loader::{
     BatchResult, Collate, Loader, LoaderMode, LoaderOptions, LoaderPosition, TextCollate, UnreadableLimit,
 };
 pub use media::{MediaFolder, MediaMatch};
-pub use record::{Item, ItemResult, Record};
+pub use record::{Choice, Item, ItemResult, Record};
 pub use split::{Split, SplitSize, hold_out, published};
