@@ -193,6 +193,18 @@ impl Benchmark {
         !matches!(self.task(), BenchmarkTask::Choice)
     }
 
+    /// Refuses what has nothing to learn from.
+    ///
+    /// # Errors
+    /// It is for scoring alone.
+    pub fn require_trainable(self) -> Result<()> {
+        if self.is_trainable() {
+            return Ok(());
+        }
+        let problem = format!("{self} is for scoring alone: it has no training split");
+        Err(Error::setting("BENCHMARK", problem, "fine-tune on another one, such as msrvtt"))
+    }
+
     /// Whether the clips are rendered in process, so that no file is needed.
     pub const fn is_generated(self) -> bool {
         matches!(self, Self::Shapes | Self::ShapesQa)
@@ -298,6 +310,9 @@ mod tests {
         assert_eq!(row(Benchmark::Ssv2Template), (25, 4, 12, 3, 10, 0.7));
         assert_eq!(row(Benchmark::AnetQa), (25, 8, 24, 3, 10, 0.6));
         assert_eq!(row(Benchmark::Agqa), (25, 8, 24, 3, 5, 0.6));
+        let choices: Vec<_> = Benchmark::ALL.into_iter().filter(|b| b.task() == BenchmarkTask::Choice).collect();
+        assert_eq!(choices.len(), 9);
+        assert!(choices.iter().all(|b| b.protocol().clips() == 1 && b.protocol().max_text == 64), "order is kept");
         assert!(Benchmark::Didemo.protocol().paragraph && !Benchmark::Ssv2Label.protocol().flips);
     }
 

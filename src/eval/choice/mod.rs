@@ -7,8 +7,6 @@ mod measure;
 mod model_scorer;
 mod ranking;
 mod set;
-#[cfg(all(test, feature = "flex"))]
-mod tests;
 mod verdict;
 
 pub use controls::{Controls, text_guess};

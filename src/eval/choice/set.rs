@@ -156,7 +156,7 @@ impl SetBuilder {
 }
 
 #[cfg(test)]
-mod unit_tests {
+mod tests {
     use super::*;
 
     #[test]

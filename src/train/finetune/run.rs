@@ -4,7 +4,7 @@ use super::data::{FinetuneData, FinetuneOptions};
 use super::report::{FinetuneReport, FinetuneStageReport, ValidationReport};
 use super::validation::ValidationScore;
 use crate::config::{Curriculum, ModelConfig};
-use crate::data::{Benchmark, BenchmarkTask, Loader, LoaderOptions, TextCollate, write_answers};
+use crate::data::{BenchmarkTask, Loader, LoaderOptions, TextCollate, write_answers};
 use crate::eval::{ANSWERS_FILE, FINE_TUNED, tokenizer};
 use crate::model::{Svitt, SvittQa};
 use crate::profile::peak_memory_mb;
@@ -23,21 +23,15 @@ use svitt_ops::TrainBackend;
 /// Validations so far, beside the run's other files.
 const VALIDATIONS: &str = "validations.json";
 
-/// The error of a benchmark that has nothing to learn from.
-fn for_scoring(benchmark: Benchmark) -> Error {
-    let problem = format!("{benchmark} is for scoring alone: it has no training split");
-    Error::setting("BENCHMARK", problem, "fine-tune on another one, such as msrvtt")
-}
-
 /// Fine-tunes as `options` say; everything, the report too, is on disk in the end.
 ///
 /// # Errors
 /// A checkpoint or data that cannot be used, a full disk, losses that stay non-finite, an interruption (after saving).
 pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) -> Result<FinetuneReport> {
+    options.benchmark.require_trainable()?;
     let part = match options.benchmark.task() {
-        BenchmarkTask::Retrieval => CheckpointPart::Pretraining,
+        BenchmarkTask::Retrieval | BenchmarkTask::Choice => CheckpointPart::Pretraining,
         BenchmarkTask::QuestionAnswering => CheckpointPart::QuestionAnswering,
-        BenchmarkTask::Choice => return Err(for_scoring(options.benchmark)),
     };
     let mut checkpoint = Checkpoint::open(&options.checkpoint)?;
     // A model that encodes frames one by one is trained on as a joint one: its tables are extended over time.
