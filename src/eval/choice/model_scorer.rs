@@ -3,8 +3,9 @@
 use super::measure::{ChoiceScorer, Scored};
 use crate::Result;
 use crate::eval::{
-    ClipPlan, EncodeOptions, EvalModel, FeatureStore, FrameOrder, MatchScorer, ScoreOptions, TextBank, VideoSet,
-    encode_clips, encode_videos, mean_features, require_directions, require_finite,
+    ClipPlan, ClipSource, EncodeOptions, EncodedClips, EncodedStore, EvalModel, FeatureStore, FrameOrder, MatchScorer,
+    ScoreOptions, TextBank, VideoBank, VideoSet, encode_clips, encode_videos, mean_features, require_directions,
+    require_finite,
 };
 use crate::model::{Svitt, VideoDraws};
 use burn::tensor::{Tensor, TensorData};
@@ -25,8 +26,8 @@ pub struct ModelScorer<'a, B: SvittBackend> {
     pub encoding: &'a EncodeOptions,
     /// How pairs are scored; every clip sees the same random edges, so both candidates of a pair do.
     pub score: &'a ScoreOptions,
-    /// Makes the store for features under a plan.
-    pub store: &'a dyn Fn(&ClipPlan) -> Result<FeatureStore>,
+    /// Opens the folder of features under a plan, where they are to be kept for later runs. Those of controls are not.
+    pub cache: &'a dyn Fn(&ClipPlan) -> Result<Option<FeatureStore>>,
 }
 
 impl<B: SvittBackend> ModelScorer<'_, B> {
@@ -48,42 +49,80 @@ impl<B: SvittBackend> ChoiceScorer for ModelScorer<'_, B> {
     fn score(&mut self, order: FrameOrder, wanted: &[Vec<usize>]) -> Result<Scored> {
         let EvalModel { model, config, device } = self.model;
         let plan = ClipPlan { order, ..*self.plan };
-        let mut store = (self.store)(&plan)?;
-        let draws = VideoDraws::evaluation(self.score.seed);
-        let coverage = encode_videos(self.videos, &plan, self.encoding, &mut store, &mut |pixels, count| {
-            let size = config.video.image_size;
-            let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
-            encode_clips(model, Tensor::<B, 5>::from_data(pixels, device), plan.clips, &draws)
-        })?;
         let (bank, places) = self.bank();
         let width = config.embed_dim;
         require_directions("text features", &bank.features, width)?;
         let texts = places.iter().map(|&place| bank.features[place * width..][..width].to_vec()).collect();
-        let videos: Vec<Vec<f32>> =
-            (0..wanted.len()).map(|video| mean_features(store.features(video), plan.clips, width)).collect();
-        let present: Vec<f32> = videos.iter().flatten().copied().collect();
-        require_directions("video features", &present, width)?;
+        let scored = Scored { videos: vec![Vec::new(); wanted.len()], texts, ..Scored::default() };
+        let cache = if order == self.plan.order { (self.cache)(&plan)? } else { None };
+        let mut matching = MatchingStore { scorer: self, bank, places, wanted, cache, scored };
+        let draws = VideoDraws::evaluation(self.score.seed);
+        let coverage = encode_videos(self.videos, &plan, self.encoding, &mut matching, &mut |pixels, count| {
+            let size = config.video.image_size;
+            let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
+            encode_clips(model, Tensor::<B, 5>::from_data(pixels, device), plan.clips, &draws)
+        })?;
+        Ok(Scored { coverage, ..matching.scored })
+    }
+}
+
+/// Scores each clip as soon as it is encoded, so that no states have to be kept: those of a thousand clips of a base
+/// model are gigabytes, and controls of frame order encode every clip three times more.
+struct MatchingStore<'a, B: SvittBackend> {
+    scorer: &'a ModelScorer<'a, B>,
+    bank: TextBank,
+    /// Where each text of the set stands in the bank.
+    places: Vec<usize>,
+    wanted: &'a [Vec<usize>],
+    cache: Option<FeatureStore>,
+    scored: Scored,
+}
+
+impl<B: SvittBackend> MatchingStore<'_, B> {
+    /// Scores `video` with the texts that are wanted for it.
+    fn matched(&mut self, video: usize, encoded: EncodedClips) -> Result<EncodedClips> {
+        let ModelScorer { model: EvalModel { model, config, device }, plan, score, .. } = self.scorer;
+        let features = mean_features(&encoded.features, plan.clips, config.embed_dim);
+        require_directions("video features", &features, config.embed_dim)?;
+        let videos = VideoBank { videos: vec![encoded] };
         let scorer = MatchScorer {
-            model,
-            device,
-            videos: &store,
-            texts: &bank,
+            model: *model,
+            device: *device,
+            videos: &videos,
+            texts: &self.bank,
             clips: plan.clips,
-            ensemble: self.score.ensemble,
-            batch: self.score.batch,
+            ensemble: score.ensemble,
+            batch: score.batch,
         };
-        let mut ticker = self.encoding.progress.counter("matching videos", wanted.len());
-        let mut matching = HashMap::new();
-        for (video, texts) in wanted.iter().enumerate().filter(|(video, _)| store.contains(*video)) {
-            let mut banked: Vec<usize> = texts.iter().map(|&text| places[text]).collect();
-            banked.sort_unstable();
-            banked.dedup();
-            let scores = scorer.scores(video, &banked)?;
-            require_finite("matching scores", &scores)?;
-            let score = |text: usize| banked.binary_search(&places[text]).ok().map(|at| scores[at]);
-            matching.extend(texts.iter().filter_map(|&text| Some(((video, text), score(text)?))));
-            ticker.tick(1);
+        let texts = &self.wanted[video];
+        let mut banked: Vec<usize> = texts.iter().map(|&text| self.places[text]).collect();
+        banked.sort_unstable();
+        banked.dedup();
+        let scores = scorer.scores(0, &banked)?;
+        require_finite("matching scores", &scores)?;
+        let score = |text: usize| banked.binary_search(&self.places[text]).ok().map(|at| scores[at]);
+        self.scored.matching.extend(texts.iter().filter_map(|&text| Some(((video, text), score(text)?))));
+        self.scored.videos[video] = features;
+        Ok(videos.videos.into_iter().next().unwrap_or_default())
+    }
+}
+
+impl<B: SvittBackend> EncodedStore for MatchingStore<'_, B> {
+    fn load_cached(&mut self, video: usize, stamp: &str) -> bool {
+        let Some(cache) = self.cache.as_mut() else { return false };
+        if !cache.load_cached(video, stamp) {
+            return false;
         }
-        Ok(Scored { videos, texts, matching, coverage })
+        let (features, states) = (cache.features(video).to_vec(), cache.states(video));
+        // What cannot be scored is encoded again, and says then what is wrong with it.
+        states.and_then(|states| self.matched(video, EncodedClips { features, states })).is_ok()
+    }
+
+    fn keep(&mut self, video: usize, stamp: Option<&str>, encoded: EncodedClips) -> Result<()> {
+        let encoded = self.matched(video, encoded)?;
+        match (&mut self.cache, stamp) {
+            (Some(cache), Some(_)) => cache.keep(video, stamp, encoded),
+            _ => Ok(()),
+        }
     }
 }

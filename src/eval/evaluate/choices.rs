@@ -21,7 +21,10 @@ impl EvalRun<'_> {
         self.config.video.clone_from(opened.model.video.config());
         let started = Instant::now();
         let encoding = self.options.encoding();
-        let store = |plan: &ClipPlan| self.store(plan, set.videos.len());
+        let cache = |plan: &ClipPlan| {
+            let store = self.store(plan, set.videos.len())?;
+            Ok(store.folder().is_some().then_some(store))
+        };
         let mut scorer = ModelScorer {
             model: EvalModel { model: &opened.model, config: &self.config, device },
             texts: &texts,
@@ -29,7 +32,7 @@ impl EvalRun<'_> {
             plan: &self.plan,
             encoding: &encoding,
             score: &self.score,
-            store: &store,
+            cache: &cache,
         };
         let measured = measure(&set, &mut scorer, self.plan.order)?;
         let seconds = started.elapsed().as_secs_f64();
