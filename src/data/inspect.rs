@@ -183,7 +183,7 @@ impl fmt::Display for InspectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
         let distinct = |all: usize, distinct: usize| format!("{all} ({distinct} distinct)");
-        let mut row = |name: &str, value: String| writeln!(f, "{name:<22}{value}");
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<21} {value}");
         row("format", self.format.clone())?;
         row("benchmark", none(format!("{} {}", self.benchmark, self.version).trim()))?;
         row("split", none(&self.split))?;

@@ -1,6 +1,6 @@
 //! The commands on every benchmark: a model with next to no training, whose score is chance, and the JSON scripts read.
 
-use super::worlds::{World, choices, retrievals};
+use super::worlds::{World, choices, retrievals, rtime, still};
 use crate::project::{checkpoint, project, refusal, stdout, svitt};
 use crate::skipped::skipped;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use svitt_video::ffmpeg_available;
 
 fn eval(world: &World, arguments: &[&str]) -> Output {
     let mut program = Command::new(svitt());
-    program.args(["eval", world.benchmark.name(), "--no-cache", "--checkpoint"]).arg(checkpoint());
+    program.args(["eval", world.benchmark.name(), "--checkpoint"]).arg(checkpoint());
     program.arg("--annotations").arg(&world.annotations).arg("--media").arg(world.media());
     program.args(arguments).current_dir(world.folder.path()).output().unwrap()
 }
@@ -25,7 +25,8 @@ fn every_choice_benchmark_is_evaluated_with_its_controls() {
         return skipped("ffmpeg");
     }
     for world in choices() {
-        let printed = stdout(&eval(&world, &["--limit", "10", "--json", "out.json", "--dump", "lines.jsonl"]));
+        let printed =
+            stdout(&eval(&world, &["--no-cache", "--limit", "10", "--json", "out.json", "--dump", "lines.jsonl"]));
         assert!(printed.contains("matching head") && printed.contains("shuffled frames"), "{printed}");
         let report = json(&world, "out.json");
         assert_eq!(report["benchmark"], world.benchmark.name());
@@ -62,13 +63,46 @@ fn every_choice_benchmark_is_evaluated_with_its_controls() {
     }
 }
 
+/// The checkpoint has random edges and pruning: were they drawn anew for the reversal, the two would differ.
+#[test]
+fn a_clip_without_change_and_its_reversal_tie_exactly() {
+    if !ffmpeg_available() {
+        return skipped("ffmpeg");
+    }
+    let world = still();
+    stdout(&eval(&world, &["--no-cache", "--json", "out.json"]));
+    let metrics = json(&world, "out.json")["metrics"].clone();
+    for scorer in ["itc", "itm"] {
+        let of_clips = &metrics["choice"][scorer]["by_type"]["t2v"];
+        let figures = ["accuracy", "strict", "n", "ties"].map(|name| of_clips[name].as_f64().unwrap());
+        assert_eq!(figures, [50.0, 0.0, 6.0, 6.0], "{scorer}: {of_clips}");
+    }
+    assert_eq!((metrics["pairs"]["group"].as_f64(), metrics["pairs_itm"]["video"].as_f64()), (Some(0.0), Some(0.0)));
+}
+
+#[test]
+fn encoded_clips_are_kept_by_direction() {
+    if !ffmpeg_available() {
+        return skipped("ffmpeg");
+    }
+    let world = rtime();
+    let run = || {
+        stdout(&eval(&world, &["--features", "kept", "--limit", "3", "--json", "out.json"]));
+        json(&world, "out.json")
+    };
+    let (first, second) = (run(), run());
+    assert_eq!((&first["videos_encoded"], &first["videos_recalled"]), (&6.into(), &0.into()));
+    assert_eq!((&second["videos_encoded"], &second["videos_recalled"]), (&0.into(), &6.into()));
+    assert_eq!(first["metrics"], second["metrics"]);
+}
+
 #[test]
 fn the_classic_sets_are_retrieved() {
     if !ffmpeg_available() {
         return skipped("ffmpeg");
     }
     for world in retrievals() {
-        stdout(&eval(&world, &["--json", "out.json"]));
+        stdout(&eval(&world, &["--no-cache", "--json", "out.json"]));
         let report = json(&world, "out.json");
         let (texts, each) = match world.benchmark {
             Benchmark::Anet | Benchmark::Lsmdc => (4, 1),

@@ -48,6 +48,20 @@ impl World {
     }
 }
 
+/// RTime with a video in which nothing changes.
+pub fn still() -> World {
+    let clip = |number| {
+        let [right, wrong] = pair(number);
+        (format!("{}", 3000 + number), json!({"forward_captions": [right], "reverse_captions": [wrong]}))
+    };
+    let world = World::new(Benchmark::Rtime, "test.json", object((0..6).map(clip)));
+    let grey = |number: usize| vec![40 + 30 * number as u8; 16 * 32 * 32 * 3];
+    (0..6).for_each(|number| {
+        write_rgb(&world.media().join(format!("{}.mp4", 3000 + number)), &grey(number), [32, 32], 16.0).unwrap();
+    });
+    world
+}
+
 /// A second of 16 frames that fall, and one of frames that rise, from grey level 40 to 200.
 fn clips() -> &'static [PathBuf; 2] {
     static CLIPS: OnceLock<[PathBuf; 2]> = OnceLock::new();
@@ -141,7 +155,7 @@ fn vitatecs() -> World {
 fn tempcompass() -> World {
     let item = |number: usize, rising: bool| {
         let mut texts = [says(number, true), says(number, false)];
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             texts.reverse();
         }
         let lines = [format!("Caption A: {}", texts[0]), format!("Caption B: {}", texts[1])];
@@ -169,7 +183,7 @@ const EVENTS: &str = "video_id,conjugate,event1_description,event2_description,c
 
 fn testoftime_didemo() -> World {
     let row = |number: usize| {
-        let conjugate = if number % 3 == 0 { "after" } else { "before" };
+        let conjugate = if number.is_multiple_of(3) { "after" } else { "before" };
         let [right, wrong] = events(number, conjugate);
         format!("{number}@N01_7_ab.mp4,{conjugate},one,other,{right},{wrong},0,0.5,0.5,1")
     };
@@ -198,7 +212,7 @@ fn vilma() -> World {
         format!("Initially, hall {number} is {from}. Then, it changes. At the end, hall {number} is {to}.")
     };
     let item = |number: usize| {
-        let ssv2 = number % 4 == 0;
+        let ssv2 = number.is_multiple_of(4);
         let video = if ssv2 {
             json!({"dataset": "something-something-v2", "original_split": "val", "video_file": number.to_string()})
         } else {

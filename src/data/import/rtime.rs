@@ -20,7 +20,7 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let mut equal = Vec::new();
     json::each(path, |place, clip: Clip| {
         let id = place.key.clone().unwrap_or_default();
-        let [forward, reverse] = [&clip.forward_captions, &clip.reverse_captions].map(|texts| first(texts));
+        let [forward, reverse] = [&clip.forward_captions, &clip.reverse_captions].map(first);
         if !forward.is_empty() && forward == reverse {
             equal.push(id.clone());
         }

@@ -53,6 +53,38 @@ struct Sided {
     side: usize,
 }
 
+/// What a template or clip is ranked among.
+#[derive(Clone, Copy)]
+enum Distractors {
+    /// The opposite template.
+    Chiral,
+    /// The same side of other pairs.
+    Static,
+    /// Everything.
+    All,
+}
+
+impl Distractors {
+    const ALL: [Self; 3] = [Self::Chiral, Self::Static, Self::All];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Chiral => "chiral",
+            Self::Static => "static",
+            Self::All => "all",
+        }
+    }
+
+    /// Whether `clip` and the template of `pair` and `side` are ranked among each other.
+    fn has(self, clip: &Sided, pair: usize, side: usize) -> bool {
+        match self {
+            Self::Chiral => clip.pair == pair,
+            Self::Static => clip.side == side,
+            Self::All => true,
+        }
+    }
+}
+
 /// Something-Something, opposite templates, with three kinds of distractors: those of the opposite template, those of
 /// the same side of other pairs, and all.
 fn opposite_templates(set: &ChoiceSet, scored: &Scored) -> Value {
@@ -68,25 +100,19 @@ fn opposite_templates(set: &ChoiceSet, scored: &Scored) -> Value {
         clips.push(Sided { video: one.video, pair, side: question.right });
     }
     clips.retain(|clip| scored.is_present(clip.video));
-    let modes: [(&str, fn(&Sided, usize, usize) -> bool); 3] = [
-        ("chiral", |clip, pair, _| clip.pair == pair),
-        ("static", |clip, pair, side| clip.pair == pair && clip.side == side || clip.pair != pair && clip.side == side),
-        ("all", |_, _, _| true),
-    ];
     let mut report = Map::new();
-    for (mode, is_candidate) in modes {
-        let (maps, positives): (Vec<f64>, Vec<f64>) = sides(&pairs)
-            .filter_map(|(pair, side, text)| precision(&clips, scored, text, [pair, side], is_candidate))
-            .unzip();
-        let r1 = clips.iter().map(|clip| first_text(clip, &pairs, scored, is_candidate)).collect::<Vec<_>>();
+    for mode in Distractors::ALL {
+        let (maps, positives): (Vec<f64>, Vec<f64>) =
+            sides(&pairs).filter_map(|(pair, side, text)| precision(&clips, scored, text, [pair, side], mode)).unzip();
+        let r1 = clips.iter().map(|clip| first_text(clip, &pairs, scored, mode)).collect::<Vec<_>>();
         report.insert(
-            mode.into(),
+            mode.name().into(),
             json!({"map": mean(&maps), "r1": mean(&r1), "positives": mean(&positives), "queries": maps.len()}),
         );
     }
     let by_pair = pairs.iter().enumerate().map(|(number, (name, texts))| {
-        let chiral = modes[0].1;
-        let found = (0..2).filter_map(|side| precision(&clips, scored, texts[side], [number, side], chiral));
+        let opposite = Distractors::Chiral;
+        let found = (0..2).filter_map(|side| precision(&clips, scored, texts[side], [number, side], opposite));
         let (maps, positives): (Vec<f64>, Vec<f64>) = found.unzip();
         ((*name).to_owned(), json!({"map": mean(&maps), "positives": mean(&positives)}))
     });
@@ -106,9 +132,9 @@ fn precision(
     scored: &Scored,
     text: usize,
     [pair, side]: [usize; 2],
-    is_candidate: fn(&Sided, usize, usize) -> bool,
+    mode: Distractors,
 ) -> Option<(f64, f64)> {
-    let among: Vec<&Sided> = clips.iter().filter(|clip| is_candidate(clip, pair, side)).collect();
+    let among: Vec<&Sided> = clips.iter().filter(|clip| mode.has(clip, pair, side)).collect();
     let right: Vec<bool> = among.iter().map(|clip| clip.pair == pair && clip.side == side).collect();
     let scores: Vec<f32> = among.iter().map(|clip| scored.dual(clip.video, text)).collect();
     let share = right.iter().filter(|right| **right).count() as f64 / right.len().max(1) as f64;
@@ -116,13 +142,8 @@ fn precision(
 }
 
 /// Whether the own text of `clip` stands first among the candidate texts; shared among equal ones.
-fn first_text(
-    clip: &Sided,
-    pairs: &[(&str, [usize; 2])],
-    scored: &Scored,
-    is_candidate: fn(&Sided, usize, usize) -> bool,
-) -> f64 {
-    let among: Vec<_> = sides(pairs).filter(|&(pair, side, _)| is_candidate(clip, pair, side)).collect();
+fn first_text(clip: &Sided, pairs: &[(&str, [usize; 2])], scored: &Scored, mode: Distractors) -> f64 {
+    let among: Vec<_> = sides(pairs).filter(|&(pair, side, _)| mode.has(clip, pair, side)).collect();
     let right = among.iter().position(|&(pair, side, _)| pair == clip.pair && side == clip.side);
     let scores: Vec<f32> = among.iter().map(|&(_, _, text)| scored.dual(clip.video, text)).collect();
     right.map_or(0.0, |right| ChoiceOutcome::of(&scores, right).credit)
