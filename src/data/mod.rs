@@ -15,6 +15,7 @@ mod order_files;
 mod record;
 pub mod shapes;
 mod split;
+mod tempcompass_videos;
 mod usable_videos;
 pub mod webdataset;
 
@@ -32,3 +33,4 @@ pub use loader::{
 pub use media::{MediaFolder, MediaMatch};
 pub use record::{Choice, Item, ItemResult, Record};
 pub use split::{Split, SplitSize, hold_out, published};
+pub use tempcompass_videos::{TempcompassReport, make_tempcompass};

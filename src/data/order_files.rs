@@ -36,8 +36,8 @@ pub const TEMPCOMPASS: BenchmarkFiles = BenchmarkFiles {
     benchmark: Benchmark::Tempcompass,
     folder: "tempcompass",
     test: &["caption_matching.json"],
-    media: "<id>.mp4, and <id>_concat_<n>.mp4 and <a>_<b>_<n>.mp4 as the release made them; reversed ones are not \
-            needed, the plain ones are read backwards",
+    media: "<id>.mp4, <id>_concat_<n>.mp4 and <a>_<b>_<n>.mp4: the release's own, or made of the plain ones by `cargo \
+            xtask data tempcompass`; reversed ones are not needed, the plain ones are read backwards",
     source: "github.com/llyx97/TempCompass, which links the videos",
     ..NOTHING
 };
