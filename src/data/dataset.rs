@@ -176,7 +176,7 @@ impl VideoDataset {
     fn read(&self, video: &str, record: &Record, epoch: u64, index: usize) -> Result<Vec<f32>> {
         let frames = self.settings.frames;
         let first = [record.start, record.end];
-        let Some(second) = record.then.map(|then| then.map(Some)) else {
+        let Some(second) = record.then.as_deref().map(|then| then.map(Some)) else {
             let pixels = self.read_part(video, (first, frames), epoch, index)?;
             return Ok(if record.reversed { backwards(&pixels, frames) } else { pixels });
         };

@@ -36,10 +36,10 @@ pub struct Record {
     pub reversed: bool,
     /// Start and end, in seconds, of a second part of the video that is shown after the first, with half of the frames.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub then: Option<[f64; 2]>,
-    /// Texts to choose from.
+    pub then: Option<Box<[f64; 2]>>,
+    /// Texts to choose from. In a box, as the above: millions of records have neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub choice: Option<Choice>,
+    pub choice: Option<Box<Choice>>,
 }
 
 /// Texts of which one is right.
@@ -78,15 +78,15 @@ impl Record {
                 format!("#t={}{end}", start.unwrap_or(0.0))
             }
         };
-        let then = self.then.map_or(String::new(), |[start, end]| format!("&t={start},{end}"));
+        let then = self.then.as_deref().map_or(String::new(), |[start, end]| format!("&t={start},{end}"));
         let reversed = if self.reversed { " reversed" } else { "" };
         format!("{}{span}{then}{reversed}", self.media)
     }
 
     /// The clip alone, without what is said of it, taken from `media`, which is the record's own or one of its others.
     pub fn clip_of(&self, media: &str) -> Self {
-        let Self { start, end, reversed, then, .. } = *self;
-        Self { media: media.to_owned(), start, end, reversed, then, ..Self::default() }
+        let Self { start, end, reversed, .. } = *self;
+        Self { media: media.to_owned(), start, end, reversed, then: self.then.clone(), ..Self::default() }
     }
 
     /// Joins the captions with one space, in their order and before any cleaning: paragraph retrieval.

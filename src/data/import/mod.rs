@@ -217,11 +217,11 @@ fn problem(record: &Record) -> Option<String> {
         Some(format!("its {} is missing or empty", if question.is_some() { "question" } else { "caption" }))
     } else if let Some(text) = texts.into_iter().find(|text| text.len() > LONGEST_TEXT) {
         Some(format!("it has a text of {} bytes, more than {LONGEST_TEXT}", text.len()))
-    } else if let Some(problem) = choice.as_ref().and_then(problem_of_choice) {
+    } else if let Some(problem) = choice.as_deref().and_then(problem_of_choice) {
         Some(problem.into())
     } else {
         let first = end.map(|end| [start.unwrap_or(0.0), end]);
-        let backwards = first.into_iter().chain(*then).find(|[start, end]| end <= start);
+        let backwards = first.into_iter().chain(then.as_deref().copied()).find(|[start, end]| end <= start);
         backwards.map(|[start, end]| format!("it ends at {end} s, not after its start at {start} s"))
     }
 }

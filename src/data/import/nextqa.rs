@@ -10,7 +10,7 @@ use super::{
     ImportedAnnotations,
     columns::Columns,
     json::{self, Text},
-    table,
+    named, table,
 };
 use crate::{
     Error, Result,
@@ -52,18 +52,11 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let (mut row_number, mut doubled) = (0, 0);
     table::Table::open(path, &Columns::default())?.each(path, imported, Some(&COLUMNS), |imported, row| {
         let [video, question] = [&["video", "vid_id"][..], &["question"]].map(|names| row.get(names));
-        let statements: Vec<&str> = (0..5).map(|i| row.get(&[&format!("s{i}")])).collect();
-        let options: Vec<&str> = (0..5).map(|i| row.get(&[&format!("a{i}")])).collect();
-        let is_statement = statements.iter().any(|text| !text.is_empty());
-        let asked = |option: &&str| if option.is_empty() { String::new() } else { format!("{question} {option}") };
-        let texts: Vec<String> = match is_statement {
-            true => statements.iter().map(|text| (*text).to_owned()).collect(),
-            false => options.iter().map(asked).collect(),
-        };
+        let texts = options(row, question);
         doubled += usize::from(texts.iter().collect::<BTreeSet<_>>().len() < texts.len());
-        let kind = match (row.get(&["type"]), is_statement) {
-            ("", true) => types.get(&(video.to_owned(), question.to_owned())).cloned().unwrap_or_default(),
-            (kind, _) => kind.to_owned(),
+        let kind = match row.get(&["type"]) {
+            "" => types.get(&(video.to_owned(), question.to_owned())).cloned().unwrap_or_default(),
+            kind => kind.to_owned(),
         };
         let mut types = with_group(kind);
         types.extend(hard.contains(&row_number).then(|| HARD.to_owned()));
@@ -74,13 +67,13 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
         };
         let number = Some(row.get(&["qid"])).filter(|qid| !qid.is_empty());
         let record = Record {
-            media: folders.get(video).map(|path| path.0.as_str()).unwrap_or(video).to_owned(),
-            choice: Some(Choice { texts, right, proficiency: None }),
+            media: named(folders.get(video).map_or(video, |path| path.0.as_str()), "mp4"),
+            choice: Some(Choice { texts, right, proficiency: None }.into()),
             types,
             id: number.map(|qid| format!("{video}_{qid}")),
             ..Record::default()
         };
-        imported.take(&row.place, Record { media: with_extension(record.media.clone()), ..record });
+        imported.take(&row.place, record);
         Ok(())
     })?;
     if doubled > 0 {
@@ -89,8 +82,13 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     Ok(())
 }
 
-fn with_extension(media: String) -> String {
-    if media.is_empty() { media } else { format!("{media}.mp4") }
+/// The statements of a row, or its question before each of its options.
+fn options(row: &table::Row<'_>, question: &str) -> Vec<String> {
+    let five = |letter: char| (0..5).map(move |number| row.get(&[&format!("{letter}{number}")]).to_owned());
+    if five('s').any(|text| !text.is_empty()) {
+        return five('s').collect();
+    }
+    five('a').map(|option| if option.is_empty() { option } else { format!("{question} {option}") }).collect()
 }
 
 /// `TN` and its group `T`: causal, temporal or descriptive. `TP` counts as temporal, as in the published script.

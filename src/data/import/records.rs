@@ -114,7 +114,7 @@ impl<'a> Rows<'a> {
                 match (imported.benchmark, answer) {
                     (Some(Benchmark::MsrvttMc), Some(right)) => {
                         let texts = std::mem::take(&mut record.captions);
-                        record.choice = Some(Choice { texts, right, proficiency: None });
+                        record.choice = Some(Choice { texts, right, proficiency: None }.into());
                     }
                     _ => self.choices += 1,
                 }

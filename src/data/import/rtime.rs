@@ -26,7 +26,7 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
         }
         let record = Record {
             media: named(&id, "mp4"),
-            choice: Some(Choice::pair(forward, reverse)),
+            choice: Some(Choice::pair(forward, reverse).into()),
             id: Some(id).filter(|id| !id.is_empty()),
             ..Record::default()
         };

@@ -128,7 +128,7 @@ fn places(clips: &[Ssv2Record]) -> impl Iterator<Item = (Place, &Ssv2Record)> {
 
 fn chosen(clip: &Ssv2Record, choice: Choice, kind: String) -> Record {
     let id = Some(clip.id.0.clone());
-    Record { media: clip.media(), choice: Some(choice), types: vec![kind], id, ..Record::default() }
+    Record { media: clip.media(), choice: Some(choice.into()), types: vec![kind], id, ..Record::default() }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
             let types = std::iter::once(dimension.clone()).chain(is_twin.then(|| TWINS.to_owned())).collect();
             let record = Record { media: media.clone(), reversed: of.is_some(), types, ..Record::default() };
             match item.choice() {
-                Ok(choice) => imported.take(&place, Record { choice: Some(choice), ..record }),
+                Ok(choice) => imported.take(&place, Record { choice: Some(choice.into()), ..record }),
                 Err(problem) => imported.leave_out(&place, Some(&media), problem),
             }
         }

@@ -38,8 +38,8 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
             media: video.to_owned(),
             start: Some(start),
             end: Some(end),
-            then: Some([then_start, then_end]),
-            choice: Some(Choice::pair(row.get(&["caption"]), row.get(&["distractor_caption"]))),
+            then: Some(Box::new([then_start, then_end])),
+            choice: Some(Choice::pair(row.get(&["caption"]), row.get(&["distractor_caption"])).into()),
             types: Some(row.get(&["conjugate"]).to_owned()).filter(|kind| !kind.is_empty()).into_iter().collect(),
             ..Record::default()
         };
@@ -60,7 +60,7 @@ mod tests {
             let imported = import(&sample(&format!("testoftime/{name}")), &scored).unwrap();
             let first = &imported.records[0];
             assert_eq!((first.media.as_str(), first.types[0].as_str()), (media, "before"));
-            assert_eq!((first.start, first.end, first.then), (Some(0.0), Some(0.5), Some([0.5, 1.0])));
+            assert_eq!((first.start, first.end, first.then.as_deref()), (Some(0.0), Some(0.5), Some(&[0.5, 1.0])));
             let texts = &first.choice.as_ref().unwrap().texts;
             assert_eq!(texts[0], "the hall is dark before the hall is bright");
             assert_eq!(texts[1], "the hall is bright before the hall is dark");

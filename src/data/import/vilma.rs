@@ -93,15 +93,13 @@ impl Item {
         let extension = if self.dataset.0 == SSV2 { "webm" } else { "mp4" };
         let Proficiency { caption, foils, .. } = self.proficiency;
         let proficiency = foils.0.into_iter().next().map(|foil| [caption.0, foil]);
+        let texts = std::iter::once(self.caption.0).chain(self.foils.0).collect();
+        let choice = Choice { texts, right: 0, proficiency };
         Record {
             media: named(name, extension),
             start: self.start_time,
             end: self.end_time,
-            choice: Some(Choice {
-                texts: std::iter::once(self.caption.0).chain(self.foils.0).collect(),
-                right: 0,
-                proficiency,
-            }),
+            choice: Some(choice.into()),
             types: [Some(self.dataset.0), is_training.then(|| TRAINING.to_owned())].into_iter().flatten().collect(),
             id,
             ..Record::default()

@@ -40,7 +40,7 @@ impl Row {
         let media = if folder.is_empty() || name.is_empty() { name } else { format!("{folder}/{name}") };
         Record {
             media,
-            choice: Some(Choice::pair(self.caption.0.trim(), self.counterfactual.0.trim())),
+            choice: Some(Choice::pair(self.caption.0.trim(), self.counterfactual.0.trim()).into()),
             types: Some(self.aspect.0).filter(|aspect| !aspect.is_empty()).into_iter().collect(),
             ..Record::default()
         }

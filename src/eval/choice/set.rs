@@ -164,7 +164,7 @@ mod tests {
         let record = |id: &str, right: &str, wrong: &str| Record {
             media: format!("{id}.mp4"),
             id: Some(id.into()),
-            choice: Some(Choice::pair(right, wrong)),
+            choice: Some(Choice::pair(right, wrong).into()),
             ..Record::default()
         };
         let set = ChoiceSet::new(Benchmark::Rtime, &[record("1", "up", "down"), record("2", "out", "up")], None);
@@ -183,8 +183,10 @@ mod tests {
             media: "a.mp4".into(),
             start: Some(0.0),
             end: Some(1.0),
-            then: Some(then),
-            choice: Some(Choice { texts: vec!["x".into(), "y".into(), "z".into()], right: 2, proficiency: None }),
+            then: Some(Box::new(then)),
+            choice: Some(
+                Choice { texts: ["x", "y", "z"].map(str::to_owned).to_vec(), right: 2, proficiency: None }.into(),
+            ),
             ..Record::default()
         };
         let records = [record([1.0, 2.0]), record([2.0, 3.0]), record([1.0, 2.0])];
