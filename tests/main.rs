@@ -9,6 +9,7 @@ mod families;
 mod golden;
 mod html_pages;
 mod manifests;
+mod order;
 mod project;
 mod resume;
 mod search;

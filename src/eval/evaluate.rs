@@ -12,6 +12,7 @@ use crate::weights::{Checkpoint, CheckpointInfo};
 use serde_json::{Value, json};
 use svitt_ops::SvittBackend;
 
+mod choices;
 mod questions;
 mod retrieval;
 #[cfg(all(test, feature = "flex"))]
@@ -38,6 +39,7 @@ pub fn evaluate<B: SvittBackend>(options: &EvalOptions, device: &B::Device) -> R
     match options.benchmark.task() {
         BenchmarkTask::Retrieval => run.retrieval::<B>(device),
         BenchmarkTask::QuestionAnswering => run.answers::<B>(device),
+        BenchmarkTask::Choice => run.choices::<B>(device),
     }
 }
 

@@ -3,6 +3,7 @@
 mod authors;
 mod benchmark_data;
 mod budget;
+pub mod choice;
 pub(crate) mod decode_threads;
 mod dump;
 mod encode;

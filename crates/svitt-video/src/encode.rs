@@ -17,7 +17,7 @@ use std::time::Duration;
 const STALL: Duration = Duration::from_secs(300);
 
 /// Options that report progress and overwrite the temporary file, which exists already.
-const ALIVE: [&str; 3] = ["-progress", "pipe:1", "-y"];
+pub(super) const ALIVE: [&str; 3] = ["-progress", "pipe:1", "-y"];
 
 /// What [`compress`] aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +70,7 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
 }
 
 /// Frames of the file at `path`, whose first and last decode.
-fn read_back(path: &Path) -> Result<usize> {
+pub(super) fn read_back(path: &Path) -> Result<usize> {
     let mut written = VideoReader::open(path, &ReaderOptions::default())?;
     let frames = written.len();
     written.get_frames(&[0, frames - 1])?;
@@ -103,7 +103,7 @@ pub fn require_ffmpeg() -> Result<()> {
     FfmpegProgram::find().map(|_| ()).map_err(|looked_at| VideoError::NoFfmpeg { looked_at })
 }
 
-fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
+pub(super) fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
     FfmpegProgram::find().map_err(|looked_at| VideoError::MissingTool {
         path: path.to_path_buf(),
         format: format.to_owned(),
@@ -112,7 +112,7 @@ fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
 }
 
 /// Runs the encoder; what it says on standard error is its reason.
-fn encode(command: Command, path: &Path) -> Result<()> {
+pub(super) fn encode(command: Command, path: &Path) -> Result<()> {
     let mut complaints = Complaints::default();
     let mut reasons = Reasons { complaints: &mut complaints, reports: 0, disk_is_full: false };
     let ended = run(command, STALL, &mut reasons).map_err(|error| VideoError::io(path, error))?;

@@ -28,6 +28,11 @@ const VALIDATIONS: &str = "validations.json";
 /// # Errors
 /// A checkpoint or data that cannot be used, a full disk, losses that stay non-finite, an interruption (after saving).
 pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) -> Result<FinetuneReport> {
+    options.benchmark.require_trainable()?;
+    let part = match options.benchmark.task() {
+        BenchmarkTask::Retrieval | BenchmarkTask::Choice => CheckpointPart::Pretraining,
+        BenchmarkTask::QuestionAnswering => CheckpointPart::QuestionAnswering,
+    };
     let mut checkpoint = Checkpoint::open(&options.checkpoint)?;
     // A model that encodes frames one by one is trained on as a joint one: its tables are extended over time.
     let mut start = checkpoint.info.model.clone();
@@ -38,10 +43,6 @@ pub fn finetune<B: TrainBackend>(options: &FinetuneOptions, device: &B::Device) 
     let (size, vocab) = (config.text.vocab_size, options.vocab.as_deref());
     let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, size, vocabulary)?;
     let finetune_data = FinetuneData::gather(options, &config, Arc::new(tokenizer))?;
-    let part = match options.benchmark.task() {
-        BenchmarkTask::Retrieval => CheckpointPart::Pretraining,
-        BenchmarkTask::QuestionAnswering => CheckpointPart::QuestionAnswering,
-    };
     prepare(&mut checkpoint, part, &config)?;
     let tuning = FinetuneRun::<B>::new(options, &checkpoint, config, finetune_data, note, device)?;
     let (config, matching) = (&tuning.config, tuning.matching(&checkpoint));
