@@ -62,6 +62,7 @@ const ROOMS: &[&str] = &[
     "files",
     "checksums",
     "limits",
+    "shard",
     "progress",
     "hub",
     "text",

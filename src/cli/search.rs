@@ -2,6 +2,7 @@
 
 use super::output::{JsonArg, check_folder, print};
 use super::progress;
+use crate::index::{IndexSummary, merge_parts};
 use crate::limits::{self, count};
 use crate::run::{self, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
 use crate::search::{IndexReport, QueryResult, measure_search, printable, results_page};
@@ -55,6 +56,8 @@ enum Command {
     Query(QueryArgs),
     /// List the clips most like a video
     Similar(SimilarArgs),
+    /// Put together what `index --shard` made in several jobs
+    Merge(MergeArgs),
     /// Measure how long a search takes, without any model
     Speed(SpeedArgs),
 }
@@ -63,6 +66,17 @@ enum Command {
 struct IndexArgs {
     #[command(flatten)]
     request: IndexRequest,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+#[derive(clap::Args)]
+struct MergeArgs {
+    /// The index directory to be made
+    out: PathBuf,
+    /// The index of every shard, in any order
+    #[arg(required = true)]
+    parts: Vec<PathBuf>,
     #[command(flatten)]
     json: JsonArg,
 }
@@ -115,6 +129,14 @@ fn index(args: IndexArgs) -> Result<()> {
     report_unreadable(&report, print_line)?;
     print_line(summary(&request.index, &report))?;
     args.json.write(&report)
+}
+
+fn merge(args: &MergeArgs) -> Result<()> {
+    args.json.check()?;
+    let IndexSummary { files, clips, broken } = merge_parts(&args.out, &args.parts)?;
+    let shards = args.parts.len();
+    print_line(format!("{}: {shards} shards, {files} videos, {clips} clips, {broken} broken", printable(&args.out)))?;
+    args.json.write(&json!({"shards": shards, "files": files, "clips": clips, "broken": broken}))
 }
 
 /// Passes a line for every video that could not be embedded to `line`.
@@ -209,6 +231,7 @@ pub fn run(args: Args) -> Result<()> {
         (Some(Command::Index(args)), _) => index(args),
         (Some(Command::Query(args)), _) => query(args),
         (Some(Command::Similar(args)), _) => similar(args),
+        (Some(Command::Merge(args)), _) => merge(&args),
         (Some(Command::Speed(args)), _) => speed(&args),
         (None, Some(request)) => find(request, &args.output),
         (None, None) => Err(Error::setting("search", "has nothing to do", "give a folder and a text, or a command")),

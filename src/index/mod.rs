@@ -9,7 +9,9 @@
 
 mod damage;
 mod entry;
+mod lock;
 mod manifest;
+mod merge;
 mod record;
 mod search;
 mod segment;
@@ -18,6 +20,8 @@ mod writer;
 
 pub use damage::SegmentDamage;
 pub use entry::{ClipEmbedding, ModelId, Stamp};
+pub use manifest::IndexPart;
+pub use merge::merge_parts;
 pub use search::Hit;
 pub use writer::{IndexSummary, IndexWriter};
 
@@ -34,6 +38,7 @@ use std::path::{Path, PathBuf};
 pub struct Index {
     dir: PathBuf,
     id: ModelId,
+    part: Option<IndexPart>,
     files: BTreeMap<PathBuf, FileEntry>,
     damage: Vec<SegmentDamage>,
 }
@@ -70,8 +75,13 @@ impl Index {
     /// Every record of every segment in turn; later ones replace earlier ones of the same file. Also what each
     /// undamaged segment holds.
     fn replay(dir: &Path, manifest: &IndexManifest) -> Result<(Self, Vec<Option<Sealed>>)> {
-        let mut index =
-            Self { dir: dir.to_path_buf(), id: manifest.id.clone(), files: BTreeMap::new(), damage: Vec::new() };
+        let mut index = Self {
+            dir: dir.to_path_buf(),
+            id: manifest.id.clone(),
+            part: manifest.part.clone(),
+            files: BTreeMap::new(),
+            damage: Vec::new(),
+        };
         let mut extents = Vec::new();
         for segment in &manifest.segments {
             let path = dir.join(&segment.name);
@@ -108,6 +118,11 @@ impl Index {
     /// The model its embeddings come from.
     pub fn id(&self) -> &ModelId {
         &self.id
+    }
+
+    /// Which part of a folder it is, where several jobs index it.
+    pub fn part(&self) -> Option<&IndexPart> {
+        self.part.as_ref()
     }
 
     /// Segments of which something cannot be read: a damaged disk, or a file that was changed or deleted. Indexing the

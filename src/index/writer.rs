@@ -1,16 +1,14 @@
 //! The writer of an index; one per directory.
 
 use super::entry::{Content, FileEntry, at_most_unit};
-use super::manifest::{IndexManifest, SegmentEntry};
+use super::lock::{self, LOCK};
+use super::manifest::{IndexManifest, IndexPart, SegmentEntry};
 use super::record::Record;
 use super::segment::{SegmentWriter, same_file};
 use super::{ClipEmbedding, Index, ModelId, Stamp};
 use crate::{Error, Result};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-
-/// The file whose lock keeps a second indexer out.
-const LOCK: &str = "lock";
 
 /// More segments than this are merged into one when an indexer finishes.
 const MOST_SEGMENTS: usize = 8;
@@ -45,18 +43,29 @@ impl IndexWriter {
     /// # Errors
     /// Another process is indexing, another model made the index, or the directory cannot be written.
     pub fn open(dir: impl AsRef<Path>, id: &ModelId) -> Result<Self> {
+        Self::open_part(dir, id, None)
+    }
+
+    /// As [`IndexWriter::open`], for the `part` of one job among several, or for all of an index. The index of a part
+    /// says that it is complete once [`IndexWriter::finish`] has returned.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::open`], and an index that holds another part.
+    pub fn open_part(dir: impl AsRef<Path>, id: &ModelId, part: Option<&IndexPart>) -> Result<Self> {
         let dir = dir.as_ref();
         std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, &e))?;
-        let lock = lock(dir)?;
+        let lock = lock::exclusive(dir)?;
         let mut manifest = match IndexManifest::read(dir)? {
             Some(manifest) => manifest,
             None => {
-                let manifest = IndexManifest::new(id.clone());
+                let part = part.map(|part| IndexPart { complete: false, ..part.clone() });
+                let manifest = IndexManifest::new(id.clone(), part);
                 manifest.write(dir)?;
                 manifest
             }
         };
         manifest.id.require(dir, id)?;
+        manifest.start_part(dir, part)?;
         let (index, extents) = Index::replay(dir, &manifest)?;
         // What a killed writer left is now counted; the unfinished record behind it is never looked at again.
         for (segment, extent) in manifest.segments.iter_mut().zip(extents) {
@@ -96,6 +105,11 @@ impl IndexWriter {
     /// The disk refuses.
     pub fn add_broken(&mut self, path: &Path, stamp: Stamp, reason: &str) -> Result<()> {
         self.put(path, FileEntry { stamp, content: Content::Broken(reason.to_owned()) })
+    }
+
+    /// Stores what `from` knows of `path`.
+    pub(super) fn copy(&mut self, path: &Path, from: &Index) -> Result<()> {
+        from.files.get(path).map_or(Ok(()), |entry| self.put(path, entry.clone()))
     }
 
     fn put(&mut self, path: &Path, entry: FileEntry) -> Result<()> {
@@ -168,12 +182,15 @@ impl IndexWriter {
             let problem = "a segment was changed while it was written: what was embedded is lost";
             return Err(Error::file(&self.index.dir, problem, "index again, and leave its directory alone meanwhile"));
         }
+        let is_part = self.manifest.part.is_some();
+        self.manifest.part.iter_mut().for_each(|part| part.complete = true);
         let many = self.manifest.segments.len() > MOST_SEGMENTS || self.stale > self.index.files.len();
         if many || !self.index.damage.is_empty() {
             self.merge()?;
-        } else if let Some(writer) = &self.writer {
-            let last = self.manifest.segments.last_mut();
-            last.into_iter().for_each(|segment| segment.sealed = Some(writer.sealed()));
+        } else if self.writer.is_some() || is_part {
+            if let (Some(writer), Some(last)) = (&self.writer, self.manifest.segments.last_mut()) {
+                last.sealed = Some(writer.sealed());
+            }
             self.manifest.write(&self.index.dir)?;
         }
         let broken = self.index.broken().count();
@@ -193,30 +210,6 @@ impl IndexWriter {
         // A file that cannot be deleted is no longer named by the manifest and does no harm.
         old.iter().for_each(|segment| drop(std::fs::remove_file(dir.join(&segment.name))));
         Ok(())
-    }
-}
-
-/// The exclusive right to write to `dir`.
-fn lock(dir: &Path) -> Result<File> {
-    let path = dir.join(LOCK);
-    // Opening a pipe for writing waits for its reader.
-    if path.exists() && !path.is_file() {
-        return Err(Error::file(
-            path,
-            "is not a regular file",
-            "delete it, or choose another directory with option `index`",
-        ));
-    }
-    let open = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = open.map_err(|e| Error::io(&path, &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::file(
-            dir,
-            "another process is indexing into it",
-            "wait until it has finished, or choose another directory with option `index`",
-        )),
-        Err(TryLockError::Error(e)) => Err(Error::io(path, &e)),
     }
 }
 

@@ -10,7 +10,7 @@ mod search;
 mod visualize;
 
 pub use embed::{EmbedRequest, embed};
-pub use evaluate::{EvaluateRequest, evaluate};
+pub use evaluate::{EvaluateRequest, evaluate, evaluate_shard};
 pub use finetune::{FinetuneRequest, finetune};
 pub use pretrain::{PretrainRequest, pretrain};
 pub use search::{CutRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, find, index, query, similar};

@@ -11,6 +11,7 @@ use crate::search::{
     self, ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, damage_warnings, identify,
     index_folder, indexed_vectors,
 };
+use crate::shard::Shard;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::{SvittBackend, TrainBackend};
@@ -57,6 +58,9 @@ pub struct IndexRequest {
     /// How videos are cut.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
+    /// Embed this job's share of the folder, I of N: an index that `merge` puts together with the others
+    #[cfg_attr(feature = "cli", arg(long, value_name = "I/N"))]
+    pub shard: Option<Shard>,
     /// Clips per forward
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 8, value_parser = count(1, limits::BATCH)))]
     pub batch: usize,
@@ -232,11 +236,12 @@ impl IndexRequest {
 
     /// The options for a model whose clips have `frames` frames.
     fn options(&self, frames: usize) -> Result<IndexOptions> {
-        let Self { dir, index, cut, batch, threads, progress, .. } = self;
+        let Self { dir, index, cut, shard, batch, threads, progress, .. } = self;
         Ok(IndexOptions {
             folder: dir.clone(),
             index: index.clone(),
             clip_windows: cut.windows(frames)?,
+            shard: *shard,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             progress: progress.clone(),
