@@ -34,12 +34,18 @@ pub(super) fn exclusive(dir: &Path) -> Result<File> {
     }
 }
 
+/// Keeps writers out of an index until it is dropped.
+#[derive(Debug)]
+pub struct ReadGuard {
+    _lock: File,
+}
+
 /// Keeps writers out of the index in `dir`, so that all of it can be read as it is at one moment; `remedy` says what to
 /// do while somebody writes.
 ///
 /// # Errors
 /// There is no index, or a process is indexing into it.
-pub(super) fn shared(dir: &Path, remedy: &str) -> Result<File> {
+pub(super) fn shared(dir: &Path, remedy: &str) -> Result<ReadGuard> {
     let path = dir.join(LOCK);
     let file = match crate::input::open(&path) {
         Err(e) if e.is_not_found() => {
@@ -48,7 +54,7 @@ pub(super) fn shared(dir: &Path, remedy: &str) -> Result<File> {
         opened => opened?,
     };
     match file.try_lock_shared() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(ReadGuard { _lock: file }),
         Err(TryLockError::WouldBlock) => Err(Error::file(dir, "is still being written", remedy)),
         Err(TryLockError::Error(e)) => Err(Error::io(path, &e)),
     }

@@ -1,6 +1,8 @@
 //! `manifest.json` of an index: model and segments; replaced atomically, never edited.
 
 use super::entry::ModelId;
+use super::precision::VectorPrecision;
+use super::table::TableShape;
 use crate::shard::Shard;
 use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
@@ -10,13 +12,16 @@ use std::path::Path;
 const NAME: &str = "manifest.json";
 /// 2: the model's identity holds configuration and vocabulary, and segments are listed with their lengths. 3: vectors that
 /// are means over frames keep their length, and the model's identity names the sparsity. 4: a checksum of the rest. 5: one
-/// job's part of a folder.
+/// job's part of a folder; tables of vectors beside segments.
 const FORMAT: u32 = 5;
 /// The oldest format that is still read: what it lacks is left out here, too.
 const OLDEST: u32 = 4;
 
 /// A manifest of ten thousand segments takes a megabyte; an index has at most nine.
 const MOST_BYTES: u64 = 16 << 20;
+
+/// Vectors of a table, 70 billion. With the limit of a vector's numbers it keeps the arithmetic of sizes from overflow.
+const MOST_ROWS: u64 = 1 << 36;
 
 /// What a segment held when its writer was done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +36,25 @@ pub(super) struct SegmentEntry {
     pub name: String,
     /// None while it is written, and where its writer was killed.
     pub sealed: Option<Sealed>,
+    /// The file of its clips' vectors, where these do not stand in the records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableEntry>,
+}
+
+/// A file of vectors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct TableEntry {
+    /// File name.
+    pub name: String,
+    pub precision: VectorPrecision,
+    pub rows: u64,
+}
+
+impl TableEntry {
+    /// What it holds, of `dim` numbers a row.
+    pub fn shape(&self, dim: usize) -> TableShape {
+        TableShape { precision: self.precision, dim, rows: self.rows as usize }
+    }
 }
 
 /// The part of a folder that one of several jobs indexes.
@@ -69,6 +93,13 @@ pub(super) struct IndexManifest {
     /// Of one job among several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<IndexPart>,
+    /// What vectors are stored in once they are many.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub vectors: VectorPrecision,
+}
+
+fn is_default(vectors: &VectorPrecision) -> bool {
+    *vectors == VectorPrecision::default()
 }
 
 /// The manifest as it stands in the file.
@@ -82,7 +113,7 @@ struct Signed {
 
 impl IndexManifest {
     pub fn new(id: ModelId, part: Option<IndexPart>) -> Self {
-        Self { format: FORMAT, id, segments: Vec::new(), part }
+        Self { format: FORMAT, id, segments: Vec::new(), part, vectors: VectorPrecision::default() }
     }
 
     /// Whether there is one in `dir`.
@@ -113,7 +144,12 @@ impl IndexManifest {
         if manifest.digest()? != sha256 {
             return Err(bad("is damaged: its checksum is not the one it was written with".to_owned()));
         }
-        let named = |segment: &SegmentEntry| segment.name.ends_with(".seg") && !segment.name.contains(['/', '\\']);
+        let is_file = |name: &str, ending: &str| name.ends_with(ending) && !name.contains(['/', '\\']);
+        let named = |segment: &SegmentEntry| {
+            let table = segment.table.as_ref();
+            is_file(&segment.name, ".seg") && table.is_none_or(|table| is_file(&table.name, ".vec"))
+        };
+        let fits = |segment: &SegmentEntry| segment.table.as_ref().is_none_or(|table| table.rows <= MOST_ROWS);
         match manifest {
             // A million numbers a vector keeps size arithmetic far from overflow.
             Self { id: ModelId { dim: 0 | 1_000_001.., .. }, .. } => {
@@ -121,6 +157,9 @@ impl IndexManifest {
             }
             ref manifest if !manifest.segments.iter().all(named) => {
                 Err(bad("a segment's name is not a file name".to_owned()))
+            }
+            ref manifest if !manifest.segments.iter().all(fits) => {
+                Err(bad(format!("holds a table of more than {MOST_ROWS} vectors")))
             }
             manifest => Ok(Some(manifest)),
         }

@@ -1,18 +1,17 @@
 //! The parts that several jobs indexed become one index.
 
 use super::manifest::IndexPart;
-use super::{Index, IndexSummary, IndexWriter, lock};
+use super::{Index, IndexSummary, IndexWriter, ReadGuard, lock};
 use crate::shard::Shard;
 use crate::{Error, Result, files};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// A part and the lock that keeps its job out while it is read.
 struct OpenedPart {
     index: Index,
     part: IndexPart,
-    _lock: File,
+    _guard: ReadGuard,
 }
 
 /// Writes the parts of a folder in `inputs`, in any order, to the index `out`: file by file and vector by vector what one
@@ -44,7 +43,7 @@ pub fn merge_parts(out: &Path, inputs: &[PathBuf]) -> Result<IndexSummary> {
 
 impl OpenedPart {
     fn open(dir: &Path) -> Result<Self> {
-        let lock = lock::shared(dir, "merge again when its job has finished")?;
+        let guard = lock::shared(dir, "merge again when its job has finished")?;
         let index = Index::open(dir)?;
         let Some(part) = index.part().cloned() else {
             return Err(Error::file(dir, "is a whole index, not a shard", "index into it with option `shard`"));
@@ -57,7 +56,7 @@ impl OpenedPart {
         if let Some(damage) = index.damage().first() {
             return Err(Error::file(dir, damage.to_string(), again("run")));
         }
-        Ok(Self { index, part, _lock: lock })
+        Ok(Self { index, part, _guard: guard })
     }
 
     fn dir(&self) -> &Path {
@@ -71,6 +70,7 @@ impl OpenedPart {
             ("shards of", self.part.shard.count().to_string(), first.part.shard.count().to_string()),
             ("folder", self.part.folder.clone(), first.part.folder.clone()),
             ("clips", self.part.clip_windows.clone(), first.part.clip_windows.clone()),
+            ("vectors", self.index.precision().to_string(), first.index.precision().to_string()),
         ];
         let Some((what, ours, theirs)) = differs.into_iter().find(|(_, ours, theirs)| ours != theirs) else {
             return Ok(());
@@ -112,9 +112,7 @@ fn write(folder: &Path, parts: &[OpenedPart]) -> Result<IndexSummary> {
         }
     }
     let mut writer = IndexWriter::open(folder, parts[0].index.id())?;
-    for (path, part) in owners {
-        writer.copy(path, &part.index)?;
-    }
+    writer.adopt(parts.iter().map(|part| &part.index));
     writer.finish()
 }
 

@@ -3,7 +3,7 @@
 use super::ModelRequest;
 use crate::backend::{BackendTask, dispatch};
 use crate::eval::Budget;
-use crate::index::{Index, ModelId};
+use crate::index::{Index, ModelId, VectorPrecision};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count, number};
 use crate::progress::ProgressSink;
@@ -61,6 +61,10 @@ pub struct IndexRequest {
     /// Embed this job's share of the folder, I of N: an index that `merge` puts together with the others
     #[cfg_attr(feature = "cli", arg(long, value_name = "I/N"))]
     pub shard: Option<Shard>,
+    /// What vectors are stored in: f32, f16 or int8, half and a quarter the size and the time of a search; as the
+    /// index has them by default, f32 where it is new
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PRECISION"))]
+    pub vectors: Option<VectorPrecision>,
     /// Clips per forward
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 8, value_parser = count(1, limits::BATCH)))]
     pub batch: usize,
@@ -236,12 +240,13 @@ impl IndexRequest {
 
     /// The options for a model whose clips have `frames` frames.
     fn options(&self, frames: usize) -> Result<IndexOptions> {
-        let Self { dir, index, cut, shard, batch, threads, progress, .. } = self;
+        let Self { dir, index, cut, shard, vectors, batch, threads, progress, .. } = self;
         Ok(IndexOptions {
             folder: dir.clone(),
             index: index.clone(),
             clip_windows: cut.windows(frames)?,
             shard: *shard,
+            vectors: *vectors,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             progress: progress.clone(),

@@ -5,7 +5,7 @@ use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
 use crate::data::Unreadable;
-use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp};
+use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
 use crate::progress::ProgressSink;
 use crate::shard::Shard;
 use crate::{Error, Result};
@@ -31,6 +31,8 @@ pub struct IndexOptions {
     pub clip_windows: ClipWindows,
     /// Which of the folder's videos are this job's, where several share them out; the index is then a part of one.
     pub shard: Option<Shard>,
+    /// What vectors are stored in; none: as the index has them, single precision where it is new.
+    pub vectors: Option<VectorPrecision>,
     /// Clips per forward.
     pub batch: usize,
     /// Decoding threads.
@@ -94,6 +96,7 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
         complete: false,
     });
     let mut indexer = IndexWriter::open_part(&options.index, embedder.id(), part.as_ref())?;
+    options.vectors.into_iter().for_each(|precision| indexer.set_precision(precision));
     let plan = PendingFiles::new(&found, indexer.index(), &options.clip_windows);
     let damaged = damage_warnings(indexer.index());
     damaged.iter().for_each(|warning| log::warn!("{warning}"));
