@@ -345,6 +345,47 @@ fn shards_of_a_folder_merge_into_its_index() {
     );
 }
 
+/// Out into files for a database, and back as a list of ids that the fusion encoder ranks.
+#[test]
+fn an_index_is_exported_and_what_a_database_returns_is_ranked() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    for name in ["bframes.mp4", "edit-list.mp4", "fragmented.mp4", "vp9.webm"] {
+        fs::copy(fixture(name), dir.path().join("videos").join(name)).unwrap();
+    }
+    let index = ["index", "videos", "--vectors", "int8", "--json", "r.json"];
+    stdout(&search(dir.path(), &index));
+    let clips = json(&dir.path().join("r.json"))["clips"].as_u64().unwrap();
+    let bare =
+        |arguments: &[&str]| Command::new(example("search")).args(arguments).current_dir(dir.path()).output().unwrap();
+    assert!(stdout(&bare(&["export", "clips.npy"])).starts_with(&format!("clips.npy: {clips} clips of ")));
+    let list = json(&dir.path().join("clips.json"));
+    let ids: Vec<&str> = list["clips"].as_array().unwrap().iter().map(|clip| clip["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len() as u64, clips);
+
+    let text = "a red square moves left";
+    let query = ["query", text, "--rerank", "4", "--top", "4", "--json", "q.json"];
+    stdout(&search(dir.path(), &query));
+    fs::write(dir.path().join("found.json"), serde_json::json!(ids).to_string()).unwrap();
+    stdout(&search(dir.path(), &["import-ids", "found.json", text, "--json", "i.json"]));
+    let [asked, listed] = ["q.json", "i.json"].map(|name| json(&dir.path().join(name))["results"].clone());
+    for (a, b) in asked.as_array().unwrap().iter().zip(listed.as_array().unwrap()) {
+        // A scan rounds the query, too.
+        assert_eq!((&a["file"], &a["log_odds"]), (&b["file"], &b["log_odds"]));
+        assert!((a["cosine"].as_f64().unwrap() - b["cosine"].as_f64().unwrap()).abs() < 1e-3, "{a} {b}");
+    }
+    fs::write(dir.path().join("found.txt"), format!("{}\nnowhere.mp4#t=0,1\n", ids[0])).unwrap();
+    let unknown = refusal(&search(dir.path(), &["import-ids", "found.txt", text]));
+    assert!(unknown.contains("holds no clip `nowhere.mp4#t=0,1`"), "{unknown}");
+    assert!(refusal(&bare(&["export", "clips.csv"])).contains("ends in neither"));
+    let writer =
+        IndexWriter::open(dir.path().join("svitt-index"), Index::open(dir.path().join("svitt-index")).unwrap().id());
+    let busy = refusal(&bare(&["export", "again.npy"]));
+    assert!(busy.contains("is still being written") && !dir.path().join("again.npy").exists(), "{busy}");
+    drop(writer);
+    assert!(refusal(&search(dir.path(), &["index", "videos", "--vectors", "f64"])).contains("use f32, f16 or int8"));
+}
+
 #[test]
 fn ten_thousand_clips_are_searched_in_time() {
     let dir = tempfile::tempdir().unwrap();

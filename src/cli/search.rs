@@ -4,8 +4,8 @@ use super::output::{JsonArg, check_folder, print};
 use super::progress;
 use crate::index::{IndexSummary, VectorPrecision, merge_parts};
 use crate::limits::{self, count};
-use crate::run::{self, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
-use crate::search::{IndexReport, QueryResult, SearchSpeed, measure_search, printable, results_page};
+use crate::run::{self, FindRequest, ImportIdsRequest, IndexRequest, QueryRequest, SimilarRequest};
+use crate::search::{self, IndexReport, QueryResult, SearchSpeed, measure_search, printable, results_page};
 use crate::{Error, Result, printable as shown};
 use clap::Subcommand;
 use serde_json::json;
@@ -58,6 +58,10 @@ enum Command {
     Similar(SimilarArgs),
     /// Put together what `index --shard` made in several jobs
     Merge(MergeArgs),
+    /// Write the clips and their vectors for a database: .parquet (feature `parquet`) or .npy
+    Export(ExportArgs),
+    /// Let the fusion encoder rank clips that a database returned
+    ImportIds(ImportIdsArgs),
     /// Measure how long a search takes, without any model
     Speed(SpeedArgs),
 }
@@ -79,6 +83,25 @@ struct MergeArgs {
     parts: Vec<PathBuf>,
     #[command(flatten)]
     json: JsonArg,
+}
+
+#[derive(clap::Args)]
+struct ExportArgs {
+    /// A file that ends in .parquet or .npy; beside the latter a .json says which row is what
+    out: PathBuf,
+    /// The index directory
+    #[arg(long, default_value = "svitt-index")]
+    index: PathBuf,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+#[derive(clap::Args)]
+struct ImportIdsArgs {
+    #[command(flatten)]
+    request: ImportIdsRequest,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(clap::Args)]
@@ -140,6 +163,21 @@ fn merge(args: &MergeArgs) -> Result<()> {
     let shards = args.parts.len();
     print_line(format!("{}: {shards} shards, {files} videos, {clips} clips, {broken} broken", printable(&args.out)))?;
     args.json.write(&json!({"shards": shards, "files": files, "clips": clips, "broken": broken}))
+}
+
+fn export(args: &ExportArgs) -> Result<()> {
+    args.json.check()?;
+    check_folder(&args.out)?;
+    let report = search::export(&args.index, &args.out)?;
+    report.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    print_line(format!("{}: {} clips of {} numbers", printable(&args.out), report.clips, report.dim))?;
+    args.json.write(&report)
+}
+
+fn import_ids(args: &ImportIdsArgs) -> Result<()> {
+    args.output.check()?;
+    let (answer, clips) = run::import_ids(&args.request)?;
+    args.output.show(&answer, Some(&args.request.text), &format!("“{}”", args.request.text), clips)
 }
 
 /// Passes a line for every video that could not be embedded to `line`.
@@ -246,6 +284,8 @@ pub fn run(args: Args) -> Result<()> {
         (Some(Command::Query(args)), _) => query(args),
         (Some(Command::Similar(args)), _) => similar(args),
         (Some(Command::Merge(args)), _) => merge(&args),
+        (Some(Command::Export(args)), _) => export(&args),
+        (Some(Command::ImportIds(args)), _) => import_ids(&args),
         (Some(Command::Speed(args)), _) => speed(&args),
         (None, Some(request)) => find(request, &args.output),
         (None, None) => Err(Error::setting("search", "has nothing to do", "give a folder and a text, or a command")),

@@ -291,6 +291,11 @@ impl Index {
         self.files.keys().map(|path| &**path)
     }
 
+    /// The file `path`, if it is known, as long as the index lives.
+    pub fn file(&self, path: &Path) -> Option<&Path> {
+        self.files.get_key_value(path).map(|(path, _)| &**path)
+    }
+
     /// Files that could not be embedded, each with the reason.
     pub fn broken(&self) -> impl Iterator<Item = (&Path, &str)> {
         self.files.iter().filter_map(|(path, entry)| match &entry.content {

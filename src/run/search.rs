@@ -123,6 +123,29 @@ pub struct SimilarRequest {
     pub top: usize,
 }
 
+/// Let the fusion encoder rank clips that a database returned
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct ImportIdsRequest {
+    /// Ids as `export` wrote them: a JSON list, or one a line
+    pub file: PathBuf,
+    /// What the clip should show
+    #[cfg_attr(feature = "cli", arg(allow_hyphen_values = true))]
+    pub text: String,
+    /// The index directory
+    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
+    pub index: PathBuf,
+    /// The model.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub model: ModelRequest,
+    /// Its sparsity; that of the index by default, or the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
+    /// Results
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
+    pub top: usize,
+}
+
 /// Index what is new in a folder, and list its clips that match a text
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
@@ -173,6 +196,21 @@ pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
     let folder = request.model.folder()?;
     index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
     let results = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
+    Ok((results, index.clips()))
+}
+
+/// The clips of an index that a database returned, ranked by the fusion encoder, and how many clips the index has.
+///
+/// # Errors
+/// As [`query`], a file without ids, or an id that no clip of the index has.
+pub fn import_ids(request: &ImportIdsRequest) -> Result<(QueryResult, usize)> {
+    let ids = search::read_ids(&request.file)?;
+    let index = Index::open(&request.index)?;
+    search::clips_with_ids(&index, &ids)?;
+    let folder = request.model.folder()?;
+    index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
+    let task = ImportIdsTask { request, folder: &folder, index: &index, ids: &ids };
+    let results = dispatch(request.model.backend()?, task)??;
     Ok((results, index.clips()))
 }
 
@@ -288,6 +326,24 @@ impl BackendTask for QueryTask<'_> {
         let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
         let embedder = opening.open::<B::InnerBackend>(&device)?;
         embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank, within: None })
+    }
+}
+
+struct ImportIdsTask<'a> {
+    request: &'a ImportIdsRequest,
+    folder: &'a Path,
+    index: &'a Index,
+    ids: &'a [String],
+}
+
+impl BackendTask for ImportIdsTask<'_> {
+    type Output = Result<QueryResult>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let ImportIdsRequest { text, model, budget, top, .. } = self.request;
+        let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
+        let embedder = opening.open::<B::InnerBackend>(&device)?;
+        embedder.rank_listed(self.index, text, self.ids, *top)
     }
 }
 

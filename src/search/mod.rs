@@ -9,12 +9,17 @@
 //! the base model (340 tokens of 768 numbers at 8 frames), a thousand times its vector, and only a handful of clips are
 //! ever asked for.
 
+mod clip_ids;
 mod clips;
 mod decode_pool;
 mod embed;
 mod embedder;
 mod embedding_file;
 mod embedding_log;
+mod export;
+#[cfg(feature = "parquet")]
+mod export_parquet;
+mod imported_ids;
 mod indexing;
 mod query;
 mod results;
@@ -22,9 +27,11 @@ mod results_page;
 mod search_bench;
 mod similar;
 
+pub use clip_ids::{clip_id, clips_with_ids, read_ids};
 pub use clips::{ClipWindows, read_span};
 pub use embed::{EmbedOptions, EmbeddingIndex, embed};
 pub use embedder::{Embedder, identify, unknown_words};
+pub use export::{ExportReport, export};
 pub use indexing::{IndexOptions, IndexReport, index_folder};
 pub use query::{QueryOptions, QueryResult};
 pub use results::{SearchResult, damage_warnings, printable};

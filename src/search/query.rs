@@ -60,7 +60,7 @@ impl<B: SvittBackend> Embedder<B> {
     }
 
     /// Lets the fusion encoder look at `results` and sorts them anew; clips whose file is gone or has changed go last.
-    fn rerank(
+    pub(super) fn rerank(
         &self,
         index: &Index,
         text: &str,
