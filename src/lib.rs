@@ -73,6 +73,7 @@ pub mod profile;
 pub mod progress;
 pub mod run;
 pub mod search;
+pub mod shard;
 pub mod text;
 pub mod train;
 pub mod visualize;

@@ -298,6 +298,94 @@ fn a_folder_may_change_while_it_is_indexed() {
     }
 }
 
+/// Four jobs at once, one of them killed and run again: merged, they are what one process makes.
+#[test]
+fn shards_of_a_folder_merge_into_its_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let videos = dir.path().join("videos");
+    fs::create_dir_all(videos.join("deep")).unwrap();
+    for n in 0..12 {
+        let (name, folder) = (["fragmented.mp4", "vp9.webm"][n % 2], ["", "deep/"][n / 6]);
+        fs::copy(fixture(name), videos.join(format!("{folder}{n}-{name}"))).unwrap();
+    }
+    fs::write(videos.join("junk.mp4"), b"not a video at all").unwrap();
+    let arguments = ["index", "videos", "--batch", "2", "--clip-seconds", "0.5"];
+    stdout(&search(dir.path(), &[&arguments[..], &["--index", "single"]].concat()));
+    let start = |shard: &str| {
+        let mut job = command(dir.path(), &[&arguments[..], &["--shard", shard, "--index", &shard[..1]]].concat());
+        job.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut jobs = ["1/4", "2/4", "3/4", "4/4"].map(start);
+    std::thread::sleep(Duration::from_millis(60));
+    jobs[2].kill().unwrap();
+    for mut job in jobs {
+        job.wait().unwrap();
+    }
+    let merge = |arguments: &[&str]| {
+        let mut process = Command::new(example("search"));
+        process.arg("merge").args(arguments).current_dir(dir.path()).output().unwrap()
+    };
+    let lacking = refusal(&merge(&["merged", "1", "2", "4"]));
+    assert!(lacking.contains("lack shard 3/4") && lacking.contains("--shard"), "{lacking}");
+    stdout(&start("3/4").wait_with_output().unwrap());
+    let told = stdout(&merge(&["merged", "4", "3", "2", "1", "--json", "m.json"]));
+    assert!(told.starts_with("merged: 4 shards, 13 videos, ") && told.contains("1 broken"), "{told}");
+    let [single, merged] = ["single", "merged"].map(|name| Index::open(dir.path().join(name)).unwrap());
+    assert!(merged.files().eq(single.files()) && merged.broken().eq(single.broken()));
+    for file in single.files() {
+        assert_eq!(merged.clips_of(file), single.clips_of(file), "{}", file.display());
+    }
+    assert_eq!(json(&dir.path().join("m.json"))["clips"].as_u64(), Some(single.clips() as u64));
+    let again = stdout(&search(dir.path(), &[&arguments[..], &["--index", "merged"]].concat()));
+    assert!(again.contains("(0 new, 0 changed, 13 unchanged, 0 removed)"), "{again}");
+    assert!(refusal(&search(dir.path(), &["index", "videos", "--shard", "5/4"])).contains("2/4 is the second of four"));
+    assert!(
+        refusal(&search(dir.path(), &["index", "videos", "--shard", "2/3", "--index", "2"]))
+            .contains("holds shard 2/4")
+    );
+}
+
+/// Out into files for a database, and back as a list of ids that the fusion encoder ranks.
+#[test]
+fn an_index_is_exported_and_what_a_database_returns_is_ranked() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    for name in ["bframes.mp4", "edit-list.mp4", "fragmented.mp4", "vp9.webm"] {
+        fs::copy(fixture(name), dir.path().join("videos").join(name)).unwrap();
+    }
+    let index = ["index", "videos", "--vectors", "int8", "--json", "r.json"];
+    stdout(&search(dir.path(), &index));
+    let clips = json(&dir.path().join("r.json"))["clips"].as_u64().unwrap();
+    let bare =
+        |arguments: &[&str]| Command::new(example("search")).args(arguments).current_dir(dir.path()).output().unwrap();
+    assert!(stdout(&bare(&["export", "clips.npy"])).starts_with(&format!("clips.npy: {clips} clips of ")));
+    let list = json(&dir.path().join("clips.json"));
+    let ids: Vec<&str> = list["clips"].as_array().unwrap().iter().map(|clip| clip["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len() as u64, clips);
+
+    let text = "a red square moves left";
+    let query = ["query", text, "--rerank", "4", "--top", "4", "--json", "q.json"];
+    stdout(&search(dir.path(), &query));
+    fs::write(dir.path().join("found.json"), serde_json::json!(ids).to_string()).unwrap();
+    stdout(&search(dir.path(), &["import-ids", "found.json", text, "--json", "i.json"]));
+    let [asked, listed] = ["q.json", "i.json"].map(|name| json(&dir.path().join(name))["results"].clone());
+    for (a, b) in asked.as_array().unwrap().iter().zip(listed.as_array().unwrap()) {
+        // A scan rounds the query, too.
+        assert_eq!((&a["file"], &a["log_odds"]), (&b["file"], &b["log_odds"]));
+        assert!((a["cosine"].as_f64().unwrap() - b["cosine"].as_f64().unwrap()).abs() < 1e-3, "{a} {b}");
+    }
+    fs::write(dir.path().join("found.txt"), format!("{}\nnowhere.mp4#t=0,1\n", ids[0])).unwrap();
+    let unknown = refusal(&search(dir.path(), &["import-ids", "found.txt", text]));
+    assert!(unknown.contains("holds no clip `nowhere.mp4#t=0,1`"), "{unknown}");
+    assert!(refusal(&bare(&["export", "clips.csv"])).contains("ends in neither"));
+    let writer =
+        IndexWriter::open(dir.path().join("svitt-index"), Index::open(dir.path().join("svitt-index")).unwrap().id());
+    let busy = refusal(&bare(&["export", "again.npy"]));
+    assert!(busy.contains("is still being written") && !dir.path().join("again.npy").exists(), "{busy}");
+    drop(writer);
+    assert!(refusal(&search(dir.path(), &["index", "videos", "--vectors", "f64"])).contains("use f32, f16 or int8"));
+}
+
 #[test]
 fn ten_thousand_clips_are_searched_in_time() {
     let dir = tempfile::tempdir().unwrap();

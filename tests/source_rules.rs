@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Files that may contain `unsafe`: kernels, children that end with their parent, memory-mapped checkpoints, settings of
-/// the allocator and of signals.
+/// Files that may contain `unsafe`: kernels, children that end with their parent, memory-mapped checkpoints and indexes,
+/// settings of the allocator and of signals.
 const UNSAFE: &[&str] = &[
     "crates/svitt-ops/src/device/",
     "crates/svitt-ops/src/sparse/kernels/",
@@ -12,6 +12,7 @@ const UNSAFE: &[&str] = &[
     "crates/svitt-ops/src/tokens/launch.rs",
     "crates/svitt-video/src/ffmpeg/child.rs",
     "src/weights/source.rs",
+    "src/index/map.rs",
     "src/cli/allocator.rs",
     "src/cli/signals.rs",
 ];
@@ -63,6 +64,7 @@ const ROOMS: &[&str] = &[
     "files",
     "checksums",
     "limits",
+    "shard",
     "progress",
     "hub",
     "text",

@@ -15,8 +15,11 @@ use svitt_ops::SvittBackend;
 mod choices;
 mod questions;
 mod retrieval;
+mod shards;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
+
+pub use shards::{ShardReport, encode_shard};
 
 /// What `origin` of a checkpoint starts with once it is fine-tuned.
 pub const FINE_TUNED: &str = "fine-tuned on ";

@@ -75,6 +75,9 @@ pub struct EvalOptions {
     /// Pairs, texts or questions per forward
     #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::BATCH)))]
     pub batch: Option<usize>,
+    /// Take the videos as jobs with `--shard` encoded them, and score them
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub join: bool,
     /// Folder of cached features; none: they are kept in memory.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub features: Option<PathBuf>,
@@ -116,6 +119,7 @@ impl EvalOptions {
             budget: Budget::default(),
             seed: 0,
             batch: None,
+            join: false,
             features: None,
             backend: String::new(),
             precision: Precision::F32,

@@ -10,10 +10,13 @@ mod search;
 mod visualize;
 
 pub use embed::{EmbedRequest, embed};
-pub use evaluate::{EvaluateRequest, evaluate};
+pub use evaluate::{EvaluateRequest, evaluate, evaluate_shard};
 pub use finetune::{FinetuneRequest, finetune};
 pub use pretrain::{PretrainRequest, pretrain};
-pub use search::{CutRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, find, index, query, similar};
+pub use search::{
+    CutRequest, FindRequest, ImportIdsRequest, IndexRequest, QueryRequest, SimilarRequest, find, import_ids, index,
+    query, similar,
+};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
 use crate::Result;

@@ -3,7 +3,7 @@
 use super::ModelRequest;
 use crate::backend::{BackendTask, dispatch};
 use crate::eval::Budget;
-use crate::index::{Index, ModelId};
+use crate::index::{Index, ModelId, VectorPrecision};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count, number};
 use crate::progress::ProgressSink;
@@ -11,6 +11,7 @@ use crate::search::{
     self, ClipWindows, Embedder, IndexOptions, IndexReport, Moments, QueryOptions, QueryResult, damage_warnings,
     identify, index_folder, indexed_vectors,
 };
+use crate::shard::Shard;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::{SvittBackend, TrainBackend};
@@ -61,6 +62,13 @@ pub struct IndexRequest {
     /// How videos are cut.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
+    /// Embed this job's share of the folder, I of N: an index that `merge` puts together with the others
+    #[cfg_attr(feature = "cli", arg(long, value_name = "I/N"))]
+    pub shard: Option<Shard>,
+    /// What vectors are stored in: f32, f16 or int8, half and a quarter the size and the time of a search; as the
+    /// index has them by default, f32 where it is new
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PRECISION"))]
+    pub vectors: Option<VectorPrecision>,
     /// Clips per forward
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 8, value_parser = count(1, limits::BATCH)))]
     pub batch: usize,
@@ -119,6 +127,29 @@ pub struct SimilarRequest {
     pub top: usize,
 }
 
+/// Let the fusion encoder rank clips that a database returned
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct ImportIdsRequest {
+    /// Ids as `export` wrote them: a JSON list, or one a line
+    pub file: PathBuf,
+    /// What the clip should show
+    #[cfg_attr(feature = "cli", arg(allow_hyphen_values = true))]
+    pub text: String,
+    /// The index directory
+    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
+    pub index: PathBuf,
+    /// The model.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub model: ModelRequest,
+    /// Its sparsity; that of the index by default, or the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
+    /// Results
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
+    pub top: usize,
+}
+
 /// Index what is new in a folder, and list its clips that match a text
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
@@ -169,6 +200,21 @@ pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
     let folder = request.model.folder()?;
     index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
     let results = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
+    Ok((results, index.clips()))
+}
+
+/// The clips of an index that a database returned, ranked by the fusion encoder, and how many clips the index has.
+///
+/// # Errors
+/// As [`query`], a file without ids, or an id that no clip of the index has.
+pub fn import_ids(request: &ImportIdsRequest) -> Result<(QueryResult, usize)> {
+    let ids = search::read_ids(&request.file)?;
+    let index = Index::open(&request.index)?;
+    search::clips_with_ids(&index, &ids)?;
+    let folder = request.model.folder()?;
+    index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
+    let task = ImportIdsTask { request, folder: &folder, index: &index, ids: &ids };
+    let results = dispatch(request.model.backend()?, task)??;
     Ok((results, index.clips()))
 }
 
@@ -236,11 +282,13 @@ impl IndexRequest {
 
     /// The options for a model whose clips have `frames` frames.
     fn options(&self, frames: usize) -> Result<IndexOptions> {
-        let Self { dir, index, cut, batch, threads, progress, .. } = self;
+        let Self { dir, index, cut, shard, vectors, batch, threads, progress, .. } = self;
         Ok(IndexOptions {
             folder: dir.clone(),
             index: index.clone(),
             clip_windows: cut.windows(frames)?,
+            shard: *shard,
+            vectors: *vectors,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             progress: progress.clone(),
@@ -282,6 +330,24 @@ impl BackendTask for QueryTask<'_> {
         let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
         let embedder = opening.open::<B::InnerBackend>(&device)?;
         embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank, within: None })
+    }
+}
+
+struct ImportIdsTask<'a> {
+    request: &'a ImportIdsRequest,
+    folder: &'a Path,
+    index: &'a Index,
+    ids: &'a [String],
+}
+
+impl BackendTask for ImportIdsTask<'_> {
+    type Output = Result<QueryResult>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let ImportIdsRequest { text, model, budget, top, .. } = self.request;
+        let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
+        let embedder = opening.open::<B::InnerBackend>(&device)?;
+        embedder.rank_listed(self.index, text, self.ids, *top)
     }
 }
 

@@ -6,8 +6,9 @@ use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
 use crate::data::Unreadable;
-use crate::index::{ClipEmbedding, Index, IndexSummary, IndexWriter, Stamp};
+use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
 use crate::progress::ProgressSink;
+use crate::shard::Shard;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -32,6 +33,10 @@ pub struct IndexOptions {
     pub index: PathBuf,
     /// How videos are cut.
     pub clip_windows: ClipWindows,
+    /// Which of the folder's videos are this job's, where several share them out; the index is then a part of one.
+    pub shard: Option<Shard>,
+    /// What vectors are stored in; none: as the index has them, single precision where it is new.
+    pub vectors: Option<VectorPrecision>,
     /// Clips per forward.
     pub batch: usize,
     /// Decoding threads.
@@ -43,6 +48,9 @@ pub struct IndexOptions {
 /// What became of the files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct IndexReport {
+    /// Which job's part of the folder it is, where several share it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Videos below the folder that are in the index now, broken ones included.
     pub files: usize,
     /// Clips of the whole index.
@@ -96,14 +104,26 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let started = Instant::now();
     // Symlinks in the name of the folder are resolved, so that it has one name from wherever it is indexed.
     let root = options.folder.canonicalize().map_err(|e| Error::io(&options.folder, &e))?;
-    let found = videos_below(&root)?;
-    let mut indexer = IndexWriter::open(&options.index, embedder.id())?;
+    let mut found = videos_below(&root)?;
+    if let Some(shard) = options.shard {
+        found.videos.retain(|path| shard.holds_path(below(path, &root)));
+        found.unreadable.retain(|(path, _)| shard.holds_path(below(path, &root)));
+    }
+    let part = options.shard.map(|shard| IndexPart {
+        shard,
+        folder: crate::printable::path(&root),
+        clip_windows: options.clip_windows.name(),
+        complete: false,
+    });
+    let mut indexer = IndexWriter::open_part(&options.index, embedder.id(), part.as_ref())?;
+    options.vectors.into_iter().for_each(|precision| indexer.set_precision(precision));
     let plan = PendingFiles::new(&found.videos, indexer.index(), &options.clip_windows);
     let damaged = damage_warnings(indexer.index());
     damaged.iter().for_each(|warning| log::warn!("{warning}"));
     let unreadable = found.unreadable.iter().map(|(path, reason)| skipped(path, reason.clone()));
     let skipped = unreadable.chain(plan.vanished.iter().map(|path| skipped(path, VANISHED.to_owned()))).collect();
-    let mut report = IndexReport { unchanged: plan.unchanged, damaged, skipped, ..IndexReport::default() };
+    let (shard, unchanged) = (options.shard, plan.unchanged);
+    let mut report = IndexReport { shard, unchanged, damaged, skipped, ..IndexReport::default() };
     let mut indexing = IndexingLoop {
         embedder,
         plan: &plan,
@@ -132,6 +152,12 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
 
 fn skipped(path: &Path, reason: String) -> Unreadable {
     Unreadable { media: super::printable(path), reason }
+}
+
+/// The name of `path` in the folder `root`; its own where it is what is indexed.
+fn below<'a>(path: &'a Path, root: &Path) -> &'a Path {
+    let inside = path.strip_prefix(root).ok().filter(|inside| !inside.as_os_str().is_empty());
+    inside.or_else(|| path.file_name().map(Path::new)).unwrap_or(path)
 }
 
 /// Whether a file that was not found may still exist: its disk or folder is not accessible now.

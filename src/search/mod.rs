@@ -9,6 +9,7 @@
 //! the base model (340 tokens of 768 numbers at 8 frames), a thousand times its vector, and only a handful of clips are
 //! ever asked for.
 
+mod clip_ids;
 mod clip_reader;
 mod clips;
 mod decode_pool;
@@ -16,6 +17,10 @@ mod embed;
 mod embedder;
 mod embedding_file;
 mod embedding_log;
+mod export;
+#[cfg(feature = "parquet")]
+mod export_parquet;
+mod imported_ids;
 mod indexing;
 mod moments;
 mod query;
@@ -24,9 +29,11 @@ mod results_page;
 mod search_bench;
 mod similar;
 
+pub use clip_ids::{clip_id, clips_with_ids, read_ids};
 pub use clips::{ClipWindows, read_span};
 pub use embed::{EmbedOptions, EmbeddingIndex, embed};
 pub use embedder::{Embedder, identify, unknown_words};
+pub use export::{ExportReport, export};
 pub use indexing::{IndexOptions, IndexReport, index_folder};
 pub use moments::Moments;
 pub use query::{QueryOptions, QueryResult};

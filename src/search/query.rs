@@ -4,10 +4,9 @@ use super::clips::read_span;
 use super::results::{SearchResult, damage_warnings};
 use super::{Embedder, Moments};
 use crate::Result;
-use crate::index::{Hit, Index, Stamp};
+use crate::index::{Index, SearchScope, Stamp};
 use rayon::prelude::*;
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use svitt_ops::SvittBackend;
 use svitt_video::{ReaderOptions, Transform, VideoReader};
 
@@ -44,8 +43,9 @@ impl<B: SvittBackend> Embedder<B> {
         index.require(self.id())?;
         let vector = self.embed_text(text)?;
         let wanted = if options.rerank == 0 { options.top } else { options.rerank.max(options.top) };
-        let within = |path: &Path| options.within.as_ref().is_none_or(|folder| path.starts_with(folder));
-        let mut results = best_non_overlapping(&index.search(&vector, usize::MAX)?, wanted, &within);
+        let scope = SearchScope { within: options.within.as_deref(), admits: None };
+        let hits = index.search_distinct(&vector, wanted, &scope)?;
+        let mut results: Vec<SearchResult> = hits.iter().map(SearchResult::new).collect();
         let mut warnings = damage_warnings(index);
         let unknown = super::unknown_words(self.tokenizer(), text);
         if !unknown.is_empty() {
@@ -60,7 +60,7 @@ impl<B: SvittBackend> Embedder<B> {
     }
 
     /// Lets the fusion encoder look at `results` and sorts them anew; clips whose file is gone or has changed go last.
-    fn rerank(
+    pub(super) fn rerank(
         &self,
         index: &Index,
         text: &str,
@@ -125,28 +125,6 @@ fn reread_clip(
         Ok(None) => Err("its clip is gone".into()),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// The `wanted` best of `hits`, best first: of overlapping clips of a video only the best, of files that `counts` says yes
-/// to.
-pub(super) fn best_non_overlapping(
-    hits: &[Hit<'_>],
-    wanted: usize,
-    counts: &dyn Fn(&Path) -> bool,
-) -> Vec<SearchResult> {
-    let mut taken: HashMap<&Path, Vec<[f64; 2]>> = HashMap::new();
-    let mut results = Vec::new();
-    for hit in hits.iter().filter(|hit| counts(hit.path)) {
-        if results.len() == wanted {
-            break;
-        }
-        let spans = taken.entry(hit.path).or_default();
-        if spans.iter().all(|[start, end]| hit.clip.start >= *end || hit.clip.end <= *start) {
-            spans.push([hit.clip.start, hit.clip.end]);
-            results.push(SearchResult::new(hit));
-        }
-    }
-    results
 }
 
 pub(super) fn assign_ranks(results: &mut [SearchResult]) {

@@ -3,9 +3,9 @@
 use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
-use super::query::{assign_ranks, best_non_overlapping};
+use super::query::assign_ranks;
 use super::{Embedder, SearchResult};
-use crate::index::{Index, Stamp};
+use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use crate::{Error, Result};
 use std::path::Path;
 use svitt_ops::SvittBackend;
@@ -16,7 +16,7 @@ pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
     let path = video.canonicalize().ok()?;
     let known = index.stamp(&path)?;
     let current = Stamp::of(&path, known.clip_windows.clone()).is_ok_and(|now| now == *known);
-    let vectors: Vec<_> = index.clips_of(&path).iter().map(|clip| clip.vector.clone()).collect();
+    let vectors: Vec<_> = index.clips_of(&path).into_iter().map(|clip| clip.vector).collect();
     (current && !vectors.is_empty()).then_some(vectors)
 }
 
@@ -26,7 +26,9 @@ pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
 /// Vectors of another width.
 pub fn similar(index: &Index, video: &Path, vectors: &[Vec<f32>], top: usize) -> Result<Vec<SearchResult>> {
     let path = video.canonicalize().map_err(|e| Error::io(video, &e))?;
-    let mut results = best_non_overlapping(&index.nearest(vectors, usize::MAX)?, top, &|other| other != path);
+    let is_other = |other: &Path, _: &Stamp, _: &[ClipSpan]| other != path;
+    let hits = index.nearest_distinct(vectors, top, &SearchScope { within: None, admits: Some(&is_other) })?;
+    let mut results: Vec<SearchResult> = hits.iter().map(SearchResult::new).collect();
     assign_ranks(&mut results);
     Ok(results)
 }
