@@ -3,8 +3,8 @@
 use super::output::{JsonArg, check_folder, print};
 use super::progress;
 use crate::limits::{self, count};
-use crate::run::{self, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
-use crate::search::{IndexReport, QueryResult, measure_search, printable, results_page};
+use crate::run::{self, CalibrateRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
+use crate::search::{ErrorRates, Fit, IndexReport, QueryResult, measure_search, printable, results_page};
 use crate::{Error, Result, printable as shown};
 use clap::Subcommand;
 use serde_json::json;
@@ -51,10 +51,12 @@ impl clap::FromArgMatches for FindArgs {
 enum Command {
     /// Embed the videos below a folder; again later, only what is new or changed
     Index(IndexArgs),
-    /// List the clips that match a text: rank, score, file, seconds
+    /// List the clips that match a text, a picture or a video: rank, score, file, seconds
     Query(QueryArgs),
     /// List the clips most like a video
     Similar(SimilarArgs),
+    /// Choose by a manifest's texts from which score on a result fits
+    Calibrate(CalibrateArgs),
     /// Measure how long a search takes, without any model
     Speed(SpeedArgs),
 }
@@ -71,8 +73,19 @@ struct IndexArgs {
 struct QueryArgs {
     #[command(flatten)]
     request: QueryRequest,
+    /// List the nearest clips also where none fits
+    #[arg(long)]
+    nearest: bool,
     #[command(flatten)]
     output: Output,
+}
+
+#[derive(clap::Args)]
+struct CalibrateArgs {
+    #[command(flatten)]
+    request: CalibrateRequest,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 #[derive(clap::Args)]
@@ -157,19 +170,35 @@ fn find(mut request: FindRequest, output: &Output) -> Result<()> {
         Ok(())
     })?;
     log::info!("{}", summary(&request.index.index, &report));
-    output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips)
+    output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips, true)
 }
 
 fn query(args: QueryArgs) -> Result<()> {
     args.output.check()?;
     let (answer, clips) = run::query(&args.request)?;
-    args.output.show(&answer, Some(&args.request.text), &format!("“{}”", args.request.text), clips)
+    let text = &args.request.text;
+    args.output.show(&answer, Some(text), &format!("“{text}”"), clips, args.nearest)
+}
+
+fn calibrate(args: CalibrateArgs) -> Result<()> {
+    args.json.check()?;
+    let calibration = run::calibrate(&CalibrateRequest { progress: progress::shown(), ..args.request })?;
+    if let Some(figures) = &calibration.figures {
+        let rates = [("both encoders", calibration.both, figures.both), ("vectors alone", calibration.vectors, figures.vectors)];
+        for (by, threshold, ErrorRates { false_answers, misses }) in rates {
+            print_line(format!(
+                "{by}: a result fits from {threshold:.2} on; on {} other texts {false_answers:.1} % false answers, {misses:.1} % misses",
+                figures.measured_on
+            ))?;
+        }
+    }
+    args.json.write(&calibration)
 }
 
 fn similar(args: SimilarArgs) -> Result<()> {
     args.output.check()?;
     let (answer, clips) = run::similar(&args.request)?;
-    args.output.show(&answer, None, &format!("Like {}", shown::path(&args.request.file)), clips)
+    args.output.show(&answer, None, &format!("Like {}", shown::path(&args.request.file)), clips, true)
 }
 
 impl Output {
@@ -179,15 +208,42 @@ impl Output {
         self.json.check()
     }
 
-    /// Shows the `answer` to `query`, or to a video, among `clips` clips.
-    fn show(&self, answer: &QueryResult, query: Option<&str>, title: &str, clips: usize) -> Result<()> {
+    /// Shows the `answer` to `query`, or to a video, among `clips` clips; where nothing fits by a measured threshold,
+    /// only if the `nearest` are wanted.
+    fn show(
+        &self,
+        answer: &QueryResult,
+        query: Option<&str>,
+        title: &str,
+        clips: usize,
+        nearest: bool,
+    ) -> Result<()> {
         answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        answer.results.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
-        if let Some(path) = &self.html {
-            results_page(title, &format!("The best of {clips} clips."), &answer.results)?.write(path)?;
+        let QueryResult { results, warnings, fit } = answer;
+        let unfit = fit.filter(|fit| !fit.fits && !results.is_empty());
+        if let Some(Fit { evidence, threshold, .. }) = unfit {
+            let evidence = evidence.map_or_else(String::new, |evidence| format!(" (the nearest has {evidence:.1} of {threshold:.1})"));
+            log::warn!("nothing in here fits{evidence}");
         }
-        let QueryResult { results, warnings } = answer;
-        self.json.write(&json!({"query": query, "clips": clips, "results": results, "warnings": warnings}))
+        // The usual threshold is a guess for any model but those it was measured on: it says so and hides nothing.
+        if nearest || !unfit.is_some_and(|fit| fit.calibrated) {
+            results.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
+        } else {
+            log::info!("--nearest lists what comes closest");
+        }
+        if let Some(path) = &self.html {
+            results_page(title, &format!("The best of {clips} clips."), results)?.write(path)?;
+        }
+        let mut report = json!({"query": query, "clips": clips, "results": results, "warnings": warnings});
+        if let Some(fit) = fit {
+            report["fits"] = json!(fit.fits);
+            report["threshold"] = json!(fit.threshold);
+            report["evidence"] = json!(fit.evidence);
+            report["calibrated"] = json!(fit.calibrated);
+        } else if query.is_some() {
+            (report["fits"], report["threshold"]) = (json!(false), json!(null));
+        }
+        self.json.write(&report)
     }
 }
 
@@ -209,6 +265,7 @@ pub fn run(args: Args) -> Result<()> {
         (Some(Command::Index(args)), _) => index(args),
         (Some(Command::Query(args)), _) => query(args),
         (Some(Command::Similar(args)), _) => similar(args),
+        (Some(Command::Calibrate(args)), _) => calibrate(args),
         (Some(Command::Speed(args)), _) => speed(&args),
         (None, Some(request)) => find(request, &args.output),
         (None, None) => Err(Error::setting("search", "has nothing to do", "give a folder and a text, or a command")),

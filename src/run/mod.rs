@@ -13,7 +13,10 @@ pub use embed::{EmbedRequest, embed};
 pub use evaluate::{EvaluateRequest, evaluate};
 pub use finetune::{FinetuneRequest, finetune};
 pub use pretrain::{PretrainRequest, pretrain};
-pub use search::{CutRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, find, index, query, similar};
+pub use search::{
+    CalibrateRequest, CutRequest, FilterRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, calibrate, find,
+    index, query, similar,
+};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
 use crate::Result;

@@ -6,7 +6,7 @@ use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
 use crate::data::Unreadable;
 use crate::index::{ClipEmbedding, Index, IndexSummary, IndexWriter, Stamp};
-use crate::progress::ProgressSink;
+use crate::progress::{ProgressSink, StopFlag};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -34,6 +34,8 @@ pub struct IndexOptions {
     pub threads: usize,
     /// Who is told how far it is.
     pub progress: ProgressSink,
+    /// Once it is set, what is embedded already is written, and the rest is left for the next time.
+    pub stop: StopFlag,
 }
 
 /// What became of the files.
@@ -90,6 +92,7 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
         indexer: &mut indexer,
         open: BTreeMap::new(),
         progress: &options.progress,
+        stop: &options.stop,
     };
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
@@ -161,6 +164,7 @@ struct IndexingLoop<'a, B: SvittBackend> {
     indexer: &'a mut IndexWriter,
     open: BTreeMap<usize, PendingFile>,
     progress: &'a ProgressSink,
+    stop: &'a StopFlag,
 }
 
 impl<B: SvittBackend> IndexingLoop<'_, B> {
@@ -168,6 +172,9 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
         let mut ticker = self.progress.counter("indexing videos", self.plan.wanted.len());
         let (mut batch, mut committed) = (Vec::new(), Instant::now());
         for event in events {
+            if self.stop.is_set() {
+                return Ok(());
+            }
             match event {
                 DecodeEvent::Clip { file, span, pixels } => {
                     self.open.entry(file).or_default().waiting += 1;
