@@ -3,6 +3,8 @@
 use super::output::{JsonArg, check_folder, print};
 use super::progress;
 use crate::limits::{self, count};
+#[cfg(feature = "serve")]
+use crate::progress::StopFlag;
 use crate::run::{self, CalibrateRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
 use crate::search::{ErrorRates, Fit, IndexReport, QueryResult, measure_search, printable, results_page};
 use crate::{Error, Result, printable as shown};
@@ -57,6 +59,9 @@ enum Command {
     Similar(SimilarArgs),
     /// Choose by a manifest's texts from which score on a result fits
     Calibrate(CalibrateArgs),
+    /// Show a page in the browser that searches an index, and keeps it up to date with a folder
+    #[cfg(feature = "serve")]
+    Serve(run::ServeRequest),
     /// Measure how long a search takes, without any model
     Speed(SpeedArgs),
 }
@@ -259,6 +264,20 @@ fn speed(args: &SpeedArgs) -> Result<()> {
     args.json.write(&speed)
 }
 
+/// Serves until a signal comes. The address goes to standard output, for scripts that wait for it.
+#[cfg(feature = "serve")]
+fn serve(request: &run::ServeRequest) -> Result<()> {
+    let stop = StopFlag::default();
+    super::signals::stop_on_signal(stop.clone())?;
+    run::serve(request, &stop, &|listening| {
+        print_line(format!("listening on {}", listening.address))?;
+        match &listening.token {
+            Some(token) => print_line(format!("open it as {}/?token={token}", listening.address)),
+            None => Ok(()),
+        }
+    })
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     match (args.command, args.find.0) {
@@ -266,6 +285,8 @@ pub fn run(args: Args) -> Result<()> {
         (Some(Command::Query(args)), _) => query(args),
         (Some(Command::Similar(args)), _) => similar(args),
         (Some(Command::Calibrate(args)), _) => calibrate(args),
+        #[cfg(feature = "serve")]
+        (Some(Command::Serve(request)), _) => serve(&request),
         (Some(Command::Speed(args)), _) => speed(&args),
         (None, Some(request)) => find(request, &args.output),
         (None, None) => Err(Error::setting("search", "has nothing to do", "give a folder and a text, or a command")),

@@ -7,6 +7,8 @@ mod evaluate;
 mod finetune;
 mod pretrain;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 mod visualize;
 
 pub use embed::{EmbedRequest, embed};
@@ -17,6 +19,8 @@ pub use search::{
     CalibrateRequest, CutRequest, FilterRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, calibrate, find,
     index, query, similar,
 };
+#[cfg(feature = "serve")]
+pub use serve::{ServeRequest, serve};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
 use crate::Result;

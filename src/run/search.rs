@@ -284,21 +284,32 @@ impl BackendTask for IndexTask<'_> {
 
 impl IndexRequest {
     /// The model in `folder`, as sparse as the index that is there already unless another sparsity is asked for.
-    fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
+    pub(super) fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
         let known = Index::open(&self.index).ok();
         let index = known.as_ref().map(Index::id);
         Opening { model: &self.model, budget: &self.budget, folder, index }.open(device)
     }
 
     fn indexed<B: SvittBackend>(&self, embedder: &Embedder<B>, device: &B::Device) -> Result<IndexReport> {
-        let report = index_folder(embedder, &self.options(embedder.frames())?)?;
+        self.indexed_until(embedder, device, &StopFlag::default())
+    }
+
+    /// Indexes until everything is, or `stop` is set.
+    pub(super) fn indexed_until<B: SvittBackend>(
+        &self,
+        embedder: &Embedder<B>,
+        device: &B::Device,
+        stop: &StopFlag,
+    ) -> Result<IndexReport> {
+        let options = IndexOptions { stop: stop.clone(), ..self.options(embedder.frames())? };
+        let report = index_folder(embedder, &options)?;
         embedder.keep_calibration(&self.index)?;
         let (_, arithmetic) = self.model.arithmetic::<B>(device)?;
         Ok(IndexReport { arithmetic, ..report })
     }
 
     /// The options for a model whose clips have `frames` frames.
-    pub(super) fn options(&self, frames: usize) -> Result<IndexOptions> {
+    fn options(&self, frames: usize) -> Result<IndexOptions> {
         let Self { dir, index, cut, batch, threads, progress, .. } = self;
         Ok(IndexOptions {
             folder: dir.clone(),

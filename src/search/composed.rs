@@ -46,6 +46,12 @@ impl ComposedQuery {
         self
     }
 
+    /// The parts of both.
+    pub fn and(mut self, other: Self) -> Self {
+        self.parts.extend(other.parts);
+        self
+    }
+
     /// `a beach` is one text; `+beach -people` or `+2*beach -0.5*people` are several, each with its weight.
     ///
     /// # Errors
