@@ -4,6 +4,8 @@ mod browser;
 mod command_line;
 #[cfg(unix)]
 mod docs;
+#[cfg(unix)]
+mod driven_browser;
 mod environment;
 mod families;
 mod golden;
@@ -12,6 +14,8 @@ mod manifests;
 mod project;
 mod resume;
 mod search;
+#[cfg(all(unix, feature = "serve"))]
+mod serve;
 mod skipped;
 mod source_rules;
 mod text_weights;

@@ -39,7 +39,10 @@ fn connections_and_unsafe_are_where_they_may_be() {
         let text = fs::read_to_string(&file).unwrap();
         let name = file.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
         for word in ["std::net", "TcpStream", "UdpSocket", "reqwest", "ureq", "hf_hub"] {
-            assert!(!text.contains(word) || CONNECTIONS.iter().any(|place| name.starts_with(place)), "{name} has {word}");
+            assert!(
+                !text.contains(word) || CONNECTIONS.iter().any(|place| name.starts_with(place)),
+                "{name} has {word}"
+            );
         }
         let blocks =
             text.matches("unsafe {").count() + text.matches("unsafe fn").count() + text.matches("unsafe impl").count();

@@ -189,7 +189,10 @@ fn calibrate(args: CalibrateArgs) -> Result<()> {
     args.json.check()?;
     let calibration = run::calibrate(&CalibrateRequest { progress: progress::shown(), ..args.request })?;
     if let Some(figures) = &calibration.figures {
-        let rates = [("both encoders", calibration.both, figures.both), ("vectors alone", calibration.vectors, figures.vectors)];
+        let rates = [
+            ("both encoders", calibration.both, figures.both),
+            ("vectors alone", calibration.vectors, figures.vectors),
+        ];
         for (by, threshold, ErrorRates { false_answers, misses }) in rates {
             print_line(format!(
                 "{by}: a result fits from {threshold:.2} on; on {} other texts {false_answers:.1} % false answers, {misses:.1} % misses",
@@ -215,19 +218,13 @@ impl Output {
 
     /// Shows the `answer` to `query`, or to a video, among `clips` clips; where nothing fits by a measured threshold,
     /// only if the `nearest` are wanted.
-    fn show(
-        &self,
-        answer: &QueryResult,
-        query: Option<&str>,
-        title: &str,
-        clips: usize,
-        nearest: bool,
-    ) -> Result<()> {
+    fn show(&self, answer: &QueryResult, query: Option<&str>, title: &str, clips: usize, nearest: bool) -> Result<()> {
         answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let QueryResult { results, warnings, fit } = answer;
         let unfit = fit.filter(|fit| !fit.fits && !results.is_empty());
         if let Some(Fit { evidence, threshold, .. }) = unfit {
-            let evidence = evidence.map_or_else(String::new, |evidence| format!(" (the nearest has {evidence:.1} of {threshold:.1})"));
+            let evidence = evidence
+                .map_or_else(String::new, |evidence| format!(" (the nearest has {evidence:.1} of {threshold:.1})"));
             log::warn!("nothing in here fits{evidence}");
         }
         // The usual threshold is a guess for any model but those it was measured on: it says so and hides nothing.

@@ -16,8 +16,8 @@ pub use evaluate::{EvaluateRequest, evaluate};
 pub use finetune::{FinetuneRequest, finetune};
 pub use pretrain::{PretrainRequest, pretrain};
 pub use search::{
-    CalibrateRequest, CutRequest, FilterRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, calibrate, find,
-    index, query, similar,
+    CalibrateRequest, CutRequest, FilterRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, calibrate,
+    find, index, query, similar,
 };
 #[cfg(feature = "serve")]
 pub use serve::{ServeRequest, serve};

@@ -1,7 +1,7 @@
 //! A page in the browser over an index, by the name of a backend.
 
-use super::search::{CutRequest, IndexRequest, Opening};
 use super::ModelRequest;
+use super::search::{CutRequest, IndexRequest, Opening};
 use crate::backend::{BackendTask, dispatch};
 use crate::eval::Budget;
 use crate::index::{Index, IndexWriter};
@@ -111,7 +111,8 @@ impl ServeRequest {
         let (embedder, device) = (embedder.clone(), device.clone());
         let half = std::thread::available_parallelism().map_or(1, |cores| usize::from(cores).div_ceil(2));
         let threads = threads.or(Some(half));
-        let request = IndexRequest { dir: dir?, index, model, budget, cut, batch, threads, progress: ProgressSink::default() };
+        let request =
+            IndexRequest { dir: dir?, index, model, budget, cut, batch, threads, progress: ProgressSink::default() };
         Some(Box::new(move |progress, stop| {
             IndexRequest { progress, ..request.clone() }.indexed_until(&embedder, &device, &stop)
         }))

@@ -77,7 +77,11 @@ fn texts(index: &Index, options: &CalibrateOptions) -> Result<Vec<(String, HashS
     }
     if texts.len() < FEWEST {
         let problem = format!("has {} texts whose videos are in the index; {FEWEST} are needed", texts.len());
-        return Err(Error::file(&options.manifest, problem, "index its videos first, and name their folder with option `media`"));
+        return Err(Error::file(
+            &options.manifest,
+            problem,
+            "index its videos first, and name their folder with option `media`",
+        ));
     }
     let step = texts.len().div_ceil(options.texts.max(FEWEST));
     Ok(texts.into_iter().step_by(step).collect())

@@ -21,7 +21,7 @@ pub struct SearchResult {
     /// The log-odds of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_odds: Option<f32>,
-    /// How much speaks for it, nats above what neutral texts find ([`super::Calibration`]).
+    /// How far it is above what neutral texts find ([`super::Calibration`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<f32>,
     /// The file, as [`printable`] shows it.

@@ -7,8 +7,8 @@ use crate::digest::sha256_hex;
 use crate::{Error, Result};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, LOCATION, ORIGIN, REFERRER_POLICY,
-    SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -172,7 +172,9 @@ mod tests {
         for good in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST:8080", "[::1]:8080", "127.1.2.3:8080"] {
             assert!(closed.is_meant(good), "{good}");
         }
-        for bad in ["evil.example:8080", "localhost", "127.0.0.1:81", "192.168.0.2:8080", "localhost.evil.example:8080", ""] {
+        for bad in
+            ["evil.example:8080", "localhost", "127.0.0.1:81", "192.168.0.2:8080", "localhost.evil.example:8080", ""]
+        {
             assert!(!closed.is_meant(bad), "{bad}");
         }
         let open = Access::new("0.0.0.0:80".parse().unwrap()).unwrap();

@@ -119,10 +119,7 @@ async fn ask(
     options: QueryOptions,
 ) -> Result<QueryResult, Refusal> {
     let library = library.clone();
-    shared
-        .jobs
-        .ask(move |model| model.answer(&library.index, &query, library.calibration.as_ref(), &options))
-        .await
+    shared.jobs.ask(move |model| model.answer(&library.index, &query, library.calibration.as_ref(), &options)).await
 }
 
 /// What `GET /api/similar` takes.

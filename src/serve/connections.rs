@@ -39,9 +39,9 @@ const POLL: Duration = Duration::from_millis(50);
 pub(super) async fn bind(host: Address, port: u16) -> Result<TcpListener> {
     let address = SocketAddr::new(host, port);
     let remedy = "choose another option `port` (0 for any free one), or another option `host`";
-    TcpListener::bind(address).await.map_err(|problem| {
-        Error::setting("port", format!("{address} cannot be listened on: {problem}"), remedy)
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|problem| Error::setting("port", format!("{address} cannot be listened on: {problem}"), remedy))
 }
 
 /// Answers requests until `stop` is set, and then those that are being answered.

@@ -154,7 +154,8 @@ async fn moments(media: &MediaCache, source: Source) -> Result<Moments, Refusal>
 
 fn decode_moments(path: &Path, span: [f64; 2]) -> Result<Vec<Vec<u8>>, Refusal> {
     let mut reader = VideoReader::open(path, &ReaderOptions::default()).map_err(Error::from)?;
-    let frames = read_span(&mut reader, span, MOMENTS).map_err(Error::from)?.ok_or_else(|| Refusal::unknown("moment"))?;
+    let frames =
+        read_span(&mut reader, span, MOMENTS).map_err(Error::from)?.ok_or_else(|| Refusal::unknown("moment"))?;
     let (width, height) = (frames.width as u32, frames.height as u32);
     let scale = (f64::from(WIDTH) / f64::from(width)).min(f64::from(HEIGHT) / f64::from(height)).min(1.0);
     let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);

@@ -102,9 +102,7 @@ pub fn preview(source: &Path, target: &Path, [start, end]: [f64; 2], aim: Previe
     let length = if end > start { (end - start).min(aim.seconds) } else { 1.0 };
     let side = aim.short_side;
     command.args(["-t", &length.to_string(), "-filter:v"]);
-    command.arg(format!(
-        "scale='if(gt(a,1),-2,min({side},trunc(iw/2)*2))':'if(gt(a,1),min({side},trunc(ih/2)*2),-2)'"
-    ));
+    command.arg(format!("scale='if(gt(a,1),-2,min({side},trunc(iw/2)*2))':'if(gt(a,1),min({side},trunc(ih/2)*2),-2)'"));
     command.args(["-map", "0:V:0", "-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"]);
     command.args(["-movflags", "+faststart"]).arg(file_name(part.path()));
     encode(command, source)?;

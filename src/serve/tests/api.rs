@@ -28,13 +28,23 @@ fn results_are_ranked_filtered_and_named() {
     let ask = |query: &str| server.get(&format!("/api/search?{query}"), &[]).json();
     let found = ask("q=red");
     assert_eq!(names(&found), ["a.mp4", "b & <i>.webm"]);
-    assert_eq!((found["query"].as_str(), found["clips"].as_u64(), found["fits"].is_null()), (Some("red"), Some(2), true));
+    assert_eq!(
+        (found["query"].as_str(), found["clips"].as_u64(), found["fits"].is_null()),
+        (Some("red"), Some(2), true)
+    );
     let first = &found["results"][0];
-    assert_eq!((first["rank"].as_u64(), first["end"].as_f64(), first["duration"].as_f64()), (Some(1), Some(1.0), Some(1.0)));
+    assert_eq!(
+        (first["rank"].as_u64(), first["end"].as_f64(), first["duration"].as_f64()),
+        (Some(1), Some(1.0), Some(1.0))
+    );
     assert!(first["modified_ms"].as_i64().unwrap() > 1_500_000_000_000);
     assert_eq!(names(&ask("q=blue&top=1")), ["b & <i>.webm"]);
     let folders = server.get("/api/folders", &[]).json();
-    let deep = folders["folders"].as_array().unwrap().iter().find(|folder| folder["folder"].as_str().unwrap().ends_with("deep"));
+    let deep = folders["folders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|folder| folder["folder"].as_str().unwrap().ends_with("deep"));
     assert_eq!(folders["folders"].as_array().unwrap().len(), 2);
     assert_eq!(names(&ask(&format!("q=red&in={}", deep.unwrap()["id"].as_str().unwrap()))), ["b & <i>.webm"]);
     assert_eq!(server.get("/api/search?q=red&in=%2Fetc", &[]).status, 404);
@@ -75,16 +85,21 @@ fn the_folder_is_watched() {
     let videos = Videos::new();
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = runs.clone();
-    let server = videos.serve_on("127.0.0.1", Some(Box::new(move |progress, _| {
-        let run = counted.fetch_add(1, Ordering::SeqCst);
-        progress.report("indexing videos", run, 5);
-        match run {
-            0 => Err(crate::Error::setting("x", "went wrong", "try again")),
-            _ => Ok(IndexReport::default()),
-        }
-    })));
+    let server = videos.serve_on(
+        "127.0.0.1",
+        Some(Box::new(move |progress, _| {
+            let run = counted.fetch_add(1, Ordering::SeqCst);
+            progress.report("indexing videos", run, 5);
+            match run {
+                0 => Err(crate::Error::setting("x", "went wrong", "try again")),
+                _ => Ok(IndexReport::default()),
+            }
+        })),
+    );
     let status = || server.get("/api/status", &[]).json();
-    eventually("the first run is told", || status()["problem"].as_str().is_some_and(|problem| problem.contains("went wrong")));
+    eventually("the first run is told", || {
+        status()["problem"].as_str().is_some_and(|problem| problem.contains("went wrong"))
+    });
     assert_eq!((status()["indexing"]["total"].as_u64(), status()["watching"].as_bool()), (Some(5), Some(true)));
     std::fs::write(videos.path("videos/more.mp4"), b"x").unwrap();
     eventually("a change starts another run", || runs.load(Ordering::SeqCst) >= 2 && status()["problem"].is_null());
@@ -104,7 +119,9 @@ fn the_description_names_every_route_and_no_other() {
     assert_eq!(routed, paths);
     let described = |name: &str| described["components"]["schemas"][name]["properties"].as_object().unwrap().clone();
     let found = server.get("/api/search?q=red", &[]).json();
-    for (name, answer) in [("Found", &found), ("Result", &found["results"][0]), ("Status", &server.get("/api/status", &[]).json())] {
+    for (name, answer) in
+        [("Found", &found), ("Result", &found["results"][0]), ("Status", &server.get("/api/status", &[]).json())]
+    {
         for key in answer.as_object().unwrap().keys() {
             assert!(described(name).contains_key(key), "{name} has {key}");
         }

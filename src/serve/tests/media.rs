@@ -29,11 +29,13 @@ fn clips_have_four_pictures() {
     let server = videos.serve();
     let found = server.get("/api/search?q=red&top=1", &[]).json();
     let id = found["results"][0]["id"].as_str().unwrap();
-    let pictures: Vec<Vec<u8>> = (0..4).map(|n| {
-        let reply = server.get(&format!("/thumb/{id}?n={n}"), &[]);
-        assert_eq!((reply.status, reply.header("content-type")), (200, Some("image/jpeg")));
-        reply.body
-    }).collect();
+    let pictures: Vec<Vec<u8>> = (0..4)
+        .map(|n| {
+            let reply = server.get(&format!("/thumb/{id}?n={n}"), &[]);
+            assert_eq!((reply.status, reply.header("content-type")), (200, Some("image/jpeg")));
+            reply.body
+        })
+        .collect();
     assert!(pictures[0] != pictures[3] && pictures.iter().all(|picture| picture.starts_with(&[0xff, 0xd8])));
     let frame = crate::search::decode_picture(&pictures[0]).unwrap();
     assert!(frame.width <= 400 && frame.height <= 300 && frame.width > 16, "{} x {}", frame.width, frame.height);

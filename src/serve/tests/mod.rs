@@ -160,17 +160,22 @@ impl Server {
     /// Sends `head`, a host and an end of connection added, and `body`.
     fn send(&self, head: &str, body: &[u8]) -> Reply {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let host = if head.to_ascii_lowercase().contains("\r\nhost:") { String::new() } else { format!("Host: {}\r\n", self.host()) };
+        let host = if head.to_ascii_lowercase().contains("\r\nhost:") {
+            String::new()
+        } else {
+            format!("Host: {}\r\n", self.host())
+        };
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        write!(stream, "{head}\r\n{host}{length}Connection: close\r\n\r\n").unwrap();
+        let head = format!("{head}\r\n{host}{length}Connection: close\r\n\r\n");
         // A server that refuses need not read to the end.
-        let _ = stream.write_all(body);
+        let _ = stream.write_all(&[head.as_bytes(), body].concat());
         read(stream)
     }
 
     /// `GET path` with `extra` lines of its head.
     fn get(&self, path: &str, extra: &[&str]) -> Reply {
-        self.send(&[&[&format!("GET {path} HTTP/1.1")], extra].concat().join("\r\n"), &[])
+        let first = format!("GET {path} HTTP/1.1");
+        self.send(&[&[first.as_str()], extra].concat().join("\r\n"), &[])
     }
 }
 

@@ -13,7 +13,8 @@ fn requests_for_another_host_get_nothing() {
     let server = videos.serve();
     let port = server.port;
     for host in ["evil.example", "127.0.0.1", "127.0.0.1:1", "192.168.1.1", "", "127.0.0.1.evil.example"] {
-        let named = if host.contains("evil") || host.contains("192") { format!("{host}:{port}") } else { host.to_owned() };
+        let named =
+            if host.contains("evil") || host.contains("192") { format!("{host}:{port}") } else { host.to_owned() };
         let reply = server.get("/api/status", &[&format!("Host: {named}")]);
         assert!([400, 403].contains(&reply.status), "{named:?}: {}", reply.status);
         assert!(!String::from_utf8_lossy(&reply.body).contains("videos"), "{named}");
@@ -32,7 +33,9 @@ fn requests_for_another_host_get_nothing() {
 fn requests_across_sites_get_nothing() {
     let videos = Videos::new();
     let server = videos.serve();
-    for line in ["Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"] {
+    for line in
+        ["Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"]
+    {
         for path in ["/api/search?q=red", "/api/status", "/app.js", "/openapi.json"] {
             assert_eq!(server.get(path, &[line]).status, 403, "{line} {path}");
         }
@@ -80,7 +83,17 @@ fn only_indexed_files_are_sent() {
     let server = videos.serve();
     let absolute = videos.path("videos/secret.mp4").display().to_string();
     let encoded = absolute.replace('/', "%2f");
-    for place in ["/secret.mp4", "/../videos/secret.mp4", "/..%2f..%2f..%2fetc%2fpasswd", "/%2e%2e/%2e%2e/etc/passwd", &absolute, &format!("/{encoded}"), "/", "/\0", "/-0"] {
+    for place in [
+        "/secret.mp4",
+        "/../videos/secret.mp4",
+        "/..%2f..%2f..%2fetc%2fpasswd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        &absolute,
+        &format!("/{encoded}"),
+        "/",
+        "/\0",
+        "/-0",
+    ] {
         for route in ["/video", "/thumb", "/preview"] {
             let reply = server.get(&format!("{route}{place}"), &[]);
             assert!([400, 404].contains(&reply.status), "{route}{place}: {}", reply.status);
@@ -138,7 +151,13 @@ fn types_are_fixed_and_not_guessed() {
     assert_eq!(kind("page.html"), "application/octet-stream");
     assert_eq!(kind("a.mp4"), "video/mp4");
     assert_eq!(kind("b & <i>.webm"), "video/webm");
-    for (path, kind) in [("/", "text/html; charset=utf-8"), ("/app.js", "text/javascript; charset=utf-8"), ("/style.css", "text/css; charset=utf-8"), ("/api/status", "application/json"), ("/nowhere", "application/json")] {
+    for (path, kind) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/app.js", "text/javascript; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/api/status", "application/json"),
+        ("/nowhere", "application/json"),
+    ] {
         assert_eq!(server.get(path, &[]).header("content-type"), Some(kind), "{path}");
     }
 }
@@ -150,7 +169,13 @@ fn the_policy_is_strict_and_on_every_answer() {
     let server = videos.serve();
     let strict = |reply: &Reply| {
         let policy = reply.header("content-security-policy").unwrap_or_default();
-        let parts = ["default-src 'none'", "script-src 'self';", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"];
+        let parts = [
+            "default-src 'none'",
+            "script-src 'self';",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ];
         parts.iter().all(|part| policy.contains(part)) && !policy.contains("unsafe") && !policy.contains('*')
     };
     for path in ["/", "/app.js", "/api/status", "/nowhere", "/video/x", "/api/search"] {
@@ -158,7 +183,10 @@ fn the_policy_is_strict_and_on_every_answer() {
     }
     assert!(strict(&server.get("/", &["Host: evil.example"])), "refusals, too");
     let page = String::from_utf8(server.get("/", &[]).body).unwrap();
-    assert!(!page.contains("://") && !page.contains("<style") && !page.contains(" style=") && !page.contains(" on"), "{page}");
+    assert!(!page.contains("://") && !page.contains("<style") && !page.contains(" style="), "{page}");
+    let handler =
+        |rest: &str| rest.split(['=', ' ', '>']).next().is_some_and(|name| rest[name.len()..].starts_with('='));
+    assert!(!page.split(" on").skip(1).any(handler), "{page}");
     assert_eq!(page.matches("<script").count(), page.matches("<script src=\"/").count());
     for (path, outside) in [("/app.js", "://"), ("/style.css", "url("), ("/style.css", "@import")] {
         assert!(!String::from_utf8(server.get(path, &[]).body).unwrap().contains(outside), "{path} has {outside}");
@@ -172,9 +200,19 @@ fn sizes_of_requests_are_bounded() {
     let server = videos.serve();
     let large = vec![0; (16 << 20) + 1];
     assert_eq!(server.send("POST /api/picture HTTP/1.1", &large).status, 413);
-    let head = server.get("/api/status", &[&format!("X-Long: {}", "x".repeat(40 << 10))]);
+    let head = server.get("/api/status", &[&format!("X-Long: {}", "x".repeat(400 << 10))]);
     assert!([0, 431].contains(&head.status), "{}", head.status);
-    for path in [format!("/api/search?q={}", "x".repeat(1_001)), "/api/search?q=red&top=201".into(), "/api/search?q=red&top=0".into(), "/api/search?q=red&rerank=65".into(), "/api/search?q=red&longer=nan".into(), "/api/search?q=red&longer=-1".into(), "/api/search?q=red&unknown=1".into(), "/api/search?q=red&after=soon".into(), "/api/search".into()] {
+    for path in [
+        format!("/api/search?q={}", "x".repeat(1_001)),
+        "/api/search?q=red&top=201".into(),
+        "/api/search?q=red&top=0".into(),
+        "/api/search?q=red&rerank=65".into(),
+        "/api/search?q=red&longer=nan".into(),
+        "/api/search?q=red&longer=-1".into(),
+        "/api/search?q=red&unknown=1".into(),
+        "/api/search?q=red&after=soon".into(),
+        "/api/search".into(),
+    ] {
         let reply = server.get(&path, &[]);
         assert_eq!(reply.status, 400, "{path}");
         assert!(reply.json()["error"].as_str().is_some_and(|sentence| sentence.len() > 10));
@@ -199,15 +237,19 @@ fn a_head_that_does_not_end_is_cut_off() {
 fn too_many_requests_are_told_to_come_again() {
     let videos = Videos::new();
     let server = videos.serve();
-    let statuses: Vec<u16> = thread::scope(|scope| {
-        let asked: Vec<_> = (0..60).map(|_| scope.spawn(|| server.get("/api/search?q=slow", &[]).status)).collect();
-        thread::sleep(Duration::from_millis(500));
-        // Refused at once, not after all that waits.
+    let ask = || {
         let started = Instant::now();
-        let late = server.get("/api/search?q=slow", &[]).status;
-        assert!(late == 503 && started.elapsed() < Duration::from_secs(2), "{late} after {:?}", started.elapsed());
+        (server.get("/api/search?q=slow", &[]).status, started.elapsed())
+    };
+    let replies: Vec<(u16, Duration)> = thread::scope(|scope| {
+        let asked: Vec<_> = (0..60).map(|_| scope.spawn(ask)).collect();
+        thread::sleep(Duration::from_millis(1_500));
+        // The rest need not be waited for.
         server.stop.set();
         asked.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert!(statuses.contains(&503), "{statuses:?}");
+    let refused: Vec<_> = replies.iter().filter(|(status, _)| *status == 503).collect();
+    // At once, not after all that waits.
+    assert!(!refused.is_empty() && refused.iter().all(|(_, taken)| taken.as_millis() < 1_400), "{replies:?}");
+    assert!(replies.iter().any(|(status, _)| *status == 200), "{replies:?}");
 }
