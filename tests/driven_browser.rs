@@ -144,7 +144,7 @@ impl DrivenPage {
     /// What the browser complained about, and every address that was asked for.
     pub fn complaints_and_requests(&mut self) -> (Vec<String>, Vec<String>) {
         self.evaluate("1");
-        let of = |method: &str| {
+        let of = |method: &'static str| {
             self.events.iter().filter(move |event| event["method"] == method).map(|event| &event["params"])
         };
         let thrown = of("Runtime.exceptionThrown").map(|params| params["exceptionDetails"].to_string());

@@ -237,13 +237,13 @@ impl Output {
             results_page(title, &format!("The best of {clips} clips."), results)?.write(path)?;
         }
         let mut report = json!({"query": query, "clips": clips, "results": results, "warnings": warnings});
-        if let Some(fit) = fit {
-            report["fits"] = json!(fit.fits);
-            report["threshold"] = json!(fit.threshold);
-            report["evidence"] = json!(fit.evidence);
-            report["calibrated"] = json!(fit.calibrated);
-        } else if query.is_some() {
-            (report["fits"], report["threshold"]) = (json!(false), json!(null));
+        if query.is_some() {
+            // Of a picture or video nothing is known to judge by.
+            let unknown = if results.is_empty() { json!(false) } else { json!(null) };
+            report["fits"] = fit.map_or(unknown, |fit| json!(fit.fits));
+            report["threshold"] = json!(fit.map(|fit| fit.threshold));
+            report["evidence"] = json!(fit.and_then(|fit| fit.evidence));
+            report["calibrated"] = json!(fit.is_some_and(|fit| fit.calibrated));
         }
         self.json.write(&report)
     }

@@ -106,6 +106,11 @@ impl ComposedQuery {
         }
     }
 
+    /// Whether it is made of texts alone: scores of pictures and videos are of another size.
+    pub(super) fn is_of_texts(&self) -> bool {
+        self.texts().count() == self.parts.len()
+    }
+
     /// All its texts.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|(_, part)| if let QueryPart::Text(text) = part { Some(&text[..]) } else { None })

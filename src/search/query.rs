@@ -66,7 +66,8 @@ impl<B: SvittBackend> Embedder<B> {
             self.rerank(index, text, &mut results, &mut warnings)?;
         }
         // By the same score that results are ranked by.
-        let fit = calibration.map(|calibration| calibration.judge(&mut results));
+        let judge = calibration.filter(|_| query.is_of_texts());
+        let fit = judge.map(|calibration| calibration.judge(&mut results));
         results.truncate(options.top);
         assign_ranks(&mut results);
         Ok(QueryResult { results, warnings, fit })

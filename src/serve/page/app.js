@@ -89,8 +89,12 @@ function show(found) {
   const what = found.query ? `“${found.query}”` : state.picture ? "this picture" : "this";
   const warnings = (found.warnings || []).join("; ");
   if (found.empty) say(state.status.clips ? "" : "No video is indexed yet.");
-  else if (unfit || !found.results.length) say(`Nothing in here fits ${what}. ${warnings}`, true);
-  else say([found.fits === false ? `Perhaps nothing in here fits ${what}; the nearest:` : "", warnings].filter(Boolean).join(" "));
+  else {
+    const closer = found.fits === false && !found.reranked && found.query ? "Enter looks closer." : "";
+    const nothing = unfit || !found.results.length;
+    const perhaps = found.fits === false ? `Perhaps nothing in here fits ${what}; the nearest are shown.` : "";
+    say([nothing ? `Nothing in here fits ${what}.` : perhaps, closer, warnings].filter(Boolean).join(" "), nothing);
+  }
   draw();
 }
 
@@ -307,7 +311,8 @@ function showStatus(status) {
   const broken = status.broken.length ? `, ${status.broken.length} cannot be read` : "";
   const watched = status.folder ? ` · ${status.watching ? "watching" : "looking at"} ${status.folder}` : "";
   const problem = status.problem ? ` · ${status.problem}` : "";
-  at("about").textContent = `${status.files} videos, ${status.clips} clips${broken} · ${status.index} by ${status.model}${watched}${problem}`;
+  const many = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
+  at("about").textContent = `${many(status.files, "video")}, ${many(status.clips, "clip")}${broken} · ${status.index} by ${status.model}${watched}${problem}`;
 }
 
 async function fillFolders() {
