@@ -187,8 +187,9 @@ fn the_page_shows_what_browsers_cannot_play_and_says_when_nothing_fits() {
 fn a_killed_server_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("videos")).unwrap();
-    (0..24)
-        .for_each(|n| drop(fs::copy(fixture("fragmented.mp4"), dir.path().join(format!("videos/{n}.mp4"))).unwrap()));
+    for n in 0..24 {
+        fs::copy(fixture("fragmented.mp4"), dir.path().join(format!("videos/{n}.mp4"))).unwrap();
+    }
     let mut told = 0;
     for kill in 0..6 {
         let mut served = Served::start(dir.path(), &["videos", "--clip-seconds", "0.5", "--batch", "1"]);

@@ -135,10 +135,10 @@ fn random_token() -> Result<String> {
 
 /// Refuses what nobody may ask, and adds the headers that bind the browser to every answer.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let mut response = match admitted(&shared.access, &request) {
-        Err(answer) => answer,
+    let mut response = match refused(&shared.access, &request) {
+        Some(answer) => answer,
         // At most so many at a time; the rest is told to come again instead of waiting.
-        Ok(()) => match shared.room.clone().try_acquire_owned() {
+        None => match shared.room.clone().try_acquire_owned() {
             Ok(_place) => next.run(request).await,
             Err(_) => Refusal::busy().into_response(),
         },
@@ -150,16 +150,17 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     response
 }
 
-fn admitted(access: &Access, request: &Request) -> Result<(), Response> {
-    access.check(request).map_err(IntoResponse::into_response)?;
+/// The answer to a request that goes no further.
+fn refused(access: &Access, request: &Request) -> Option<Response> {
+    if let Err(refusal) = access.check(request) {
+        return Some(refusal.into_response());
+    }
     if let Some(answer) = access.welcome(request) {
-        return Err(answer);
+        return Some(answer);
     }
     let sentence = "open the address with the token that the server printed";
-    match access.is_known(request.headers()) {
-        true => Ok(()),
-        false => Err(Refusal::new(StatusCode::UNAUTHORIZED, sentence).into_response()),
-    }
+    let unknown = || Refusal::new(StatusCode::UNAUTHORIZED, sentence).into_response();
+    (!access.is_known(request.headers())).then(unknown)
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ pub(super) async fn similar(
     limits::check("top", top, 1, MOST_RESULTS)?;
     let library = shared.library();
     let named = library.clip(&parameters.id)?;
-    let results = similar_clips(&library.index, named.path, &[named.clip.vector.clone()], top)?;
+    let results = similar_clips(&library.index, named.path, std::slice::from_ref(&named.clip.vector), top)?;
     Ok(Json(shown(&library, "", &QueryResult { results, ..QueryResult::default() })))
 }
 
