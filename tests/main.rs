@@ -4,6 +4,8 @@ mod browser;
 mod command_line;
 #[cfg(unix)]
 mod docs;
+#[cfg(unix)]
+mod driven_browser;
 mod environment;
 mod families;
 mod golden;
@@ -13,6 +15,8 @@ mod order;
 mod project;
 mod resume;
 mod search;
+#[cfg(all(unix, feature = "serve"))]
+mod serve;
 mod skipped;
 mod source_rules;
 mod text_weights;

@@ -163,6 +163,110 @@ fn queries_are_ranked_shown_and_explained() {
     assert!(lines.starts_with("1\t1.0000\tvideos/bframes.mp4\t"), "a copy is the same: {lines}");
 }
 
+/// Texts, pictures and videos, wanted and unwanted; files by folder, date and length; whether anything fits.
+#[test]
+fn queries_have_parts_filters_and_a_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("videos/deep")).unwrap();
+    for (from, to) in [("bframes.mp4", "a.mp4"), ("vp9.webm", "deep/b.webm"), ("rotated.mov", "deep/c.mov")] {
+        fs::copy(fixture(from), dir.path().join("videos").join(to)).unwrap();
+    }
+    stdout(&search(dir.path(), &["index", "videos"]));
+    let ask = |words: &[&str]| {
+        let lines = stdout(&search(dir.path(), &[&["query"], words, &["--json", "q.json", "--rerank", "0"]].concat()));
+        (lines, json(&dir.path().join("q.json")))
+    };
+    let (lines, answer) = ask(&["a red square"]);
+    assert_eq!(lines.lines().count(), 3);
+    assert!(
+        answer["fits"].is_boolean() && answer["threshold"].is_number() && answer["calibrated"] == false,
+        "{answer}"
+    );
+    let evidence = |n: usize| answer["results"][n]["evidence"].as_f64().unwrap();
+    assert_eq!(answer["fits"].as_bool().unwrap(), evidence(0) >= answer["threshold"].as_f64().unwrap());
+    assert!(evidence(0) >= evidence(2));
+    // A video is most like itself, and least where it is not wanted.
+    let first = |lines: &str| lines.lines().next().unwrap().split('\t').nth(2).unwrap().to_owned();
+    let (lines, answer) = ask(&["videos/deep/c.mov"]);
+    assert_eq!((first(&lines).as_str(), answer["fits"].is_null()), ("videos/deep/c.mov", true));
+    let (lines, _) = ask(&["+a red square -100*videos/deep/c.mov"]);
+    assert!(lines.lines().last().unwrap().contains("c.mov"), "{lines}");
+    svitt::viz::Canvas::new(40, 30, [200, 0, 0]).write_png(dir.path().join("red.png")).unwrap();
+    assert_eq!(ask(&["red.png"]).0.lines().count(), 3);
+    assert_eq!(ask(&["+red.png +0.5*a red square"]).0.lines().count(), 3);
+    for (filter, count) in [
+        (&["--in", "videos/deep"][..], 2),
+        (&["--in", "videos/a.mp4"], 1),
+        (&["--after", "2090-01-01"], 0),
+        (&["--after", "2001-01-01", "--longer", "0.1"], 3),
+        (&["--longer", "1000"], 0),
+    ] {
+        let (lines, answer) = ask(&[&["a red square"], filter].concat());
+        assert_eq!(lines.lines().count(), count, "{filter:?}");
+        assert!(count > 0 || answer["fits"] == false);
+    }
+    for (words, told) in [
+        (&["-red"][..], "only what is unwanted"),
+        (&["x", "--after", "soon"], "--after"),
+        (&["x", "--longer", "-1"], "--longer"),
+    ] {
+        let sentence = refusal(&search(dir.path(), &[&["query"], words].concat()));
+        assert!(sentence.contains(told), "{sentence}");
+    }
+}
+
+/// Thresholds are chosen by a manifest and then hide what does not fit, unless it is asked for.
+#[test]
+fn a_calibrated_index_says_that_nothing_fits() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    let words = ["red", "blue", "green", "yellow"];
+    let mut records = Vec::new();
+    for n in 0..24 {
+        fs::copy(
+            fixture(["bframes.mp4", "vp9.webm", "rotated.mov"][n % 3]),
+            dir.path().join(format!("videos/{n}.mp4")),
+        )
+        .unwrap();
+        let caption = format!(
+            "the {} {} moves {}",
+            words[n % 4],
+            ["square", "circle", "triangle"][n / 4 % 3],
+            ["left", "right"][n / 12]
+        );
+        records.push(serde_json::json!({"video": format!("{n}.mp4"), "caption": caption}));
+    }
+    fs::write(dir.path().join("videos/captions.json"), Value::from(records).to_string()).unwrap();
+    stdout(&search(dir.path(), &["index", "videos"]));
+    let calibrate = ["calibrate", "videos/captions.json", "--rerank", "2", "--json", "c.json"];
+    let lines = stdout(&search(dir.path(), &calibrate));
+    assert!(lines.lines().count() == 2 && lines.contains("on 12 other texts"), "{lines}");
+    let report = json(&dir.path().join("c.json"));
+    let kept = dir.path().join("svitt-index/calibration.json");
+    assert_eq!(report, json(&kept));
+    assert!((0.0..=100.0).contains(&report["figures"]["both"]["misses"].as_f64().unwrap()), "{report}");
+    // Indexing again leaves it; a threshold that nothing reaches shows what happens below it.
+    stdout(&search(dir.path(), &["index", "videos"]));
+    assert_eq!(report, json(&kept));
+    let mut strict = report.clone();
+    (strict["both"], strict["vectors"]) = (serde_json::json!(1e6), serde_json::json!(1e6));
+    fs::write(&kept, strict.to_string()).unwrap();
+    let output = search(dir.path(), &["query", "the red square", "--rerank", "2", "--json", "q.json"]);
+    assert_eq!(stdout(&output), "");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing in here fits"));
+    let answer = json(&dir.path().join("q.json"));
+    assert_eq!(
+        (&answer["fits"], answer["threshold"].as_f64(), answer["results"].as_array().unwrap().len()),
+        (&Value::from(false), Some(1e6), 10)
+    );
+    assert_eq!(
+        stdout(&search(dir.path(), &["query", "the red square", "--rerank", "2", "--nearest"])).lines().count(),
+        10
+    );
+    fs::write(dir.path().join("videos/few.json"), r#"[{"video": "1.mp4", "caption": "the red square"}]"#).unwrap();
+    assert!(refusal(&search(dir.path(), &["calibrate", "videos/few.json"])).contains("20 are needed"));
+}
+
 #[test]
 fn a_second_indexer_stops_while_readers_go_on_and_other_weights_are_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -22,6 +22,26 @@ pub fn keep_running_on_full_files() {
     }
 }
 
+/// Sets `stop` on the first signal, for work that has nothing to save and ends by itself.
+///
+/// # Errors
+/// Another listener is already there.
+#[cfg(feature = "serve")]
+pub fn stop_on_signal(stop: crate::progress::StopFlag) -> Result<()> {
+    let handler = move || {
+        if stop.is_set() {
+            std::process::exit(INTERRUPTED);
+        }
+        note("stopping (once more ends at once)");
+        stop.set();
+    };
+    ctrlc::set_handler(handler).map_err(taken)
+}
+
+fn taken(problem: ctrlc::Error) -> Error {
+    Error::setting("signals", problem.to_string(), "start the run from its own process")
+}
+
 /// Listens to the signals of this process.
 ///
 /// # Errors
@@ -49,6 +69,6 @@ pub fn listen() -> Result<StopSignal> {
             std::process::exit(INTERRUPTED);
         });
     })
-    .map_err(|e| Error::setting("signals", e.to_string(), "start the run from its own process"))?;
+    .map_err(taken)?;
     Ok(signal)
 }

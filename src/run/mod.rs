@@ -7,6 +7,8 @@ mod evaluate;
 mod finetune;
 mod pretrain;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 mod visualize;
 
 pub use embed::{EmbedRequest, embed};
@@ -14,9 +16,11 @@ pub use evaluate::{EvaluateRequest, evaluate, evaluate_shard};
 pub use finetune::{FinetuneRequest, finetune};
 pub use pretrain::{PretrainRequest, pretrain};
 pub use search::{
-    CutRequest, FindRequest, ImportIdsRequest, IndexRequest, QueryRequest, SimilarRequest, find, import_ids, index,
-    query, similar,
+    CalibrateRequest, CutRequest, FilterRequest, FindRequest, ImportIdsRequest, IndexRequest, QueryRequest,
+    SimilarRequest, calibrate, find, import_ids, index, query, similar,
 };
+#[cfg(feature = "serve")]
+pub use serve::{ServeRequest, serve};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
 use crate::Result;

@@ -6,10 +6,10 @@ use crate::eval::Budget;
 use crate::index::{Index, ModelId, VectorPrecision};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count, number};
-use crate::progress::ProgressSink;
+use crate::progress::{ProgressSink, StopFlag};
 use crate::search::{
-    self, ClipWindows, Embedder, IndexOptions, IndexReport, Moments, QueryOptions, QueryResult, damage_warnings,
-    identify, index_folder, indexed_vectors,
+    self, CalibrateOptions, Calibration, ClipWindows, ComposedQuery, Embedder, FileFilter, IndexOptions, IndexReport,
+    Moments, QueryOptions, QueryResult, damage_warnings, day_ns, identify, index_folder, indexed_vectors,
 };
 use crate::shard::Shard;
 use crate::{Error, Result};
@@ -39,7 +39,7 @@ impl Default for CutRequest {
 }
 
 impl CutRequest {
-    fn windows(self, frames: usize) -> Result<ClipWindows> {
+    pub(super) fn windows(self, frames: usize) -> Result<ClipWindows> {
         Ok(ClipWindows::new(self.clip_seconds, self.overlap, frames)?.at(self.at))
     }
 }
@@ -80,13 +80,39 @@ pub struct IndexRequest {
     pub progress: ProgressSink,
 }
 
-/// List the clips that match a text: rank, score, file, seconds
+/// Of which files clips are listed.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct FilterRequest {
+    /// Only videos below this folder
+    #[cfg_attr(feature = "cli", arg(long = "in", value_name = "FOLDER"))]
+    pub within: Option<PathBuf>,
+    /// Only videos last modified on this day (UTC) or later: 2026-11-28
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DATE"))]
+    pub after: Option<String>,
+    /// Only videos of at least so many seconds
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number(0.0, 1e7)))]
+    pub longer: Option<f64>,
+}
+
+impl FilterRequest {
+    fn files(&self) -> Result<FileFilter> {
+        let folder = self.within.as_deref().map(FileFilter::of_folder).unwrap_or_default();
+        let after_ns = self.after.as_deref().map(day_ns).transpose()?;
+        Ok(FileFilter { after_ns, longer: self.longer, ..folder })
+    }
+}
+
+/// List the clips that match a text, a picture or a video: rank, score, file, seconds
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct QueryRequest {
-    /// What the clip should show
+    /// What the clip should show: a text, a picture or video file, or several with signs and weights (`+beach -people`)
     #[cfg_attr(feature = "cli", arg(allow_hyphen_values = true))]
     pub text: String,
+    /// Of which files.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub files: FilterRequest,
     /// The index directory
     #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
     pub index: PathBuf,
@@ -168,6 +194,35 @@ pub struct FindRequest {
     pub rerank: usize,
 }
 
+/// Choose by a manifest's texts from which score on a result fits
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct CalibrateRequest {
+    /// Annotations in any known format, whose videos are in the index
+    pub manifest: PathBuf,
+    /// The folder of its videos; the manifest's own by default
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
+    pub media: Option<PathBuf>,
+    /// The index directory
+    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
+    pub index: PathBuf,
+    /// The model.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub model: ModelRequest,
+    /// Its sparsity; that of the index by default, or the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
+    /// Texts at most, taken evenly from the manifest
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 1000, value_parser = count(20, limits::ITEMS)))]
+    pub texts: usize,
+    /// Best clips that the fusion encoder looks at
+    #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = 16, value_parser = count(1, 1_000_000)))]
+    pub rerank: usize,
+    /// Who is told how far it is.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub progress: ProgressSink,
+}
+
 /// Brings an index up to date with a folder.
 ///
 /// # Errors
@@ -233,19 +288,30 @@ pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
         }
     };
     let results = search::similar(&index, &request.file, &vectors, request.top)?;
-    Ok((QueryResult { results, warnings: damage_warnings(&index) }, index.clips()))
+    Ok((QueryResult { results, warnings: damage_warnings(&index), fit: None }, index.clips()))
+}
+
+/// Chooses the thresholds of an index by a manifest, and keeps them in its directory.
+///
+/// # Errors
+/// As [`query`], or a manifest with too few texts.
+pub fn calibrate(request: &CalibrateRequest) -> Result<Calibration> {
+    let index = Index::open(&request.index)?;
+    let folder = request.model.folder()?;
+    index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
+    dispatch(request.model.backend()?, CalibrateTask { request, folder: &folder, index: &index })?
 }
 
 /// What a search opens: which weights, how sparse, and the index they are for, if it exists.
-struct Opening<'a> {
-    model: &'a ModelRequest,
-    budget: &'a Budget,
-    folder: &'a Path,
-    index: Option<&'a ModelId>,
+pub(super) struct Opening<'a> {
+    pub model: &'a ModelRequest,
+    pub budget: &'a Budget,
+    pub folder: &'a Path,
+    pub index: Option<&'a ModelId>,
 }
 
 impl Opening<'_> {
-    fn open<B: SvittBackend>(&self, device: &B::Device) -> Result<Embedder<B>> {
+    pub fn open<B: SvittBackend>(&self, device: &B::Device) -> Result<Embedder<B>> {
         let (precision, _) = self.model.arithmetic::<B>(device)?;
         let embedder = Embedder::open(self.folder, self.model.vocab.as_deref(), device)?;
         embedder.with_precision(precision).with_budget(self.budget, self.index)
@@ -268,14 +334,26 @@ impl BackendTask for IndexTask<'_> {
 
 impl IndexRequest {
     /// The model in `folder`, as sparse as the index that is there already unless another sparsity is asked for.
-    fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
+    pub(super) fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
         let known = Index::open(&self.index).ok();
         let index = known.as_ref().map(Index::id);
         Opening { model: &self.model, budget: &self.budget, folder, index }.open(device)
     }
 
     fn indexed<B: SvittBackend>(&self, embedder: &Embedder<B>, device: &B::Device) -> Result<IndexReport> {
-        let report = index_folder(embedder, &self.options(embedder.frames())?)?;
+        self.indexed_until(embedder, device, &StopFlag::default())
+    }
+
+    /// Indexes until everything is, or `stop` is set.
+    pub(super) fn indexed_until<B: SvittBackend>(
+        &self,
+        embedder: &Embedder<B>,
+        device: &B::Device,
+        stop: &StopFlag,
+    ) -> Result<IndexReport> {
+        let options = IndexOptions { stop: stop.clone(), ..self.options(embedder.frames())? };
+        let report = index_folder(embedder, &options)?;
+        embedder.keep_calibration(&self.index)?;
         let (_, arithmetic) = self.model.arithmetic::<B>(device)?;
         Ok(IndexReport { arithmetic, ..report })
     }
@@ -292,6 +370,7 @@ impl IndexRequest {
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             progress: progress.clone(),
+            stop: StopFlag::default(),
         })
     }
 }
@@ -310,8 +389,11 @@ impl BackendTask for FindTask<'_> {
         embedder.embed_text(text)?;
         let report = request.indexed(&embedder, &device)?;
         let index = Index::open(&request.index)?;
-        let within = Some(request.dir.canonicalize().map_err(|e| Error::io(&request.dir, &e))?);
-        let results = embedder.query(&index, text, QueryOptions { top: *top, rerank: *rerank, within })?;
+        let files = FileFilter::of_folder(&request.dir);
+        let clip_windows = request.cut.windows(embedder.frames())?;
+        let options = QueryOptions { top: *top, rerank: *rerank, files, clip_windows };
+        let calibration = embedder.calibration(&index)?;
+        let results = embedder.query(&index, &ComposedQuery::text(text), calibration.as_ref(), &options)?;
         Ok((report, results, index.clips()))
     }
 }
@@ -326,10 +408,31 @@ impl BackendTask for QueryTask<'_> {
     type Output = Result<QueryResult>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let QueryRequest { text, model, budget, top, rerank, .. } = self.request;
+        let QueryRequest { text, model, budget, top, rerank, files, .. } = self.request;
+        let query = ComposedQuery::of_words_or_files(text)?;
         let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
         let embedder = opening.open::<B::InnerBackend>(&device)?;
-        embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank, within: None })
+        let clip_windows = CutRequest::default().windows(embedder.frames())?;
+        let options = QueryOptions { top: *top, rerank: *rerank, files: files.files()?, clip_windows };
+        embedder.query(self.index, &query, embedder.calibration(self.index)?.as_ref(), &options)
+    }
+}
+
+struct CalibrateTask<'a> {
+    request: &'a CalibrateRequest,
+    folder: &'a Path,
+    index: &'a Index,
+}
+
+impl BackendTask for CalibrateTask<'_> {
+    type Output = Result<Calibration>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let CalibrateRequest { manifest, media, model, budget, texts, rerank, progress, .. } = self.request.clone();
+        let index = Some(self.index.id());
+        let opening = Opening { model: &model, budget: &budget, folder: self.folder, index };
+        let embedder = opening.open::<B::InnerBackend>(&device)?;
+        search::calibrate(&embedder, self.index, &CalibrateOptions { manifest, media, texts, rerank, progress })
     }
 }
 

@@ -7,7 +7,7 @@ use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
 use crate::data::Unreadable;
 use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
-use crate::progress::ProgressSink;
+use crate::progress::{ProgressSink, StopFlag};
 use crate::shard::Shard;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -43,6 +43,8 @@ pub struct IndexOptions {
     pub threads: usize,
     /// Who is told how far it is.
     pub progress: ProgressSink,
+    /// Once it is set, what is embedded already is written, and the rest is left for the next time.
+    pub stop: StopFlag,
 }
 
 /// What became of the files.
@@ -131,6 +133,7 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
         indexer: &mut indexer,
         open: BTreeMap::new(),
         progress: &options.progress,
+        stop: &options.stop,
     };
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
@@ -220,6 +223,7 @@ struct IndexingLoop<'a, B: SvittBackend> {
     indexer: &'a mut IndexWriter,
     open: BTreeMap<usize, PendingFile>,
     progress: &'a ProgressSink,
+    stop: &'a StopFlag,
 }
 
 impl<B: SvittBackend> IndexingLoop<'_, B> {
@@ -227,6 +231,9 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
         let mut ticker = self.progress.counter("indexing videos", self.plan.wanted.len());
         let (mut batch, mut committed) = (Vec::new(), Instant::now());
         for event in events {
+            if self.stop.is_set() {
+                return Ok(());
+            }
             match event {
                 DecodeEvent::Clip { file, span, pixels } => {
                     self.open.entry(file).or_default().waiting += 1;

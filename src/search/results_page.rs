@@ -78,6 +78,7 @@ mod tests {
             cosine: 0.5,
             matched: Some(0.75),
             log_odds: None,
+            evidence: None,
             file: printable(Path::new(name)),
             start: 3601.25,
             end: 3661.0,

@@ -69,6 +69,46 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
     Ok(frames)
 }
 
+/// What [`preview`] aims at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PreviewSettings {
+    /// Length of the shorter side at most, pixels.
+    pub short_side: usize,
+    /// Seconds at most.
+    pub seconds: f64,
+}
+
+impl Default for PreviewSettings {
+    /// A minute that is encoded faster than it plays.
+    fn default() -> Self {
+        Self { short_side: 360, seconds: 60.0 }
+    }
+}
+
+/// Re-encodes seconds `start` to `end` of `source` to the H.264 file `target` as browsers play it, without sound.
+///
+/// # Errors
+/// There is no `ffmpeg` program, or it fails.
+pub fn preview(source: &Path, target: &Path, [start, end]: [f64; 2], aim: PreviewSettings) -> Result<()> {
+    let program = find(source, "a preview")?;
+    let mut file = open_regular(source)?;
+    let demuxer = Container::of(&mut file).and_then(Container::demuxer);
+    let demuxer = demuxer.ok_or_else(|| VideoError::corrupt(source, "its first bytes are those of no video format"))?;
+    let part = PartialFile::beside(target, ".mp4")?;
+    let mut command = program.command("error");
+    command.args(ALIVE).args(["-ss", &start.max(0.0).to_string()]);
+    add_input(&mut command, &file_name(source), demuxer);
+    // A span without length is a single picture.
+    let length = if end > start { (end - start).min(aim.seconds) } else { 1.0 };
+    let side = aim.short_side;
+    command.args(["-t", &length.to_string(), "-filter:v"]);
+    command.arg(format!("scale='if(gt(a,1),-2,min({side},trunc(iw/2)*2))':'if(gt(a,1),min({side},trunc(ih/2)*2),-2)'"));
+    command.args(["-map", "0:V:0", "-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"]);
+    command.args(["-movflags", "+faststart"]).arg(file_name(part.path()));
+    encode(command, source)?;
+    part.complete(target)
+}
+
 /// Frames of the file at `path`, whose first and last decode.
 pub(super) fn read_back(path: &Path) -> Result<usize> {
     let mut written = VideoReader::open(path, &ReaderOptions::default())?;
