@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use svitt_video::encode::{PreviewSettings, preview as encode_preview};
 use svitt_video::{ReaderOptions, VideoReader};
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, spawn_blocking};
 use tower_http::services::ServeFile;
 
 /// Moments of a clip that are shown.
@@ -51,8 +51,8 @@ pub(super) struct MediaCache {
     moments: Mutex<Kept<Moments>>,
     previews: Mutex<Kept<PathBuf>>,
     folder: TempDir,
-    decoders: Semaphore,
-    encoders: Semaphore,
+    decoders: Arc<Semaphore>,
+    encoders: Arc<Semaphore>,
 }
 
 /// The newest values under their keys.
@@ -92,8 +92,8 @@ impl MediaCache {
             moments: Mutex::new(Kept::new(MOST_KEPT)),
             previews: Mutex::new(Kept::new(MOST_PREVIEWS)),
             folder: folder.map_err(|problem| Error::io(std::env::temp_dir(), &problem))?,
-            decoders: Semaphore::new(DECODERS),
-            encoders: Semaphore::new(ENCODERS),
+            decoders: Arc::new(Semaphore::new(DECODERS)),
+            encoders: Arc::new(Semaphore::new(ENCODERS)),
         })
     }
 }
@@ -140,16 +140,29 @@ async fn moments(media: &MediaCache, source: Source) -> Result<Moments, Refusal>
     if let Some(moments) = kept() {
         return Ok(moments);
     }
-    let _place = media.decoders.acquire().await.map_err(|_| Refusal::busy())?;
+    let place = media.decoders.clone().acquire_owned().await.map_err(|_| Refusal::busy())?;
     // Four pictures of a clip are asked for at once; the first one makes them all.
     if let Some(moments) = kept() {
         return Ok(moments);
     }
     let (path, span) = (source.path.clone(), source.span);
-    let made = spawn_blocking(move || decode_moments(&path, span)).await;
+    let made = on_thread(place, move || decode_moments(&path, span)).await;
     let made = Arc::new(made.map_err(|_| Refusal::fault("the decoder gave up on the file"))??);
     media.moments.lock().unwrap_or_else(PoisonError::into_inner).put(source.key, made.clone());
     Ok(made)
+}
+
+/// Runs `work` where it may take its time. It keeps its place until it is done, though nobody may wait for it any more.
+async fn on_thread<T: Send + 'static>(
+    place: OwnedSemaphorePermit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::result::Result<T, JoinError> {
+    let placed = move || {
+        let done = work();
+        drop(place);
+        done
+    };
+    spawn_blocking(placed).await
 }
 
 fn decode_moments(path: &Path, span: [f64; 2]) -> Result<Vec<Vec<u8>>, Refusal> {
@@ -196,13 +209,13 @@ pub(super) async fn preview(
     if let Some(path) = kept() {
         return send(&path, "video/mp4", request).await;
     }
-    let _place = media.encoders.acquire().await.map_err(|_| Refusal::busy())?;
+    let place = media.encoders.clone().acquire_owned().await.map_err(|_| Refusal::busy())?;
     let path = match kept() {
         Some(path) => path,
         None => {
             let target = media.folder.path().join(format!("{}.mp4", source.key));
             let (from, to, span) = (source.path, target.clone(), source.span);
-            let made = spawn_blocking(move || encode_preview(&from, &to, span, PreviewSettings::default())).await;
+            let made = on_thread(place, move || encode_preview(&from, &to, span, PreviewSettings::default())).await;
             made.map_err(|_| Refusal::fault("the encoder gave up on the file"))?.map_err(Error::from)?;
             let old = media.previews.lock().unwrap_or_else(PoisonError::into_inner).put(source.key, target.clone());
             // One that cannot be deleted goes with its folder.
