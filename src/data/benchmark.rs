@@ -193,6 +193,11 @@ impl Benchmark {
         !matches!(self.task(), BenchmarkTask::Choice)
     }
 
+    /// Whether it is scored on several files together, each with records of its own.
+    pub const fn is_in_several_files(self) -> bool {
+        matches!(self, Self::Vitatecs | Self::Testoftime | Self::Vilma)
+    }
+
     /// Refuses what has nothing to learn from.
     ///
     /// # Errors

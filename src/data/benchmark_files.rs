@@ -161,10 +161,14 @@ impl BenchmarkFiles {
         }
     }
 
-    /// Looks below `data` for the annotations of `split` and the folder `videos` beside them.
+    /// Looks below `data` for the annotations of `split` and the folder `videos` beside them. Of a benchmark of several
+    /// files, the annotations are the folder where more than one is there.
     pub fn locate(&self, data: &Path, split: Split) -> Option<LocatedFiles> {
         let folder = data.join(self.folder);
-        let annotations = self.of(split).iter().map(|name| folder.join(name)).find(|path| path.is_file())?;
+        let files: Vec<PathBuf> =
+            self.of(split).iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect();
+        let together = self.benchmark.is_in_several_files() && files.len() > 1;
+        let annotations = if together { folder.clone() } else { files.into_iter().next()? };
         let media = folder.join("videos");
         media.is_dir().then_some(LocatedFiles { annotations, media })
     }
@@ -191,7 +195,8 @@ impl BenchmarkFiles {
             (Split::Train, "to fine-tune"),
         ] {
             if let [original, others @ ..] = self.of(split) {
-                let also = if others.is_empty() { String::new() } else { format!("; or {}", others.join(", ")) };
+                let word = if self.benchmark.is_in_several_files() { "and" } else { "or" };
+                let also = if others.is_empty() { String::new() } else { format!("; {word} {}", others.join(", ")) };
                 rows.push((*original, format!("{use_}{}{also}", self.size(split))));
             }
         }
@@ -258,6 +263,12 @@ mod tests {
         std::fs::create_dir_all(folder.join("videos")).unwrap();
         assert_eq!(Benchmark::AnetQa.files().locate(data.path(), Split::Test), None);
         std::fs::write(folder.join("test_q.json"), "[]").unwrap();
+        for (name, annotations) in [("Type.jsonl", "vitatecs/Type.jsonl"), ("Sequence.jsonl", "vitatecs")] {
+            std::fs::create_dir_all(data.path().join("vitatecs/videos")).unwrap();
+            std::fs::write(data.path().join("vitatecs").join(name), "{}").unwrap();
+            let located = Benchmark::Vitatecs.files().locate(data.path(), Split::Test).unwrap();
+            assert_eq!(located.annotations, data.path().join(annotations), "one file, or the folder of several");
+        }
         let located = Benchmark::AnetQa.files().locate(data.path(), Split::Test).unwrap();
         assert_eq!(located, LocatedFiles { annotations: folder.join("test_q.json"), media: folder.join("videos") });
     }

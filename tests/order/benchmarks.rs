@@ -107,6 +107,8 @@ fn rankings_and_pairs_know_what_the_scorer_knows() {
     let (knowing, _) = of(Benchmark::Rtime, true);
     let twins = knowing.measured.itc.twins.unwrap();
     assert_eq!((twins.text, twins.video, twins.group, twins.pairs), (100.0, 100.0, 100.0, COUNT));
+    let twins = of(Benchmark::Tempcompass, true).0.measured.itm.twins.unwrap();
+    assert_eq!((twins.group, twins.pairs), (100.0, COUNT / 2));
     let (blind, ranked) = of(Benchmark::Rtime, false);
     let twins = blind.measured.itm.twins.unwrap();
     assert_eq!((twins.text, twins.group), (0.0, 0.0), "whatever text it likes, it likes for both clips");

@@ -20,6 +20,7 @@ mod msrvtt_qa;
 mod nextqa;
 mod records;
 mod rtime;
+mod several;
 mod shards;
 mod ssv2;
 mod ssv2_order;
@@ -238,12 +239,15 @@ fn problem_of_choice(choice: &Choice) -> Option<&'static str> {
     }
 }
 
-/// Reads `path`, whatever known format it is in.
+/// Reads `path`, whatever known format it is in; of a benchmark of several files, a folder of them.
 ///
 /// # Errors
 /// The file cannot be read or parsed, does not belong to the benchmark asked for, or holds what its purpose forbids:
 /// nothing at all, more unusable records than training allows, any such record or a duplicate id in evaluation.
 pub fn import(path: &Path, options: &AnnotationOptions) -> Result<ImportedAnnotations> {
+    if let Some(benchmark) = options.benchmark.filter(|benchmark| benchmark.is_in_several_files() && path.is_dir()) {
+        return several::read(path, benchmark, options);
+    }
     let format = detect(path, &options.columns)?;
     refuse_other_benchmark(path, format, options)?;
     let mut imported = ImportedAnnotations::new(format, path, options.purpose);

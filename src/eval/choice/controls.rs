@@ -73,3 +73,31 @@ pub fn text_guess(set: &ChoiceSet, score: impl Fn(f32) -> f32) -> f64 {
         .collect();
     rounded(ChoiceAccuracy::of(&outcomes).accuracy)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Benchmark, Choice, Record};
+
+    fn record(right: &str, wrong: &[&str]) -> Record {
+        let texts = std::iter::once(right).chain(wrong.iter().copied()).map(str::to_owned).collect();
+        let choice = Choice { texts, right: 0, proficiency: None };
+        Record { media: format!("{right}.mp4"), choice: Some(choice.into()), ..Record::default() }
+    }
+
+    #[test]
+    fn guesses_look_at_characters_and_share_ties() {
+        // Letters count, not bytes.
+        let records = [record("é longer", &["short"]), record("abc", &["abd"]), record("ab", &["abc", "x"])];
+        let controls = Controls::of(&ChoiceSet::new(Benchmark::Vitatecs, &records, None));
+        assert_eq!((controls.text_longer, controls.text_shorter), (50.0, 16.67));
+        assert_eq!(controls.chance, 44.44);
+    }
+
+    #[test]
+    fn a_text_among_clips_cannot_be_guessed() {
+        let set = ChoiceSet::new(Benchmark::Rtime, &[record("much longer", &["short"])], None);
+        let controls = Controls::of(&set);
+        assert_eq!((controls.text_longer, controls.text_shorter, controls.chance), (100.0, 0.0, 50.0));
+    }
+}

@@ -7,6 +7,7 @@ mod measure;
 mod model_scorer;
 mod ranking;
 mod set;
+mod twins;
 mod verdict;
 
 pub use controls::{Controls, text_guess};
@@ -14,4 +15,5 @@ pub use figures::{ChoiceMetrics, ScorerFigures};
 pub use measure::{ChoiceScorer, Measured, Outcomes, Scored, measure};
 pub use model_scorer::ModelScorer;
 pub use ranking::ranking;
-pub use set::{Candidate, ChoiceQuestion, ChoiceSet, Twins};
+pub use set::{Candidate, ChoiceQuestion, ChoiceSet};
+pub use twins::Twins;

@@ -1,6 +1,7 @@
 //! Records as choices: distinct clips and texts, and which candidates each choice has.
 
 use super::super::query_sets::Videos;
+use super::twins::{Twins, twins};
 use crate::data::{Benchmark, Choice, Record};
 use std::collections::HashMap;
 
@@ -33,15 +34,6 @@ impl ChoiceQuestion {
     pub fn is_among_texts(&self) -> bool {
         self.candidates.windows(2).all(|pair| pair[0].video == pair[1].video)
     }
-}
-
-/// A clip and its reversal with their texts, the forward one first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Twins {
-    /// Positions of the clips.
-    pub videos: [usize; 2],
-    /// Positions of their texts.
-    pub texts: [usize; 2],
 }
 
 /// The choices of a benchmark.
@@ -87,7 +79,11 @@ impl ChoiceSet {
                 }
             }
         }
-        ChoiceSet { videos: builder.videos.records, ..builder.set }
+        let mut set = ChoiceSet { videos: builder.videos.records, ..builder.set };
+        if set.twins.is_empty() {
+            set.twins = twins(&set);
+        }
+        set
     }
 
     /// Texts that the matching head scores each clip with, by clip.

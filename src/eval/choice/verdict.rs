@@ -22,3 +22,40 @@ pub fn verdict(scorer: &str, figures: &ScorerFigures, controls: &Controls) -> St
     };
     format!("{scorer}: {interval}, {relation}{reversed}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::metrics::{ChoiceAccuracy, ChoiceFigures};
+
+    fn said([accuracy, low, high]: [f64; 3], freeze: f64, reverse: f64) -> String {
+        let overall = ChoiceAccuracy { accuracy, low, high, n: 400, ..ChoiceAccuracy::default() };
+        let accuracy = ChoiceFigures { overall, ..ChoiceFigures::default() };
+        let figures = ScorerFigures { accuracy, ..ScorerFigures::default() };
+        let controls = Controls {
+            freeze: Some(freeze),
+            shuffle: Some(49.0),
+            reverse: Some(reverse),
+            text_longer: 46.3,
+            text_shorter: 53.7,
+            chance: 50.0,
+        };
+        verdict("two encoders", &figures, &controls)
+    }
+
+    #[test]
+    fn the_whole_interval_has_to_lie_above_the_best_control() {
+        let above = said([64.0, 59.2, 68.6], 52.0, 41.0);
+        let expected = "two encoders: 64.0 % [59.2, 68.6] of 400, above every control, the best of which is the shorter \
+                        text at 53.7 %";
+        assert_eq!(above, expected);
+        assert!(
+            said([57.0, 52.1, 61.8], 52.0, 41.0).contains("not distinguishable from a control that knows no order")
+        );
+        assert!(
+            said([64.0, 59.2, 68.6], 72.0, 41.0).contains("below a control that knows no order: frozen frames at 72")
+        );
+        let backwards = said([64.0, 59.2, 68.6], 52.0, 63.5);
+        assert!(backwards.ends_with("reversed frames score 63.5 %, so it is not the order of frames that it knows"));
+    }
+}

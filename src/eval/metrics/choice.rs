@@ -56,16 +56,13 @@ pub struct ChoiceAccuracy {
 impl ChoiceAccuracy {
     /// Over `outcomes`.
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a ChoiceOutcome>) -> Self {
-        let (mut n, mut ties, mut strict, mut credit) = (0, 0, 0, 0.0);
-        for outcome in outcomes {
-            n += 1;
-            ties += usize::from(outcome.tie);
-            strict += usize::from(outcome.strict);
-            credit += outcome.credit;
-        }
-        let percent = |sum: f64| 100.0 * sum / f64::from(n.max(1));
-        let [low, high] = wilson(credit, f64::from(n));
-        Self { accuracy: percent(credit), strict: percent(f64::from(strict as u32)), n: n as usize, ties, low, high }
+        let outcomes: Vec<&ChoiceOutcome> = outcomes.into_iter().collect();
+        let count = |holds: fn(&ChoiceOutcome) -> bool| outcomes.iter().filter(|outcome| holds(outcome)).count();
+        let (n, ties, strict) = (outcomes.len(), count(|outcome| outcome.tie), count(|outcome| outcome.strict));
+        let credit: f64 = outcomes.iter().map(|outcome| outcome.credit).sum();
+        let percent = |sum: f64| 100.0 * sum / n.max(1) as f64;
+        let [low, high] = wilson(credit, n as f64);
+        Self { accuracy: percent(credit), strict: percent(strict as f64), n, ties, low, high }
     }
 
     /// The same to two decimals.
