@@ -28,9 +28,9 @@ ASKED = 200
 
 def text_vector(svitt, text, model, folder):
     """The unit vector of `text`, by `svitt embed`."""
-    manifest = folder / "text.json"
+    manifest = folder / "texts.json"
     manifest.write_text(json.dumps([{"video": "none.mp4", "caption": text}]))
-    out = folder / "text.npy"
+    out = folder / "query.npy"
     subprocess.run([svitt, "embed", manifest, "--texts", "--out", out, *model], check=True, stdout=subprocess.DEVNULL)
     return np.load(out)[0].astype(np.float32)
 
@@ -64,6 +64,15 @@ def by_qdrant(table, vectors, query):
     client.upload_points("clips", points)
     found = client.query_points("clips", query=query.tolist(), limit=ASKED).points
     return [point.payload["id"] for point in found]
+
+
+def in_order(name, ids, scores):
+    """`ids` as they came, but equal scores, whose order no database promises, by file and time."""
+    values = [scores[clip] for clip in ids]
+    if any(later > earlier + 1e-5 for earlier, later in zip(values, values[1:])):
+        sys.exit(f"{name} returns lesser scores before greater ones")
+    place = lambda clip: (-round(scores[clip], 5), clip.rpartition("#t=")[0], float(clip.rpartition("#t=")[2].split(",")[0]))
+    return sorted(ids, key=place)
 
 
 def without_overlaps(ids, wanted=10):
@@ -106,10 +115,11 @@ def main():
             "LanceDB": by_lancedb(table, query, folder),
             "Qdrant": by_qdrant(table, vectors, query),
         }
+    scores = dict(zip(table["id"].to_pylist(), (vectors @ query).tolist()))
     wrong = 0
     for name, ids in answers.items():
         found = []
-        for clip in without_overlaps(ids):
+        for clip in without_overlaps(in_order(name, ids, scores)):
             file, _, span = clip.rpartition("#t=")
             found.append((file, *map(float, span.split(","))))
         same = found == expected

@@ -1,18 +1,19 @@
 //! `svitt search …`: a folder of your own videos, searched by a sentence or by another video.
 
+mod exchange;
+mod speed;
+
 use super::output::{JsonArg, check_folder, print};
 use super::progress;
-use crate::index::{IndexSummary, VectorPrecision, merge_parts};
-use crate::limits::{self, count};
 #[cfg(feature = "serve")]
 use crate::progress::StopFlag;
-use crate::run::{self, CalibrateRequest, FindRequest, ImportIdsRequest, IndexRequest, QueryRequest, SimilarRequest};
-use crate::search::{
-    self, ErrorRates, Fit, IndexReport, QueryResult, SearchSpeed, measure_search, printable, results_page,
-};
+use crate::run::{self, CalibrateRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
+use crate::search::{ErrorRates, Fit, IndexReport, QueryResult, printable, results_page};
 use crate::{Error, Result, printable as shown};
 use clap::Subcommand;
+use exchange::{ExportArgs, ImportIdsArgs, MergeArgs, export, import_ids, merge};
 use serde_json::json;
+use speed::{SpeedArgs, speed};
 use std::path::{Path, PathBuf};
 
 /// Search your own videos by what they show: `search DIR "TEXT"`, or a command.
@@ -84,36 +85,6 @@ struct IndexArgs {
 }
 
 #[derive(clap::Args)]
-struct MergeArgs {
-    /// The index directory to be made
-    out: PathBuf,
-    /// The index of every shard, in any order
-    #[arg(required = true)]
-    parts: Vec<PathBuf>,
-    #[command(flatten)]
-    json: JsonArg,
-}
-
-#[derive(clap::Args)]
-struct ExportArgs {
-    /// A file that ends in .parquet or .npy; beside the latter a .json says which row is what
-    out: PathBuf,
-    /// The index directory
-    #[arg(long, default_value = "svitt-index")]
-    index: PathBuf,
-    #[command(flatten)]
-    json: JsonArg,
-}
-
-#[derive(clap::Args)]
-struct ImportIdsArgs {
-    #[command(flatten)]
-    request: ImportIdsRequest,
-    #[command(flatten)]
-    output: Output,
-}
-
-#[derive(clap::Args)]
 struct QueryArgs {
     #[command(flatten)]
     request: QueryRequest,
@@ -150,24 +121,6 @@ struct Output {
     json: JsonArg,
 }
 
-#[derive(clap::Args)]
-struct SpeedArgs {
-    /// Clips in the index, a vector each
-    #[arg(long, visible_alias = "vectors", default_value_t = 10_000, value_parser = count(1, limits::ITEMS))]
-    clips: usize,
-    /// Numbers of a vector
-    #[arg(long, visible_alias = "dims", default_value_t = 256, value_parser = count(1, MOST_NUMBERS))]
-    dim: usize,
-    /// What vectors are stored in: f32, f16 or int8
-    #[arg(long, default_value_t = VectorPrecision::F32)]
-    precision: VectorPrecision,
-    #[command(flatten)]
-    json: JsonArg,
-}
-
-/// Numbers of all vectors that are searched in a measurement: 4 GB.
-const MOST_NUMBERS: usize = 1_000_000_000;
-
 fn index(args: IndexArgs) -> Result<()> {
     args.json.check()?;
     let request = IndexRequest { progress: progress::shown(), ..args.request };
@@ -175,29 +128,6 @@ fn index(args: IndexArgs) -> Result<()> {
     report_unreadable(&report, print_line)?;
     print_line(summary(&request.index, &report))?;
     args.json.write(&report)
-}
-
-fn merge(args: &MergeArgs) -> Result<()> {
-    args.json.check()?;
-    let IndexSummary { files, clips, broken } = merge_parts(&args.out, &args.parts)?;
-    let shards = args.parts.len();
-    print_line(format!("{}: {shards} shards, {files} videos, {clips} clips, {broken} broken", printable(&args.out)))?;
-    args.json.write(&json!({"shards": shards, "files": files, "clips": clips, "broken": broken}))
-}
-
-fn export(args: &ExportArgs) -> Result<()> {
-    args.json.check()?;
-    check_folder(&args.out)?;
-    let report = search::export(&args.index, &args.out)?;
-    report.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    print_line(format!("{}: {} clips of {} numbers", printable(&args.out), report.clips, report.dim))?;
-    args.json.write(&report)
-}
-
-fn import_ids(args: &ImportIdsArgs) -> Result<()> {
-    args.output.check()?;
-    let (answer, clips) = run::import_ids(&args.request)?;
-    args.output.show(&answer, Some(&args.request.text), &format!("“{}”", args.request.text), clips, true)
 }
 
 /// Passes a line for every video that could not be embedded to `line`.
@@ -317,29 +247,6 @@ impl Output {
         }
         self.json.write(&report)
     }
-}
-
-/// What was measured, on three lines.
-fn described(speed: &SearchSpeed) -> String {
-    let SearchSpeed { clips, dim, precision, open_ms, search_ms, sum_ms, vectors_mb, recall, threads, .. } = speed;
-    let memory = speed.memory_mb.map_or(String::new(), |memory| format!(", {memory:.0} MB of memory besides"));
-    let ratio = search_ms / sum_ms.max(f64::MIN_POSITIVE);
-    format!(
-        "{clips} clips of {dim} numbers ({precision}): {search_ms:.2} ms a search on {threads} cores, {open_ms:.0} ms to \
-         open the index\n\
-         {vectors_mb:.1} MB of vectors{memory}; adding up their bytes takes {sum_ms:.2} ms, a search {ratio:.2} times \
-         that\n\
-         {recall:.1} % of the ten best are found\n"
-    )
-}
-
-fn speed(args: &SpeedArgs) -> Result<()> {
-    limits::check("--clips × --dim", args.clips.saturating_mul(args.dim), 1, MOST_NUMBERS)?;
-    let folder = tempfile::Builder::new().prefix("svitt-search-speed-").tempdir();
-    let folder = folder.map_err(|e| crate::Error::io(std::env::temp_dir(), &e))?;
-    let speed = measure_search(folder.path(), args.clips, args.dim, args.precision)?;
-    print(&described(&speed))?;
-    args.json.write(&speed)
 }
 
 /// Serves until a signal comes. The address goes to standard output, for scripts that wait for it.

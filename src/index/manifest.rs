@@ -144,24 +144,32 @@ impl IndexManifest {
         if manifest.digest()? != sha256 {
             return Err(bad("is damaged: its checksum is not the one it was written with".to_owned()));
         }
+        match manifest.nonsense() {
+            Some(problem) => Err(bad(problem)),
+            None => Ok(Some(manifest)),
+        }
+    }
+
+    /// What of it no program can have written.
+    fn nonsense(&self) -> Option<String> {
         let is_file = |name: &str, ending: &str| name.ends_with(ending) && !name.contains(['/', '\\']);
-        let named = |segment: &SegmentEntry| {
+        let is_named = |segment: &SegmentEntry| {
             let table = segment.table.as_ref();
             is_file(&segment.name, ".seg") && table.is_none_or(|table| is_file(&table.name, ".vec"))
         };
         let fits = |segment: &SegmentEntry| segment.table.as_ref().is_none_or(|table| table.rows <= MOST_ROWS);
-        match manifest {
+        match self {
             // A million numbers a vector keeps size arithmetic far from overflow.
             Self { id: ModelId { dim: 0 | 1_000_001.., .. }, .. } => {
-                Err(bad(format!("vectors of {} numbers make no sense", manifest.id.dim)))
+                Some(format!("vectors of {} numbers make no sense", self.id.dim))
             }
-            ref manifest if !manifest.segments.iter().all(named) => {
-                Err(bad("a segment's name is not a file name".to_owned()))
+            manifest if !manifest.segments.iter().all(is_named) => {
+                Some("a segment's name is not a file name".to_owned())
             }
-            ref manifest if !manifest.segments.iter().all(fits) => {
-                Err(bad(format!("holds a table of more than {MOST_ROWS} vectors")))
+            manifest if !manifest.segments.iter().all(fits) => {
+                Some(format!("holds a table of more than {MOST_ROWS} vectors"))
             }
-            manifest => Ok(Some(manifest)),
+            _ => None,
         }
     }
 

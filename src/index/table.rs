@@ -187,7 +187,7 @@ impl VectorTable {
         let is_damaged = |block: &usize| {
             let stored = self.stored(self.shape.block(*block));
             let expected = self.checksum(*block);
-            !stored.is_some_and(|stored| expected == Some(&checksum(stored.rows, stored.scales)[..]))
+            stored.is_none_or(|stored| expected != Some(&checksum(stored.rows, stored.scales)[..]))
         };
         // A cut file may have been made to claim any number of blocks.
         let present = self.present.div_ceil(BLOCK);

@@ -127,7 +127,7 @@ fn parts_that_do_not_make_one_index_are_refused() {
 
     let whole = root.path().join("plain");
     IndexWriter::open(&whole, &id()).unwrap().finish().unwrap();
-    assert!(refusal(&[whole.clone()]).contains("is a whole index, not a shard"));
+    assert!(refusal(std::slice::from_ref(&whole)).contains("is a whole index, not a shard"));
     assert!(refusal(&[root.path().join("nowhere")]).contains("there is no index here"));
     let segment = parts[0].join("000001.seg");
     let mut bytes = std::fs::read(&segment).unwrap();
