@@ -85,10 +85,11 @@ pub(crate) fn refuse_no_folder(path: &Path) -> Result<()> {
 /// Opens the program's own file `path` for reading and writing; it is made where it is missing, and what it holds stays.
 ///
 /// # Errors
-/// It is no regular file (a pipe would be waited for), with `remedy`; or the system's reason.
+/// It is no regular file (a pipe would be waited for, a link leads to somebody else's file), with `remedy`; or the
+/// system's reason.
 pub(crate) fn open_own(path: &Path, remedy: &str) -> Result<File> {
     let io = |problem: io::Error| Error::io(path, &problem);
-    if fs::metadata(path).is_ok_and(|facts| input::require_regular(&facts).is_err()) {
+    if fs::symlink_metadata(path).is_ok_and(|facts| input::require_regular(&facts).is_err()) {
         return Err(Error::file(path, "is not a regular file", remedy));
     }
     File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(io)

@@ -28,6 +28,7 @@
 //! | [`profile`] | edges, operations and memory, counted |
 //! | [`index`] | embeddings on disk, searched |
 //! | [`search`] | a folder becomes an index; a text query becomes a ranking of clips |
+//! | `serve` | a page in the browser over an index, and its JSON API (feature `serve`) |
 //! | [`visualize`] | what the model keeps of a clip, drawn and counted |
 //! | [`viz`] | pictures, charts and self-contained pages |
 //! | `hub` | files of a model hub, fetched into its cache (feature `hub`) |
@@ -73,6 +74,9 @@ pub mod profile;
 pub mod progress;
 pub mod run;
 pub mod search;
+#[cfg(feature = "serve")]
+pub mod serve;
+pub mod shard;
 pub mod text;
 pub mod train;
 pub mod visualize;

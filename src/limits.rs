@@ -16,6 +16,8 @@ pub const BATCH: usize = 65_536;
 pub const THREADS: usize = 1_024;
 /// Items of a list that is asked for: results, candidates, videos, texts.
 pub const ITEMS: usize = 100_000_000;
+/// Jobs that share out work.
+pub const SHARDS: usize = 100_000;
 /// Optimizer steps.
 pub const STEPS: usize = 1_000_000_000;
 /// Tokens of one text.

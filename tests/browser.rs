@@ -32,6 +32,16 @@ impl Browser {
         Some(Self { program, shots })
     }
 
+    /// The program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The folder of screenshots.
+    pub fn shots(&self) -> &Path {
+        &self.shots
+    }
+
     fn run(&self, page: &Path, extra: &[String]) -> (String, String) {
         let profile = tempfile::tempdir().unwrap();
         let output = Command::new(&self.program)

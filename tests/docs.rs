@@ -44,9 +44,10 @@ fn of_the_workshop(words: &str) -> bool {
     ["parity ", "bench", "fuzz", "faults", "eval ablations"].iter().any(|command| words.starts_with(command))
 }
 
-/// Whether a test can run it: no GPU, nothing that takes the ten minutes of the default training.
+/// Whether a test can run it: no GPU, nothing that takes the ten minutes of the default training or serves until it is
+/// stopped.
 fn can_run(line: &str) -> bool {
-    !line.contains("--features cuda") && !line.ends_with("--example pretrain")
+    !line.contains("--features cuda") && !line.ends_with("--example pretrain") && !line.contains(" -- serve ")
 }
 
 /// What the guides take to be there.

@@ -43,6 +43,27 @@ fn a_place_that_cannot_be_written_is_named_and_nothing_else_happens() {
     }
 }
 
+/// `ulimit -f` counts blocks of 512 bytes: nothing of what is written fits.
+#[test]
+#[cfg(unix)]
+fn a_file_that_may_not_grow_is_a_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = checkpoint().display().to_string();
+    let video = fixture("bframes.mp4").display().to_string();
+    let commands: [&[&str]; 3] = [
+        &["import", &official("checkpoint_micro_full.pth").display().to_string(), "--out", "imported"],
+        &["visualize", &video, "--checkpoint", &checkpoint, "--out", "pictures"],
+        &["data", "frames", &video, "--frames", "2", "--png", "frames"],
+    ];
+    for arguments in commands {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -f 1; exec \"$0\" \"$@\""]).arg(svitt()).args(arguments).current_dir(dir.path());
+        let said = refusal(&command.output().unwrap());
+        assert!(said.contains("File too large"), "{arguments:?}: {said}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{arguments:?}");
+    }
+}
+
 /// Files are told apart by size and date, whichever way the date moves.
 #[test]
 fn a_date_that_goes_backwards_is_a_change_like_any_other() {

@@ -4,6 +4,8 @@ mod browser;
 mod command_line;
 #[cfg(unix)]
 mod docs;
+#[cfg(unix)]
+mod driven_browser;
 mod environment;
 mod families;
 mod golden;
@@ -11,9 +13,12 @@ mod html_pages;
 mod manifests;
 #[cfg(all(feature = "mpi", target_os = "linux"))]
 mod mpi;
+mod order;
 mod project;
 mod resume;
 mod search;
+#[cfg(all(unix, feature = "serve"))]
+mod serve;
 mod skipped;
 mod source_rules;
 mod text_weights;

@@ -163,6 +163,110 @@ fn queries_are_ranked_shown_and_explained() {
     assert!(lines.starts_with("1\t1.0000\tvideos/bframes.mp4\t"), "a copy is the same: {lines}");
 }
 
+/// Texts, pictures and videos, wanted and unwanted; files by folder, date and length; whether anything fits.
+#[test]
+fn queries_have_parts_filters_and_a_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("videos/deep")).unwrap();
+    for (from, to) in [("bframes.mp4", "a.mp4"), ("vp9.webm", "deep/b.webm"), ("rotated.mov", "deep/c.mov")] {
+        fs::copy(fixture(from), dir.path().join("videos").join(to)).unwrap();
+    }
+    stdout(&search(dir.path(), &["index", "videos"]));
+    let ask = |words: &[&str]| {
+        let lines = stdout(&search(dir.path(), &[&["query"], words, &["--json", "q.json", "--rerank", "0"]].concat()));
+        (lines, json(&dir.path().join("q.json")))
+    };
+    let (lines, answer) = ask(&["a red square"]);
+    assert_eq!(lines.lines().count(), 3);
+    assert!(
+        answer["fits"].is_boolean() && answer["threshold"].is_number() && answer["calibrated"] == false,
+        "{answer}"
+    );
+    let evidence = |n: usize| answer["results"][n]["evidence"].as_f64().unwrap();
+    assert_eq!(answer["fits"].as_bool().unwrap(), evidence(0) >= answer["threshold"].as_f64().unwrap());
+    assert!(evidence(0) >= evidence(2));
+    // A video is most like itself, and least where it is not wanted.
+    let first = |lines: &str| lines.lines().next().unwrap().split('\t').nth(2).unwrap().to_owned();
+    let (lines, answer) = ask(&["videos/deep/c.mov"]);
+    assert_eq!((first(&lines).as_str(), answer["fits"].is_null()), ("videos/deep/c.mov", true));
+    let (lines, _) = ask(&["+a red square -100*videos/deep/c.mov"]);
+    assert!(lines.lines().last().unwrap().contains("c.mov"), "{lines}");
+    svitt::viz::Canvas::new(40, 30, [200, 0, 0]).write_png(dir.path().join("red.png")).unwrap();
+    assert_eq!(ask(&["red.png"]).0.lines().count(), 3);
+    assert_eq!(ask(&["+red.png +0.5*a red square"]).0.lines().count(), 3);
+    for (filter, count) in [
+        (&["--in", "videos/deep"][..], 2),
+        (&["--in", "videos/a.mp4"], 1),
+        (&["--after", "2090-01-01"], 0),
+        (&["--after", "2001-01-01", "--longer", "0.1"], 3),
+        (&["--longer", "1000"], 0),
+    ] {
+        let (lines, answer) = ask(&[&["a red square"], filter].concat());
+        assert_eq!(lines.lines().count(), count, "{filter:?}");
+        assert!(count > 0 || answer["fits"] == false);
+    }
+    for (words, told) in [
+        (&["-red"][..], "only what is unwanted"),
+        (&["x", "--after", "soon"], "--after"),
+        (&["x", "--longer", "-1"], "--longer"),
+    ] {
+        let sentence = refusal(&search(dir.path(), &[&["query"], words].concat()));
+        assert!(sentence.contains(told), "{sentence}");
+    }
+}
+
+/// Thresholds are chosen by a manifest and then hide what does not fit, unless it is asked for.
+#[test]
+fn a_calibrated_index_says_that_nothing_fits() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    let words = ["red", "blue", "green", "yellow"];
+    let mut records = Vec::new();
+    for n in 0..24 {
+        fs::copy(
+            fixture(["bframes.mp4", "vp9.webm", "rotated.mov"][n % 3]),
+            dir.path().join(format!("videos/{n}.mp4")),
+        )
+        .unwrap();
+        let caption = format!(
+            "the {} {} moves {}",
+            words[n % 4],
+            ["square", "circle", "triangle"][n / 4 % 3],
+            ["left", "right"][n / 12]
+        );
+        records.push(serde_json::json!({"video": format!("{n}.mp4"), "caption": caption}));
+    }
+    fs::write(dir.path().join("videos/captions.json"), Value::from(records).to_string()).unwrap();
+    stdout(&search(dir.path(), &["index", "videos"]));
+    let calibrate = ["calibrate", "videos/captions.json", "--rerank", "2", "--json", "c.json"];
+    let lines = stdout(&search(dir.path(), &calibrate));
+    assert!(lines.lines().count() == 2 && lines.contains("on 12 other texts"), "{lines}");
+    let report = json(&dir.path().join("c.json"));
+    let kept = dir.path().join("svitt-index/calibration.json");
+    assert_eq!(report, json(&kept));
+    assert!((0.0..=100.0).contains(&report["figures"]["both"]["misses"].as_f64().unwrap()), "{report}");
+    // Indexing again leaves it; a threshold that nothing reaches shows what happens below it.
+    stdout(&search(dir.path(), &["index", "videos"]));
+    assert_eq!(report, json(&kept));
+    let mut strict = report.clone();
+    (strict["both"], strict["vectors"]) = (serde_json::json!(1e6), serde_json::json!(1e6));
+    fs::write(&kept, strict.to_string()).unwrap();
+    let output = search(dir.path(), &["query", "the red square", "--rerank", "2", "--json", "q.json"]);
+    assert_eq!(stdout(&output), "");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing in here fits"));
+    let answer = json(&dir.path().join("q.json"));
+    assert_eq!(
+        (&answer["fits"], answer["threshold"].as_f64(), answer["results"].as_array().unwrap().len()),
+        (&Value::from(false), Some(1e6), 10)
+    );
+    assert_eq!(
+        stdout(&search(dir.path(), &["query", "the red square", "--rerank", "2", "--nearest"])).lines().count(),
+        10
+    );
+    fs::write(dir.path().join("videos/few.json"), r#"[{"video": "1.mp4", "caption": "the red square"}]"#).unwrap();
+    assert!(refusal(&search(dir.path(), &["calibrate", "videos/few.json"])).contains("20 are needed"));
+}
+
 #[test]
 fn a_second_indexer_stops_while_readers_go_on_and_other_weights_are_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -296,6 +400,94 @@ fn a_folder_may_change_while_it_is_indexed() {
     for file in straight.files() {
         assert_eq!(lively.clips_of(file), straight.clips_of(file), "{}", file.display());
     }
+}
+
+/// Four jobs at once, one of them killed and run again: merged, they are what one process makes.
+#[test]
+fn shards_of_a_folder_merge_into_its_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let videos = dir.path().join("videos");
+    fs::create_dir_all(videos.join("deep")).unwrap();
+    for n in 0..12 {
+        let (name, folder) = (["fragmented.mp4", "vp9.webm"][n % 2], ["", "deep/"][n / 6]);
+        fs::copy(fixture(name), videos.join(format!("{folder}{n}-{name}"))).unwrap();
+    }
+    fs::write(videos.join("junk.mp4"), b"not a video at all").unwrap();
+    let arguments = ["index", "videos", "--batch", "2", "--clip-seconds", "0.5"];
+    stdout(&search(dir.path(), &[&arguments[..], &["--index", "single"]].concat()));
+    let start = |shard: &str| {
+        let mut job = command(dir.path(), &[&arguments[..], &["--shard", shard, "--index", &shard[..1]]].concat());
+        job.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut jobs = ["1/4", "2/4", "3/4", "4/4"].map(start);
+    std::thread::sleep(Duration::from_millis(60));
+    jobs[2].kill().unwrap();
+    for mut job in jobs {
+        job.wait().unwrap();
+    }
+    let merge = |arguments: &[&str]| {
+        let mut process = Command::new(example("search"));
+        process.arg("merge").args(arguments).current_dir(dir.path()).output().unwrap()
+    };
+    let lacking = refusal(&merge(&["merged", "1", "2", "4"]));
+    assert!(lacking.contains("lack shard 3/4") && lacking.contains("--shard"), "{lacking}");
+    stdout(&start("3/4").wait_with_output().unwrap());
+    let told = stdout(&merge(&["merged", "4", "3", "2", "1", "--json", "m.json"]));
+    assert!(told.starts_with("merged: 4 shards, 13 videos, ") && told.contains("1 broken"), "{told}");
+    let [single, merged] = ["single", "merged"].map(|name| Index::open(dir.path().join(name)).unwrap());
+    assert!(merged.files().eq(single.files()) && merged.broken().eq(single.broken()));
+    for file in single.files() {
+        assert_eq!(merged.clips_of(file), single.clips_of(file), "{}", file.display());
+    }
+    assert_eq!(json(&dir.path().join("m.json"))["clips"].as_u64(), Some(single.clips() as u64));
+    let again = stdout(&search(dir.path(), &[&arguments[..], &["--index", "merged"]].concat()));
+    assert!(again.contains("(0 new, 0 changed, 13 unchanged, 0 removed)"), "{again}");
+    assert!(refusal(&search(dir.path(), &["index", "videos", "--shard", "5/4"])).contains("2/4 is the second of four"));
+    assert!(
+        refusal(&search(dir.path(), &["index", "videos", "--shard", "2/3", "--index", "2"]))
+            .contains("holds shard 2/4")
+    );
+}
+
+/// Out into files for a database, and back as a list of ids that the fusion encoder ranks.
+#[test]
+fn an_index_is_exported_and_what_a_database_returns_is_ranked() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    for name in ["bframes.mp4", "edit-list.mp4", "fragmented.mp4", "vp9.webm"] {
+        fs::copy(fixture(name), dir.path().join("videos").join(name)).unwrap();
+    }
+    let index = ["index", "videos", "--vectors", "int8", "--json", "r.json"];
+    stdout(&search(dir.path(), &index));
+    let clips = json(&dir.path().join("r.json"))["clips"].as_u64().unwrap();
+    let bare =
+        |arguments: &[&str]| Command::new(example("search")).args(arguments).current_dir(dir.path()).output().unwrap();
+    assert!(stdout(&bare(&["export", "clips.npy"])).starts_with(&format!("clips.npy: {clips} clips of ")));
+    let list = json(&dir.path().join("clips.json"));
+    let ids: Vec<&str> = list["clips"].as_array().unwrap().iter().map(|clip| clip["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len() as u64, clips);
+
+    let text = "a red square moves left";
+    let query = ["query", text, "--rerank", "4", "--top", "4", "--json", "q.json"];
+    stdout(&search(dir.path(), &query));
+    fs::write(dir.path().join("found.json"), serde_json::json!(ids).to_string()).unwrap();
+    stdout(&search(dir.path(), &["import-ids", "found.json", text, "--json", "i.json"]));
+    let [asked, listed] = ["q.json", "i.json"].map(|name| json(&dir.path().join(name))["results"].clone());
+    for (a, b) in asked.as_array().unwrap().iter().zip(listed.as_array().unwrap()) {
+        // A scan rounds the query, too.
+        assert_eq!((&a["file"], &a["log_odds"]), (&b["file"], &b["log_odds"]));
+        assert!((a["cosine"].as_f64().unwrap() - b["cosine"].as_f64().unwrap()).abs() < 1e-3, "{a} {b}");
+    }
+    fs::write(dir.path().join("found.txt"), format!("{}\nnowhere.mp4#t=0,1\n", ids[0])).unwrap();
+    let unknown = refusal(&search(dir.path(), &["import-ids", "found.txt", text]));
+    assert!(unknown.contains("holds no clip `nowhere.mp4#t=0,1`"), "{unknown}");
+    assert!(refusal(&bare(&["export", "clips.csv"])).contains("ends in neither"));
+    let writer =
+        IndexWriter::open(dir.path().join("svitt-index"), Index::open(dir.path().join("svitt-index")).unwrap().id());
+    let busy = refusal(&bare(&["export", "again.npy"]));
+    assert!(busy.contains("is still being written") && !dir.path().join("again.npy").exists(), "{busy}");
+    drop(writer);
+    assert!(refusal(&search(dir.path(), &["index", "videos", "--vectors", "f64"])).contains("use f32, f16 or int8"));
 }
 
 #[test]

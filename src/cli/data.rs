@@ -5,6 +5,7 @@ mod compress;
 mod frames;
 mod inspect;
 mod shapes;
+mod tempcompass;
 mod tokenize;
 
 use crate::Result;
@@ -22,6 +23,7 @@ enum Command {
     Frames(frames::Args),
     Shapes(shapes::Args),
     Compress(compress::Args),
+    Tempcompass(tempcompass::Args),
     Bench(bench::Args),
     Tokenize(tokenize::Args),
 }
@@ -33,6 +35,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Frames(args) => frames::run(args),
         Command::Shapes(args) => shapes::run(args),
         Command::Compress(args) => compress::run(args),
+        Command::Tempcompass(args) => tempcompass::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Tokenize(args) => tokenize::run(args),
     }

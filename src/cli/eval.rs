@@ -5,7 +5,8 @@ use super::output::JsonArg;
 use super::{output, progress};
 use crate::data::Split;
 use crate::eval::Evaluation;
-use crate::run::{EvaluateRequest, evaluate};
+use crate::run::{EvaluateRequest, evaluate, evaluate_shard};
+use crate::shard::Shard;
 use crate::{Result, files};
 use std::path::PathBuf;
 
@@ -14,6 +15,9 @@ use std::path::PathBuf;
 pub struct Args {
     #[command(flatten)]
     request: EvaluateRequest,
+    /// Only encode this job's share of the videos, I of N, for `--join`
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["join", "no_cache", "dump"])]
+    shard: Option<Shard>,
     /// Write a JSON line per query
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
@@ -23,12 +27,17 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
-    let Args { mut request, dump, json } = args;
+    let Args { mut request, shard, dump, json } = args;
     let options = &mut request.options;
     refuse_without_files(options.benchmark, Split::Test, options.annotations.as_deref())?;
     dump.iter().try_for_each(|path| output::check_folder(path))?;
     json.check()?;
     options.progress = progress::shown();
+    if let Some(shard) = shard {
+        let report = evaluate_shard(&request, shard)?;
+        output::print(&report.to_string())?;
+        return json.write(&report);
+    }
     let Evaluation { report, queries } = evaluate(&request)?;
     output::print(&report.to_string())?;
     if let Some(path) = dump {

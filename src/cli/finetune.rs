@@ -21,6 +21,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     allocator::save_memory(true);
     let Args { request, json } = args;
+    request.benchmark.require_trainable()?;
     refuse_without_files(request.benchmark, Split::Train, request.annotations.as_deref())?;
     json.check()?;
     job::run(|job| {

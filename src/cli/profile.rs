@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "Q", default_value_t = 0.1)]
     keep_cross: f64,
     /// Count the model of this config.json instead, as it is
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["frames", "modes", "size", "model", "edge", "keep", "keep_cross"])]
     config: Option<PathBuf>,
     /// Print every layer
     #[arg(long)]

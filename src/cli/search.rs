@@ -1,13 +1,19 @@
 //! `svitt search …`: a folder of your own videos, searched by a sentence or by another video.
 
+mod exchange;
+mod speed;
+
 use super::output::{JsonArg, check_folder, print};
 use super::progress;
-use crate::limits::{self, count};
-use crate::run::{self, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
-use crate::search::{IndexReport, QueryResult, measure_search, printable, results_page};
+#[cfg(feature = "serve")]
+use crate::progress::StopFlag;
+use crate::run::{self, CalibrateRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
+use crate::search::{ErrorRates, Fit, IndexReport, QueryResult, printable, results_page};
 use crate::{Error, Result, printable as shown};
 use clap::Subcommand;
+use exchange::{ExportArgs, ImportIdsArgs, MergeArgs, export, import_ids, merge};
 use serde_json::json;
+use speed::{SpeedArgs, speed};
 use std::path::{Path, PathBuf};
 
 /// Search your own videos by what they show: `search DIR "TEXT"`, or a command.
@@ -51,10 +57,21 @@ impl clap::FromArgMatches for FindArgs {
 enum Command {
     /// Embed the videos below a folder; again later, only what is new or changed
     Index(IndexArgs),
-    /// List the clips that match a text: rank, score, file, seconds
+    /// List the clips that match a text, a picture or a video: rank, score, file, seconds
     Query(QueryArgs),
     /// List the clips most like a video
     Similar(SimilarArgs),
+    /// Put together what `index --shard` made in several jobs
+    Merge(MergeArgs),
+    /// Write the clips and their vectors for a database: .parquet (feature `parquet`) or .npy
+    Export(ExportArgs),
+    /// Let the fusion encoder rank clips that a database returned
+    ImportIds(ImportIdsArgs),
+    /// Choose by a manifest's texts from which score on a result fits
+    Calibrate(CalibrateArgs),
+    /// Show a page in the browser that searches an index, and keeps it up to date with a folder
+    #[cfg(feature = "serve")]
+    Serve(run::ServeRequest),
     /// Measure how long a search takes, without any model
     Speed(SpeedArgs),
 }
@@ -71,8 +88,19 @@ struct IndexArgs {
 struct QueryArgs {
     #[command(flatten)]
     request: QueryRequest,
+    /// List the nearest clips also where none fits
+    #[arg(long)]
+    nearest: bool,
     #[command(flatten)]
     output: Output,
+}
+
+#[derive(clap::Args)]
+struct CalibrateArgs {
+    #[command(flatten)]
+    request: CalibrateRequest,
+    #[command(flatten)]
+    json: JsonArg,
 }
 
 #[derive(clap::Args)]
@@ -92,21 +120,6 @@ struct Output {
     #[command(flatten)]
     json: JsonArg,
 }
-
-#[derive(clap::Args)]
-struct SpeedArgs {
-    /// Clips in the index
-    #[arg(long, default_value_t = 10_000, value_parser = count(1, limits::ITEMS))]
-    clips: usize,
-    /// Numbers of a vector
-    #[arg(long, default_value_t = 256, value_parser = count(1, MOST_NUMBERS))]
-    dim: usize,
-    #[command(flatten)]
-    json: JsonArg,
-}
-
-/// Numbers of all vectors that are searched in a measurement: 4 GB.
-const MOST_NUMBERS: usize = 1_000_000_000;
 
 fn index(args: IndexArgs) -> Result<()> {
     args.json.check()?;
@@ -133,7 +146,8 @@ fn print_line(line: String) -> Result<()> {
 /// What became of the files, on one line.
 fn summary(index: &Path, report: &IndexReport) -> String {
     format!(
-        "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips, {} broken, {} skipped; {:.1} s",
+        "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips, {} broken, {} skipped; {:.1} s \
+         (on all threads: decoding {:.1}, resizing {:.1}; encoding {:.1}, writing {:.1})",
         printable(index),
         report.files,
         report.new,
@@ -143,7 +157,11 @@ fn summary(index: &Path, report: &IndexReport) -> String {
         report.clips,
         report.broken.len(),
         report.skipped.len(),
-        report.seconds
+        report.seconds,
+        report.spent.decode,
+        report.spent.resize,
+        report.spent.encode,
+        report.spent.write,
     )
 }
 
@@ -157,19 +175,38 @@ fn find(mut request: FindRequest, output: &Output) -> Result<()> {
         Ok(())
     })?;
     log::info!("{}", summary(&request.index.index, &report));
-    output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips)
+    output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips, true)
 }
 
 fn query(args: QueryArgs) -> Result<()> {
     args.output.check()?;
     let (answer, clips) = run::query(&args.request)?;
-    args.output.show(&answer, Some(&args.request.text), &format!("“{}”", args.request.text), clips)
+    let text = &args.request.text;
+    args.output.show(&answer, Some(text), &format!("“{text}”"), clips, args.nearest)
+}
+
+fn calibrate(args: CalibrateArgs) -> Result<()> {
+    args.json.check()?;
+    let calibration = run::calibrate(&CalibrateRequest { progress: progress::shown(), ..args.request })?;
+    if let Some(figures) = &calibration.figures {
+        let rates = [
+            ("both encoders", calibration.both, figures.both),
+            ("vectors alone", calibration.vectors, figures.vectors),
+        ];
+        for (by, threshold, ErrorRates { false_answers, misses }) in rates {
+            print_line(format!(
+                "{by}: a result fits from {threshold:.2} on; on {} other texts {false_answers:.1} % false answers, {misses:.1} % misses",
+                figures.measured_on
+            ))?;
+        }
+    }
+    args.json.write(&calibration)
 }
 
 fn similar(args: SimilarArgs) -> Result<()> {
     args.output.check()?;
     let (answer, clips) = run::similar(&args.request)?;
-    args.output.show(&answer, None, &format!("Like {}", shown::path(&args.request.file)), clips)
+    args.output.show(&answer, None, &format!("Like {}", shown::path(&args.request.file)), clips, true)
 }
 
 impl Output {
@@ -179,28 +216,51 @@ impl Output {
         self.json.check()
     }
 
-    /// Shows the `answer` to `query`, or to a video, among `clips` clips.
-    fn show(&self, answer: &QueryResult, query: Option<&str>, title: &str, clips: usize) -> Result<()> {
+    /// Shows the `answer` to `query`, or to a video, among `clips` clips; where nothing fits by a measured threshold,
+    /// only if the `nearest` are wanted.
+    fn show(&self, answer: &QueryResult, query: Option<&str>, title: &str, clips: usize, nearest: bool) -> Result<()> {
         answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        answer.results.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
-        if let Some(path) = &self.html {
-            results_page(title, &format!("The best of {clips} clips."), &answer.results)?.write(path)?;
+        let QueryResult { results, warnings, fit } = answer;
+        let unfit = fit.filter(|fit| !fit.fits && !results.is_empty());
+        if let Some(Fit { evidence, threshold, .. }) = unfit {
+            let evidence = evidence
+                .map_or_else(String::new, |evidence| format!(" (the nearest has {evidence:.1} of {threshold:.1})"));
+            log::warn!("nothing in here fits{evidence}");
         }
-        let QueryResult { results, warnings } = answer;
-        self.json.write(&json!({"query": query, "clips": clips, "results": results, "warnings": warnings}))
+        // The usual threshold is a guess for any model but those it was measured on: it says so and hides nothing.
+        if nearest || !unfit.is_some_and(|fit| fit.calibrated) {
+            results.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
+        } else {
+            log::info!("--nearest lists what comes closest");
+        }
+        if let Some(path) = &self.html {
+            results_page(title, &format!("The best of {clips} clips."), results)?.write(path)?;
+        }
+        let mut report = json!({"query": query, "clips": clips, "results": results, "warnings": warnings});
+        if query.is_some() {
+            // Of a picture or video nothing is known to judge by.
+            let unknown = if results.is_empty() { json!(false) } else { json!(null) };
+            report["fits"] = fit.map_or(unknown, |fit| json!(fit.fits));
+            report["threshold"] = json!(fit.map(|fit| fit.threshold));
+            report["evidence"] = json!(fit.and_then(|fit| fit.evidence));
+            report["calibrated"] = json!(fit.is_some_and(|fit| fit.calibrated));
+        }
+        self.json.write(&report)
     }
 }
 
-fn speed(args: &SpeedArgs) -> Result<()> {
-    limits::check("--clips × --dim", args.clips.saturating_mul(args.dim), 1, MOST_NUMBERS)?;
-    let folder = tempfile::Builder::new().prefix("svitt-search-speed-").tempdir();
-    let folder = folder.map_err(|e| crate::Error::io(std::env::temp_dir(), &e))?;
-    let speed = measure_search(folder.path(), args.clips, args.dim)?;
-    print(&format!(
-        "{} clips of {} numbers: {:.2} ms a search on one core, {:.0} ms to open the index\n",
-        speed.clips, speed.dim, speed.search_ms, speed.open_ms
-    ))?;
-    args.json.write(&speed)
+/// Serves until a signal comes. The address goes to standard output, for scripts that wait for it.
+#[cfg(feature = "serve")]
+fn serve(request: &run::ServeRequest) -> Result<()> {
+    let stop = StopFlag::default();
+    super::signals::stop_on_signal(stop.clone())?;
+    run::serve(request, &stop, &|listening| {
+        print_line(format!("listening on {}", listening.address))?;
+        match &listening.token {
+            Some(token) => print_line(format!("open it as {}/?token={token}", listening.address)),
+            None => Ok(()),
+        }
+    })
 }
 
 /// Runs the command.
@@ -209,6 +269,12 @@ pub fn run(args: Args) -> Result<()> {
         (Some(Command::Index(args)), _) => index(args),
         (Some(Command::Query(args)), _) => query(args),
         (Some(Command::Similar(args)), _) => similar(args),
+        (Some(Command::Merge(args)), _) => merge(&args),
+        (Some(Command::Export(args)), _) => export(&args),
+        (Some(Command::ImportIds(args)), _) => import_ids(&args),
+        (Some(Command::Calibrate(args)), _) => calibrate(args),
+        #[cfg(feature = "serve")]
+        (Some(Command::Serve(request)), _) => serve(&request),
         (Some(Command::Speed(args)), _) => speed(&args),
         (None, Some(request)) => find(request, &args.output),
         (None, None) => Err(Error::setting("search", "has nothing to do", "give a folder and a text, or a command")),

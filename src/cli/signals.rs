@@ -12,6 +12,36 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Exit code after a signal.
 const INTERRUPTED: i32 = 130;
 
+/// Has a write beyond the size that files may have (`ulimit -f`) fail as one on a full disk does: by default the signal
+/// ends the process, which can then neither say so nor remove what it had begun.
+pub fn keep_running_on_full_files() {
+    #[cfg(unix)]
+    // SAFETY: no handler is installed; from here on the signal is ignored.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+/// Sets `stop` on the first signal, for work that has nothing to save and ends by itself.
+///
+/// # Errors
+/// Another listener is already there.
+#[cfg(feature = "serve")]
+pub fn stop_on_signal(stop: crate::progress::StopFlag) -> Result<()> {
+    let handler = move || {
+        if stop.is_set() {
+            std::process::exit(INTERRUPTED);
+        }
+        note("stopping (once more ends at once)");
+        stop.set();
+    };
+    ctrlc::set_handler(handler).map_err(taken)
+}
+
+fn taken(problem: ctrlc::Error) -> Error {
+    Error::setting("signals", problem.to_string(), "start the run from its own process")
+}
+
 /// Listens to the signals of this process.
 ///
 /// # Errors
@@ -39,6 +69,6 @@ pub fn listen() -> Result<StopSignal> {
             std::process::exit(INTERRUPTED);
         });
     })
-    .map_err(|e| Error::setting("signals", e.to_string(), "start the run from its own process"))?;
+    .map_err(taken)?;
     Ok(signal)
 }

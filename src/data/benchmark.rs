@@ -26,6 +26,32 @@ pub enum Benchmark {
     AnetQa,
     /// AGQA balanced, 1.0 or 2.0.
     Agqa,
+    /// ActivityNet Captions, paragraph retrieval on val1.
+    Anet,
+    /// MSVD retrieval.
+    Msvd,
+    /// VATEX retrieval.
+    Vatex,
+    /// LSMDC retrieval.
+    Lsmdc,
+    /// MSR-VTT multiple choice: five captions.
+    MsrvttMc,
+    /// RTime: a clip and the same frames backwards, each with a caption.
+    Rtime,
+    /// VITATECS: a caption against one that differs in one aspect.
+    Vitatecs,
+    /// TempCompass, caption matching.
+    Tempcompass,
+    /// Test of Time: before and after, two parts of a video shown one after the other.
+    Testoftime,
+    /// ViLMA: changes of state, and relations.
+    Vilma,
+    /// NExT-QA multiple choice, and its part ATP-hard.
+    Nextqa,
+    /// Something-Something v2, opposite templates.
+    Ssv2Chiral,
+    /// Something-Something v2, the 18 templates that need time.
+    Ssv2Temporal,
     /// Retrieval on our generated clips.
     Shapes,
     /// Question answering on our generated clips.
@@ -40,12 +66,14 @@ pub enum BenchmarkTask {
     Retrieval,
     /// Rank a list of answers to a question about a video.
     QuestionAnswering,
+    /// Choose the text of a video among a few.
+    Choice,
 }
 
 /// The settings of a benchmark (docs/model.md, "Published settings"; the `shapes` rows are ours).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
-    /// Retrieval or question answering.
+    /// What is asked.
     pub task: BenchmarkTask,
     /// Tokens a caption or question is cut to, `[CLS]` included.
     pub max_text: usize,
@@ -88,7 +116,7 @@ impl Protocol {
 
 impl Benchmark {
     /// Every benchmark, in the order the help prints them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 23] = [
         Self::Msrvtt,
         Self::Didemo,
         Self::Charades,
@@ -97,6 +125,19 @@ impl Benchmark {
         Self::MsrvttQa,
         Self::AnetQa,
         Self::Agqa,
+        Self::Anet,
+        Self::Msvd,
+        Self::Vatex,
+        Self::Lsmdc,
+        Self::MsrvttMc,
+        Self::Rtime,
+        Self::Vitatecs,
+        Self::Tempcompass,
+        Self::Testoftime,
+        Self::Vilma,
+        Self::Nextqa,
+        Self::Ssv2Chiral,
+        Self::Ssv2Temporal,
         Self::Shapes,
         Self::ShapesQa,
     ];
@@ -112,17 +153,61 @@ impl Benchmark {
             Self::MsrvttQa => "msrvtt-qa",
             Self::AnetQa => "anet-qa",
             Self::Agqa => "agqa",
+            Self::Anet => "anet",
+            Self::Msvd => "msvd",
+            Self::Vatex => "vatex",
+            Self::Lsmdc => "lsmdc",
+            Self::MsrvttMc => "msrvtt-mc",
+            Self::Rtime => "rtime",
+            Self::Vitatecs => "vitatecs",
+            Self::Tempcompass => "tempcompass",
+            Self::Testoftime => "testoftime",
+            Self::Vilma => "vilma",
+            Self::Nextqa => "nextqa",
+            Self::Ssv2Chiral => "ssv2-chiral",
+            Self::Ssv2Temporal => "ssv2-temporal",
             Self::Shapes => "shapes",
             Self::ShapesQa => "shapes-qa",
         }
     }
 
-    /// Retrieval or question answering.
+    /// What is asked of the model.
     pub const fn task(self) -> BenchmarkTask {
         match self {
             Self::MsrvttQa | Self::AnetQa | Self::Agqa | Self::ShapesQa => BenchmarkTask::QuestionAnswering,
+            Self::MsrvttMc
+            | Self::Rtime
+            | Self::Vitatecs
+            | Self::Tempcompass
+            | Self::Testoftime
+            | Self::Vilma
+            | Self::Nextqa
+            | Self::Ssv2Chiral
+            | Self::Ssv2Temporal => BenchmarkTask::Choice,
             _ => BenchmarkTask::Retrieval,
         }
+    }
+
+    /// Whether there is anything to learn from: the tests of order are for scoring alone.
+    pub const fn is_trainable(self) -> bool {
+        !matches!(self.task(), BenchmarkTask::Choice)
+    }
+
+    /// Whether it is scored on several files together, each with records of its own.
+    pub const fn is_in_several_files(self) -> bool {
+        matches!(self, Self::Vitatecs | Self::Testoftime | Self::Vilma)
+    }
+
+    /// Refuses what has nothing to learn from.
+    ///
+    /// # Errors
+    /// It is for scoring alone.
+    pub fn require_trainable(self) -> Result<()> {
+        if self.is_trainable() {
+            return Ok(());
+        }
+        let problem = format!("{self} is for scoring alone: it has no training split");
+        Err(Error::setting("BENCHMARK", problem, "fine-tune on another one, such as msrvtt"))
     }
 
     /// Whether the clips are rendered in process, so that no file is needed.
@@ -136,9 +221,10 @@ impl Benchmark {
             (true, task) => generated(task),
             (false, BenchmarkTask::Retrieval) => retrieval(),
             (false, BenchmarkTask::QuestionAnswering) => question_answering(),
+            (false, BenchmarkTask::Choice) => choice(),
         };
         match self {
-            Self::Didemo => Protocol { paragraph: true, ..shared },
+            Self::Didemo | Self::Anet => Protocol { paragraph: true, ..shared },
             Self::Charades => Protocol { max_text: 48, ..shared },
             Self::Ssv2Label | Self::Ssv2Template => {
                 Protocol { max_text: 25, flips: false, identity_by_caption: true, ..shared }
@@ -184,6 +270,12 @@ fn question_answering() -> Protocol {
     }
 }
 
+/// One clip per video: an ensemble over clips forgets their order. 64 tokens leave every pair of texts different (32
+/// make five pairs of VITATECS equal).
+fn choice() -> Protocol {
+    Protocol { task: BenchmarkTask::Choice, train_frames: 8, test_frames: 8, k_test: 0, flips: false, ..retrieval() }
+}
+
 /// `shapes`: eight rendered frames are one clip, and captions name directions, so nothing is mirrored.
 fn generated(task: BenchmarkTask) -> Protocol {
     let max_answer = if task == BenchmarkTask::QuestionAnswering { 5 } else { 0 };
@@ -223,6 +315,9 @@ mod tests {
         assert_eq!(row(Benchmark::Ssv2Template), (25, 4, 12, 3, 10, 0.7));
         assert_eq!(row(Benchmark::AnetQa), (25, 8, 24, 3, 10, 0.6));
         assert_eq!(row(Benchmark::Agqa), (25, 8, 24, 3, 5, 0.6));
+        let choices: Vec<_> = Benchmark::ALL.into_iter().filter(|b| b.task() == BenchmarkTask::Choice).collect();
+        assert_eq!(choices.len(), 9);
+        assert!(choices.iter().all(|b| b.protocol().clips() == 1 && b.protocol().max_text == 64), "order is kept");
         assert!(Benchmark::Didemo.protocol().paragraph && !Benchmark::Ssv2Label.protocol().flips);
     }
 

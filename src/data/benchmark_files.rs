@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Benchmark, BenchmarkTask, Split, split::published};
+use super::{Benchmark, BenchmarkTask, Split, order_files as order, split::published};
 
 /// The files of a benchmark, by the names of their release.
 #[derive(Clone, Copy, Debug)]
 pub struct BenchmarkFiles {
-    benchmark: Benchmark,
+    pub(super) benchmark: Benchmark,
     /// Folder below `data/`.
     pub folder: &'static str,
     /// File to score, the first that exists.
@@ -37,7 +37,7 @@ pub struct LocatedFiles {
 }
 
 /// What the rows below leave out.
-const NOTHING: BenchmarkFiles = BenchmarkFiles {
+pub(super) const NOTHING: BenchmarkFiles = BenchmarkFiles {
     benchmark: Benchmark::Shapes,
     folder: "shapes",
     test: &[],
@@ -80,7 +80,7 @@ const CHARADES: BenchmarkFiles = BenchmarkFiles {
     ..NOTHING
 };
 
-const SSV2: BenchmarkFiles = BenchmarkFiles {
+pub(super) const SSV2: BenchmarkFiles = BenchmarkFiles {
     folder: "ssv2",
     test: &["something-something-v2-validation.json", "validation.json"],
     train: &["something-something-v2-train.json", "train.json"],
@@ -133,6 +133,19 @@ impl Benchmark {
             Self::MsrvttQa => MSRVTT_QA,
             Self::AnetQa => ANET_QA,
             Self::Agqa => AGQA,
+            Self::Anet => order::ANET,
+            Self::Msvd => order::MSVD,
+            Self::Vatex => order::VATEX,
+            Self::Lsmdc => order::LSMDC,
+            Self::MsrvttMc => order::MSRVTT_MC,
+            Self::Rtime => order::RTIME,
+            Self::Vitatecs => order::VITATECS,
+            Self::Tempcompass => order::TEMPCOMPASS,
+            Self::Testoftime => order::TESTOFTIME,
+            Self::Vilma => order::VILMA,
+            Self::Nextqa => order::NEXTQA,
+            Self::Ssv2Chiral => order::SSV2_CHIRAL,
+            Self::Ssv2Temporal => order::SSV2_TEMPORAL,
             Self::Shapes | Self::ShapesQa => BenchmarkFiles { benchmark: self, ..NOTHING },
         }
     }
@@ -148,17 +161,25 @@ impl BenchmarkFiles {
         }
     }
 
-    /// Looks below `data` for the annotations of `split` and the folder `videos` beside them.
+    /// Looks below `data` for the annotations of `split` and the folder `videos` beside them. Of a benchmark of several
+    /// files, the annotations are the folder where more than one is there.
     pub fn locate(&self, data: &Path, split: Split) -> Option<LocatedFiles> {
         let folder = data.join(self.folder);
-        let annotations = self.of(split).iter().map(|name| folder.join(name)).find(|path| path.is_file())?;
+        let files: Vec<PathBuf> =
+            self.of(split).iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect();
+        let together = self.benchmark.is_in_several_files() && files.len() > 1;
+        let annotations = if together { folder.clone() } else { files.into_iter().next()? };
         let media = folder.join("videos");
         media.is_dir().then_some(LocatedFiles { annotations, media })
     }
 
     /// The file to score, in a phrase.
     pub fn describe(&self) -> String {
-        format!("its {} (or Singularity's JSON list)", self.test.first().unwrap_or(&"generated clips"))
+        let first = self.test.first().unwrap_or(&"generated clips");
+        match self.benchmark.task() {
+            BenchmarkTask::Choice => format!("one of {}", self.test.join(", ")),
+            _ => format!("its {first} (or Singularity's JSON list)"),
+        }
     }
 
     /// What to obtain, where to put it and what to run, for a person who has nothing yet.
@@ -174,7 +195,8 @@ impl BenchmarkFiles {
             (Split::Train, "to fine-tune"),
         ] {
             if let [original, others @ ..] = self.of(split) {
-                let also = if others.is_empty() { String::new() } else { format!("; or {}", others.join(", ")) };
+                let word = if self.benchmark.is_in_several_files() { "and" } else { "or" };
+                let also = if others.is_empty() { String::new() } else { format!("; {word} {}", others.join(", ")) };
                 rows.push((*original, format!("{use_}{}{also}", self.size(split))));
             }
         }
@@ -195,10 +217,18 @@ impl BenchmarkFiles {
     }
 
     fn size(&self, split: Split) -> String {
-        if self.folder == SSV2.folder && split == Split::Test {
-            return " (24777 clips with public labels, of which 12 per template are drawn)".into();
+        match (self.benchmark, split) {
+            (Benchmark::Ssv2Label | Benchmark::Ssv2Template, Split::Test) => {
+                return " (24777 clips with public labels, of which 12 per template are drawn)".into();
+            }
+            (Benchmark::Ssv2Chiral, Split::Test) => return " (4457 clips of 11 opposite pairs)".into(),
+            (Benchmark::Ssv2Temporal, Split::Test) => return " (3371 clips of 18 templates)".into(),
+            _ => {}
         }
-        let what = if self.benchmark.task() == BenchmarkTask::Retrieval { "captions" } else { "questions" };
+        let what = match self.benchmark.task() {
+            BenchmarkTask::Retrieval => "captions",
+            BenchmarkTask::QuestionAnswering | BenchmarkTask::Choice => "questions",
+        };
         published(self.benchmark, split)
             .map_or(String::new(), |n| format!(" ({} {what}, {} videos)", n.texts, n.videos))
     }
@@ -233,6 +263,12 @@ mod tests {
         std::fs::create_dir_all(folder.join("videos")).unwrap();
         assert_eq!(Benchmark::AnetQa.files().locate(data.path(), Split::Test), None);
         std::fs::write(folder.join("test_q.json"), "[]").unwrap();
+        for (name, annotations) in [("Type.jsonl", "vitatecs/Type.jsonl"), ("Sequence.jsonl", "vitatecs")] {
+            std::fs::create_dir_all(data.path().join("vitatecs/videos")).unwrap();
+            std::fs::write(data.path().join("vitatecs").join(name), "{}").unwrap();
+            let located = Benchmark::Vitatecs.files().locate(data.path(), Split::Test).unwrap();
+            assert_eq!(located.annotations, data.path().join(annotations), "one file, or the folder of several");
+        }
         let located = Benchmark::AnetQa.files().locate(data.path(), Split::Test).unwrap();
         assert_eq!(located, LocatedFiles { annotations: folder.join("test_q.json"), media: folder.join("videos") });
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use svitt_video::encode::{CompressSettings, compress, require_ffmpeg};
-use svitt_video::videos_below;
+use svitt_video::{ReaderOptions, VideoReader, videos_below};
 
 /// The longest shorter side that clips are compressed to, pixels. The encoder takes about 150 bytes of memory a pixel:
 /// 600 MB for such a picture, 3.7 GB for one of 8192 x 4352.
@@ -53,7 +53,7 @@ pub fn compress_folder(
     }
     let CompressPlan { jobs, unreadable } = CompressPlan::new(source, target)?;
     require_ffmpeg()?;
-    let (waiting, done): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, to)| !to.is_file());
+    let (waiting, done): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, to)| !is_video(to));
     let count = AtomicUsize::new(done.len());
     let all = waiting.len() + done.len();
     let results: Vec<_> = waiting
@@ -128,6 +128,11 @@ impl CompressPlan {
         let unreadable = unreadable.map(|(path, reason)| Unreadable { media: path.display().to_string(), reason });
         Ok(Self { jobs, unreadable: unreadable.collect() })
     }
+}
+
+/// Whether a video is there: what somebody else put under this name may be anything.
+fn is_video(path: &Path) -> bool {
+    path.is_file() && VideoReader::open(path, &ReaderOptions::default()).is_ok()
 }
 
 fn size(path: &Path) -> u64 {

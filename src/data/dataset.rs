@@ -26,6 +26,8 @@ pub struct ClipSettings {
     pub transform: Transform,
     /// Several videos answer to one caption (SSv2 templates): the caption is the identity, not the video.
     pub identity_by_caption: bool,
+    /// Evaluation takes frames symmetrically in time, so that those of a reversed video are the same ones backwards.
+    pub symmetric: bool,
     /// Seed of all draws.
     pub seed: u64,
     /// Missing files that are accepted in training.
@@ -49,6 +51,7 @@ impl ClipSettings {
             training: false,
             transform: Transform::new(size),
             identity_by_caption: false,
+            symmetric: false,
             seed: 0,
             limit: UnreadableLimit::default(),
             reader: ReaderOptions::default(),
@@ -171,9 +174,36 @@ impl VideoDataset {
     }
 
     fn read(&self, video: &str, record: &Record, epoch: u64, index: usize) -> Result<Vec<f32>> {
-        let ClipSettings { frames, training, transform, reader, .. } = &self.settings;
-        let sampling = if *training { FrameSampling::Rand } else { FrameSampling::Middle };
-        let request = ClipRequest { start: record.start, end: record.end, ..ClipRequest::new(*frames, sampling) };
+        let frames = self.settings.frames;
+        let first = [record.start, record.end];
+        let Some(second) = record.then.as_deref().map(|then| then.map(Some)) else {
+            let pixels = self.read_part(video, (first, frames), epoch, index)?;
+            return Ok(if record.reversed { backwards(&pixels, frames) } else { pixels });
+        };
+        // One frame has to come from somewhere: the longer half is the first part's.
+        let [before, after] = [frames - frames / 2, frames / 2];
+        let mut pixels = self.read_part(video, (first, before), epoch, index)?;
+        if after > 0 {
+            pixels.extend(self.read_part(video, (second, after), epoch, index)?);
+        }
+        Ok(if record.reversed { backwards(&pixels, frames) } else { pixels })
+    }
+
+    /// `frames` frames of a part of `video`, from a start to an end in seconds.
+    fn read_part(
+        &self,
+        video: &str,
+        ([start, end], frames): ([Option<f64>; 2], usize),
+        epoch: u64,
+        index: usize,
+    ) -> Result<Vec<f32>> {
+        let ClipSettings { training, symmetric, transform, reader, .. } = &self.settings;
+        let sampling = match (training, symmetric) {
+            (true, _) => FrameSampling::Rand,
+            (false, true) => FrameSampling::Symmetric,
+            (false, false) => FrameSampling::Middle,
+        };
+        let request = ClipRequest { start, end, ..ClipRequest::new(frames, sampling) };
         let file = VideoFile::find(&self.folder, video)?;
         let clip = read_clip(file.path(), &request, self.rng("frames", epoch, index).into_uniform(), reader)?;
         clip.reader.warnings().iter().for_each(|warning| self.warn_once(warning));
@@ -219,12 +249,18 @@ impl EpochDataset for VideoDataset {
     }
 }
 
+/// `pixels` `[frames, …]` with the last frame first.
+fn backwards(pixels: &[f32], frames: usize) -> Vec<f32> {
+    pixels.chunks_exact((pixels.len() / frames.max(1)).max(1)).rev().flatten().copied().collect()
+}
+
 /// The key of a clip: its path below the media folder, and its span where it is a part of the file. The file name
 /// alone would make positives of different videos in different folders.
 fn identity(video: &str, record: &Record) -> u64 {
     match (record.start, record.end) {
-        (None, None) => text_key(video),
-        (start, end) => text_key(&format!("{video}\n{start:?}\n{end:?}")),
+        (None, None) if record.then.is_none() && !record.reversed => text_key(video),
+        (start, end) if record.then.is_none() && !record.reversed => text_key(&format!("{video}\n{start:?}\n{end:?}")),
+        _ => text_key(&record.clip_of(video).clip_name()),
     }
 }
 

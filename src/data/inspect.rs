@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Benchmark, MediaFolder, Record, Unreadable,
-    import::{AnnotationOptions, Columns, Duplicates, ImportedAnnotations, duplicates, import},
+    import::{AnnotationOptions, Columns, Duplicates, ImportedAnnotations, distinct_videos, duplicates, import},
     media::{MediaMatch, ambiguous},
 };
 use crate::{Result, input::shown};
@@ -48,15 +48,15 @@ pub struct InspectReport {
     pub split: String,
     /// Records of the file.
     pub records: usize,
-    /// Distinct videos.
+    /// Distinct videos; one that is shown backwards is another one.
     pub videos: usize,
     /// Captions, repeated ones included.
     pub captions: usize,
     /// Captions that differ from each other.
     pub distinct_captions: usize,
-    /// Questions.
+    /// Questions, or choices.
     pub questions: usize,
-    /// Answers, repeated ones included.
+    /// Answers, or texts to choose from, repeated ones included.
     pub answers: usize,
     /// Answers that differ from each other.
     pub distinct_answers: usize,
@@ -100,7 +100,8 @@ pub fn inspect(path: &Path, options: &InspectOptions<'_>) -> Result<InspectRepor
 fn count(imported: &ImportedAnnotations) -> InspectReport {
     let records = &imported.records;
     let captions = || records.iter().flat_map(|record| &record.captions);
-    let answers = || records.iter().flat_map(|record| &record.answers);
+    let choices = |record: &'_ Record| record.choice.iter().flat_map(|choice| choice.texts.clone()).collect::<Vec<_>>();
+    let answers = || records.iter().flat_map(|record| record.answers.iter().cloned().chain(choices(record)));
     let mut question_types = BTreeMap::new();
     for kind in records.iter().flat_map(|record| &record.types) {
         *question_types.entry(kind.clone()).or_default() += 1;
@@ -112,10 +113,10 @@ fn count(imported: &ImportedAnnotations) -> InspectReport {
         version: imported.version.clone().unwrap_or_default(),
         split: imported.split.map(|split| split.to_string()).unwrap_or_default(),
         records: imported.total,
-        videos: records.iter().flat_map(Record::videos).collect::<HashSet<_>>().len(),
+        videos: distinct_videos(records),
         captions: captions().count(),
         distinct_captions: captions().collect::<HashSet<_>>().len(),
-        questions: records.iter().filter(|record| record.question.is_some()).count(),
+        questions: records.iter().filter(|record| record.question.is_some() || record.choice.is_some()).count(),
         answers: answers().count(),
         distinct_answers: answers().collect::<HashSet<_>>().len(),
         question_types,
@@ -136,7 +137,7 @@ fn lengths(imported: &ImportedAnnotations, options: &InspectOptions<'_>, report:
         report.warnings.push("without --vocab, texts longer than the token limit could not be counted".into());
         return;
     };
-    let texts = imported.records.iter().flat_map(|record| record.captions.iter().chain(&record.question));
+    let texts = imported.records.iter().flat_map(Record::read_texts);
     report.too_long = texts.filter(|text| tokens(text) > report.max_length).count();
     if report.too_long > 0 {
         let (count, limit) = (report.too_long, report.max_length);
@@ -182,7 +183,7 @@ impl fmt::Display for InspectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
         let distinct = |all: usize, distinct: usize| format!("{all} ({distinct} distinct)");
-        let mut row = |name: &str, value: String| writeln!(f, "{name:<22}{value}");
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<21} {value}");
         row("format", self.format.clone())?;
         row("benchmark", none(format!("{} {}", self.benchmark, self.version).trim()))?;
         row("split", none(&self.split))?;

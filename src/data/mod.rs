@@ -11,9 +11,11 @@ pub mod import;
 mod inspect;
 pub mod loader;
 mod media;
+mod order_files;
 mod record;
 pub mod shapes;
 mod split;
+mod tempcompass_videos;
 mod usable_videos;
 pub mod webdataset;
 
@@ -29,5 +31,6 @@ pub use loader::{
     BatchResult, Collate, Loader, LoaderMode, LoaderOptions, LoaderPosition, TextCollate, UnreadableLimit,
 };
 pub use media::{MediaFolder, MediaMatch};
-pub use record::{Item, ItemResult, Record};
+pub use record::{Choice, Item, ItemResult, Record};
 pub use split::{Split, SplitSize, hold_out, published};
+pub use tempcompass_videos::{TempcompassReport, make_tempcompass};

@@ -31,6 +31,34 @@ pub struct Record {
     /// The data set's own id of the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Whether the clip is shown backwards: the same frames, the last one first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reversed: bool,
+    /// Start and end, in seconds, of a second part of the video that is shown after the first, with half of the frames.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Box<[f64; 2]>>,
+    /// Texts to choose from. In a box, as the above: millions of records have neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Box<Choice>>,
+}
+
+/// Texts of which one is right.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The texts.
+    pub texts: Vec<String>,
+    /// Position of the right one.
+    pub right: usize,
+    /// A pair about the same clip, the right text first, that a combined score asks as well (ViLMA's proficiency).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proficiency: Option<[String; 2]>,
+}
+
+impl Choice {
+    /// A right and a wrong text.
+    pub fn pair(right: impl Into<String>, wrong: impl Into<String>) -> Self {
+        Self { texts: vec![right.into(), wrong.into()], right: 0, proficiency: None }
+    }
 }
 
 impl Record {
@@ -40,15 +68,25 @@ impl Record {
     }
 
     /// The video, with its seconds where the clip is a part of it: a media fragment, such as `a.mp4#t=1,2.5` (W3C, Media
-    /// Fragments URI 1.0).
+    /// Fragments URI 1.0). A second part and the direction are told as well, so that different clips have different
+    /// names.
     pub fn clip_name(&self) -> String {
-        match (self.start, self.end) {
-            (None, None) => self.media.clone(),
+        let span = match (self.start, self.end) {
+            (None, None) => String::new(),
             (start, end) => {
                 let end = end.map_or(String::new(), |end| format!(",{end}"));
-                format!("{}#t={}{end}", self.media, start.unwrap_or(0.0))
+                format!("#t={}{end}", start.unwrap_or(0.0))
             }
-        }
+        };
+        let then = self.then.as_deref().map_or(String::new(), |[start, end]| format!("&t={start},{end}"));
+        let reversed = if self.reversed { " reversed" } else { "" };
+        format!("{}{span}{then}{reversed}", self.media)
+    }
+
+    /// The clip alone, without what is said of it, taken from `media`, which is the record's own or one of its others.
+    pub fn clip_of(&self, media: &str) -> Self {
+        let Self { start, end, reversed, .. } = *self;
+        Self { media: media.to_owned(), start, end, reversed, then: self.then.clone(), ..Self::default() }
     }
 
     /// Joins the captions with one space, in their order and before any cleaning: paragraph retrieval.
@@ -58,9 +96,15 @@ impl Record {
         }
     }
 
-    /// Texts of the record: its question, or its captions.
+    /// What is asked or said of the clip: one question, one choice, or its captions.
     pub fn texts(&self) -> usize {
-        if self.question.is_some() { 1 } else { self.captions.len() }
+        if self.question.is_some() || self.choice.is_some() { 1 } else { self.captions.len() }
+    }
+
+    /// Every text that a model reads: captions, question, and what is chosen from.
+    pub fn read_texts(&self) -> impl Iterator<Item = &String> {
+        let choice = self.choice.iter().flat_map(|choice| &choice.texts);
+        self.captions.iter().chain(&self.question).chain(choice)
     }
 }
 

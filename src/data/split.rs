@@ -62,7 +62,9 @@ impl fmt::Display for Split {
 /// The published size of a split, where its authors state one. AGQA's do not state it per split: only 3.9 M balanced
 /// questions in 1.0 and 2.27 M in 2.0, training and test together.
 pub fn published(benchmark: Benchmark, split: Split) -> Option<SplitSize> {
-    use Benchmark::{AnetQa, Charades, Didemo, Msrvtt, MsrvttQa, Ssv2Label, Ssv2Template};
+    use Benchmark::{
+        Anet, AnetQa, Charades, Didemo, Lsmdc, Msrvtt, MsrvttMc, MsrvttQa, Nextqa, Rtime, Ssv2Label, Ssv2Template,
+    };
     use Split::{Test, Train, Validation};
     let (videos, texts) = match (benchmark, split) {
         (Msrvtt, Test) => (1_000, 1_000),
@@ -80,6 +82,13 @@ pub fn published(benchmark: Benchmark, split: Split) -> Option<SplitSize> {
         (AnetQa, Train) => (3_200, 32_000),
         (AnetQa, Validation) => (1_800, 18_000),
         (AnetQa, Test) => (800, 8_000),
+        (Anet, Test) => (4_917, 4_917),
+        (Lsmdc, Test) => (1_000, 1_000),
+        (MsrvttMc, Test) => (2_990, 2_990),
+        (Rtime, Validation) => (500, 500),
+        (Rtime, Test) => (1_000, 1_000),
+        (Nextqa, Validation) => (570, 4_996),
+        (Nextqa, Test) => (1_000, 8_564),
         _ => return None,
     };
     Some(SplitSize { videos, texts })

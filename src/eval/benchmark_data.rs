@@ -80,7 +80,7 @@ impl BenchmarkData {
     pub fn generated(benchmark: Benchmark, model: &ModelConfig, frames: usize) -> Result<Self> {
         let config = shapes_config(model, frames);
         let records = match benchmark.task() {
-            BenchmarkTask::Retrieval => Gallery::new(&config, frames)?.records("rendered"),
+            BenchmarkTask::Retrieval | BenchmarkTask::Choice => Gallery::new(&config, frames)?.records("rendered"),
             BenchmarkTask::QuestionAnswering => {
                 let set = question_set(&config, frames)?;
                 (0..set.len()).map(|index| set.record(index)).collect()
@@ -110,7 +110,8 @@ impl BenchmarkData {
             return rendered(benchmark, config, frames, records.len());
         }
         let media = self.media.as_deref().unwrap_or(Path::new(""));
-        let videos = FileVideos::new(records.to_vec(), media, frames, size)?;
+        let open = if benchmark.task() == BenchmarkTask::Choice { FileVideos::symmetric } else { FileVideos::new };
+        let videos = open(records.to_vec(), media, frames, size)?;
         let missing = videos.missing()?;
         if let (Some(first), false) = (missing.first(), allow_missing) {
             let problem = format!("{} of {} videos are not there, first {first}", missing.len(), records.len());
@@ -173,7 +174,7 @@ pub fn question_set(config: &ShapesConfig, frames: usize) -> Result<QaSet> {
 
 fn rendered(benchmark: Benchmark, config: &ShapesConfig, frames: usize, count: usize) -> Result<Box<dyn VideoSet>> {
     Ok(match benchmark.task() {
-        BenchmarkTask::Retrieval => {
+        BenchmarkTask::Retrieval | BenchmarkTask::Choice => {
             let gallery = Gallery::new(config, frames)?;
             let render = Box::new(move |index| gallery.clip(index).normalised());
             Box::new(RenderedVideos { count, prefix: "shapes", render })

@@ -1,5 +1,6 @@
 //! One JSON line per query (`--dump`).
 
+use super::choice::{ChoiceSet, Measured};
 use super::dual_scores;
 use super::metrics::top_k;
 use super::question_answering::{Candidates, QuestionOutcome};
@@ -74,4 +75,28 @@ pub fn answers(asked: &QuestionSet, candidates: &Candidates, outcome: &QuestionO
         })
     };
     asked.questions.iter().zip(&outcome.predictions).map(line).collect()
+}
+
+/// One line per choice.
+pub fn choices(set: &ChoiceSet, measured: &Measured) -> Vec<Value> {
+    let line = |(number, question): (usize, &super::choice::ChoiceQuestion)| {
+        let candidates = question.candidates.iter().enumerate().map(|(at, candidate)| {
+            let score = |scores: &[Vec<f32>]| scores[number].get(at).copied();
+            json!({
+                "video": set.videos[candidate.video].clip_name(),
+                "text": set.texts[candidate.text],
+                "itc": score(&measured.itc.scores),
+                "itm": score(&measured.itm.scores),
+            })
+        });
+        json!({
+            "id": question.id,
+            "types": question.types,
+            "right": question.right,
+            "candidates": candidates.collect::<Vec<_>>(),
+            "itc": measured.itc.questions[number].credit,
+            "itm": measured.itm.questions[number].credit,
+        })
+    };
+    set.questions.iter().enumerate().map(line).collect()
 }

@@ -5,6 +5,7 @@ use super::frame_order::reorder_frames;
 use super::{ClipSampling, EncodedClips, FrameOrder, VideoSet};
 use crate::data::Unreadable;
 use crate::progress::ProgressSink;
+use crate::shard::Shard;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::mpsc::Receiver;
@@ -46,6 +47,8 @@ pub struct EncodeOptions {
     pub batch: usize,
     /// Decoding threads.
     pub threads: usize,
+    /// Only the videos of this job, where several share them out; the others stay as they are.
+    pub shard: Option<Shard>,
     /// Who is told how far it is.
     pub progress: ProgressSink,
 }
@@ -53,7 +56,7 @@ pub struct EncodeOptions {
 impl Default for EncodeOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { allow_missing: false, batch: 4, threads, progress: ProgressSink::default() }
+        Self { allow_missing: false, batch: 4, threads, shard: None, progress: ProgressSink::default() }
     }
 }
 
@@ -100,10 +103,11 @@ pub fn encode_videos(
     encode: &mut dyn FnMut(Vec<f32>, usize) -> Result<Vec<EncodedClips>>,
 ) -> Result<EncodeStats> {
     let stamps: Vec<Option<String>> = (0..videos.len()).map(|video| videos.stamp(video)).collect();
-    let known = |(video, stamp): (usize, &Option<String>)| stamp.as_ref().is_some_and(|s| store.load_cached(video, s));
-    let from_cache: Vec<bool> = stamps.iter().enumerate().map(known).collect();
-    let wanted: Vec<usize> = (0..videos.len()).filter(|&video| !from_cache[video]).collect();
-    let mut coverage = EncodeStats { from_cache: videos.len() - wanted.len(), ..EncodeStats::default() };
+    let is_own = |video: &usize| options.shard.is_none_or(|shard| shard.holds(&videos.name(*video)));
+    let own: Vec<usize> = (0..videos.len()).filter(is_own).collect();
+    let mut is_known = |&video: &usize| stamps[video].as_ref().is_some_and(|stamp| store.load_cached(video, stamp));
+    let (known, wanted): (Vec<usize>, Vec<usize>) = own.into_iter().partition(&mut is_known);
+    let mut coverage = EncodeStats { from_cache: known.len(), ..EncodeStats::default() };
     let started = Instant::now();
     let room = 2 * options.batch.max(options.threads);
     let decode = |number: usize, results: &ResultSender<'_, Decoded>| {

@@ -12,10 +12,14 @@ use crate::weights::{Checkpoint, CheckpointInfo};
 use serde_json::{Value, json};
 use svitt_ops::SvittBackend;
 
+mod choices;
 mod questions;
 mod retrieval;
+mod shards;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
+
+pub use shards::{ShardReport, encode_shard};
 
 /// What `origin` of a checkpoint starts with once it is fine-tuned.
 pub const FINE_TUNED: &str = "fine-tuned on ";
@@ -38,6 +42,7 @@ pub fn evaluate<B: SvittBackend>(options: &EvalOptions, device: &B::Device) -> R
     match options.benchmark.task() {
         BenchmarkTask::Retrieval => run.retrieval::<B>(device),
         BenchmarkTask::QuestionAnswering => run.answers::<B>(device),
+        BenchmarkTask::Choice => run.choices::<B>(device),
     }
 }
 

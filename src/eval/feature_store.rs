@@ -9,14 +9,17 @@ use crate::digest::sha256_hex;
 use crate::{Error, Result, files, input};
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// First bytes of a file of features.
-const MAGIC: &[u8; 8] = b"SVITTF02";
+const MAGIC: &[u8; 8] = b"SVITTF03";
 
 /// Bytes of a checksum: the first of SHA-256.
 const CHECKSUM: usize = 8;
+
+/// Bytes of a file of features; a video with more of them is kept in memory. A hundred clips of the base model at 16
+/// frames have 963 MB.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// Encoded videos by number.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +35,8 @@ enum States {
     #[default]
     Absent,
     Memory(Vec<f32>),
-    File(PathBuf),
+    /// A file, and the version of the video that it is for.
+    File(PathBuf, String),
 }
 
 impl FeatureStore {
@@ -79,21 +83,23 @@ impl FeatureStore {
 impl EncodedStore for FeatureStore {
     fn load_cached(&mut self, video: usize, stamp: &str) -> bool {
         let Some(path) = self.path(stamp) else { return false };
-        let Some(encoded) = read(&path).ok().and_then(|bytes| parse(&bytes)) else { return false };
+        let Some(encoded) = read(&path).ok().and_then(|bytes| parse(&bytes, stamp)) else { return false };
         self.features[video] = Some(encoded.features);
-        self.states[video] = States::File(path);
+        self.states[video] = States::File(path, stamp.to_owned());
         true
     }
 
     fn keep(&mut self, video: usize, stamp: Option<&str>, encoded: EncodedClips) -> Result<()> {
-        let Some(path) = stamp.and_then(|stamp| self.path(stamp)) else {
+        let size = 4 * (encoded.features.len() + encoded.states.len()) as u64;
+        let stamp = stamp.filter(|_| size < MOST_BYTES);
+        let Some((path, stamp)) = stamp.and_then(|stamp| Some((self.path(stamp)?, stamp))) else {
             self.features[video] = Some(encoded.features);
             self.states[video] = States::Memory(encoded.states);
             return Ok(());
         };
-        files::write_own(&path, bytes(&encoded))?;
+        files::write_own(&path, bytes(&encoded, stamp))?;
         self.features[video] = Some(encoded.features);
-        self.states[video] = States::File(path);
+        self.states[video] = States::File(path, stamp.to_owned());
         Ok(())
     }
 }
@@ -102,10 +108,10 @@ impl ClipSource for FeatureStore {
     fn states(&self, video: usize) -> Result<Vec<f32>> {
         match self.states.get(video) {
             Some(States::Memory(states)) => Ok(states.clone()),
-            Some(States::File(path)) => {
-                let bytes = read(path).map_err(|e| Error::io(path, &e))?;
-                let damaged = || Error::file(path, "is no file of features", "delete it and run again");
-                parse(&bytes).map(|encoded| encoded.states).ok_or_else(damaged)
+            Some(States::File(path, stamp)) => {
+                let bytes = read(path)?;
+                let damaged = || Error::file(path, "is no file of this video's features", "delete it and run again");
+                parse(&bytes, stamp).map(|encoded| encoded.states).ok_or_else(damaged)
             }
             Some(States::Absent) | None => Ok(Vec::new()),
         }
@@ -113,33 +119,31 @@ impl ClipSource for FeatureStore {
 }
 
 /// The bytes of a file of features.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    input::open_regular(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn read(path: &Path) -> Result<Vec<u8>> {
+    input::read(path, MOST_BYTES + 1024)
 }
 
-/// A checksum of the rest, two lengths, then both lists, little-endian.
-fn bytes(encoded: &EncodedClips) -> Vec<u8> {
+/// A checksum of `stamp` and the rest, two lengths, then both lists, little-endian.
+fn bytes(encoded: &EncodedClips, stamp: &str) -> Vec<u8> {
     let mut bytes = [&MAGIC[..], &[0; CHECKSUM]].concat();
     for length in [encoded.features.len(), encoded.states.len()] {
         bytes.extend((length as u64).to_le_bytes());
     }
     bytes.extend(encoded.features.iter().chain(&encoded.states).flat_map(|value| value.to_le_bytes()));
-    let sum = checksum(&bytes[MAGIC.len() + CHECKSUM..]);
+    let sum = checksum(&bytes[MAGIC.len() + CHECKSUM..], stamp);
     bytes[MAGIC.len()..][..CHECKSUM].copy_from_slice(&sum);
     bytes
 }
 
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
-    let digest = Sha256::digest(bytes);
+fn checksum(bytes: &[u8], stamp: &str) -> [u8; CHECKSUM] {
+    let digest = Sha256::new().chain_update(stamp).chain_update(bytes).finalize();
     std::array::from_fn(|byte| digest[byte])
 }
 
-/// None for anything but a whole file of [`bytes`].
-fn parse(bytes: &[u8]) -> Option<EncodedClips> {
+/// None for anything but a whole file of [`bytes`] for `stamp`.
+fn parse(bytes: &[u8], stamp: &str) -> Option<EncodedClips> {
     let (sum, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<CHECKSUM>()?;
-    if checksum(rest) != *sum {
+    if checksum(rest, stamp) != *sum {
         return None;
     }
     let (lengths, values) = rest.split_at_checked(16)?;
@@ -191,8 +195,15 @@ mod tests {
         fs::write(&path, &flipped).unwrap();
         assert!(!store.load_cached(0, "a"), "one bit is enough");
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        assert!(store.states(0).unwrap_err().to_string().contains("is no file of features"));
+        assert!(store.states(0).unwrap_err().to_string().contains("is no file of this video's features"));
         assert!(!store.load_cached(0, "a"));
+        store.keep(0, Some("b"), encoded()).unwrap();
+        fs::copy(store.path("b").unwrap(), &path).unwrap();
+        assert!(!store.load_cached(0, "a") && store.load_cached(0, "b"), "the features of another video");
+        fs::write(&path, &whole).unwrap();
+        assert!(store.load_cached(0, "a"));
+        fs::File::options().write(true).open(&path).unwrap().set_len(8 << 30).unwrap();
+        assert!(!store.load_cached(0, "a"), "gigabytes are not read");
     }
 
     #[test]

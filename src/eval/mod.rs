@@ -3,6 +3,7 @@
 mod authors;
 mod benchmark_data;
 mod budget;
+pub mod choice;
 pub(crate) mod decode_threads;
 mod dump;
 mod encode;
@@ -29,7 +30,7 @@ pub use benchmark_data::{ANSWERS_FILE, BenchmarkData, DATA_DIR, shapes_config, s
 pub use budget::Budget;
 pub use encode::{ClipPlan, EncodeOptions, EncodeStats, EncodedStore, encode_videos};
 pub use ensemble::{ClipSampling, EncodedClips, mean_features};
-pub use evaluate::{Evaluation, FINE_TUNED, evaluate};
+pub use evaluate::{Evaluation, FINE_TUNED, ShardReport, encode_shard, evaluate};
 pub use feature_store::FeatureStore;
 pub use frame_order::{FrameOrder, reorder_frames};
 pub use match_scoring::{ClipSource, MatchScorer, TextBank, VideoBank, encode_clips};

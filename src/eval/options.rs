@@ -14,7 +14,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct EvalOptions {
-    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes, shapes-qa
+    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, anet, msvd, vatex, lsmdc; msrvtt-qa, anet-qa, agqa; the
+    /// tests of order rtime, vitatecs, tempcompass, testoftime, vilma, nextqa, ssv2-chiral, ssv2-temporal; msrvtt-mc;
+    /// shapes, shapes-qa
     pub benchmark: Benchmark,
     /// A checkpoint folder.
     #[cfg_attr(feature = "cli", arg(skip))]
@@ -73,6 +75,9 @@ pub struct EvalOptions {
     /// Pairs, texts or questions per forward
     #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::BATCH)))]
     pub batch: Option<usize>,
+    /// Take the videos as jobs with `--shard` encoded them, and score them
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub join: bool,
     /// Folder of cached features; none: they are kept in memory.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub features: Option<PathBuf>,
@@ -114,6 +119,7 @@ impl EvalOptions {
             budget: Budget::default(),
             seed: 0,
             batch: None,
+            join: false,
             features: None,
             backend: String::new(),
             precision: Precision::F32,

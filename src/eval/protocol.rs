@@ -1,9 +1,10 @@
 //! The full protocol of an evaluation, as JSON.
 
 use super::benchmark_data::BenchmarkData;
+use super::choice::ChoiceSet;
 use super::{Authors, ClipPlan, EvalOptions, ScoreOptions};
 use crate::config::ModelConfig;
-use crate::data::Protocol;
+use crate::data::{BenchmarkTask, Protocol};
 use crate::weights::CheckpointInfo;
 use serde_json::{Map, Value, json};
 
@@ -50,7 +51,7 @@ impl ProtocolInputs<'_> {
         state("frames", json!(plan.test_frames()));
         state("frames_per_clip", json!(plan.frames));
         state("clips", json!(plan.clips));
-        state("sampling", json!(sampling(benchmark_data, plan)));
+        state("sampling", json!(sampling(benchmark_data, plan, options.benchmark.task())));
         state("clip_sampling", json!(plan.sampling.name()));
         state("frame_order", json!(plan.order.name()));
         state("image", json!(image(benchmark_data, config)));
@@ -87,14 +88,19 @@ impl ProtocolInputs<'_> {
     fn summary(&self) -> String {
         let [videos, texts] = self.counts;
         let ClipPlan { frames, clips, .. } = self.plan;
-        let unit = if self.options.benchmark.protocol().max_answer > 0 { "questions" } else { "texts" };
+        let unit = if self.options.benchmark.task() == BenchmarkTask::Retrieval { "texts" } else { "questions" };
         let (split, authors) = (&self.benchmark_data.split, self.authors().name());
         format!("{split} split, {texts} {unit}, {videos} videos, {clips} clips of {frames} frames, protocol {authors}")
     }
 }
 
-fn sampling(benchmark_data: &BenchmarkData, plan: &ClipPlan) -> String {
+fn sampling(benchmark_data: &BenchmarkData, plan: &ClipPlan, task: BenchmarkTask) -> String {
+    let frames = plan.test_frames();
     match &benchmark_data.shapes {
+        None if task == BenchmarkTask::Choice => format!(
+            "the middle frames of {frames} equal intervals, the second half mirroring the first; of two parts, half of \
+             them each; a reversed video is the same frames backwards"
+        ),
         Some(config) => format!("{} middle frames of {}", plan.test_frames(), config.frames),
         None => format!("the middle frames of {} equal intervals", plan.test_frames()),
     }
@@ -137,5 +143,24 @@ pub fn answers(k: usize, list: usize, source: &str, max_answer: usize) -> Value 
         "answer_score": "log p(first word) + log p(all words): the first word counts twice, as published",
         "correct": "exact string match with an annotator's answer; unanswerable and unpredicted questions are wrong",
         "tie_rule": "of equal scores the earlier answer of the list is taken",
+    })
+}
+
+/// What only choices state.
+pub fn choices(set: &ChoiceSet, texts: &[Vec<i64>], cut: usize) -> Value {
+    let equal = |question: &&super::choice::ChoiceQuestion| {
+        let right = question.candidates.get(question.right);
+        let others = question.candidates.iter().enumerate().filter(|(at, _)| *at != question.right);
+        let others = others.map(|(_, candidate)| candidate);
+        question.is_among_texts() && right.is_some_and(|r| others.clone().any(|o| texts[o.text] == texts[r.text]))
+    };
+    json!({
+        "itc_score": "mean over clips of the cosine of the two encoders",
+        "itm_score": "the matching head's logit of class 1, joined over clips",
+        "tie_rule": "scores within 1e-6 (times their size above 1) are equal; a tie counts its share, half for two; \
+                     `strict` is the published rule, to which any difference counts and a tie is wrong",
+        "interval": "95 %, Wilson; it takes choices as independent, which those about one video are not",
+        "texts_cut": cut,
+        "equal_after_cut": set.questions.iter().filter(equal).count(),
     })
 }

@@ -41,17 +41,16 @@ pub struct QuestionSet {
 
 /// Distinct videos in the order they are met.
 #[derive(Default)]
-struct Videos {
-    records: Vec<Record>,
+pub(super) struct Videos {
+    pub(super) records: Vec<Record>,
     numbers: HashMap<String, usize>,
 }
 
 impl Videos {
-    fn number(&mut self, media: &str, record: &Record) -> usize {
-        let span = (record.start, record.end);
-        *self.numbers.entry(format!("{media}\n{span:?}")).or_insert_with(|| {
-            let (start, end) = span;
-            self.records.push(Record { media: media.to_owned(), start, end, ..Record::default() });
+    pub(super) fn number(&mut self, media: &str, record: &Record) -> usize {
+        let clip = record.clip_of(media);
+        *self.numbers.entry(clip.clip_name()).or_insert_with(|| {
+            self.records.push(clip);
             self.records.len() - 1
         })
     }

@@ -62,6 +62,27 @@ pub struct QuestionOutcome {
     pub coverage: EncodeStats,
 }
 
+/// Encodes the videos of `inputs` that `store` does not hold yet.
+///
+/// # Errors
+/// A video that cannot be read, unless that is allowed; clips of another size than the model's.
+pub(super) fn encode_asked_videos<B: SvittBackend>(
+    eval_model: &EvalModel<'_, B, SvittQa<B>>,
+    inputs: &EvalInputs<'_>,
+    store: &mut FeatureStore,
+) -> Result<EncodeStats> {
+    let EvalModel { model, config, device } = *eval_model;
+    let EvalInputs { videos, plan, encoding, score, .. } = *inputs;
+    let draws = VideoDraws::evaluation(score.seed);
+    encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
+        let size = config.video.image_size;
+        let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
+        let states = host(model.encode_video(Tensor::<B, 5>::from_data(pixels, device), &draws)?);
+        let each = (states.len() / count).max(1);
+        Ok(states.chunks_exact(each).map(|s| EncodedClips { features: Vec::new(), states: s.to_vec() }).collect())
+    })
+}
+
 /// Ranks the answers of `candidates` for every question of `asked`, taking from `store` what is encoded already. A question
 /// whose video is missing, or whose answer is not in the list, is wrong.
 ///
@@ -74,16 +95,9 @@ pub fn evaluate_questions<B: SvittBackend>(
     inputs: &EvalInputs<'_>,
     store: &mut FeatureStore,
 ) -> Result<QuestionOutcome> {
-    let EvalModel { model, config, device } = *eval_model;
-    let EvalInputs { videos, plan, encoding, score, .. } = *inputs;
-    let draws = VideoDraws::evaluation(score.seed);
-    let coverage = encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
-        let size = config.video.image_size;
-        let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
-        let states = host(model.encode_video(Tensor::<B, 5>::from_data(pixels, device), &draws)?);
-        let each = (states.len() / count).max(1);
-        Ok(states.chunks_exact(each).map(|s| EncodedClips { features: Vec::new(), states: s.to_vec() }).collect())
-    })?;
+    let EvalModel { device, .. } = *eval_model;
+    let EvalInputs { encoding, score, .. } = *inputs;
+    let coverage = encode_asked_videos(eval_model, inputs, store)?;
     let Candidates { ids, mask, tokens, .. } = candidates;
     let list = AnswerList::<B>::new(ids, mask, *tokens, device);
     let batches = QuestionBatches { eval_model, asked, inputs, list: &list, store };

@@ -1,5 +1,6 @@
 //! The result of an evaluation: JSON, and a text table.
 
+use super::choice::ChoiceMetrics;
 use super::metrics::{RetrievalMetrics, TwinScores};
 use super::{BidirectionalMetrics, QuestionOutcome};
 use crate::data::Unreadable;
@@ -8,6 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
+
+mod choice_table;
 
 /// The result of an evaluation.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -64,6 +67,18 @@ pub struct Metrics {
     /// Questions whose answer is not in the list; they count as wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unanswerable: Option<usize>,
+    /// Choices by both scorers, and their controls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<ChoiceMetrics>,
+    /// Rankings of a choice benchmark, by the two encoders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranking: Option<Value>,
+    /// A clip and its reversal by two texts, by the two encoders.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<TwinScores>,
+    /// The same by the matching head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs_itm: Option<TwinScores>,
     /// The same with other frame orders, by their name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub probes: BTreeMap<String, ProbeFigures>,
@@ -143,11 +158,14 @@ impl fmt::Display for EvalReport {
         if let Some(accuracy) = metrics.accuracy {
             self.answer_table(f, accuracy)?;
         }
+        if let Some(choice) = &metrics.choice {
+            choice_table::write(f, choice, metrics)?;
+        }
         for (order, figures) in &metrics.probes {
             let value = figures.r1.or(figures.accuracy).unwrap_or_default();
             writeln!(f, "{:<22}{value:>8.2}", format!("frames: {order}"))?;
         }
-        if self.paper.is_none() {
+        if self.paper.is_none() && metrics.choice.is_none() {
             writeln!(f, "paper                 not available for this setting")?;
         }
         if !self.missing.is_empty() {

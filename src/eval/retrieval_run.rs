@@ -85,6 +85,25 @@ fn directions([t2v, v2t]: &[RankCounter; 2]) -> BidirectionalMetrics {
     BidirectionalMetrics { t2v: t2v.metrics(), v2t: v2t.metrics() }
 }
 
+/// Encodes the videos of `inputs` that `store` does not hold yet.
+///
+/// # Errors
+/// A video that cannot be read, unless that is allowed; clips of another size than the model's.
+pub(super) fn encode_gallery<B: SvittBackend>(
+    eval_model: &EvalModel<'_, B, Svitt<B>>,
+    inputs: &EvalInputs<'_>,
+    store: &mut FeatureStore,
+) -> Result<EncodeStats> {
+    let EvalModel { model, config, device } = *eval_model;
+    let EvalInputs { videos, plan, encoding, score, .. } = *inputs;
+    let draws = VideoDraws::evaluation(score.seed);
+    encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
+        let size = config.video.image_size;
+        let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
+        encode_clips(model, Tensor::<B, 5>::from_data(pixels, device), plan.clips, &draws)
+    })
+}
+
 /// Ranks the videos and texts of `ranked`, taking from `store` what is encoded already.
 ///
 /// Videos that are missing are counted: their texts and they themselves are misses.
@@ -97,14 +116,9 @@ pub fn evaluate_retrieval<B: SvittBackend>(
     inputs: &EvalInputs<'_>,
     store: &mut FeatureStore,
 ) -> Result<RetrievalOutcome> {
+    let coverage = encode_gallery(model, inputs, store)?;
     let EvalModel { model, config, device } = *model;
-    let EvalInputs { texts, videos, plan, encoding, score } = *inputs;
-    let draws = VideoDraws::evaluation(score.seed);
-    let coverage = encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
-        let size = config.video.image_size;
-        let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
-        encode_clips(model, Tensor::<B, 5>::from_data(pixels, device), plan.clips, &draws)
-    })?;
+    let EvalInputs { texts, plan, encoding, score, .. } = *inputs;
     let bank = TextBank::encode(model, texts, score.batch, device);
     let (truths, present) = ranked.truths(|video| store.contains(video));
     let width = config.embed_dim;

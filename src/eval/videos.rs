@@ -48,6 +48,15 @@ impl FileVideos {
         Ok(Self { dataset, folder: MediaFolder::open(media)? })
     }
 
+    /// The same with frames chosen symmetrically in time: those of a reversed video are the same ones backwards.
+    ///
+    /// # Errors
+    /// As [`FileVideos::new`].
+    pub fn symmetric(records: Vec<Record>, media: &Path, frames: usize, size: usize) -> Result<Self> {
+        let settings = ClipSettings { symmetric: true, ..ClipSettings::evaluate(frames, size) };
+        Ok(Self { dataset: VideoDataset::new(records, media, settings)?, folder: MediaFolder::open(media)? })
+    }
+
     /// Names of videos that are not on disk.
     ///
     /// # Errors
@@ -66,7 +75,7 @@ impl VideoSet for FileVideos {
         self.dataset.record(index).map(|record| record.media.clone()).unwrap_or_default()
     }
 
-    /// Path, span, size and time of the last change.
+    /// Path, spans, direction, size and time of the last change.
     fn stamp(&self, index: usize) -> Option<String> {
         let record = self.dataset.record(index)?;
         let path = match self.folder.find(&record.media) {
@@ -78,7 +87,10 @@ impl VideoSet for FileVideos {
         let changed = facts.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         let path = std::path::absolute(&path).unwrap_or(path);
         let span = (record.start, record.end);
-        Some(format!("{}\n{}\n{span:?}\n{}\n{changed}", path.display(), record.media, facts.len()))
+        let stamp = format!("{}\n{}\n{span:?}\n{}\n{changed}", path.display(), record.media, facts.len());
+        // What was kept before there were such clips stays valid.
+        let plain = record.then.is_none() && !record.reversed;
+        Some(if plain { stamp } else { format!("{stamp}\n{:?}\n{}", record.then, record.reversed) })
     }
 
     fn pixels(&self, index: usize) -> Result<Vec<f32>> {

@@ -33,6 +33,22 @@ fn a_file_is_replaced_whole_and_a_failure_leaves_the_old_one_alone() {
 
 #[test]
 #[cfg(unix)]
+fn the_program_s_own_files_are_no_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("precious"), "mine").unwrap();
+    for (target, link) in [("precious", "lock"), ("nowhere", "dangling")] {
+        std::os::unix::fs::symlink(target, at(link)).unwrap();
+        let refused = open_own(&at(link), "delete it").unwrap_err().to_string();
+        assert!(refused.contains("is not a regular file; delete it"), "{refused}");
+    }
+    assert!(fs::read(at("precious")).unwrap() == b"mine" && !at("nowhere").exists());
+    drop(open_own(&at("new"), "").unwrap());
+    assert_eq!(fs::read(at("new")).unwrap(), b"");
+}
+
+#[test]
+#[cfg(unix)]
 fn links_are_followed_and_permissions_kept() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,10 @@
 //! What of a segment cannot be read.
 
-use super::manifest::SegmentEntry;
+use super::manifest::{SegmentEntry, TableEntry};
 use super::segment_reader::ReadSummary;
+use super::table::TableDamage;
 use std::fmt;
+use std::io;
 
 /// A segment that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +32,25 @@ impl SegmentDamage {
     }
 
     /// The damage of `segment`, which cannot be read at all.
-    pub(super) fn unreadable(segment: &SegmentEntry, error: &std::io::Error) -> Self {
+    pub(super) fn unreadable(segment: &SegmentEntry, error: &io::Error) -> Self {
         let records = segment.sealed.map(|sealed| sealed.records);
-        let problem = match error.kind() {
-            std::io::ErrorKind::NotFound => "is missing".to_owned(),
-            _ => error.to_string(),
+        Self { segment: segment.name.clone(), records, bytes: None, problem: problem_of(error) }
+    }
+
+    /// The damage of the file of vectors `table`, which costs the clips of `files` files.
+    pub(super) fn of_table(table: &TableEntry, files: usize, found: &io::Result<TableDamage>) -> Self {
+        let (bytes, problem) = match found {
+            Ok(damage) => (Some(damage.bytes), "is damaged".to_owned()),
+            Err(error) => (None, problem_of(error)),
         };
-        Self { segment: segment.name.clone(), records, bytes: None, problem }
+        Self { segment: table.name.clone(), records: Some(files as u64), bytes, problem }
+    }
+}
+
+fn problem_of(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "is missing".to_owned(),
+        _ => error.to_string(),
     }
 }
 

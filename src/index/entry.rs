@@ -94,16 +94,44 @@ pub struct ClipEmbedding {
     pub vector: Vec<f32>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Content {
-    Clips(Vec<ClipEmbedding>),
-    Broken(String),
+impl ClipEmbedding {
+    /// When it is shown.
+    pub fn span(&self) -> ClipSpan {
+        ClipSpan { start: self.start, end: self.end }
+    }
 }
 
+/// When a clip is shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClipSpan {
+    /// Start in seconds.
+    pub start: f64,
+    /// End in seconds.
+    pub end: f64,
+}
+
+/// What is known of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct FileEntry {
     pub stamp: Stamp,
     pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Content {
+    /// One row per clip, from row `first` of a table on.
+    Clips {
+        table: usize,
+        first: usize,
+        spans: Vec<ClipSpan>,
+    },
+    Broken(String),
+}
+
+impl FileEntry {
+    pub fn spans(&self) -> &[ClipSpan] {
+        if let Content::Clips { spans, .. } = &self.content { spans } else { &[] }
+    }
 }
 
 /// `vector`, scaled to length 1 where it is longer, or none if it is not finite or has no direction. A mean over the unit

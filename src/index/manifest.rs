@@ -1,17 +1,27 @@
 //! `manifest.json` of an index: model and segments; replaced atomically, never edited.
 
 use super::entry::ModelId;
+use super::precision::VectorPrecision;
+use super::table::TableShape;
+use crate::shard::Shard;
 use crate::{Error, Result, files, input};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::Path;
 
 const NAME: &str = "manifest.json";
 /// 2: the model's identity holds configuration and vocabulary, and segments are listed with their lengths. 3: vectors that
-/// are means over frames keep their length, and the model's identity names the sparsity. 4: a checksum of the rest.
-const FORMAT: u32 = 4;
+/// are means over frames keep their length, and the model's identity names the sparsity. 4: a checksum of the rest. 5: one
+/// job's part of a folder; tables of vectors beside segments.
+const FORMAT: u32 = 5;
+/// The oldest format that is still read: what it lacks is left out here, too.
+const OLDEST: u32 = 4;
 
 /// A manifest of ten thousand segments takes a megabyte; an index has at most nine.
 const MOST_BYTES: u64 = 16 << 20;
+
+/// Vectors of a table, 70 billion. With the limit of a vector's numbers it keeps the arithmetic of sizes from overflow.
+const MOST_ROWS: u64 = 1 << 36;
 
 /// What a segment held when its writer was done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +36,51 @@ pub(super) struct SegmentEntry {
     pub name: String,
     /// None while it is written, and where its writer was killed.
     pub sealed: Option<Sealed>,
+    /// The file of its clips' vectors, where these do not stand in the records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableEntry>,
+}
+
+/// A file of vectors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct TableEntry {
+    /// File name.
+    pub name: String,
+    pub precision: VectorPrecision,
+    pub rows: u64,
+}
+
+impl TableEntry {
+    /// What it holds, of `dim` numbers a row.
+    pub fn shape(&self, dim: usize) -> TableShape {
+        TableShape { precision: self.precision, dim, rows: self.rows as usize }
+    }
+}
+
+/// The part of a folder that one of several jobs indexes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexPart {
+    /// Which job's part.
+    pub shard: Shard,
+    /// The folder that is shared out, as it is shown.
+    pub folder: String,
+    /// How its videos are cut.
+    pub clip_windows: String,
+    /// Whether the job came to its end; not while it runs, nor after it was killed.
+    pub complete: bool,
+}
+
+impl IndexPart {
+    /// Whether `other` is the same part, finished or not.
+    fn is_same(&self, other: &Self) -> bool {
+        Self { complete: other.complete, ..self.clone() } == *other
+    }
+}
+
+impl fmt::Display for IndexPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard {} of {} cut into {}", self.shard, self.folder, self.clip_windows)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +90,16 @@ pub(super) struct IndexManifest {
     pub id: ModelId,
     /// In the order they are read.
     pub segments: Vec<SegmentEntry>,
+    /// Of one job among several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<IndexPart>,
+    /// What vectors are stored in once they are many.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub vectors: VectorPrecision,
+}
+
+fn is_default(vectors: &VectorPrecision) -> bool {
+    *vectors == VectorPrecision::default()
 }
 
 /// The manifest as it stands in the file.
@@ -47,8 +112,8 @@ struct Signed {
 }
 
 impl IndexManifest {
-    pub fn new(id: ModelId) -> Self {
-        Self { format: FORMAT, id, segments: Vec::new() }
+    pub fn new(id: ModelId, part: Option<IndexPart>) -> Self {
+        Self { format: FORMAT, id, segments: Vec::new(), part, vectors: VectorPrecision::default() }
     }
 
     /// Whether there is one in `dir`.
@@ -69,8 +134,8 @@ impl IndexManifest {
         let json: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| bad(format!("not an index manifest: {e}")))?;
         match json["format"].as_u64() {
-            Some(format) if format != u64::from(FORMAT) => {
-                return Err(bad(format!("the index has format {format}, this program reads {FORMAT}")));
+            Some(format) if !(u64::from(OLDEST)..=u64::from(FORMAT)).contains(&format) => {
+                return Err(bad(format!("the index has format {format}, this program reads {OLDEST} to {FORMAT}")));
             }
             _ => {}
         }
@@ -79,22 +144,64 @@ impl IndexManifest {
         if manifest.digest()? != sha256 {
             return Err(bad("is damaged: its checksum is not the one it was written with".to_owned()));
         }
-        let named = |segment: &SegmentEntry| segment.name.ends_with(".seg") && !segment.name.contains(['/', '\\']);
-        match manifest {
+        match manifest.nonsense() {
+            Some(problem) => Err(bad(problem)),
+            None => Ok(Some(manifest)),
+        }
+    }
+
+    /// What of it no program can have written.
+    fn nonsense(&self) -> Option<String> {
+        let is_file = |name: &str, ending: &str| name.ends_with(ending) && !name.contains(['/', '\\']);
+        let is_named = |segment: &SegmentEntry| {
+            let table = segment.table.as_ref();
+            is_file(&segment.name, ".seg") && table.is_none_or(|table| is_file(&table.name, ".vec"))
+        };
+        let fits = |segment: &SegmentEntry| segment.table.as_ref().is_none_or(|table| table.rows <= MOST_ROWS);
+        match self {
             // A million numbers a vector keeps size arithmetic far from overflow.
             Self { id: ModelId { dim: 0 | 1_000_001.., .. }, .. } => {
-                Err(bad(format!("vectors of {} numbers make no sense", manifest.id.dim)))
+                Some(format!("vectors of {} numbers make no sense", self.id.dim))
             }
-            ref manifest if !manifest.segments.iter().all(named) => {
-                Err(bad("a segment's name is not a file name".to_owned()))
+            manifest if !manifest.segments.iter().all(is_named) => {
+                Some("a segment's name is not a file name".to_owned())
             }
-            manifest => Ok(Some(manifest)),
+            manifest if !manifest.segments.iter().all(fits) => {
+                Some(format!("holds a table of more than {MOST_ROWS} vectors"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Checks that the index in `dir` is the `part` that is wanted, all of it where none is, and says on disk that a
+    /// part is being written.
+    ///
+    /// # Errors
+    /// It holds another part, or the disk refuses.
+    pub fn start_part(&mut self, dir: &Path, part: Option<&IndexPart>) -> Result<()> {
+        let remedy = "choose another directory with option `index`";
+        match (&mut self.part, part) {
+            (None, None) => Ok(()),
+            (None, Some(wanted)) => {
+                let problem = format!("this index is no part of one, and cannot take shard {}", wanted.shard);
+                Err(Error::file(dir, problem, remedy))
+            }
+            (Some(held), Some(wanted)) if held.is_same(wanted) => {
+                let was_complete = std::mem::replace(&mut held.complete, false);
+                if was_complete { self.write(dir) } else { Ok(()) }
+            }
+            (Some(held), wanted) => {
+                let wanted = wanted.map_or("all of a folder".to_owned(), ToString::to_string);
+                Err(Error::file(dir, format!("this index holds {held}, not {wanted}"), remedy))
+            }
         }
     }
 
     /// Replaces the old one: readers see the one or the other, whole.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let signed = Signed { manifest: self.clone(), sha256: self.checksum()? };
+        let manifest = Self { format: FORMAT, ..self.clone() };
+        let sha256 = manifest.checksum()?;
+        let signed = Signed { manifest, sha256 };
         files::write_json(&dir.join(NAME), &signed)
     }
 

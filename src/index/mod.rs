@@ -4,42 +4,64 @@
 //! embedded, `lock` keeps a second indexer out. Segments only grow, every record carries its length and checksum, and
 //! the manifest is replaced in one step, so a crash at any moment loses at most the record that was being written.
 //! Finished segments are listed with their length and number of records, so that damage is told from a crash and
-//! counted; reading goes on behind it.
+//! counted; reading goes on behind it. When vectors are many, an indexer that finishes moves them to a table beside a
+//! segment, `NNNNNN.vec`, which is mapped and searched as it lies there; [`VectorPrecision`] says what it is stored in.
 //! [`Index::open`] reads beside a running [`IndexWriter`] and sees what was complete at that moment.
 
 mod damage;
 mod entry;
+mod lock;
 mod manifest;
+mod map;
+mod merge;
+mod precision;
 mod record;
+mod replay;
+mod scan;
 mod search;
 mod segment;
 mod segment_reader;
+mod table;
+mod table_writer;
 mod writer;
 
 pub use damage::SegmentDamage;
-pub use entry::{ClipEmbedding, ModelId, Stamp};
-pub use search::Hit;
+pub use entry::{ClipEmbedding, ClipSpan, ModelId, Stamp};
+pub use lock::ReadGuard;
+pub use manifest::IndexPart;
+pub use merge::merge_parts;
+pub use precision::VectorPrecision;
+pub use search::{Hit, SearchScope};
 pub use writer::{IndexSummary, IndexWriter};
 
 use crate::{Error, Result};
 use entry::{Content, FileEntry};
-use manifest::{IndexManifest, Sealed};
-use record::Record;
+use manifest::IndexManifest;
+use scan::Layout;
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use table::VectorTable;
 
-/// The content of an index, read into memory.
-#[derive(Clone, Debug, PartialEq)]
+/// The content of an index: its files in memory, its vectors there or mapped.
+#[derive(Clone, Debug)]
 pub struct Index {
     dir: PathBuf,
     id: ModelId,
-    files: BTreeMap<PathBuf, FileEntry>,
+    part: Option<IndexPart>,
+    precision: VectorPrecision,
+    files: BTreeMap<Arc<Path>, FileEntry>,
+    /// The first is the one in memory, of records that hold their vectors.
+    tables: Vec<VectorTable>,
+    clips: usize,
     damage: Vec<SegmentDamage>,
+    /// Which rows are whose; made when it is first searched.
+    layout: OnceLock<Layout>,
 }
 
 impl Index {
-    /// Reads the index in `dir`; takes no lock and may be called while another process indexes.
+    /// Reads the index in `dir`; takes no lock and may be called while another process indexes. Vectors in tables are
+    /// mapped, and all of them are checked.
     ///
     /// # Errors
     /// There is no index, its manifest is damaged, or a file cannot be read. What of a segment cannot be read is not an
@@ -67,37 +89,14 @@ impl Index {
         Self::replay(dir, &manifest).map(|(index, _)| index)
     }
 
-    /// Every record of every segment in turn; later ones replace earlier ones of the same file. Also what each
-    /// undamaged segment holds.
-    fn replay(dir: &Path, manifest: &IndexManifest) -> Result<(Self, Vec<Option<Sealed>>)> {
-        let mut index =
-            Self { dir: dir.to_path_buf(), id: manifest.id.clone(), files: BTreeMap::new(), damage: Vec::new() };
-        let mut extents = Vec::new();
-        for segment in &manifest.segments {
-            let path = dir.join(&segment.name);
-            let limit = segment.sealed.map(|sealed| sealed.bytes);
-            let read = segment_reader::read(&path, limit, |payload| {
-                Record::decode(payload, manifest.id.dim).map(|record| index.apply(record)).is_some()
-            });
-            let damage = match &read {
-                Ok(summary) => SegmentDamage::of(segment, summary),
-                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => {
-                    Some(SegmentDamage::unreadable(segment, e))
-                }
-                Err(e) => return Err(Error::io(path, e)),
-            };
-            let whole = read.ok().filter(|_| damage.is_none());
-            extents.push(whole.map(|summary| Sealed { bytes: summary.end, records: summary.records }));
-            index.damage.extend(damage);
-        }
-        Ok((index, extents))
-    }
-
-    fn apply(&mut self, record: Record) {
-        match record {
-            Record::File(path, entry) => drop(self.files.insert(path, entry)),
-            Record::Removed(path) => drop(self.files.remove(&path)),
-        }
+    /// Reads the index in `dir` while no process writes to it, and keeps writers out until the guard is dropped: for
+    /// what needs one state of all of it.
+    ///
+    /// # Errors
+    /// As [`Index::open`], or a process is indexing into it.
+    pub fn open_settled(dir: impl AsRef<Path>) -> Result<(Self, ReadGuard)> {
+        let guard = lock::shared(dir.as_ref(), "start again when the process that indexes into it has finished")?;
+        Ok((Self::open(dir)?, guard))
     }
 
     /// The directory it was read from.
@@ -108,6 +107,11 @@ impl Index {
     /// The model its embeddings come from.
     pub fn id(&self) -> &ModelId {
         &self.id
+    }
+
+    /// Which part of a folder it is, where several jobs index it.
+    pub fn part(&self) -> Option<&IndexPart> {
+        self.part.as_ref()
     }
 
     /// Segments of which something cannot be read: a damaged disk, or a file that was changed or deleted. Indexing the
@@ -144,27 +148,49 @@ impl Index {
 
     /// All files, broken ones included, in order.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.keys().map(PathBuf::as_path)
+        self.files.keys().map(|path| &**path)
+    }
+
+    /// The file `path`, if it is known, as long as the index lives.
+    pub fn file(&self, path: &Path) -> Option<&Path> {
+        self.files.get_key_value(path).map(|(path, _)| &**path)
     }
 
     /// Files that could not be embedded, each with the reason.
     pub fn broken(&self) -> impl Iterator<Item = (&Path, &str)> {
         self.files.iter().filter_map(|(path, entry)| match &entry.content {
-            Content::Broken(reason) => Some((path.as_path(), reason.as_str())),
-            Content::Clips(_) => None,
+            Content::Broken(reason) => Some((&**path, reason.as_str())),
+            Content::Clips { .. } => None,
         })
     }
 
-    /// Embedded clips of one file; none when it is unknown or broken.
-    pub fn clips_of(&self, path: &Path) -> &[ClipEmbedding] {
-        match self.files.get(path).map(|entry| &entry.content) {
-            Some(Content::Clips(clips)) => clips,
-            _ => &[],
-        }
+    /// When the embedded clips of one file are shown; none when it is unknown or broken.
+    pub fn spans_of(&self, path: &Path) -> &[ClipSpan] {
+        self.files.get(path).map_or(&[], FileEntry::spans)
+    }
+
+    /// Embedded clips of one file with their vectors, as they are stored; none when it is unknown or broken.
+    pub fn clips_of(&self, path: &Path) -> Vec<ClipEmbedding> {
+        let Some(Content::Clips { table, first, spans }) = self.files.get(path).map(|entry| &entry.content) else {
+            return Vec::new();
+        };
+        let table = &self.tables[*table];
+        let clip = |(row, span): (usize, &ClipSpan)| ClipEmbedding {
+            start: span.start,
+            end: span.end,
+            vector: table.vector(first + row),
+        };
+        spans.iter().enumerate().map(clip).collect()
     }
 
     /// Number of embedded clips.
     pub fn clips(&self) -> usize {
-        self.files.keys().map(|path| self.clips_of(path).len()).sum()
+        self.clips
+    }
+
+    /// What its vectors are stored in once they are many; those of the last few files may still be as they were
+    /// embedded.
+    pub fn precision(&self) -> VectorPrecision {
+        self.precision
     }
 }

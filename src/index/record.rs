@@ -1,17 +1,32 @@
 //! A record as bytes: little-endian, every length checked against what is there before anything is allocated.
 
-use super::entry::{ClipEmbedding, Content, FileEntry, Stamp, length};
+use super::entry::{ClipEmbedding, ClipSpan, Stamp, length};
 use std::path::{Path, PathBuf};
 
 const CLIPS: u8 = 1;
 const BROKEN: u8 = 2;
 const REMOVED: u8 = 3;
+const ROWS: u8 = 4;
+
+/// The largest kind of a record.
+pub(super) const MOST_KIND: u8 = ROWS;
 
 /// A change of one file: clips added, marked broken, or removed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Record {
-    File(PathBuf, FileEntry),
+    File(PathBuf, Stamp, RecordContent),
     Removed(PathBuf),
+}
+
+/// What a record says of a file's clips.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum RecordContent {
+    /// The clips with their vectors.
+    Clips(Vec<ClipEmbedding>),
+    /// The clips, whose vectors stand in the segment's table from row `first` on.
+    Rows { first: u64, spans: Vec<ClipSpan> },
+    /// Why there are none.
+    Broken(String),
 }
 
 impl Record {
@@ -22,13 +37,17 @@ impl Record {
                 bytes.push(REMOVED);
                 put_bytes(&mut bytes, &path_bytes(path));
             }
-            Self::File(path, entry) => {
-                bytes.push(if matches!(entry.content, Content::Clips(_)) { CLIPS } else { BROKEN });
+            Self::File(path, stamp, content) => {
+                bytes.push(match content {
+                    RecordContent::Clips(_) => CLIPS,
+                    RecordContent::Rows { .. } => ROWS,
+                    RecordContent::Broken(_) => BROKEN,
+                });
                 put_bytes(&mut bytes, &path_bytes(path));
-                bytes.extend(entry.stamp.size.to_le_bytes());
-                bytes.extend(entry.stamp.modified_ns.to_le_bytes());
-                put_bytes(&mut bytes, entry.stamp.clip_windows.as_bytes());
-                put_content(&mut bytes, &entry.content);
+                bytes.extend(stamp.size.to_le_bytes());
+                bytes.extend(stamp.modified_ns.to_le_bytes());
+                put_bytes(&mut bytes, stamp.clip_windows.as_bytes());
+                put_content(&mut bytes, content);
             }
         }
         bytes
@@ -45,23 +64,35 @@ impl Record {
         let (size, modified_ns) = (u64::from_le_bytes(take(&mut rest)?), i64::from_le_bytes(take(&mut rest)?));
         let stamp = Stamp { size, modified_ns, clip_windows: take_text(&mut rest)? };
         let content = match kind {
-            CLIPS => Content::Clips(take_clips(rest, dim)?),
-            BROKEN => Content::Broken(take_text(&mut rest)?),
+            CLIPS => RecordContent::Clips(take_clips(rest, dim)?),
+            ROWS => RecordContent::Rows { first: u64::from_le_bytes(take(&mut rest)?), spans: take_spans(rest)? },
+            BROKEN => RecordContent::Broken(take_text(&mut rest)?),
             _ => return None,
         };
-        Some(Self::File(path, FileEntry { stamp, content }))
+        Some(Self::File(path, stamp, content))
     }
 }
 
-fn put_content(bytes: &mut Vec<u8>, content: &Content) {
+fn put_content(bytes: &mut Vec<u8>, content: &RecordContent) {
     match content {
-        Content::Broken(reason) => put_bytes(bytes, reason.as_bytes()),
-        Content::Clips(clips) => clips.iter().for_each(|clip| {
+        RecordContent::Broken(reason) => put_bytes(bytes, reason.as_bytes()),
+        RecordContent::Rows { first, spans } => {
+            bytes.extend(first.to_le_bytes());
+            spans.iter().flat_map(|span| [span.start, span.end]).for_each(|x| bytes.extend(x.to_le_bytes()));
+        }
+        RecordContent::Clips(clips) => clips.iter().for_each(|clip| {
             bytes.extend(clip.start.to_le_bytes());
             bytes.extend(clip.end.to_le_bytes());
             clip.vector.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
         }),
     }
+}
+
+fn take_spans(rest: &[u8]) -> Option<Vec<ClipSpan>> {
+    let (spans, remainder) = rest.as_chunks::<16>();
+    let number = |bytes: &[u8]| bytes.first_chunk().map(|bytes| f64::from_le_bytes(*bytes));
+    let spans = spans.iter().map(|span| Some(ClipSpan { start: number(span)?, end: number(&span[8..])? }));
+    if remainder.is_empty() { spans.collect() } else { None }
 }
 
 /// Clips fill the record to its end; a remainder means it was written for another width.
@@ -139,8 +170,8 @@ mod tests {
     fn record() -> Record {
         let clip = |start: f64| ClipEmbedding { start, end: start + 2.5, vector: vec![0.6, -0.8, 0.0] };
         let stamp = Stamp { size: 77, modified_ns: -5, clip_windows: "4 frames".into() };
-        let content = Content::Clips(vec![clip(0.0), clip(1.25)]);
-        Record::File("a \"b\"\n.mp4".into(), FileEntry { stamp, content })
+        let content = RecordContent::Clips(vec![clip(0.0), clip(1.25)]);
+        Record::File("a \"b\"\n.mp4".into(), stamp, content)
     }
 
     #[test]
@@ -150,7 +181,7 @@ mod tests {
         assert_eq!(Record::decode(&bytes, 4), None, "another width");
         let second = |vector: [f32; 3]| {
             let mut other = record();
-            if let Record::File(_, FileEntry { content: Content::Clips(clips), .. }) = &mut other {
+            if let Record::File(_, _, RecordContent::Clips(clips)) = &mut other {
                 clips[1].vector = vector.to_vec();
             }
             (Record::decode(&other.encode(), 3), other)
@@ -160,6 +191,11 @@ mod tests {
         }
         let (read, short) = second([0.3, 0.0, -0.4]);
         assert_eq!(read, Some(short), "a mean over frames is shorter than 1");
+        let Record::File(path, stamp, _) = record() else { unreachable!("it is a file's") };
+        let spans = vec![ClipSpan { start: 0.5, end: 3.0 }, ClipSpan { start: 1.0, end: 4.0 }];
+        let rows = Record::File(path, stamp, RecordContent::Rows { first: 1 << 33, spans });
+        assert_eq!(Record::decode(&rows.encode(), 3), Some(rows.clone()));
+        assert_eq!(Record::decode(&[rows.encode(), vec![0; 8]].concat(), 3), None, "half a span");
         let removed = Record::Removed("x".into());
         assert_eq!(Record::decode(&removed.encode(), 3), Some(removed));
     }

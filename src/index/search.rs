@@ -1,9 +1,13 @@
 //! Which clips lie closest to a query.
 
-use super::entry::{Content, length, normalised};
-use super::{ClipEmbedding, Index};
+use super::entry::normalised;
+use super::scan::{self, Candidate, Layout, Scan};
+use super::table::VectorTable;
+use super::{ClipSpan, Content, Index, Stamp};
 use crate::{Error, Result};
-use std::cmp::Ordering;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 /// A clip found.
@@ -15,18 +19,53 @@ pub struct Hit<'a> {
     /// The file.
     pub path: &'a Path,
     /// The clip in it.
-    pub clip: &'a ClipEmbedding,
+    pub clip: ClipSpan,
+}
+
+/// Whether a file's clips are searched, by its name, its stamp and its clips.
+pub type FileTest<'a> = dyn Fn(&Path, &Stamp, &[ClipSpan]) -> bool + 'a;
+
+/// Limits a search to some files; nothing set means all. Rows of other files are passed over without being read.
+#[derive(Clone, Copy, Default)]
+pub struct SearchScope<'a> {
+    /// Only this file, or files below this folder.
+    pub within: Option<&'a Path>,
+    /// Only files that it says yes to: by their date, length or anything else.
+    pub admits: Option<&'a FileTest<'a>>,
+}
+
+impl fmt::Debug for SearchScope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SearchScope").field("within", &self.within).field("admits", &self.admits.is_some()).finish()
+    }
 }
 
 impl Index {
     /// The `top` clips with the highest score for `query` `[dim]`, best first; of equal ones the earlier file and
-    /// time first. Every clip is compared: 10 000 clips of 256 numbers take a few milliseconds on one core.
+    /// time first. Every clip is compared, on all cores: a million clips of 256 numbers take as long as reading their
+    /// gigabyte from memory.
     ///
     /// # Errors
     /// The query has another width, or no direction.
     pub fn search(&self, query: &[f32], top: usize) -> Result<Vec<Hit<'_>>> {
-        let query = self.checked(query)?;
-        Ok(self.ranked(top, |clip| dot(&query, &clip.vector)))
+        self.search_in(query, top, &SearchScope::default())
+    }
+
+    /// As [`Index::search`], among the files of `scope`.
+    ///
+    /// # Errors
+    /// As [`Index::search`].
+    pub fn search_in(&self, query: &[f32], top: usize, scope: &SearchScope<'_>) -> Result<Vec<Hit<'_>>> {
+        let queries = [self.checked(query)?];
+        Ok(self.hits(&Scan::new(&queries, false, top), &self.owners(scope)))
+    }
+
+    /// As [`Index::search_in`], but of clips of one video that overlap only the best.
+    ///
+    /// # Errors
+    /// As [`Index::search`].
+    pub fn search_distinct(&self, query: &[f32], top: usize, scope: &SearchScope<'_>) -> Result<Vec<Hit<'_>>> {
+        Ok(self.distinct(&[self.checked(query)?], false, top, scope))
     }
 
     /// The `top` clips most like any of `clips` `[dim]`: a clip's score is its cosine to the nearest of them, whatever
@@ -35,26 +74,78 @@ impl Index {
     /// # Errors
     /// As [`Index::search`].
     pub fn nearest<V: AsRef<[f32]>>(&self, clips: &[V], top: usize) -> Result<Vec<Hit<'_>>> {
-        let queries = clips.iter().map(|clip| self.checked(clip.as_ref())).collect::<Result<Vec<_>>>()?;
-        Ok(self.ranked(top, |clip| {
-            let product = queries.iter().map(|query| dot(query, &clip.vector)).fold(f32::NEG_INFINITY, f32::max);
-            product / length(&clip.vector) as f32
-        }))
+        let queries = self.all_checked(clips)?;
+        Ok(self.hits(&Scan::new(&queries, true, top), &self.owners(&SearchScope::default())))
     }
 
-    fn ranked(&self, top: usize, score: impl Fn(&ClipEmbedding) -> f32) -> Vec<Hit<'_>> {
-        let mut hits: Vec<Hit<'_>> = Vec::new();
-        for (path, entry) in &self.files {
-            if let Content::Clips(clips) = &entry.content {
-                hits.extend(clips.iter().map(|clip| Hit { score: score(clip), path, clip }));
+    /// As [`Index::nearest`], among the files of `scope`, and of clips of one video that overlap only the best.
+    ///
+    /// # Errors
+    /// As [`Index::search`].
+    pub fn nearest_distinct<V: AsRef<[f32]>>(
+        &self,
+        clips: &[V],
+        top: usize,
+        scope: &SearchScope<'_>,
+    ) -> Result<Vec<Hit<'_>>> {
+        Ok(self.distinct(&self.all_checked(clips)?, true, top, scope))
+    }
+
+    /// Bytes of the stored vectors, scales included.
+    pub fn vector_bytes(&self) -> u64 {
+        let bytes = |table: &VectorTable| {
+            let shape = table.shape();
+            (table.present() * (shape.stride() + shape.precision.scale_bytes())) as u64
+        };
+        self.tables.iter().map(bytes).sum()
+    }
+
+    /// The sum of the stored vectors' bytes as 8-byte words, on all cores: what a search takes at least, for
+    /// measurements.
+    pub fn sum_of_bytes(&self) -> u64 {
+        scan::sum_of_bytes(&self.tables)
+    }
+
+    /// More clips are asked for until enough of them do not overlap, or there are no more.
+    fn distinct(&self, queries: &[Vec<f32>], directions: bool, top: usize, scope: &SearchScope<'_>) -> Vec<Hit<'_>> {
+        let owners = self.owners(scope);
+        // Neighbours share half their length unless they are cut otherwise: three of a kind are mostly enough.
+        let mut asked = top.saturating_mul(4);
+        loop {
+            let hits = self.hits(&Scan::new(queries, directions, asked), &owners);
+            let is_all = hits.len() < asked;
+            let found = without_overlaps(hits, top);
+            if is_all || found.len() == top {
+                return found;
             }
+            asked = asked.saturating_mul(8);
         }
-        if top < hits.len() && top > 0 {
-            hits.select_nth_unstable_by(top - 1, better);
+    }
+
+    fn hits(&self, scan: &Scan<'_>, owners: &[Vec<u32>]) -> Vec<Hit<'_>> {
+        let paths = &self.layout().paths;
+        let hit = |row: Candidate| {
+            let path: &Path = paths.get(row.file as usize)?;
+            let Content::Clips { first, spans, .. } = &self.files.get(path)?.content else { return None };
+            Some(Hit { score: row.score, path, clip: *spans.get(row.row - first)? })
+        };
+        scan.run(&self.tables, owners).into_iter().filter_map(hit).collect()
+    }
+
+    fn layout(&self) -> &Layout {
+        self.layout.get_or_init(|| Layout::new(&self.files, &self.tables))
+    }
+
+    fn owners(&self, scope: &SearchScope<'_>) -> Cow<'_, [Vec<u32>]> {
+        let layout = self.layout();
+        match scope {
+            SearchScope { within: None, admits: None } => Cow::Borrowed(&layout.owners),
+            scope => Cow::Owned(layout.owners_in(scope, &self.files, &self.tables)),
         }
-        hits.truncate(top);
-        hits.sort_unstable_by(better);
-        hits
+    }
+
+    fn all_checked<V: AsRef<[f32]>>(&self, clips: &[V]) -> Result<Vec<Vec<f32>>> {
+        clips.iter().map(|clip| self.checked(clip.as_ref())).collect()
     }
 
     fn checked(&self, query: &[f32]) -> Result<Vec<f32>> {
@@ -69,18 +160,19 @@ impl Index {
     }
 }
 
-fn better(a: &Hit<'_>, b: &Hit<'_>) -> Ordering {
-    b.score.total_cmp(&a.score).then_with(|| a.path.cmp(b.path)).then_with(|| a.clip.start.total_cmp(&b.clip.start))
-}
-
-/// Eight running sums, which fill a vector register.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut sums = [0.0f32; 8];
-    for (x, y) in a.iter().zip(b) {
-        for lane in 0..8 {
-            sums[lane] += x[lane] * y[lane];
+/// The `wanted` best of `hits`: of overlapping clips of a video only the best.
+fn without_overlaps(hits: Vec<Hit<'_>>, wanted: usize) -> Vec<Hit<'_>> {
+    let mut taken: HashMap<&Path, Vec<ClipSpan>> = HashMap::new();
+    let mut found = Vec::new();
+    for hit in hits {
+        if found.len() == wanted {
+            break;
+        }
+        let spans = taken.entry(hit.path).or_default();
+        if spans.iter().all(|span| hit.clip.start >= span.end || hit.clip.end <= span.start) {
+            spans.push(hit.clip);
+            found.push(hit);
         }
     }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f32>()
+    found
 }

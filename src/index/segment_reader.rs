@@ -3,6 +3,7 @@
 //! Memory is one record and a megabyte, whatever the file claims; work is bounded by the file's length and
 //! [`MOST_SEARCHED`].
 
+use super::record::MOST_KIND;
 use super::segment::{CHECKSUM, HEAD, MAGIC, MOST_RECORD, checksum};
 use crate::input;
 use std::fs::File;
@@ -122,7 +123,8 @@ impl Window {
         let (length, sum) = (u32::from_le_bytes(*length) as usize, *sum);
         let Some((&[kind], path)) = rest.split_first_chunk::<1>() else { return Ok(None) };
         let path = path.first_chunk().map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes));
-        if !(1..=3).contains(&kind) || path > LONGEST_PATH || length > MOST_RECORD || length < path as usize + 5 {
+        if !(1..=MOST_KIND).contains(&kind) || path > LONGEST_PATH || length > MOST_RECORD || length < path as usize + 5
+        {
             return Ok(None);
         }
         let Some(record) = self.get(at, HEAD + length)? else { return Ok(None) };

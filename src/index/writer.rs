@@ -1,19 +1,26 @@
 //! The writer of an index; one per directory.
 
-use super::entry::{Content, FileEntry, at_most_unit};
-use super::manifest::{IndexManifest, SegmentEntry};
-use super::record::Record;
+use super::entry::{Content, at_most_unit};
+use super::lock::{self, LOCK};
+use super::manifest::{IndexManifest, IndexPart, SegmentEntry, TableEntry};
+use super::precision::VectorPrecision;
+use super::record::{Record, RecordContent};
 use super::segment::{SegmentWriter, same_file};
+use super::table::TableShape;
+use super::table_writer::TableWriter;
 use super::{ClipEmbedding, Index, ModelId, Stamp};
-use crate::{Error, Result, files};
-use std::fs::{File, TryLockError};
+use crate::{Error, Result};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-
-/// The file whose lock keeps a second indexer out.
-const LOCK: &str = "lock";
 
 /// More segments than this are merged into one when an indexer finishes.
 const MOST_SEGMENTS: usize = 8;
+
+/// Vectors of a table that is worth its file: 16 MB of vectors of 256 numbers.
+const LEAST_TABLE: usize = 16_384;
+
+/// A table is written anew when one vector in so many is not in it.
+const LOOSE_SHARE: usize = 8;
 
 /// What an index held when its indexer finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +44,8 @@ pub struct IndexWriter {
     writer: Option<SegmentWriter>,
     /// Records on disk that later ones replaced.
     stale: usize,
+    /// Whether it holds what no segment of its own does.
+    adopted: bool,
 }
 
 impl IndexWriter {
@@ -45,24 +54,37 @@ impl IndexWriter {
     /// # Errors
     /// Another process is indexing, another model made the index, or the directory cannot be written.
     pub fn open(dir: impl AsRef<Path>, id: &ModelId) -> Result<Self> {
+        Self::open_part(dir, id, None)
+    }
+
+    /// As [`IndexWriter::open`], for the `part` of one job among several, or for all of an index. The index of a part
+    /// says that it is complete once [`IndexWriter::finish`] has returned.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::open`], and an index that holds another part.
+    pub fn open_part(dir: impl AsRef<Path>, id: &ModelId, part: Option<&IndexPart>) -> Result<Self> {
         let dir = dir.as_ref();
         std::fs::create_dir_all(dir).map_err(|e| Error::io(dir, &e))?;
-        let lock = lock(dir)?;
+        let lock = lock::exclusive(dir)?;
         let mut manifest = match IndexManifest::read(dir)? {
             Some(manifest) => manifest,
             None => {
-                let manifest = IndexManifest::new(id.clone());
+                refuse_orphans(dir)?;
+                let part = part.map(|part| IndexPart { complete: false, ..part.clone() });
+                let manifest = IndexManifest::new(id.clone(), part);
                 manifest.write(dir)?;
                 manifest
             }
         };
         manifest.id.require(dir, id)?;
+        manifest.start_part(dir, part)?;
+        remove_unnamed_tables(dir, &manifest);
         let (index, extents) = Index::replay(dir, &manifest)?;
         // What a killed writer left is now counted; the unfinished record behind it is never looked at again.
         for (segment, extent) in manifest.segments.iter_mut().zip(extents) {
             segment.sealed = segment.sealed.or(extent);
         }
-        Ok(Self { lock, manifest, index, writer: None, stale: 0 })
+        Ok(Self { lock, manifest, index, writer: None, stale: 0, adopted: false })
     }
 
     /// What the index holds now.
@@ -86,8 +108,8 @@ impl IndexWriter {
             )),
             None => Err(Error::file(path, "its embedding is zero or not finite", "check the checkpoint's weights")),
         });
-        let content = Content::Clips(checked.collect::<Result<_>>()?);
-        self.put(path, FileEntry { stamp, content })
+        let content = RecordContent::Clips(checked.collect::<Result<_>>()?);
+        self.put(path, stamp, content)
     }
 
     /// Remembers that `path` could not be embedded, and why, so that it is tried again only when it changes.
@@ -95,11 +117,26 @@ impl IndexWriter {
     /// # Errors
     /// The disk refuses.
     pub fn add_broken(&mut self, path: &Path, stamp: Stamp, reason: &str) -> Result<()> {
-        self.put(path, FileEntry { stamp, content: Content::Broken(reason.to_owned()) })
+        self.put(path, stamp, RecordContent::Broken(reason.to_owned()))
     }
 
-    fn put(&mut self, path: &Path, entry: FileEntry) -> Result<()> {
-        self.append(Record::File(path.to_path_buf(), entry))
+    /// Takes in everything that the indexes `parts` hold, as their vectors are stored; [`IndexWriter::finish`] writes it.
+    pub(super) fn adopt<'a>(&mut self, parts: impl IntoIterator<Item = &'a Index>) {
+        for part in parts {
+            self.manifest.vectors = part.precision;
+            self.index.adopt(part);
+        }
+        self.adopted = true;
+    }
+
+    /// Stores vectors as `precision` says from now on; what is stored otherwise is written anew by
+    /// [`IndexWriter::finish`].
+    pub fn set_precision(&mut self, precision: VectorPrecision) {
+        self.manifest.vectors = precision;
+    }
+
+    fn put(&mut self, path: &Path, stamp: Stamp, content: RecordContent) -> Result<()> {
+        self.append(Record::File(path.to_path_buf(), stamp, content))
     }
 
     /// Drops every file that `keep` refuses (it was deleted or moved away). Returns how many.
@@ -115,8 +152,8 @@ impl IndexWriter {
     }
 
     fn append(&mut self, record: Record) -> Result<()> {
-        let (Record::File(path, _) | Record::Removed(path)) = &record;
-        let replaces = self.index.files.contains_key(path);
+        let (Record::File(path, ..) | Record::Removed(path)) = &record;
+        let replaces = self.index.files.contains_key(path.as_path());
         if self.writer.is_none() {
             self.writer = Some(self.start_segment()?);
         }
@@ -124,7 +161,7 @@ impl IndexWriter {
             writer.append(&record.encode())?;
         }
         self.stale += usize::from(replaces);
-        self.index.apply(record);
+        self.index.apply(record, None);
         Ok(())
     }
 
@@ -134,7 +171,7 @@ impl IndexWriter {
         let dir = self.index.dir.clone();
         let (name, writer) = create_segment(&dir)?;
         let mut manifest = self.manifest.clone();
-        manifest.segments.push(SegmentEntry { name, sealed: None });
+        manifest.segments.push(SegmentEntry { name, sealed: None, table: None });
         manifest.write(&dir)?;
         self.manifest = manifest;
         Ok(writer)
@@ -168,47 +205,114 @@ impl IndexWriter {
             let problem = "a segment was changed while it was written: what was embedded is lost";
             return Err(Error::file(&self.index.dir, problem, "index again, and leave its directory alone meanwhile"));
         }
+        let is_part = self.manifest.part.is_some();
+        self.manifest.part.iter_mut().for_each(|part| part.complete = true);
         let many = self.manifest.segments.len() > MOST_SEGMENTS || self.stale > self.index.files.len();
-        if many || !self.index.damage.is_empty() {
+        if many || self.adopted || self.has_loose_vectors() || !self.index.damage.is_empty() {
             self.merge()?;
-        } else if let Some(writer) = &self.writer {
-            let last = self.manifest.segments.last_mut();
-            last.into_iter().for_each(|segment| segment.sealed = Some(writer.sealed()));
+        } else if self.writer.is_some() || is_part {
+            if let (Some(writer), Some(last)) = (&self.writer, self.manifest.segments.last_mut()) {
+                last.sealed = Some(writer.sealed());
+            }
             self.manifest.write(&self.index.dir)?;
         }
         let broken = self.index.broken().count();
         Ok(IndexSummary { files: self.index.files.len(), clips: self.index.clips(), broken })
     }
 
+    /// Whether so many vectors lie in records, or in tables of another precision, that a new table pays.
+    fn has_loose_vectors(&self) -> bool {
+        let wanted = self.manifest.vectors;
+        let loose = |table: usize| table == 0 || self.index.tables[table].shape().precision != wanted;
+        let rows = |content: &Content| match content {
+            Content::Clips { table, spans, .. } if loose(*table) => spans.len(),
+            _ => 0,
+        };
+        let loose: usize = self.index.files.values().map(|entry| rows(&entry.content)).sum();
+        loose >= least_table(wanted) && loose.saturating_mul(LOOSE_SHARE) >= self.index.clips
+    }
+
     fn merge(&mut self) -> Result<()> {
         let dir = self.index.dir.clone();
-        let (name, mut writer) = create_segment(&dir)?;
-        for (path, entry) in &self.index.files {
-            writer.append(&Record::File(path.clone(), entry.clone()).encode())?;
-        }
-        writer.sync()?;
-        let merged = SegmentEntry { name, sealed: Some(writer.sealed()) };
+        let merged = if self.index.clips >= least_table(self.manifest.vectors) {
+            self.write_table(&dir)?
+        } else {
+            self.write_records(&dir)?
+        };
         let old = std::mem::replace(&mut self.manifest.segments, vec![merged]);
         self.manifest.write(&dir)?;
         // A file that cannot be deleted is no longer named by the manifest and does no harm.
-        old.iter().for_each(|segment| drop(std::fs::remove_file(dir.join(&segment.name))));
+        let tables = old.iter().filter_map(|segment| segment.table.as_ref()).map(|table| &table.name);
+        let names = old.iter().map(|segment| &segment.name).chain(tables);
+        names.for_each(|name| drop(std::fs::remove_file(dir.join(name))));
         Ok(())
+    }
+
+    /// Everything in one segment whose records hold their vectors.
+    fn write_records(&self, dir: &Path) -> Result<SegmentEntry> {
+        let (name, mut writer) = create_segment(dir)?;
+        for (path, entry) in &self.index.files {
+            let content = match &entry.content {
+                Content::Broken(reason) => RecordContent::Broken(reason.clone()),
+                Content::Clips { .. } => RecordContent::Clips(self.index.clips_of(path)),
+            };
+            writer.append(&Record::File(path.to_path_buf(), entry.stamp.clone(), content).encode())?;
+        }
+        writer.sync()?;
+        Ok(SegmentEntry { name, sealed: Some(writer.sealed()), table: None })
+    }
+
+    /// Everything in one segment and a table of vectors, in the order of names.
+    fn write_table(&self, dir: &Path) -> Result<SegmentEntry> {
+        let (name, mut writer) = create_segment(dir)?;
+        let shape = TableShape { precision: self.manifest.vectors, dim: self.manifest.id.dim, rows: self.index.clips };
+        let table = name.replace(".seg", ".vec");
+        let mut vectors = TableWriter::create(dir.join(&table), shape)?;
+        for (path, entry) in &self.index.files {
+            let content = match &entry.content {
+                Content::Broken(reason) => RecordContent::Broken(reason.clone()),
+                Content::Clips { table, first, spans } => {
+                    let start = vectors.written() as u64;
+                    let rows = *first..*first + spans.len();
+                    rows.into_iter().try_for_each(|row| vectors.copy(&self.index.tables[*table], row))?;
+                    RecordContent::Rows { first: start, spans: spans.clone() }
+                }
+            };
+            writer.append(&Record::File(path.to_path_buf(), entry.stamp.clone(), content).encode())?;
+        }
+        vectors.finish()?;
+        writer.sync()?;
+        let table = TableEntry { name: table, precision: shape.precision, rows: shape.rows as u64 };
+        Ok(SegmentEntry { name, sealed: Some(writer.sealed()), table: Some(table) })
     }
 }
 
-/// The exclusive right to write to `dir`.
-fn lock(dir: &Path) -> Result<File> {
-    let path = dir.join(LOCK);
-    let file = files::open_own(&path, "delete it, or choose another directory with option `index`")?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::file(
-            dir,
-            "another process is indexing into it",
-            "wait until it has finished, or choose another directory with option `index`",
-        )),
-        Err(TryLockError::Error(e)) => Err(Error::io(path, &e)),
+/// Vectors from which on a table is made: below, records are read in a moment. Whoever asked for another precision gets
+/// it from the first.
+fn least_table(precision: VectorPrecision) -> usize {
+    if precision == VectorPrecision::F32 { LEAST_TABLE } else { 1 }
+}
+
+/// Deletes tables that a killed writer had not finished: they may be gigabytes. What cannot be deleted does no harm.
+fn remove_unnamed_tables(dir: &Path, manifest: &IndexManifest) {
+    let named = |name: &str| manifest.segments.iter().filter_map(|s| s.table.as_ref()).any(|table| table.name == name);
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".vec") && !named(&name) {
+            drop(std::fs::remove_file(entry.path()));
+        }
     }
+}
+
+/// Fails if `dir` holds segments, which nobody can read without the manifest they belong to.
+fn refuse_orphans(dir: &Path) -> Result<()> {
+    let names = std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e))?.flatten().map(|entry| entry.path());
+    let segments = names.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).count();
+    if segments == 0 {
+        return Ok(());
+    }
+    let problem = format!("holds {segments} segment(s) of an index and no manifest.json");
+    Err(Error::file(dir, problem, "bring the manifest back, or delete the directory and index again"))
 }
 
 /// A segment under the lowest number that was never used.

@@ -12,7 +12,7 @@ pub mod published;
 
 pub use memory::LayerMemory;
 pub use parameters::Parameters;
-pub use process::{available_memory_mb, peak_memory_mb, reset_peak_memory};
+pub use process::{available_memory_mb, peak_memory_mb, private_memory_mb, reset_peak_memory};
 
 use crate::config::ModelConfig;
 use crate::{Error, Result};

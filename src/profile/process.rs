@@ -21,6 +21,13 @@ pub fn available_memory_mb() -> Option<f64> {
     Some(limit.map_or(free, |(most, taken)| free.min((most - taken) / 1048576.0)))
 }
 
+/// Resident memory of this process without mapped files, MB; none where the system does not say.
+pub fn private_memory_mb() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kb| kb / 1024.0)
+}
+
 /// Starts a new peak, where the system allows it (Linux); elsewhere the peak since the start stays.
 pub fn reset_peak_memory() {
     let _ = fs::write("/proc/self/clear_refs", "5");

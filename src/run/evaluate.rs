@@ -3,7 +3,8 @@
 use super::ModelRequest;
 use crate::Result;
 use crate::backend::{BackendTask, dispatch};
-use crate::eval::{self, EvalOptions, Evaluation};
+use crate::eval::{self, EvalOptions, Evaluation, ShardReport};
+use crate::shard::Shard;
 use std::path::PathBuf;
 use svitt_ops::TrainBackend;
 
@@ -31,18 +32,51 @@ pub struct EvaluateRequest {
 /// A backend that is not there, files that are not there or belong elsewhere, a checkpoint for another task, a video
 /// that cannot be read.
 pub fn evaluate(request: &EvaluateRequest) -> Result<Evaluation> {
-    let EvaluateRequest { model, options, features, no_cache } = request;
-    let backend = model.backend()?;
-    let options = EvalOptions {
-        checkpoint: model.folder()?,
-        vocab: model.vocab.clone(),
-        backend: backend.name().into(),
-        features: (!no_cache).then(|| features.clone()),
-        probes: options.probes || options.benchmark.is_generated(),
-        ..options.clone()
-    };
-    log::info!("{} with {} on {}", options.benchmark, options.checkpoint.display(), options.backend);
-    dispatch(backend, Evaluate { model, options })?
+    let options = request.options()?;
+    dispatch(request.model.backend()?, Evaluate { model: &request.model, options })?
+}
+
+/// Encodes the videos of an evaluation that fall to the job `shard`; once all jobs have, [`evaluate`] with option `join`
+/// scores them.
+///
+/// # Errors
+/// As [`evaluate`]; a benchmark whose videos are rendered; no folder for the features.
+pub fn evaluate_shard(request: &EvaluateRequest, shard: Shard) -> Result<ShardReport> {
+    let options = request.options()?;
+    dispatch(request.model.backend()?, EncodeShard { model: &request.model, options, shard })?
+}
+
+impl EvaluateRequest {
+    /// The options with what the request says of the checkpoint.
+    fn options(&self) -> Result<EvalOptions> {
+        let Self { model, options, features, no_cache } = self;
+        let options = EvalOptions {
+            checkpoint: model.folder()?,
+            vocab: model.vocab.clone(),
+            backend: model.backend()?.name().into(),
+            features: (!no_cache).then(|| features.clone()),
+            probes: options.probes || options.benchmark.is_generated(),
+            ..options.clone()
+        };
+        log::info!("{} with {} on {}", options.benchmark, options.checkpoint.display(), options.backend);
+        Ok(options)
+    }
+}
+
+struct EncodeShard<'a> {
+    model: &'a ModelRequest,
+    options: EvalOptions,
+    shard: Shard,
+}
+
+impl BackendTask for EncodeShard<'_> {
+    type Output = Result<ShardReport>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let (precision, arithmetic) = self.model.arithmetic::<B>(&device)?;
+        let options = EvalOptions { precision, arithmetic, ..self.options };
+        eval::encode_shard::<B::InnerBackend>(&options, self.shard, &device)
+    }
 }
 
 struct Evaluate<'a> {

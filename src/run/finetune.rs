@@ -20,7 +20,8 @@ use svitt_ops::TrainBackend;
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct FinetuneRequest {
-    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, msrvtt-qa, anet-qa, agqa, shapes or shapes-qa
+    /// msrvtt, didemo, charades, ssv2-label, ssv2-template, anet, msvd, vatex, lsmdc, msrvtt-qa, anet-qa, agqa, shapes or
+    /// shapes-qa
     pub benchmark: Benchmark,
     /// The checkpoint it starts from.
     #[cfg_attr(feature = "cli", command(flatten))]

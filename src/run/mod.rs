@@ -7,13 +7,20 @@ mod evaluate;
 mod finetune;
 mod pretrain;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 mod visualize;
 
 pub use embed::{EmbedRequest, embed};
-pub use evaluate::{EvaluateRequest, evaluate};
+pub use evaluate::{EvaluateRequest, evaluate, evaluate_shard};
 pub use finetune::{FinetuneRequest, assist_finetuning, finetune};
 pub use pretrain::{PretrainRequest, assist_pretraining, pretrain};
-pub use search::{CutRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest, find, index, query, similar};
+pub use search::{
+    CalibrateRequest, CutRequest, FilterRequest, FindRequest, ImportIdsRequest, IndexRequest, QueryRequest,
+    SimilarRequest, calibrate, find, import_ids, index, query, similar,
+};
+#[cfg(feature = "serve")]
+pub use serve::{ServeRequest, serve};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
 use crate::backend::{BackendKind, arithmetic, precision};

@@ -3,14 +3,15 @@
 use super::ModelRequest;
 use crate::backend::{BackendTask, dispatch};
 use crate::eval::Budget;
-use crate::index::{Index, ModelId};
+use crate::index::{Index, ModelId, VectorPrecision};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count, number};
-use crate::progress::ProgressSink;
+use crate::progress::{ProgressSink, StopFlag};
 use crate::search::{
-    self, ClipWindows, Embedder, IndexOptions, IndexReport, QueryOptions, QueryResult, damage_warnings, identify,
-    index_folder, indexed_vectors,
+    self, CalibrateOptions, Calibration, ClipWindows, ComposedQuery, Embedder, FileFilter, IndexOptions, IndexReport,
+    Moments, QueryOptions, QueryResult, damage_warnings, day_ns, identify, index_folder, indexed_vectors,
 };
+use crate::shard::Shard;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::{SvittBackend, TrainBackend};
@@ -20,22 +21,26 @@ use svitt_ops::{SvittBackend, TrainBackend};
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct CutRequest {
     /// Length of a clip; a shorter video is one clip
-    #[cfg_attr(feature = "cli", arg(long, allow_negative_numbers = true, default_value_t = 10.0, value_parser = number(0.0, 86_400.0)))]
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10.0, value_parser = number(0.0, 86_400.0)))]
     pub clip_seconds: f64,
     /// Share of a clip that the next one shows again, 0 to 0.95
-    #[cfg_attr(feature = "cli", arg(long, allow_negative_numbers = true, default_value_t = 0.5, value_parser = number(0.0, 1.0)))]
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 0.5, value_parser = number(0.0, 1.0)))]
     pub overlap: f64,
+    /// Which frames stand for the moments of a clip: those at them, or the nearest key frames, which takes a fraction of
+    /// the time
+    #[cfg_attr(feature = "cli", arg(long, value_enum, default_value_t))]
+    pub at: Moments,
 }
 
 impl Default for CutRequest {
     fn default() -> Self {
-        Self { clip_seconds: 10.0, overlap: 0.5 }
+        Self { clip_seconds: 10.0, overlap: 0.5, at: Moments::Exact }
     }
 }
 
 impl CutRequest {
-    fn windows(self, frames: usize) -> Result<ClipWindows> {
-        ClipWindows::new(self.clip_seconds, self.overlap, frames)
+    pub(super) fn windows(self, frames: usize) -> Result<ClipWindows> {
+        Ok(ClipWindows::new(self.clip_seconds, self.overlap, frames)?.at(self.at))
     }
 }
 
@@ -57,6 +62,13 @@ pub struct IndexRequest {
     /// How videos are cut.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
+    /// Embed this job's share of the folder, I of N: an index that `merge` puts together with the others
+    #[cfg_attr(feature = "cli", arg(long, value_name = "I/N"))]
+    pub shard: Option<Shard>,
+    /// What vectors are stored in: f32, f16 or int8, half and a quarter the size and the time of a search; as the
+    /// index has them by default, f32 where it is new
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PRECISION"))]
+    pub vectors: Option<VectorPrecision>,
     /// Clips per forward
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 8, value_parser = count(1, limits::BATCH)))]
     pub batch: usize,
@@ -68,13 +80,39 @@ pub struct IndexRequest {
     pub progress: ProgressSink,
 }
 
-/// List the clips that match a text: rank, score, file, seconds
+/// Of which files clips are listed.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct FilterRequest {
+    /// Only videos below this folder
+    #[cfg_attr(feature = "cli", arg(long = "in", value_name = "FOLDER"))]
+    pub within: Option<PathBuf>,
+    /// Only videos last modified on this day (UTC) or later: 2026-11-28
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DATE"))]
+    pub after: Option<String>,
+    /// Only videos of at least so many seconds
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number(0.0, 1e7)))]
+    pub longer: Option<f64>,
+}
+
+impl FilterRequest {
+    fn files(&self) -> Result<FileFilter> {
+        let folder = self.within.as_deref().map(FileFilter::of_folder).unwrap_or_default();
+        let after_ns = self.after.as_deref().map(day_ns).transpose()?;
+        Ok(FileFilter { after_ns, longer: self.longer, ..folder })
+    }
+}
+
+/// List the clips that match a text, a picture or a video: rank, score, file, seconds
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct QueryRequest {
-    /// What the clip should show
+    /// What the clip should show: a text, a picture or video file, or several with signs and weights (`+beach -people`)
     #[cfg_attr(feature = "cli", arg(allow_hyphen_values = true))]
     pub text: String,
+    /// Of which files.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub files: FilterRequest,
     /// The index directory
     #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
     pub index: PathBuf,
@@ -115,6 +153,29 @@ pub struct SimilarRequest {
     pub top: usize,
 }
 
+/// Let the fusion encoder rank clips that a database returned
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct ImportIdsRequest {
+    /// Ids as `export` wrote them: a JSON list, or one a line
+    pub file: PathBuf,
+    /// What the clip should show
+    #[cfg_attr(feature = "cli", arg(allow_hyphen_values = true))]
+    pub text: String,
+    /// The index directory
+    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
+    pub index: PathBuf,
+    /// The model.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub model: ModelRequest,
+    /// Its sparsity; that of the index by default, or the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
+    /// Results
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
+    pub top: usize,
+}
+
 /// Index what is new in a folder, and list its clips that match a text
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
@@ -131,6 +192,35 @@ pub struct FindRequest {
     /// Best clips that the fusion encoder looks at again; 0 for none
     #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = 16, value_parser = count(0, limits::ITEMS)))]
     pub rerank: usize,
+}
+
+/// Choose by a manifest's texts from which score on a result fits
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct CalibrateRequest {
+    /// Annotations in any known format, whose videos are in the index
+    pub manifest: PathBuf,
+    /// The folder of its videos; the manifest's own by default
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
+    pub media: Option<PathBuf>,
+    /// The index directory
+    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
+    pub index: PathBuf,
+    /// The model.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub model: ModelRequest,
+    /// Its sparsity; that of the index by default, or the checkpoint's.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub budget: Budget,
+    /// Texts at most, taken evenly from the manifest
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 1000, value_parser = count(20, limits::ITEMS)))]
+    pub texts: usize,
+    /// Best clips that the fusion encoder looks at
+    #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = 16, value_parser = count(1, 1_000_000)))]
+    pub rerank: usize,
+    /// Who is told how far it is.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub progress: ProgressSink,
 }
 
 /// Brings an index up to date with a folder.
@@ -168,6 +258,21 @@ pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
     Ok((results, index.clips()))
 }
 
+/// The clips of an index that a database returned, ranked by the fusion encoder, and how many clips the index has.
+///
+/// # Errors
+/// As [`query`], a file without ids, or an id that no clip of the index has.
+pub fn import_ids(request: &ImportIdsRequest) -> Result<(QueryResult, usize)> {
+    let ids = search::read_ids(&request.file)?;
+    let index = Index::open(&request.index)?;
+    search::clips_with_ids(&index, &ids)?;
+    let folder = request.model.folder()?;
+    index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
+    let task = ImportIdsTask { request, folder: &folder, index: &index, ids: &ids };
+    let results = dispatch(request.model.backend()?, task)??;
+    Ok((results, index.clips()))
+}
+
 /// The clips of an index most like a video, and how many clips it has.
 ///
 /// # Errors
@@ -183,19 +288,30 @@ pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
         }
     };
     let results = search::similar(&index, &request.file, &vectors, request.top)?;
-    Ok((QueryResult { results, warnings: damage_warnings(&index) }, index.clips()))
+    Ok((QueryResult { results, warnings: damage_warnings(&index), fit: None }, index.clips()))
+}
+
+/// Chooses the thresholds of an index by a manifest, and keeps them in its directory.
+///
+/// # Errors
+/// As [`query`], or a manifest with too few texts.
+pub fn calibrate(request: &CalibrateRequest) -> Result<Calibration> {
+    let index = Index::open(&request.index)?;
+    let folder = request.model.folder()?;
+    index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
+    dispatch(request.model.backend()?, CalibrateTask { request, folder: &folder, index: &index })?
 }
 
 /// What a search opens: which weights, how sparse, and the index they are for, if it exists.
-struct Opening<'a> {
-    model: &'a ModelRequest,
-    budget: &'a Budget,
-    folder: &'a Path,
-    index: Option<&'a ModelId>,
+pub(super) struct Opening<'a> {
+    pub model: &'a ModelRequest,
+    pub budget: &'a Budget,
+    pub folder: &'a Path,
+    pub index: Option<&'a ModelId>,
 }
 
 impl Opening<'_> {
-    fn open<B: SvittBackend>(&self, device: &B::Device) -> Result<Embedder<B>> {
+    pub fn open<B: SvittBackend>(&self, device: &B::Device) -> Result<Embedder<B>> {
         let (precision, _) = self.model.arithmetic::<B>(device)?;
         let embedder = Embedder::open(self.folder, self.model.vocab.as_deref(), device)?;
         embedder.with_precision(precision).with_budget(self.budget, self.index)
@@ -218,28 +334,43 @@ impl BackendTask for IndexTask<'_> {
 
 impl IndexRequest {
     /// The model in `folder`, as sparse as the index that is there already unless another sparsity is asked for.
-    fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
+    pub(super) fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
         let known = Index::open(&self.index).ok();
         let index = known.as_ref().map(Index::id);
         Opening { model: &self.model, budget: &self.budget, folder, index }.open(device)
     }
 
     fn indexed<B: SvittBackend>(&self, embedder: &Embedder<B>, device: &B::Device) -> Result<IndexReport> {
-        let report = index_folder(embedder, &self.options(embedder.frames())?)?;
+        self.indexed_until(embedder, device, &StopFlag::default())
+    }
+
+    /// Indexes until everything is, or `stop` is set.
+    pub(super) fn indexed_until<B: SvittBackend>(
+        &self,
+        embedder: &Embedder<B>,
+        device: &B::Device,
+        stop: &StopFlag,
+    ) -> Result<IndexReport> {
+        let options = IndexOptions { stop: stop.clone(), ..self.options(embedder.frames())? };
+        let report = index_folder(embedder, &options)?;
+        embedder.keep_calibration(&self.index)?;
         let (_, arithmetic) = self.model.arithmetic::<B>(device)?;
         Ok(IndexReport { arithmetic, ..report })
     }
 
     /// The options for a model whose clips have `frames` frames.
     fn options(&self, frames: usize) -> Result<IndexOptions> {
-        let Self { dir, index, cut, batch, threads, progress, .. } = self;
+        let Self { dir, index, cut, shard, vectors, batch, threads, progress, .. } = self;
         Ok(IndexOptions {
             folder: dir.clone(),
             index: index.clone(),
             clip_windows: cut.windows(frames)?,
+            shard: *shard,
+            vectors: *vectors,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
             progress: progress.clone(),
+            stop: StopFlag::default(),
         })
     }
 }
@@ -258,8 +389,11 @@ impl BackendTask for FindTask<'_> {
         embedder.embed_text(text)?;
         let report = request.indexed(&embedder, &device)?;
         let index = Index::open(&request.index)?;
-        let within = Some(request.dir.canonicalize().map_err(|e| Error::io(&request.dir, &e))?);
-        let results = embedder.query(&index, text, QueryOptions { top: *top, rerank: *rerank, within })?;
+        let files = FileFilter::of_folder(&request.dir);
+        let clip_windows = request.cut.windows(embedder.frames())?;
+        let options = QueryOptions { top: *top, rerank: *rerank, files, clip_windows };
+        let calibration = embedder.calibration(&index)?;
+        let results = embedder.query(&index, &ComposedQuery::text(text), calibration.as_ref(), &options)?;
         Ok((report, results, index.clips()))
     }
 }
@@ -274,10 +408,49 @@ impl BackendTask for QueryTask<'_> {
     type Output = Result<QueryResult>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let QueryRequest { text, model, budget, top, rerank, .. } = self.request;
+        let QueryRequest { text, model, budget, top, rerank, files, .. } = self.request;
+        let query = ComposedQuery::of_words_or_files(text)?;
         let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
         let embedder = opening.open::<B::InnerBackend>(&device)?;
-        embedder.query(self.index, text, QueryOptions { top: *top, rerank: *rerank, within: None })
+        let clip_windows = CutRequest::default().windows(embedder.frames())?;
+        let options = QueryOptions { top: *top, rerank: *rerank, files: files.files()?, clip_windows };
+        embedder.query(self.index, &query, embedder.calibration(self.index)?.as_ref(), &options)
+    }
+}
+
+struct CalibrateTask<'a> {
+    request: &'a CalibrateRequest,
+    folder: &'a Path,
+    index: &'a Index,
+}
+
+impl BackendTask for CalibrateTask<'_> {
+    type Output = Result<Calibration>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let CalibrateRequest { manifest, media, model, budget, texts, rerank, progress, .. } = self.request.clone();
+        let index = Some(self.index.id());
+        let opening = Opening { model: &model, budget: &budget, folder: self.folder, index };
+        let embedder = opening.open::<B::InnerBackend>(&device)?;
+        search::calibrate(&embedder, self.index, &CalibrateOptions { manifest, media, texts, rerank, progress })
+    }
+}
+
+struct ImportIdsTask<'a> {
+    request: &'a ImportIdsRequest,
+    folder: &'a Path,
+    index: &'a Index,
+    ids: &'a [String],
+}
+
+impl BackendTask for ImportIdsTask<'_> {
+    type Output = Result<QueryResult>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let ImportIdsRequest { text, model, budget, top, .. } = self.request;
+        let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
+        let embedder = opening.open::<B::InnerBackend>(&device)?;
+        embedder.rank_listed(self.index, text, self.ids, *top)
     }
 }
 

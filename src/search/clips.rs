@@ -1,8 +1,8 @@
 //! How a video is cut into clips, and which frames a clip has.
 
+use super::Moments;
 use crate::{Error, Result};
-use std::path::Path;
-use svitt_video::{FrameSampling, Frames, ReaderOptions, VideoError, VideoReader, window};
+use svitt_video::{FrameSampling, Frames, VideoError, VideoReader, window};
 
 /// A video up to this many clip lengths is one clip, to avoid a very short second one.
 const WHOLE: f64 = 1.25;
@@ -13,6 +13,7 @@ pub struct ClipWindows {
     seconds: f64,
     overlap: f64,
     frames: usize,
+    moments: Moments,
 }
 
 impl ClipWindows {
@@ -27,7 +28,17 @@ impl ClipWindows {
         if !(0.0..=0.95).contains(&overlap) {
             return Err(Error::setting("overlap", format!("is {overlap:?}"), "use a share from 0 to 0.95"));
         }
-        Ok(Self { seconds, overlap, frames })
+        Ok(Self { seconds, overlap, frames, moments: Moments::Exact })
+    }
+
+    /// The same clips with these frames.
+    pub fn at(self, moments: Moments) -> Self {
+        Self { moments, ..self }
+    }
+
+    /// The frames of a clip in an open video, ascending, repeats allowed; none if nothing is shown then.
+    pub(super) fn frames_of(&self, reader: &VideoReader, span: [f64; 2]) -> Vec<usize> {
+        frames_of(reader, span, self.frames, self.moments)
     }
 
     /// Frames of a clip.
@@ -37,7 +48,7 @@ impl ClipWindows {
 
     /// What an index remembers of a file besides its size and date: cut otherwise, it must be embedded again.
     pub fn name(&self) -> String {
-        format!("{} frames of {} s, overlap {}", self.frames, self.seconds, self.overlap)
+        format!("{} frames of {} s, overlap {}{}", self.frames, self.seconds, self.overlap, self.moments)
     }
 
     /// Start and end, in seconds, of the clips of a video of `duration` seconds: evenly spread from its first to its
@@ -52,54 +63,37 @@ impl ClipWindows {
     }
 }
 
-/// `frames` middle frames of `[start, end]` seconds of an open video; none if nothing is shown then. A span without
-/// length (a single picture) means everything from its start.
+/// `frames` middle frames of `[start, end]` seconds of an open video, or what stands for them; none if nothing is shown
+/// then. A span without length (a single picture) means everything from its start.
+fn frames_of(reader: &VideoReader, [start, end]: [f64; 2], frames: usize, moments: Moments) -> Vec<usize> {
+    let Some(inside) = window(reader.times(), Some(start), (end > start).then_some(end)) else { return Vec::new() };
+    let places = FrameSampling::Middle.indices(frames, inside.len(), reader.fps(), &mut || 0.0);
+    moments.of_frames(reader, places.into_iter().map(|place| place + inside.start).collect())
+}
+
+/// `frames` middle frames of `[start, end]` seconds of an open video, or what `moments` has stand for them; none if
+/// nothing is shown then.
 ///
 /// # Errors
 /// What decoding finds wrong.
 pub fn read_span(
     reader: &mut VideoReader,
-    [start, end]: [f64; 2],
+    span: [f64; 2],
     frames: usize,
+    moments: Moments,
 ) -> std::result::Result<Option<Frames>, VideoError> {
     loop {
         let count = reader.len();
-        let Some(inside) = window(reader.times(), Some(start), (end > start).then_some(end)) else { return Ok(None) };
-        let places = FrameSampling::Middle.indices(frames, inside.len(), reader.fps(), &mut || 0.0);
-        let places: Vec<usize> = places.into_iter().map(|place| place + inside.start).collect();
+        let places = frames_of(reader, span, frames, moments);
+        if places.is_empty() {
+            return Ok(None);
+        }
         let read = reader.get_frames(&places)?;
         // A damaged file turns out shorter while it is read; its frames are then chosen again.
         if reader.len() == count {
             return Ok(Some(read));
         }
     }
-}
-
-/// Passes every clip of the video at `path` and its span to `each`, until it returns false.
-///
-/// # Errors
-/// The video cannot be opened, or not one clip of it decodes.
-pub(super) fn each_clip(
-    path: &Path,
-    clip_windows: &ClipWindows,
-    mut each: impl FnMut([f64; 2], Frames) -> bool,
-) -> std::result::Result<(), VideoError> {
-    let mut reader = VideoReader::open(path, &ReaderOptions::default())?;
-    for (number, span) in clip_windows.spans(reader.duration()).into_iter().enumerate() {
-        match read_span(&mut reader, span, clip_windows.frames) {
-            Ok(Some(frames)) => {
-                if !each(span, frames) {
-                    break;
-                }
-            }
-            Ok(None) if number == 0 => return Err(VideoError::Empty { path: path.to_path_buf() }),
-            Err(error) if number == 0 => return Err(error),
-            // The part before the damage is kept; a gap without frames is passed over.
-            Err(_) => break,
-            Ok(None) => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Decodes files on worker threads; clips of several videos arrive interleaved, with a bounded number in memory.
 
-use super::clips::{ClipWindows, each_clip};
+use super::clip_reader::{ClipSink, DecodeSeconds, each_clip};
+use super::clips::ClipWindows;
 use crate::eval::decode_threads::{ResultSender, on_threads};
 use crate::panics::catch_panic;
 use std::path::{Path, PathBuf};
@@ -15,21 +16,22 @@ pub(super) enum DecodeEvent {
     End { file: usize, outcome: Result<(), VideoError> },
 }
 
-/// Decodes `files` on `threads` threads while `consume` takes the news; `prepare` turns frames into the model's pixels.
+/// Decodes `files` on `threads` threads while `consume` takes the news; `prepare` turns a frame into the model's pixels.
+/// The clips of a long video may come out of order where there are fewer files than threads.
 pub(super) fn with_decoded<T>(
     files: &[PathBuf],
     clip_windows: &ClipWindows,
     threads: usize,
     prepare: &(dyn Fn(&Frames) -> Vec<f32> + Sync),
+    spent: &DecodeSeconds,
     consume: impl FnOnce(Receiver<DecodeEvent>) -> T,
 ) -> T {
     let decode = |file: usize, results: &ResultSender<'_, DecodeEvent>| {
         let path = &files[file];
-        let send = |span, frames: Frames| {
-            let pixels = prepare(&frames);
-            results.send(DecodeEvent::Clip { file, span, pixels })
-        };
-        let outcome = catch_backend_panic(path, || each_clip(path, clip_windows, send));
+        let take = |span, pixels| results.send(DecodeEvent::Clip { file, span, pixels });
+        let each = threads / files.len().max(1);
+        let sink = ClipSink { prepare, take: &take, spent };
+        let outcome = catch_backend_panic(path, || each_clip(path, clip_windows, each, &sink));
         results.send(DecodeEvent::End { file, outcome });
     };
     on_threads(files.len(), threads, 2 * threads.max(1), &decode, consume)

@@ -104,10 +104,17 @@ pub fn embed<B: SvittBackend>(embedder: &Embedder<B>, options: &EmbedOptions) ->
     (index.shape, index.seconds) = ([rows.len(), dim], started.elapsed().as_secs_f64());
     if rows.is_empty() {
         let what = if options.texts { "texts" } else { "videos that can be read" };
+        log.remove()?;
         return Err(Error::file(&options.manifest, format!("holds no {what}"), "give another manifest"));
     }
-    format.write(&options.out, index.tensor, &rows, dim)?;
-    crate::files::write_json(&ids_file, &index)?;
+    // Rows without their ids are of no use to anybody.
+    let names = [&ids_file, &options.out].map(|path| path.file_name().unwrap_or_default().to_owned());
+    let folder = options.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let not_made = |e| Error::io(folder, &e);
+    svitt_video::write_together(folder, &names, not_made, |path| match path.extension() == ids_file.extension() {
+        true => crate::files::write_json(path, &index),
+        false => format.write(path, index.tensor, &rows, dim),
+    })?;
     log.remove()?;
     Ok(index)
 }

@@ -23,7 +23,8 @@ const GRAPHS: u64 = 0;
 /// A text never has more tokens than the longest of the benchmarks.
 const MOST_TOKENS: usize = 64;
 
-/// A checkpoint that embeds and compares.
+/// A checkpoint that embeds and compares. A clone shares its weights.
+#[derive(Clone)]
 pub struct Embedder<B: SvittBackend> {
     model: Svitt<B>,
     config: ModelConfig,

@@ -51,7 +51,7 @@ impl EmbeddingFormat {
 
 /// Magic, version, length and text of the header, a multiple of 64 bytes long and ended by a new line
 /// (numpy.lib.format, version 1.0).
-fn npy_header([rows, columns]: [usize; 2]) -> Vec<u8> {
+pub(super) fn npy_header([rows, columns]: [usize; 2]) -> Vec<u8> {
     const FIXED: usize = 10;
     let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}").into_bytes();
     text.resize((FIXED + text.len() + 1).next_multiple_of(64) - FIXED - 1, b' ');

@@ -1,12 +1,14 @@
 //! Indexes a folder: embeds only new and changed files; safe to interrupt at any time.
 
 use super::Embedder;
+use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
 use crate::data::Unreadable;
-use crate::index::{ClipEmbedding, Index, IndexSummary, IndexWriter, Stamp};
-use crate::progress::ProgressSink;
+use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
+use crate::progress::{ProgressSink, StopFlag};
+use crate::shard::Shard;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -31,17 +33,26 @@ pub struct IndexOptions {
     pub index: PathBuf,
     /// How videos are cut.
     pub clip_windows: ClipWindows,
+    /// Which of the folder's videos are this job's, where several share them out; the index is then a part of one.
+    pub shard: Option<Shard>,
+    /// What vectors are stored in; none: as the index has them, single precision where it is new.
+    pub vectors: Option<VectorPrecision>,
     /// Clips per forward.
     pub batch: usize,
     /// Decoding threads.
     pub threads: usize,
     /// Who is told how far it is.
     pub progress: ProgressSink,
+    /// Once it is set, what is embedded already is written, and the rest is left for the next time.
+    pub stop: StopFlag,
 }
 
 /// What became of the files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct IndexReport {
+    /// Which job's part of the folder it is, where several share it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Videos below the folder that are in the index now, broken ones included.
     pub files: usize,
     /// Clips of the whole index.
@@ -63,12 +74,27 @@ pub struct IndexReport {
     pub damaged: Vec<String>,
     /// Seconds it took.
     pub seconds: f64,
+    /// What they were spent on.
+    pub spent: SpentSeconds,
     /// What products were computed in.
     pub arithmetic: String,
     /// The checkpoint.
     pub model: String,
     /// Hash of its weights.
     pub weights: String,
+}
+
+/// Where the time of indexing went. Decoding and resizing are summed over threads and go on beside the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct SpentSeconds {
+    /// Opening videos and decoding frames.
+    pub decode: f64,
+    /// Cropping, resizing and normalising them.
+    pub resize: f64,
+    /// The model.
+    pub encode: f64,
+    /// Records to disk.
+    pub write: f64,
 }
 
 /// Brings the index up to date with the videos below the folder. Files elsewhere that it knows are left alone.
@@ -80,14 +106,26 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let started = Instant::now();
     // Symlinks in the name of the folder are resolved, so that it has one name from wherever it is indexed.
     let root = options.folder.canonicalize().map_err(|e| Error::io(&options.folder, &e))?;
-    let found = videos_below(&root)?;
-    let mut indexer = IndexWriter::open(&options.index, embedder.id())?;
+    let mut found = videos_below(&root)?;
+    if let Some(shard) = options.shard {
+        found.videos.retain(|path| shard.holds_path(below(path, &root)));
+        found.unreadable.retain(|(path, _)| shard.holds_path(below(path, &root)));
+    }
+    let part = options.shard.map(|shard| IndexPart {
+        shard,
+        folder: crate::printable::path(&root),
+        clip_windows: options.clip_windows.name(),
+        complete: false,
+    });
+    let mut indexer = IndexWriter::open_part(&options.index, embedder.id(), part.as_ref())?;
+    options.vectors.into_iter().for_each(|precision| indexer.set_precision(precision));
     let plan = PendingFiles::new(&found.videos, indexer.index(), &options.clip_windows);
     let damaged = damage_warnings(indexer.index());
     damaged.iter().for_each(|warning| log::warn!("{warning}"));
     let unreadable = found.unreadable.iter().map(|(path, reason)| skipped(path, reason.clone()));
     let skipped = unreadable.chain(plan.vanished.iter().map(|path| skipped(path, VANISHED.to_owned()))).collect();
-    let mut report = IndexReport { unchanged: plan.unchanged, damaged, skipped, ..IndexReport::default() };
+    let (shard, unchanged) = (options.shard, plan.unchanged);
+    let mut report = IndexReport { shard, unchanged, damaged, skipped, ..IndexReport::default() };
     let mut indexing = IndexingLoop {
         embedder,
         plan: &plan,
@@ -95,12 +133,16 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
         indexer: &mut indexer,
         open: BTreeMap::new(),
         progress: &options.progress,
+        stop: &options.stop,
     };
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
-    with_decoded(&plan.wanted, &options.clip_windows, options.threads, &prepare, |events| {
+    let spent = DecodeSeconds::default();
+    with_decoded(&plan.wanted, &options.clip_windows, options.threads, &prepare, &spent, |events| {
         indexing.run(events, &mut report)
     })?;
+    let [decode, resize] = spent.seconds();
+    report.spent = SpentSeconds { decode, resize, ..report.spent };
     let present: HashSet<&Path> = found.videos.iter().map(PathBuf::as_path).collect();
     report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
     report.broken = broken(indexer.index(), &root);
@@ -113,6 +155,12 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
 
 fn skipped(path: &Path, reason: String) -> Unreadable {
     Unreadable { media: super::printable(path), reason }
+}
+
+/// The name of `path` in the folder `root`; its own where it is what is indexed.
+fn below<'a>(path: &'a Path, root: &Path) -> &'a Path {
+    let inside = path.strip_prefix(root).ok().filter(|inside| !inside.as_os_str().is_empty());
+    inside.or_else(|| path.file_name().map(Path::new)).unwrap_or(path)
 }
 
 /// Whether a file that was not found may still exist: its disk or folder is not accessible now.
@@ -175,6 +223,7 @@ struct IndexingLoop<'a, B: SvittBackend> {
     indexer: &'a mut IndexWriter,
     open: BTreeMap<usize, PendingFile>,
     progress: &'a ProgressSink,
+    stop: &'a StopFlag,
 }
 
 impl<B: SvittBackend> IndexingLoop<'_, B> {
@@ -182,6 +231,9 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
         let mut ticker = self.progress.counter("indexing videos", self.plan.wanted.len());
         let (mut batch, mut committed) = (Vec::new(), Instant::now());
         for event in events {
+            if self.stop.is_set() {
+                return Ok(());
+            }
             match event {
                 DecodeEvent::Clip { file, span, pixels } => {
                     self.open.entry(file).or_default().waiting += 1;
@@ -190,29 +242,33 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
                 DecodeEvent::End { file, outcome } => self.open.entry(file).or_default().outcome = Some(outcome),
             }
             if batch.len() >= self.batch {
-                self.embed(std::mem::take(&mut batch))?;
+                self.embed(std::mem::take(&mut batch), report)?;
             }
+            let since = Instant::now();
             ticker.tick(self.close(report)?);
             if committed.elapsed() > COMMIT {
                 self.indexer.commit()?;
                 committed = Instant::now();
             }
+            report.spent.write += since.elapsed().as_secs_f64();
         }
-        self.embed(batch)?;
+        self.embed(batch, report)?;
         ticker.tick(self.close(report)?);
         Ok(())
     }
 
-    fn embed(&mut self, batch: Vec<(usize, [f64; 2], Vec<f32>)>) -> Result<()> {
+    fn embed(&mut self, batch: Vec<(usize, [f64; 2], Vec<f32>)>, report: &mut IndexReport) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
+        let since = Instant::now();
         let (places, pixels): (Vec<_>, Vec<_>) = batch.into_iter().map(|(file, span, p)| ((file, span), p)).unzip();
         for ((file, [start, end]), vector) in places.into_iter().zip(self.embedder.embed_clips(pixels.concat())?) {
             let open = self.open.entry(file).or_default();
             open.waiting -= 1;
             open.clips.push(ClipEmbedding { start, end, vector });
         }
+        report.spent.encode += since.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -221,7 +277,9 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
         let complete = |open: &PendingFile| open.outcome.is_some() && open.waiting == 0;
         let done: Vec<usize> = self.open.iter().filter(|(_, open)| complete(open)).map(|(&file, _)| file).collect();
         for &file in &done {
-            let open = self.open.remove(&file).unwrap_or_default();
+            let mut open = self.open.remove(&file).unwrap_or_default();
+            // Parts of a long video are decoded at the same time.
+            open.clips.sort_by(|a, b| a.start.total_cmp(&b.start));
             self.record(file, open, report)?;
         }
         Ok(done.len())

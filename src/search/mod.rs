@@ -9,23 +9,45 @@
 //! the base model (340 tokens of 768 numbers at 8 frames), a thousand times its vector, and only a handful of clips are
 //! ever asked for.
 
+mod calibrate;
+mod calibration;
+mod clip_ids;
+mod clip_reader;
 mod clips;
+mod composed;
 mod decode_pool;
 mod embed;
 mod embedder;
 mod embedding_file;
 mod embedding_log;
+mod export;
+#[cfg(feature = "parquet")]
+mod export_parquet;
+mod filter;
+mod imported_ids;
 mod indexing;
+mod moments;
+mod neutral;
+mod picture;
 mod query;
 mod results;
 mod results_page;
 mod search_bench;
 mod similar;
 
+pub use calibrate::{CalibrateOptions, calibrate};
+pub use calibration::{Calibration, CalibrationFigures, ErrorRates, Fit};
+pub use clip_ids::{clip_id, clips_with_ids, read_ids};
 pub use clips::{ClipWindows, read_span};
+pub use composed::{ComposedQuery, QueryPart};
 pub use embed::{EmbedOptions, EmbeddingIndex, embed};
 pub use embedder::{Embedder, identify, unknown_words};
+pub use export::{ExportReport, export};
+pub use filter::{FileFilter, day_ns};
 pub use indexing::{IndexOptions, IndexReport, index_folder};
+pub use moments::Moments;
+pub use neutral::NeutralStatistics;
+pub use picture::decode_picture;
 pub use query::{QueryOptions, QueryResult};
 pub use results::{SearchResult, damage_warnings, printable};
 pub use results_page::results_page;

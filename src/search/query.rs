@@ -1,13 +1,15 @@
 //! Ranks clips for a text query.
 
-use super::Embedder;
-use super::clips::read_span;
+use super::calibration::{Calibration, Fit};
+use super::clips::{ClipWindows, read_span};
+use super::composed::ComposedQuery;
+use super::filter::FileFilter;
 use super::results::{SearchResult, damage_warnings};
+use super::{Embedder, Moments, unknown_words};
 use crate::Result;
-use crate::index::{Hit, Index, Stamp};
+use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use rayon::prelude::*;
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use svitt_ops::SvittBackend;
 use svitt_video::{ReaderOptions, Transform, VideoReader};
 
@@ -15,15 +17,17 @@ use svitt_video::{ReaderOptions, Transform, VideoReader};
 const BATCH: usize = 8;
 
 /// How a query is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct QueryOptions {
     /// Results.
     pub top: usize,
     /// Best clips the fusion encoder looks at; 0 leaves the ranking to the vectors. Below `top` it counts as `top`, so
     /// that all results are ranked by one kind of score.
     pub rerank: usize,
-    /// Only clips of this file or of files below this folder, links resolved as an index has them; none for all.
-    pub within: Option<PathBuf>,
+    /// Of which files.
+    pub files: FileFilter,
+    /// How a video in the query is cut.
+    pub clip_windows: ClipWindows,
 }
 
 /// Results and warnings.
@@ -33,34 +37,51 @@ pub struct QueryResult {
     pub results: Vec<SearchResult>,
     /// What of the index is damaged, files that could not be looked at again, words the model does not know.
     pub warnings: Vec<String>,
+    /// Whether the best of them fits; none where there is nothing to judge by.
+    pub fit: Option<Fit>,
 }
 
 impl<B: SvittBackend> Embedder<B> {
-    /// The clips of `index` that fit `text` best. Of overlapping clips of one video only the best is listed.
+    /// The clips of `index` that fit `query` best, and whether the best does, as `calibration` says. Of overlapping clips
+    /// of one video only the best is listed.
     ///
     /// # Errors
-    /// Another model made the index, or the text has no words.
-    pub fn query(&self, index: &Index, text: &str, options: QueryOptions) -> Result<QueryResult> {
+    /// Another model made the index, or a part of the query cannot be embedded.
+    pub fn query(
+        &self,
+        index: &Index,
+        query: &ComposedQuery,
+        calibration: Option<&Calibration>,
+        options: &QueryOptions,
+    ) -> Result<QueryResult> {
         index.require(self.id())?;
-        let vector = self.embed_text(text)?;
+        let vector = self.embed_query(query, &options.clip_windows)?;
         let wanted = if options.rerank == 0 { options.top } else { options.rerank.max(options.top) };
-        let within = |path: &Path| options.within.as_ref().is_none_or(|folder| path.starts_with(folder));
-        let mut results = best_non_overlapping(&index.search(&vector, usize::MAX)?, wanted, &within);
+        let admits = |_: &Path, stamp: &Stamp, spans: &[ClipSpan]| options.files.admits(stamp, spans);
+        let scope = SearchScope { within: options.files.within.as_deref(), admits: Some(&admits) };
+        let hits = index.search_distinct(&vector, wanted, &scope)?;
+        let mut results: Vec<SearchResult> = hits.iter().map(SearchResult::new).collect();
         let mut warnings = damage_warnings(index);
-        let unknown = super::unknown_words(self.tokenizer(), text);
-        if !unknown.is_empty() {
-            warnings.push(format!("the model was not trained on these words: {}", unknown.join(", ")));
-        }
-        if options.rerank > 0 {
+        warnings.extend(self.unknown_words_of(query));
+        if let (Some(text), true) = (query.sole_text(), options.rerank > 0) {
             self.rerank(index, text, &mut results, &mut warnings)?;
         }
+        // By the same score that results are ranked by.
+        let judge = calibration.filter(|_| query.is_of_texts());
+        let fit = judge.map(|calibration| calibration.judge(&mut results));
         results.truncate(options.top);
         assign_ranks(&mut results);
-        Ok(QueryResult { results, warnings })
+        Ok(QueryResult { results, warnings, fit })
+    }
+
+    /// What to say of words that the model does not know.
+    fn unknown_words_of(&self, query: &ComposedQuery) -> Option<String> {
+        let unknown: Vec<String> = query.texts().flat_map(|text| unknown_words(self.tokenizer(), text)).collect();
+        (!unknown.is_empty()).then(|| format!("the model was not trained on these words: {}", unknown.join(", ")))
     }
 
     /// Lets the fusion encoder look at `results` and sorts them anew; clips whose file is gone or has changed go last.
-    fn rerank(
+    pub(super) fn rerank(
         &self,
         index: &Index,
         text: &str,
@@ -117,35 +138,14 @@ fn reread_clip(
         Ok(_) => return Err("it changed since it was indexed".into()),
         Err(_) => return Err("it is gone".into()),
     }
-    let read = VideoReader::open(&clip.path, &ReaderOptions::default())
-        .and_then(|mut reader| read_span(&mut reader, [clip.start, clip.end], frames));
+    let read = VideoReader::open(&clip.path, &ReaderOptions::default()).and_then(|mut reader| {
+        read_span(&mut reader, [clip.start, clip.end], frames, Moments::of(&known.clip_windows))
+    });
     match read {
         Ok(Some(frames)) => Ok(transform.apply(&frames, &transform.whole(&frames))),
         Ok(None) => Err("its clip is gone".into()),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// The `wanted` best of `hits`, best first: of overlapping clips of a video only the best, of files that `counts` says yes
-/// to.
-pub(super) fn best_non_overlapping(
-    hits: &[Hit<'_>],
-    wanted: usize,
-    counts: &dyn Fn(&Path) -> bool,
-) -> Vec<SearchResult> {
-    let mut taken: HashMap<&Path, Vec<[f64; 2]>> = HashMap::new();
-    let mut results = Vec::new();
-    for hit in hits.iter().filter(|hit| counts(hit.path)) {
-        if results.len() == wanted {
-            break;
-        }
-        let spans = taken.entry(hit.path).or_default();
-        if spans.iter().all(|[start, end]| hit.clip.start >= *end || hit.clip.end <= *start) {
-            spans.push([hit.clip.start, hit.clip.end]);
-            results.push(SearchResult::new(hit));
-        }
-    }
-    results
 }
 
 pub(super) fn assign_ranks(results: &mut [SearchResult]) {
@@ -164,6 +164,7 @@ mod tests {
             cosine,
             matched: None,
             log_odds,
+            evidence: None,
             file: String::new(),
             start: 0.0,
             end: 1.0,

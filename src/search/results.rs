@@ -21,6 +21,9 @@ pub struct SearchResult {
     /// The log-odds of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_odds: Option<f32>,
+    /// How far it is above what neutral texts find ([`super::Calibration`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<f32>,
     /// The file, as [`printable`] shows it.
     pub file: String,
     /// Start of the clip, seconds.
@@ -40,6 +43,7 @@ impl SearchResult {
             cosine: hit.score,
             matched: None,
             log_odds: None,
+            evidence: None,
             file: printable(hit.path),
             start: hit.clip.start,
             end: hit.clip.end,

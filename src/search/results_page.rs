@@ -1,5 +1,6 @@
 //! The results of a search as one page with pictures.
 
+use super::Moments;
 use super::clips::read_span;
 use super::results::{SearchResult, printable};
 use crate::Result;
@@ -54,7 +55,7 @@ fn clock(seconds: f64) -> String {
 /// Four moments of a clip; none if its file cannot be read any more.
 fn moments(path: &Path, span: [f64; 2]) -> Vec<Canvas> {
     let read = VideoReader::open(path, &ReaderOptions::default())
-        .and_then(|mut reader| read_span(&mut reader, span, PICTURES));
+        .and_then(|mut reader| read_span(&mut reader, span, PICTURES, Moments::Exact));
     let Ok(Some(frames)) = read else { return Vec::new() };
     let picture = |index| {
         let whole = Canvas::from_rgb(frames.width, frames.height, frames.frame(index).to_vec()).ok()?;
@@ -77,6 +78,7 @@ mod tests {
             cosine: 0.5,
             matched: Some(0.75),
             log_odds: None,
+            evidence: None,
             file: printable(Path::new(name)),
             start: 3601.25,
             end: 3661.0,

@@ -1,19 +1,22 @@
 //! Ranks the clips of other videos by similarity to a video.
 
-use super::clips::{ClipWindows, each_clip};
-use super::query::{assign_ranks, best_non_overlapping};
+use super::clip_reader::DecodeSeconds;
+use super::clips::ClipWindows;
+use super::decode_pool::{DecodeEvent, with_decoded};
+use super::query::assign_ranks;
 use super::{Embedder, SearchResult};
-use crate::index::{Index, Stamp};
+use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use crate::{Error, Result};
 use std::path::Path;
 use svitt_ops::SvittBackend;
+use svitt_video::Frames;
 
 /// The vectors of `video` if `index` holds them and the file has not changed: then no model is needed.
 pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
     let path = video.canonicalize().ok()?;
     let known = index.stamp(&path)?;
     let current = Stamp::of(&path, known.clip_windows.clone()).is_ok_and(|now| now == *known);
-    let vectors: Vec<_> = index.clips_of(&path).iter().map(|clip| clip.vector.clone()).collect();
+    let vectors: Vec<_> = index.clips_of(&path).into_iter().map(|clip| clip.vector).collect();
     (current && !vectors.is_empty()).then_some(vectors)
 }
 
@@ -23,7 +26,9 @@ pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
 /// Vectors of another width.
 pub fn similar(index: &Index, video: &Path, vectors: &[Vec<f32>], top: usize) -> Result<Vec<SearchResult>> {
     let path = video.canonicalize().map_err(|e| Error::io(video, &e))?;
-    let mut results = best_non_overlapping(&index.nearest(vectors, usize::MAX)?, top, &|other| other != path);
+    let is_other = |other: &Path, _: &Stamp, _: &[ClipSpan]| other != path;
+    let hits = index.nearest_distinct(vectors, top, &SearchScope { within: None, admits: Some(&is_other) })?;
+    let mut results: Vec<SearchResult> = hits.iter().map(SearchResult::new).collect();
     assign_ranks(&mut results);
     Ok(results)
 }
@@ -34,17 +39,17 @@ impl<B: SvittBackend> Embedder<B> {
     /// # Errors
     /// It cannot be read.
     pub fn embed_video(&self, video: &Path, clip_windows: &ClipWindows) -> Result<Vec<Vec<f32>>> {
-        let (mut vectors, mut fault) = (Vec::new(), None);
-        each_clip(video, clip_windows, |_, frames| match self.embed_clips(self.pixels(&frames)) {
-            Ok(embedded) => {
-                vectors.extend(embedded);
-                true
+        let prepare = |frame: &Frames| self.pixels(frame);
+        let (files, spent) = ([video.to_path_buf()], DecodeSeconds::default());
+        with_decoded(&files, clip_windows, 1, &prepare, &spent, |events| {
+            let mut vectors = Vec::new();
+            for event in events {
+                match event {
+                    DecodeEvent::Clip { pixels, .. } => vectors.extend(self.embed_clips(pixels)?),
+                    DecodeEvent::End { outcome, .. } => outcome?,
+                }
             }
-            Err(error) => {
-                fault = Some(error);
-                false
-            }
-        })?;
-        fault.map_or(Ok(vectors), Err)
+            Ok(vectors)
+        })
     }
 }

@@ -110,6 +110,7 @@ impl Tokenizer {
         }
         let token = |id| inner.id_to_token(id as u32).unwrap_or_else(|| format!("[id {id} has no token]"));
         let vocabulary = Vocabulary::from_tokens((0..count).map(token).collect(), path)?;
+        refuse_ambiguous(&inner, &json).map_err(|problem| foreign(path, &problem))?;
         Self::assemble(inner, vocabulary, Some(json), path)
     }
 
@@ -304,6 +305,29 @@ fn foreign(path: &Path, problem: &str) -> Error {
     Error::file(path, problem, "give the vocab.txt or tokenizer.json the model was trained with")
 }
 
+/// Fails if two tokens share an id, one of which would be taken at random, or if the token for unknown words is none,
+/// without which one such word loses the whole text.
+fn refuse_ambiguous(inner: &tokenizers::Tokenizer, json: &str) -> std::result::Result<(), String> {
+    let mut taken = std::collections::HashMap::new();
+    for (token, id) in inner.get_vocab(true) {
+        if let Some(other) = taken.insert(id, token.clone()) {
+            let [first, second] = if token < other { [token, other] } else { [other, token] };
+            return Err(format!(
+                "the tokens {} and {} have the same id {id}",
+                input::shown(&first),
+                input::shown(&second)
+            ));
+        }
+    }
+    let file: serde_json::Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    match file["model"]["unk_token"].as_str() {
+        Some(token) if inner.token_to_id(token).is_none() => {
+            Err(format!("its token for unknown words, {}, is not in its vocabulary", input::shown(token)))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,6 +393,22 @@ mod tests {
         let text = if model.contains("\"big\"") { text.replace(": 6", ": 4294967295") } else { text };
         std::fs::write(&path, text).unwrap();
         Tokenizer::read(&path)
+    }
+
+    #[test]
+    fn a_tokenizer_json_that_means_two_things_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        small().inner.save(dir.path().join("tokenizer.json"), false).unwrap();
+        let whole = std::fs::read_to_string(dir.path().join("tokenizer.json")).unwrap();
+        let said = |from: &str, to: &str| {
+            assert!(whole.contains(from), "{whole}");
+            std::fs::write(dir.path().join("tokenizer.json"), whole.replacen(from, to, 1)).unwrap();
+            Tokenizer::read(dir.path()).unwrap_err().to_string()
+        };
+        let unknown = said(r#""unk_token":"[UNK]""#, r#""unk_token":"<unk>""#);
+        assert!(unknown.contains("token for unknown words, <unk>, is not in its vocabulary"), "{unknown}");
+        let twice = said(r#""yes":12"#, r#""yes":11"#);
+        assert!(twice.contains("have the same id 11") && twice.contains("yes"), "{twice}");
     }
 
     #[test]

@@ -127,26 +127,26 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest complete checkpoint, or none.
+    /// The newest checkpoint that is whole, or none; those that are not are passed over with a warning.
     ///
     /// # Errors
-    /// The newest checkpoint is damaged.
+    /// There are checkpoints, and all of them are damaged.
     pub fn newest(&self) -> Result<Option<(RunState, SavedTensors)>> {
-        let complete = |folder: &Path| folder.join(STATE).is_file() && folder.join(MODEL).is_file();
-        let mut found = self.list().into_iter().rev();
-        let Some((_, folder)) = found.find(|(_, folder)| {
-            let complete = complete(folder);
-            if !complete {
+        let mut damaged = None;
+        for (_, folder) in self.list().into_iter().rev() {
+            if !(folder.join(STATE).is_file() && folder.join(MODEL).is_file()) {
                 log::warn!("{}: is no complete checkpoint and is passed over", folder.display());
+                continue;
             }
-            complete
-        }) else {
-            return Ok(None);
-        };
-        checksums::verify(&folder, "start afresh without option `resume`")?;
-        let file = folder.join(STATE);
-        let state = files::read_json(&file, "start afresh without option `resume`")?;
-        Ok(Some((state, SavedTensors { folder })))
+            match read_state(&folder) {
+                Ok(state) => return Ok(Some((state, SavedTensors { folder }))),
+                Err(error) => {
+                    log::warn!("{error}; an older checkpoint is looked for");
+                    damaged.get_or_insert(error);
+                }
+            }
+        }
+        damaged.map_or(Ok(None), Err)
     }
 
     /// Removes all checkpoints: the run is done and its weights are elsewhere.
@@ -180,6 +180,13 @@ impl Checkpoints {
         found.sort();
         found
     }
+}
+
+/// The state in a checkpoint's folder, all of whose files are as they were written.
+fn read_state(folder: &Path) -> Result<RunState> {
+    let remedy = "start afresh without option `resume`";
+    checksums::verify(folder, remedy)?;
+    files::read_json(&folder.join(STATE), remedy)
 }
 
 /// The tensors of one checkpoint on disk.
@@ -324,6 +331,15 @@ mod tests {
             );
             fs::write(&file, whole).unwrap();
         }
+        assert_eq!(checkpoints.newest().unwrap().unwrap().0.step, 7);
+        // A cut copy that calls itself newer: the whole one is gone on from.
+        let (whole, newer) =
+            (folder.path().join("checkpoint/step-000000007-000"), folder.path().join("checkpoint/step-000000008-000"));
+        fs::create_dir(&newer).unwrap();
+        for entry in fs::read_dir(&whole).unwrap().flatten() {
+            fs::copy(entry.path(), newer.join(entry.file_name())).unwrap();
+        }
+        fs::File::options().write(true).open(newer.join(MODEL)).unwrap().set_len(20).unwrap();
         assert_eq!(checkpoints.newest().unwrap().unwrap().0.step, 7);
     }
 

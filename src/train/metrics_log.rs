@@ -134,7 +134,7 @@ impl MetricsLog {
         let metrics_log = Self { file: out.join("metrics.jsonl"), events: None };
         let kept: Vec<LogLine> = metrics_log.lines()?.into_iter().filter(|line| line.step <= step).collect();
         let text = kept.iter().map(to_line).collect::<Result<String>>()?;
-        files::write(&metrics_log.file, text)?;
+        files::write_own(&metrics_log.file, text)?;
         Ok(metrics_log)
     }
 
@@ -208,6 +208,18 @@ mod tests {
         let resumed = MetricsLog::open(folder.path(), 20).unwrap();
         let steps: Vec<usize> = resumed.lines().unwrap().iter().map(|line| line.step).collect();
         assert_eq!(steps, [1, 10, 20]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_is_replaced_and_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (precious, file) = (folder.path().join("precious"), folder.path().join("metrics.jsonl"));
+        std::fs::write(&precious, "mine").unwrap();
+        std::os::unix::fs::symlink(&precious, &file).unwrap();
+        MetricsLog::open(folder.path(), 0).unwrap().add(&line(1)).unwrap();
+        assert_eq!(std::fs::read(&precious).unwrap(), b"mine");
+        assert!(std::fs::read_to_string(&file).unwrap().contains("\"step\":1"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 const STALL: Duration = Duration::from_secs(300);
 
 /// Options that report progress and overwrite the temporary file, which exists already.
-const ALIVE: [&str; 3] = ["-progress", "pipe:1", "-y"];
+pub(super) const ALIVE: [&str; 3] = ["-progress", "pipe:1", "-y"];
 
 /// What [`compress`] aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,8 +69,48 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
     Ok(frames)
 }
 
+/// What [`preview`] aims at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PreviewSettings {
+    /// Length of the shorter side at most, pixels.
+    pub short_side: usize,
+    /// Seconds at most.
+    pub seconds: f64,
+}
+
+impl Default for PreviewSettings {
+    /// A minute that is encoded faster than it plays.
+    fn default() -> Self {
+        Self { short_side: 360, seconds: 60.0 }
+    }
+}
+
+/// Re-encodes seconds `start` to `end` of `source` to the H.264 file `target` as browsers play it, without sound.
+///
+/// # Errors
+/// There is no `ffmpeg` program, or it fails.
+pub fn preview(source: &Path, target: &Path, [start, end]: [f64; 2], aim: PreviewSettings) -> Result<()> {
+    let program = find(source, "a preview")?;
+    let mut file = open_regular(source)?;
+    let demuxer = Container::of(&mut file).and_then(Container::demuxer);
+    let demuxer = demuxer.ok_or_else(|| VideoError::corrupt(source, "its first bytes are those of no video format"))?;
+    let part = PartialFile::beside(target, ".mp4")?;
+    let mut command = program.command("error");
+    command.args(ALIVE).args(["-ss", &start.max(0.0).to_string()]);
+    add_input(&mut command, &file_name(source), demuxer);
+    // A span without length is a single picture.
+    let length = if end > start { (end - start).min(aim.seconds) } else { 1.0 };
+    let side = aim.short_side;
+    command.args(["-t", &length.to_string(), "-filter:v"]);
+    command.arg(format!("scale='if(gt(a,1),-2,min({side},trunc(iw/2)*2))':'if(gt(a,1),min({side},trunc(ih/2)*2),-2)'"));
+    command.args(["-map", "0:V:0", "-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"]);
+    command.args(["-movflags", "+faststart"]).arg(file_name(part.path()));
+    encode(command, source)?;
+    part.complete(target)
+}
+
 /// Frames of the file at `path`, whose first and last decode.
-fn read_back(path: &Path) -> Result<usize> {
+pub(super) fn read_back(path: &Path) -> Result<usize> {
     let mut written = VideoReader::open(path, &ReaderOptions::default())?;
     let frames = written.len();
     written.get_frames(&[0, frames - 1])?;
@@ -103,7 +143,7 @@ pub fn require_ffmpeg() -> Result<()> {
     FfmpegProgram::find().map(|_| ()).map_err(|looked_at| VideoError::NoFfmpeg { looked_at })
 }
 
-fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
+pub(super) fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
     FfmpegProgram::find().map_err(|looked_at| VideoError::MissingTool {
         path: path.to_path_buf(),
         format: format.to_owned(),
@@ -112,7 +152,7 @@ fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
 }
 
 /// Runs the encoder; what it says on standard error is its reason.
-fn encode(command: Command, path: &Path) -> Result<()> {
+pub(super) fn encode(command: Command, path: &Path) -> Result<()> {
     let mut complaints = Complaints::default();
     let mut reasons = Reasons { complaints: &mut complaints, reports: 0, disk_is_full: false };
     let ended = run(command, STALL, &mut reasons).map_err(|error| VideoError::io(path, error))?;

@@ -200,3 +200,34 @@ fn an_inspection_names_frames_times_and_colours() {
     decoder.next_frame(&mut pixels).unwrap();
     assert_eq!(fnv(&pixels), expected()["rotated.mov"].frames[4].fnv);
 }
+
+/// A file read from its start to its end, a few frames at a time, with gaps and backward steps.
+#[test]
+fn frames_read_in_runs_are_those_read_together() {
+    let kinds: &[ReaderKind] = match ffmpeg_available() {
+        true => &[ReaderKind::Native, ReaderKind::Ffmpeg],
+        false => &[ReaderKind::Native],
+    };
+    for name in ["bframes.mp4", "h264.mkv", "vp9.webm", "vfr.mp4", "fragmented.mp4", "rotated.mov"] {
+        for &kind in kinds {
+            let open = || VideoReader::open(&fixture(name), &options(kind)).unwrap();
+            let all: Vec<usize> = (0..open().len()).collect();
+            let together = open().get_frames(&all).unwrap();
+            for (size, step) in [(1, 1), (3, 1), (4, 3)] {
+                let mut reader = open();
+                let places: Vec<usize> = all.iter().copied().step_by(step).collect();
+                for run in places.chunks(size).chain(places.chunks(size).take(1)) {
+                    let frames = reader.get_frames(run).unwrap();
+                    for (i, &frame) in run.iter().enumerate() {
+                        assert!(
+                            frames.frame(i) == together.frame(frame),
+                            "{name} by {kind:?}: frame {frame} of {run:?}"
+                        );
+                    }
+                }
+            }
+            let keys = open().key_frames();
+            assert!(keys.first() == Some(&0) && keys.is_sorted() && keys.len() < all.len(), "{name}: {keys:?}");
+        }
+    }
+}

@@ -76,8 +76,25 @@ fn a_canvas_that_few_bytes_fill_again_and_again_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gif");
     std::fs::write(&path, [&head[..], &frame.repeat(20_000), b";"].concat()).unwrap();
-    let told = open(&path, ReaderKind::Auto).err().unwrap().to_string();
-    assert!(told.contains("that claim") && told.contains("pixels of pictures"), "{told}");
+    let apng = folder.path().join("a.png");
+    write_animated_png(&apng, 4096, 3000);
+    for path in [path, apng] {
+        let told = open(&path, ReaderKind::Auto).err().unwrap().to_string();
+        assert!(told.contains("that claim") && told.contains("pixels of pictures"), "{told}");
+    }
+}
+
+/// A canvas of `side` times `side` black pixels, and then `frames` pictures of one pixel.
+fn write_animated_png(path: &Path, side: u32, frames: u32) {
+    let mut encoder = png::Encoder::new(std::fs::File::create(path).unwrap(), side, side);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_animated(1 + frames, 0).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&vec![0; (side * side) as usize]).unwrap();
+    writer.set_frame_dimension(1, 1).unwrap();
+    (0..frames).for_each(|_| writer.write_image_data(&[0xff]).unwrap());
+    writer.finish().unwrap();
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod caught;
 mod clip;
 mod clock;
 mod decode_bench;
+pub mod edit;
 pub mod encode;
 mod error;
 mod ffmpeg;

@@ -70,7 +70,7 @@ fn clear(folder: &Path, prefix: &str, suffix: &str) {
 /// The first of `write`, or of making the folder, as `not_made` puts it.
 pub fn write_together<E>(
     folder: &Path,
-    names: &[String],
+    names: &[impl AsRef<Path>],
     not_made: impl FnOnce(std::io::Error) -> E,
     mut write: impl FnMut(&Path) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {

@@ -99,6 +99,14 @@ impl VideoReader {
         &self.times
     }
 
+    /// The frames that decode without others, ascending, as the container tells them; empty where it does not.
+    pub fn key_frames(&self) -> Vec<usize> {
+        match &self.backend {
+            ReaderBackend::Native(video) => video.key_frames(),
+            ReaderBackend::Ffmpeg(video) => video.key_frames(),
+        }
+    }
+
     /// Seconds from the first frame to the end of the last.
     pub fn duration(&self) -> f64 {
         let last = match &self.backend {

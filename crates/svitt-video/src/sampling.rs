@@ -9,6 +9,10 @@ pub enum FrameSampling {
     Rand,
     /// The middle frame of each interval: what evaluation uses.
     Middle,
+    /// The middle frame of each interval with the second half mirroring the first: the frames of a reversed video are
+    /// the same ones backwards. Only the middle one of an odd number differs, by one, where the video has an even
+    /// number. A video with too few frames repeats each as evenly as can be.
+    Symmetric,
     /// The frame this many frames after the start of each interval.
     FixStart(usize),
     /// Frames at a steady rate, at most `max` of them; the number of frames then follows from the duration.
@@ -47,11 +51,22 @@ impl FrameSampling {
             Self::Middle => spans.map(|(low, high)| (low + high) / 2).collect(),
             Self::FixStart(offset) => spans.map(|(low, _)| (low + offset).min(total - 1)).collect(),
             Self::Fps { fps: rate, max } => return at_rate(rate, max, total, fps),
+            Self::Symmetric => return mirrored(frames, total),
         };
         let last = chosen.last().copied().unwrap_or(0);
         chosen.resize(frames, last);
         chosen
     }
+}
+
+/// The middles of `frames` equal intervals of `0..total`, rounded towards the nearer end.
+fn mirrored(frames: usize, total: usize) -> Vec<usize> {
+    let place = |i: usize| match 2 * i + 1 {
+        middle if middle == frames => (total - 1) / 2,
+        first if first < frames => first * total / (2 * frames),
+        _ => total - 1 - (2 * (frames - 1 - i) + 1) * total / (2 * frames),
+    };
+    (0..frames).map(place).collect()
 }
 
 /// One frame per interval, its last frame excluded. Where an interval has a single frame nothing is left to draw; then
@@ -162,6 +177,26 @@ mod tests {
         assert_eq!(at(0.5, None, 100, 25.0), [25, 75]);
         assert_eq!(at(1.0, Some(3), 64, 29.97), [15, 45]);
         assert_eq!(at(1.0, Some(1), 64, 29.97), [15]);
+    }
+
+    #[test]
+    fn symmetric_frames_of_a_reversed_video_are_the_same_backwards() {
+        for frames in 1..=16 {
+            for total in 1..80 {
+                let chosen = FrameSampling::Symmetric.indices(frames, total, 1.0, &mut || 0.0);
+                assert_eq!(chosen.len(), frames);
+                assert!(chosen.is_sorted() && chosen[frames - 1] < total, "{frames} of {total}: {chosen:?}");
+                let mut backwards: Vec<usize> = chosen.iter().rev().map(|index| total - 1 - index).collect();
+                if frames % 2 == 1 {
+                    let (middle, off) = (frames / 2, usize::from(total % 2 == 0));
+                    assert_eq!(backwards[middle], chosen[middle] + off);
+                    backwards[middle] = chosen[middle];
+                }
+                assert_eq!(backwards, chosen, "{frames} of {total}");
+            }
+        }
+        assert_eq!(FrameSampling::Symmetric.indices(4, 10, 1.0, &mut || 0.0), [1, 3, 6, 8]);
+        assert_eq!(FrameSampling::Symmetric.indices(6, 3, 1.0, &mut || 0.0), [0, 0, 1, 1, 2, 2]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub fn run(args: Args) -> Result<()> {
         _ => Err(Error::file(
             &args.source,
             format!("{failed} of its videos could not be re-encoded (listed above)"),
-            "fetch them again or leave them out, then run this again",
+            "remove the causes or leave these videos out, then run this again",
         )),
     }
 }

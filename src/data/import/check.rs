@@ -115,7 +115,13 @@ impl RecordChecker<'_> {
 
     fn task(&mut self, task: BenchmarkTask, records: &[Record]) -> Result<()> {
         let questions = records.iter().filter(|record| record.question.is_some()).count();
+        let choices = records.iter().filter(|record| record.choice.is_some()).count();
         match task {
+            BenchmarkTask::Choice => self.refuse(choices == 0 && !records.is_empty(), || {
+                ("holds nothing to choose from".into(), "give the file of captions or options to choose from")
+            }),
+            _ if choices > 0 => self
+                .refuse(true, || ("holds texts to choose from".into(), "score it as the benchmark that it belongs to")),
             BenchmarkTask::QuestionAnswering => self.refuse(questions == 0 && !records.is_empty(), || {
                 ("holds no questions, while the benchmark asks them".into(), "give the file of questions and answers")
             }),
@@ -127,9 +133,7 @@ impl RecordChecker<'_> {
 
     /// Captions of which cleaning leaves nothing.
     fn bare(&mut self, records: &[Record]) {
-        let bare = |record: &&Record| {
-            record.captions.iter().any(|caption| clean(caption).is_empty() && !caption.trim().is_empty())
-        };
+        let bare = |record: &&Record| record.read_texts().any(|text| clean(text).is_empty() && !text.trim().is_empty());
         let mut found = records.iter().filter(bare);
         if let Some(first) = found.next() {
             let count = 1 + found.count();
@@ -180,17 +184,21 @@ impl RecordChecker<'_> {
 /// Warns where the numbers of videos and texts are not the published ones.
 fn counts(imported: &ImportedAnnotations) -> Option<String> {
     let expected = imported.expected?;
-    let videos: HashSet<&str> = imported.records.iter().flat_map(Record::videos).collect();
+    let videos = distinct_videos(&imported.records);
     let texts: usize = imported.records.iter().map(Record::texts).sum();
     let texts_differ = texts > 0 && texts != expected.texts;
-    (videos.len() != expected.videos || texts_differ).then(|| {
+    (videos != expected.videos || texts_differ).then(|| {
         format!(
-            "{} videos and {texts} texts were found, while the published split has {} and {}",
-            videos.len(),
-            expected.videos,
-            expected.texts
+            "{videos} videos and {texts} texts were found, while the published split has {} and {}",
+            expected.videos, expected.texts
         )
     })
+}
+
+/// Videos of `records`; one that is shown backwards is another one.
+pub fn distinct_videos(records: &[Record]) -> usize {
+    let shown = records.iter().flat_map(|record| record.videos().map(|video| (video, record.reversed)));
+    shown.collect::<HashSet<_>>().len()
 }
 
 /// Records that occur twice.
@@ -213,7 +221,11 @@ pub fn duplicates(records: &[Record]) -> Duplicates {
             found.first = found.first.or_else(|| record.id.clone());
         }
         let texts = record.captions.join("\n");
-        let pair = format!("{}\n{:?}\n{:?}\n{:?}\n{texts}", record.media, record.start, record.end, record.question);
+        let mut pair =
+            format!("{}\n{:?}\n{:?}\n{:?}\n{texts}", record.media, record.start, record.end, record.question);
+        if let Some(choice) = &record.choice {
+            pair.push_str(&format!("\n{}\n{:?}\n{}", record.clip_name(), choice.texts, choice.right));
+        }
         found.repeats += usize::from(!pairs.insert(text_key(&pair)));
     }
     found

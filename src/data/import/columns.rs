@@ -49,6 +49,7 @@ const NAMES: [(Field, &[&str]); 10] = [
             "relpath",
             "clip",
             "clippath",
+            "clipname",
             "videoname",
             "videoid",
             "youtubeid",
@@ -58,7 +59,19 @@ const NAMES: [(Field, &[&str]); 10] = [
     (Field::Also, &["also"]),
     (
         Field::Caption,
-        &["caption", "captions", "text", "texts", "title", "sentence", "sentences", "description", "desc", "name"],
+        &[
+            "caption",
+            "captions",
+            "text",
+            "texts",
+            "title",
+            "sentence",
+            "sentences",
+            "description",
+            "desc",
+            "name",
+            "options",
+        ],
     ),
     (
         Field::Start,

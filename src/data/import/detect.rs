@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{
     columns::{Columns, Field},
-    encoding, json, table,
+    encoding, json, lsmdc, table,
 };
 use crate::{
     Error, Result,
@@ -55,6 +55,24 @@ pub enum AnnotationFormat {
     Table,
     /// Tar shards of `.mp4`, `.txt` and `.json` members.
     Webdataset,
+    /// RTime's `test.json`.
+    RtimeJson,
+    /// VITATECS' lines, a file per aspect.
+    VitatecsLines,
+    /// TempCompass' `caption_matching.json`.
+    TempcompassJson,
+    /// Test of Time's pairs of events.
+    TestoftimeCsv,
+    /// ViLMA's captions and foils.
+    VilmaJson,
+    /// NExT-QA's multiple choice, or its options as statements.
+    NextqaCsv,
+    /// MSVD's captions by video.
+    MsvdJson,
+    /// VATEX' `vatex_validation_v1.0.json`.
+    VatexJson,
+    /// LSMDC's lines, without a header.
+    LsmdcTable,
 }
 
 impl AnnotationFormat {
@@ -75,6 +93,15 @@ impl AnnotationFormat {
             Self::JsonLines => "json-lines",
             Self::Table => "table",
             Self::Webdataset => "webdataset",
+            Self::RtimeJson => "rtime-json",
+            Self::VitatecsLines => "vitatecs-lines",
+            Self::TempcompassJson => "tempcompass-json",
+            Self::TestoftimeCsv => "testoftime-csv",
+            Self::VilmaJson => "vilma-json",
+            Self::NextqaCsv => "nextqa-csv",
+            Self::MsvdJson => "msvd-json",
+            Self::VatexJson => "vatex-json",
+            Self::LsmdcTable => "lsmdc-table",
         }
     }
 
@@ -85,7 +112,18 @@ impl AnnotationFormat {
             Self::MsrvttCsv | Self::MsrvttList | Self::MsrvttJson => &[Benchmark::Msrvtt],
             Self::DidemoJson => &[Benchmark::Didemo],
             Self::CharadesCsv => &[Benchmark::Charades],
-            Self::Ssv2Json => &[Benchmark::Ssv2Label, Benchmark::Ssv2Template],
+            Self::Ssv2Json => {
+                &[Benchmark::Ssv2Label, Benchmark::Ssv2Template, Benchmark::Ssv2Chiral, Benchmark::Ssv2Temporal]
+            }
+            Self::RtimeJson => &[Benchmark::Rtime],
+            Self::VitatecsLines => &[Benchmark::Vitatecs],
+            Self::TempcompassJson => &[Benchmark::Tempcompass],
+            Self::TestoftimeCsv => &[Benchmark::Testoftime],
+            Self::VilmaJson => &[Benchmark::Vilma],
+            Self::NextqaCsv => &[Benchmark::Nextqa],
+            Self::MsvdJson => &[Benchmark::Msvd],
+            Self::VatexJson => &[Benchmark::Vatex],
+            Self::LsmdcTable => &[Benchmark::Lsmdc],
             Self::MsrvttQaJson => &[Benchmark::MsrvttQa],
             Self::ActivitynetQaJson => &[Benchmark::AnetQa],
             Self::AgqaJson => &[Benchmark::Agqa],
@@ -141,7 +179,13 @@ fn detect_table(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
     let names = table.names();
     let has = |name: &str| names.iter().any(|column| column == name);
     let header = || table.header.iter().map(String::as_str);
-    if has_span(columns, header) && columns.has(Field::Video, header()) {
+    if lsmdc::is_line(&table.header) {
+        Ok(AnnotationFormat::LsmdcTable)
+    } else if has("caption") && has("distractor_caption") && has("event2_start") {
+        Ok(AnnotationFormat::TestoftimeCsv)
+    } else if has("question") && has("answer") && (has("a4") && has("video") || has("s4") && has("vid_id")) {
+        Ok(AnnotationFormat::NextqaCsv)
+    } else if has_span(columns, header) && columns.has(Field::Video, header()) {
         // No release has spans: their readers would not look for any.
         Ok(AnnotationFormat::Table)
     } else if has("videoid") && has("page_dir") && has("name") {
@@ -173,6 +217,8 @@ enum JsonStart {
     Object(String, BTreeSet<String>),
     /// A record with these keys.
     Line(BTreeSet<String>),
+    /// An object of lists.
+    Lists,
     /// Anything else.
     Other(&'static str),
 }
@@ -189,7 +235,12 @@ fn detect_json(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
         JsonStart::List(_) if named => Some(AnnotationFormat::SingularityJson),
         JsonStart::List(keys) => by_keys(&keys, columns),
         JsonStart::Line(_) if named => Some(AnnotationFormat::JsonLines),
-        JsonStart::Line(keys) => by_keys(&keys, columns).and(Some(AnnotationFormat::JsonLines)),
+        JsonStart::Line(keys) => by_keys(&keys, columns).map(|format| match format {
+            AnnotationFormat::VitatecsLines => format,
+            _ => AnnotationFormat::JsonLines,
+        }),
+        JsonStart::Lists if !named => Some(AnnotationFormat::MsvdJson),
+        JsonStart::Lists => None,
         JsonStart::Object(key, _) if matches!(key.as_str(), "info" | "videos" | "sentences") => {
             Some(AnnotationFormat::MsrvttJson)
         }
@@ -204,8 +255,29 @@ fn detect_json(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
     .ok_or_else(|| unknown(path, "the keys of its first record are those of no format we know"))
 }
 
+/// The formats of the tests of order, and of VATEX, which have keys that nothing else has.
+fn by_own_keys(keys: &BTreeSet<String>) -> Option<AnnotationFormat> {
+    let has = |name: &str| keys.contains(name);
+    let dimensions = ["action", "direction", "speed", "order", "attribute_change"];
+    if has("forward_captions") && has("reverse_captions") {
+        Some(AnnotationFormat::RtimeJson)
+    } else if has("counterfactual") && has("aspect") && has("video_name") {
+        Some(AnnotationFormat::VitatecsLines)
+    } else if has("foils") && has("proficiency") && has("mturk") {
+        Some(AnnotationFormat::VilmaJson)
+    } else if has("videoID") && has("enCap") {
+        Some(AnnotationFormat::VatexJson)
+    } else {
+        let tempcompass = !keys.is_empty() && keys.iter().all(|key| dimensions.contains(&key.as_str()));
+        tempcompass.then_some(AnnotationFormat::TempcompassJson)
+    }
+}
+
 fn by_keys(keys: &BTreeSet<String>, columns: &Columns) -> Option<AnnotationFormat> {
     let has = |name: &str| keys.contains(name);
+    if let Some(format) = by_own_keys(keys).filter(|_| !columns.are_named()) {
+        return Some(format);
+    }
     let names = || keys.iter().map(String::as_str);
     if has_span(columns, names) && columns.has(Field::Video, names()) {
         return Some(AnnotationFormat::SingularityJson);
@@ -276,12 +348,17 @@ impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
             *self.0 = Some(JsonStart::Object(key, BTreeSet::new()));
             return Ok(());
         }
-        if let Value::Object(record) = object.next_value::<Value>()? {
-            let keys = record.into_iter().map(|(key, _)| key).collect();
+        let first = object.next_value::<Value>()?;
+        if let Value::Object(record) = &first {
+            let keys = record.keys().cloned().collect();
             if self.is_record(&keys) {
                 *self.0 = Some(JsonStart::Object(key, keys));
                 return Ok(());
             }
+        }
+        if self.1.field(&key).is_none() && is_list_of_lists(&first) {
+            *self.0 = Some(JsonStart::Lists);
+            return Ok(());
         }
         let mut keys = BTreeSet::from([key]);
         while let Some((key, IgnoredAny)) = object.next_entry::<String, IgnoredAny>()? {
@@ -292,11 +369,18 @@ impl<'de> serde::de::Visitor<'de> for FirstRecord<'_> {
     }
 }
 
+/// Captions as lists of words. Texts alone would be one record with a list.
+fn is_list_of_lists(value: &Value) -> bool {
+    let words = |caption: &Value| caption.as_array().is_some_and(|words| words.iter().all(Value::is_string));
+    value.as_array().is_some_and(|captions| !captions.is_empty() && captions.iter().all(words))
+}
+
 fn unknown(path: &Path, problem: &str) -> Error {
     Error::file(
         path,
         format!("cannot be told from its contents: {problem}"),
-        "give an original release file (MSR-VTT, DiDeMo, Charades, SSv2, MSRVTT-QA, ActivityNet-QA, AGQA, WebVid), \
+        "give an original release file (MSR-VTT, DiDeMo, Charades, SSv2, MSRVTT-QA, ActivityNet-QA, AGQA, WebVid, MSVD, \
+         VATEX, LSMDC, RTime, VITATECS, TempCompass, Test of Time, ViLMA, NExT-QA), \
          a list or table of records with `video` and `caption` (option `video_key` and option `caption_key` name other columns), or \
          tar shards",
     )

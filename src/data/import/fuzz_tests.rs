@@ -23,7 +23,7 @@ const PIECES: [&[u8]; 14] = [
     b"\xff\xfe",
     b"\\u",
 ];
-const SAMPLES: [&str; 16] = [
+const SAMPLES: [&str; 30] = [
     "webvid/results_2M_train.csv",
     "msrvtt/MSRVTT_JSFUSION_test.csv",
     "msrvtt/MSRVTT_train.9k.csv",
@@ -40,6 +40,20 @@ const SAMPLES: [&str; 16] = [
     "singularity/clips_qa.json",
     "singularity/clips.jsonl",
     "singularity/clips.tsv",
+    "rtime/test.json",
+    "vitatecs/Direction.jsonl",
+    "tempcompass/caption_matching.json",
+    "testoftime/tempotl_didemo_test.csv",
+    "testoftime/charades_testoftime.csv",
+    "vilma/change-state-inverse.json",
+    "nextqa/val.csv",
+    "nextqa/atp-hard-statements.csv",
+    "anet/val_1.json",
+    "msvd/raw-captions.json",
+    "vatex/vatex_validation_v1.0.json",
+    "lsmdc/LSMDC16_challenge_1000_publictect.csv",
+    "msrvtt_mc/msrvtt_mc_test.json",
+    "msrvtt_mc/msrvtt_mc_test.jsonl",
 ];
 
 /// Rounds over all samples: 40 in the suite, more on request (640 rounds are 10,880 files).

@@ -3,6 +3,7 @@
 
 mod activitynet_qa;
 mod agqa;
+mod captions_by_video;
 mod charades;
 mod check;
 mod columns;
@@ -13,14 +14,23 @@ mod encoding;
 mod fuzz_tests;
 mod json;
 mod literal;
+mod lsmdc;
 mod msrvtt;
 mod msrvtt_qa;
+mod nextqa;
 mod records;
+mod rtime;
+mod several;
 mod shards;
 mod ssv2;
+mod ssv2_order;
 mod table;
+mod tempcompass;
+mod testoftime;
 #[cfg(test)]
 mod tests;
+mod vilma;
+mod vitatecs;
 mod webvid;
 
 use std::{
@@ -28,7 +38,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use check::{Duplicates, duplicates};
+pub(crate) use check::{Duplicates, distinct_videos, duplicates};
 pub use columns::Columns;
 pub(crate) use columns::Further;
 pub use detect::{AnnotationFormat, detect};
@@ -36,7 +46,7 @@ use json::Place;
 pub(crate) use json::{text as json_text, whole as whole_json};
 pub(crate) use records::{CaptionPart, ShardCaption};
 
-use super::{Benchmark, BenchmarkTask, Record, Split, SplitSize, Unreadable};
+use super::{Benchmark, BenchmarkTask, Choice, Record, Split, SplitSize, Unreadable};
 use crate::{Error, Result};
 
 /// What the records are used for; decides how strict an importer is.
@@ -196,11 +206,11 @@ fn too_many(path: &Path) -> Error {
 /// Why nothing can be done with `record`, if that is so.
 fn problem(record: &Record) -> Option<String> {
     let blank = |text: &String| text.trim().is_empty();
-    let Record { start, end, captions, question, .. } = record;
-    let texts = captions.iter().chain(question).chain(&record.answers);
+    let Record { start, end, captions, question, choice, then, .. } = record;
+    let texts = record.read_texts().chain(&record.answers);
     let textless = match question {
         Some(question) => blank(question),
-        None => captions.is_empty() || captions.iter().any(blank),
+        None => choice.is_none() && captions.is_empty() || captions.iter().any(blank),
     };
     if record.videos().any(|video| video.trim().is_empty()) {
         Some("it names no video".into())
@@ -208,18 +218,36 @@ fn problem(record: &Record) -> Option<String> {
         Some(format!("its {} is missing or empty", if question.is_some() { "question" } else { "caption" }))
     } else if let Some(text) = texts.into_iter().find(|text| text.len() > LONGEST_TEXT) {
         Some(format!("it has a text of {} bytes, more than {LONGEST_TEXT}", text.len()))
+    } else if let Some(problem) = choice.as_deref().and_then(problem_of_choice) {
+        Some(problem.into())
     } else {
-        let (start, end) = (start.unwrap_or(0.0), (*end)?);
-        (end <= start).then(|| format!("it ends at {end} s, not after its start at {start} s"))
+        let first = end.map(|end| [start.unwrap_or(0.0), end]);
+        let backwards = first.into_iter().chain(then.as_deref().copied()).find(|[start, end]| end <= start);
+        backwards.map(|[start, end]| format!("it ends at {end} s, not after its start at {start} s"))
     }
 }
 
-/// Reads `path`, whatever known format it is in.
+/// Why nobody can choose, if that is so.
+fn problem_of_choice(choice: &Choice) -> Option<&'static str> {
+    let blank = |text: &String| text.trim().is_empty();
+    if choice.texts.len() < 2 {
+        Some("it has fewer than two texts to choose from")
+    } else if choice.texts.iter().any(blank) {
+        Some("one of its texts is missing or empty")
+    } else {
+        (choice.right >= choice.texts.len()).then_some("its right answer is none of its texts")
+    }
+}
+
+/// Reads `path`, whatever known format it is in; of a benchmark of several files, a folder of them.
 ///
 /// # Errors
 /// The file cannot be read or parsed, does not belong to the benchmark asked for, or holds what its purpose forbids:
 /// nothing at all, more unusable records than training allows, any such record or a duplicate id in evaluation.
 pub fn import(path: &Path, options: &AnnotationOptions) -> Result<ImportedAnnotations> {
+    if let Some(benchmark) = options.benchmark.filter(|benchmark| benchmark.is_in_several_files() && path.is_dir()) {
+        return several::read(path, benchmark, options);
+    }
     let format = detect(path, &options.columns)?;
     refuse_other_benchmark(path, format, options)?;
     let mut imported = ImportedAnnotations::new(format, path, options.purpose);
@@ -240,6 +268,15 @@ pub fn import(path: &Path, options: &AnnotationOptions) -> Result<ImportedAnnota
         }
         AnnotationFormat::Table => records::read_table(path, &options.columns, &mut imported)?,
         AnnotationFormat::Webdataset => shards::read(path, &mut imported)?,
+        AnnotationFormat::RtimeJson => rtime::read(path, &mut imported)?,
+        AnnotationFormat::VitatecsLines => vitatecs::read(path, &mut imported)?,
+        AnnotationFormat::TempcompassJson => tempcompass::read(path, &mut imported)?,
+        AnnotationFormat::TestoftimeCsv => testoftime::read(path, &mut imported)?,
+        AnnotationFormat::VilmaJson => vilma::read(path, &mut imported)?,
+        AnnotationFormat::NextqaCsv => nextqa::read(path, &mut imported)?,
+        AnnotationFormat::MsvdJson => captions_by_video::read_msvd(path, &mut imported)?,
+        AnnotationFormat::VatexJson => captions_by_video::read_vatex(path, &mut imported)?,
+        AnnotationFormat::LsmdcTable => lsmdc::read(path, &mut imported)?,
     }
     check::check(path, options, &mut imported)?;
     Ok(imported)

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    data::{Benchmark, Record, published},
+    data::{Benchmark, Choice, Record, published},
     input::shown,
 };
 
@@ -90,7 +90,12 @@ impl<'a> Rows<'a> {
 
     /// Turns the named values of one row into records, or notes why they cannot be used.
     fn take(&mut self, imported: &mut ImportedAnnotations, place: &Place, cells: Vec<(String, Value)>) {
-        let row = Row::sort(self.columns, cells, &mut self.further);
+        let mut row = Row::sort(self.columns, cells, &mut self.further);
+        if imported.benchmark == Some(Benchmark::Anet) {
+            // Retrieval is by the whole video and all that is said of it.
+            row.spans = None;
+            row.captions.iter_mut().for_each(|caption| *caption = caption.trim().to_owned());
+        }
         let media = row.media.first().cloned().or_else(|| place.key.clone());
         let textless = row.captions.is_empty() && row.question.is_none();
         let hint = if textless { format!("; its keys are {}", listed(&row.names)) } else { String::new() };
@@ -104,8 +109,15 @@ impl<'a> Rows<'a> {
                 self.joined += 1;
             }
             if record.question.is_none() && !record.answers.is_empty() {
-                self.choices += 1;
+                let answer = record.answers.first().and_then(|answer| answer.trim().parse().ok());
                 record.answers.clear();
+                match (imported.benchmark, answer) {
+                    (Some(Benchmark::MsrvttMc), Some(right)) => {
+                        let texts = std::mem::take(&mut record.captions);
+                        record.choice = Some(Choice { texts, right, proficiency: None }.into());
+                    }
+                    _ => self.choices += 1,
+                }
             }
             if imported.benchmark == Some(Benchmark::MsrvttQa) && record.types.is_empty() {
                 record.types = record.question.as_deref().map(msrvtt_qa::first_word).into_iter().collect();
@@ -234,6 +246,7 @@ impl Row {
             answers: self.answers,
             types: self.types,
             id: self.id,
+            ..Record::default()
         };
         let Some(spans) = self.spans.filter(|_| record.start.is_none() && record.end.is_none()) else {
             return Ok(vec![record]);
@@ -387,7 +400,9 @@ fn benchmark_from_name(path: &Path) -> Option<Benchmark> {
     let name = path.file_stem()?.to_string_lossy().to_lowercase().replace('-', "_");
     let marks = [
         ("msrvtt_qa", Benchmark::MsrvttQa),
+        ("msrvtt_mc", Benchmark::MsrvttMc),
         ("anet_qa", Benchmark::AnetQa),
+        ("anet_ret", Benchmark::Anet),
         ("agqa", Benchmark::Agqa),
         ("msrvtt", Benchmark::Msrvtt),
         ("didemo", Benchmark::Didemo),
@@ -395,6 +410,9 @@ fn benchmark_from_name(path: &Path) -> Option<Benchmark> {
         ("ssv2_ret_template", Benchmark::Ssv2Template),
         ("ssv2_template", Benchmark::Ssv2Template),
         ("ssv2", Benchmark::Ssv2Label),
+        ("msvd", Benchmark::Msvd),
+        ("vatex", Benchmark::Vatex),
+        ("lsmdc", Benchmark::Lsmdc),
     ];
     marks.into_iter().find(|(mark, _)| name.contains(mark)).map(|(_, benchmark)| benchmark)
 }
@@ -402,7 +420,9 @@ fn benchmark_from_name(path: &Path) -> Option<Benchmark> {
 /// Whether a list of captions is one paragraph: the file itself does not say (Singularity sets it in its config).
 fn is_paragraph(path: &Path, benchmark: Option<Benchmark>) -> bool {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-    benchmark == Some(Benchmark::Didemo) || name.contains("anet_ret") || name.contains("paragraph")
+    matches!(benchmark, Some(Benchmark::Didemo | Benchmark::Anet))
+        || name.contains("anet_ret")
+        || name.contains("paragraph")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     AnnotationOptions, ImportPurpose, ImportedAnnotations,
     json::{self, Text},
-    named,
+    named, ssv2_order,
 };
 use crate::{
     Result,
@@ -34,6 +34,14 @@ pub fn read(path: &Path, options: &AnnotationOptions, imported: &mut ImportedAnn
         Ok(())
     })?;
     check_templates(path, &clips, imported)?;
+    match imported.benchmark {
+        Some(Benchmark::Ssv2Chiral) => {
+            ssv2_order::chiral(&clips, imported);
+            return Ok(());
+        }
+        Some(Benchmark::Ssv2Temporal) => return ssv2_order::temporal(path, &clips, imported),
+        _ => {}
+    }
     let by_template = imported.benchmark == Some(Benchmark::Ssv2Template);
     let sampled = options.purpose == ImportPurpose::Evaluate || (by_template && imported.split != Some(Split::Train));
     imported.expected = imported.split.and_then(|split| published(Benchmark::Ssv2Label, split));
@@ -98,16 +106,16 @@ fn check_templates(path: &Path, clips: &[Ssv2Record], imported: &mut ImportedAnn
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Ssv2Record {
-    id: Text,
+pub(super) struct Ssv2Record {
+    pub(super) id: Text,
     #[serde(default)]
     label: Text,
     #[serde(default)]
-    template: Text,
+    pub(super) template: Text,
 }
 
 impl Ssv2Record {
-    fn media(&self) -> String {
+    pub(super) fn media(&self) -> String {
         named(&self.id.0, "webm")
     }
 

@@ -53,7 +53,7 @@ impl Table {
         let first = lines.next(path)?.ok_or_else(|| Error::file(path, "is empty", "obtain the file again"))?;
         if first.contains('\r') {
             let problem = "ends its lines with carriage returns alone";
-            return Err(Error::file(path, problem, "convert it: tr '\\r' '\\n'"));
+            return Err(Error::file(path, problem, "convert it: tr '\\r' '\\n' < FILE > NEW"));
         }
         let count = |separator: char| split(&first, separator).map_or(0, |fields| fields.len());
         let likeliest = || SEPARATORS.into_iter().rev().max_by_key(|separator| count(*separator)).unwrap_or(',');

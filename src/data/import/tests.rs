@@ -24,6 +24,21 @@ fn every_format_is_detected_by_its_content() {
         ("singularity/didemo_ret_test.json", AnnotationFormat::SingularityJson),
         ("singularity/clips.jsonl", AnnotationFormat::JsonLines),
         ("singularity/clips.tsv", AnnotationFormat::Table),
+        ("rtime/test.json", AnnotationFormat::RtimeJson),
+        ("vitatecs/Direction.jsonl", AnnotationFormat::VitatecsLines),
+        ("tempcompass/caption_matching.json", AnnotationFormat::TempcompassJson),
+        ("testoftime/tempotl_didemo_test.csv", AnnotationFormat::TestoftimeCsv),
+        ("testoftime/charades_testoftime.csv", AnnotationFormat::TestoftimeCsv),
+        ("vilma/change-state-inverse.json", AnnotationFormat::VilmaJson),
+        ("nextqa/val.csv", AnnotationFormat::NextqaCsv),
+        ("nextqa/atp-hard-statements.csv", AnnotationFormat::NextqaCsv),
+        ("ssv2_order/something-something-v2-validation.json", AnnotationFormat::Ssv2Json),
+        ("anet/val_1.json", AnnotationFormat::SingularityJson),
+        ("msvd/raw-captions.json", AnnotationFormat::MsvdJson),
+        ("vatex/vatex_validation_v1.0.json", AnnotationFormat::VatexJson),
+        ("lsmdc/LSMDC16_challenge_1000_publictect.csv", AnnotationFormat::LsmdcTable),
+        ("msrvtt_mc/msrvtt_mc_test.json", AnnotationFormat::SingularityJson),
+        ("msrvtt_mc/msrvtt_mc_test.jsonl", AnnotationFormat::JsonLines),
     ] {
         assert_eq!(detect(&sample(name), &Columns::default()).unwrap(), format, "{name}");
     }
@@ -415,4 +430,42 @@ fn an_empty_caption_among_several_with_spans_costs_no_more_than_itself() {
     let last = &read.records[9];
     assert_eq!((last.captions.join(""), last.start, last.end), ("c".to_owned(), Some(2.0), None));
     assert!(read.left_out[0].reason.contains("caption is missing or empty"), "{:?}", read.left_out);
+}
+
+#[test]
+fn multiple_choice_captions_are_chosen_between() {
+    for name in ["msrvtt_mc/msrvtt_mc_test.json", "msrvtt_mc/msrvtt_mc_test.jsonl"] {
+        let imported = import(&sample(name), &options(Benchmark::MsrvttMc, ImportPurpose::Evaluate)).unwrap();
+        let choice = imported.records[0].choice.as_ref().unwrap();
+        assert_eq!((choice.texts.len(), choice.texts[choice.right].as_str()), (5, "a hall goes from dark to bright"));
+        assert!(imported.records[0].media.starts_with("video90001") && imported.records[0].captions.is_empty());
+    }
+    let message =
+        import(&sample("msrvtt_mc/msrvtt_mc_test.json"), &options(Benchmark::Msrvtt, ImportPurpose::Evaluate));
+    assert!(message.unwrap_err().to_string().contains("is named after msrvtt-mc, not msrvtt"));
+}
+
+#[test]
+fn paragraphs_of_activitynet_are_of_whole_videos_where_they_are_retrieved() {
+    let paragraphs = import(&sample("anet/val_1.json"), &options(Benchmark::Anet, ImportPurpose::Evaluate)).unwrap();
+    let first = &paragraphs.records[0];
+    assert_eq!((first.media.as_str(), first.start, first.end), ("v_aaaaaaaaaaa", None, None));
+    assert_eq!(first.captions, ["A lamp is dark. Then the lamp is bright."]);
+    let spans = import(&sample("anet/val_1.json"), &AnnotationOptions::default()).unwrap();
+    assert_eq!((spans.records.len(), spans.records[1].start), (3, Some(2.0)));
+}
+
+#[test]
+fn nobody_can_choose_among_one_text_or_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("Type.jsonl");
+    let line = |wrong: &str| {
+        let head = r#"{"src_dataset": "MSRVTT", "video_name": "a.mp4", "aspect": "Type", "caption": "a cat","#;
+        format!("{head} \"counterfactual\": \"{wrong}\"}}\n")
+    };
+    std::fs::write(&path, line("a dog") + &line(" ")).unwrap();
+    let refused = import(&path, &options(Benchmark::Vitatecs, ImportPurpose::Evaluate)).unwrap_err().to_string();
+    assert!(refused.contains("record 2 (line 2): one of its texts is missing or empty"), "{refused}");
+    let refused = import(&sample("rtime/test.json"), &options(Benchmark::Msrvtt, ImportPurpose::Evaluate));
+    assert!(refused.unwrap_err().to_string().contains("belongs to rtime, not to msrvtt"));
 }

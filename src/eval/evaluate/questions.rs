@@ -8,6 +8,7 @@ use crate::eval::{
     Candidates, ClipPlan, EvalInputs, EvalModel, FrameOrder, QuestionOutcome, QuestionSet, dump, evaluate_questions,
     protocol,
 };
+use crate::model::SvittQa;
 use crate::weights::open_qa;
 use std::time::Instant;
 use svitt_ops::SvittBackend;
@@ -18,11 +19,9 @@ impl EvalRun<'_> {
         let videos = self.videos(&asked.videos)?;
         let texts = self.ids(asked.questions.iter().map(|question| question.text.as_str()));
         let (candidates, source) = self.candidates()?;
-        let mut opened = open_qa::<B>(&self.options.checkpoint, None, device)?;
-        opened.model.video = self.options.budget.apply(opened.model.video, device)?;
-        opened.model = opened.model.with_precision(self.options.precision);
-        self.config.video.clone_from(opened.model.video.config());
-        let model = EvalModel { model: &opened.model, config: &self.config, device };
+        let qa = self.open_question_model::<B>(device)?;
+        self.require_shards(&*videos)?;
+        let model = EvalModel { model: &qa, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder| -> Result<QuestionOutcome> {
             let (plan, encoding) = (ClipPlan { order, ..self.plan }, self.options.encoding());
@@ -40,6 +39,14 @@ impl EvalRun<'_> {
         let measured = Measurement { counts, coverage: &outcome.coverage, seconds };
         let report = self.report(&measured, protocol, metrics, None);
         Ok(Evaluation { report, queries: dump::answers(&asked, &candidates, &outcome) })
+    }
+
+    /// The model, as sparse and as precise as it is to be evaluated.
+    pub(super) fn open_question_model<B: SvittBackend>(&mut self, device: &B::Device) -> Result<SvittQa<B>> {
+        let mut model = open_qa::<B>(&self.options.checkpoint, None, device)?.model;
+        model.video = self.options.budget.apply(model.video, device)?;
+        self.config.video.clone_from(model.video.config());
+        Ok(model.with_precision(self.options.precision))
     }
 
     /// The answers to choose from, and where they came from; warns where they are fewer than k.

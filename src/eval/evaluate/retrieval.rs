@@ -20,11 +20,9 @@ impl EvalRun<'_> {
         let ranked = RetrievalSet::new(&self.benchmark_data.records, paragraph, self.options.limit);
         let videos = self.videos(&ranked.videos)?;
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
-        let mut opened = open_svitt::<B>(&self.options.checkpoint, None, device)?;
-        opened.model.video = self.options.budget.apply(opened.model.video, device)?;
-        opened.model = opened.model.with_precision(self.options.precision);
-        self.config.video.clone_from(opened.model.video.config());
-        let model = EvalModel { model: &opened.model, config: &self.config, device };
+        let svitt = self.open_retrieval_model::<B>(device)?;
+        self.require_shards(&*videos)?;
+        let model = EvalModel { model: &svitt, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder, k: usize| -> Result<RetrievalOutcome> {
             let (plan, score) = (ClipPlan { order, ..self.plan }, ScoreOptions { k, ..self.score });
@@ -36,7 +34,7 @@ impl EvalRun<'_> {
         let outcome = measure(self.plan.order, self.score.k)?;
         let seconds = started.elapsed().as_secs_f64();
         let probes = self.probes().map(|order| measure(order, 0).map(|probe| (order, probe)));
-        let metrics = self.retrieval_metrics(&outcome, &probes.collect::<Result<Vec<_>>>()?, &opened.model, device)?;
+        let metrics = self.retrieval_metrics(&outcome, &probes.collect::<Result<Vec<_>>>()?, &svitt, device)?;
         let k = [outcome.scores.k_texts, outcome.scores.k_videos];
         let counts = [ranked.videos.len(), ranked.texts.len()];
         let measured = Measurement { counts, coverage: &outcome.coverage, seconds };
@@ -44,6 +42,14 @@ impl EvalRun<'_> {
         let protocol = protocol::retrieval(k, ranked.captions_per_video(), paragraph);
         let report = self.report(&measured, protocol, metrics, paper);
         Ok(Evaluation { report, queries: dump::retrieval(&ranked, &outcome) })
+    }
+
+    /// The model, as sparse and as precise as it is to be evaluated.
+    pub(super) fn open_retrieval_model<B: SvittBackend>(&mut self, device: &B::Device) -> Result<Svitt<B>> {
+        let mut model = open_svitt::<B>(&self.options.checkpoint, None, device)?.model;
+        model.video = self.options.budget.apply(model.video, device)?;
+        self.config.video.clone_from(model.video.config());
+        Ok(model.with_precision(self.options.precision))
     }
 
     fn retrieval_metrics<B: SvittBackend>(

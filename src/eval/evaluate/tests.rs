@@ -88,6 +88,74 @@ fn video_files_are_encoded_once_whatever_k_and_ensemble_are() {
     assert_eq!(run(&reversed).unwrap().0["videos_encoded"], json!(3), "another protocol sees nothing of it");
 }
 
+/// An evaluation of five video files, one of them no video, with its features below `folder`.
+fn file_options(folder: &Path) -> EvalOptions {
+    let media = folder.join("media");
+    std::fs::create_dir_all(&media).unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/svitt-video/tests/fixtures");
+    let names = ["h264.mkv", "vfr.mp4", "vp9.webm", "bframes.mp4"];
+    for name in names {
+        std::fs::copy(fixtures.join(name), media.join(name)).unwrap();
+    }
+    std::fs::write(media.join("junk.mp4"), "not a video").unwrap();
+    let annotations = folder.join("clips_test.json");
+    let list: Vec<Value> = names
+        .iter()
+        .chain(&["junk.mp4"])
+        .enumerate()
+        .map(|(n, name)| {
+            let caption = ["the red square", "the circle"][n % 2];
+            json!({"video": name, "caption": caption})
+        })
+        .collect();
+    std::fs::write(&annotations, json!(list).to_string()).unwrap();
+    EvalOptions {
+        benchmark: Benchmark::Msrvtt,
+        annotations: Some(annotations),
+        media: Some(media),
+        features: Some(folder.join("features")),
+        clips: Some(2),
+        probes: true,
+        allow_missing: true,
+        ..checkpoint(&folder.join("weights"))
+    }
+}
+
+#[test]
+fn shards_are_encoded_in_any_order_and_joined_into_the_report_of_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = file_options(folder.path());
+    let single = EvalOptions { features: Some(folder.path().join("alone")), ..options.clone() };
+    let (expected, lines) = run(&single).unwrap();
+    let join = EvalOptions { join: true, ..options.clone() };
+    let refusal = |options: &EvalOptions| run(options).unwrap_err().to_string();
+    assert!(refusal(&join).contains("features: holds no shard of these videos"), "{}", refusal(&join));
+    let encode = |shard: &str| encode_shard::<B>(&options, shard.parse().unwrap(), &Default::default()).unwrap();
+    let (third, first) = (encode("3/3"), encode("1/3"));
+    let lacking = refusal(&join);
+    assert!(lacking.contains("lacks shard 2/3") && lacking.contains("option `shard`"), "{lacking}");
+    let second = encode("2/3");
+    let count = |report: &ShardReport| report.encoded + 4 * report.missing.len();
+    assert_eq!((count(&first) + count(&second) + count(&third), first.videos), (20, 5), "four orders of five videos");
+    assert!([&first, &second, &third].iter().all(|report| report.encoded < 16), "no job has them all");
+    let again = encode("1/3");
+    assert_eq!((again.encoded, again.recalled), (0, first.encoded));
+
+    let (joined, queries) = run(&join).unwrap();
+    for field in ["benchmark", "protocol", "metrics", "missing", "warnings"] {
+        assert_eq!(joined[field], expected[field], "{field}");
+    }
+    assert_eq!((queries, &joined["videos_encoded"], &joined["videos_recalled"]), (lines, &json!(0), &json!(4)));
+
+    // Nobody encoded for these.
+    assert!(refusal(&EvalOptions { seed: 3, ..join.clone() }).contains("holds no shard"));
+    assert!(refusal(&EvalOptions { limit: Some(3), ..join.clone() }).contains("holds no shard"));
+    assert!(refusal(&EvalOptions { features: None, ..join }).contains("setting `join`: needs features on disk"));
+    let rendered = EvalOptions { benchmark: Benchmark::Shapes, ..options };
+    let refused = encode_shard::<B>(&rendered, "1/2".parse().unwrap(), &Default::default()).unwrap_err().to_string();
+    assert!(refused.contains("setting `shard`: shapes is rendered"), "{refused}");
+}
+
 /// Every comparison with NaN is false, so that all candidates tie and R@10 would be 100.
 #[test]
 fn scores_that_are_not_finite_are_an_error() {

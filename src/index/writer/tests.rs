@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{EdgeSparsity, NodeSparsity, Sparsity};
+use crate::index::{ClipSpan, SearchScope};
 use svitt_ops::rng::Rng;
 
 fn id() -> ModelId {
@@ -46,6 +47,19 @@ fn only_new_and_changed_files_need_embedding() {
     assert_eq!(index.files().collect::<Vec<_>>(), [Path::new("b.mp4"), Path::new("c.mp4")]);
     assert_eq!(index.broken().collect::<Vec<_>>(), [(Path::new("c.mp4"), "not a video")]);
     assert_eq!(index.clips_of(Path::new("b.mp4")), [clip(0.5, &[0.0, 0.0, 0.0, 1.0, 0.0])]);
+}
+
+#[test]
+fn segments_without_their_manifest_are_not_thrown_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(dir.path(), &id()).unwrap();
+    indexer.add(Path::new("a.mp4"), stamp(1), vec![clip(0.0, &unit(0))]).unwrap();
+    indexer.finish().unwrap();
+    std::fs::rename(dir.path().join("manifest.json"), dir.path().join("kept")).unwrap();
+    let refused = IndexWriter::open(dir.path(), &id()).unwrap_err().to_string();
+    assert!(refused.contains("1 segment(s) of an index and no manifest.json"), "{refused}");
+    std::fs::rename(dir.path().join("kept"), dir.path().join("manifest.json")).unwrap();
+    assert_eq!(IndexWriter::open(dir.path(), &id()).unwrap().index().clips(), 1);
 }
 
 #[test]
@@ -321,5 +335,148 @@ fn an_index_that_disappears_while_it_is_written_is_an_error() {
         indexer.add(Path::new("b.mp4"), stamp(1), vec![clip(0.0, &unit(1))]).unwrap();
         let message = indexer.finish().unwrap_err().to_string();
         assert!(message.contains("deleted or replaced"), "{message}");
+    }
+}
+
+/// A finished index of `files` files of three clips each, stored as `precision` says.
+fn stored(dir: &Path, precision: VectorPrecision, files: u64) -> Index {
+    let (mut indexer, mut rng) = (IndexWriter::open(dir, &id()).unwrap(), Rng::new(8, &[]));
+    indexer.set_precision(precision);
+    for n in 0..files {
+        let mut vector = || (0..5).map(|_| rng.normal() as f32).collect::<Vec<_>>();
+        let clips = (0..3).map(|at| clip(f64::from(at), &vector())).collect();
+        indexer
+            .add(Path::new(&format!("{}/{n:03}.mp4", n % 2)), Stamp { modified_ns: n as i64, ..stamp(n) }, clips)
+            .unwrap();
+    }
+    indexer.finish().unwrap();
+    Index::open(dir).unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let listed = std::fs::read_dir(dir).unwrap().flatten();
+    let mut names: Vec<String> = listed.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn vectors_move_to_a_table_where_they_are_many_or_asked_for_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let single = stored(&dir.path().join("f32"), VectorPrecision::F32, 40);
+    assert!(names(single.dir()).iter().all(|name| !name.ends_with(".vec")), "few vectors stay in their records");
+    for (precision, most) in [(VectorPrecision::F16, 5e-4), (VectorPrecision::Int8, 5e-3)] {
+        let index = stored(&dir.path().join(precision.name()), precision, 40);
+        assert_eq!(names(index.dir()), ["000002.seg", "000002.vec", "lock", "manifest.json"]);
+        assert_eq!((index.clips(), index.precision(), index.damage().len()), (120, precision, 0));
+        for path in single.files() {
+            for (a, b) in index.clips_of(path).iter().zip(single.clips_of(path)) {
+                assert_eq!(a.span(), b.span());
+                assert!(a.vector.iter().zip(&b.vector).all(|(a, b)| (a - b).abs() < most));
+            }
+        }
+        let query = [0.1, -0.4, 0.3, 0.5, 0.2];
+        let [ours, theirs] = [&index, &single].map(|index| index.search(&query, 5).unwrap());
+        assert!(ours.iter().zip(&theirs).all(|(a, b)| (a.score - b.score).abs() < most && a.path == b.path));
+
+        // A file more does not rewrite the table; files without end do, and another precision does at once.
+        let mut more = IndexWriter::open(index.dir(), &id()).unwrap();
+        more.add(Path::new("new.mp4"), stamp(1), vec![clip(0.0, &unit(2))]).unwrap();
+        more.retain(|path| path != Path::new("0/000.mp4")).unwrap();
+        more.finish().unwrap();
+        assert!(names(index.dir()).contains(&"000002.vec".to_owned()));
+        let grown = Index::open(index.dir()).unwrap();
+        assert_eq!((grown.clips(), grown.search(&unit(2), 1).unwrap()[0].path), (118, Path::new("new.mp4")));
+        let mut back = IndexWriter::open(index.dir(), &id()).unwrap();
+        back.set_precision(VectorPrecision::F32);
+        back.finish().unwrap();
+        assert_eq!(Index::open(index.dir()).unwrap().clips(), 118);
+    }
+}
+
+#[test]
+fn a_damaged_table_costs_the_files_of_a_block_which_are_embedded_again() {
+    let dir = tempfile::tempdir().unwrap();
+    stored(dir.path(), VectorPrecision::Int8, 40);
+    let table = dir.path().join("000002.vec");
+    let whole = std::fs::read(&table).unwrap();
+    let mut bytes = whole.clone();
+    // Row 64 begins the second of two blocks: files 21 (of which one clip is in the first) to 39.
+    let at = bytes.len() - 3;
+    bytes[at] ^= 4;
+    std::fs::write(&table, &bytes).unwrap();
+    let index = Index::open(dir.path()).unwrap();
+    let lost = (120usize - 64).div_ceil(3);
+    assert_eq!(
+        index.damage()[0].to_string(),
+        format!("000002.vec is damaged: the clips of {lost} files are lost (504 bytes)")
+    );
+    assert_eq!((index.files().count(), index.clips()), (40 - lost, 3 * (40 - lost)));
+    assert!(index.search(&unit(1), 200).unwrap().iter().all(|hit| index.stamp(hit.path).is_some()));
+    let mut again = IndexWriter::open(dir.path(), &id()).unwrap();
+    assert!(!again.index().is_current(Path::new("1/039.mp4"), &Stamp { modified_ns: 39, ..stamp(39) }));
+    again.add(Path::new("1/039.mp4"), stamp(39), vec![clip(0.0, &unit(0))]).unwrap();
+    again.finish().unwrap();
+    let mended = Index::open(dir.path()).unwrap();
+    assert_eq!((mended.damage().len(), mended.files().count(), table.exists()), (0, 41 - lost, false));
+
+    let other = tempfile::tempdir().unwrap();
+    stored(other.path(), VectorPrecision::F16, 10);
+    std::fs::remove_file(other.path().join("000002.vec")).unwrap();
+    let index = Index::open(other.path()).unwrap();
+    assert_eq!(index.damage()[0].to_string(), "000002.vec is missing: the clips of 10 files are lost");
+    assert_eq!((index.damage().len(), index.clips()), (1, 0));
+}
+
+#[test]
+fn what_a_killed_writer_left_of_a_table_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    stored(dir.path(), VectorPrecision::Int8, 4);
+    std::fs::write(dir.path().join("000003.vec"), [0; 100]).unwrap();
+    drop(IndexWriter::open(dir.path(), &id()).unwrap());
+    assert_eq!(names(dir.path()), ["000002.seg", "000002.vec", "lock", "manifest.json"]);
+    let settled = Index::open_settled(dir.path()).unwrap();
+    assert!(IndexWriter::open(dir.path(), &id()).is_err(), "nobody writes while all of it is read");
+    drop(settled);
+    let writer = IndexWriter::open(dir.path(), &id()).unwrap();
+    let message = Index::open_settled(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("is still being written"), "{message}");
+    drop(writer);
+}
+
+#[test]
+fn a_search_keeps_to_its_scope_and_lists_one_of_overlapping_clips() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = stored(dir.path(), VectorPrecision::F32, 40);
+    let query = [0.3, 0.1, -0.7, 0.2, 0.4];
+    let all = index.search(&query, 200).unwrap();
+    let in_folder: Vec<_> = all.iter().filter(|hit| hit.path.starts_with("1")).copied().collect();
+    let folder = SearchScope { within: Some(Path::new("1")), admits: None };
+    assert_eq!(index.search_in(&query, 200, &folder).unwrap(), in_folder);
+    let late = |_: &Path, stamp: &Stamp, spans: &[ClipSpan]| stamp.modified_ns >= 30 && spans[2].end >= 3.0;
+    let scope = SearchScope { within: Some(Path::new("1")), admits: Some(&late) };
+    let found = index.search_in(&query, 200, &scope).unwrap();
+    assert_eq!((found.len(), found.iter().all(|hit| index.stamp(hit.path).unwrap().modified_ns >= 30)), (15, true));
+    let nowhere = SearchScope { within: Some(Path::new("2")), admits: None };
+    assert!(index.search_in(&query, 5, &nowhere).unwrap().is_empty());
+
+    // Clips of a second that follow one another do not overlap; of clips of three seconds one a file is left.
+    assert_eq!(index.search_distinct(&query, 200, &SearchScope::default()).unwrap(), all);
+    let long = tempfile::tempdir().unwrap();
+    let mut indexer = IndexWriter::open(long.path(), &id()).unwrap();
+    for n in 0..30 {
+        let clips = (0..5).map(|at| ClipEmbedding {
+            end: 9.0,
+            ..clip(f64::from(at), &[1.0, f32::from(n as u8), 0.0, f32::from(at as u8), 0.0])
+        });
+        indexer.add(Path::new(&format!("{n}.mp4")), stamp(n), clips.collect()).unwrap();
+    }
+    indexer.finish().unwrap();
+    let index = Index::open(long.path()).unwrap();
+    for wanted in [1, 7, 30, 50] {
+        let found = index.search_distinct(&query, wanted, &SearchScope::default()).unwrap();
+        let files: std::collections::HashSet<_> = found.iter().map(|hit| hit.path).collect();
+        assert_eq!((found.len(), files.len()), (wanted.min(30), wanted.min(30)));
+        assert!(found.is_sorted_by(|a, b| a.score >= b.score));
     }
 }

@@ -70,6 +70,11 @@ fn prepared<'a, B: TrainBackend>(
     options: &'a FinetuneOptions,
     device: &'a B::Device,
 ) -> Result<(FinetuneRun<'a, B>, Checkpoint, CheckpointPart)> {
+    options.benchmark.require_trainable()?;
+    let part = match options.benchmark.task() {
+        BenchmarkTask::Retrieval | BenchmarkTask::Choice => CheckpointPart::Pretraining,
+        BenchmarkTask::QuestionAnswering => CheckpointPart::QuestionAnswering,
+    };
     let mut checkpoint = Checkpoint::open(&options.checkpoint)?;
     // A model that encodes frames one by one is trained on as a joint one: its tables are extended over time.
     let mut start = checkpoint.info.model.clone();
@@ -80,10 +85,6 @@ fn prepared<'a, B: TrainBackend>(
     let (size, vocab) = (config.text.vocab_size, options.vocab.as_deref());
     let tokenizer = tokenizer(options.benchmark, &options.checkpoint, vocab, size, vocabulary)?;
     let finetune_data = FinetuneData::gather(options, &config, Arc::new(tokenizer))?;
-    let part = match options.benchmark.task() {
-        BenchmarkTask::Retrieval => CheckpointPart::Pretraining,
-        BenchmarkTask::QuestionAnswering => CheckpointPart::QuestionAnswering,
-    };
     prepare(&mut checkpoint, part, &config)?;
     let tuning = FinetuneRun::<B>::new(options, &checkpoint, config, finetune_data, note, device)?;
     Ok((tuning, checkpoint, part))

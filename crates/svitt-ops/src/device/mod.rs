@@ -17,9 +17,11 @@ mod matmul;
 mod matmul_f32;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 pub(crate) mod simd;
+mod vectorized;
 
 pub use collective::CollectiveOps;
 pub use cpu::{CpuInstructions, cpu_computes_bf16, cpu_instructions};
 pub use dtype::{cast, cast_raw};
 pub use limit::{BufferLimit, batch_parts, concat_batch, slice_batch};
 pub use matmul::{MatmulOps, matmul};
+pub use vectorized::vectorized;

@@ -41,8 +41,11 @@ impl Listener for PacketListing {
 /// Pixels of all pictures that any file may have: some seconds of decoding.
 const ALWAYS: u64 = 1 << 30;
 /// Pixels that a byte of a file may stand for beyond that. A still screen at 4K takes 100 bytes a frame, 80,000 pixels a
-/// byte; a GIF of one-pixel pictures on the largest canvas has 1.5 million.
-const PIXELS_PER_BYTE: u64 = 1 << 18;
+/// byte.
+const PIXELS_PER_BYTE: u64 = 1 << 17;
+/// The same of formats that draw small pictures on a canvas, and have no sound: a recorded screen of 1080p has 20,000; a
+/// GIF or PNG of one-pixel pictures on the largest canvas half a million and more.
+const CANVAS_PIXELS_PER_BYTE: u64 = 1 << 15;
 
 /// Frames as they are decoded.
 pub(super) struct FrameListing {
@@ -52,9 +55,11 @@ pub(super) struct FrameListing {
 }
 
 impl FrameListing {
-    /// The frames of a file of `bytes` bytes.
-    pub fn of_file(bytes: u64) -> Self {
-        let most_pixels = ALWAYS.max(bytes.saturating_mul(PIXELS_PER_BYTE));
+    /// The frames of a file of `bytes` bytes that `demuxer` reads.
+    pub fn of_file(bytes: u64, demuxer: &str) -> Self {
+        let canvas = matches!(demuxer, "gif" | "apng");
+        let each = if canvas { CANVAS_PIXELS_PER_BYTE } else { PIXELS_PER_BYTE };
+        let most_pixels = ALWAYS.max(bytes.saturating_mul(each));
         Self { decoded: Decoded::default(), complaints: Complaints::default(), most_pixels }
     }
 

@@ -157,6 +157,13 @@ impl FfmpegVideo {
         self.times.len()
     }
 
+    /// The frames that are decoded without others, where the packets told them; empty for other files.
+    pub fn key_frames(&self) -> Vec<usize> {
+        let known = self.parts.iter().all(|part| part.index.cost.len() == part.index.times.len());
+        let costs = self.parts.iter().flat_map(|part| &part.index.cost).enumerate();
+        costs.filter(|(_, cost)| known && **cost == 1).map(|(index, _)| index).collect()
+    }
+
     /// Width and height; rotation is known only once a frame was decoded.
     pub fn size(&self) -> (usize, usize) {
         self.size
@@ -227,15 +234,19 @@ impl FfmpegVideo {
     fn frames_of(&mut self, number: usize, wanted: &[usize], size: Option<(usize, usize)>) -> Result<Frames> {
         let part = &self.parts[number];
         let seeking: usize = wanted.iter().filter_map(|&index| part.index.cost.get(index)).sum();
-        let forward = wanted.last().map_or(0, |last| last + 1);
+        let (first, end) = (wanted.first().copied().unwrap_or(0), wanted.last().map_or(0, |last| last + 1));
+        let run = part.index.cost.get(first).map_or(end, |cost| cost + end - first);
+        let whole = |read: &(Frames, Complaints)| read.0.count == wanted.len();
         let mut read = None;
         // 60 packets are about what opening the file once more costs.
-        if !part.index.cost.is_empty() && seeking + 60 * wanted.len() < forward + 60 {
-            read = self.pictures(self.seek_command(part, wanted), vec![true; wanted.len()], size)?;
+        if !part.index.cost.is_empty() && seeking + 60 * wanted.len() < run + 60 {
+            read = self.pictures(self.seek_command(part, wanted), vec![true; wanted.len()], size)?.filter(whole);
         }
-        read = read.filter(|(frames, _)| frames.count == wanted.len());
+        if read.is_none() && run < end {
+            read = self.forward(part, first, wanted, size)?.filter(whole);
+        }
         if read.is_none() {
-            read = self.forward(part, wanted, size)?;
+            read = self.forward(part, 0, wanted, size)?;
         }
         let Some((frames, complaints)) = read else {
             return self.frames_that_change(number, wanted, size);
@@ -255,7 +266,7 @@ impl FfmpegVideo {
         let index = self.list_frames(&input)?;
         let same = index.changes && index.times.len() == before;
         self.parts[number].index = index;
-        let read = if same { self.forward(&self.parts[number], wanted, size)? } else { None };
+        let read = if same { self.forward(&self.parts[number], 0, wanted, size)? } else { None };
         let whole = read.map(|(frames, _)| frames).filter(|frames| frames.count == wanted.len());
         whole.ok_or_else(|| VideoError::corrupt(&self.path, "its pictures change their size"))
     }
@@ -303,7 +314,7 @@ impl FfmpegVideo {
         command.args(["-map", "0:V:0", "-vf", "showinfo=checksum=0"]).args(self.program.passthrough());
         command.args(["-f", "null", "-"]);
         let bytes = std::fs::metadata(&self.path).map_or(0, |facts| facts.len());
-        let mut listing = FrameListing::of_file(bytes);
+        let mut listing = FrameListing::of_file(bytes, self.demuxer);
         self.run(command, &mut listing)?;
         if listing.is_inflated() {
             let detail = format!("{bytes} bytes that claim {} pixels of pictures and more", listing.decoded.pixels());
@@ -324,12 +335,8 @@ impl FfmpegVideo {
     /// One input per frame, each sought a little before its time.
     fn seek_command(&self, part: &Part, wanted: &[usize]) -> Command {
         let mut command = self.program.decoding("error");
-        let gap = part.index.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.02, f64::min);
         for &index in wanted {
-            let time = part.index.times.get(index).copied().unwrap_or(0.0);
-            if index > 0 {
-                command.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", time - gap / 2.0)]);
-            }
+            seek(&mut command, part, index);
             add_input(&mut command, &part.input, self.demuxer);
         }
         let streams = (0..wanted.len()).map(|i| format!("[{i}:V:0]trim=end_frame=1,setpts=PTS-STARTPTS[v{i}];"));
@@ -339,10 +346,11 @@ impl FfmpegVideo {
         command
     }
 
-    /// Decodes all frames from the first to the last wanted one and drops the others; `None` if they change size.
+    /// Decodes all frames from number `first` to the last wanted one and drops the others; `None` if they change size.
     fn forward(
         &self,
         part: &Part,
+        first: usize,
         wanted: &[usize],
         size: Option<(usize, usize)>,
     ) -> Result<Option<(Frames, Complaints)>> {
@@ -351,15 +359,17 @@ impl FfmpegVideo {
             // Filters that start anew count from zero and lose their place; pictures of another size are seen below.
             command.args(["-reinit_filter", "0"]);
         }
+        seek(&mut command, part, first);
         add_input(&mut command, &part.input, self.demuxer);
         command.args(["-map", "0:V:0"]);
+        let wanted: Vec<usize> = wanted.iter().map(|index| index - first).collect();
         let end = wanted.last().map_or(0, |last| last + 1);
         let mut pattern = vec![false; end];
         wanted.iter().for_each(|&index| pattern[index] = true);
         // Where pictures change their size, filters start anew and count from zero: then every frame is written.
         if !part.index.changes {
             let last = end.saturating_sub(1);
-            let select = format!("select={}+not(mod(n\\,{SIGN_OF_LIFE}))*lte(n\\,{last})", any_of(wanted));
+            let select = format!("select={}+not(mod(n\\,{SIGN_OF_LIFE}))*lte(n\\,{last})", any_of(&wanted));
             command.args(["-vf", &select]);
             pattern = (0..end).filter(|n| pattern[*n] || n % SIGN_OF_LIFE == 0).map(|n| pattern[n]).collect();
         }
@@ -407,6 +417,15 @@ impl FfmpegVideo {
             }
             Some(words) => VideoError::corrupt(&self.path, format!("ffmpeg says: {words}")),
         }
+    }
+}
+
+/// Has the input that is added next begin with frame number `index`, where that is not the first.
+fn seek(command: &mut Command, part: &Part, index: usize) {
+    if index > 0 {
+        let gap = part.index.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.02, f64::min);
+        let time = part.index.times.get(index).copied().unwrap_or(0.0);
+        command.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", time - gap / 2.0)]);
     }
 }
 

@@ -63,6 +63,8 @@ pub(super) struct NativeVideo {
     failed: Option<usize>,
     /// How often the video was cut before a sample that did not decode.
     cuts: usize,
+    /// The decoder as the last call left it: calls for one run of frames after the other decode every sample once.
+    decoding: Option<Decoding>,
 }
 
 /// One of the decoders, the part of the file it is for, and the sample it expects next.
@@ -107,7 +109,7 @@ impl NativeVideo {
             return Err(VideoError::Empty { path: path.to_path_buf() });
         }
         let (path, gains) = (path.to_path_buf(), YuvCoefficients::unspecified());
-        let mut video = Self { path, file, track, width: 0, height: 0, gains, failed: None, cuts: 0 };
+        let mut video = Self { path, file, track, width: 0, height: 0, gains, failed: None, cuts: 0, decoding: None };
         video.read_formats()?;
         Ok(video)
     }
@@ -115,6 +117,13 @@ impl NativeVideo {
     /// Frames there are.
     pub fn len(&self) -> usize {
         self.track.shown.len()
+    }
+
+    /// The frames that are decoded without others, by the container's word.
+    pub fn key_frames(&self) -> Vec<usize> {
+        let is_key = |sample: usize| self.track.samples.get(sample).is_some_and(|sample| sample.key);
+        let shown = self.track.shown.iter().enumerate();
+        shown.filter(|(_, shown)| is_key(shown.sample)).map(|(index, _)| index).collect()
     }
 
     /// Width and height as shown.
@@ -207,7 +216,8 @@ impl NativeVideo {
             targets.push((shown.sample, place));
         }
         targets.sort_unstable();
-        let mut decoding: Option<Decoding> = None;
+        // Given back below: a decoder that failed is not used again.
+        let mut decoding = self.decoding.take();
         let mut last: Option<(usize, usize)> = None;
         for (sample, place) in targets {
             if let Some((_, before)) = last.filter(|(same, _)| *same == sample) {
@@ -218,6 +228,7 @@ impl NativeVideo {
             self.convert(&picture, &mut frames.data[place * bytes..(place + 1) * bytes])?;
             last = Some((sample, place));
         }
+        self.decoding = decoding;
         Ok(frames)
     }
 

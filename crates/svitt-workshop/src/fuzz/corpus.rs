@@ -2,7 +2,7 @@
 
 use super::{Dictionary, Target, archives};
 use std::path::{Path, PathBuf};
-use svitt::index::{ClipEmbedding, IndexWriter, ModelId, Stamp};
+use svitt::index::{ClipEmbedding, IndexWriter, ModelId, Stamp, VectorPrecision};
 use svitt::{Error, Result};
 use svitt_ops::rng::Rng;
 
@@ -107,11 +107,13 @@ pub(super) fn model() -> ModelId {
     }
 }
 
-/// An index of a few files in `scratch` itself: its manifest and segments are the samples.
+/// An index of a few files in `scratch` itself: its manifest, its segments and its table of vectors are the samples.
 fn index(scratch: &Path) -> Result<Vec<CorpusFile>> {
     let mut rng = Rng::new(0, &[]);
-    for session in 0..2 {
+    for session in 0..3 {
         let mut indexer = IndexWriter::open(scratch, &model())?;
+        // The second moves all vectors to a table; what the third adds stays in its record.
+        indexer.set_precision(if session == 0 { VectorPrecision::F32 } else { VectorPrecision::Int8 });
         for file in 0..4u64 {
             let name = PathBuf::from(format!("clips/{session}-{file}.mp4"));
             let stamp = Stamp { size: file, modified_ns: 5, clip_windows: "4 frames".into() };
@@ -121,17 +123,19 @@ fn index(scratch: &Path) -> Result<Vec<CorpusFile>> {
                 vector: (0..DIM).map(|_| rng.normal() as f32).collect(),
             };
             match file {
+                1.. if session == 2 => {}
                 3 => indexer.add_broken(&name, stamp, "its video stream holds zero frames")?,
-                _ => indexer.add(&name, stamp, (0..3).map(|start| clip(start, &mut rng)).collect())?,
+                _ => indexer.add(&name, stamp, (0..3 - session.min(2)).map(|start| clip(start, &mut rng)).collect())?,
             }
         }
         indexer.finish()?;
     }
     let mut files = Vec::new();
-    collect(scratch, &["json", "seg"], &mut files)?;
+    collect(scratch, &["json", "seg", "vec"], &mut files)?;
     files.sort();
     let vocabulary = |file: &Path| match file.extension() {
         Some(extension) if extension == "seg" => Dictionary::Segment,
+        Some(extension) if extension == "vec" => Dictionary::Binary,
         _ => Dictionary::Text,
     };
     files.iter().map(|file| sample(file, vocabulary(file))).collect()

@@ -22,13 +22,14 @@ pub fn deleted(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         must_succeed(&run_killed(&mut command(kind, &folder)?, &bench.folder, None)?, "an uninterrupted run")?;
         *whole = start.elapsed();
     }
-    let clips = Index::open(bench.path("straight-1/index"))?.clips();
+    let clips_of = |kind: usize| Index::open(bench.path(&format!("straight-{kind}/index"))).map(|index| index.clips());
+    let clips = [clips_of(0)?, clips_of(1)?];
     let mut round = 0;
     while row.faults < bench.rounds {
         let (folder, mut rng) = (made(bench.path(&format!("deleted-{round}")))?, bench.rng(round));
         let index = folder.join("index");
         let limit = whole[round % 2].mul_f64(rng.between(0.02, 1.0));
-        if let Some(ended) = run_deleting(&mut command(round, &folder)?, bench, &index, limit)? {
+        if let Some(ended) = run_deleting(&mut command(round, &folder)?, bench, &index, clips[round % 2], limit)? {
             row.faults += 1;
             if ended.code != Some(2) || !ended.err.contains("error: ") {
                 row.losses.push(format!("run {round}: ended with {:?}: {}", ended.code, ended.err.trim()));
@@ -39,7 +40,7 @@ pub fn deleted(bench: &FaultContext, row: &mut FaultRow) -> Result<()> {
         match round % 2 {
             _ if !again.success => row.losses.push(format!("run {round}: again: {}", again.err.trim())),
             0 => all_saved(&index, round, row),
-            _ if Index::open(&index).map(|index| index.clips()).ok() == Some(clips) => {}
+            _ if Index::open(&index).map(|index| index.clips()).ok() == Some(clips[1]) => {}
             _ => row.losses.push(format!("run {round}: the next index lacks clips")),
         }
         let _ = std::fs::remove_dir_all(&folder);
@@ -53,26 +54,22 @@ fn made(folder: std::path::PathBuf) -> Result<std::path::PathBuf> {
     Ok(folder)
 }
 
-/// Runs `command` and deletes `index` after `limit`; nothing if it was not there yet, or the run had said its result.
+/// Runs `command` and deletes `index` after `limit`; nothing if it was not there yet, or held its `clips` already.
 fn run_deleting(
     command: &mut Command,
     bench: &FaultContext,
     index: &Path,
+    clips: usize,
     limit: Duration,
 ) -> Result<Option<FinishedProcess>> {
     let mut child = spawn_into(command, &bench.folder)?;
     std::thread::sleep(limit);
-    let said = std::fs::read_to_string(bench.path("out.txt")).unwrap_or_default();
-    let done = said.contains(" videos (") || said.lines().count() as u64 >= super::index::FILES;
     let running = child.try_wait().is_ok_and(|status| status.is_none());
-    let mut deleted = false;
-    // A file that is written meanwhile makes a deletion fail.
-    for _ in 0..100 {
-        if !running || done || !index.exists() {
-            break;
-        }
-        deleted |= std::fs::remove_dir_all(index).is_ok();
-    }
+    // It is gone at one moment, and can still be looked at: a run that had finished before could not know.
+    let gone = index.with_extension("gone");
+    let deleted = running && std::fs::rename(index, &gone).is_ok();
+    let whole = Index::open(&gone).is_ok_and(|index| index.clips() == clips);
+    let _ = std::fs::remove_dir_all(&gone);
     let ended = finished(&mut child, &bench.folder, false)?;
-    Ok(deleted.then_some(ended))
+    Ok((deleted && !whole).then_some(ended))
 }

@@ -1,0 +1,229 @@
+//! The JSON API: what is asked, and what is answered.
+
+use super::library::{Library, file_id, folder_id};
+use super::refusal::Refusal;
+use super::state::{IndexingState, Shared};
+use crate::limits;
+use crate::search::{
+    ComposedQuery, FileFilter, QueryOptions, QueryPart, QueryResult, SearchResult, day_ns, decode_picture, printable,
+    similar as similar_clips,
+};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Results of one answer.
+const MOST_RESULTS: usize = 200;
+
+/// Clips that the fusion encoder looks at again: each is decoded and encoded.
+const MOST_RERANKED: usize = 64;
+
+/// Characters of a query.
+const MOST_CHARACTERS: usize = 1_000;
+
+type Answer = Result<Json<Value>, Refusal>;
+
+/// What a search takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SearchParameters {
+    /// A text, or several with signs and weights.
+    #[serde(default)]
+    q: String,
+    /// A clip of the index that results are to be like, besides the text.
+    like: Option<String>,
+    top: Option<usize>,
+    /// A folder, as `/api/folders` names it.
+    #[serde(rename = "in")]
+    folder: Option<String>,
+    after: Option<String>,
+    longer: Option<f64>,
+    rerank: Option<usize>,
+}
+
+impl SearchParameters {
+    fn options(&self, library: &Library, shared: &Shared) -> Result<QueryOptions, Refusal> {
+        let (top, rerank) = (self.top.unwrap_or(24), self.rerank.unwrap_or(0));
+        limits::check("top", top, 1, MOST_RESULTS)?;
+        limits::check("rerank", rerank, 0, MOST_RERANKED)?;
+        limits::check("longer", self.longer.unwrap_or(0.0), 0.0, 1e7)?;
+        let named = |id: &String| {
+            let found = library.folders().into_iter().find(|folder| folder_id(folder) == *id);
+            found.map(Path::to_path_buf).ok_or_else(|| Refusal::unknown("folder"))
+        };
+        let within = self.folder.as_ref().filter(|id| !id.is_empty()).map(named).transpose()?;
+        let after_ns = self.after.as_deref().filter(|day| !day.is_empty()).map(day_ns).transpose()?;
+        let files = FileFilter { within, after_ns, longer: self.longer };
+        Ok(QueryOptions { top, rerank, files, clip_windows: shared.clip_windows })
+    }
+
+    fn query(&self, library: &Library) -> Result<ComposedQuery, Refusal> {
+        limits::check("q, its characters", self.q.chars().count(), 0, MOST_CHARACTERS)?;
+        let like = self.like.as_deref().map(|id| library.clip(id)).transpose()?;
+        let like = like.map(|named| QueryPart::Vector(named.clip.vector.clone()));
+        match (self.q.trim(), like) {
+            ("", None) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the query `q` is empty")),
+            ("", Some(like)) => Ok(ComposedQuery::of(like)),
+            (text, None) => Ok(ComposedQuery::of_words(text)?),
+            (text, Some(like)) => Ok(ComposedQuery::of_words(text)?.with(1.0, like)),
+        }
+    }
+}
+
+/// `GET /api/search`.
+pub(super) async fn search(
+    State(shared): State<Arc<Shared>>,
+    parameters: Result<Query<SearchParameters>, QueryRejection>,
+) -> Answer {
+    let Query(parameters) = parameters.map_err(misread)?;
+    let library = shared.library();
+    let query = parameters.query(&library)?;
+    let options = parameters.options(&library, &shared)?;
+    let found = ask(&shared, &library, query, options).await?;
+    Ok(Json(shown(&library, &parameters.q, &found)))
+}
+
+/// `POST /api/picture`: the body is the picture.
+pub(super) async fn picture(
+    State(shared): State<Arc<Shared>>,
+    parameters: Result<Query<SearchParameters>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let Query(parameters) = parameters.map_err(misread)?;
+    let body = body.map_err(|problem| Refusal::new(problem.status(), problem.body_text()))?;
+    let library = shared.library();
+    let options = parameters.options(&library, &shared)?;
+    let decoded = tokio::task::spawn_blocking(move || decode_picture(&body)).await;
+    let decoded = decoded.map_err(|_| Refusal::fault("the decoder gave up on the picture"))?;
+    let frame = decoded.map_err(|problem| {
+        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("no picture that can be read: {problem}"))
+    })?;
+    let mut query = ComposedQuery::of(QueryPart::Picture(frame));
+    if !parameters.q.trim().is_empty() {
+        query = ComposedQuery::of_words(parameters.q.trim())?.and(query);
+    }
+    let found = ask(&shared, &library, query, options).await?;
+    Ok(Json(shown(&library, &parameters.q, &found)))
+}
+
+async fn ask(
+    shared: &Shared,
+    library: &Arc<Library>,
+    query: ComposedQuery,
+    options: QueryOptions,
+) -> Result<QueryResult, Refusal> {
+    let library = library.clone();
+    shared.jobs.ask(move |model| model.answer(&library.index, &query, library.calibration.as_ref(), &options)).await
+}
+
+/// What `GET /api/similar` takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SimilarParameters {
+    id: String,
+    top: Option<usize>,
+}
+
+/// `GET /api/similar`: clips of other videos most like a clip; needs no model.
+pub(super) async fn similar(
+    State(shared): State<Arc<Shared>>,
+    parameters: Result<Query<SimilarParameters>, QueryRejection>,
+) -> Answer {
+    let Query(parameters) = parameters.map_err(misread)?;
+    let top = parameters.top.unwrap_or(24);
+    limits::check("top", top, 1, MOST_RESULTS)?;
+    let library = shared.library();
+    let named = library.clip(&parameters.id)?;
+    let results = similar_clips(&library.index, named.path, std::slice::from_ref(&named.clip.vector), top)?;
+    Ok(Json(shown(&library, "", &QueryResult { results, ..QueryResult::default() })))
+}
+
+/// A result with what a page needs to show it.
+#[derive(Serialize)]
+struct ShownResult<'a> {
+    #[serde(flatten)]
+    result: &'a SearchResult,
+    /// Of `/thumb`, `/preview` and `like`.
+    id: String,
+    /// Of `/video`.
+    video: String,
+    name: String,
+    folder: String,
+    /// Of the file, milliseconds since 1970.
+    modified_ms: i64,
+    /// End of its last clip, seconds.
+    duration: f64,
+}
+
+impl<'a> ShownResult<'a> {
+    fn new(library: &Library, result: &'a SearchResult) -> Self {
+        let (path, clips) = (&result.path, library.index.spans_of(&result.path));
+        let number = clips.iter().position(|clip| clip.start == result.start && clip.end == result.end).unwrap_or(0);
+        let video = file_id(path);
+        Self {
+            result,
+            id: format!("{video}-{number}"),
+            video,
+            name: path.file_name().map_or_else(String::new, |name| printable(Path::new(name))),
+            folder: path.parent().map_or_else(String::new, printable),
+            modified_ms: library.index.stamp(path).map_or(0, |stamp| stamp.modified_ns / 1_000_000),
+            duration: clips.iter().map(|clip| clip.end).fold(0.0, f64::max),
+        }
+    }
+}
+
+fn shown(library: &Library, query: &str, found: &QueryResult) -> Value {
+    let results: Vec<_> = found.results.iter().map(|result| ShownResult::new(library, result)).collect();
+    let reranked = found.results.iter().any(|result| result.matched.is_some());
+    json!({
+        "query": query,
+        "fits": found.fit.map(|fit| fit.fits),
+        "threshold": found.fit.map(|fit| fit.threshold),
+        "evidence": found.fit.and_then(|fit| fit.evidence),
+        "calibrated": found.fit.is_some_and(|fit| fit.calibrated),
+        "reranked": reranked,
+        "clips": library.index.clips(),
+        "results": results,
+        "warnings": found.warnings,
+    })
+}
+
+/// `GET /api/status`.
+pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
+    let library = shared.library();
+    let IndexingState { folder, running, done, total, watching, problem, report } = shared.indexing();
+    let broken = library.index.broken().map(|(path, reason)| json!({"file": printable(path), "reason": reason}));
+    let skipped = report.map(|report| report.skipped).unwrap_or_default();
+    Ok(Json(json!({
+        "index": printable(library.index.dir()),
+        "model": library.index.id().model,
+        "files": library.index.files().count(),
+        "clips": library.index.clips(),
+        "broken": broken.collect::<Vec<_>>(),
+        "skipped": skipped,
+        "calibrated": library.calibration.as_ref().is_some_and(|calibration| calibration.figures.is_some()),
+        "ffmpeg": svitt_video::ffmpeg_available(),
+        "folder": folder,
+        "watching": watching,
+        "indexing": {"running": running, "done": done, "total": total},
+        "problem": problem,
+    })))
+}
+
+/// `GET /api/folders`.
+pub(super) async fn folders(State(shared): State<Arc<Shared>>) -> Answer {
+    let library = shared.library();
+    let folders = library.folders().into_iter();
+    let folders = folders.map(|folder| json!({"id": folder_id(folder), "folder": printable(folder)}));
+    Ok(Json(json!({"folders": folders.collect::<Vec<_>>()})))
+}
+
+fn misread(problem: QueryRejection) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, problem.body_text())
+}

@@ -1,0 +1,370 @@
+// The page of `search serve`. Names of files come from outside: they are set as text, never as markup.
+"use strict";
+
+const at = (id) => document.getElementById(id);
+const DEBOUNCE = 160;
+
+/** What is being searched for, and what was found. */
+const state = { results: [], like: null, picture: null, clips: -1, request: null, timer: 0, nearest: false, open: null, status: {} };
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+/** Seconds as people write them: 0:07, 1:02:03. */
+function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (n) => String(n).padStart(2, "0");
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+async function answer(address, options) {
+  const response = await fetch(address, options);
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(body.error || `the server answered ${response.status}`);
+  return body;
+}
+
+// --- searching
+
+function parameters() {
+  const asked = new URLSearchParams({ q: at("query").value.trim(), top: "48" });
+  const filters = { in: at("folder").value, after: at("after").value, longer: at("longer").value };
+  for (const [name, value] of Object.entries(filters)) if (value) asked.set(name, value);
+  if (state.like) asked.set("like", state.like.id);
+  return asked;
+}
+
+/** Searches after a pause in typing; `thorough` lets the fusion encoder look at the best as well. */
+function searchSoon(delay = DEBOUNCE, thorough = false) {
+  clearTimeout(state.timer);
+  state.timer = setTimeout(() => search(thorough), delay);
+}
+
+async function search(thorough) {
+  if (state.request) state.request.abort();
+  const asked = parameters();
+  remember(asked);
+  if (!asked.get("q") && !state.like && !state.picture) return show({ results: [], query: "", empty: true });
+  const request = new AbortController();
+  state.request = request;
+  at("results").classList.add("stale");
+  try {
+    if (thorough) asked.set("rerank", "16");
+    const options = { signal: request.signal };
+    const found = state.picture
+      ? await answer(`/api/picture?${asked}`, { ...options, method: "POST", body: state.picture })
+      : await answer(`/api/search?${asked}`, options);
+    if (state.request === request) show(found);
+  } catch (problem) {
+    if (problem.name !== "AbortError") say(problem.message);
+  } finally {
+    if (state.request === request) {
+      state.request = null;
+      at("results").classList.remove("stale");
+    }
+  }
+}
+
+/** The address of the page holds the query, so that it can be kept and shared. */
+function remember(asked) {
+  const kept = new URLSearchParams(asked);
+  kept.delete("top");
+  history.replaceState(null, "", kept.get("q") || kept.get("like") ? `#${kept}` : "#");
+}
+
+function say(text, nothing = false) {
+  at("message").textContent = text;
+  at("message").classList.toggle("nothing", nothing);
+}
+
+function show(found) {
+  const unfit = found.fits === false && found.calibrated && !state.nearest;
+  state.results = unfit ? [] : found.results;
+  at("nearest").hidden = !(unfit && found.results.length);
+  const what = found.query ? `“${found.query}”` : state.picture ? "this picture" : "this";
+  const warnings = (found.warnings || []).join("; ");
+  if (found.empty) say(state.status.clips ? "" : "No video is indexed yet.");
+  else {
+    const closer = found.fits === false && !found.reranked && found.query ? "Enter looks closer." : "";
+    const nothing = unfit || !found.results.length;
+    const perhaps = found.fits === false ? `Perhaps nothing in here fits ${what}; the nearest are shown.` : "";
+    say([nothing ? `Nothing in here fits ${what}.` : perhaps, closer, warnings].filter(Boolean).join(" "), nothing);
+  }
+  draw();
+}
+
+function draw() {
+  const cards = state.results.map(card);
+  at("results").replaceChildren(...cards);
+}
+
+function card(result, place) {
+  const item = make("li", "card");
+  const play = make("button", "play");
+  play.type = "button";
+  play.setAttribute("aria-label", `Play ${result.name} from ${clock(result.start)} to ${clock(result.end)}`);
+  const picture = make("img");
+  picture.alt = "";
+  picture.loading = "lazy";
+  picture.decoding = "async";
+  picture.src = `/thumb/${result.id}?n=1`;
+  play.append(picture, make("span", "clock", `${clock(result.start)}–${clock(result.end)}`));
+  play.addEventListener("click", () => openPlayer(place));
+  moments(play, picture, result);
+  const facts = make("div", "facts");
+  const name = make("div", "name", result.name);
+  name.title = result.file;
+  const detail = make("div", "detail");
+  const like = make("button", "", "More like this");
+  like.type = "button";
+  like.addEventListener("click", () => moreLike(result));
+  detail.append(make("span", "", `${result.score.toFixed(2)} · ${new Date(result.modified_ms).toISOString().slice(0, 10)}`), like);
+  facts.append(name, detail);
+  item.append(play, facts);
+  return item;
+}
+
+/** Shows the other moments of a clip while a pointer rests on it. */
+function moments(play, picture, result) {
+  let timer = 0;
+  let moment = 1;
+  play.addEventListener("pointerenter", () => {
+    timer = setInterval(() => { picture.src = `/thumb/${result.id}?n=${(moment = (moment + 1) % 4)}`; }, 700);
+  });
+  play.addEventListener("pointerleave", () => clearInterval(timer));
+}
+
+function moreLike(result) {
+  closePlayer();
+  state.picture = null;
+  state.like = result;
+  at("query").value = "";
+  chip(`/thumb/${result.id}?n=1`, `like ${result.name}, ${clock(result.start)}`);
+  similar(result);
+}
+
+async function similar(result) {
+  try {
+    const found = await answer(`/api/similar?${new URLSearchParams({ id: result.id, top: "48" })}`);
+    show({ ...found, query: "" });
+    window.scrollTo(0, 0);
+  } catch (problem) {
+    say(problem.message);
+  }
+}
+
+function chip(address, text) {
+  at("like").hidden = !text;
+  if (address) at("like-picture").src = address;
+  at("like-name").textContent = text || "";
+}
+
+function clearLike() {
+  state.like = state.picture = null;
+  chip("", "");
+}
+
+function takePicture(file) {
+  if (!file) return;
+  if (file.size > 16 * 1024 * 1024) return say("The picture is larger than 16 MB.");
+  clearLike();
+  state.picture = file;
+  chip(URL.createObjectURL(file), `like ${file.name}`);
+  searchSoon(0);
+}
+
+// --- playing
+
+function openPlayer(place) {
+  const result = state.results[place];
+  state.open = place;
+  at("player-name").textContent = result.name;
+  at("player-span").textContent = `${clock(result.start)} to ${clock(result.end)}`;
+  at("player-note").textContent = "";
+  at("moments").hidden = true;
+  const video = at("video");
+  video.hidden = false;
+  video.onerror = () => showInstead(result, `/preview/${result.id}`);
+  video.onloadedmetadata = () => { if (Math.abs(video.currentTime - result.start) > 0.3) video.currentTime = result.start; };
+  // A browser that plays the sound of a file alone has no picture to show.
+  video.onloadeddata = () => { if (!video.videoWidth) video.onerror(); };
+  video.src = `/video/${result.video}#t=${result.start.toFixed(2)},${result.end.toFixed(2)}`;
+  if (!at("player").open) at("player").showModal();
+  video.play().catch(() => {});
+}
+
+/** Where the browser cannot play a file: its moments as pictures, and a transcoded preview where there is ffmpeg. */
+function showInstead(result, preview) {
+  const video = at("video");
+  const pictures = [0, 1, 2, 3].map((n) => {
+    const picture = make("img");
+    picture.alt = `Moment ${n + 1} of the clip`;
+    picture.src = `/thumb/${result.id}?n=${n}`;
+    return picture;
+  });
+  at("moments").replaceChildren(...pictures);
+  at("moments").hidden = false;
+  video.hidden = true;
+  if (!state.status.ffmpeg || !preview) {
+    at("player-note").textContent = "This browser cannot play the file.";
+    return;
+  }
+  at("player-note").textContent = "This browser cannot play the file; a preview is being made.";
+  video.onerror = () => showInstead(result, null);
+  video.onloadedmetadata = () => {};
+  video.onloadeddata = () => {
+    video.hidden = false;
+    at("moments").hidden = true;
+    at("player-note").textContent = "A preview of the clip, without sound.";
+    video.play().catch(() => {});
+  };
+  video.src = preview;
+}
+
+function closePlayer() {
+  const video = at("video");
+  video.onerror = video.onloadedmetadata = video.onloadeddata = null;
+  video.removeAttribute("src");
+  video.load();
+  if (at("player").open) at("player").close();
+}
+
+// --- keys
+
+function plays() {
+  return [...document.querySelectorAll(".play")];
+}
+
+/** Cards of one row. */
+function columns(cards) {
+  const top = cards[0].getBoundingClientRect().top;
+  const next = cards.findIndex((one) => one.getBoundingClientRect().top > top + 1);
+  return next < 0 ? cards.length : next;
+}
+
+function move(key) {
+  const cards = plays();
+  if (!cards.length) return false;
+  const now = cards.indexOf(document.activeElement);
+  if (now < 0) {
+    if (document.activeElement === at("query") && key !== "ArrowDown") return false;
+    cards[0].focus();
+    return true;
+  }
+  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(cards), ArrowDown: columns(cards) }[key];
+  const next = now + step;
+  if (next < 0 && key === "ArrowUp") at("query").focus();
+  else if (cards[next]) cards[next].focus();
+  return true;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || at("player").open) return;
+  const writing = ["INPUT", "SELECT"].includes(document.activeElement.tagName);
+  const place = plays().indexOf(document.activeElement);
+  let taken = true;
+  if (event.key === "/" && !writing) at("query").focus(), at("query").select();
+  else if (event.key === "Escape" && document.activeElement === at("query")) at("query").blur();
+  else if (event.key === "Escape") at("query").focus();
+  else if (event.key.startsWith("Arrow") && (!writing || document.activeElement === at("query"))) taken = move(event.key);
+  else if (event.key.toLowerCase() === "m" && place >= 0) moreLike(state.results[place]);
+  else taken = false;
+  if (taken) event.preventDefault();
+});
+
+// --- what the index is doing
+
+async function refresh() {
+  let wait = 3000;
+  try {
+    const status = await answer("/api/status");
+    const grown = state.clips >= 0 && status.clips !== state.clips;
+    state.status = status;
+    if (status.clips !== state.clips) await fillFolders();
+    state.clips = status.clips;
+    showStatus(status);
+    if (grown) again();
+    if (status.indexing.running) wait = 700;
+  } catch {
+    at("about").textContent = "The server does not answer.";
+  }
+  setTimeout(refresh, wait);
+}
+
+/** The same search over an index that has grown; not while a video plays. */
+function again() {
+  if (at("player").open || state.request || plays().includes(document.activeElement)) return;
+  if (state.like && !at("query").value) similar(state.like);
+  else searchSoon(0);
+}
+
+function showStatus(status) {
+  const { running, done, total } = status.indexing;
+  at("indexing").hidden = !running || !total;
+  at("progress").value = total ? done / total : 0;
+  at("indexing-text").textContent = `indexing: ${done} of ${total} videos`;
+  const broken = status.broken.length ? `, ${status.broken.length} cannot be read` : "";
+  const watched = status.folder ? ` · ${status.watching ? "watching" : "looking at"} ${status.folder}` : "";
+  const problem = status.problem ? ` · ${status.problem}` : "";
+  const many = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
+  at("about").textContent = `${many(status.files, "video")}, ${many(status.clips, "clip")}${broken} · ${status.index} by ${status.model}${watched}${problem}`;
+}
+
+async function fillFolders() {
+  const { folders } = await answer("/api/folders");
+  const chosen = at("folder").value || wanted.get("in") || "";
+  const options = folders.map(({ id, folder }) => {
+    const option = make("option", "", folder);
+    option.value = id;
+    return option;
+  });
+  const all = make("option", "", "all folders");
+  all.value = "";
+  at("folder").replaceChildren(all, ...options);
+  at("folder").value = folders.some(({ id }) => id === chosen) ? chosen : "";
+}
+
+// --- start
+
+const wanted = new URLSearchParams(location.hash.slice(1));
+at("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  searchSoon(0, true);
+});
+at("query").addEventListener("input", () => {
+  state.nearest = false;
+  searchSoon();
+});
+for (const id of ["folder", "after", "longer"]) at(id).addEventListener("change", () => searchSoon(0));
+at("nearest").addEventListener("click", () => {
+  state.nearest = true;
+  searchSoon(0);
+});
+at("like-clear").addEventListener("click", () => {
+  clearLike();
+  searchSoon(0);
+});
+at("picture").addEventListener("change", (event) => takePicture(event.target.files[0]));
+at("player-close").addEventListener("click", closePlayer);
+at("player").addEventListener("close", () => {
+  closePlayer();
+  const card = plays()[state.open];
+  if (card) card.focus();
+});
+at("player-like").addEventListener("click", () => moreLike(state.results[state.open]));
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("dropping", kind === "dragover");
+    if (kind === "drop") takePicture(event.dataTransfer.files[0]);
+  });
+}
+at("query").value = wanted.get("q") || "";
+at("after").value = wanted.get("after") || "";
+at("longer").value = wanted.get("longer") || "";
+refresh().then(() => { if (at("query").value) search(false); else show({ results: [], empty: true }); });
