@@ -205,7 +205,8 @@ impl VideoDataset {
         };
         let request = ClipRequest { start, end, ..ClipRequest::new(frames, sampling) };
         let file = VideoFile::find(&self.folder, video)?;
-        let clip = read_clip(file.path(), &request, self.rng("frames", epoch, index).into_uniform(), reader)?;
+        let read = read_clip(file.path(), &request, self.rng("frames", epoch, index).into_uniform(), reader);
+        let clip = read.map_err(|error| if file.is_copy() { error.of(Path::new(video)) } else { error })?;
         clip.reader.warnings().iter().for_each(|warning| self.warn_once(warning));
         let view = match training {
             true => transform.draw(&clip.frames, &mut self.rng("view", epoch, index).into_uniform()),

@@ -58,7 +58,7 @@ pub fn collect_unusable(faults: HashMap<String, Option<UnusableVideo>>) -> (usiz
 pub struct VideoFile {
     path: PathBuf,
     /// Keeps the copy: one without a name on Linux, so that nothing is left behind however the program ends.
-    _copy: Option<Copied>,
+    copy: Option<Copied>,
 }
 
 enum Copied {
@@ -78,7 +78,7 @@ impl VideoFile {
     /// There is no such file, or several; the shard cannot be read; the temporary folder is missing or full.
     pub fn find(folder: &MediaFolder, video: &str) -> Result<Self> {
         match folder.find(video) {
-            MediaMatch::File(path) => Ok(Self { path, _copy: None }),
+            MediaMatch::File(path) => Ok(Self { path, copy: None }),
             MediaMatch::Missing => {
                 Err(Error::file(video, "there is no such file", "check option `media` and the annotations"))
             }
@@ -96,12 +96,17 @@ impl VideoFile {
             let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
             if path.exists() {
                 member.copy(&mut file)?.map_err(|e| no_room(&e))?;
-                return Ok(Self { path, _copy: Some(Copied::Nameless { _file: file }) });
+                return Ok(Self { path, copy: Some(Copied::Nameless { _file: file }) });
             }
         }
         let mut file = tempfile::Builder::new().prefix("svitt-").tempfile().map_err(|e| no_room(&e))?;
         member.copy(&mut file)?.map_err(|e| no_room(&e))?;
-        Ok(Self { path: file.path().to_path_buf(), _copy: Some(Copied::Named { _file: file }) })
+        Ok(Self { path: file.path().to_path_buf(), copy: Some(Copied::Named { _file: file }) })
+    }
+
+    /// Whether it is a copy, of whose name nobody knows.
+    pub fn is_copy(&self) -> bool {
+        self.copy.is_some()
     }
 
     /// Where it can be opened.

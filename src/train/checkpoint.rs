@@ -141,7 +141,7 @@ impl Checkpoints {
             match read_state(&folder) {
                 Ok(state) => return Ok(Some((state, SavedTensors { folder }))),
                 Err(error) => {
-                    log::warn!("{error}; an older checkpoint is looked for");
+                    log::warn!("{}: is damaged and is passed over", folder.display());
                     damaged.get_or_insert(error);
                 }
             }

@@ -124,6 +124,25 @@ impl VideoError {
         matches!(self, Self::MissingTool { .. })
     }
 
+    /// The same error of a file that people know by another name: a copy of what lies in an archive.
+    pub fn of(mut self, name: &Path) -> Self {
+        match &mut self {
+            Self::MissingTool { path, .. }
+            | Self::NotFound { path, .. }
+            | Self::NotWritten { path, .. }
+            | Self::NoVideoStream { path }
+            | Self::Empty { path }
+            | Self::Unsupported { path, .. }
+            | Self::Unreadable { path, .. }
+            | Self::Corrupt { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Timeout { path, .. }
+            | Self::Window { path, .. } => *path = name.to_path_buf(),
+            Self::NoFfmpeg { .. } => {}
+        }
+        self
+    }
+
     /// What is wrong, without the name of the file.
     pub(crate) fn detail(&self) -> String {
         match self {
@@ -214,6 +233,7 @@ mod tests {
         let text = error.to_string();
         assert!(!text.contains(char::is_control) && text.contains("\\u{1b}]0;title\\u{7}xxx"), "{text}");
         assert!(text.chars().count() < 400, "{text}");
+        assert!(error.of(Path::new("b.tar#7+3#a.mkv")).to_string().contains("b.tar#7+3#a.mkv"));
         let cause = VideoError::io(Path::new("a.mkv"), std::io::Error::other("the disk is on fire"));
         assert_eq!(cause.source().unwrap().to_string(), "the disk is on fire");
     }
