@@ -2,7 +2,7 @@
 //!
 //! [`serve`] opens an index, answers requests on one address, and, where a folder is given, keeps the index up to date
 //! with it. The model stands on a thread of its own behind a channel of jobs ([`SearchModel`]); the index is read anew
-//! when its files change ([`library`]). Everything that a request may and may not do is in [`access`]; files are named
+//! when its files change (`library`). Everything that a request may and may not do is in `access`; files are named
 //! by ids of what is indexed, never by a path.
 
 mod access;
