@@ -145,7 +145,7 @@ mod cuda {
     /// Gradients and losses are averaged by NCCL. Needs two devices, which the emulated driver has.
     #[test]
     fn two_devices_train_like_two_workers_of_the_reference() {
-        let Ok(devices) = devices::<B>(BackendKind::Cuda, &Default::default(), 2) else {
+        let Ok(devices) = devices::<B>(BackendKind::Cuda, &Default::default(), 2, (0, 1)) else {
             return crate::skipped::skipped("a second CUDA device");
         };
         let expected = train_on::<Reference>(10, &[Default::default(), Default::default()]);
