@@ -2,11 +2,11 @@
 
 use super::metrics::AccuracyCounter;
 use super::{
-    ClipSource, EncodeStats, EncodedClips, EvalInputs, EvalModel, FeatureStore, QuestionSet, encode_videos, host,
+    ClipSource, EncodeStats, EncodedClips, EvalInputs, EvalModel, FeatureStore, QuestionSet, host,
     match_scoring::padded, require_finite,
 };
 use crate::Result;
-use crate::model::{AnswerList, FusionOptions, RankedAnswers, SvittQa, TokenBatch, VideoDraws, VideoTokens};
+use crate::model::{AnswerList, FusionOptions, RankedAnswers, SvittQa, TokenBatch, VideoTokens};
 use crate::text::Tokenizer;
 use burn::tensor::{Int, Tensor, TensorData};
 use std::collections::HashSet;
@@ -71,13 +71,8 @@ pub(super) fn encode_asked_videos<B: SvittBackend>(
     inputs: &EvalInputs<'_>,
     store: &mut FeatureStore,
 ) -> Result<EncodeStats> {
-    let EvalModel { model, config, device } = *eval_model;
-    let EvalInputs { videos, plan, encoding, score, .. } = *inputs;
-    let draws = VideoDraws::evaluation(score.seed);
-    encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
-        let size = config.video.image_size;
-        let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
-        let states = host(model.encode_video(Tensor::<B, 5>::from_data(pixels, device), &draws)?);
+    eval_model.encode_missing(inputs, store, |pixels, count, draws| {
+        let states = host(eval_model.model.encode_video(pixels, draws)?);
         let each = (states.len() / count).max(1);
         Ok(states.chunks_exact(each).map(|s| EncodedClips { features: Vec::new(), states: s.to_vec() }).collect())
     })

@@ -1,9 +1,9 @@
 //! A retrieval model measured: encode, rank by two encoders, re-rank by the matching head.
 
 use super::{
-    BidirectionalMetrics, ClipPlan, EncodeOptions, EncodeStats, FeatureStore, MatchScorer, Reranked, RetrievalSet,
-    TextBank, VideoSet, encode_clips, encode_videos, mean_features, rank_dual, require_directions, require_finite,
-    rerank,
+    BidirectionalMetrics, ClipPlan, EncodeOptions, EncodeStats, EncodedClips, EncodedStore, FeatureStore, MatchScorer,
+    Reranked, RetrievalSet, TextBank, VideoSet, encode_clips, encode_videos, mean_features, rank_dual,
+    require_directions, require_finite, rerank,
 };
 use crate::Result;
 use crate::config::{ClipEnsemble, ModelConfig};
@@ -20,6 +20,27 @@ pub struct EvalModel<'a, B: SvittBackend, M> {
     pub config: &'a ModelConfig,
     /// Where it runs.
     pub device: &'a B::Device,
+}
+
+impl<B: SvittBackend, M> EvalModel<'_, B, M> {
+    /// Encodes the videos of `inputs` that `store` does not hold yet: `encode` makes of their clips
+    /// `[clips, frames, 3, size, size]` and how many videos these are what is kept of each.
+    ///
+    /// # Errors
+    /// A video that cannot be read, unless that is allowed; what `encode` finds wrong.
+    pub(super) fn encode_missing(
+        &self,
+        inputs: &EvalInputs<'_>,
+        store: &mut dyn EncodedStore,
+        encode: impl Fn(Tensor<B, 5>, usize, &VideoDraws) -> Result<Vec<EncodedClips>>,
+    ) -> Result<EncodeStats> {
+        let EvalInputs { videos, plan, encoding, score, .. } = *inputs;
+        let (size, draws) = (self.config.video.image_size, VideoDraws::evaluation(score.seed));
+        encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
+            let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
+            encode(Tensor::from_data(pixels, self.device), count, &draws)
+        })
+    }
 }
 
 /// What every evaluation takes: texts, videos, and how they are encoded and scored.
@@ -94,14 +115,8 @@ pub(super) fn encode_gallery<B: SvittBackend>(
     inputs: &EvalInputs<'_>,
     store: &mut FeatureStore,
 ) -> Result<EncodeStats> {
-    let EvalModel { model, config, device } = *eval_model;
-    let EvalInputs { videos, plan, encoding, score, .. } = *inputs;
-    let draws = VideoDraws::evaluation(score.seed);
-    encode_videos(videos, plan, encoding, store, &mut |pixels, count| {
-        let size = config.video.image_size;
-        let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
-        encode_clips(model, Tensor::<B, 5>::from_data(pixels, device), plan.clips, &draws)
-    })
+    let clips = inputs.plan.clips;
+    eval_model.encode_missing(inputs, store, |pixels, _, draws| encode_clips(eval_model.model, pixels, clips, draws))
 }
 
 /// Ranks the videos and texts of `ranked`, taking from `store` what is encoded already.

@@ -60,6 +60,14 @@ pub struct Index {
 }
 
 impl Index {
+    /// The model that made the index in `dir`, if there is one: its manifest alone is read.
+    ///
+    /// # Errors
+    /// The manifest is damaged.
+    pub fn model_of(dir: &Path) -> Result<Option<ModelId>> {
+        Ok(IndexManifest::read(dir)?.map(|manifest| manifest.id))
+    }
+
     /// Reads the index in `dir`; takes no lock and may be called while another process indexes. Vectors in tables are
     /// mapped, and all of them are checked.
     ///

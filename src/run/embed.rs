@@ -66,9 +66,9 @@ impl BackendTask for EmbedTask<'_> {
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         let EmbedRequest { manifest, media, model, batch, allow_missing, progress, .. } = self.request;
-        let (precision, _) = model.arithmetic::<B>(&device)?;
+        let (precision, arithmetic) = model.arithmetic::<B>(&device)?;
         let embedder = Embedder::<B::InnerBackend>::open(self.folder, model.vocab.as_deref(), &device)?;
-        let embedder = embedder.with_precision(precision);
+        let embedder = embedder.with_precision(precision, arithmetic);
         let encoding = EncodeOptions {
             allow_missing: *allow_missing,
             batch: *batch,

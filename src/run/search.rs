@@ -312,9 +312,9 @@ pub(super) struct Opening<'a> {
 
 impl Opening<'_> {
     pub fn open<B: SvittBackend>(&self, device: &B::Device) -> Result<Embedder<B>> {
-        let (precision, _) = self.model.arithmetic::<B>(device)?;
+        let (precision, arithmetic) = self.model.arithmetic::<B>(device)?;
         let embedder = Embedder::open(self.folder, self.model.vocab.as_deref(), device)?;
-        embedder.with_precision(precision).with_budget(self.budget, self.index)
+        embedder.with_precision(precision, arithmetic).with_budget(self.budget, self.index)
     }
 }
 
@@ -328,34 +328,32 @@ impl BackendTask for IndexTask<'_> {
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
         let embedder = self.request.open::<B::InnerBackend>(self.folder, &device)?;
-        self.request.indexed(&embedder, &device)
+        self.request.indexed(&embedder)
     }
 }
 
 impl IndexRequest {
     /// The model in `folder`, as sparse as the index that is there already unless another sparsity is asked for.
     pub(super) fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
-        let known = Index::open(&self.index).ok();
-        let index = known.as_ref().map(Index::id);
-        Opening { model: &self.model, budget: &self.budget, folder, index }.open(device)
+        // An index that cannot be read is refused when it is written to.
+        let known = Index::model_of(&self.index).ok().flatten();
+        Opening { model: &self.model, budget: &self.budget, folder, index: known.as_ref() }.open(device)
     }
 
-    fn indexed<B: SvittBackend>(&self, embedder: &Embedder<B>, device: &B::Device) -> Result<IndexReport> {
-        self.indexed_until(embedder, device, &StopFlag::default())
+    fn indexed<B: SvittBackend>(&self, embedder: &Embedder<B>) -> Result<IndexReport> {
+        self.indexed_until(embedder, &StopFlag::default())
     }
 
     /// Indexes until everything is, or `stop` is set.
     pub(super) fn indexed_until<B: SvittBackend>(
         &self,
         embedder: &Embedder<B>,
-        device: &B::Device,
         stop: &StopFlag,
     ) -> Result<IndexReport> {
         let options = IndexOptions { stop: stop.clone(), ..self.options(embedder.frames())? };
         let report = index_folder(embedder, &options)?;
         embedder.keep_calibration(&self.index)?;
-        let (_, arithmetic) = self.model.arithmetic::<B>(device)?;
-        Ok(IndexReport { arithmetic, ..report })
+        Ok(report)
     }
 
     /// The options for a model whose clips have `frames` frames.
@@ -387,7 +385,7 @@ impl BackendTask for FindTask<'_> {
         let FindRequest { index: request, text, top, rerank } = self.request;
         let embedder = request.open::<B::InnerBackend>(self.folder, &device)?;
         embedder.embed_text(text)?;
-        let report = request.indexed(&embedder, &device)?;
+        let report = request.indexed(&embedder)?;
         let index = Index::open(&request.index)?;
         let files = FileFilter::of_folder(&request.dir);
         let clip_windows = request.cut.windows(embedder.frames())?;

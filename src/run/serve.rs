@@ -86,7 +86,7 @@ impl BackendTask for ServeTask<'_> {
             port: request.port,
             clip_windows: request.cut.windows(embedder.frames())?,
         };
-        let indexer = request.indexer(&embedder, &device);
+        let indexer = request.indexer(&embedder);
         serve::serve(&settings, Box::new(embedder), indexer, stop, listening)
     }
 }
@@ -106,9 +106,9 @@ impl ServeRequest {
     }
 
     /// What keeps the index up to date with the folder, with a copy of the model that shares its weights.
-    fn indexer<B: SvittBackend>(&self, embedder: &Embedder<B>, device: &B::Device) -> Option<FolderIndexer> {
+    fn indexer<B: SvittBackend>(&self, embedder: &Embedder<B>) -> Option<FolderIndexer> {
         let Self { dir, index, model, budget, cut, batch, threads, .. } = self.clone();
-        let (embedder, device) = (embedder.clone(), device.clone());
+        let embedder = embedder.clone();
         let half = std::thread::available_parallelism().map_or(1, |cores| usize::from(cores).div_ceil(2));
         let threads = threads.or(Some(half));
         let request = IndexRequest {
@@ -124,7 +124,7 @@ impl ServeRequest {
             progress: ProgressSink::default(),
         };
         Some(Box::new(move |progress, stop| {
-            IndexRequest { progress, ..request.clone() }.indexed_until(&embedder, &device, &stop)
+            IndexRequest { progress, ..request.clone() }.indexed_until(&embedder, &stop)
         }))
     }
 }

@@ -32,6 +32,7 @@ pub struct Embedder<B: SvittBackend> {
     transform: Transform,
     device: B::Device,
     id: ModelId,
+    arithmetic: String,
 }
 
 /// Which model lies in checkpoint folder `folder`, read from its description and its vocabulary: the one in `vocab` or
@@ -86,12 +87,19 @@ impl<B: SvittBackend> Embedder<B> {
         let tokenizer = read_tokenizer(folder, vocab, &opened.info)?;
         let id = model_id(folder, &opened.info, opened.weights_sha256, &tokenizer)?;
         let transform = Transform::new(opened.config.video.image_size);
-        Ok(Self { model: opened.model, config: opened.config, tokenizer, transform, device: device.clone(), id })
+        let arithmetic = Precision::F32.name().to_owned();
+        let (model, config, device) = (opened.model, opened.config, device.clone());
+        Ok(Self { model, config, tokenizer, transform, device, id, arithmetic })
     }
 
-    /// The same model, computing in `precision`.
-    pub fn with_precision(self, precision: Precision) -> Self {
-        Self { model: self.model.with_precision(precision), ..self }
+    /// The same model, computing in `precision`, which reports call `arithmetic`.
+    pub fn with_precision(self, precision: Precision, arithmetic: String) -> Self {
+        Self { model: self.model.with_precision(precision), arithmetic, ..self }
+    }
+
+    /// What products are computed in, for reports.
+    pub fn arithmetic(&self) -> &str {
+        &self.arithmetic
     }
 
     /// The same model as sparse as `budget` says, or, where it says nothing, as the model of `index`, if that is the same

@@ -150,7 +150,8 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let IndexSummary { clips, .. } = indexer.finish()?;
     let id = embedder.id();
     let seconds = started.elapsed().as_secs_f64();
-    Ok(IndexReport { clips, seconds, model: id.model.clone(), weights: id.weights.clone(), ..report })
+    let [model, weights, arithmetic] = [&id.model[..], &id.weights, embedder.arithmetic()].map(str::to_owned);
+    Ok(IndexReport { clips, seconds, model, weights, arithmetic, ..report })
 }
 
 fn skipped(path: &Path, reason: String) -> Unreadable {

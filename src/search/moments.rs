@@ -28,11 +28,11 @@ impl Moments {
 
     /// The frames of an open video that stand for its frames `wanted`.
     pub(super) fn of_frames(self, reader: &VideoReader, wanted: Vec<usize>) -> Vec<usize> {
-        let keys = if self == Self::Exact { Vec::new() } else { reader.key_frames() };
-        if keys.is_empty() {
+        let keys = reader.key_frames();
+        if self == Self::Exact || keys.is_empty() {
             return wanted;
         }
-        wanted.into_iter().map(|frame| nearest(&keys, reader.times(), frame)).collect()
+        wanted.into_iter().map(|frame| nearest(keys, reader.times(), frame)).collect()
     }
 }
 

@@ -45,6 +45,7 @@ pub struct VideoReader {
     options: ReaderOptions,
     backend: ReaderBackend,
     times: Vec<f64>,
+    key_frames: Vec<usize>,
     warnings: Vec<String>,
 }
 
@@ -76,8 +77,14 @@ impl VideoReader {
             }
             ReaderBackend::Native(_) => {}
         }
-        let mut reader =
-            Self { path: path.to_path_buf(), options: options.clone(), backend, times: Vec::new(), warnings };
+        let mut reader = Self {
+            path: path.to_path_buf(),
+            options: options.clone(),
+            backend,
+            times: Vec::new(),
+            key_frames: Vec::new(),
+            warnings,
+        };
         reader.refresh();
         Ok(reader)
     }
@@ -100,11 +107,8 @@ impl VideoReader {
     }
 
     /// The frames that decode without others, ascending, as the container tells them; empty where it does not.
-    pub fn key_frames(&self) -> Vec<usize> {
-        match &self.backend {
-            ReaderBackend::Native(video) => video.key_frames(),
-            ReaderBackend::Ffmpeg(video) => video.key_frames(),
-        }
+    pub fn key_frames(&self) -> &[usize] {
+        &self.key_frames
     }
 
     /// Seconds from the first frame to the end of the last.
@@ -242,9 +246,9 @@ impl VideoReader {
     }
 
     fn refresh(&mut self) {
-        self.times = match &self.backend {
-            ReaderBackend::Native(video) => video.times(),
-            ReaderBackend::Ffmpeg(video) => video.times(),
+        (self.times, self.key_frames) = match &self.backend {
+            ReaderBackend::Native(video) => (video.times(), video.key_frames()),
+            ReaderBackend::Ffmpeg(video) => (video.times(), video.key_frames()),
         };
     }
 }

@@ -3,12 +3,11 @@
 use super::measure::{ChoiceScorer, Scored};
 use crate::Result;
 use crate::eval::{
-    ClipPlan, ClipSource, EncodeOptions, EncodedClips, EncodedStore, EvalModel, FeatureStore, FrameOrder, MatchScorer,
-    ScoreOptions, TextBank, VideoBank, VideoSet, encode_clips, encode_videos, mean_features, require_directions,
+    ClipPlan, ClipSource, EncodeOptions, EncodedClips, EncodedStore, EvalInputs, EvalModel, FeatureStore, FrameOrder,
+    MatchScorer, ScoreOptions, TextBank, VideoBank, VideoSet, encode_clips, mean_features, require_directions,
     require_finite,
 };
-use crate::model::{Svitt, VideoDraws};
-use burn::tensor::{Tensor, TensorData};
+use crate::model::Svitt;
 use std::collections::HashMap;
 use svitt_ops::SvittBackend;
 
@@ -47,20 +46,18 @@ impl<B: SvittBackend> ModelScorer<'_, B> {
 
 impl<B: SvittBackend> ChoiceScorer for ModelScorer<'_, B> {
     fn score(&mut self, order: FrameOrder, wanted: &[Vec<usize>]) -> Result<Scored> {
-        let EvalModel { model, config, device } = self.model;
         let plan = ClipPlan { order, ..*self.plan };
         let (bank, places) = self.bank();
-        let width = config.embed_dim;
+        let width = self.model.config.embed_dim;
         require_directions("text features", &bank.features, width)?;
         let texts = places.iter().map(|&place| bank.features[place * width..][..width].to_vec()).collect();
         let scored = Scored { videos: vec![Vec::new(); wanted.len()], texts, ..Scored::default() };
         let cache = if order == self.plan.order { (self.cache)(&plan)? } else { None };
         let mut matching = MatchingStore { scorer: self, bank, places, wanted, cache, scored };
-        let draws = VideoDraws::evaluation(self.score.seed);
-        let coverage = encode_videos(self.videos, &plan, self.encoding, &mut matching, &mut |pixels, count| {
-            let size = config.video.image_size;
-            let pixels = TensorData::new(pixels, [count * plan.clips, plan.frames, 3, size, size]);
-            encode_clips(model, Tensor::<B, 5>::from_data(pixels, device), plan.clips, &draws)
+        let Self { videos, encoding, score, .. } = *self;
+        let inputs = EvalInputs { texts: &[], videos, plan: &plan, encoding, score };
+        let coverage = self.model.encode_missing(&inputs, &mut matching, |pixels, _, draws| {
+            encode_clips(self.model.model, pixels, plan.clips, draws)
         })?;
         Ok(Scored { coverage, ..matching.scored })
     }

@@ -5,7 +5,7 @@
 //! copied or converted before it is used.
 
 use half::f16;
-use svitt_ops::device::vectorized;
+use svitt_ops::device::{total, vectorized};
 
 /// Sums that run side by side: two AVX-512 registers, four AVX2 registers.
 const LANES: usize = 32;
@@ -107,19 +107,6 @@ const HALF_SCALE: f32 = f32::from_bits((127 + 112) << 23);
 fn widened(bytes: [u8; 2]) -> f32 {
     // The sign fills everything above the exponent; three of these places belong to the wider exponent.
     f32::from_bits(((i32::from(i16::from_le_bytes(bytes)) << 13) as u32) & 0x8fff_ffff)
-}
-
-/// The sum of `lanes`, pair by pair.
-#[inline(always)]
-fn total(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
 }
 
 /// The sum of `bytes` as words: what reading them costs at least.

@@ -24,4 +24,4 @@ pub use cpu::{CpuInstructions, cpu_computes_bf16, cpu_instructions};
 pub use dtype::{cast, cast_raw};
 pub use limit::{BufferLimit, batch_parts, concat_batch, slice_batch};
 pub use matmul::{MatmulOps, matmul};
-pub use vectorized::vectorized;
+pub use vectorized::{total, vectorized};

@@ -1,6 +1,6 @@
 //! Loops over one row, compiled for the widest vectors of the CPU.
 
-pub(crate) use super::vectorized::vectorized;
+pub(crate) use super::vectorized::{total, vectorized};
 
 /// Lanes a loop is unrolled to: one AVX-512 register, two AVX2 registers.
 pub(crate) const LANES: usize = 16;
@@ -62,19 +62,6 @@ pub(crate) fn erf(x: f32) -> f32 {
     }
     let magnitude = if a < 0.9 { small * a } else { 1.0 - exp(-large) };
     magnitude.copysign(x)
-}
-
-/// The sum of `lanes`, pair by pair: 4 dependent additions in place of 16.
-#[inline(always)]
-pub(crate) fn total(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
 }
 
 /// The largest value of `row`.

@@ -2,6 +2,19 @@
 
 use pulp::{Arch, NullaryFnOnce};
 
+/// The sum of `lanes`, a power of two of them, pair by pair: 4 dependent additions in place of 16.
+#[inline(always)]
+pub fn total<const LANES: usize>(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
 /// Runs `body` compiled for the machine's widest vectors.
 ///
 /// Calls it as `FnMut`: a closure that borrows what it uses becomes `FnOnce` through a shim that is compiled without

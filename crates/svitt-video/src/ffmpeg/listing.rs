@@ -20,6 +20,13 @@ pub(super) struct FrameIndex {
     pub packets: usize,
 }
 
+impl FrameIndex {
+    /// Seconds between the two frames that are nearest to each other, .02 at most.
+    pub fn least_gap(&self) -> f64 {
+        self.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.02, f64::min)
+    }
+}
+
 /// The packets of a stream, from the `framecrc` format.
 #[derive(Default)]
 pub(super) struct Packets {

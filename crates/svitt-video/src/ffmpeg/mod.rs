@@ -335,8 +335,9 @@ impl FfmpegVideo {
     /// One input per frame, each sought a little before its time.
     fn seek_command(&self, part: &Part, wanted: &[usize]) -> Command {
         let mut command = self.program.decoding("error");
+        let gap = part.index.least_gap();
         for &index in wanted {
-            seek(&mut command, part, index);
+            seek(&mut command, part, gap, index);
             add_input(&mut command, &part.input, self.demuxer);
         }
         let streams = (0..wanted.len()).map(|i| format!("[{i}:V:0]trim=end_frame=1,setpts=PTS-STARTPTS[v{i}];"));
@@ -359,7 +360,7 @@ impl FfmpegVideo {
             // Filters that start anew count from zero and lose their place; pictures of another size are seen below.
             command.args(["-reinit_filter", "0"]);
         }
-        seek(&mut command, part, first);
+        seek(&mut command, part, part.index.least_gap(), first);
         add_input(&mut command, &part.input, self.demuxer);
         command.args(["-map", "0:V:0"]);
         let wanted: Vec<usize> = wanted.iter().map(|index| index - first).collect();
@@ -420,10 +421,10 @@ impl FfmpegVideo {
     }
 }
 
-/// Has the input that is added next begin with frame number `index`, where that is not the first.
-fn seek(command: &mut Command, part: &Part, index: usize) {
+/// Has the input that is added next begin with frame number `index`, where that is not the first: half of the least
+/// `gap` before its time.
+fn seek(command: &mut Command, part: &Part, gap: f64, index: usize) {
     if index > 0 {
-        let gap = part.index.times.windows(2).map(|pair| pair[1] - pair[0]).fold(0.02, f64::min);
         let time = part.index.times.get(index).copied().unwrap_or(0.0);
         command.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", time - gap / 2.0)]);
     }
