@@ -124,16 +124,17 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         let norm: LayerNorm<B> = LayerNormConfig::new(d).init(self.device);
         let linear = |from, to| -> Linear<B> { LinearConfig::new(from, to).init(self.device) };
         let (qkv, up, down) = (linear(d, 3 * d), linear(d, inner), linear(inner, d));
-        let x = self.random([self.options.batch, self.tokens() + 1, d]);
+        let arithmetic = self.options.precision.arithmetic();
+        let x = cast(self.random([self.options.batch, self.tokens() + 1, d]), B::residual_dtype(arithmetic));
         let flops = 6.0 * rows * (d * d) as f64;
         self.both("norm, qkv, bias", flops, 3.0 * flops, report, || {
             let bias = Tensor::zeros([3 * d], self.device);
-            norm_linear(x.clone().require_grad(), &norm, 1e-12, qkv.weight.val(), bias)
+            norm_linear(x.clone().require_grad(), &norm, 1e-12, qkv.weight.val(), bias, arithmetic)
         });
         let flops = 4.0 * rows * (d * inner) as f64;
         self.both("feed-forward branch", flops, 3.0 * flops, report, || {
             let scale = Tensor::ones([d], self.device);
-            feed_forward(x.clone().require_grad(), (&norm, 1e-12), [&up, &down], scale, None)
+            feed_forward(x.clone().require_grad(), (&norm, 1e-12), [&up, &down], scale, None, arithmetic)
         });
     }
 

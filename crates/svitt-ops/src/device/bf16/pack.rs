@@ -1,12 +1,11 @@
 //! The right operand of a product, in the order the instruction reads it.
 
 use super::round::{Element, round};
+use crate::device::panels::COLUMNS;
 use crate::device::simd::vectorized;
 use burn::tensor::bf16;
 use rayon::prelude::*;
 
-/// Columns of a panel: four registers of 16.
-pub(crate) const COLUMNS: usize = 64;
 /// Lines of a panel per pair of rows.
 pub(crate) const LINES: usize = COLUMNS / 16;
 

@@ -2,10 +2,9 @@
 //! between them is f32. Keys and values are packed once per sample and head, block by block.
 
 use super::cpu::{CpuKernel, KeyBlock, TILE, run};
-use crate::device::bf16::{
-    COLUMNS, EMPTY, LINES, Line, Segment, lines_of, pack_columns, pack_rows, round, tile_rows, wide,
-};
+use crate::device::bf16::{EMPTY, LINES, Line, Segment, lines_of, pack_columns, pack_rows, round, tile_rows, wide};
 use crate::device::cpu_computes_bf16;
+use crate::device::panels::COLUMNS;
 use crate::device::simd::{exp_sum, max, vectorized};
 use crate::sparse::AttentionPlan;
 use burn::tensor::{DType, bf16};
