@@ -16,7 +16,7 @@ use svitt_ops::tokens::kept_tokens;
 pub fn parse_edges(text: &str) -> Result<EdgeSparsity> {
     let numbers: Option<Vec<usize>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
     match numbers.as_deref() {
-        Some(&[local, random, block]) => Ok(EdgeSparsity { local, random, block }),
+        Some(&[local, random, block]) => Ok(EdgeSparsity::new(local, random, block)),
         _ => Err(Error::setting("--edges", format!("`{text}` is not K_l,K_r,G"), "give three numbers, as 1,3,56")),
     }
 }
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn edges_and_rankings_are_read() {
-        assert_eq!(parse_edges("1, 3,56").unwrap(), EdgeSparsity { local: 1, random: 3, block: 56 });
+        assert_eq!(parse_edges("1, 3,56").unwrap(), EdgeSparsity::new(1, 3, 56));
         assert!(parse_edges("1,3").unwrap_err().to_string().contains("K_l,K_r,G"));
         assert_eq!("mean-query".parse::<Selection>().unwrap(), Selection::MeanQuery);
         assert!("average-attention".parse::<Selection>().is_err());

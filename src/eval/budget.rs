@@ -154,7 +154,7 @@ mod tests {
         let apply = |budget: Budget| {
             budget.apply(video::<B>(&config), &Default::default()).map(|video| video.config().sparsity.clone())
         };
-        let edges = EdgeSparsity { local: 1, random: 2, block: 5 };
+        let edges = EdgeSparsity::new(1, 2, 5);
         let rank = Some(Selection::MeanQuery);
         let both = apply(Budget { keep: Some(0.4), edges: Some(edges), selection: rank, budget_ms: None }).unwrap();
         let node = NodeSparsity { keep_rate: 0.4, layers: vec![0, 1], selection: Selection::MeanQuery };

@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn corrected_rules_draw_no_block_twice() {
-        let edge = EdgeSparsity { local: 1, random: 5, block: 56 };
+        let edge = EdgeSparsity::new(1, 5, 56);
         assert_eq!(keys_of_patch(edge, Compat::Official, 270), 6 * 56);
         assert_eq!(keys_of_patch(edge, Compat::Corrected, 270), 5 * 56);
         assert_eq!(keys_of_patch(edge, Compat::Corrected, 784), 6 * 56);

@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_patch_sees_its_local_and_random_blocks() {
-        let edge = EdgeSparsity { local: 1, random: 1, block: 5 };
+        let edge = EdgeSparsity::new(1, 1, 5);
         let graph = BlockGraph::draw(17, &edge, Compat::Corrected, &mut Rng::new(4, &[]));
         // Places hold every other patch of 34.
         let ids: Vec<usize> = (0..17).map(|place| 2 * place).collect();

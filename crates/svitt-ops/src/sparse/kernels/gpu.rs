@@ -35,13 +35,15 @@ where
         qkv: FloatTensor<Self>,
         table: FloatTensor<Self>,
         coords: IntTensor<Self>,
+        chosen: Option<IntTensor<Self>>,
         plan: &AttentionPlan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if KernelCall::possible(&qkv, plan) {
+        if chosen.is_none() && KernelCall::possible(&qkv, plan) {
             let table = raw(by_head::<Self>(table));
             return KernelCall::new(qkv, table, coords_i32::<Self>(coords), plan).forward();
         }
-        let (out, lse) = gathered::forward::<Self>(float(qkv), float(table), Tensor::from_primitive(coords), plan);
+        let (coords, chosen) = (Tensor::from_primitive(coords), chosen.map(Tensor::from_primitive));
+        let (out, lse) = gathered::forward::<Self>(float(qkv), float(table), coords, chosen, plan);
         (raw(out), raw(lse))
     }
 
@@ -50,7 +52,7 @@ where
         grad: FloatTensor<Self>,
         plan: &AttentionPlan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if KernelCall::possible(&saved.qkv, plan) && grad.dtype == saved.qkv.dtype {
+        if saved.chosen.is_none() && KernelCall::possible(&saved.qkv, plan) && grad.dtype == saved.qkv.dtype {
             let atomics = crate::device::launch::adds_atomically(&grad.client);
             return backward::<R, F, I, BT>(saved, grad, plan, atomics);
         }

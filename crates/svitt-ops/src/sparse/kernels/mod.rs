@@ -6,6 +6,8 @@ mod cpu;
 mod cpu_backward;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_bf16;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_top;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube_backward;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
