@@ -64,15 +64,22 @@ impl BlockGraph {
         Self::from_rows(tokens, block, edge.local, compat, rows.len(), &rows.concat())
     }
 
-    /// The local blocks, and K_r more that the data choose among the others; all others where K_r or fewer exist. The
-    /// same under both rules, but for what [`Compat::Official`] does with local windows and padding.
+    /// The local blocks, and K_r more that the data choose among the others. Where K_r or fewer others exist all of them
+    /// are listed, and nothing is left to be chosen. The same under both rules, but for what [`Compat::Official`] does
+    /// with local windows and padding.
     pub fn top(tokens: usize, edge: &EdgeSparsity, compat: Compat) -> Self {
         let block = block_length(tokens, edge, compat);
         let blocks = tokens.div_ceil(block);
-        let rows: Vec<Vec<u32>> =
-            (0..blocks).map(|m| local_columns(&local_blocks(m, blocks, edge.local), compat)).collect();
+        let all = edge.local + edge.random >= blocks;
+        let rows: Vec<Vec<u32>> = (0..blocks)
+            .map(|m| {
+                let local = local_blocks(m, blocks, edge.local);
+                let others = (0..blocks as u32).filter(|b| all && !local.contains(b));
+                local_columns(&local, compat).into_iter().chain(others).collect()
+            })
+            .collect();
         let graph = Self::from_rows(tokens, block, edge.local, compat, blocks, &rows.concat());
-        Self { chosen: edge.random.min(blocks - edge.local.min(blocks)), ..graph }
+        Self { chosen: if all { 0 } else { edge.random }, ..graph }
     }
 
     /// A graph from a given table of `blocks` rows: the first K_l columns local, the rest random, as the official
@@ -300,14 +307,17 @@ mod tests {
         let top = |tokens, local, random, block, compat| {
             let edge = edge(local, random, block).with_blocks(BlockChoice::Top);
             let graph = BlockGraph::draw(tokens, &edge, compat, &mut Rng::new(1, &[]));
-            (graph.listed(), graph.chosen(), graph.blocks())
+            let row = graph.key_row(graph.blocks() - 1).to_vec();
+            assert!(graph.chosen() > 0 || compat == Compat::Official || row.len() == graph.blocks());
+            (row, graph.chosen(), graph.blocks())
         };
-        assert_eq!(top(784, 1, 3, 56, Compat::Corrected), (1, 3, 14));
-        assert_eq!(top(270, 1, 5, 56, Compat::Corrected), (1, 4, 5), "all others");
-        assert_eq!(top(270, 1, 5, 56, Compat::Official), (1, 4, 5), "no local block again");
-        assert_eq!(top(9, 0, 2, 4, Compat::Corrected), (0, 2, 3), "no local block at all");
-        assert_eq!(top(8, 3, 2, 4, Compat::Corrected), (2, 0, 2), "all are local");
-        assert_eq!(top(5, 1, 2, 9, Compat::Corrected), (1, 0, 1), "one block");
+        assert_eq!(top(784, 1, 3, 56, Compat::Corrected), (vec![13], 3, 14));
+        assert_eq!(top(270, 1, 4, 56, Compat::Corrected), (vec![4, 0, 1, 2, 3], 0, 5), "all others");
+        assert_eq!(top(270, 1, 5, 56, Compat::Official), (vec![4, 0, 1, 2, 3], 0, 5), "no local block again");
+        assert_eq!(top(270, 3, 1, 56, Compat::Official), (vec![0, 4, 3], 1, 5), "mirrored");
+        assert_eq!(top(9, 0, 2, 4, Compat::Corrected), (vec![], 2, 3), "no local block at all");
+        assert_eq!(top(8, 3, 2, 4, Compat::Corrected), (vec![0, 1], 0, 2), "all are local");
+        assert_eq!(top(5, 1, 2, 9, Compat::Corrected), (vec![0], 0, 1), "one block");
     }
 
     #[test]

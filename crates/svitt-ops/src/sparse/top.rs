@@ -72,13 +72,13 @@ mod tests {
         blocks(qkv, plan).into_data().convert::<u32>().into_vec().unwrap()
     }
 
-    /// Padding, no local block, all others chosen, blocks of one token, more blocks than a cube of a GPU has units, and
+    /// Padding, no local block, all but one chosen, blocks of one token, more blocks than a cube of a GPU has units, and
     /// heads whose width no vector divides.
     fn all_implementations_choose_the_same_blocks<B: SparseOps>() {
         let cases = [
             (50, [1, 2, 7], 3, 5),
             (48, [0, 3, 5], 2, 4),
-            (29, [3, 9, 4], 1, 8),
+            (29, [3, 4, 4], 1, 8),
             (17, [1, 4, 1], 2, 3),
             (131, [1, 5, 1], 2, 6),
         ];
@@ -89,8 +89,7 @@ mod tests {
             assert_eq!(chosen(qkv.clone(), &plan), expected, "case {n}");
             assert_eq!(portable(qkv, &plan), expected, "case {n}, portable");
             let per_sample = expected.len() / 3;
-            let alike = plan.graph.width() == plan.graph.blocks();
-            assert_eq!(expected[..per_sample] == expected[per_sample..2 * per_sample], alike, "case {n}: samples");
+            assert_ne!(expected[..per_sample], expected[per_sample..2 * per_sample], "case {n}: samples differ");
         }
     }
 
