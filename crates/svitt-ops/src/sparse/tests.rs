@@ -427,6 +427,20 @@ fn padding_changes_nothing<B: super::SparseOps>() {
     }
 }
 
+/// bf16 queries and keys are read where they lie; the same values in f32 go through tensor operations.
+#[cfg(feature = "flex")]
+#[test]
+fn class_attention_of_bf16_is_that_of_its_values() {
+    use burn::tensor::DType;
+    type Flex = burn_flex::Flex;
+    for case in cases() {
+        let bias = case.bias(case.table::<Flex>());
+        let short = case.qkv::<Flex>().cast(DType::BF16);
+        let expected = class_attention(&short.clone().cast(DType::F32), &bias);
+        crate::testing::assert_close(class_attention(&short, &bias), expected, 1e-6);
+    }
+}
+
 fn class_attention_is_the_class_row<B: super::SparseOps>() {
     let case = &cases()[3];
     let bias = case.bias(case.table::<B>());
