@@ -325,7 +325,7 @@ fn other_data_on_one_machine_is_refused_once() {
         (
             "captions.json",
             "fewer",
-            "process 1: has another data set than process 0 (3 clips, 1 files missing c.mp4 and",
+            "process 1: has another data set than process 0 (2 clips, 1 files missing: c.mp4 and",
         ),
         ("captions.json", "none", "process 1: none: "),
     ] {

@@ -187,7 +187,11 @@ fn agree_on_data(options: &PretrainOptions, base: &ModelConfig, devices: usize) 
         |_| Vec::new(),
         |loader| {
             let lacking = loader.unreadable().iter().map(|video| video.media.clone()).collect::<Vec<_>>();
-            let clips = format!("{} clips, {} files missing {}", loader.items(), lacking.len(), lacking.join(", "));
+            let missing = match lacking.len() {
+                0 => "no file missing".to_owned(),
+                count => format!("{count} files missing: {}", lacking.join(", ")),
+            };
+            let clips = format!("{} clips, {missing}", loader.items());
             vec![("model", format!("{base:?}")), ("data set", clips)]
         },
     );
