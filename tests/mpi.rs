@@ -182,29 +182,25 @@ fn baselines_of_two_processes_are_those_of_two_workers() {
     // Baselines get up to four times the steps of the last stage.
     fs::write(place.at("test.toml"), PRESET.replace("{ steps = 10 }", "{ steps = 3 }")).unwrap();
     let all = ["single-stage", "dense", "order-blind"];
-    for (name, words) in [("own", &["--baselines"][..]), ("global", &["--baselines", "--global-negatives"])] {
-        let (workers, processes) = (format!("{name}-workers"), format!("{name}-processes"));
-        succeed(&place.alone(&workers, &[&["--devices", "2"], words].concat()));
-        succeed(&place.processes(2, &processes, words).output().unwrap());
-        for model in all {
-            let (expected, found) = (baseline(&place, &workers, model), baseline(&place, &processes, model));
-            assert!(expected.0.len() > 1, "{model}: {expected:?}");
-            assert_eq!(found, expected, "{name} negatives: {model}");
-        }
-        let report: Value =
-            serde_json::from_slice(&fs::read(place.at(&processes).join("report.json")).unwrap()).unwrap();
-        assert_eq!(report["baselines"].as_array().unwrap().len(), all.len());
+    let words = ["--baselines", "--global-negatives"];
+    succeed(&place.alone("workers", &[&["--devices", "2"], &words[..]].concat()));
+    succeed(&place.processes(2, "processes", &words).output().unwrap());
+    for model in all {
+        let (expected, found) = (baseline(&place, "workers", model), baseline(&place, "processes", model));
+        assert!(expected.0.len() > 1, "{model}: {expected:?}");
+        assert_eq!(found, expected, "{model}");
     }
-    assert_ne!(baseline(&place, "own-workers", all[2]), baseline(&place, "global-workers", all[2]));
+    let report: Value = serde_json::from_slice(&fs::read(place.at("processes/report.json")).unwrap()).unwrap();
+    assert_eq!(report["baselines"].as_array().unwrap().len(), all.len());
     // Stopped after the first one, and resumed: it is not trained again.
     let first = place.at("run/baselines/single-stage/report.json");
-    let ended = signal_when(&place, &mut place.processes(2, "run", &["--baselines"]), 1, "-TERM", || first.exists());
+    let ended = signal_when(&place, &mut place.processes(2, "run", &words), 1, "-TERM", || first.exists());
     assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
     let whole = fs::read(&first).unwrap();
-    succeed(&place.processes(2, "run", &["--baselines", "--resume"]).output().unwrap());
+    succeed(&place.processes(2, "run", &[&words[..], &["--resume"]].concat()).output().unwrap());
     assert!(fs::read(&first).unwrap() == whole);
     for model in &all[1..] {
-        assert_eq!(baseline(&place, "run", model), baseline(&place, "own-workers", model), "{model}");
+        assert_eq!(baseline(&place, "run", model), baseline(&place, "workers", model), "{model}");
     }
 }
 
