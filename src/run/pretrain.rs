@@ -176,6 +176,7 @@ impl PretrainRequest {
             ("exchange format", options.job.format().name().to_owned()),
             ("setting of global negatives", self.global_negatives.to_string()),
             ("number of steps", format!("{:?}", self.max_steps)),
+            ("setting of baselines", self.baselines.to_string()),
             ("list of annotations", data[..16].to_owned()),
             ("vocabulary", options.training_data.tokenizer.sha256()),
         ])

@@ -175,14 +175,15 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         log::info!("training {}, seed {}", training.id, self.run.seed);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, &e))?;
         let (run, number, stage) = (&self.run, training.number, &training.stage);
+        let device = std::slice::from_ref(self.device);
         let (model, report) = if training.order_blind {
             let model = FrameMean { model: Svitt::<B>::from_inner(first) };
-            let (model, state) = train_single_stage::<B, _>(run, number, stage, &config, model, &folder, self.device)?;
+            let (model, state) = train_single_stage::<B, _>(run, number, stage, &config, model, &folder, device)?;
             let report = stage_report(run, stage, &config, &model as &dyn RetrievalModel<_>, &state)?;
             (model.model, report)
         } else {
             let model = Svitt::<B>::from_inner(first);
-            let (model, state) = train_single_stage::<B, _>(run, number, stage, &config, model, &folder, self.device)?;
+            let (model, state) = train_single_stage::<B, _>(run, number, stage, &config, model, &folder, device)?;
             let report = stage_report(run, stage, &config, &model, &state)?;
             (model, report)
         };

@@ -48,6 +48,7 @@ impl BackendTask for Ablate {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
+    svitt::cli::job::require_one_process()?;
     let (backend, json) = (BackendKind::choose(args.backend.as_deref())?, args.json);
     let options = AblationOptions {
         plan: AblationPlan::load(args.plan.as_deref())?,
