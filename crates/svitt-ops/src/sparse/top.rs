@@ -53,7 +53,7 @@ fn candidates<B: Backend>(scores: Tensor<B, 4>, plan: &AttentionPlan) -> Tensor<
 #[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
 mod tests {
     use super::*;
-    use crate::sparse::{BlockChoice, BlockGraph, Compat, EdgeSparsity, SparseOps, oracle};
+    use crate::sparse::{BlockChoice, BlockGraph, Compat, EdgeSparsity, SparseOps, oracle, top_blocks};
     use crate::testing::{noise, on_every_backend};
     use std::sync::Arc;
 
@@ -63,7 +63,7 @@ mod tests {
     }
 
     fn chosen<B: SparseOps>(qkv: Tensor<B, 3>, plan: &AttentionPlan) -> Vec<u32> {
-        let chosen: Tensor<B, 4, Int> = Tensor::from_primitive(B::top_blocks(qkv.into_primitive().tensor(), plan));
+        let chosen = top_blocks(&qkv, plan.heads, &plan.graph).unwrap();
         assert_eq!(chosen.dims()[1..], [plan.heads, plan.graph.blocks(), plan.graph.chosen()]);
         chosen.into_data().convert::<u32>().into_vec().unwrap()
     }
