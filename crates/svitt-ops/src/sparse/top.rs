@@ -46,8 +46,9 @@ fn candidates<B: Backend>(scores: Tensor<B, 4>, plan: &AttentionPlan) -> Tensor<
         (0..blocks).flat_map(|m| (0..blocks).map(move |key| (m, key))).map(|(m, key)| graph.is_local(m, key)).collect();
     let data = TensorData::new(local, [1, 1, blocks, blocks]);
     let local = Tensor::<B, 4, Bool>::from_data(data, &scores.device()).expand([batch, heads, blocks, blocks]);
-    let no_number = scores.clone().is_nan();
-    scores.mask_fill(no_number, LOWEST).clamp_min(LOWEST).mask_fill(local, EXCLUDED)
+    // not so of what is not a number, either
+    let low = scores.clone().greater_elem(LOWEST).bool_not();
+    scores.mask_fill(low, LOWEST).mask_fill(local, EXCLUDED)
 }
 
 #[cfg(all(test, any(feature = "ndarray", feature = "flex")))]
