@@ -99,7 +99,7 @@ impl FinetuneData {
     pub fn gather(options: &FinetuneOptions, config: &ModelConfig, tokenizer: Arc<Tokenizer>) -> Result<Self> {
         let context = DataBuilder { options, config, tokenizer };
         match options.benchmark {
-            Benchmark::Shapes => context.shapes(),
+            Benchmark::Shapes | Benchmark::ShapesLong => context.shapes(),
             Benchmark::ShapesQa => context.shapes_qa(),
             _ => context.files(),
         }
@@ -136,7 +136,7 @@ impl DataBuilder<'_> {
     }
 
     fn shapes(self) -> Result<FinetuneData> {
-        let config = shapes_config(self.config, self.frames());
+        let config = shapes_config(self.options.benchmark, self.config, self.frames());
         let frames = self.frames();
         let dataset = ShapesDataset::new(&config, ShapesSplit::Train, frames, self.items(), self.options.seed)?;
         let count = self.options.preset.validation_limit.unwrap_or(192);
@@ -162,7 +162,7 @@ impl DataBuilder<'_> {
     }
 
     fn shapes_qa(self) -> Result<FinetuneData> {
-        let config = shapes_config(self.config, self.frames());
+        let config = shapes_config(self.options.benchmark, self.config, self.frames());
         let frames = self.frames();
         let training = QaSet::new(&config, ShapesSplit::Train, frames, self.items(), self.options.seed)?;
         let count = self.options.preset.validation_limit.unwrap_or(480);
