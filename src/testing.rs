@@ -20,7 +20,7 @@ pub fn small_config(compat: Compat) -> ModelConfig {
 /// [`small_config`] with sparse edges and nodes.
 pub fn small_sparse_config(compat: Compat) -> ModelConfig {
     let mut config = small_config(compat);
-    config.video.sparsity.edge = Some(EdgeSparsity { local: 1, random: 1, block: 5 });
+    config.video.sparsity.edge = Some(EdgeSparsity::new(1, 1, 5));
     config.video.sparsity.node = Some(NodeSparsity::by_class(0.6, &[0]));
     config
 }

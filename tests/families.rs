@@ -280,7 +280,7 @@ fn sparse_without_training<B: SvittBackend>() {
             sparse.video.sparsity.node = Some(NodeSparsity { keep_rate: 1.0, layers: vec![0, 1], selection });
             assert_eq!(features::<B>(&numbers, &sparse, video), dense, "{file}, {selection:?}");
             sparse.video.sparsity = Sparsity {
-                edge: Some(EdgeSparsity { local: 1, random: 1, block: 4 }),
+                edge: Some(EdgeSparsity::new(1, 1, 4)),
                 node: Some(NodeSparsity { keep_rate: 0.5, layers: vec![0, 1], selection }),
             };
             let (feature, embeds) = features::<B>(&numbers, &sparse, video);

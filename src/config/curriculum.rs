@@ -268,7 +268,7 @@ mod tests {
     fn stage(name: &str, frames: usize, edge: Option<(usize, usize, usize)>, keep_rate: f64) -> Stage {
         let text = format!("name='{name}'\nframes={frames}\nlength={{steps=7}}\nlearning_rate=1e-3\nbatch=5");
         let mut stage: Stage = toml::from_str(&text).unwrap();
-        stage.edge = edge.map(|(local, random, block)| EdgeSparsity { local, random, block });
+        stage.edge = edge.map(|(local, random, block)| EdgeSparsity::new(local, random, block));
         let selection = Selection::ClassAttention;
         stage.node = (keep_rate < 1.0).then(|| NodeSparsity { keep_rate, layers: vec![3, 6, 9], selection });
         stage
@@ -319,9 +319,7 @@ mod tests {
         assert!(bad(|s| s.learning_rate = f64::NAN).contains("stages.only.learning_rate"));
         assert!(bad(|s| s.min_multiplier = 1.5).contains("from 0 to 1"));
         assert!(bad(|s| s.length = StepsOrEpochs::Epochs(0.0)).contains("stages.only.length"));
-        assert!(
-            bad(|s| s.edge = Some(EdgeSparsity { local: 2, random: 1, block: 56 })).contains("stages.only.edge.local")
-        );
+        assert!(bad(|s| s.edge = Some(EdgeSparsity::new(2, 1, 56))).contains("stages.only.edge.local"));
         let unknown = toml::from_str::<Stage>("name='a'\nframez=4").unwrap_err().to_string();
         assert!(unknown.contains("framez"), "{unknown}");
     }

@@ -18,5 +18,5 @@ pub(crate) use presets::toml_problem;
 pub use presets::{ExpectedScores, LossWeights, ModelChoice, ModelSize, PretrainPreset};
 pub(crate) use ranges::duration as check_duration;
 pub use sparsity::{CrossSparsity, NodeSparsity, Selection, Sparsity, check_keep_rate, parse_edges};
-pub use svitt_ops::sparse::{Compat, EdgeSparsity};
+pub use svitt_ops::sparse::{BlockChoice, Compat, EdgeSparsity};
 pub use svitt_ops::tokens::{TokenOrder, kept_tokens};

@@ -6,17 +6,22 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-use svitt_ops::sparse::EdgeSparsity;
+use svitt_ops::sparse::{BlockChoice, EdgeSparsity};
 use svitt_ops::tokens::kept_tokens;
 
-/// Edge sparsity written as `K_l,K_r,G`: 1,3,56.
+/// Edge sparsity written as `K_l,K_r,G`: 1,3,56; with the choice of blocks behind it: 1,3,56,top.
 ///
 /// # Errors
 /// It is written otherwise.
 pub fn parse_edges(text: &str) -> Result<EdgeSparsity> {
-    let numbers: Option<Vec<usize>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let (numbers, blocks) = match parts.as_slice() {
+        [numbers @ .., name] if numbers.len() == 3 => (numbers, name.parse()?),
+        numbers => (numbers, BlockChoice::Random),
+    };
+    let numbers: Option<Vec<usize>> = numbers.iter().map(|number| number.parse().ok()).collect();
     match numbers.as_deref() {
-        Some(&[local, random, block]) => Ok(EdgeSparsity { local, random, block }),
+        Some(&[local, random, block]) => Ok(EdgeSparsity::new(local, random, block).with_blocks(blocks)),
         _ => Err(Error::setting("--edges", format!("`{text}` is not K_l,K_r,G"), "give three numbers, as 1,3,56")),
     }
 }
@@ -184,8 +189,11 @@ impl Sparsity {
 /// The options that ask for it: `--edges 1,3,56 --keep 0.7 --rank received, after layers 4, 7, 10`; or `dense`.
 impl fmt::Display for Sparsity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(EdgeSparsity { local, random, block }) = self.edge {
+        if let Some(EdgeSparsity { local, random, block, blocks }) = self.edge {
             write!(f, "--edges {local},{random},{block}")?;
+            if !blocks.is_random() {
+                write!(f, ",{blocks}")?;
+            }
         }
         let Some(node) = &self.node else {
             return f.write_str(if self.edge.is_none() { "dense" } else { "" });
@@ -251,10 +259,34 @@ mod tests {
 
     #[test]
     fn edges_and_rankings_are_read() {
-        assert_eq!(parse_edges("1, 3,56").unwrap(), EdgeSparsity { local: 1, random: 3, block: 56 });
+        assert_eq!(parse_edges("1, 3,56").unwrap(), EdgeSparsity::new(1, 3, 56));
+        let top = parse_edges("3,1,16, top").unwrap();
+        assert_eq!(top, EdgeSparsity::new(3, 1, 16).with_blocks(BlockChoice::Top));
+        let sparsity = |edge| Sparsity { edge: Some(edge), node: None };
+        assert_eq!(sparsity(top).to_string(), "--edges 3,1,16,top");
+        assert_eq!(sparsity(EdgeSparsity::new(3, 1, 16)).to_string(), "--edges 3,1,16");
+        assert!(parse_edges("1,3,56,best").unwrap_err().to_string().contains("`best`"));
         assert!(parse_edges("1,3").unwrap_err().to_string().contains("K_l,K_r,G"));
         assert_eq!("mean-query".parse::<Selection>().unwrap(), Selection::MeanQuery);
         assert!("average-attention".parse::<Selection>().is_err());
+    }
+
+    /// Files written before there was a choice say nothing of it, and neither do files without one.
+    #[test]
+    fn configurations_name_the_choice_of_blocks_where_it_is_not_the_usual_one() {
+        let text = r#"{"local":1,"random":3,"block":56}"#;
+        let random: EdgeSparsity = serde_json::from_str(text).unwrap();
+        assert_eq!(random, EdgeSparsity::new(1, 3, 56));
+        assert_eq!(serde_json::to_string(&random).unwrap(), text);
+        let top = random.with_blocks(BlockChoice::Top);
+        let text = serde_json::to_string(&top).unwrap();
+        assert_eq!(text, r#"{"local":1,"random":3,"block":56,"blocks":"top"}"#);
+        assert_eq!(serde_json::from_str::<EdgeSparsity>(&text).unwrap(), top);
+        let preset: Sparsity =
+            toml::from_str(r#"edge = { local = 1, random = 3, block = 56, blocks = "top" }"#).unwrap();
+        assert_eq!(preset.edge, Some(top));
+        let unknown = serde_json::from_str::<EdgeSparsity>(&text.replace("top", "best")).unwrap_err().to_string();
+        assert!(unknown.contains("`random` or `top`"), "{unknown}");
     }
 
     #[test]

@@ -29,8 +29,9 @@ pub struct Budget {
     /// Take the highest keep rate that encodes a clip within MS milliseconds
     #[cfg_attr(feature = "cli", arg(long, value_name = "MS", value_parser = number(0.0, 1e9)))]
     pub budget_ms: Option<f64>,
-    /// Sparse edges in place of the checkpoint's: local blocks, random blocks and tokens per block, as 1,3,56
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KL,KR,G", value_parser = parse_edges))]
+    /// Sparse edges in place of the checkpoint's: local blocks, random blocks and tokens per block, as 1,3,56; with
+    /// `,top` behind them the blocks that each clip and head chooses in place of random ones, as 1,3,56,top
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KL,KR,G[,top]", value_parser = parse_edges))]
     pub edges: Option<EdgeSparsity>,
     /// class-attention, received, mean-query or random: what ranks patches
     #[cfg_attr(feature = "cli", arg(long = "rank", value_name = "NAME"))]
@@ -154,7 +155,7 @@ mod tests {
         let apply = |budget: Budget| {
             budget.apply(video::<B>(&config), &Default::default()).map(|video| video.config().sparsity.clone())
         };
-        let edges = EdgeSparsity { local: 1, random: 2, block: 5 };
+        let edges = EdgeSparsity::new(1, 2, 5);
         let rank = Some(Selection::MeanQuery);
         let both = apply(Budget { keep: Some(0.4), edges: Some(edges), selection: rank, budget_ms: None }).unwrap();
         let node = NodeSparsity { keep_rate: 0.4, layers: vec![0, 1], selection: Selection::MeanQuery };

@@ -86,8 +86,7 @@ mod tests {
     fn hybrid(frames: usize, keep_rate: f64) -> ModelConfig {
         let mut model = ModelConfig::base(frames);
         let node = NodeSparsity::by_class(keep_rate, &[3, 6, 9]);
-        model.video.sparsity =
-            Sparsity { edge: Some(EdgeSparsity { local: 1, random: 3, block: 56 }), node: Some(node) };
+        model.video.sparsity = Sparsity { edge: Some(EdgeSparsity::new(1, 3, 56)), node: Some(node) };
         model
     }
 

@@ -3,6 +3,8 @@
 mod answer_ranking;
 mod bert;
 mod bert_attention;
+#[cfg(test)]
+mod chosen_blocks_tests;
 mod draws;
 mod dropout;
 mod feature_gather;

@@ -30,6 +30,9 @@ pub struct Trace<B: Backend> {
     pub token_ids: Vec<Tensor<B, 2, Int>>,
     /// The block graph of every layer.
     pub graphs: Vec<Arc<BlockGraph>>,
+    /// The blocks that every layer chose beside those of its graph, `[batch, heads, blocks, chosen]`; none where the
+    /// graph leaves none to be chosen.
+    pub chosen: Vec<Option<Tensor<B, 4, Int>>>,
     /// The permutation applied to the patch tokens before layer 0.
     pub token_order: Vec<usize>,
     /// One entry per pruning layer.

@@ -177,6 +177,7 @@ impl<B: SvittBackend> VideoEncoder<B> {
             if let Some(trace) = trace.as_deref_mut() {
                 trace.layers.push(hidden.clone());
                 trace.graphs.push(graph);
+                trace.chosen.push(out.chosen);
             }
         }
         let sequences = hidden.dims()[0];

@@ -5,7 +5,7 @@ use super::init::Init;
 use crate::config::{Positions, Selection, VideoConfig};
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use std::sync::Arc;
 use svitt_ops::SvittBackend;
 use svitt_ops::device::cast;
@@ -52,6 +52,8 @@ pub(super) struct LayerOutput<B: Backend> {
     pub hidden: Tensor<B, 3>,
     /// The attention that patches are ranked by, `[batch, tokens]`, if it was asked for.
     pub ranking: Option<Tensor<B, 2>>,
+    /// The blocks that samples and heads chose, `[batch, heads, blocks, chosen]`, if the graph leaves any.
+    pub chosen: Option<Tensor<B, 4, Int>>,
 }
 
 impl<B: Backend> VideoLayer<B> {
@@ -137,7 +139,7 @@ impl<B: SvittBackend> VideoLayer<B> {
         let hidden = linear_residual(hidden, attended.out, &self.attention_out, lambda_1, keep(0));
         let (norm, linear) = ((&self.norm_after, epsilon), [&self.up, &self.down]);
         let hidden = feed_forward(hidden, norm, linear, lambda_2, keep(1));
-        LayerOutput { hidden, ranking: attended.ranking }
+        LayerOutput { hidden, ranking: attended.ranking, chosen: attended.chosen }
     }
 
     /// The attention that `selection` ranks patches by, if it is one of this layer's.

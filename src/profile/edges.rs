@@ -1,7 +1,7 @@
 //! Query-key pairs of a layer, in both conventions (Table 1; docs/model.md, "Edges").
 
 use super::{Convention, TEXT_TOKENS};
-use crate::config::{Compat, EdgeSparsity, ModelConfig, VideoConfig, kept_tokens};
+use crate::config::{BlockChoice, Compat, EdgeSparsity, ModelConfig, VideoConfig, kept_tokens};
 
 /// Edges of one video layer in one sequence that `tokens` patch tokens enter.
 pub fn layer(config: &ModelConfig, convention: Convention, tokens: usize) -> u64 {
@@ -31,15 +31,21 @@ pub fn cross(config: &ModelConfig, convention: Convention) -> Vec<u64> {
     }
 }
 
+/// Blocks of G tokens in a sequence of `tokens`.
+pub fn blocks(edge: EdgeSparsity, tokens: usize) -> usize {
+    tokens.div_ceil(edge.block)
+}
+
 /// The blocks of G keys a patch query multiplies, padding included, class token not counted. The official code draws
-/// blocks twice when fewer than K_l + K_r exist; the corrected rules take each once.
+/// blocks twice when fewer than K_l + K_r exist; the corrected rules take each once, and so does a choice by the data.
 pub fn keys_of_patch(edge: EdgeSparsity, compat: Compat, tokens: usize) -> u64 {
-    let wanted = edge.local + edge.random;
-    let blocks = match compat {
-        Compat::Official => wanted,
-        Compat::Corrected => wanted.min(tokens.div_ceil(edge.block)),
+    let (wanted, all) = (edge.local + edge.random, blocks(edge, tokens));
+    let seen = match (compat, edge.blocks) {
+        (Compat::Official, BlockChoice::Random) => wanted,
+        (Compat::Official, BlockChoice::Top) => edge.local + edge.random.min(all.saturating_sub(edge.local)),
+        (Compat::Corrected, _) => wanted.min(all),
     };
-    (blocks * edge.block) as u64
+    (seen * edge.block) as u64
 }
 
 fn keys_as_printed(edge: EdgeSparsity) -> u64 {
@@ -73,9 +79,13 @@ mod tests {
 
     #[test]
     fn corrected_rules_draw_no_block_twice() {
-        let edge = EdgeSparsity { local: 1, random: 5, block: 56 };
+        let edge = EdgeSparsity::new(1, 5, 56);
         assert_eq!(keys_of_patch(edge, Compat::Official, 270), 6 * 56);
         assert_eq!(keys_of_patch(edge, Compat::Corrected, 270), 5 * 56);
         assert_eq!(keys_of_patch(edge, Compat::Corrected, 784), 6 * 56);
+        let top = edge.with_blocks(BlockChoice::Top);
+        for compat in [Compat::Official, Compat::Corrected] {
+            assert_eq!([784, 270].map(|tokens| keys_of_patch(top, compat, tokens)), [6 * 56, 5 * 56]);
+        }
     }
 }

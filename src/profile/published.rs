@@ -38,7 +38,7 @@ pub fn keep_rate(mode: &str, frames: usize) -> f64 {
 /// q_m after the first fusion layer, put into `config`.
 #[must_use]
 pub fn sparse(mut config: ModelConfig, edge: Option<(usize, usize, usize)>, keep: f64, keep_cross: f64) -> ModelConfig {
-    let edge = edge.map(|(local, random, block)| EdgeSparsity { local, random, block });
+    let edge = edge.map(|(local, random, block)| EdgeSparsity::new(local, random, block));
     let prune = |keep_rate, layers| (keep_rate, layers, Selection::ClassAttention);
     let layers = [3, 6, 9].map(|layer| layer * config.video.layers / 12).to_vec();
     let node = (keep < 1.0).then(|| prune(keep, layers));

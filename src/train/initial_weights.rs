@@ -115,10 +115,8 @@ mod tests {
         let first = InitialWeights { checkpoint: Some(folder.to_path_buf()), ..InitialWeights::default() };
         let mut config = first.base().unwrap().unwrap();
         config.video.frames = 3;
-        config.video.sparsity = Sparsity {
-            edge: Some(EdgeSparsity { local: 1, random: 1, block: 5 }),
-            node: Some(NodeSparsity::by_class(0.6, &[0])),
-        };
+        config.video.sparsity =
+            Sparsity { edge: Some(EdgeSparsity::new(1, 1, 5)), node: Some(NodeSparsity::by_class(0.6, &[0])) };
         let choice: ModelChoice = serde_json::from_value(serde_json::json!({ "size": "tiny" })).unwrap();
         let model = first.model::<B>(&config, &choice, 7, &Default::default()).unwrap();
         let output = model.encode_video(noise(3, [2, 3, 3, 12, 12]), &VideoDraws::evaluation(0)).unwrap();

@@ -1,6 +1,7 @@
 //! Runs a clip through a model and copies what is drawn to the host.
 
 use super::ModelVariant;
+use super::layer_graph::LayerGraph;
 use crate::Result;
 use crate::config::VideoConfig;
 use crate::eval::match_scoring::padded;
@@ -8,9 +9,7 @@ use crate::eval::{host, require_directions, require_finite};
 use crate::model::{EncodedVideo, FusionOptions, Trace, VideoDraws};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::Serialize;
-use std::sync::Arc;
 use svitt_ops::SvittBackend;
-use svitt_ops::sparse::BlockGraph;
 
 /// What pruned the tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,8 +39,8 @@ pub struct ClipAnalysis {
     pub stages: Vec<PruningStage>,
     /// Per video layer, the class token's attention to every patch; none where a patch is no longer alive.
     pub attention: Vec<Vec<Option<f32>>>,
-    /// Per video layer, its block graph and the patch at every place of its sequence.
-    pub graphs: Vec<(Arc<BlockGraph>, Vec<usize>)>,
+    /// What patches may attend to in every video layer.
+    pub graphs: Vec<LayerGraph>,
     /// Probability that text and clip belong together; none without a text.
     pub matched: Option<f32>,
 }
@@ -79,6 +78,11 @@ fn video_stages<B: Backend>(trace: &Trace<B>, clips: usize, patches: usize) -> R
     let attention: Vec<Vec<f32>> = trace.class_attention.iter().map(|attention| host(attention.clone())).collect();
     attention.iter().try_for_each(|values| require_finite("attention values", values))?;
     let pruned: Vec<_> = trace.pruned.iter().map(|p| (p.layer, rows(p.token_ids.clone(), clips))).collect();
+    let layer_graph = |layer: usize, clip: usize| {
+        let chosen = trace.chosen[layer].as_ref();
+        let sequence = chosen.map_or(0, |chosen| clip * chosen.dims()[0] / clips);
+        LayerGraph::new(trace.graphs[layer].clone(), &ids[layer][clip], chosen, sequence)
+    };
     let one = |clip: usize| {
         let layers = ids.iter().zip(&attention);
         ClipAnalysis {
@@ -88,12 +92,7 @@ fn video_stages<B: Backend>(trace: &Trace<B>, clips: usize, patches: usize) -> R
                 .collect(),
             attention: layers.map(|(ids, values)| spread(&ids[clip], values, clip, patches)).collect(),
             // With frames encoded one by one, every frame has this graph; that of the first is drawn.
-            graphs: trace
-                .graphs
-                .iter()
-                .zip(&ids)
-                .map(|(graph, ids)| (graph.clone(), ids[clip][..graph.tokens().min(ids[clip].len())].to_vec()))
-                .collect(),
+            graphs: (0..ids.len()).map(|layer| layer_graph(layer, clip)).collect(),
             matched: None,
         }
     };
@@ -203,7 +202,7 @@ mod tests {
             let seen: Vec<bool> = analysis.attention[1].iter().map(Option::is_some).collect();
             assert_eq!(seen, *class, "layer 1 sees what layer 0 kept");
             assert!((0.0..=1.0).contains(&analysis.matched.unwrap()));
-            assert_eq!(analysis.graphs[1].1.len(), analysis.graphs[1].0.tokens());
+            assert_eq!(analysis.graphs[1].ids.len(), analysis.graphs[1].graph.tokens());
         }
         assert_ne!(analyses[0].stages[0], analyses[1].stages[0], "each clip has its own");
         let whole = analyze_clips(&dense, pixels.clone(), &[], 0, &device).unwrap();

@@ -2,7 +2,7 @@
 
 use super::analysis::{ClipAnalysis, PrunedBy, PruningStage};
 use super::frame_strip::Visibility;
-use super::{FrameStrip, ModelVariant};
+use super::{FrameStrip, LayerGraph, ModelVariant};
 use crate::Result;
 use crate::config::EdgeSparsity;
 use crate::viz::{Canvas, Page, Table, contact_sheet};
@@ -108,7 +108,7 @@ impl<'a> ClipComparison<'a> {
     fn table(&self) -> Table {
         let mut table = Table::new("Patch tokens entering each layer", ["model", "tokens", "GFLOPs", "match"]);
         for ((name, analysis), flops) in self.names.iter().zip(self.analyses).zip(self.flops) {
-            let tokens: Vec<String> = analysis.graphs.iter().map(|(graph, _)| graph.tokens().to_string()).collect();
+            let tokens: Vec<String> = analysis.graphs.iter().map(|layer| layer.graph.tokens().to_string()).collect();
             let matched = analysis.matched.map_or("–".to_owned(), |matched| format!("{matched:.3}"));
             table.row([name.clone(), tokens.join(" "), format!("{:.3}", flops as f64 / 1e9), matched]);
         }
@@ -178,10 +178,17 @@ impl<'a> ClipComparison<'a> {
             let label = format!("{} graph {}", if model == 0 { "dense" } else { "sparse" }, layer + 1);
             let name = &self.names[model];
             let layer_name = format!("{name}, layer {}", layer + 1);
-            match seen(self.analyses[model], layer, self.patch, edge, self.tokens[0]) {
+            let graph = self.analyses[model].graphs.get(layer);
+            match graph.and_then(|graph| graph.seen(self.patch, self.tokens[0])) {
                 Some(seen) => {
                     let count = seen.iter().filter(|seen| **seen != Visibility::No).count();
-                    let colours = if edge.is_some() { " (blue: local blocks, orange: random blocks)" } else { "" };
+                    let colours = match (edge, graph.is_some_and(LayerGraph::is_chosen)) {
+                        (None, _) => "",
+                        (Some(_), false) => " (blue: local blocks, orange: random blocks)",
+                        (Some(_), true) => {
+                            " in some head (blue: local blocks, orange: chosen ones, the fuller the more heads chose them)"
+                        }
+                    };
                     let caption =
                         format!("{layer_name}: the {whose} (red) sees the class token and {count} patches{colours}");
                     LabelledPicture { picture: self.frame_strip.graph(self.patch, &seen), caption, label }
@@ -198,7 +205,7 @@ impl<'a> ClipComparison<'a> {
         let model = |n: usize| {
             let analysis = self.analyses[n];
             let stages: Vec<Value> = analysis.stages.iter().map(stage_numbers).collect();
-            let tokens: Vec<usize> = analysis.graphs.iter().map(|(graph, _)| graph.tokens()).collect();
+            let tokens: Vec<usize> = analysis.graphs.iter().map(|layer| layer.graph.tokens()).collect();
             json!({
                 "mode": self.names[n],
                 "tokens_per_layer": tokens,
@@ -214,55 +221,4 @@ impl<'a> ClipComparison<'a> {
 fn stage_numbers(stage: &PruningStage) -> Value {
     let alive: Vec<usize> = (0..stage.alive.len()).filter(|&patch| stage.alive[patch]).collect();
     json!({ "by": stage.by, "layer": stage.layer, "alive": alive })
-}
-
-/// What patch `chosen` attends to in `layer`, or none if it is not alive there. Without `edge` that is everything.
-fn seen(
-    analysis: &ClipAnalysis,
-    layer: usize,
-    chosen: usize,
-    edge: Option<EdgeSparsity>,
-    patches: usize,
-) -> Option<Vec<Visibility>> {
-    let (graph, ids) = analysis.graphs.get(layer)?;
-    let block = ids.iter().position(|&id| id == chosen)? / graph.block();
-    let mut seen = vec![Visibility::No; patches];
-    for &key in &graph.key_blocks()[block * graph.width()..(block + 1) * graph.width()] {
-        let away = block.abs_diff(key as usize);
-        let local = |edge: EdgeSparsity| edge.local > 0 && away.min(graph.blocks() - away) <= edge.local / 2;
-        let kind = if edge.is_none_or(local) { Visibility::Local } else { Visibility::Random };
-        let places = key as usize * graph.block()..((key as usize + 1) * graph.block()).min(graph.tokens());
-        places.for_each(|place| seen[ids[place]] = kind);
-    }
-    Some(seen)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Compat;
-    use std::sync::Arc;
-    use svitt_ops::rng::Rng;
-    use svitt_ops::sparse::BlockGraph;
-
-    #[test]
-    fn a_patch_sees_its_local_and_random_blocks() {
-        let edge = EdgeSparsity { local: 1, random: 1, block: 5 };
-        let graph = BlockGraph::draw(17, &edge, Compat::Corrected, &mut Rng::new(4, &[]));
-        // Places hold every other patch of 34.
-        let ids: Vec<usize> = (0..17).map(|place| 2 * place).collect();
-        let analysis = ClipAnalysis {
-            stages: vec![],
-            attention: vec![],
-            graphs: vec![(Arc::new(graph.clone()), ids)],
-            matched: None,
-        };
-        let kinds = seen(&analysis, 0, 2 * 7, Some(edge), 34).unwrap();
-        let local: Vec<usize> = (0..34).filter(|&patch| kinds[patch] == Visibility::Local).collect();
-        assert_eq!(local, [10, 12, 14, 16, 18], "the own block holds places 5 to 9");
-        let other = *graph.key_blocks()[2..4].iter().find(|&&block| block != 1).unwrap() as usize;
-        let random: Vec<usize> = (0..34).filter(|&patch| kinds[patch] == Visibility::Random).collect();
-        assert_eq!(random, (5 * other..(5 * other + 5).min(17)).map(|place| 2 * place).collect::<Vec<_>>());
-        assert!(seen(&analysis, 0, 3, Some(edge), 34).is_none(), "patch 3 is not alive");
-    }
 }

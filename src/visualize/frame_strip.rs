@@ -14,7 +14,7 @@ const FADED: Rgb = [226, 226, 230];
 /// Times the mean attention that is drawn brightest.
 const HOTTEST: f32 = 8.0;
 const LOCAL: Rgb = [30, 120, 255];
-const RANDOM: Rgb = [255, 140, 0];
+const OTHER: Rgb = [255, 140, 0];
 const CHOSEN: Rgb = [220, 0, 60];
 const TARGET: Rgb = [0, 190, 70];
 
@@ -28,14 +28,14 @@ pub struct FrameStrip {
 }
 
 /// How a patch is visible to the chosen patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Visibility {
     /// Pruned, or not attended to.
     No,
     /// In a local block.
     Local,
-    /// In a random block.
-    Random,
+    /// In another block, which this share of heads sees: all of them see random blocks.
+    Other(f32),
 }
 
 impl FrameStrip {
@@ -82,7 +82,7 @@ impl FrameStrip {
             match seen[patch] {
                 Visibility::No => self.fade(frame, at),
                 Visibility::Local => frame.shade(at, [self.patch; 2], LOCAL, 0.5),
-                Visibility::Random => frame.shade(at, [self.patch; 2], RANDOM, 0.5),
+                Visibility::Other(share) => frame.shade(at, [self.patch; 2], OTHER, 0.5 * share),
             }
             if patch == chosen {
                 frame.shade(at, [self.patch; 2], CHOSEN, 0.85);

@@ -9,6 +9,7 @@ mod analysis;
 mod comparison_page;
 mod frame_strip;
 mod input;
+mod layer_graph;
 mod recall;
 mod variant;
 
@@ -16,5 +17,6 @@ pub use analysis::{ClipAnalysis, PrunedBy, PruningStage, analyze_clips};
 pub use comparison_page::{ClipComparison, comparison_page};
 pub use frame_strip::FrameStrip;
 pub use input::{ClipPixels, encode_text, load_clip};
+pub use layer_graph::LayerGraph;
 pub use recall::{RecallReport, StageRecall, pruning_recall, recall_page};
 pub use variant::{ModelVariant, variants};

@@ -55,7 +55,7 @@ pub fn variants<B: SvittBackend>(
 fn suggested(video: &VideoConfig) -> Sparsity {
     let (patches, layers) = (video.sequence_patches(), video.layers);
     let block = (patches / 14).max(1);
-    let edge = EdgeSparsity { local: 1, random: 3.min(patches.div_ceil(block) - 1), block };
+    let edge = EdgeSparsity::new(1, 3.min(patches.div_ceil(block) - 1), block);
     let mut pruning: Vec<usize> = [1, 2, 3].map(|quarter| layers * quarter / 4).to_vec();
     pruning.dedup();
     let node = NodeSparsity::by_class(0.7, &pruning);

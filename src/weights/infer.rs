@@ -243,10 +243,8 @@ fn heads_of_64(width: usize) -> usize {
 fn sparsity(source: &WeightSource) -> Sparsity {
     let of = |name: &str| number(source, &format!("/vision_encoder_args/{name}"));
     // The official code attends sparsely as soon as this is not null, 0 included.
-    let edge = of("sparse_random_attn").map(|random| EdgeSparsity {
-        local: of("sparse_local_attn").unwrap_or(1),
-        random,
-        block: of("attn_block_size").unwrap_or(1),
+    let edge = of("sparse_random_attn").map(|random| {
+        EdgeSparsity::new(of("sparse_local_attn").unwrap_or(1), random, of("attn_block_size").unwrap_or(1))
     });
     let keep = setting(source, "/vision_encoder_args/token_keep_rate").and_then(Json::as_f64);
     let node = keep.filter(|&rate| rate < 1.0).map(|keep_rate| NodeSparsity {

@@ -68,7 +68,7 @@ fn encode(layers: &[Layer], mut x: Tensor<Flex, 3>, frames: usize, keep: f64) ->
     let order: Vec<usize> = (0..frames * GRID * GRID).collect();
     let coords = RelativeBias::<Flex>::raster_coords(frames, GRID);
     let mut map = TokenMap::<Flex>::new(&order, &coords, &x.device());
-    let edge = EdgeSparsity { local: 1, random: 3, block: 56 };
+    let edge = EdgeSparsity::new(1, 3, 56);
     for (number, layer) in layers.iter().enumerate() {
         let tokens = x.dims()[1] - 1;
         let graph = Arc::new(match keep < 1.0 {

@@ -84,7 +84,7 @@ impl<B: SvittBackend> Vit<B> {
         let batch = pictures.dims()[0];
         let class = self.class.val().repeat_dim(0, batch);
         let mut x = Tensor::cat(vec![class, self.patches.forward(pictures) + self.places.val()], 1);
-        let edge = EdgeSparsity { local: 1, random: 1, block: 4 };
+        let edge = EdgeSparsity::new(1, 1, 4);
         for (number, layer) in self.layers.iter().enumerate() {
             let tokens = x.dims()[1] - 1;
             let graph = BlockGraph::draw(tokens, &edge, Compat::Corrected, &mut Rng::new(0, &[number as u64]));

@@ -54,7 +54,7 @@ impl<B: SvittBackend> Model<B> {
 
     /// `x` `[batch, 1 + tokens, width]` to `[batch, 1 + kept, 4]`.
     fn forward(&self, x: Tensor<B, 3>, attention: Attention) -> Tensor<B, 3> {
-        let edge = EdgeSparsity { local: 1, random: 1, block: 3 };
+        let edge = EdgeSparsity::new(1, 1, 3);
         let graph = Arc::new(BlockGraph::draw(TOKENS, &edge, Compat::Corrected, &mut Rng::new(5, &[])));
         let bias = RelativeBias::none(HEADS, TOKENS, &x.device());
         let qkv = self.qkv.forward(x.clone());

@@ -115,7 +115,7 @@ fn parts_that_do_not_make_one_index_are_refused() {
     let last = part("4/4".parse().unwrap());
     let weights = other("weights", &ModelId { weights: "def".into(), ..id() }, last.clone());
     assert!(weights.contains("with weights def, not by"), "{weights}");
-    let edge = crate::config::EdgeSparsity { local: 1, random: 3, block: 56 };
+    let edge = crate::config::EdgeSparsity::new(1, 3, 56);
     let sparse = ModelId { sparsity: Sparsity { edge: Some(edge), node: None }, ..id() };
     assert!(other("sparse", &sparse, last.clone()).contains("not with [dense]"));
     let clips = other("clips", &id(), IndexPart { clip_windows: "8 frames".into(), ..last.clone() });

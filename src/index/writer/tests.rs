@@ -70,7 +70,7 @@ fn another_model_and_a_second_indexer_are_refused() {
     assert!(second.contains("another process is indexing"), "{second}");
     Index::open(dir.path()).unwrap().require(&id()).unwrap();
     drop(first);
-    let edge = EdgeSparsity { local: 1, random: 3, block: 56 };
+    let edge = EdgeSparsity::new(1, 3, 56);
     let edges = Sparsity { edge: Some(edge), node: None };
     let node = Sparsity { edge: None, node: Some(NodeSparsity::by_class(0.5, &[3, 6])) };
     let others = [

@@ -18,6 +18,7 @@ struct State<B: SparseOps> {
     qkv: NodeId,
     table: NodeId,
     coords: IntTensor<B>,
+    chosen: Option<IntTensor<B>>,
     out: FloatTensor<B>,
     lse: FloatTensor<B>,
     plan: AttentionPlan,
@@ -31,7 +32,8 @@ impl<B: SparseOps> Backward<B, 2> for SparseAttentionBackward {
         let state = ops.state;
         let qkv = checkpointer.retrieve_node_output::<FloatTensor<B>>(state.qkv);
         let table = checkpointer.retrieve_node_output::<FloatTensor<B>>(state.table);
-        let saved = SavedAttention { qkv, table, coords: state.coords, out: state.out, lse: state.lse };
+        let State { coords, chosen, out, lse, .. } = state;
+        let saved = SavedAttention { qkv, table, coords, chosen, out, lse };
         let (d_qkv, d_table) = B::sparse_attention_backward(saved, grad, &state.plan);
         let [qkv, table] = ops.parents;
         if let Some(node) = qkv {
@@ -48,20 +50,26 @@ impl<B: SparseOps, C: CheckpointStrategy> SparseOps for Autodiff<B, C> {
         qkv: FloatTensor<Self>,
         table: FloatTensor<Self>,
         coords: IntTensor<Self>,
+        chosen: Option<IntTensor<Self>>,
         plan: &AttentionPlan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let (out, lse) = B::sparse_attention(qkv.primitive.clone(), table.primitive.clone(), coords.clone(), plan);
+        let (inner, inner_table) = (qkv.primitive.clone(), table.primitive.clone());
+        let (out, lse) = B::sparse_attention(inner, inner_table, coords.clone(), chosen.clone(), plan);
         let constant = <Self as AutodiffBackend>::from_inner(lse.clone());
         let prepared = SparseAttentionBackward.prepare::<C>([qkv.node.clone(), table.node.clone()]);
         let tracked = match prepared.compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
                 let (qkv, table) = (prep.checkpoint(&qkv), prep.checkpoint(&table));
-                let state = State { qkv, table, coords, out: out.clone(), lse, plan: plan.clone() };
+                let state = State { qkv, table, coords, chosen, out: out.clone(), lse, plan: plan.clone() };
                 prep.finish(state, out)
             }
             OpsKind::UnTracked(prep) => prep.finish(out),
         };
         (tracked, constant)
+    }
+
+    fn top_blocks(qkv: FloatTensor<Self>, plan: &AttentionPlan) -> IntTensor<Self> {
+        B::top_blocks(qkv.primitive, plan)
     }
 
     fn class_attention(qkv: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -6,8 +6,8 @@ use super::{
 use crate::device::{BufferLimit, batch_parts, concat_batch, slice_batch};
 use crate::fused::{LayerOps, norm_linear};
 use burn::nn::LayerNorm;
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor};
 use std::sync::Arc;
 
 /// LN and the linear map to queries, keys and values.
@@ -41,6 +41,8 @@ pub struct SelfAttention<B: Backend> {
     pub out: Tensor<B, 3>,
     /// What patches are ranked by, `[batch, N]`, if it was asked for.
     pub ranking: Option<Tensor<B, 2>>,
+    /// The blocks that were chosen, `[batch, heads, M, chosen]`, if the graph leaves any.
+    pub chosen: Option<Tensor<B, 4, Int>>,
 }
 
 /// Attention over `graph` of the tokens of `x` `[batch, S, d]`, normalised and projected; class token first. The
@@ -64,12 +66,13 @@ pub fn self_attention<B: SparseOps + LayerOps + BufferLimit>(
         let attended = sparse_attention(qkv.clone(), &bias, graph);
         let ranking = ranking.map(|ranking| match ranking {
             PatchRanking::ClassAttention => class_attention(&qkv, &bias),
-            PatchRanking::Received => received_attention(&qkv, &attended.lse, &bias, graph),
+            PatchRanking::Received => received_attention(&qkv, &attended, &bias, graph),
             PatchRanking::MeanQuery => mean_query_attention(&qkv, bias.table.dims()[1]),
         });
-        (attended.out, ranking)
+        (attended.out, (ranking, attended.chosen))
     };
-    let (out, ranking): (Vec<_>, Vec<_>) = parts.iter().map(of_part).unzip();
+    let (out, (ranking, chosen)): (Vec<_>, (Vec<_>, Vec<_>)) = parts.iter().map(of_part).unzip();
     let ranking = ranking.into_iter().collect::<Option<Vec<_>>>().map(concat_batch);
-    SelfAttention { out: concat_batch(out), ranking }
+    let chosen = chosen.into_iter().collect::<Option<Vec<_>>>().map(|chosen| Tensor::cat(chosen, 0));
+    SelfAttention { out: concat_batch(out), ranking, chosen }
 }

@@ -1,19 +1,65 @@
-//! Edge sparsity as numbers: K_l, K_r and G, and whose rules the graph follows.
+//! Edge sparsity as numbers: K_l, K_r and G, which blocks the K_r are, and whose rules the graph follows.
 
 use crate::{Error, Result};
 use burn::serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
-/// Patch queries see the class token, `local` neighbouring blocks and `random` drawn blocks of `block` tokens
+/// Which K_r blocks a query block sees beside its local ones (docs/model.md, "Edge sparsity").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(crate = "burn::serde", rename_all = "lowercase")]
+pub enum BlockChoice {
+    /// Drawn at random, the same for all samples and heads, as published.
+    #[default]
+    Random,
+    /// In every sample and head those whose mean key has the largest product with the mean query of the block.
+    Top,
+}
+
+impl BlockChoice {
+    /// Whether blocks are drawn: what settings leave unsaid.
+    pub fn is_random(&self) -> bool {
+        *self == Self::Random
+    }
+}
+
+/// As configurations have it: `random`, `top`.
+impl fmt::Display for BlockChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Random => "random",
+            Self::Top => "top",
+        })
+    }
+}
+
+impl FromStr for BlockChoice {
+    type Err = Error;
+
+    /// As in configurations: `random`, `top`.
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "random" => Ok(Self::Random),
+            "top" => Ok(Self::Top),
+            _ => Err(Error::setting("blocks", format!("`{name}` is not a choice of blocks"), "use random or top")),
+        }
+    }
+}
+
+/// Patch queries see the class token, `local` neighbouring blocks and `random` further blocks of `block` tokens
 /// (docs/model.md, "Edge sparsity").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(crate = "burn::serde", deny_unknown_fields)]
 pub struct EdgeSparsity {
     /// K_l: zero or odd; 1 is the query's own block.
     pub local: usize,
-    /// K_r: blocks drawn per query block, per layer and forward; 0 is local attention alone.
+    /// K_r: blocks per query block, layer and forward beside the local ones; 0 is local attention alone.
     pub random: usize,
     /// G: tokens in a block.
     pub block: usize,
+    /// Which blocks the K_r are: drawn, unless it says otherwise.
+    #[serde(default, skip_serializing_if = "BlockChoice::is_random")]
+    pub blocks: BlockChoice,
 }
 
 /// Which rules the model follows where the official code deviates from the paper (docs/model.md, "Official rules").
@@ -29,6 +75,17 @@ pub enum Compat {
 }
 
 impl EdgeSparsity {
+    /// K_l local blocks and K_r random ones of G tokens, as published.
+    pub const fn new(local: usize, random: usize, block: usize) -> Self {
+        Self { local, random, block, blocks: BlockChoice::Random }
+    }
+
+    /// The same numbers with the K_r blocks chosen otherwise.
+    #[must_use]
+    pub const fn with_blocks(self, blocks: BlockChoice) -> Self {
+        Self { blocks, ..self }
+    }
+
     /// Checks K_l, K_r and G against `patches` tokens.
     ///
     /// # Errors
@@ -70,11 +127,11 @@ mod tests {
 
     #[test]
     fn impossible_settings_are_named() {
-        let bad = |local, random, block| EdgeSparsity { local, random, block }.validate(30).unwrap_err().to_string();
+        let bad = |local, random, block| EdgeSparsity::new(local, random, block).validate(30).unwrap_err().to_string();
         assert!(bad(2, 1, 5).contains("edge.local"), "{}", bad(2, 1, 5));
         assert!(bad(1, 1, 31).contains("edge.block"));
         assert!(bad(1, 7, 5).contains("edge.random"));
         assert!(bad(0, 0, 5).contains("edge.random"));
-        assert!(EdgeSparsity { local: 1, random: 3, block: 5 }.validate(30).is_ok());
+        assert!(EdgeSparsity::new(1, 3, 5).validate(30).is_ok());
     }
 }

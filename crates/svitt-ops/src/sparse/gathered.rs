@@ -3,6 +3,7 @@
 //! The class key is kept out of the gathered keys and joins the softmax as one more logit column.
 
 use super::bias::is_uniform;
+use super::block_list::BlockList;
 use super::op::{AttentionPlan, SavedAttention, float};
 use crate::device::cast;
 use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor, TensorData, backend::Backend};
@@ -16,10 +17,11 @@ pub fn forward<B: Backend>(
     qkv: Tensor<B, 3>,
     table: Tensor<B, 2>,
     coords: Tensor<B, 2, Int>,
+    chosen: Option<Tensor<B, 4, Int>>,
     plan: &AttentionPlan,
 ) -> (Tensor<B, 3>, Tensor<B, 3>) {
     let dtype = qkv.dtype();
-    let parts = BlockedInputs::new(wide(qkv), wide(table), coords, plan);
+    let parts = BlockedInputs::new(wide(qkv), wide(table), coords, chosen, plan);
     let class = parts.class_row();
     let patch = parts.patch_rows();
     let (class_lse, class_out) = (lse(class.clone()), parts.class_out(&class));
@@ -37,7 +39,8 @@ pub fn backward<B: Backend>(
 ) -> (Tensor<B, 3>, Tensor<B, 2>) {
     let dtype = grad.dtype();
     let (qkv, table) = (wide(float(saved.qkv)), wide(float(saved.table)));
-    let parts = BlockedInputs::new(qkv, table, Tensor::from_primitive(saved.coords), plan);
+    let chosen = saved.chosen.map(Tensor::from_primitive);
+    let parts = BlockedInputs::new(qkv, table, Tensor::from_primitive(saved.coords), chosen, plan);
     let out = parts.split_heads(wide(float(saved.out)));
     let grad = parts.split_heads(wide(grad));
     let lse = float::<B, 3>(saved.lse).unsqueeze_dim::<4>(3);
@@ -49,16 +52,17 @@ pub fn backward<B: Backend>(
 }
 
 /// The attention every patch receives from all patches, averaged over them, in one head: `qkv` `[B, S, 3D]`, `table`
-/// `[R, 1]`, `lse` `[B, 1, S]` to `[B, N]`. Keys outside the graph's blocks count as not attended to.
+/// `[R, 1]`, `chosen` `[B, 1, M, chosen]`, `lse` `[B, 1, S]` to `[B, N]`. Keys outside the graph's blocks count as not attended to.
 pub(super) fn received<B: Backend>(
     qkv: Tensor<B, 3>,
     table: Tensor<B, 2>,
     coords: Tensor<B, 2, Int>,
+    chosen: Option<Tensor<B, 4, Int>>,
     lse: Tensor<B, 3>,
     plan: &AttentionPlan,
 ) -> Tensor<B, 2> {
     let (batch, tokens) = (qkv.dims()[0], plan.graph.tokens());
-    let parts = BlockedInputs::new(wide(qkv), wide(table), coords, plan);
+    let parts = BlockedInputs::new(wide(qkv), wide(table), coords, chosen, plan);
     let lse = parts.block(BlockedInputs::patches_of(&lse.unsqueeze_dim::<4>(3)));
     let [blocks, size, width] = parts.sizes();
     let p = (parts.patch_rows() - lse).exp().slice_dim(4, 1..(1 + width * size) as i64);
@@ -69,7 +73,7 @@ pub(super) fn received<B: Backend>(
             p.clone() * Tensor::from_data(TensorData::new::<f32, _>(real, [1, 1, blocks, size, 1]), &p.device())
         }
     };
-    let sums = parts.scatter(p.sum_dim(3).swap_dims(3, 4), plan.graph.key_blocks());
+    let sums = parts.scatter(p.sum_dim(3).swap_dims(3, 4), &parts.keys);
     sums.reshape([batch, tokens]).div_scalar(tokens as f64)
 }
 
@@ -104,15 +108,25 @@ struct BlockedInputs<'a, B: Backend> {
     value: Tensor<B, 4>,
     /// `[R, H]`.
     table: Tensor<B, 2>,
-    /// Table row of every patch-to-patch score, `[1 | B, M, G, W·G]`; none where it is row 0 for all that count.
-    rows: Option<Tensor<B, 4, Int>>,
-    /// 0 for a visible key, [`MASKED`] for padding: `[1, 1, M, 1, W·G]`.
+    /// The blocks whose keys are scored.
+    keys: BlockList<B>,
+    /// The blocks whose bias and values count.
+    values: BlockList<B>,
+    /// Table row of every patch-to-patch score, `[1 | B, 1 | H, M, G, W·G]`; none where it is row 0 for all that count.
+    rows: Option<Tensor<B, 5, Int>>,
+    /// 0 for a visible key, [`MASKED`] for padding: `[1 | B, 1 | H, M, 1, W·G]`.
     mask: Option<Tensor<B, 5>>,
     scale: f64,
 }
 
 impl<'a, B: Backend> BlockedInputs<'a, B> {
-    fn new(qkv: Tensor<B, 3>, table: Tensor<B, 2>, coords: Tensor<B, 2, Int>, plan: &'a AttentionPlan) -> Self {
+    fn new(
+        qkv: Tensor<B, 3>,
+        table: Tensor<B, 2>,
+        coords: Tensor<B, 2, Int>,
+        chosen: Option<Tensor<B, 4, Int>>,
+        plan: &'a AttentionPlan,
+    ) -> Self {
         let [batch, s, width] = qkv.dims();
         let (c, d) = (width / 3, width / 3 / plan.heads);
         let scale = (d as f64).powf(-0.5);
@@ -120,10 +134,13 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
             qkv.clone().slice([0..batch, 0..s, i * c..(i + 1) * c]).reshape([batch, s, plan.heads, d]).swap_dims(1, 2)
         };
         let (query, key, value) = (part(0).mul_scalar(scale), part(1), part(2));
-        let uniform = is_uniform(table.dims()[0]) && (plan.graph.padding() == 0 || !plan.graph.padding_attended());
-        let rows = (!uniform).then(|| bias_rows(coords, table.dims()[0], plan));
-        let mask = padding_mask(plan, &qkv.device());
-        Self { plan, query, key, value, table, rows, mask, scale }
+        let (graph, device) = (&plan.graph, qkv.device());
+        let list = |listed: &[u32]| BlockList::new(listed, chosen.as_ref(), graph, &device);
+        let (keys, values) = (list(graph.key_blocks()), list(graph.value_blocks()));
+        let uniform = is_uniform(table.dims()[0]) && (graph.padding() == 0 || !graph.padding_attended());
+        let rows = (!uniform).then(|| bias_rows(coords, table.dims()[0], &values, plan));
+        let mask = values.mask(graph, &device);
+        Self { plan, query, key, value, table, keys, values, rows, mask, scale }
     }
 
     /// `[M, G, W]`.
@@ -159,27 +176,19 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
         x.reshape([batch, heads, blocks * size, width]).slice_dim(2, 0..self.plan.graph.tokens() as i64)
     }
 
-    fn list(&self, list: &[u32]) -> Tensor<B, 1, Int> {
-        let list: Vec<i64> = list.iter().map(|&b| i64::from(b)).collect();
-        let length = list.len();
-        Tensor::from_data(TensorData::new(list, [length]), &self.query.device())
-    }
-
     /// The blocks of `list` beside each other: `[B, H, M, W·G, D]`.
-    fn gather(&self, x: &Tensor<B, 4>, list: &[u32]) -> Tensor<B, 5> {
+    fn gather(&self, x: &Tensor<B, 4>, list: &BlockList<B>) -> Tensor<B, 5> {
         let [batch, heads, _, d] = x.dims();
         let [blocks, size, width] = self.sizes();
         let x = self.block(Self::patches_of(x)).reshape([batch, heads, blocks, size * d]);
-        x.select(2, self.list(list)).reshape([batch, heads, blocks, width * size, d])
+        list.gather(x).reshape([batch, heads, blocks, width * size, d])
     }
 
     /// The adjoint of [`Self::gather`]: sums `[B, H, M, W·G, D]` back onto `[B, H, N, D]`.
-    fn scatter(&self, x: Tensor<B, 5>, list: &[u32]) -> Tensor<B, 4> {
+    fn scatter(&self, x: Tensor<B, 5>, list: &BlockList<B>) -> Tensor<B, 4> {
         let [batch, heads, _, _, d] = x.dims();
         let [blocks, size, width] = self.sizes();
-        let x = x.reshape([batch, heads, blocks * width, size * d]);
-        let zeros = Tensor::zeros([batch, heads, blocks, size * d], &x.device());
-        let sum = zeros.select_assign(2, self.list(list), x, IndexingUpdateOp::Add);
+        let sum = list.scatter(x.reshape([batch, heads, blocks * width, size * d]), blocks);
         self.unblock(sum.reshape([batch, heads, blocks, size, d]))
     }
 
@@ -199,7 +208,7 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
     /// Logits of the patch queries, the class key first: `[B, H, M, G, 1 + W·G]`.
     fn patch_rows(&self) -> Tensor<B, 5> {
         let query = self.block(Self::patches_of(&self.query));
-        let keys = self.gather(&self.key, self.plan.graph.key_blocks());
+        let keys = self.gather(&self.key, &self.keys);
         let class = query.clone().matmul(Self::class_of(&self.key).unsqueeze_dim::<5>(2).swap_dims(3, 4));
         let class = class + self.special(2).unsqueeze_dim::<5>(4);
         let patch = query.matmul(keys.swap_dims(3, 4)) + self.patch_bias();
@@ -216,9 +225,21 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
         let Some(rows) = &self.rows else {
             return self.table.clone().slice([0..1, 0..heads]).reshape([1, heads, 1, 1, 1]);
         };
-        let [batch, blocks, size, keys] = rows.dims();
-        let bias = self.table.clone().select(0, rows.clone().reshape([batch * blocks * size * keys]));
-        bias.reshape([batch, blocks * size * keys, heads]).swap_dims(1, 2).reshape([batch, heads, blocks, size, keys])
+        let [batch, own, blocks, size, keys] = rows.dims();
+        if own == 1 {
+            let bias = self.table.clone().select(0, rows.clone().reshape([batch * blocks * size * keys]));
+            let bias = bias.reshape([batch, blocks * size * keys, heads]).swap_dims(1, 2);
+            return bias.reshape([batch, heads, blocks, size, keys]);
+        }
+        let table = self.table.clone().reshape([self.table.dims()[0] * heads]);
+        table.select(0, self.entries(rows)).reshape([batch, heads, blocks, size, keys])
+    }
+
+    /// Where the table, row after row, has the bias of every score: `rows` `[B, H, M, G, W·G]` to `[B·H·M·G·W·G]`.
+    fn entries(&self, rows: &Tensor<B, 5, Int>) -> Tensor<B, 1, Int> {
+        let ([batch, heads, blocks, size, keys], device) = (rows.dims(), rows.device());
+        let head = Tensor::<B, 1, Int>::arange(0..heads as i64, &device).reshape([1, heads, 1, 1, 1]);
+        (rows.clone() * heads as i64 + head).reshape([batch * heads * blocks * size * keys])
     }
 
     fn class_out(&self, logits: &Tensor<B, 4>) -> Tensor<B, 4> {
@@ -229,7 +250,7 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
     fn patch_out(&self, logits: &Tensor<B, 5>) -> Tensor<B, 5> {
         let probabilities = burn::tensor::activation::softmax(logits.clone(), 4);
         let keys = logits.dims()[4];
-        let values = self.gather(&self.value, self.plan.graph.value_blocks());
+        let values = self.gather(&self.value, &self.values);
         let class = probabilities.clone().slice_dim(4, 0..1) * Self::class_of(&self.value).unsqueeze_dim::<5>(2);
         class + probabilities.slice_dim(4, 1..keys as i64).matmul(values)
     }
@@ -251,9 +272,8 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
         let (lse, delta) = (self.block(Self::patches_of(lse)), self.block(Self::patches_of(delta)));
         let keys = 1 + self.sizes()[1] * self.sizes()[2];
         let query = self.block(Self::patches_of(&self.query));
-        let (key_list, value_list) = (self.plan.graph.key_blocks(), self.plan.graph.value_blocks());
         let p = (self.patch_rows() - lse).exp();
-        let values = self.gather(&self.value, value_list);
+        let values = self.gather(&self.value, &self.values);
         let class_value = Self::class_of(&self.value).unsqueeze_dim::<5>(2);
         let dp = Tensor::cat(
             vec![grad.clone().matmul(class_value.swap_dims(3, 4)), grad.clone().matmul(values.swap_dims(3, 4))],
@@ -263,9 +283,9 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
         let (ds_class, ds_patch) = (ds.clone().slice_dim(4, 0..1), ds.clone().slice_dim(4, 1..keys as i64));
         let (p_class, p_patch) = (p.clone().slice_dim(4, 0..1), p.slice_dim(4, 1..keys as i64));
         let class_key = Self::class_of(&self.key).unsqueeze_dim::<5>(2);
-        let dq = ds_class.clone() * class_key + ds_patch.clone().matmul(self.gather(&self.key, key_list));
-        let dk = self.scatter(ds_patch.swap_dims(3, 4).matmul(query.clone()), key_list);
-        let dv = self.scatter(p_patch.swap_dims(3, 4).matmul(grad.clone()), value_list);
+        let dq = ds_class.clone() * class_key + ds_patch.clone().matmul(self.gather(&self.key, &self.keys));
+        let dk = self.scatter(ds_patch.swap_dims(3, 4).matmul(query.clone()), &self.keys);
+        let dv = self.scatter(p_patch.swap_dims(3, 4).matmul(grad.clone()), &self.values);
         let dk_class = (ds_class * query).sum_dim(3).sum_dim(2).squeeze_dim::<4>(2);
         let dv_class = (p_class * grad).sum_dim(3).sum_dim(2).squeeze_dim::<4>(2);
         RowGradients {
@@ -300,15 +320,20 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
             let all = patch.sum_dim(0).sum_dim(2).sum_dim(3).sum_dim(4).reshape([1, heads]);
             return Tensor::cat(vec![all, special], 0);
         };
-        let [samples, blocks, size, keys] = index.dims();
+        let [samples, own, blocks, size, keys] = index.dims();
+        let mut table = Tensor::zeros([rows, heads], &patch.device());
+        table = table.slice_assign([rows - 3..rows, 0..heads], special);
+        if own > 1 {
+            let (flat, length) = (table.reshape([rows * heads]), samples * own * blocks * size * keys);
+            let sum = flat.select_assign(0, self.entries(index), patch.reshape([length]), IndexingUpdateOp::Add);
+            return sum.reshape([rows, heads]);
+        }
         let patch = if samples == 1 { patch.sum_dim(0) } else { patch };
         let flat = patch
             .reshape([samples, heads, blocks * size * keys])
             .swap_dims(1, 2)
             .reshape([samples * blocks * size * keys, heads]);
         let index = index.clone().reshape([samples * blocks * size * keys]);
-        let mut table = Tensor::zeros([rows, heads], &flat.device());
-        table = table.slice_assign([rows - 3..rows, 0..heads], special);
         table.select_assign(0, index, flat, IndexingUpdateOp::Add)
     }
 
@@ -323,47 +348,24 @@ impl<'a, B: Backend> BlockedInputs<'a, B> {
     }
 }
 
-/// The table row of every patch-to-patch score, `[1 | B, M, G, W·G]`; padded keys use patch→class (their position
+/// The table row of every patch-to-patch score, `[1 | B, 1 | H, M, G, W·G]`; padded keys use patch→class (their position
 /// id is 0, the class token's; docs/model.md, "Edge sparsity"), padded queries whatever is in range.
-fn bias_rows<B: Backend>(coords: Tensor<B, 2, Int>, rows: usize, plan: &AttentionPlan) -> Tensor<B, 4, Int> {
-    let graph = &plan.graph;
-    let [samples, tokens] = coords.dims();
-    let (blocks, size, width, padding) = (graph.blocks(), graph.block(), graph.width(), graph.padding());
-    let device = coords.device();
-    let coords =
-        if padding == 0 { coords } else { Tensor::cat(vec![coords, Tensor::zeros([samples, padding], &device)], 1) };
-    let list: Vec<i64> = graph.value_blocks().iter().map(|&b| i64::from(b)).collect();
-    let length = list.len();
-    let list = Tensor::from_data(TensorData::new(list, [length]), &device);
-    let keys =
-        coords.clone().reshape([samples, blocks, size]).select(1, list).reshape([samples, blocks, 1, width * size]);
-    let rows_of = coords.reshape([samples, blocks, size, 1]) - keys + plan.centre as i64;
+fn bias_rows<B: Backend>(
+    coords: Tensor<B, 2, Int>,
+    rows: usize,
+    values: &BlockList<B>,
+    plan: &AttentionPlan,
+) -> Tensor<B, 5, Int> {
+    let ([samples, _], graph, device) = (coords.dims(), &plan.graph, coords.device());
+    let (blocks, size, padding) = (graph.blocks(), graph.block(), graph.padding());
+    let padded = Tensor::zeros([samples, padding], &device);
+    let coords = if padding == 0 { coords } else { Tensor::cat(vec![coords, padded], 1) };
+    let coords = coords.reshape([samples, blocks, size]);
+    let keys = values.coords(coords.clone());
+    let rows_of = coords.reshape([samples, 1, blocks, size, 1]) - keys + plan.centre as i64;
     if padding == 0 {
         return rows_of;
     }
-    let padded = padded_keys(plan);
-    let query_padded: Vec<bool> = (0..blocks * size).map(|i| i >= tokens).collect();
-    let flags: Vec<bool> =
-        query_padded.iter().enumerate().flat_map(|(i, &q)| padded[i / size].iter().map(move |&k| q || k)).collect();
-    let flags =
-        Tensor::<B, 4, burn::tensor::Bool>::from_data(TensorData::new(flags, [1, blocks, size, width * size]), &device);
-    rows_of.mask_fill(flags.expand([samples, blocks, size, width * size]), rows as i64 - 2)
-}
-
-/// Which gathered places are padding, per query block.
-fn padded_keys(plan: &AttentionPlan) -> Vec<Vec<bool>> {
-    let graph = &plan.graph;
-    let padded = |b: u32| (0..graph.block()).map(move |j| b as usize * graph.block() + j >= graph.tokens());
-    graph.value_blocks().chunks(graph.width()).map(|row| row.iter().flat_map(|&b| padded(b)).collect()).collect()
-}
-
-fn padding_mask<B: Backend>(plan: &AttentionPlan, device: &B::Device) -> Option<Tensor<B, 5>> {
-    let graph = &plan.graph;
-    if graph.padding() == 0 || graph.padding_attended() {
-        return None;
-    }
-    let mask: Vec<f32> =
-        padded_keys(plan).concat().into_iter().map(|padded| if padded { MASKED } else { 0.0 }).collect();
-    let shape = [1, 1, graph.blocks(), 1, graph.width() * graph.block()];
-    Some(Tensor::from_data(TensorData::new(mask, shape), device))
+    let shape = rows_of.dims();
+    rows_of.mask_fill(values.padded(graph, &device).expand(shape), rows as i64 - 2)
 }

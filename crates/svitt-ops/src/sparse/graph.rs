@@ -1,10 +1,12 @@
-//! The block graph, drawn on the host: which key blocks every query block sees. No tensors.
+//! The block graph: which key blocks every query block sees, drawn on the host, or which of them are left to be chosen
+//! by the data ([`super::top`]). No tensors.
 
 use crate::rng::Rng;
-use crate::sparse::{Compat, EdgeSparsity};
+use crate::sparse::{BlockChoice, Compat, EdgeSparsity};
 use crate::{Error, Result};
 
-/// Which blocks of keys each block of queries attends to; shared by all samples and heads of a layer.
+/// Which blocks of keys each block of queries attends to. Those in its lists are shared by all samples and heads of a
+/// layer; besides, [`Self::chosen`] more are chosen anew in every sample and head where [`BlockChoice::Top`] asks for it.
 ///
 /// Blocks are G consecutive patch tokens of the current sequence; the last one may be padded. The class token is
 /// outside the blocks: it sees, and is seen by, every token.
@@ -12,7 +14,12 @@ use crate::{Error, Result};
 pub struct BlockGraph {
     tokens: usize,
     block: usize,
-    width: usize,
+    /// Columns of the lists.
+    listed: usize,
+    /// K_l.
+    local: usize,
+    /// Blocks per query block that the data choose.
+    chosen: usize,
     key_blocks: Vec<u32>,
     value_blocks: Option<Vec<u32>>,
     padding_attended: bool,
@@ -21,7 +28,17 @@ pub struct BlockGraph {
 impl BlockGraph {
     /// Every patch token sees every other: one block as long as the sequence.
     pub fn dense(tokens: usize) -> Self {
-        Self { tokens, block: tokens, width: 1, key_blocks: vec![0], value_blocks: None, padding_attended: false }
+        let (listed, key_blocks) = (1, vec![0]);
+        Self {
+            tokens,
+            block: tokens,
+            listed,
+            local: listed,
+            chosen: 0,
+            key_blocks,
+            value_blocks: None,
+            padding_attended: false,
+        }
     }
 
     /// Draws K_r random blocks per query block beside its K_l local ones.
@@ -29,19 +46,40 @@ impl BlockGraph {
     /// Corrected rules: random blocks are distinct and never local, and where fewer than K_l + K_r blocks exist all
     /// are seen once. [`Compat::Official`]: one uniform score per pair of blocks, local pairs scored 0, the K_r best
     /// per row, so that local blocks are drawn again where others run out
-    /// (docs/model.md, "Edge sparsity").
+    /// (docs/model.md, "Edge sparsity"). With [`BlockChoice::Top`] nothing is drawn: see [`Self::top`].
     pub fn draw(tokens: usize, edge: &EdgeSparsity, compat: Compat, rng: &mut Rng) -> Self {
+        if edge.blocks == BlockChoice::Top {
+            return Self::top(tokens, edge, compat);
+        }
         let block = block_length(tokens, edge, compat);
         let blocks = tokens.div_ceil(block);
         let rows: Vec<Vec<u32>> = (0..blocks)
             .map(|m| {
                 let local = local_blocks(m, blocks, edge.local);
-                let mut row = if compat == Compat::Official { local.clone() } else { distinct(&local) };
+                let mut row = local_columns(&local, compat);
                 row.extend(draw_random(&local, blocks, edge.random, compat, rng));
                 row
             })
             .collect();
         Self::from_rows(tokens, block, edge.local, compat, rows.len(), &rows.concat())
+    }
+
+    /// The local blocks, and K_r more that the data choose among the others. Where K_r or fewer others exist all of them
+    /// are listed, and nothing is left to be chosen. The same under both rules, but for what [`Compat::Official`] does
+    /// with local windows and padding.
+    pub fn top(tokens: usize, edge: &EdgeSparsity, compat: Compat) -> Self {
+        let block = block_length(tokens, edge, compat);
+        let blocks = tokens.div_ceil(block);
+        let all = edge.local + edge.random >= blocks;
+        let rows: Vec<Vec<u32>> = (0..blocks)
+            .map(|m| {
+                let local = local_blocks(m, blocks, edge.local);
+                let others = (0..blocks as u32).filter(|b| all && !local.contains(b));
+                local_columns(&local, compat).into_iter().chain(others).collect()
+            })
+            .collect();
+        let graph = Self::from_rows(tokens, block, edge.local, compat, blocks, &rows.concat());
+        Self { chosen: if all { 0 } else { edge.random }, ..graph }
     }
 
     /// A graph from a given table of `blocks` rows: the first K_l columns local, the rest random, as the official
@@ -67,14 +105,14 @@ impl BlockGraph {
     }
 
     fn from_rows(tokens: usize, block: usize, local: usize, compat: Compat, blocks: usize, flat: &[u32]) -> Self {
-        let width = flat.len() / blocks;
+        let listed = flat.len() / blocks;
         let official = compat == Compat::Official;
         let value_blocks = (official && local >= 3).then(|| flat.to_vec());
         let key_blocks = match &value_blocks {
             None => flat.to_vec(),
-            Some(values) => mirrored(values, width, local, blocks),
+            Some(values) => mirrored(values, listed, local, blocks),
         };
-        Self { tokens, block, width, key_blocks, value_blocks, padding_attended: official }
+        Self { tokens, block, listed, local, chosen: 0, key_blocks, value_blocks, padding_attended: official }
     }
 
     /// N: patch tokens.
@@ -92,9 +130,35 @@ impl BlockGraph {
         self.tokens.div_ceil(self.block)
     }
 
-    /// W: key blocks every query block sees.
+    /// W: key blocks every query block sees, listed ones and chosen ones.
     pub fn width(&self) -> usize {
-        self.width
+        self.listed + self.chosen
+    }
+
+    /// Key blocks of a query block that the lists name; [`Self::width`] where nothing is chosen.
+    pub fn listed(&self) -> usize {
+        self.listed
+    }
+
+    /// Key blocks of a query block that the data choose in every sample and head; 0 in drawn graphs.
+    pub fn chosen(&self) -> usize {
+        self.chosen
+    }
+
+    /// Whether block `key` is one of the K_l local ones of query block `m`.
+    pub fn is_local(&self, m: usize, key: usize) -> bool {
+        let away = m.abs_diff(key);
+        self.local > 0 && away.min(self.blocks() - away) <= self.local / 2
+    }
+
+    /// K_l.
+    pub fn local(&self) -> usize {
+        self.local
+    }
+
+    /// Tokens of block `b` that exist.
+    pub fn size(&self, b: usize) -> usize {
+        self.block.min(self.tokens - b * self.block)
     }
 
     /// Empty places at the end of the last block.
@@ -107,12 +171,12 @@ impl BlockGraph {
         self.padding_attended
     }
 
-    /// The blocks whose keys are scored, `[blocks, width]` row-major.
+    /// The listed blocks whose keys are scored, `[blocks, listed]` row-major.
     pub fn key_blocks(&self) -> &[u32] {
         &self.key_blocks
     }
 
-    /// The blocks whose bias and values are used, `[blocks, width]`; the same as [`Self::key_blocks`] but for the
+    /// The listed blocks whose bias and values are used, `[blocks, listed]`; the same as [`Self::key_blocks`] but for the
     /// mirrored windows of the official code with K_l >= 3.
     pub fn value_blocks(&self) -> &[u32] {
         self.value_blocks.as_deref().unwrap_or(&self.key_blocks)
@@ -123,27 +187,39 @@ impl BlockGraph {
         self.value_blocks.is_some()
     }
 
-    /// The transposed graph: for every key block, the `(query block, slot)` pairs in which `list` names it.
+    /// The listed blocks of query block `m` whose keys are scored.
+    pub fn key_row(&self, m: usize) -> &[u32] {
+        &self.key_blocks[m * self.listed..(m + 1) * self.listed]
+    }
+
+    /// The listed blocks of query block `m` whose bias and values are used.
+    pub fn value_row(&self, m: usize) -> &[u32] {
+        &self.value_blocks()[m * self.listed..(m + 1) * self.listed]
+    }
+
+    /// The transposed lists: for every key block, the `(query block, slot)` pairs in which `list` names it.
     /// Lets a backward gather instead of scatter: no atomics, one writer per key block.
     pub fn transposed(&self, list: &[u32]) -> Vec<Vec<(u32, u32)>> {
         let mut lists = vec![Vec::new(); self.blocks()];
         for (entry, &key) in list.iter().enumerate() {
-            lists[key as usize].push(((entry / self.width) as u32, (entry % self.width) as u32));
+            lists[key as usize].push(((entry / self.listed) as u32, (entry % self.listed) as u32));
         }
         lists
     }
 
-    /// Query-key pairs that are scored, the class token's included, padding not counted (docs/model.md, "Edges").
+    /// Query-key pairs that are scored, the class token's included, padding not counted (docs/model.md, "Edges");
+    /// chosen blocks count as whole ones, which the last block may not be.
     pub fn edges(&self) -> usize {
-        let size = |b: usize| if b + 1 == self.blocks() { self.block - self.padding() } else { self.block };
-        let patch: usize = self
-            .key_blocks
-            .chunks(self.width)
-            .enumerate()
-            .map(|(m, row)| size(m) * (1 + row.iter().map(|&b| size(b as usize)).sum::<usize>()))
-            .sum();
+        let listed = |m: usize| self.key_row(m).iter().map(|&b| self.size(b as usize)).sum::<usize>();
+        let seen = |m: usize| 1 + listed(m) + self.chosen * self.block;
+        let patch: usize = (0..self.blocks()).map(|m| self.size(m) * seen(m)).sum();
         patch + self.tokens + 1
     }
+}
+
+/// The local blocks as the graph lists them: the official code takes a window longer than the circle as it is.
+fn local_columns(local: &[u32], compat: Compat) -> Vec<u32> {
+    if compat == Compat::Official { local.to_vec() } else { distinct(local) }
 }
 
 /// G, or the whole sequence where it is shorter; the official code pads it to G even then, and the padding takes part
@@ -194,7 +270,7 @@ mod tests {
     use super::*;
 
     fn edge(local: usize, random: usize, block: usize) -> EdgeSparsity {
-        EdgeSparsity { local, random, block }
+        EdgeSparsity::new(local, random, block)
     }
 
     #[test]
@@ -224,6 +300,35 @@ mod tests {
         assert_eq!(&graph.key_blocks()[..4], [1, 0, 4, 2], "local columns are reflected, random ones are not");
         let corrected = BlockGraph::from_table(20, &edge(3, 1, 4), Compat::Corrected, &table).unwrap();
         assert_eq!(corrected.key_blocks(), corrected.value_blocks());
+    }
+
+    #[test]
+    fn chosen_blocks_are_as_many_as_others_exist() {
+        let top = |tokens, local, random, block, compat| {
+            let edge = edge(local, random, block).with_blocks(BlockChoice::Top);
+            let graph = BlockGraph::draw(tokens, &edge, compat, &mut Rng::new(1, &[]));
+            let row = graph.key_row(graph.blocks() - 1).to_vec();
+            assert!(graph.chosen() > 0 || compat == Compat::Official || row.len() == graph.blocks());
+            (row, graph.chosen(), graph.blocks())
+        };
+        assert_eq!(top(784, 1, 3, 56, Compat::Corrected), (vec![13], 3, 14));
+        assert_eq!(top(270, 1, 4, 56, Compat::Corrected), (vec![4, 0, 1, 2, 3], 0, 5), "all others");
+        assert_eq!(top(270, 1, 5, 56, Compat::Official), (vec![4, 0, 1, 2, 3], 0, 5), "no local block again");
+        assert_eq!(top(270, 3, 1, 56, Compat::Official), (vec![0, 4, 3], 1, 5), "mirrored");
+        assert_eq!(top(9, 0, 2, 4, Compat::Corrected), (vec![], 2, 3), "no local block at all");
+        assert_eq!(top(8, 3, 2, 4, Compat::Corrected), (vec![0, 1], 0, 2), "all are local");
+        assert_eq!(top(5, 1, 2, 9, Compat::Corrected), (vec![0], 0, 1), "one block");
+    }
+
+    #[test]
+    fn local_blocks_lie_on_a_circle() {
+        let graph = BlockGraph::top(17, &edge(3, 1, 4), Compat::Corrected);
+        let local: Vec<bool> = (0..5).map(|key| graph.is_local(0, key)).collect();
+        assert_eq!(local, [true, true, false, false, true]);
+        assert_eq!((0..5).map(|b| graph.size(b)).collect::<Vec<_>>(), [4, 4, 4, 4, 1]);
+        for m in 0..5 {
+            assert!((0..5).all(|key| graph.is_local(m, key) == graph.key_row(m).contains(&(key as u32))));
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The op as a trait with a portable body, and the functions a model calls.
 
-use super::{BlockGraph, RelativeBias, class, gathered};
+use super::{BlockGraph, RelativeBias, class, gathered, top};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::{Int, Tensor, TensorPrimitive};
 use std::sync::Arc;
 
 /// What is fixed in one call: the graph, the number of heads, the table's middle row.
@@ -22,15 +22,18 @@ pub struct AttentionPlan {
 /// override it, and `Autodiff` differentiates it by [`Self::sparse_attention_backward`], which recomputes the
 /// probabilities from `lse` instead of storing them.
 pub trait SparseOps: Backend {
-    /// `qkv` `[batch, S, 3C]`, `table` `[R, heads]`, `coords` `[1 | batch, N]` to
-    /// the output `[batch, S, C]` and the log-sum-exp of every row, `[batch, heads, S]`.
+    /// `qkv` `[batch, S, 3C]`, `table` `[R, heads]`, `coords` `[1 | batch, N]`, `chosen` [`Self::top_blocks`] where the
+    /// graph leaves blocks to be chosen, to the output `[batch, S, C]` and the log-sum-exp of every row,
+    /// `[batch, heads, S]`.
     fn sparse_attention(
         qkv: FloatTensor<Self>,
         table: FloatTensor<Self>,
         coords: IntTensor<Self>,
+        chosen: Option<IntTensor<Self>>,
         plan: &AttentionPlan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let (out, lse) = gathered::forward::<Self>(float(qkv), float(table), Tensor::from_primitive(coords), plan);
+        let (coords, chosen) = (Tensor::from_primitive(coords), chosen.map(Tensor::from_primitive));
+        let (out, lse) = gathered::forward::<Self>(float(qkv), float(table), coords, chosen, plan);
         (out.into_primitive().tensor(), lse.into_primitive().tensor())
     }
 
@@ -42,6 +45,12 @@ pub trait SparseOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (qkv, table) = gathered::backward::<Self>(saved, float(grad), plan);
         (qkv.into_primitive().tensor(), table.into_primitive().tensor())
+    }
+
+    /// The blocks of a graph that are left to be chosen, of `qkv` `[batch, S, 3C]`: `[batch, heads, M, chosen]`, ascending
+    /// and different; a constant to `Autodiff`. See [`super::BlockChoice::Top`].
+    fn top_blocks(qkv: FloatTensor<Self>, plan: &AttentionPlan) -> IntTensor<Self> {
+        top::blocks::<Self>(float(qkv), plan).into_primitive()
     }
 
     /// `qkv` `[batch, S, 3C]`, `table` `[R, heads]` to the class token's attention to every patch, averaged over heads,
@@ -60,6 +69,8 @@ pub struct SavedAttention<B: Backend> {
     pub table: FloatTensor<B>,
     /// `[1 | batch, N]`.
     pub coords: IntTensor<B>,
+    /// `[batch, heads, M, chosen]`, where the graph leaves blocks to be chosen.
+    pub chosen: Option<IntTensor<B>>,
     /// `[batch, S, C]`.
     pub out: FloatTensor<B>,
     /// `[batch, heads, S]`.
@@ -73,9 +84,12 @@ pub struct AttentionOutput<B: Backend> {
     pub out: Tensor<B, 3>,
     /// Log-sum-exp of every softmax row, `[batch, heads, S]`; carries no gradient.
     pub lse: Tensor<B, 3>,
+    /// The blocks that were chosen beside those the graph lists, `[batch, heads, M, chosen]`, if it leaves any.
+    pub chosen: Option<Tensor<B, 4, Int>>,
 }
 
-/// Attention of the tokens of `qkv` over `graph`, class token first.
+/// Attention of the tokens of `qkv` over `graph`, class token first. Where the graph leaves blocks to be chosen
+/// ([`super::BlockChoice::Top`]), they are chosen first; gradients pass through the attention alone.
 ///
 /// # Shapes
 /// - `qkv`: `[batch, 1 + tokens, 3 · heads · head_dim]`, queries, keys and values side by side
@@ -92,9 +106,10 @@ pub fn sparse_attention<B: SparseOps>(
     let plan = AttentionPlan { graph: graph.clone(), heads: bias.table.dims()[1], centre: bias.centre };
     check_shapes(qkv.dims(), bias.coords.dims(), &plan);
     let table = bias.table.clone().into_primitive().tensor();
-    let (out, lse) =
-        B::sparse_attention(qkv.into_primitive().tensor(), table, bias.coords.clone().into_primitive(), &plan);
-    AttentionOutput { out: float(out), lse: float(lse) }
+    let (qkv, coords) = (qkv.into_primitive().tensor(), bias.coords.clone().into_primitive());
+    let chosen = (graph.chosen() > 0).then(|| B::top_blocks(qkv.clone(), &plan));
+    let (out, lse) = B::sparse_attention(qkv, table, coords, chosen.clone(), &plan);
+    AttentionOutput { out: float(out), lse: float(lse), chosen: chosen.map(Tensor::from_primitive) }
 }
 
 /// Attention of the class token to every patch token, averaged over heads, `[batch, tokens]`: what a pruning layer

@@ -1,6 +1,6 @@
 //! What ranks patches where no class token does: the attention they receive.
 
-use super::op::{AttentionPlan, SparseOps, class_attention};
+use super::op::{AttentionOutput, AttentionPlan, SparseOps, class_attention};
 use super::{BlockGraph, RelativeBias, gathered};
 use burn::tensor::Tensor;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use std::sync::Arc;
 /// The attention every patch receives, averaged over heads and over all patches as queries, `[batch, tokens]`: what a
 /// read-out by the mean of the patches pays to each. Sums to 1 in a model without class token.
 ///
-/// Over a sparse graph only the attended blocks count, so that a patch which few blocks see gets less. `lse` is what
-/// [`super::sparse_attention`] returned for the same arguments. One head at a time, so that no more than
+/// Over a sparse graph only the attended blocks count, so that a patch which few blocks see gets less. `attended` is
+/// what [`super::sparse_attention`] returned for the same arguments. One head at a time, so that no more than
 /// `[batch, 1, tokens, keys]` is in memory; carries no gradient.
 pub fn received_attention<B: SparseOps>(
     qkv: &Tensor<B, 3>,
-    lse: &Tensor<B, 3>,
+    attended: &AttentionOutput<B>,
     bias: &RelativeBias<B>,
     graph: &Arc<BlockGraph>,
 ) -> Tensor<B, 2> {
     let [batch, s, width] = qkv.dims();
     let heads = bias.table.dims()[1];
     let (c, d) = (width / 3, width / 3 / heads);
-    let (qkv, lse, table) = (qkv.clone().detach(), lse.clone().detach(), bias.table.clone().detach());
+    let (qkv, lse, table) = (qkv.clone().detach(), attended.lse.clone().detach(), bias.table.clone().detach());
     let plan = AttentionPlan { graph: graph.clone(), heads: 1, centre: bias.centre };
     let of_head = |head: usize| {
         let part = |part: usize| {
@@ -29,7 +29,8 @@ pub fn received_attention<B: SparseOps>(
         };
         let own = Tensor::cat([0, 1, 2].map(part).to_vec(), 2);
         let table = table.clone().narrow(1, head, 1);
-        gathered::received(own, table, bias.coords.clone(), lse.clone().narrow(1, head, 1), &plan)
+        let chosen = attended.chosen.as_ref().map(|chosen| chosen.clone().narrow(1, head, 1));
+        gathered::received(own, table, bias.coords.clone(), chosen, lse.clone().narrow(1, head, 1), &plan)
     };
     let first = of_head(0);
     (1..heads).fold(first, |sum, head| sum + of_head(head)).div_scalar(heads as f64)
@@ -76,7 +77,7 @@ mod tests {
         let [query, key] = heads_of(&qkv);
         let all = softmax(query.clone().matmul(key.clone().swap_dims(2, 3)).mul_scalar(5f64.powf(-0.5)), 3);
         let expected = all.mean_dim(1).mean_dim(2).reshape([2, 11]);
-        let found = received_attention(&qkv, &out.lse, &bias, &graph);
+        let found = received_attention(&qkv, &out, &bias, &graph);
         assert_close(found.clone(), expected, 1e-6);
         assert_close(found.sum_dim(1), Tensor::ones([2, 1], &Default::default()), 1e-5);
         let mean = softmax(query.mean_dim(2).matmul(key.swap_dims(2, 3)).mul_scalar(5f64.powf(-0.5)), 3);
@@ -87,11 +88,11 @@ mod tests {
     fn only_attended_blocks_count<B: SparseOps>() {
         let qkv = noise::<B, 3>(4, [2, 12, 45]);
         let bias = RelativeBias::<B>::without_class(HEADS, 11, &Default::default());
-        let edge = EdgeSparsity { local: 1, random: 1, block: 4 };
+        let edge = EdgeSparsity::new(1, 1, 4);
         let table = vec![vec![0, 1], vec![1, 0], vec![1, 0]];
         let graph = Arc::new(BlockGraph::from_table(11, &edge, Compat::Corrected, &table).unwrap());
         let out = sparse_attention(qkv.clone(), &bias, &graph);
-        let found = received_attention(&qkv, &out.lse, &bias, &graph);
+        let found = received_attention(&qkv, &out, &bias, &graph);
         assert_close(found.clone().sum_dim(1), Tensor::ones([2, 1], &Default::default()), 1e-5);
         assert_close(found.slice([0..2, 8..11]), Tensor::zeros([2, 3], &Default::default()), 0.0);
         let drawn = Arc::new(BlockGraph::draw(11, &edge, Compat::Corrected, &mut Rng::new(1, &[])));

@@ -4,7 +4,7 @@
 use super::op::float;
 use super::{BlockGraph, RelativeBias, class_attention, oracle, sparse_attention};
 use crate::rng::Rng;
-use crate::sparse::{Compat, EdgeSparsity};
+use crate::sparse::{BlockChoice, Compat, EdgeSparsity};
 use crate::testing::Reference;
 use burn::backend::Autodiff;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
@@ -67,7 +67,12 @@ impl Case {
 }
 
 fn edge(local: usize, random: usize, block: usize) -> EdgeSparsity {
-    EdgeSparsity { local, random, block }
+    EdgeSparsity::new(local, random, block)
+}
+
+/// [`edge`] whose K_r blocks the data choose.
+fn top(local: usize, random: usize, block: usize) -> EdgeSparsity {
+    edge(local, random, block).with_blocks(BlockChoice::Top)
 }
 
 fn drawn(tokens: usize, edge: EdgeSparsity, compat: Compat) -> Arc<BlockGraph> {
@@ -83,7 +88,9 @@ fn subset(n: usize, keep: usize, sample: u64) -> Vec<usize> {
 }
 
 /// Odd, pairwise different sizes: divisible blocks, padding under both rules, one block, per-sample ids, dense, blocks
-/// attended twice, and blocks longer than a GPU kernel's run of queries (64) and its tile of keys (32).
+/// attended twice, and blocks longer than a GPU kernel's run of queries (64) and its tile of keys (32). The last five
+/// have blocks that each sample and head chooses: with padding under both rules, without local ones, of pruned tokens,
+/// and long ones.
 fn cases() -> Vec<Case> {
     let full = |frames: usize, grid: usize| vec![(0..frames * grid * grid).collect::<Vec<_>>()];
     let case = |batch, heads, head_dim, ids: Vec<Vec<usize>>, frames, grid, graph| Case {
@@ -107,6 +114,19 @@ fn cases() -> Vec<Case> {
         case(2, 3, 4, (0..2).map(|s| subset(18, 10, s)).collect(), 2, 3, drawn(10, edge(1, 2, 5), Compat::Official)),
         case(1, 2, 8, full(4, 5), 4, 5, Arc::new(BlockGraph::dense(100))),
         case(2, 2, 6, (0..2).map(|s| subset(98, 91, s)).collect(), 2, 7, drawn(91, edge(1, 1, 40), Compat::Corrected)),
+        case(2, 3, 5, full(2, 5), 2, 5, drawn(50, top(1, 2, 7), Compat::Corrected)),
+        case(3, 2, 4, full(2, 5), 2, 5, drawn(50, top(1, 2, 11), Compat::Official)),
+        case(2, 1, 7, full(3, 4), 3, 4, drawn(48, top(0, 3, 5), Compat::Corrected)),
+        case(2, 2, 6, (0..2).map(|s| subset(48, 29, s)).collect(), 3, 4, drawn(29, top(3, 2, 4), Compat::Corrected)),
+        case(
+            2,
+            2,
+            4,
+            (0..2).map(|s| subset(147, 130, s)).collect(),
+            3,
+            7,
+            drawn(130, top(1, 1, 40), Compat::Corrected),
+        ),
     ]
 }
 
@@ -135,11 +155,14 @@ fn gradients<B: Backend>(case: &Case, attend: &Attend<B>) -> [Vec<f32>; 3] {
     [host(out), host(qkv.grad(&grads).unwrap()), host(table.grad(&grads).unwrap())]
 }
 
+fn portable_out<B: Backend>(case: &Case, qkv: Tensor<B, 3>, bias: &RelativeBias<B>) -> Tensor<B, 3> {
+    let plan = super::AttentionPlan { graph: case.graph.clone(), heads: case.heads, centre: bias.centre };
+    let chosen = (case.graph.chosen() > 0).then(|| super::top::blocks(qkv.clone(), &plan));
+    super::gathered::forward(qkv, bias.table.clone(), bias.coords.clone(), chosen, &plan).0
+}
+
 fn portable<B: Backend>(case: &Case) -> [Vec<f32>; 3] {
-    gradients::<B>(case, &|qkv, bias| {
-        let plan = super::AttentionPlan { graph: case.graph.clone(), heads: case.heads, centre: bias.centre };
-        super::gathered::forward(qkv, bias.table.clone(), bias.coords.clone(), &plan).0
-    })
+    gradients::<B>(case, &|qkv, bias| portable_out(case, qkv, bias))
 }
 
 fn agree(found: [Vec<f32>; 3], expected: [Vec<f32>; 3], what: &str) {
@@ -185,8 +208,14 @@ fn mirrored_windows_agree<B: super::SparseOps>() {
     let graph = drawn(30, edge(3, 1, 4), Compat::Official);
     assert!(graph.is_mirrored() && graph.padding() > 0);
     let case = Case { batch: 2, heads: 2, head_dim: 6, ids, frames: 5, grid: 3, graph, spread: 1.0 };
-    let found = gradients::<B>(&case, &|qkv, bias| sparse_attention(qkv, bias, &case.graph).out);
-    agree(found, portable::<Reference>(&case), "mirrored");
+    let agree_mirrored = |case: &Case, what| {
+        let found = gradients::<B>(case, &|qkv, bias| sparse_attention(qkv, bias, &case.graph).out);
+        agree(found, portable::<Reference>(case), what);
+    };
+    agree_mirrored(&case, "mirrored");
+    let graph = drawn(30, top(3, 2, 4), Compat::Official);
+    assert!(graph.is_mirrored() && graph.chosen() == 2);
+    agree_mirrored(&Case { graph, ..case }, "mirrored, and chosen");
 }
 
 /// [`cases`] whose heads tensor cores can take, and the shape of the base model's blocks: 56 tokens, heads of 64.
@@ -201,6 +230,9 @@ fn wide_cases() -> Vec<Case> {
     let ids = (0..2).map(|s| subset(147, 130, s)).collect();
     let graph = drawn(130, edge(1, 1, 56), Compat::Official);
     assert!(graph.padding() > 0);
+    cases.push(Case { batch: 2, heads: 2, head_dim: 64, ids, frames: 3, grid: 7, graph, spread: 1.0 });
+    let ids = (0..2).map(|s| subset(147, 130, s)).collect();
+    let graph = drawn(130, top(1, 1, 28), Compat::Official);
     cases.push(Case { batch: 2, heads: 2, head_dim: 64, ids, frames: 3, grid: 7, graph, spread: 1.0 });
     let ids = (0..2).map(|s| subset(45, 30, s)).collect();
     let graph = drawn(30, edge(3, 1, 4), Compat::Official);
@@ -235,8 +267,7 @@ fn sixteen_bits_agree<B: super::SparseOps>() {
         let table = Tensor::from_data(TensorData::new(short, table.dims()), &Default::default()).require_grad();
         let bias = case.bias(table.clone());
         let out = if case.graph.is_mirrored() {
-            let plan = super::AttentionPlan { graph: case.graph.clone(), heads: case.heads, centre: bias.centre };
-            super::gathered::forward(leaf.clone(), bias.table.clone(), bias.coords.clone(), &plan).0
+            portable_out(case, leaf.clone(), &bias)
         } else {
             oracle::attention(leaf.clone(), &bias, &case.graph)
         };
@@ -280,6 +311,7 @@ fn the_table_gradient_needs_no_atomics_on_wgpu() {
             qkv: case.qkv::<B>().into_primitive().tensor(),
             table: bias.table.into_primitive().tensor(),
             coords: bias.coords.into_primitive(),
+            chosen: output.chosen.map(Tensor::into_primitive),
             out: output.out.into_primitive().tensor(),
             lse: output.lse.into_primitive().tensor(),
         };
@@ -322,11 +354,14 @@ fn the_portable_backward_is_the_derivative<B: super::SparseOps>() {
             centre: case.bias(case.table::<B>()).centre,
         };
         let bias = case.bias(case.table::<B>());
-        let (out, lse) = super::gathered::forward(case.qkv::<B>(), bias.table.clone(), bias.coords.clone(), &plan);
+        let chosen = (case.graph.chosen() > 0).then(|| super::top::blocks(case.qkv::<B>(), &plan));
+        let (table, coords) = (bias.table.clone(), bias.coords.clone());
+        let (out, lse) = super::gathered::forward(case.qkv::<B>(), table, coords, chosen.clone(), &plan);
         let saved = super::op::SavedAttention {
             qkv: case.qkv::<B>().into_primitive().tensor(),
             table: bias.table.into_primitive().tensor(),
             coords: bias.coords.into_primitive(),
+            chosen: chosen.map(Tensor::into_primitive),
             out: out.into_primitive().tensor(),
             lse: lse.into_primitive().tensor(),
         };
@@ -353,12 +388,14 @@ fn a_full_graph_is_dense_attention<B: super::SparseOps>() {
         spread: 1.0,
     };
     let bias = dense.bias(dense.table::<B>());
-    let full = drawn(tokens, edge(1, 7, 7), Compat::Corrected);
-    assert_eq!(full.width(), full.blocks());
     let expected = sparse_attention(dense.qkv::<B>(), &bias, &dense.graph);
-    let found = sparse_attention(dense.qkv::<B>(), &bias, &full);
-    close(host(found.out), host(expected.out), "out");
-    close(host(found.lse), host(expected.lse), "lse");
+    for edge in [edge(1, 7, 7), top(1, 7, 7), top(3, 9, 7)] {
+        let full = drawn(tokens, edge, Compat::Corrected);
+        assert_eq!(full.width(), full.blocks());
+        let found = sparse_attention(dense.qkv::<B>(), &bias, &full);
+        close(host(found.out), host(expected.out.clone()), "out");
+        close(host(found.lse), host(expected.lse.clone()), "lse");
+    }
 }
 
 fn padding_changes_nothing<B: super::SparseOps>() {
@@ -420,7 +457,11 @@ fn class_attention_is_the_class_row<B: super::SparseOps>() {
 }
 
 fn finite_differences<B: super::SparseOps>() {
-    let case = &cases()[1];
+    // drawn blocks, and chosen ones: a step of 1e-2 makes no other choice here
+    [1, 10].into_iter().for_each(|case| finite_differences_of::<B>(&cases()[case]));
+}
+
+fn finite_differences_of<B: super::SparseOps>(case: &Case) {
     let (qkv, table) = (case.qkv::<Autodiff<B>>().require_grad(), case.table::<Autodiff<B>>().require_grad());
     let out = sparse_attention(qkv.clone(), &case.bias(table.clone()), &case.graph).out;
     let grads = (out * case.probe()).sum().backward();

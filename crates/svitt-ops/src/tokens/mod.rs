@@ -14,4 +14,5 @@ mod select;
 pub use map::TokenMap;
 pub use order::{TokenOrder, token_order};
 pub use rows::{RowOps, take_rows};
+pub(crate) use select::keep_by_rank;
 pub use select::{SelectOps, gather_patches, keep_top, kept_tokens};

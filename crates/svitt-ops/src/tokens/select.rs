@@ -34,7 +34,7 @@ pub fn gather_patches<B: RowOps>(x: Tensor<B, 3>, positions: &Tensor<B, 2, Int>)
 }
 
 /// Selection by rank: a token is kept if fewer than `k` others have a higher score. O(tokens²) comparisons.
-pub(super) fn keep_by_rank<B: Backend>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, Int> {
+pub(crate) fn keep_by_rank<B: Backend>(scores: Tensor<B, 2>, k: usize) -> Tensor<B, 2, Int> {
     let [batch, n] = scores.dims();
     let device = scores.device();
     let mine = scores.clone().reshape([batch, n, 1]).expand([batch, n, n]);

@@ -2,7 +2,7 @@
 
 use super::training::{MODES, START, budget_name, name};
 use super::{AblationPlan, Cell};
-use svitt::config::{CrossSparsity, EdgeSparsity, Selection, Sparsity};
+use svitt::config::{BlockChoice, CrossSparsity, EdgeSparsity, Selection, Sparsity};
 
 /// A table: labels and their cells.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,12 @@ struct TableBuilder<'a> {
     lengths: [usize; 3],
 }
 
+/// The name of a cell with `edge` alone.
+fn edge_name(edge: EdgeSparsity) -> String {
+    let name = format!("edge-{}-{}-{}", edge.local, edge.random, edge.block);
+    if edge.blocks.is_random() { name } else { format!("{name}-{}", edge.blocks) }
+}
+
 impl TableBuilder<'_> {
     fn tested(&self, name: &str, edge: Option<EdgeSparsity>, q_v: f64, q_m: f64) -> Cell {
         let sparsity = Sparsity { edge, node: self.plan.node(q_v, Selection::ClassAttention) };
@@ -56,16 +62,18 @@ impl TableBuilder<'_> {
     fn table1(&self) -> TableSpec {
         let (edge, wide) = (self.plan.edge, self.plan.wide_edge);
         let (q_v, q_m) = (self.plan.hybrid_rates[0], self.plan.cross.keep_rate);
-        let graph = |edge: EdgeSparsity| format!("({}, {}, {})", edge.local, edge.random, edge.block);
-        let named = |e: EdgeSparsity| format!("edge-{}-{}-{}", e.local, e.random, e.block);
+        let graph = |edge: EdgeSparsity| match edge.blocks {
+            BlockChoice::Random => format!("({}, {}, {})", edge.local, edge.random, edge.block),
+            blocks => format!("({}, {}, {}, {blocks})", edge.local, edge.random, edge.block),
+        };
         let both = |e: EdgeSparsity| {
             let label = format!("hybrid {}, ({q_v}, {q_m})", graph(e));
-            (label, self.tested(&format!("hybrid-{}", named(e)), Some(e), q_v, q_m).headline())
+            (label, self.tested(&format!("hybrid-{}", edge_name(e)), Some(e), q_v, q_m).headline())
         };
         let rows = vec![
             ("dense".into(), Cell::trained(&self.plan.dense(), true)),
-            (format!("edge {}", graph(edge)), self.tested(&named(edge), Some(edge), 1.0, 1.0).headline()),
-            (format!("edge {}", graph(wide)), self.tested(&named(wide), Some(wide), 1.0, 1.0).headline()),
+            (format!("edge {}", graph(edge)), self.tested(&edge_name(edge), Some(edge), 1.0, 1.0).headline()),
+            (format!("edge {}", graph(wide)), self.tested(&edge_name(wide), Some(wide), 1.0, 1.0).headline()),
             (format!("node ({q_v}, 1)"), self.tested(&format!("node-{q_v}"), None, q_v, 1.0).headline()),
             (format!("node ({q_v}, {q_m})"), self.tested(&format!("node-{q_v}-{q_m}"), None, q_v, q_m).headline()),
             both(edge),
@@ -157,8 +165,7 @@ impl TableBuilder<'_> {
         let graphs = [0, 1, 3, 5].into_iter().flat_map(|local| (0..=MOST_BLOCKS - local).map(move |r| (local, r)));
         let rows = graphs.filter(|&(local, random)| local + random > 0).map(|(local, random)| {
             let edge = EdgeSparsity { local, random, ..self.plan.edge };
-            let name = format!("edge-{local}-{random}-{}", edge.block);
-            (format!("K_l = {local}, K_r = {random}"), self.tested(&name, Some(edge), 1.0, 1.0))
+            (format!("K_l = {local}, K_r = {random}"), self.tested(&edge_name(edge), Some(edge), 1.0, 1.0))
         });
         let title = format!("Figure 4a: blocks per query at test time, G = {}", self.plan.edge.block);
         TableSpec { key: "fig4a", title, rows: rows.collect() }
@@ -167,8 +174,7 @@ impl TableBuilder<'_> {
     fn figure4b(&self) -> TableSpec {
         let rows = self.plan.blocks.iter().map(|&block| {
             let edge = EdgeSparsity { block, ..self.plan.edge };
-            let name = format!("edge-{}-{}-{block}", edge.local, edge.random);
-            (format!("G = {block}"), self.tested(&name, Some(edge), 1.0, 1.0))
+            (format!("G = {block}"), self.tested(&edge_name(edge), Some(edge), 1.0, 1.0))
         });
         let EdgeSparsity { local, random, .. } = self.plan.edge;
         let title = format!("Figure 4b: block size at test time, K_l = {local}, K_r = {random}");

@@ -142,7 +142,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         let tokens = self.tokens();
         let (graph, keys) = match mode {
             "edge" => {
-                let edge = EdgeSparsity { local: 1, random: 3, block: 56 };
+                let edge = EdgeSparsity::new(1, 3, 56);
                 let graph = BlockGraph::draw(tokens, &edge, Compat::Corrected, &mut Rng::new(0, &[]));
                 let keys = graph.width() * graph.block() + 1;
                 (graph, keys)

@@ -231,7 +231,7 @@ impl Case {
 
     fn sparsity(&self) -> Sparsity {
         let edge = self.edge.as_ref();
-        let edge = edge.map(|edge| EdgeSparsity { local: edge.local, random: edge.random, block: edge.block });
+        let edge = edge.map(|edge| EdgeSparsity::new(edge.local, edge.random, edge.block));
         let node = (self.keep_rate < 1.0).then(|| NodeSparsity {
             keep_rate: self.keep_rate,
             layers: self.prune_layers.clone(),
@@ -281,7 +281,7 @@ mod tests {
         let case: Case = serde_json::from_str(text).unwrap();
         let config = case.configure(&ModelConfig::tiny(4));
         assert_eq!((config.video.frames, config.video.order), (6, TokenOrder::ZCurve));
-        assert_eq!(config.video.sparsity.edge, Some(EdgeSparsity { local: 3, random: 2, block: 7 }));
+        assert_eq!(config.video.sparsity.edge, Some(EdgeSparsity::new(3, 2, 7)));
         assert_eq!(config.video.sparsity.node.unwrap().layers, [1]);
         assert_eq!((case.cross_layers(), case.is_plain()), (vec![2, 3], false));
     }

@@ -72,7 +72,7 @@ fn weights(model: &Classifier<B>) -> Vec<f32> {
 fn main() {
     B::seed(&Default::default(), 3);
     let model = Classifier::new(&Default::default());
-    let edge = EdgeSparsity { local: 1, random: 1, block: 5 };
+    let edge = EdgeSparsity::new(1, 1, 5);
     let graph = Arc::new(BlockGraph::draw(TOKENS, &edge, Compat::Corrected, &mut Rng::new(1, &[])));
     // Burn draws weights when they are first read: reading them before the copy gives both the same.
     let before = weights(&model);

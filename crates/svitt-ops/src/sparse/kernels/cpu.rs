@@ -47,19 +47,33 @@ pub(super) struct CpuKernel<'a, T = f32> {
     pub heads: usize,
     pub d: usize,
     pub centre: i32,
-    /// Per query block.
+    /// M.
+    pub blocks: usize,
+    /// Per query block; where blocks are chosen, per sample, head and query block.
     pub entries: Vec<Vec<KeyBlock>>,
     pub tiles: Vec<Tile>,
     shared_coords: bool,
 }
 
 impl<'a, T> CpuKernel<'a, T> {
-    pub(super) fn new(qkv: &'a [T], shape: [usize; 3], table: &[f32], coords: &'a [i32], plan: &AttentionPlan) -> Self {
+    /// `chosen` `[batch, heads, M, chosen]`: the blocks beside those that the graph lists; empty where none are.
+    pub(super) fn new(
+        qkv: &'a [T],
+        shape: [usize; 3],
+        table: &[f32],
+        coords: &'a [i32],
+        chosen: &[i32],
+        plan: &AttentionPlan,
+    ) -> Self {
         let [batch, s, width] = shape;
         let heads = plan.heads;
         let table_rows = table.len() / heads;
         let transposed = (0..heads).flat_map(|h| (0..table_rows).map(move |r| table[r * heads + h])).collect();
-        let entries = (0..plan.graph.blocks()).map(|m| entries(&plan.graph, m)).collect();
+        let blocks = plan.graph.blocks();
+        let entries = match plan.graph.chosen() {
+            0 => (0..blocks).map(|m| entries(&plan.graph, m, &[])).collect(),
+            each => chosen.chunks(each).enumerate().map(|(row, own)| entries(&plan.graph, row % blocks, own)).collect(),
+        };
         Self {
             qkv,
             table: transposed,
@@ -70,6 +84,7 @@ impl<'a, T> CpuKernel<'a, T> {
             heads,
             d: width / 3 / heads,
             centre: plan.centre as i32,
+            blocks,
             entries,
             tiles: tiles(&plan.graph),
             shared_coords: coords.len() < batch * (s - 1) || batch == 1,
@@ -105,9 +120,19 @@ impl<'a, T> CpuKernel<'a, T> {
         (self.d as f32).powf(-0.5)
     }
 
+    /// The index in [`Self::entries`] of query block `m` of sample `b` and head `h`.
+    pub(super) fn row(&self, b: usize, h: usize, m: usize) -> usize {
+        if self.entries.len() == self.blocks { m } else { (b * self.heads + h) * self.blocks + m }
+    }
+
+    /// What query block `m` sees.
+    pub(super) fn seen(&self, b: usize, h: usize, m: usize) -> &[KeyBlock] {
+        &self.entries[self.row(b, h, m)]
+    }
+
     /// Width of the score rows of query block `m`, the class column included.
-    pub(super) fn columns(&self, m: usize) -> usize {
-        self.entries[m].last().map_or(1, |e| e.from + e.columns)
+    pub(super) fn columns(&self, b: usize, h: usize, m: usize) -> usize {
+        self.seen(b, h, m).last().map_or(1, |e| e.from + e.columns)
     }
 }
 
@@ -119,10 +144,10 @@ impl<'a> CpuKernel<'a> {
 
     /// Logits of a tile, `[rows, columns]`, class column first.
     pub(super) fn scores(&self, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
-        let (columns, d, scale) = (self.columns(tile.block), self.d, self.scale());
+        let (columns, d, scale) = (self.columns(b, h, tile.block), self.d, self.scale());
         let queries = self.part(0, b, h, 1 + tile.first);
         product(to, columns, [tile.rows, 1, d], queries, self.part(1, b, h, 0).t(), scale, false);
-        for e in &self.entries[tile.block] {
+        for e in self.seen(b, h, tile.block) {
             for row in 0..tile.rows {
                 to[row * columns + e.from + e.keys..row * columns + e.from + e.columns].fill(0.0);
             }
@@ -133,15 +158,15 @@ impl<'a> CpuKernel<'a> {
     }
 
     fn add_bias(&self, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
-        let (table, coords, columns) = (self.head_table(h), self.sample_coords(b), self.columns(tile.block));
+        let (table, coords, columns) = (self.head_table(h), self.sample_coords(b), self.columns(b, h, tile.block));
         let to_class = table[self.table_rows - 2];
         if is_uniform(self.table_rows) {
-            return self.add_uniform_bias([table[0], to_class], tile, to);
+            return self.add_uniform_bias([table[0], to_class], [b, h], tile, to);
         }
         for (row, &coord) in to.chunks_mut(columns).zip(&coords[tile.first..tile.first + tile.rows]) {
             let origin = coord + self.centre;
             row[0] += to_class;
-            for e in &self.entries[tile.block] {
+            for e in self.seen(b, h, tile.block) {
                 let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
                 for (score, key) in real.iter_mut().zip(&coords[e.value..e.value + e.values]) {
                     *score += table[(origin - key) as usize];
@@ -152,10 +177,10 @@ impl<'a> CpuKernel<'a> {
     }
 
     /// [`Self::add_bias`] where all pairs of patches have the first bias: nothing is looked up, nothing added to a 0.
-    fn add_uniform_bias(&self, [between, to_class]: [f32; 2], tile: Tile, to: &mut [f32]) {
-        for row in to.chunks_mut(self.columns(tile.block)) {
+    fn add_uniform_bias(&self, [between, to_class]: [f32; 2], [b, h]: [usize; 2], tile: Tile, to: &mut [f32]) {
+        for row in to.chunks_mut(self.columns(b, h, tile.block)) {
             row[0] += to_class;
-            for e in &self.entries[tile.block] {
+            for e in self.seen(b, h, tile.block) {
                 let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
                 if between != 0.0 {
                     real.iter_mut().for_each(|score| *score += between);
@@ -193,7 +218,7 @@ impl<'a> CpuKernel<'a> {
 
     /// A tile of patch rows: log-sum-exps into `lse`, outputs into `out` (rows C apart).
     fn tile_rows(&self, b: usize, h: usize, tile: Tile, scratch: &mut Vec<f32>, out: &mut [f32], lse: &mut [f32]) {
-        let (columns, width, d) = (self.columns(tile.block), self.width(), self.d);
+        let (columns, width, d) = (self.columns(b, h, tile.block), self.width(), self.d);
         scratch.resize(tile.rows * columns, 0.0);
         self.scores(b, h, tile, scratch);
         let class_value = self.vector(2, b, h, 0);
@@ -207,7 +232,7 @@ impl<'a> CpuKernel<'a> {
             out.fill(0.0);
             axpy(out, row[0], class_value);
         }
-        for e in &self.entries[tile.block] {
+        for e in self.seen(b, h, tile.block) {
             let p = MatrixView::rows(&scratch[e.from..], columns);
             product(out, width, [tile.rows, d, e.values], p, self.part(2, b, h, 1 + e.value), 1.0, true);
         }
@@ -218,18 +243,18 @@ impl<'a> CpuKernel<'a> {
     }
 }
 
-/// Key blocks of query block `m`. Padded keys get columns only where the graph lets them take attention.
-fn entries(graph: &BlockGraph, m: usize) -> Vec<KeyBlock> {
-    let (g, n, w) = (graph.block(), graph.tokens(), graph.width());
-    let size = |b: u32| g.min(n - b as usize * g);
+/// Key blocks of query block `m`, those of `chosen` behind the listed ones. Padded keys get columns only where the graph
+/// lets them take attention.
+fn entries(graph: &BlockGraph, m: usize, chosen: &[i32]) -> Vec<KeyBlock> {
+    let g = graph.block();
     let mut from = 1;
-    let row = m * w..(m + 1) * w;
-    let pairs = graph.key_blocks()[row.clone()].iter().zip(&graph.value_blocks()[row]);
+    let listed = graph.key_row(m).iter().zip(graph.value_row(m)).map(|(&key, &value)| (key as usize, value as usize));
+    let pairs = listed.chain(chosen.iter().map(|&block| (block as usize, block as usize)));
     pairs
-        .map(|(&k, &v)| {
-            let columns = if graph.padding_attended() { g } else { size(v) };
-            let entry =
-                KeyBlock { from, columns, key: k as usize * g, keys: size(k), value: v as usize * g, values: size(v) };
+        .map(|(key, value)| {
+            let (keys, values) = (graph.size(key), graph.size(value));
+            let columns = if graph.padding_attended() { g } else { values };
+            let entry = KeyBlock { from, columns, key: key * g, keys, value: value * g, values };
             from += columns;
             entry
         })
@@ -251,22 +276,28 @@ impl<B: HostBackend> SparseOps for B {
         qkv: FloatTensor<B>,
         table: FloatTensor<B>,
         coords: IntTensor<B>,
+        chosen: Option<IntTensor<B>>,
         plan: &AttentionPlan,
     ) -> (FloatTensor<B>, FloatTensor<B>) {
         let (shape, results): ([usize; 3], _) = (qkv.shape().dims(), Results::<B>::like(&qkv));
-        let coords = integers::<B>(&coords);
+        let (coords, chosen) = (integers::<B>(&coords), chosen.map_or(Vec::new(), |chosen| integers::<B>(&chosen)));
         let table = B::values(&table);
         let [batch, s, width] = shape;
         let (out, lse) = if super::cpu_bf16::takes(qkv.dtype(), width / 3 / plan.heads) {
             let qkv = B::bf16_values(&qkv);
-            let (out, lse) = super::cpu_bf16::forward(&CpuKernel::new(&qkv, shape, &table, &coords, plan), plan);
+            let (out, lse) =
+                super::cpu_bf16::forward(&CpuKernel::new(&qkv, shape, &table, &coords, &chosen, plan), plan);
             (results.short(out, [batch, s, width / 3]), lse)
         } else {
             let qkv = B::values(&qkv);
-            let (out, lse) = forward(&CpuKernel::new(&qkv, shape, &table, &coords, plan));
+            let (out, lse) = forward(&CpuKernel::new(&qkv, shape, &table, &coords, &chosen, plan));
             (results.tensor(out, [batch, s, width / 3]), lse)
         };
         (out, results.wide(lse, [batch, plan.heads, s]))
+    }
+
+    fn top_blocks(qkv: FloatTensor<B>, plan: &AttentionPlan) -> IntTensor<B> {
+        super::cpu_top::blocks::<B>(&qkv, plan)
     }
 
     fn sparse_attention_backward(

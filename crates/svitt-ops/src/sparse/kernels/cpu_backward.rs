@@ -85,7 +85,7 @@ impl Backward<'_> {
 
     fn tile(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
-        let (d, columns, scale) = (k.d, k.columns(tile.block), k.scale());
+        let (d, columns, scale) = (k.d, k.columns(b, h, tile.block), k.scale());
         self.probabilities(b, h, tile, head);
         self.score_gradients(b, h, tile, head);
         let size = tile.rows * columns;
@@ -96,18 +96,18 @@ impl Backward<'_> {
         product(dq, d, [tile.rows, d, 1], MatrixView::rows(ds, columns), k.part(1, b, h, 0), scale, true);
         product(&mut head.key, d, [1, d, tile.rows], MatrixView::rows(ds, columns).t(), queries, scale, true);
         product(&mut head.value, d, [1, d, tile.rows], MatrixView::rows(p, columns).t(), grad, 1.0, true);
-        for e in &k.entries[tile.block] {
+        for e in k.seen(b, h, tile.block) {
             let (ds, p) = (MatrixView::rows(&ds[e.from..], columns), MatrixView::rows(&p[e.from..], columns));
             product(dq, d, [tile.rows, d, e.keys], ds, k.part(1, b, h, 1 + e.key), scale, true);
             product(&mut head.key[(1 + e.key) * d..], d, [e.keys, d, tile.rows], ds.t(), queries, scale, true);
             product(&mut head.value[(1 + e.value) * d..], d, [e.values, d, tile.rows], p.t(), grad, 1.0, true);
         }
-        self.table_gradient(b, tile, head);
+        self.table_gradient(b, h, tile, head);
     }
 
     fn probabilities(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
-        let columns = k.columns(tile.block);
+        let columns = k.columns(b, h, tile.block);
         head.p.resize(head.p.len().max(tile.rows * columns), 0.0);
         let p = &mut head.p[..tile.rows * columns];
         k.scores(b, h, tile, p);
@@ -119,13 +119,13 @@ impl Backward<'_> {
 
     fn score_gradients(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
-        let (d, columns) = (k.d, k.columns(tile.block));
+        let (d, columns) = (k.d, k.columns(b, h, tile.block));
         let size = tile.rows * columns;
         head.dp.resize(head.dp.len().max(size), 0.0);
         let dp = &mut head.dp[..size];
         let grad = MatrixView::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
         product(dp, columns, [tile.rows, 1, d], grad, k.part(2, b, h, 0).t(), 1.0, false);
-        for e in &k.entries[tile.block] {
+        for e in k.seen(b, h, tile.block) {
             for row in 0..tile.rows {
                 dp[row * columns + e.from + e.values..row * columns + e.from + e.columns].fill(0.0);
             }
@@ -138,14 +138,14 @@ impl Backward<'_> {
     }
 
     /// A histogram over the table rows of the tile. Each task has its own, so no atomics are needed.
-    fn table_gradient(&self, b: usize, tile: Tile, head: &mut HeadGradients) {
+    fn table_gradient(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
-        let (coords, columns) = (k.sample_coords(b), k.columns(tile.block));
+        let (coords, columns) = (k.sample_coords(b), k.columns(b, h, tile.block));
         let mut to_class = 0.0;
         for (row, &coord) in head.dp.chunks(columns).zip(&coords[tile.first..tile.first + tile.rows]) {
             let origin = coord + k.centre;
             to_class += row[0];
-            for e in &k.entries[tile.block] {
+            for e in k.seen(b, h, tile.block) {
                 let (real, padded) = row[e.from..e.from + e.columns].split_at(e.values);
                 if is_uniform(k.table_rows) {
                     head.table[0] += real.iter().sum::<f32>();
@@ -171,10 +171,11 @@ pub(super) fn backward<B: HostBackend>(
     let results = Results::<B>::like(&grad);
     let shape: [usize; 3] = saved.qkv.shape().dims();
     let coords = integers::<B>(&saved.coords);
+    let chosen = saved.chosen.as_ref().map_or(Vec::new(), integers::<B>);
     let SavedAttention { qkv, table, out, lse, .. } = saved;
     let rows = table.shape().num_elements() / plan.heads;
     let [qkv, table, out, lse, grad] = [&qkv, &table, &out, &lse, &grad].map(B::values);
-    let kernel = CpuKernel::new(&qkv, shape, &table, &coords, plan);
+    let kernel = CpuKernel::new(&qkv, shape, &table, &coords, &chosen, plan);
     let (d_qkv, d_table) = run(&Backward { kernel, out: &out, lse: &lse, grad: &grad });
     (results.tensor(d_qkv, shape), results.tensor(d_table, [rows, plan.heads]))
 }

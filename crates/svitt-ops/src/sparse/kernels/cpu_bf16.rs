@@ -39,7 +39,7 @@ struct Bf16Kernel<'a> {
     layout: &'a CpuKernel<'a, bf16>,
     /// G.
     block: usize,
-    /// Per query block, then of the class query: all blocks in order.
+    /// Those of the layout, then of the class query: all blocks in order.
     blocks: Vec<Blocks>,
     /// Per sample and head: keys of every block, the class key, values of every block.
     packed: Vec<Line>,
@@ -52,7 +52,7 @@ pub(super) fn forward(layout: &CpuKernel<bf16>, plan: &AttentionPlan) -> (Vec<bf
     run(layout, |task, h, scratch: &mut Scratch, out, lse| {
         let (first, rows, blocks) = match task.tile {
             None => (0, 1, layout.entries.len()),
-            Some(tile) => (1 + tile.first, tile.rows, tile.block),
+            Some(tile) => (1 + tile.first, tile.rows, layout.row(task.b, h, tile.block)),
         };
         let blocks = &kernel.blocks[blocks];
         kernel.scores([task.b, h], [first, rows], blocks, &mut scratch.scores);
@@ -136,7 +136,7 @@ impl<'a> Bf16Kernel<'a> {
         let (pairs, stride, lines) = (layout.d / 2, 3 * layout.width(), self.lines([b, h]));
         let queries = layout.part_slice(0, b, h, first);
         to.resize(rows * columns, 0.0);
-        let class = Segment { a: 0, b: self.key_at(layout.entries.len()), pairs };
+        let class = Segment { a: 0, b: self.key_at(layout.blocks), pairs };
         tile_rows(to, columns, [rows, 1], queries, stride, lines, &[class]);
         for e in &blocks.entries {
             for row in to.chunks_mut(columns) {

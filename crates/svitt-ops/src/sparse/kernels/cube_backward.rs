@@ -98,9 +98,10 @@ pub fn query_gradients<F: Float, T: Numeric, N: Size>(
     let mut keys = SharedMemory::<Vector<f32, N>>::new(comptime!(tile * dims));
     let mut values = SharedMemory::<Vector<f32, N>>::new(comptime!(tile * dims));
     let mut places = SharedMemory::<i32>::new(tile);
+    let seen = list_at(g, run.sample, run.head, run.block);
     for slot in 0..g.width {
-        let key_block = lists[run.block * g.width + slot] as usize;
-        let value_block = lists[(g.blocks + run.block) * g.width + slot] as usize;
+        let key_block = lists[seen + slot] as usize;
+        let value_block = lists[seen + values_after_keys(g) + slot] as usize;
         let real_keys = size_of_block(g, key_block);
         let real_values = size_of_block(g, value_block);
         let columns = if comptime!(padding) { g.block } else { real_values };
@@ -144,8 +145,7 @@ pub fn query_gradients<F: Float, T: Numeric, N: Size>(
 /// Gradients of the patch keys, or with `of_values` of the values. Cubes: x a run of `units` keys of one block, y a
 /// head, z a sample; unit u owns key u and meets every query that sees it, the class query first.
 ///
-/// `entries` `[2·M·W]` are the (query block, slot) pairs of every key block, in order; `offsets` `[M + 1]` where each
-/// block's begin.
+/// `transposed` `[lists, M + 1 + M·W]`: where each key block's places (query block · W + slot) begin, then the places.
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments, reason = "buffers and compile-time sizes")]
 pub fn key_gradients<F: Float, N: Size>(
@@ -210,15 +210,17 @@ pub fn key_gradients<F: Float, N: Size>(
     let mut d_outs = SharedMemory::<Vector<f32, N>>::new(comptime!(tile * dims));
     let mut places = SharedMemory::<i32>::new(tile);
     let mut sums = SharedMemory::<f32>::new(comptime!(tile * 2));
-    let first = transposed[run.block] as usize;
-    let last = transposed[run.block + 1] as usize;
+    let own_lists = transposed_at(g, run.sample, run.head);
+    let first = transposed[own_lists + run.block] as usize;
+    let last = transposed[own_lists + run.block + 1] as usize;
     // The token whose value (or key, in the gradient of values) is in the registers.
     let mut loaded = token;
     for entry in first..last {
-        let place = transposed[g.blocks + 1 + entry] as usize;
+        let place = transposed[own_lists + g.blocks + 1 + entry] as usize;
         let query_block = place / g.width;
-        let key_token = (lists[place] as usize) * g.block + offset;
-        let value_token = (lists[g.blocks * g.width + place] as usize) * g.block + offset;
+        let listed = list_at(g, run.sample, run.head, 0) + place;
+        let key_token = (lists[listed] as usize) * g.block + offset;
+        let value_token = (lists[listed + values_after_keys(g)] as usize) * g.block + offset;
         // Where scores and values come from different blocks the other side changes with the entry, and either may
         // be padding: a zero vector.
         let mut coord = g.padding;

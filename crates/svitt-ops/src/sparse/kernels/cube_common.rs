@@ -33,6 +33,8 @@ pub struct Geometry {
     pub scale: f32,
     /// Marks padding among coordinates; no token has it.
     pub padding: i32,
+    /// Lists of all query blocks: 1 that all samples and heads share, or B·H.
+    pub lists: usize,
 }
 
 /// The patch tokens a cube works on, all of one block.
@@ -91,6 +93,30 @@ pub fn row_at(g: &Geometry, sample: usize, head: usize, token: usize) -> usize {
 #[cube]
 pub fn coords_at(g: &Geometry, sample: usize) -> usize {
     select(g.samples == 1, 0, sample * g.tokens)
+}
+
+/// Which of the lists is that of the run's sample and head.
+#[cube]
+pub fn list_of(g: &Geometry, sample: usize, head: usize) -> usize {
+    select(g.lists == 1, 0, sample * g.heads + head)
+}
+
+/// Index of the first block whose keys query block `block` scores.
+#[cube]
+pub fn list_at(g: &Geometry, sample: usize, head: usize, block: usize) -> usize {
+    (list_of(g, sample, head) * g.blocks + block) * g.width
+}
+
+/// From a place in the lists of keys to that in the lists of values.
+#[cube]
+pub fn values_after_keys(g: &Geometry) -> usize {
+    g.lists * g.blocks * g.width
+}
+
+/// Index of the first offset of the transposed list of a sample and head.
+#[cube]
+pub fn transposed_at(g: &Geometry, sample: usize, head: usize) -> usize {
+    list_of(g, sample, head) * (g.blocks + 1 + g.blocks * g.width)
 }
 
 /// The table row of a query and a key by coordinates; padding uses patch→class (its position id is the class's).

@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 
 /// Rows of patch queries. Cubes: x a run of `units` queries of one block, y a head, z a sample.
 ///
-/// `table` is `[heads, R]`; `lists` `[2, M, W]`, scored blocks before those whose bias and values count.
+/// `table` is `[heads, R]`; `lists` `[2, lists, M, W]`, scored blocks before those whose bias and values count.
 #[cube(launch_unchecked)]
 #[allow(clippy::too_many_arguments, reason = "buffers and compile-time sizes")]
 pub fn patch_rows<F: Float, N: Size>(
@@ -51,9 +51,10 @@ pub fn patch_rows<F: Float, N: Size>(
     let mut keys = SharedMemory::<Vector<f32, N>>::new(comptime!(tile * dims));
     let mut values = SharedMemory::<Vector<f32, N>>::new(comptime!(tile * dims));
     let mut places = SharedMemory::<i32>::new(tile);
+    let seen = list_at(g, run.sample, run.head, run.block);
     for slot in 0..g.width {
-        let key_block = lists[run.block * g.width + slot] as usize;
-        let value_block = lists[(g.blocks + run.block) * g.width + slot] as usize;
+        let key_block = lists[seen + slot] as usize;
+        let value_block = lists[seen + values_after_keys(g) + slot] as usize;
         let real_keys = size_of_block(g, key_block);
         let real_values = size_of_block(g, value_block);
         let columns = if comptime!(padding) { g.block } else { real_values };

@@ -64,9 +64,10 @@ pub fn table_histogram<F: Float, N: Size>(
             query[i] = Vector::<f32, N>::cast_from(qkv[own + i]) * Vector::<f32, N>::new(g.scale);
             d_out[i] = Vector::<f32, N>::cast_from(grad[grad_from + i]);
         }
+        let seen = list_at(g, run.sample, head, run.block);
         for slot in 0..g.width {
-            let key_block = lists[run.block * g.width + slot] as usize;
-            let value_block = lists[(g.blocks + run.block) * g.width + slot] as usize;
+            let key_block = lists[seen + slot] as usize;
+            let value_block = lists[seen + values_after_keys(g) + slot] as usize;
             let real_keys = size_of_block(g, key_block);
             // Padded keys go to a special row, which the query gradients' kernel has done.
             let columns = size_of_block(g, value_block);

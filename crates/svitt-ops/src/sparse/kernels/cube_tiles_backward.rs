@@ -65,9 +65,10 @@ pub fn query_gradients_by_tiles<F: Float, T: Numeric, N: Size>(
     let class_d_score = (class_score + table[biases + g.rows - 2] - lse).exp() * (d_weight - delta);
     let mut special = class_d_score;
     let sums = zero_sums(tiles);
+    let seen = list_at(g, run.sample, run.head, run.block);
     for slot in 0..g.width {
-        let key_block = lists[run.block * g.width + slot] as usize;
-        let value_block = lists[(g.blocks + run.block) * g.width + slot] as usize;
+        let key_block = lists[seen + slot] as usize;
+        let value_block = lists[seen + values_after_keys(g) + slot] as usize;
         let real_keys = size_of_block(g, key_block);
         let real_values = size_of_block(g, value_block);
         let columns = if comptime!(padding) { g.block } else { real_values };
@@ -184,10 +185,11 @@ pub fn key_value_gradients_by_tiles<F: Float, N: Size>(
 
     let d_keys = zero_sums(tiles);
     let d_values = zero_sums(tiles);
-    let begin = transposed[run.block] as usize;
-    let end = transposed[run.block + 1] as usize;
+    let own_lists = transposed_at(g, run.sample, run.head);
+    let begin = transposed[own_lists + run.block] as usize;
+    let end = transposed[own_lists + run.block + 1] as usize;
     for entry in begin..end {
-        let query_block = transposed[g.blocks + 1 + entry] as usize / g.width;
+        let query_block = transposed[own_lists + g.blocks + 1 + entry] as usize / g.width;
         let size = size_of_block(g, query_block);
         let mut start = 0usize;
         while start < size {

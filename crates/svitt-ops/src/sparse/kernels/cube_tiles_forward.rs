@@ -54,9 +54,10 @@ pub fn patch_rows_by_tiles<F: Float, N: Size>(
     let mut sum = f32::new(1.0);
     let mut class_weight = f32::new(1.0);
     let sums = zero_sums(tiles);
+    let seen = list_at(g, run.sample, run.head, run.block);
     for slot in 0..g.width {
-        let key_block = lists[run.block * g.width + slot] as usize;
-        let value_block = lists[(g.blocks + run.block) * g.width + slot] as usize;
+        let key_block = lists[seen + slot] as usize;
+        let value_block = lists[seen + values_after_keys(g) + slot] as usize;
         let real_keys = size_of_block(g, key_block);
         let real_values = size_of_block(g, value_block);
         let columns = if comptime!(padding) { g.block } else { real_values };

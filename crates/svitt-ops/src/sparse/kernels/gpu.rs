@@ -2,7 +2,7 @@
 
 use super::launch::KernelCall;
 use crate::sparse::op::{SavedAttention, float};
-use crate::sparse::{AttentionPlan, BlockGraph, SparseOps, class, gathered};
+use crate::sparse::{AttentionPlan, BlockGraph, SparseOps, class, gathered, top};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Int, Tensor, TensorMetadata};
@@ -35,13 +35,16 @@ where
         qkv: FloatTensor<Self>,
         table: FloatTensor<Self>,
         coords: IntTensor<Self>,
+        chosen: Option<IntTensor<Self>>,
         plan: &AttentionPlan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         if KernelCall::possible(&qkv, plan) {
             let table = raw(by_head::<Self>(table));
-            return KernelCall::new(qkv, table, coords_i32::<Self>(coords), plan).forward();
+            let call = KernelCall::new(qkv, table, coords_i32::<Self>(coords), plan);
+            return with_lists(call, chosen.as_ref()).forward();
         }
-        let (out, lse) = gathered::forward::<Self>(float(qkv), float(table), Tensor::from_primitive(coords), plan);
+        let (coords, chosen) = (Tensor::from_primitive(coords), chosen.map(Tensor::from_primitive));
+        let (out, lse) = gathered::forward::<Self>(float(qkv), float(table), coords, chosen, plan);
         (raw(out), raw(lse))
     }
 
@@ -58,6 +61,17 @@ where
         (raw(qkv), raw(table))
     }
 
+    fn top_blocks(qkv: FloatTensor<Self>, plan: &AttentionPlan) -> IntTensor<Self> {
+        if !KernelCall::possible(&qkv, plan) {
+            return top::blocks::<Self>(float(qkv), plan).into_primitive();
+        }
+        let device = qkv.device.clone();
+        // The choice looks at no bias.
+        let table = raw(Tensor::<Self, 2>::zeros([plan.heads, 1], &device));
+        let coords = Tensor::<Self, 2, Int>::zeros([1, 1], &device).into_primitive();
+        KernelCall::new(qkv, table, coords, plan).top_blocks(I::dtype())
+    }
+
     fn class_attention(qkv: FloatTensor<Self>, table: FloatTensor<Self>) -> FloatTensor<Self> {
         let [_, s, _] = qkv.shape().dims();
         let [_, heads] = table.shape().dims();
@@ -70,6 +84,14 @@ where
         let coords = Tensor::<Self, 2, Int>::zeros([1, 1], &device).into_primitive();
         let scores = KernelCall::new(qkv, raw(by_head::<Self>(table)), coords, &plan).class_scores();
         raw(float::<Self, 2>(scores).cast(dtype))
+    }
+}
+
+/// `call` with the lists of its graph, joined by the chosen blocks where there are any.
+fn with_lists<'a, R: CubeRuntime>(call: KernelCall<'a, R>, chosen: Option<&CubeTensor<R>>) -> KernelCall<'a, R> {
+    match chosen {
+        Some(chosen) => call.with_chosen(chosen),
+        None => call,
     }
 }
 
@@ -97,7 +119,7 @@ where
     let dtype = saved.table.dtype;
     let table = raw(by_head::<B<R, F, I, BT>>(saved.table));
     let coords = coords_i32::<B<R, F, I, BT>>(saved.coords);
-    let call = KernelCall::new(saved.qkv, table, coords, plan);
+    let call = with_lists(KernelCall::new(saved.qkv, table, coords, plan), saved.chosen.as_ref());
     let [d_qkv, d_table, rows] = call.backward(&saved.out, &saved.lse, &grad, atomics);
     let d_table = table_gradient::<B<R, F, I, BT>>(float(d_table), float(rows));
     (d_qkv, raw(d_table.cast(dtype)))

@@ -23,8 +23,10 @@ pub(super) struct KernelCall<'a, R: CubeRuntime> {
     pub(super) table: CubeTensor<R>,
     /// `[1 | B, N]`, i32.
     pub(super) coords: CubeTensor<R>,
-    /// `[2, M, W]`: scored blocks, then those whose bias and values count.
+    /// `[2, list_rows, M, W]`: scored blocks, then those whose bias and values count.
     pub(super) lists: CubeTensor<R>,
+    /// Lists of all query blocks: 1 that all samples and heads share, or B·H.
+    pub(super) list_rows: usize,
     pub(super) batch: usize,
     /// D.
     pub(super) head_dim: usize,
@@ -54,7 +56,8 @@ impl<'a, R: CubeRuntime> KernelCall<'a, R> {
             && fits(plan.heads, hardware.max_cube_count.1)
     }
 
-    /// `table` is `[H, R]` of f32, `coords` of i32.
+    /// `table` is `[H, R]` of f32, `coords` of i32. Where the graph leaves blocks to be chosen, see
+    /// [`Self::with_chosen`].
     pub(super) fn new(
         qkv: CubeTensor<R>,
         table: CubeTensor<R>,
@@ -67,10 +70,13 @@ impl<'a, R: CubeRuntime> KernelCall<'a, R> {
         let memory = shared_memory(&qkv.client);
         let tile = [32, 16, 8, 4, 2, 1].into_iter().find(|&t| tile_bytes(t, head_dim) <= memory).unwrap_or(1);
         let graph = &plan.graph;
-        let lists = upload(&qkv, &[graph.key_blocks(), graph.value_blocks()].concat());
+        let lists = match graph.chosen() {
+            0 => upload(&qkv, &[graph.key_blocks(), graph.value_blocks()].concat()),
+            _ => upload(&qkv, &[0]),
+        };
         let units = if graph.block() <= 32 { 32 } else { 64 };
         let tiles = launch_tiles::tiles(&qkv, head_dim, units);
-        Self { plan, qkv, table, coords, lists, batch, head_dim, vector, units, tile, tiles }
+        Self { plan, qkv, table, coords, lists, list_rows: 1, batch, head_dim, vector, units, tile, tiles }
     }
 
     pub(super) fn geometry(&self) -> GeometryLaunch<R> {
@@ -86,6 +92,7 @@ impl<'a, R: CubeRuntime> KernelCall<'a, R> {
             self.plan.centre as i32,
             (self.head_dim as f32).powf(-0.5),
             i32::MIN,
+            self.list_rows,
         )
     }
 

@@ -2,7 +2,7 @@
 
 use super::launch::{KernelCall, tile_bytes};
 use super::{cube_backward, cube_class, cube_table};
-use crate::device::launch::{empty, input, output, shared_memory, upload, zeros};
+use crate::device::launch::{empty, input, output, shared_memory, zeros};
 use burn::tensor::DType;
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::tensor::CubeTensor;
@@ -99,9 +99,7 @@ impl<R: CubeRuntime> KernelCall<'_, R> {
 
     /// Writes the patch keys' part of `d_qkv`, or the patch values'.
     fn key_gradients(&self, grad: &CubeTensor<R>, rows: &CubeTensor<R>, d_qkv: &CubeTensor<R>, of_values: bool) {
-        let graph = &self.plan.graph;
-        let transposed =
-            upload(&self.qkv, &self.transposed(if of_values { graph.value_blocks() } else { graph.key_blocks() }));
+        let transposed = self.transposed(of_values);
         // SAFETY: as in `patch_rows`.
         unsafe {
             cube_backward::key_gradients::launch_unchecked::<R>(
@@ -197,18 +195,5 @@ impl<R: CubeRuntime> KernelCall<'_, R> {
             );
         }
         partial
-    }
-
-    /// `[M + 1]` offsets, then for every block of `list` the places (query block · W + slot) that name it.
-    pub(super) fn transposed(&self, list: &[u32]) -> Vec<u32> {
-        let lists = self.plan.graph.transposed(list);
-        let mut offsets = vec![0u32];
-        offsets.extend(lists.iter().scan(0, |end, places| {
-            *end += places.len() as u32;
-            Some(*end)
-        }));
-        let width = self.plan.graph.width() as u32;
-        offsets.extend(lists.into_iter().flatten().map(|(block, slot)| block * width + slot));
-        offsets
     }
 }

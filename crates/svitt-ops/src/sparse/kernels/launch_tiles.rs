@@ -3,7 +3,7 @@
 use super::cube_tiles::{ALIGNED, ROWS, SCORES, SIDE, TILE, Tiles, WEIGHTS};
 use super::launch::KernelCall;
 use super::{cube_tiles_backward, cube_tiles_forward};
-use crate::device::launch::{input, output, upload};
+use crate::device::launch::{input, output};
 use burn::tensor::DType;
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::tensor::CubeTensor;
@@ -117,7 +117,7 @@ impl<R: CubeRuntime> KernelCall<'_, R> {
         d_qkv: &CubeTensor<R>,
         tiles: Tiles,
     ) {
-        let transposed = upload(&self.qkv, &self.transposed(self.plan.graph.key_blocks()));
+        let transposed = self.transposed(false);
         // SAFETY: as in `patch_rows_by_tiles`.
         unsafe {
             cube_tiles_backward::key_value_gradients_by_tiles::launch_unchecked::<R>(

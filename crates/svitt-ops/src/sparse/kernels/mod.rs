@@ -6,6 +6,8 @@ mod cpu;
 mod cpu_backward;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_bf16;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_top;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube_backward;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
@@ -23,6 +25,8 @@ mod cube_tiles_backward;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube_tiles_forward;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube_top;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
 pub(super) mod gpu;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod launch;
@@ -30,3 +34,5 @@ mod launch;
 mod launch_backward;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod launch_tiles;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod launch_top;
