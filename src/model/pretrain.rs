@@ -67,6 +67,8 @@ pub struct Objective {
     pub mlm: f64,
     /// Which negatives the matching loss gets.
     pub negatives: NegativeRule,
+    /// Leaves both encoders and the temperature as they are: no gradient reaches them.
+    pub frozen_encoders: bool,
 }
 
 /// The losses of a batch, `[1]` each; 0 where skipped.
@@ -113,7 +115,7 @@ struct FusionRows<B: Backend> {
 
 impl Default for Objective {
     fn default() -> Self {
-        Self { vtc: 1.0, vtm: 1.0, mlm: 1.0, negatives: NegativeRule::Hard }
+        Self { vtc: 1.0, vtm: 1.0, mlm: 1.0, negatives: NegativeRule::Hard, frozen_encoders: false }
     }
 }
 
@@ -191,10 +193,15 @@ impl<B: SvittBackend> Svitt<B> {
         }
         let mode = draws.dropout_seed.map_or(Mode::Eval, |_| Mode::Train);
         let masked = draws.masked.as_ref().filter(|_| objective.mlm != 0.0);
-        let video = self.encode_video(pairs.video.clone(), &draws.video)?;
-        let (text, masked_text) = self.both_texts(pairs, masked, mode);
-        let temp = clamped_temperature(self.temp.val());
-        let text_feature = self.text_feature(text.clone());
+        let mut video = self.encode_video(pairs.video.clone(), &draws.video)?;
+        let (mut text, mut masked_text) = self.both_texts(pairs, masked, mode);
+        let mut temp = clamped_temperature(self.temp.val());
+        let mut text_feature = self.text_feature(text.clone());
+        if objective.frozen_encoders {
+            video = EncodedVideo { embeds: video.embeds.detach(), feature: video.feature.detach(), ..video };
+            (text, masked_text) = (text.detach(), masked_text.map(Tensor::detach));
+            (temp, text_feature) = (temp.detach(), text_feature.detach());
+        }
         let similarity = similarity(video.feature.clone(), text_feature.clone(), temp.clone());
         let negatives = (objective.vtm != 0.0)
             .then(|| hard_negatives(similarity.clone(), &pairs.identity, &draws.negatives, objective.negatives));
@@ -376,6 +383,28 @@ mod tests {
         assert!(gradient.iter().all(|g| g.is_finite()) && gradient.iter().any(|g| *g != 0.0));
     }
 
+    fn frozen_encoders_get_no_gradient_and_lose_nothing<B: SvittBackend>()
+    where
+        Autodiff<B>: SvittBackend + AutodiffBackend<InnerBackend = B>,
+    {
+        let (model, pairs, draws) = (model::<Autodiff<B>>(), pairs([7, 3, 5]), draws());
+        let matching = Objective { vtc: 0.0, mlm: 0.0, ..Objective::default() };
+        let frozen = Objective { frozen_encoders: true, ..matching };
+        let [free, out] = [matching, frozen].map(|objective| model.losses(&pairs, &draws, &objective).unwrap().losses);
+        assert_eq!(values(&free), values(&out));
+        let gradients = out.total.backward();
+        let still = [
+            model.video.layers[0].qkv.val().grad(&gradients).is_none(),
+            model.video_norm.gamma.val().grad(&gradients).is_none(),
+            model.video_proj.weight.val().grad(&gradients).is_none(),
+            model.text_proj.weight.val().grad(&gradients).is_none(),
+            model.temp.val().grad(&gradients).is_none(),
+        ];
+        assert_eq!(still, [true; 5]);
+        let head = model.itm_head.weight.val().grad(&gradients).unwrap();
+        assert!(host(head).iter().any(|g| *g != 0.0));
+    }
+
     fn every_weight_learns<B: SvittBackend>()
     where
         Autodiff<B>: SvittBackend + AutodiffBackend<InnerBackend = B>,
@@ -400,6 +429,7 @@ mod tests {
         pairs_may_come_in_any_order,
         skipped_losses_are_zero_and_change_no_other,
         one_video_alone_trains_without_nan,
+        frozen_encoders_get_no_gradient_and_lose_nothing,
         every_weight_learns,
     );
 }

@@ -411,7 +411,10 @@ pub(super) fn step_config(options: &PretrainOptions, stage: &Stage) -> StepConfi
         always: options.training_data.keywords(),
     };
     let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
-    let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
+    let objective = match stage.matching_only {
+        true => Objective { vtc: 0.0, vtm, mlm: 0.0, frozen_encoders: true, ..Objective::default() },
+        false => Objective { vtc, vtm, mlm, ..Objective::default() },
+    };
     StepConfig { objective, keep_range: stage.keep_range, masking: Some(masking), ..StepConfig::default() }
 }
 

@@ -55,6 +55,10 @@ pub struct ValidationScores {
     pub r5_reranked: f64,
     /// R@10, re-ranked.
     pub r10_reranked: f64,
+    /// R@1 where the same videos are ranked by cosine over temperature plus the matching head's log-odds, which is what
+    /// a head trained on negatives drawn by that similarity has learned to add (docs/model.md, "Re-ranking").
+    #[serde(default)]
+    pub r1_combined: f64,
     /// Videos re-ranked per text.
     pub rerank_k: usize,
     /// Video-to-text R@1 of the dual encoder.

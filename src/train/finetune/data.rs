@@ -10,7 +10,6 @@ use crate::data::{
     Benchmark, BenchmarkTask, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, VideoDataset, hold_out,
 };
 use crate::eval::{BenchmarkData, Candidates, EvalOptions, QuestionSet, RenderedVideos, RetrievalSet, shapes_config};
-use crate::loss::NegativeRule;
 use crate::model::Objective;
 use crate::progress::ProgressSink;
 use crate::text::Tokenizer;
@@ -313,7 +312,7 @@ impl DataBuilder<'_> {
 
 /// Contrastive and matching loss, no masked words (docs/model.md, "Total loss").
 fn retrieval_recipe() -> StepConfig {
-    let objective = Objective { vtc: 1.0, vtm: 1.0, mlm: 0.0, negatives: NegativeRule::Hard };
+    let objective = Objective { mlm: 0.0, ..Objective::default() };
     StepConfig { objective, ..StepConfig::default() }
 }
 
