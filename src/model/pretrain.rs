@@ -67,8 +67,6 @@ pub struct Objective {
     pub mlm: f64,
     /// Which negatives the matching loss gets.
     pub negatives: NegativeRule,
-    /// Leaves both encoders and the temperature as they are: no gradient reaches them.
-    pub frozen_encoders: bool,
 }
 
 /// The losses of a batch, `[1]` each; 0 where skipped.
@@ -115,7 +113,7 @@ struct FusionRows<B: Backend> {
 
 impl Default for Objective {
     fn default() -> Self {
-        Self { vtc: 1.0, vtm: 1.0, mlm: 1.0, negatives: NegativeRule::Hard, frozen_encoders: false }
+        Self { vtc: 1.0, vtm: 1.0, mlm: 1.0, negatives: NegativeRule::Hard }
     }
 }
 
@@ -193,15 +191,10 @@ impl<B: SvittBackend> Svitt<B> {
         }
         let mode = draws.dropout_seed.map_or(Mode::Eval, |_| Mode::Train);
         let masked = draws.masked.as_ref().filter(|_| objective.mlm != 0.0);
-        let mut video = self.encode_video(pairs.video.clone(), &draws.video)?;
-        let (mut text, mut masked_text) = self.both_texts(pairs, masked, mode);
-        let mut temp = clamped_temperature(self.temp.val());
-        let mut text_feature = self.text_feature(text.clone());
-        if objective.frozen_encoders {
-            video = EncodedVideo { embeds: video.embeds.detach(), feature: video.feature.detach(), ..video };
-            (text, masked_text) = (text.detach(), masked_text.map(Tensor::detach));
-            (temp, text_feature) = (temp.detach(), text_feature.detach());
-        }
+        let video = self.encode_video(pairs.video.clone(), &draws.video)?;
+        let (text, masked_text) = self.both_texts(pairs, masked, mode);
+        let temp = clamped_temperature(self.temp.val());
+        let text_feature = self.text_feature(text.clone());
         let similarity = similarity(video.feature.clone(), text_feature.clone(), temp.clone());
         let negatives = (objective.vtm != 0.0)
             .then(|| hard_negatives(similarity.clone(), &pairs.identity, &draws.negatives, objective.negatives));
@@ -389,8 +382,8 @@ mod tests {
     {
         let (model, pairs, draws) = (model::<Autodiff<B>>(), pairs([7, 3, 5]), draws());
         let matching = Objective { vtc: 0.0, mlm: 0.0, ..Objective::default() };
-        let frozen = Objective { frozen_encoders: true, ..matching };
-        let [free, out] = [matching, frozen].map(|objective| model.losses(&pairs, &draws, &objective).unwrap().losses);
+        let losses = |model: &Svitt<Autodiff<B>>| model.losses(&pairs, &draws, &matching).unwrap().losses;
+        let (free, out) = (losses(&model), losses(&model.clone().with_frozen_encoders()));
         assert_eq!(values(&free), values(&out));
         let gradients = out.total.backward();
         let still = [
@@ -399,8 +392,9 @@ mod tests {
             model.video_proj.weight.val().grad(&gradients).is_none(),
             model.text_proj.weight.val().grad(&gradients).is_none(),
             model.temp.val().grad(&gradients).is_none(),
+            model.text.embeddings.word.weight.val().grad(&gradients).is_none(),
         ];
-        assert_eq!(still, [true; 5]);
+        assert_eq!(still, [true; 6]);
         let head = model.itm_head.weight.val().grad(&gradients).unwrap();
         assert!(host(head).iter().any(|g| *g != 0.0));
     }

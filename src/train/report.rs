@@ -80,8 +80,9 @@ pub struct ValidationScores {
     pub mlm_direction_accuracy: Option<f64>,
     /// What observers that see less can reach.
     pub ceilings: ReportCeilings,
-    /// R@1 on altered clips.
-    pub probes: Probes,
+    /// R@1 on altered clips, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
     /// Clips in the gallery.
     pub gallery: usize,
 }

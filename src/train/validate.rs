@@ -58,6 +58,8 @@ pub struct Validator<'a, B: SvittBackend> {
     pub size: usize,
     /// Videos re-ranked per text.
     pub rerank_k: usize,
+    /// Whether to measure frozen, shuffled and reversed clips, too: two more passes over the gallery.
+    pub probes: bool,
 }
 
 /// Encoded texts and their ids, on the device.
@@ -96,11 +98,13 @@ impl<B: SvittBackend> Validator<'_, B> {
         let reversed = self.clips(FrameOrder::Reverse, false)?.0;
         scores.twin_accuracy = self.twins([&clips, &reversed], &words, width);
         let r1 = |clips: &[f32]| ProbeScore { r1: rank_features(&words, clips, width, &truths).metrics().r1 };
-        scores.probes = Probes {
-            freeze: r1(&self.clips(FrameOrder::Freeze, false)?.0),
-            shuffle: r1(&self.clips(FrameOrder::Shuffle, false)?.0),
-            reverse: r1(&reversed),
-        };
+        if self.probes {
+            scores.probes = Some(Probes {
+                freeze: r1(&self.clips(FrameOrder::Freeze, false)?.0),
+                shuffle: r1(&self.clips(FrameOrder::Shuffle, false)?.0),
+                reverse: r1(&reversed),
+            });
+        }
         let embeds = Tensor::cat(embeds, 0);
         self.rerank(&mut scores, &texts, &embeds, [&words, &clips], width, &truths);
         scores.mlm_direction_accuracy = self.keyword_accuracy(&texts, &embeds);
