@@ -103,7 +103,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             return Ok(found);
         }
         let (training, base) = (self.training(&cell.training)?, &self.settings.base);
-        let model = self.trained(training)?;
+        let model = self.model(training)?;
         if cell.test.is_none() {
             let unwritten = || Error::file(self.file(&cell.id), "was not written", "report this as a bug");
             return self.found(cell)?.ok_or_else(unwritten);
@@ -120,14 +120,37 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             .ok_or_else(|| Error::setting("ablations", format!("no training `{id}`"), "report a bug"))
     }
 
-    /// The weights of `training`, from its folder or trained now; then its own cell is written, too.
-    fn trained(&self, training: &TrainingSpec) -> Result<Svitt<B::InnerBackend>> {
+    /// The model of `training`: from its folder, or trained now from the last of its ancestors that is there.
+    fn model(&self, training: &TrainingSpec) -> Result<Svitt<B::InnerBackend>> {
+        let given = self.settings.given.as_ref().filter(|given| given.training == training.id);
+        // What a given model was trained from is not trained.
+        let chain = if given.is_some() { vec![training] } else { chain(&self.settings.trainings, training)? };
+        let mut missing = chain.len();
+        while missing > 0 && self.found(&Cell::trained(&chain[missing - 1].id, false))?.is_none() {
+            missing -= 1;
+        }
+        let mut model = chain[..missing].last().map(|last| self.saved(last)).transpose()?;
+        for training in &chain[missing..] {
+            model = Some(self.trained(training, model.take())?);
+        }
+        model.ok_or_else(|| Error::setting("ablations", format!("no model of `{}`", training.id), "report a bug"))
+    }
+
+    /// The model of `training` from its folder.
+    fn saved(&self, training: &TrainingSpec) -> Result<Svitt<B::InnerBackend>> {
+        let config = training.model(&self.settings.base);
+        let fresh = Svitt::new(&config, 0, self.device)?;
+        Ok(Checkpoint::open(&self.folder(&training.id))?.load(fresh, &config, &MatchOptions::default())?.0)
+    }
+
+    /// Trains `training` from its parent's model `before`, saves the model and writes its own cell.
+    fn trained(
+        &self,
+        training: &TrainingSpec,
+        before: Option<Svitt<B::InnerBackend>>,
+    ) -> Result<Svitt<B::InnerBackend>> {
         let (config, folder) = (training.model(&self.settings.base), self.folder(&training.id));
         let cell = Cell::trained(&training.id, false);
-        if self.found(&cell)?.is_some() {
-            let fresh = Svitt::new(&config, 0, self.device)?;
-            return Ok(Checkpoint::open(&folder)?.load(fresh, &config, &MatchOptions::default())?.0);
-        }
         if let Some(given) = self.settings.given.as_ref().filter(|given| given.training == training.id) {
             let model = open_svitt(given.folder, None, self.device)?.model;
             let report = stage_report(&self.run, &training.stage, &config, &model, &RunState::default())?;
@@ -135,7 +158,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             self.keep(&cell, training, &config, report)?;
             return Ok(model);
         }
-        let first = self.first_weights(training, &config)?;
+        let first = self.first_weights(training, before, &config)?;
         log::info!("training {}, seed {}", training.id, self.run.seed);
         let model = Svitt::<B>::from_inner(first);
         let (model, report) = if training.order_blind {
@@ -152,15 +175,20 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         Ok(model)
     }
 
-    /// What `training` starts from: its parent's weights in a model of its own, or fresh ones.
-    fn first_weights(&self, training: &TrainingSpec, config: &ModelConfig) -> Result<Svitt<B::InnerBackend>> {
+    /// What `training` starts from: the weights of its parent's model `before` in a model of its own, or fresh ones.
+    fn first_weights(
+        &self,
+        training: &TrainingSpec,
+        before: Option<Svitt<B::InnerBackend>>,
+        config: &ModelConfig,
+    ) -> Result<Svitt<B::InnerBackend>> {
         let settings = self.settings;
-        match &training.parent {
-            None => InitialWeights::default().model(config, &settings.preset.model, self.run.seed, self.device),
-            Some(parent) => {
-                let parent = self.training(parent)?;
-                expand(&self.trained(parent)?, &parent.model(&settings.base), config, training.stage.tables)
+        match (&training.parent, before) {
+            (Some(parent), Some(before)) => {
+                let parent = self.training(parent)?.model(&settings.base);
+                expand(&before, &parent, config, training.stage.tables)
             }
+            _ => InitialWeights::default().model(config, &settings.preset.model, self.run.seed, self.device),
         }
     }
 

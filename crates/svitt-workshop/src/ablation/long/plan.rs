@@ -78,22 +78,24 @@ impl LongPlan {
         plan.validate().map(|()| plan)
     }
 
-    /// The same, scaled down to seconds: 16 patches a frame, one head, a few steps, a gallery of 12 clips, one seed.
+    /// The same, scaled down to seconds: 2 to 5 frames of 16 patches, one head, a step or two, a gallery of 12 clips,
+    /// one seed, one learning rate.
     #[must_use]
     pub fn quick(mut self) -> Self {
         let model = &mut self.preset.model;
         (model.image_size, model.hidden, model.text_hidden) = (Some(32), Some(16), None);
         (model.video_heads, model.text_heads, model.video_layers) = (Some(1), Some(1), Some(2));
         self.preset.gallery_programs = Some(2);
-        for stage in &mut self.preset.stages {
+        for (place, stage) in self.preset.stages.iter_mut().enumerate() {
+            stage.frames = 2 + place;
             (stage.length, stage.warmup) = (StepsOrEpochs::Steps(1), StepsOrEpochs::Steps(0));
             (stage.batch, stage.clips_per_object) = (2, 1);
         }
         for mode in &mut self.modes {
-            mode.edge.iter_mut().for_each(|edge| edge.block = 16);
+            mode.edge.iter_mut().for_each(|edge| edge.block = 4);
             mode.node.iter_mut().for_each(|node| node.layers = vec![0]);
         }
-        self.tuning.learning_rates.truncate(2);
+        self.tuning.learning_rates.truncate(1);
         (self.seeds, self.budget.tflops, self.budget.seconds, self.budget.timed_steps) = (1, 1e-6, 1e-3, 1);
         self
     }
