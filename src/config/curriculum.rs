@@ -55,6 +55,10 @@ pub struct Stage {
     /// serves many budgets (`--keep`, `--budget-ms`). Equation 15 and the reports go by `node.keep_rate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_range: Option<[f64; 2]>,
+    /// Trains the fusion encoder and the matching head alone, by the matching loss: what the two encoders rank by stays
+    /// as it is. The clips are those of the stage before, and equations 14 to 16 do not ask about it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub matching_only: bool,
     /// q_m and its layers; absent is q_m = 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross: Option<CrossSparsity>,
@@ -206,7 +210,9 @@ impl Curriculum {
             return Err(Error::setting("stages", "the list is empty", "give at least one stage"));
         }
         self.stages.iter().try_for_each(|stage| stage.validate(model))?;
-        self.stages.windows(2).try_for_each(|pair| self.check_neighbours(&pair[0], &pair[1], model))
+        self.stages.windows(2).try_for_each(|pair| check_matching(&pair[0], &pair[1]))?;
+        let growing: Vec<&Stage> = self.stages.iter().filter(|stage| !stage.matching_only).collect();
+        growing.windows(2).try_for_each(|pair| self.check_neighbours(pair[0], pair[1], model))
     }
 
     /// Checks what does not depend on the model: clip lengths, batches, learning rates.
@@ -260,6 +266,16 @@ impl Curriculum {
     }
 }
 
+/// A stage that trains matching alone sees the clips as the encoders before it learned to.
+fn check_matching(before: &Stage, after: &Stage) -> Result<()> {
+    let same = (before.frames, before.sparsity()) == (after.frames, after.sparsity());
+    if !after.matching_only || same {
+        return Ok(());
+    }
+    let problem = format!("is not that of stage `{}`, whose encoders it leaves as they are", before.name);
+    Err(Error::setting(after.setting("edge"), problem, "repeat its frames, edge and node"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +309,17 @@ mod tests {
         let seen: Vec<usize> =
             curriculum.stages.iter().map(|s| curriculum.blocks_seen(s, &ModelConfig::base(4))).collect();
         assert_eq!(seen, [4, 4, 4, 4], "196 patches are four blocks of 56");
+    }
+
+    #[test]
+    fn a_stage_of_matching_alone_repeats_the_one_before() {
+        let sparse = Some((1, 3, 56));
+        let mut stages = vec![stage("a", 4, sparse, 0.7), stage("b", 4, sparse, 0.7), stage("c", 8, sparse, 0.6)];
+        assert!(check(stages.clone()).contains("equation 14"));
+        stages[1].matching_only = true;
+        assert_eq!(check(stages.clone()), "fine");
+        stages[1].frames = 3;
+        assert!(check(stages).contains("`a`, whose encoders"));
     }
 
     #[test]

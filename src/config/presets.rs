@@ -2,14 +2,16 @@
 //! reach.
 
 use super::{Curriculum, ModelConfig, Precision, Stage};
+use crate::data::shapes::ShapesPreset;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Every preset by name, embedded from `data/presets`.
-const EMBEDDED: [(&str, &str); 7] = [
+const EMBEDDED: [(&str, &str); 8] = [
     ("shapes-default", include_str!("../../data/presets/shapes-default.toml")),
     ("shapes-smoke", include_str!("../../data/presets/shapes-smoke.toml")),
+    ("shapes-long", include_str!("../../data/presets/shapes-long.toml")),
     ("tiny-video", include_str!("../../data/presets/tiny-video.toml")),
     ("paper-webvid", include_str!("../../data/presets/paper-webvid.toml")),
     ("paper-webvid-8", include_str!("../../data/presets/paper-webvid-8.toml")),
@@ -156,6 +158,9 @@ pub struct PretrainPreset {
     pub text_tokens: usize,
     /// Videos that validation re-ranks per text.
     pub rerank_k: usize,
+    /// The variant of `shapes`: the default one, or one by name, such as `long-clips`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shapes: Option<ShapesPreset>,
     /// Programs in the gallery of `shapes`, at most; all by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gallery_programs: Option<usize>,

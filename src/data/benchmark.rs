@@ -54,6 +54,8 @@ pub enum Benchmark {
     Ssv2Temporal,
     /// Retrieval on our generated clips.
     Shapes,
+    /// Retrieval on our generated clips of 32 frames, whose captions need long clips.
+    ShapesLong,
     /// Question answering on our generated clips.
     ShapesQa,
 }
@@ -116,7 +118,7 @@ impl Protocol {
 
 impl Benchmark {
     /// Every benchmark, in the order the help prints them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Msrvtt,
         Self::Didemo,
         Self::Charades,
@@ -139,6 +141,7 @@ impl Benchmark {
         Self::Ssv2Chiral,
         Self::Ssv2Temporal,
         Self::Shapes,
+        Self::ShapesLong,
         Self::ShapesQa,
     ];
 
@@ -167,6 +170,7 @@ impl Benchmark {
             Self::Ssv2Chiral => "ssv2-chiral",
             Self::Ssv2Temporal => "ssv2-temporal",
             Self::Shapes => "shapes",
+            Self::ShapesLong => "shapes-long",
             Self::ShapesQa => "shapes-qa",
         }
     }
@@ -212,7 +216,7 @@ impl Benchmark {
 
     /// Whether the clips are rendered in process, so that no file is needed.
     pub const fn is_generated(self) -> bool {
-        matches!(self, Self::Shapes | Self::ShapesQa)
+        matches!(self, Self::Shapes | Self::ShapesLong | Self::ShapesQa)
     }
 
     /// The published settings.

@@ -146,7 +146,7 @@ impl Benchmark {
             Self::Nextqa => order::NEXTQA,
             Self::Ssv2Chiral => order::SSV2_CHIRAL,
             Self::Ssv2Temporal => order::SSV2_TEMPORAL,
-            Self::Shapes | Self::ShapesQa => BenchmarkFiles { benchmark: self, ..NOTHING },
+            Self::Shapes | Self::ShapesLong | Self::ShapesQa => BenchmarkFiles { benchmark: self, ..NOTHING },
         }
     }
 }

@@ -47,7 +47,7 @@ impl BenchmarkData {
     /// Files that are not there, belong to another benchmark or cannot be scored.
     pub fn load(options: &EvalOptions, model: &ModelConfig, frames: usize) -> Result<Self> {
         match options.benchmark {
-            Benchmark::Shapes | Benchmark::ShapesQa => Self::generated(options.benchmark, model, frames),
+            generated if generated.is_generated() => Self::generated(generated, model, frames),
             _ => Self::files(options, Split::Test, ImportPurpose::Evaluate),
         }
     }
@@ -78,7 +78,7 @@ impl BenchmarkData {
     /// # Errors
     /// A model whose clips or patches the generator cannot make.
     pub fn generated(benchmark: Benchmark, model: &ModelConfig, frames: usize) -> Result<Self> {
-        let config = shapes_config(model, frames);
+        let config = shapes_config(benchmark, model, frames);
         let records = match benchmark.task() {
             BenchmarkTask::Retrieval | BenchmarkTask::Choice => Gallery::new(&config, frames)?.records("rendered"),
             BenchmarkTask::QuestionAnswering => {
@@ -152,10 +152,11 @@ impl BenchmarkData {
     }
 }
 
-/// The generator's default settings for a model of `model` that sees `frames` frames per clip: its patches are the
-/// generator's cells.
-pub fn shapes_config(model: &ModelConfig, frames: usize) -> ShapesConfig {
-    let mut config = ShapesConfig::preset(ShapesPreset::Default);
+/// The generator's settings of `benchmark` for a model of `model` that sees `frames` frames per clip: its patches are
+/// the generator's cells.
+pub fn shapes_config(benchmark: Benchmark, model: &ModelConfig, frames: usize) -> ShapesConfig {
+    let preset = if benchmark == Benchmark::ShapesLong { ShapesPreset::LongClips } else { ShapesPreset::Default };
+    let mut config = ShapesConfig::preset(preset);
     (config.px, config.patch) = (model.video.image_size, model.video.patch_size);
     config.frames = config.frames.max(frames);
     config

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub struct EvalOptions {
     /// msrvtt, didemo, charades, ssv2-label, ssv2-template, anet, msvd, vatex, lsmdc; msrvtt-qa, anet-qa, agqa; the
     /// tests of order rtime, vitatecs, tempcompass, testoftime, vilma, nextqa, ssv2-chiral, ssv2-temporal; msrvtt-mc;
-    /// shapes, shapes-qa
+    /// shapes, shapes-long, shapes-qa
     pub benchmark: Benchmark,
     /// A checkpoint folder.
     #[cfg_attr(feature = "cli", arg(skip))]

@@ -69,6 +69,21 @@ pub struct Bert<B: Backend> {
     pub(super) precision: Precision,
 }
 
+impl<B: Backend> Bert<B> {
+    /// Word vectors, text layers and word head as constants, fusion layers as they are.
+    #[must_use]
+    pub(super) fn with_frozen_text(self) -> Self {
+        let fusion_layer = self.fusion_layer;
+        let frozen = |(place, layer): (usize, BertLayer<B>)| if place < fusion_layer { layer.no_grad() } else { layer };
+        Self {
+            embeddings: self.embeddings.no_grad(),
+            layers: self.layers.into_iter().enumerate().map(frozen).collect(),
+            mlm: self.mlm.no_grad(),
+            ..self
+        }
+    }
+}
+
 impl<B: FusedOps> BertEmbeddings<B> {
     fn new(config: &TextConfig, init: &mut Init<B>) -> Self {
         Self {

@@ -376,6 +376,29 @@ mod tests {
         assert!(gradient.iter().all(|g| g.is_finite()) && gradient.iter().any(|g| *g != 0.0));
     }
 
+    fn frozen_encoders_get_no_gradient_and_lose_nothing<B: SvittBackend>()
+    where
+        Autodiff<B>: SvittBackend + AutodiffBackend<InnerBackend = B>,
+    {
+        let (model, pairs, draws) = (model::<Autodiff<B>>(), pairs([7, 3, 5]), draws());
+        let matching = Objective { vtc: 0.0, mlm: 0.0, ..Objective::default() };
+        let losses = |model: &Svitt<Autodiff<B>>| model.losses(&pairs, &draws, &matching).unwrap().losses;
+        let (free, out) = (losses(&model), losses(&model.clone().with_frozen_encoders()));
+        assert_eq!(values(&free), values(&out));
+        let gradients = out.total.backward();
+        let still = [
+            model.video.layers[0].qkv.val().grad(&gradients).is_none(),
+            model.video_norm.gamma.val().grad(&gradients).is_none(),
+            model.video_proj.weight.val().grad(&gradients).is_none(),
+            model.text_proj.weight.val().grad(&gradients).is_none(),
+            model.temp.val().grad(&gradients).is_none(),
+            model.text.embeddings.word.weight.val().grad(&gradients).is_none(),
+        ];
+        assert_eq!(still, [true; 6]);
+        let head = model.itm_head.weight.val().grad(&gradients).unwrap();
+        assert!(host(head).iter().any(|g| *g != 0.0));
+    }
+
     fn every_weight_learns<B: SvittBackend>()
     where
         Autodiff<B>: SvittBackend + AutodiffBackend<InnerBackend = B>,
@@ -400,6 +423,7 @@ mod tests {
         pairs_may_come_in_any_order,
         skipped_losses_are_zero_and_change_no_other,
         one_video_alone_trains_without_nan,
+        frozen_encoders_get_no_gradient_and_lose_nothing,
         every_weight_learns,
     );
 }

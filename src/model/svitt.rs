@@ -159,6 +159,22 @@ impl<B: SvittBackend> Svitt<B> {
         unit_rows(linear(&self.text_proj, first_token(embeds)))
     }
 
+    /// The model with both encoders and the temperature as constants: gradients reach the fusion encoder and the matching
+    /// head alone, and nothing is kept of the encoders' forward for a backward pass. (A detached tensor would be.)
+    #[must_use]
+    pub fn with_frozen_encoders(self) -> Self {
+        Self {
+            video: self.video.no_grad(),
+            video_norm: self.video_norm.no_grad(),
+            temporal: self.temporal.no_grad(),
+            text: self.text.with_frozen_text(),
+            video_proj: self.video_proj.no_grad(),
+            text_proj: self.text_proj.no_grad(),
+            temp: self.temp.no_grad(),
+            ..self
+        }
+    }
+
     /// The model with its temperature put back into [`TEMPERATURE_RANGE`], without gradient; training calls it before
     /// every forward.
     pub fn clamp_temperature(mut self) -> Self {

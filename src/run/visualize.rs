@@ -162,7 +162,7 @@ impl<B: SvittBackend> VisualizeRun<B> {
     fn gallery(&self, args: &VisualizeRequest) -> Result<VisualizeOutput> {
         let config = &self.opened.config;
         let frames = config.video.frames;
-        let gallery = Gallery::new(&shapes_config(config, frames), frames)?;
+        let gallery = Gallery::new(&shapes_config(Benchmark::Shapes, config, frames), frames)?;
         let sparse = &self.variants[1];
         let measured =
             pruning_recall(sparse, &gallery, args.clips.unwrap_or(GALLERY), &|text| self.ids(text), &self.device)?;

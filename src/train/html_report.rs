@@ -1,7 +1,7 @@
 //! `report.html`: one self-contained file with curves as inline SVG; and the text table of stages.
 
 use super::metrics_log::{LogLine, format_duration};
-use super::report::{PretrainReport, StageReport};
+use super::report::{PretrainReport, ProbeScore, Probes, StageReport};
 use crate::Result;
 use crate::viz::{Chart, Page, Table};
 use std::path::Path;
@@ -36,7 +36,8 @@ fn optional(value: Option<f64>) -> String {
 /// One row of the table.
 fn row(stage: &StageReport) -> [String; 15] {
     let s = &stage.scores;
-    let [freeze, shuffle, reverse] = [s.probes.freeze, s.probes.shuffle, s.probes.reverse].map(|p| number(p.r1));
+    let probe = |of: fn(&Probes) -> ProbeScore| optional(s.probes.as_ref().map(|probes| of(probes).r1));
+    let [freeze, shuffle, reverse] = [probe(|p| p.freeze), probe(|p| p.shuffle), probe(|p| p.reverse)];
     [
         stage.name.clone(),
         stage.frames.to_string(),

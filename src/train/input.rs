@@ -46,6 +46,8 @@ impl StepKey {
 pub struct StepConfig {
     /// Which losses count how much.
     pub objective: Objective,
+    /// Leaves both encoders and the temperature as they are.
+    pub frozen_encoders: bool,
     /// Where each step's q_v is drawn from; none: the configured one.
     pub keep_range: Option<[f64; 2]>,
     /// How words are masked; none: no masked-language loss.

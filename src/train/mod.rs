@@ -28,6 +28,7 @@ mod optimizer;
 pub mod parallel;
 mod pretrain;
 mod report;
+mod reranking;
 mod resume;
 mod run_folder;
 mod schedule;

@@ -60,6 +60,8 @@ pub struct PretrainOptions {
     pub precision: Precision,
     /// Take contrastive negatives from the batches of all devices.
     pub global_negatives: bool,
+    /// Measure frozen, shuffled and reversed clips after every stage, too.
+    pub frame_order_probes: bool,
     /// Write an event file for TensorBoard, too.
     pub tensorboard: bool,
     /// The job that this process is one of.
@@ -88,6 +90,7 @@ impl PretrainOptions {
             checkpoint_steps: None,
             precision: Precision::F32,
             global_negatives: false,
+            frame_order_probes: true,
             tensorboard: false,
             job: Job::default(),
             stop: StopSignal::default(),
@@ -423,8 +426,12 @@ pub(super) fn step_config(options: &PretrainOptions, stage: &Stage) -> StepConfi
         always: options.training_data.keywords(),
     };
     let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
-    let objective = Objective { vtc, vtm, mlm, ..Objective::default() };
-    StepConfig { objective, keep_range: stage.keep_range, masking: Some(masking), ..StepConfig::default() }
+    let objective = match stage.matching_only {
+        true => Objective { vtc: 0.0, vtm, mlm: 0.0, ..Objective::default() },
+        false => Objective { vtc, vtm, mlm, ..Objective::default() },
+    };
+    let (frozen_encoders, keep_range) = (stage.matching_only, stage.keep_range);
+    StepConfig { objective, frozen_encoders, keep_range, masking: Some(masking), ..StepConfig::default() }
 }
 
 /// The row of the report for `model`, trained as `stage` says up to `state`.
@@ -442,7 +449,8 @@ pub fn stage_report<B: SvittBackend>(
     let size = config.video.image_size;
     let set = source.validation(stage.frames, size)?;
     let (text_tokens, rerank_k) = (source.text_tokens(), options.preset.rerank_k);
-    let validator = Validator { model, set: &set, tokenizer: &source.tokenizer, text_tokens, size, rerank_k };
+    let (tokenizer, probes) = (&*source.tokenizer, options.frame_order_probes);
+    let validator = Validator { model, set: &set, tokenizer, text_tokens, size, rerank_k, probes };
     Ok(StageReport {
         name: stage.name.clone(),
         frames: stage.frames,

@@ -55,6 +55,10 @@ pub struct ValidationScores {
     pub r5_reranked: f64,
     /// R@10, re-ranked.
     pub r10_reranked: f64,
+    /// R@1 where the same videos are ranked by cosine over temperature plus the matching head's log-odds, which is what
+    /// a head trained on negatives drawn by that similarity has learned to add (docs/model.md, "Re-ranking").
+    #[serde(default)]
+    pub r1_combined: f64,
     /// Videos re-ranked per text.
     pub rerank_k: usize,
     /// Video-to-text R@1 of the dual encoder.
@@ -76,8 +80,9 @@ pub struct ValidationScores {
     pub mlm_direction_accuracy: Option<f64>,
     /// What observers that see less can reach.
     pub ceilings: ReportCeilings,
-    /// R@1 on altered clips.
-    pub probes: Probes,
+    /// R@1 on altered clips, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
     /// Clips in the gallery.
     pub gallery: usize,
 }

@@ -89,8 +89,10 @@ pub fn training_flops(config: &ModelConfig, stage: &Stage) -> Result<f64> {
         let problem = format!("stage `{}` lasts epochs, whose compute is not known before the run", stage.name);
         return Err(Error::setting("stages.length", problem, "give its steps"));
     };
-    // A backward pass multiplies by weights and by activations where the forward multiplies once.
-    let passes = (3 * steps * stage.batch * stage.accumulate) as f64;
+    // A backward pass multiplies by weights and by activations where the forward multiplies once; frozen encoders have
+    // none.
+    let passes = if stage.matching_only { 1 } else { 3 };
+    let passes = (passes * steps * stage.batch * stage.accumulate) as f64;
     Ok(Profile::of(config, Convention::True)?.flops() as f64 * passes)
 }
 

@@ -27,7 +27,9 @@ impl<B: TrainBackend> TrainStep for Svitt<B> {
             token_mask: batch.token_mask,
             identity: batch.identity,
         };
-        let losses = match self.losses_with_gather(&pairs, &draws, &step_config.objective, peers.as_deref()) {
+        let frozen = step_config.frozen_encoders.then(|| self.clone().with_frozen_encoders());
+        let model = frozen.as_ref().unwrap_or(self);
+        let losses = match model.losses_with_gather(&pairs, &draws, &step_config.objective, peers.as_deref()) {
             Ok(output) => output.losses,
             // The loader was built for this model's clips and the stage was validated: nothing a person can cause.
             Err(error) => unreachable!("a validated stage met a clip of another size: {error}"),

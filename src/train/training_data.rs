@@ -42,15 +42,7 @@ impl TrainingData {
     /// # Errors
     /// Stages that name no program lengths, or a model whose patches are not the benchmark's cells.
     pub fn shapes(preset: &PretrainPreset, seed: u64) -> Result<Self> {
-        let mut config = ShapesConfig::preset(ShapesPreset::Default);
-        let model = preset.model.model(1, 64);
-        (config.px, config.patch) = (model.video.image_size, model.video.patch_size);
-        config.frames = preset.stages.iter().map(|stage| stage.frames).max().unwrap_or(config.frames);
-        let mut segments: Vec<usize> = preset.stages.iter().flat_map(|stage| stage.segments.iter().copied()).collect();
-        segments.sort_unstable();
-        segments.dedup();
-        config.gallery_segments = segments;
-        config.gallery_programs = preset.gallery_programs;
+        let config = shapes_config(preset);
         if let Some(stage) = preset.stages.iter().find(|stage| stage.segments.is_empty()) {
             let setting = format!("stages.{}.segments", stage.name);
             return Err(Error::setting(
@@ -189,6 +181,26 @@ impl TrainingData {
             }
         }
     }
+}
+
+/// The generator's settings for `preset`: its patches are the cells. Clips of a named variant are as long as it says
+/// or as the longest stage, and its gallery is its own; those of the default one follow the stages.
+fn shapes_config(preset: &PretrainPreset) -> ShapesConfig {
+    let mut config = ShapesConfig::preset(preset.shapes.unwrap_or(ShapesPreset::Default));
+    let model = preset.model.model(1, 64);
+    (config.px, config.patch) = (model.video.image_size, model.video.patch_size);
+    let longest = preset.stages.iter().map(|stage| stage.frames).max();
+    config.gallery_programs = preset.gallery_programs.or(config.gallery_programs);
+    if preset.shapes.is_some() {
+        config.frames = config.frames.max(longest.unwrap_or(1));
+        return config;
+    }
+    config.frames = longest.unwrap_or(config.frames);
+    let mut segments: Vec<usize> = preset.stages.iter().flat_map(|stage| stage.segments.iter().copied()).collect();
+    segments.sort_unstable();
+    segments.dedup();
+    config.gallery_segments = segments;
+    config
 }
 
 /// Captions whose length is looked at before a run: a second's work.

@@ -1,10 +1,11 @@
 //! Evaluation on the gallery: recall of the dual encoder and after re-ranking, twins, heads, frame-order probes.
 
 use super::report::{ProbeScore, Probes, ValidationScores};
+use super::reranking::{self, TextCandidates};
 use super::validation_set::ValidationSet;
 use crate::Result;
 use crate::data::Item;
-use crate::eval::metrics::{RankCounter, rank_features, rank_of_best, top_k};
+use crate::eval::metrics::{rank_features, top_k};
 use crate::eval::{FrameOrder, host, recall_among, reorder_frames, reversed_twins};
 use crate::model::{EncodedText, Svitt, VideoDraws, VideoTokens};
 use crate::text::Tokenizer;
@@ -57,6 +58,8 @@ pub struct Validator<'a, B: SvittBackend> {
     pub size: usize,
     /// Videos re-ranked per text.
     pub rerank_k: usize,
+    /// Whether to measure frozen, shuffled and reversed clips, too: two more passes over the gallery.
+    pub probes: bool,
 }
 
 /// Encoded texts and their ids, on the device.
@@ -95,11 +98,13 @@ impl<B: SvittBackend> Validator<'_, B> {
         let reversed = self.clips(FrameOrder::Reverse, false)?.0;
         scores.twin_accuracy = self.twins([&clips, &reversed], &words, width);
         let r1 = |clips: &[f32]| ProbeScore { r1: rank_features(&words, clips, width, &truths).metrics().r1 };
-        scores.probes = Probes {
-            freeze: r1(&self.clips(FrameOrder::Freeze, false)?.0),
-            shuffle: r1(&self.clips(FrameOrder::Shuffle, false)?.0),
-            reverse: r1(&reversed),
-        };
+        if self.probes {
+            scores.probes = Some(Probes {
+                freeze: r1(&self.clips(FrameOrder::Freeze, false)?.0),
+                shuffle: r1(&self.clips(FrameOrder::Shuffle, false)?.0),
+                reverse: r1(&reversed),
+            });
+        }
         let embeds = Tensor::cat(embeds, 0);
         self.rerank(&mut scores, &texts, &embeds, [&words, &clips], width, &truths);
         scores.mlm_direction_accuracy = self.keyword_accuracy(&texts, &embeds);
@@ -163,35 +168,13 @@ impl<B: SvittBackend> Validator<'_, B> {
             let word = &words[text * width..(text + 1) * width];
             clips.chunks(width).map(|clip| dot(clip, word)).collect()
         };
-        let mut asked: Vec<[usize; 2]> = Vec::new();
-        let mut candidates = Vec::new();
-        for (text, truth) in truths.iter().enumerate() {
-            let ranked = top_k(&dual(text), self.set.items.len());
-            let best: Vec<usize> = ranked.iter().copied().take(scores.rerank_k).collect();
-            asked.extend(best.iter().map(|&video| [text, video]));
-            let false_one = ranked.iter().copied().find(|video| !truth.contains(video));
-            asked.extend([Some(truth[0]), false_one].into_iter().flatten().map(|video| [text, video]));
-            candidates.push((best, false_one));
-        }
+        let k = scores.rerank_k;
+        let candidates: Vec<TextCandidates> =
+            truths.iter().enumerate().map(|(text, truth)| TextCandidates::of(&dual(text), k, truth)).collect();
+        let asked: Vec<[usize; 2]> = candidates.iter().enumerate().flat_map(|(text, of)| of.pairs(text)).collect();
         let logits = self.match_logits(texts, embeds, &asked);
-        let mut answers = logits.iter();
-        let (mut ranks, mut right, mut questions) = (RankCounter::new(), 0usize, 0usize);
-        for ((best, false_one), truth) in candidates.iter().zip(truths) {
-            let mut row = vec![f32::NEG_INFINITY; self.set.items.len()];
-            best.iter().zip(answers.by_ref()).for_each(|(&video, [_, yes])| row[video] = *yes);
-            match rank_of_best(&row, truth).place < best.len() {
-                true => ranks.push(&row, truth),
-                false => ranks.push_miss(),
-            }
-            let verdicts = answers.by_ref().take(1 + usize::from(false_one.is_some()));
-            for (place, [no, yes]) in verdicts.enumerate() {
-                questions += 1;
-                right += usize::from((yes > no) == (place == 0));
-            }
-        }
-        let metrics = ranks.metrics();
-        [scores.r1_reranked, scores.r5_reranked, scores.r10_reranked] = [metrics.r1, metrics.r5, metrics.r10];
-        scores.vtm_accuracy = 100.0 * right as f64 / questions.max(1) as f64;
+        let temperature = host(self.model.svitt().temp.val())[0];
+        reranking::score(scores, &candidates, truths, &logits, temperature);
     }
 
     /// Logits (no match, match) of (text, video) pairs.

@@ -12,7 +12,7 @@ pub struct Args {
     /// The folder to write to; files that exist there are kept
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// tiny, default, order or long
+    /// tiny, default, order, long or long-clips
     #[arg(long, default_value = "default")]
     preset: ShapesPreset,
     /// Training clips beside the held-out gallery

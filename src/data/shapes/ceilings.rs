@@ -6,7 +6,7 @@
 //! fraction, so the sums are exact.
 
 use super::program::cells;
-use super::{ClipContent, MotionProgram, ShapesConfig};
+use super::{MotionProgram, ShapesConfig};
 use crate::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ impl Ceilings {
         let indices = config.view.indices(config.frames, frames);
         let count = programs.len().max(1) as f64;
         Ok(Self {
-            chance: 100.0 / (count * ClipContent::OBJECTS as f64),
+            chance: 100.0 / (count * config.gallery_objects().len() as f64),
             static_frame: 100.0 / count,
             unordered: named(config, programs, &indices, unordered_evidence),
             ordered: named(config, programs, &indices, ordered_evidence),
@@ -108,7 +108,7 @@ fn unordered_evidence(seen: &[[usize; 2]], grid: usize) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FrameView, Gallery, ShapesPreset, World};
+    use super::super::{ClipContent, FrameView, Gallery, ShapesPreset, World};
     use super::*;
 
     fn ceilings(segments: &[usize], grid: usize, source: usize, frames: usize) -> Ceilings {
@@ -153,6 +153,23 @@ mod tests {
         assert_eq!(rounded(at(8)), [0.3472, 6.25, 18.75, 100.0]);
         let static_only = at(1);
         assert_eq!(static_only.ordered, static_only.static_frame, "one frame knows the static facts only");
+    }
+
+    /// Captions of `shapes-long` need all 32 frames in a row; every second of them would do for an observer that sees
+    /// without error, every fourth nearly.
+    #[test]
+    fn long_clips_need_their_length() {
+        let middle = ShapesConfig::preset(ShapesPreset::LongClips);
+        let strided = ShapesConfig { view: FrameView::Strided, ..middle.clone() };
+        let programs = middle.gallery_programs();
+        let rounded = |config: &ShapesConfig, frames| {
+            let found = Ceilings::enumerate(config, &programs, frames).unwrap();
+            [found.chance, found.static_frame, found.unordered, found.ordered].map(|v| (v * 100.0).round() / 100.0)
+        };
+        let seen = |config: &ShapesConfig| [1, 8, 16, 32].map(|frames| rounded(config, frames)[2..].to_vec());
+        assert_eq!(rounded(&middle, 32)[..2], [0.46, 2.78]);
+        assert_eq!(seen(&middle), [[2.78, 2.78], [5.56, 11.11], [27.78, 55.56], [34.72, 100.0]]);
+        assert_eq!(seen(&strided), [[2.78, 2.78], [55.09, 87.04], [53.7, 100.0], [34.72, 100.0]]);
     }
 
     /// An observer that scores each (caption, clip) pair by the probability of the program given the clip reaches the

@@ -126,6 +126,7 @@ mod tests {
         assert_eq!(digest(&dataset(ShapesPreset::Default, 8, 0), &indices), "2028b9d85d34f19a");
         assert_eq!(digest(&dataset(ShapesPreset::Order, 4, 7), &indices), "9add4226de77200a");
         assert_eq!(digest(&dataset(ShapesPreset::Long, 3, 7), &indices[..2]), "89991aca5d8bdf9e");
+        assert_eq!(digest(&dataset(ShapesPreset::LongClips, 32, 7), &indices[..2]), "c28731a4787f88e1");
     }
 
     #[test]

@@ -52,10 +52,10 @@ impl Gallery {
             let wording = (mix(triple.identity()) >> 33) as usize;
             GalleryEntry { caption: caption(&triple, wording), seen: !triple.held_out(), triple, wording }
         };
-        let programs = config.gallery_programs();
+        let (programs, objects) = (config.gallery_programs(), config.gallery_objects());
         let entries = programs
             .iter()
-            .flat_map(|p| (0..ClipContent::OBJECTS).map(|o| entry(ClipContent::of(o, p.clone()))))
+            .flat_map(|program| objects.iter().map(|&object| entry(ClipContent::of(object, program.clone()))))
             .collect();
         Ok(Self { config: config.clone(), indices: config.view.indices(config.frames, frames), entries })
     }
@@ -146,9 +146,12 @@ mod tests {
 
     #[test]
     fn every_combination_once_with_its_own_caption() {
-        for (preset, clips, twins) in
-            [(ShapesPreset::Tiny, 216, 144), (ShapesPreset::Default, 288, 216), (ShapesPreset::Long, 288, 288)]
-        {
+        for (preset, clips, twins) in [
+            (ShapesPreset::Tiny, 216, 144),
+            (ShapesPreset::Default, 288, 216),
+            (ShapesPreset::Long, 288, 288),
+            (ShapesPreset::LongClips, 216, 216),
+        ] {
             let gallery = Gallery::new(&ShapesConfig::preset(preset), 4).unwrap();
             assert_eq!(gallery.entries().len(), clips);
             let captions: HashSet<&str> = gallery.entries().iter().map(|entry| entry.caption.as_str()).collect();

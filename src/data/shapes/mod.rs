@@ -16,6 +16,7 @@ mod config;
 mod dataset;
 mod export;
 mod gallery;
+mod gallery_choice;
 mod program;
 mod qa;
 mod question;

@@ -2,7 +2,7 @@
 
 use super::program::cells;
 use super::{MovingShape, ShapesConfig, World};
-use svitt_ops::rng::Rng;
+use svitt_ops::rng::{Rng, text_key};
 
 /// Grey level of the empty background before noise and brightness.
 const BACKGROUND: u8 = 72;
@@ -62,6 +62,7 @@ pub fn render(world: &World, config: &ShapesConfig, indices: &[usize]) -> Render
         let start = pixels.len();
         pixels.extend_from_slice(&empty);
         let frame = &mut pixels[start..];
+        add_texture(frame, world, config, index);
         for (mover, path) in world.movers.iter().zip(&paths) {
             let side = config.patch;
             let corner = corner(mover, path, index, side);
@@ -107,6 +108,22 @@ fn paint(
             let at = 3 * ((top + y) % px * px + (left + x) % px);
             frame[at..at + 3].copy_from_slice(&rgb);
         }
+    }
+}
+
+/// Shifts every square of half a cell by a grey level of its own, drawn anew for every frame; a stream of its own
+/// leaves the pixel noise as it is without texture.
+fn add_texture(frame: &mut [u8], world: &World, config: &ShapesConfig, index: usize) {
+    if config.texture == 0 {
+        return;
+    }
+    let (px, side, levels) = (config.px, (config.patch / 2).max(1), i16::from(config.texture));
+    let squares = px.div_ceil(side);
+    let mut rng = Rng::new(world.noise_key, &[index as u64, text_key("texture")]);
+    let shifts: Vec<i16> = (0..squares * squares).map(|_| rng.below(2 * levels as usize + 1) as i16 - levels).collect();
+    for (at, value) in frame.iter_mut().enumerate() {
+        let [y, x] = [at / 3 / px, at / 3 % px];
+        *value = (i16::from(*value) + shifts[y / side * squares + x / side]).clamp(0, 255) as u8;
     }
 }
 
@@ -173,6 +190,26 @@ mod tests {
             }
             assert_eq!(held, seen);
         }
+    }
+
+    #[test]
+    fn texture_changes_with_every_frame_and_hides_no_shape() {
+        let still =
+            ShapesConfig { noise: 0, brightness: 0, texture: 0, ..ShapesConfig::preset(ShapesPreset::LongClips) };
+        let textured = ShapesConfig { texture: 20, ..still.clone() };
+        let world = World::draw(&still, 1, 5, &triple(), &[2]);
+        let [flat, clip] = [&still, &textured].map(|config| render(&world, config, &[0, 1, 9]));
+        let mut levels = [[0usize; 41]; 3];
+        for (i, (plain, seen)) in flat.pixels.iter().zip(&clip.pixels).enumerate() {
+            match *plain {
+                BACKGROUND => levels[i / clip.frame(0).len()][usize::from(seen - (BACKGROUND - 20))] += 1,
+                _ => assert_eq!(plain, seen, "shapes are painted over the texture"),
+            }
+        }
+        assert!(levels.iter().all(|frame| frame.iter().filter(|&&count| count > 0).count() > 30), "{levels:?}");
+        assert!(levels[0] != levels[1] && levels[1] != levels[2]);
+        let alone = render(&world, &textured, &[9]);
+        assert_eq!(alone.frame(0), clip.frame(2), "a frame is the same whichever others are rendered");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::data::{
     Benchmark, BenchmarkTask, ClipSettings, EpochDataset, Item, ItemResult, Record, Split, VideoDataset, hold_out,
 };
 use crate::eval::{BenchmarkData, Candidates, EvalOptions, QuestionSet, RenderedVideos, RetrievalSet, shapes_config};
-use crate::loss::NegativeRule;
 use crate::model::Objective;
 use crate::progress::ProgressSink;
 use crate::text::Tokenizer;
@@ -99,7 +98,7 @@ impl FinetuneData {
     pub fn gather(options: &FinetuneOptions, config: &ModelConfig, tokenizer: Arc<Tokenizer>) -> Result<Self> {
         let context = DataBuilder { options, config, tokenizer };
         match options.benchmark {
-            Benchmark::Shapes => context.shapes(),
+            Benchmark::Shapes | Benchmark::ShapesLong => context.shapes(),
             Benchmark::ShapesQa => context.shapes_qa(),
             _ => context.files(),
         }
@@ -136,7 +135,7 @@ impl DataBuilder<'_> {
     }
 
     fn shapes(self) -> Result<FinetuneData> {
-        let config = shapes_config(self.config, self.frames());
+        let config = shapes_config(self.options.benchmark, self.config, self.frames());
         let frames = self.frames();
         let dataset = ShapesDataset::new(&config, ShapesSplit::Train, frames, self.items(), self.options.seed)?;
         let count = self.options.preset.validation_limit.unwrap_or(192);
@@ -162,7 +161,7 @@ impl DataBuilder<'_> {
     }
 
     fn shapes_qa(self) -> Result<FinetuneData> {
-        let config = shapes_config(self.config, self.frames());
+        let config = shapes_config(self.options.benchmark, self.config, self.frames());
         let frames = self.frames();
         let training = QaSet::new(&config, ShapesSplit::Train, frames, self.items(), self.options.seed)?;
         let count = self.options.preset.validation_limit.unwrap_or(480);
@@ -313,7 +312,7 @@ impl DataBuilder<'_> {
 
 /// Contrastive and matching loss, no masked words (docs/model.md, "Total loss").
 fn retrieval_recipe() -> StepConfig {
-    let objective = Objective { vtc: 1.0, vtm: 1.0, mlm: 0.0, negatives: NegativeRule::Hard };
+    let objective = Objective { mlm: 0.0, ..Objective::default() };
     StepConfig { objective, ..StepConfig::default() }
 }
 

@@ -13,7 +13,7 @@ pub struct Measurement {
     pub cell: String,
     /// Seed of weights, data and draws.
     pub seed: u64,
-    /// A digest of the plan: under another one the cell is measured again.
+    /// A digest of everything it depends on: where that has changed, the cell is measured again.
     pub plan: String,
     /// The trainings behind it, first one first; empty for a model that was given.
     pub chain: Vec<String>,
@@ -26,6 +26,9 @@ pub struct Measurement {
     pub mflops: f64,
     /// Operations of the video encoder over all training of the chain, forward and backward, in 10¹².
     pub training_tflops: f64,
+    /// Seconds of the same training; 0 for a model that was given.
+    #[serde(default)]
+    pub training_seconds: f64,
     /// cuda, wgpu, wgpu-wgsl, flex or ndarray.
     pub backend: String,
     /// The scores.

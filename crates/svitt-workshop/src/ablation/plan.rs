@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use svitt::config::{
-    CrossSparsity, Curriculum, EdgeSparsity, ModelConfig, NodeSparsity, PretrainPreset, Selection, Sparsity,
-    check_keep_rate,
+    CrossSparsity, Curriculum, EdgeSparsity, ModelConfig, NodeSparsity, PretrainPreset, Selection, Sparsity, Stage,
+    StepsOrEpochs, check_keep_rate,
 };
 use svitt::{Error, Result};
 
@@ -33,6 +33,9 @@ pub struct AblationPlan {
     pub blocks: Vec<usize>,
     /// One checkpoint under many keep rates.
     pub budgets: Budgets,
+    /// A stage of matching alone after every training but the start and frames fused late; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matching: Option<Matching>,
     /// Model and stages: a dense start, then three clip lengths, all given without sparsity.
     pub preset: PretrainPreset,
 }
@@ -49,7 +52,47 @@ pub struct Budgets {
     pub fixed: Vec<f64>,
 }
 
+/// The stage of matching alone after a training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Matching {
+    /// Optimizer steps; where a budget gives them, this is ignored.
+    #[serde(default)]
+    pub steps: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// The cosine ends at this share of the peak.
+    pub min_multiplier: f64,
+}
+
+impl Matching {
+    /// The stage after `stage`.
+    pub fn stage(&self, stage: &Stage) -> Stage {
+        Stage {
+            matching_only: true,
+            length: StepsOrEpochs::Steps(self.steps),
+            learning_rate: self.learning_rate,
+            min_multiplier: self.min_multiplier,
+            ..stage.clone()
+        }
+    }
+}
+
 impl AblationPlan {
+    /// The same, scaled down to seconds: a model of one head, one step per stage and a gallery of 36 clips.
+    #[must_use]
+    pub fn quick(mut self) -> Self {
+        self.preset.gallery_programs = Some(2);
+        self.preset.model.hidden = Some(16);
+        for stage in &mut self.preset.stages {
+            (stage.length, stage.batch, stage.clips_per_object) = (StepsOrEpochs::Steps(1), 2, 1);
+        }
+        if let Some(matching) = &mut self.matching {
+            matching.steps = 1;
+        }
+        self
+    }
+
     /// The embedded plan, or the one in `file`.
     ///
     /// # Errors

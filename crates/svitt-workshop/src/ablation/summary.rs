@@ -29,6 +29,8 @@ pub struct SummaryRow {
     pub r1: Spread,
     /// R@1 after re-ranking.
     pub r1_reranked: Spread,
+    /// R@1 by cosine and matching head together.
+    pub r1_combined: Spread,
     /// The mean of R@1, 5 and 10 after re-ranking.
     pub mean_recall: Spread,
     /// Clips nearer to their own caption than to that of their reverse; chance is 50.
@@ -75,14 +77,16 @@ impl Spread {
 impl SummaryRow {
     fn new(label: &str, measurements: Vec<Measurement>) -> Self {
         let spread = |value: &dyn Fn(&Measurement) -> f64| Spread::of(measurements.iter().map(value));
-        let [r1, r1_reranked, mean_recall, twin_accuracy] = [
+        let [r1, r1_reranked, r1_combined, mean_recall, twin_accuracy] = [
             spread(&|m| m.report.scores.r1),
             spread(&|m| m.report.scores.r1_reranked),
+            spread(&|m| m.report.scores.r1_combined),
             spread(&Measurement::mean_recall),
             spread(&|m| m.report.scores.twin_accuracy.unwrap_or_default()),
         ];
         let seeds = measurements.iter().map(|found| found.seed).collect();
-        Self { label: label.into(), seeds, r1, r1_reranked, mean_recall, twin_accuracy, measurements }
+        let label = label.into();
+        Self { label, seeds, r1, r1_reranked, r1_combined, mean_recall, twin_accuracy, measurements }
     }
 }
 
@@ -118,7 +122,8 @@ impl AblationSummary {
         let mut text = String::new();
         for table in &self.tables {
             let _ = writeln!(text, "**{}**\n", table.title);
-            let head = ["", "MFLOPs", "edges removed", "R@1", "re-ranked", "mean R", "twins", "seeds"];
+            let cost = ["", "MFLOPs", "edges removed", "training TFLOPs", "seconds"];
+            let head = [&cost[..], &["R@1", "re-ranked", "combined", "mean R", "twins", "seeds"]].concat();
             let _ = writeln!(text, "| {} |\n|{}", head.join(" | "), "---|".repeat(head.len()));
             for row in &table.rows {
                 let _ = writeln!(text, "{}", line(row));
@@ -132,8 +137,12 @@ impl AblationSummary {
 fn line(row: &SummaryRow) -> String {
     let first = row.measurements.first();
     let [mflops, removed] = [first.map_or(0.0, |m| m.mflops), first.map_or(0.0, |m| 100.0 * m.report.edges_removed)];
-    let figures = [&row.r1, &row.r1_reranked, &row.mean_recall, &row.twin_accuracy].map(Spread::text).join(" | ");
-    format!("| {} | {mflops:.1} | {removed:.0} % | {figures} | {} |", row.label, row.seeds.len())
+    let [tflops, seconds] = [|m: &Measurement| m.training_tflops, |m: &Measurement| m.training_seconds]
+        .map(|cost| Spread::of(row.measurements.iter().map(cost)).mean);
+    let recalls = [&row.r1, &row.r1_reranked, &row.r1_combined, &row.mean_recall, &row.twin_accuracy];
+    let figures = recalls.map(Spread::text).join(" | ");
+    let cost = format!("{mflops:.1} | {removed:.0} % | {tflops:.2} | {seconds:.0}");
+    format!("| {} | {cost} | {figures} | {} |", row.label, row.seeds.len())
 }
 
 #[cfg(test)]
@@ -146,6 +155,8 @@ pub(super) mod tests {
         let scores = ValidationScores {
             r1,
             r1_reranked: r1,
+            r5: r1,
+            r10: r1,
             r5_reranked: 90.0,
             r10_reranked: 99.0,
             ..ValidationScores::default()
@@ -159,6 +170,7 @@ pub(super) mod tests {
             test: None,
             mflops: 12.5,
             training_tflops: 1.0,
+            training_seconds: 60.0,
             backend: "flex".into(),
             report: StageReport { scores, edges_removed: 0.75, ..StageReport::default() },
         }
@@ -176,6 +188,7 @@ pub(super) mod tests {
         assert_eq!(rows[0].r1, Spread { mean: 51.0, min: 40.0, max: 63.0 });
         assert_eq!((rows[0].seeds.as_slice(), rows[0].mean_recall.mean), ([0, 1, 2].as_slice(), 80.0));
         let text = summary.markdown();
-        assert!(text.contains("| a | 12.5 | 75 % | 51.0 (40.0–63.0) |") && text.contains("| b | 12.5 | 75 % | 20.0 |"));
+        assert!(text.contains("| a | 12.5 | 75 % | 1.00 | 60 | 51.0 (40.0–63.0) |"), "{text}");
+        assert!(text.contains("| b | 12.5 | 75 % | 1.00 | 60 | 20.0 |"));
     }
 }

@@ -1,6 +1,6 @@
 //! The models of a grid, each trained for one stage from the weights of another or from fresh ones.
 
-use super::AblationPlan;
+use super::{AblationPlan, Matching};
 use serde::Serialize;
 use svitt::Result;
 use svitt::config::{ModelConfig, Selection, Stage, StepsOrEpochs};
@@ -15,6 +15,9 @@ pub struct TrainingSpec {
     pub parent: Option<String>,
     /// The stage, sparsity and steps included.
     pub stage: Stage,
+    /// A stage of matching alone after it, which leaves what the two encoders rank by as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matching: Option<Matching>,
     /// Which stage of the plan it has its data from.
     pub number: usize,
     /// Frames are encoded one by one and their features averaged.
@@ -34,13 +37,20 @@ impl TrainingSpec {
         Stage { frames, ..self.stage.clone() }.model(base)
     }
 
+    /// The stage of matching after it.
+    pub fn matching_stage(&self) -> Option<Stage> {
+        self.matching.as_ref().map(|matching| matching.stage(&self.stage))
+    }
+
     /// Operations of the video encoder over all its steps, forward and backward.
     ///
     /// # Errors
     /// A stage whose steps are not known.
     pub fn flops(&self, base: &ModelConfig) -> Result<f64> {
         let passes = if self.order_blind { self.stage.frames as f64 } else { 1.0 };
-        Ok(passes * training_flops(&self.model(base), &self.stage)?)
+        let stages = std::iter::once(self.stage.clone()).chain(self.matching_stage());
+        let each = stages.map(|stage| training_flops(&self.model(base), &stage));
+        Ok(passes * each.sum::<Result<f64>>()?)
     }
 }
 
@@ -52,8 +62,14 @@ impl AblationPlan {
     pub fn trainings(&self, base: &ModelConfig) -> Result<Vec<TrainingSpec>> {
         let stages = &self.preset.stages;
         let first = Stage { cross: None, ..stages[0].clone() };
-        let mut all =
-            vec![TrainingSpec { id: START.into(), parent: None, stage: first, number: 0, order_blind: false }];
+        let mut all = vec![TrainingSpec {
+            id: START.into(),
+            parent: None,
+            stage: first,
+            matching: None,
+            number: 0,
+            order_blind: false,
+        }];
         for mode in MODES {
             for number in 1..stages.len() {
                 let parent = if number == 1 { START.into() } else { name(mode, &stages[number - 1]) };
@@ -66,7 +82,8 @@ impl AblationPlan {
             spent += of(&all, &hybrid).map_or(Ok(0.0), |training| training.flops(base))?;
             let mut single = self.expanded("hybrid", number, String::new());
             (single.id, single.parent) = (name("single", &single.stage), None);
-            let steps = steps_for(&single.stage, &single.model(base), spent, 1)?;
+            let matching = TrainingSpec { stage: one_step(&single.stage), ..single.clone() }.flops(base)?;
+            let steps = steps_for(&single.stage, &single.model(base), spent - matching, 1)?;
             single.stage.length = StepsOrEpochs::Steps(steps);
             all.push(single);
         }
@@ -74,6 +91,8 @@ impl AblationPlan {
         all.extend(self.budget_models());
         let mut late = self.expanded("dense", 3, String::new());
         (late.id, late.parent, late.order_blind) = (name("late-fusion", &late.stage), None, true);
+        // Its own losses train its encoder, whatever the stage says.
+        late.matching = None;
         let steps = steps_for(&late.stage, &late.model(base), spent, late.stage.frames)?;
         late.stage.length = StepsOrEpochs::Steps(steps);
         all.push(late);
@@ -84,7 +103,14 @@ impl AblationPlan {
         let mut stage = self.preset.stages[number].clone();
         let sparsity = self.sparsity(mode, number - 1);
         (stage.edge, stage.node) = (sparsity.edge, sparsity.node);
-        TrainingSpec { id: name(mode, &stage), parent: Some(parent), stage, number, order_blind: false }
+        TrainingSpec {
+            id: name(mode, &stage),
+            parent: Some(parent),
+            stage,
+            matching: self.matching,
+            number,
+            order_blind: false,
+        }
     }
 
     /// The last hybrid stage with a keep rate per step, and with each of the fixed ones.
@@ -107,6 +133,11 @@ impl AblationPlan {
         random.stage.node.iter_mut().for_each(|node| node.selection = Selection::Random);
         random
     }
+}
+
+/// `stage` with one step, which is next to none.
+fn one_step(stage: &Stage) -> Stage {
+    Stage { length: StepsOrEpochs::Steps(1), ..stage.clone() }
 }
 
 /// The training of that name.

@@ -1,10 +1,10 @@
-//! `svitt eval ablations`: the paper's ablations on `shapes`.
+//! `svitt eval ablations`: the paper's ablations on `shapes`, and its claim at equal cost on `shapes-long`.
 
-use crate::ablation::{AblationOptions, AblationPlan, AblationSummary, ablate};
+use crate::ablation::{AblationOptions, AblationSummary, Plan, ablate};
 use std::path::PathBuf;
-use svitt::Result;
 use svitt::backend::{BackendKind, BackendTask, dispatch};
 use svitt::cli::output;
+use svitt::{Error, Result};
 use svitt_ops::TrainBackend;
 
 /// Evaluate the paper's ablations on shapes, as one resumable grid
@@ -19,15 +19,19 @@ pub struct Args {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Tables to run, by name: table1, table2, table3, late-fusion, budgets, selection, fig4a, fig4b, fig5a, fig5b
+    /// Tables to run, by name: table1, table2, table3, late-fusion, budgets, selection, fig4a, fig4b, fig5a, fig5b; of
+    /// the plan long tuning, equal-operations, equal-seconds, remedies
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
     only: Vec<String>,
     /// Runs of every headline cell; the plan's number by default
     #[arg(long, value_name = "N", value_parser = svitt::limits::count(1, 10_000))]
     seeds: Option<usize>,
-    /// A .toml file of models and sparsities; the built-in plan by default
-    #[arg(long, value_name = "FILE")]
-    plan: Option<PathBuf>,
+    /// paper, long, or a .toml file of models and sparsities; paper by default
+    #[arg(long, value_name = "NAME|FILE")]
+    plan: Option<String>,
+    /// The same plan scaled down to seconds, to see that it runs
+    #[arg(long)]
+    quick: bool,
     /// A dense checkpoint that is sparsified at test time, in place of the one the plan would train
     #[arg(long, value_name = "DIR")]
     dense: Option<PathBuf>,
@@ -46,13 +50,26 @@ impl BackendTask for Ablate {
     }
 }
 
+/// Where a plan's grid is kept unless it is said.
+fn folder(plan: &Plan) -> &'static str {
+    match plan {
+        Plan::Paper(_) => "runs/ablations",
+        Plan::Long(_) => "runs/ablations-long",
+    }
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     svitt::cli::job::require_one_process()?;
+    let plan = Plan::load(args.plan.as_deref(), args.quick)?;
+    if let (Plan::Long(_), Some(dense)) = (&plan, &args.dense) {
+        let problem = "this plan sparsifies no given model";
+        return Err(Error::setting("--dense", format!("{}: {problem}", dense.display()), "leave it out"));
+    }
     let (backend, json) = (BackendKind::choose(args.backend.as_deref())?, args.json);
     let options = AblationOptions {
-        plan: AblationPlan::load(args.plan.as_deref())?,
-        out: args.out.unwrap_or_else(|| PathBuf::from("runs/ablations")),
+        out: args.out.unwrap_or_else(|| PathBuf::from(folder(&plan))),
+        plan,
         only: args.only,
         seeds: args.seeds,
         dense: args.dense,
