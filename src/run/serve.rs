@@ -84,7 +84,7 @@ impl BackendTask for ServeTask<'_> {
             folder: request.dir.clone(),
             host: request.host,
             port: request.port,
-            clip_windows: request.cut.windows(embedder.frames())?,
+            clip_windows: request.known_cut().windows(embedder.frames())?,
         };
         let indexer = request.indexer(&embedder);
         serve::serve(&settings, Box::new(embedder), indexer, stop, listening)
@@ -103,6 +103,12 @@ impl ServeRequest {
             None => drop(IndexWriter::open(&self.index, embedder.id())?.finish()?),
         }
         Ok(embedder)
+    }
+
+    /// How videos are cut: by what those in the index are, where nothing else is asked for.
+    fn known_cut(&self) -> CutRequest {
+        let known = Index::open(&self.index).ok();
+        known.map_or(self.cut, |index| self.cut.as_in(&index, self.dir.as_deref()))
     }
 
     /// What keeps the index up to date with the folder, with a copy of the model that shares its weights.

@@ -1,6 +1,8 @@
 //! The clips of a video one after the other, every frame of them decoded and resized once.
 
-use super::clips::ClipWindows;
+use super::Spans;
+use super::clips::{ClipWindows, Timeline};
+use super::shot_reader::each_shot_clip;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,9 +16,9 @@ const RUN: usize = 32;
 const RUN_BYTES: usize = 128 << 20;
 
 /// Seconds of video for which another thread is worth opening the file once more.
-const PART: f64 = 60.0;
+pub(super) const PART: f64 = 60.0;
 
-type Result<T> = std::result::Result<T, VideoError>;
+pub(super) type Result<T> = std::result::Result<T, VideoError>;
 
 /// What becomes of a video's clips.
 pub(super) struct ClipSink<'a> {
@@ -24,6 +26,8 @@ pub(super) struct ClipSink<'a> {
     pub prepare: &'a (dyn Fn(&Frames) -> Vec<f32> + Sync),
     /// Takes the seconds and the pixels `[frames, 3, size, size]` of a clip; false: no more are wanted.
     pub take: &'a (dyn Fn([f64; 2], Vec<f32>) -> bool + Sync),
+    /// Forgets the clips that were taken: the video is read again from its start.
+    pub again: &'a (dyn Fn() + Sync),
     /// What it took.
     pub spent: &'a DecodeSeconds,
 }
@@ -31,8 +35,8 @@ pub(super) struct ClipSink<'a> {
 /// Time that threads spent on videos, in nanoseconds, all threads together.
 #[derive(Debug, Default)]
 pub(super) struct DecodeSeconds {
-    decode: AtomicU64,
-    resize: AtomicU64,
+    pub(super) decode: AtomicU64,
+    pub(super) resize: AtomicU64,
 }
 
 impl DecodeSeconds {
@@ -43,7 +47,7 @@ impl DecodeSeconds {
 }
 
 /// Adds the time since `since` to `spent`.
-fn add(spent: &AtomicU64, since: Instant) {
+pub(super) fn add(spent: &AtomicU64, since: Instant) {
     spent.fetch_add(u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
@@ -53,6 +57,9 @@ fn add(spent: &AtomicU64, since: Instant) {
 /// # Errors
 /// The video cannot be opened, or its first clip does not decode.
 pub(super) fn each_clip(path: &Path, windows: &ClipWindows, threads: usize, sink: &ClipSink) -> Result<()> {
+    if windows.choice().spans == Spans::Shots {
+        return each_shot_clip(path, windows, threads, sink);
+    }
     let since = Instant::now();
     let reader = VideoReader::open(path, &ReaderOptions::default())?;
     add(&sink.spent.decode, since);
@@ -119,7 +126,7 @@ impl<'a> PartReader<'a> {
     fn run(&self, spans: &[[f64; 2]], most: usize) -> Vec<Clip> {
         let (mut run, mut new) = (Vec::new(), BTreeSet::new());
         for &span in spans.iter().take(most) {
-            let frames = self.windows.frames_of(&self.reader, span);
+            let frames = self.windows.frames_of(&Timeline::of(&self.reader), span);
             new.extend(frames.iter().copied().filter(|frame| !self.ready.contains_key(frame)));
             if !run.is_empty() && new.len() > RUN {
                 break;
@@ -196,7 +203,7 @@ mod tests {
             found.lock().unwrap().push((span, pixels));
             true
         };
-        let sink = ClipSink { prepare: &raw, take: &take, spent: &spent };
+        let sink = ClipSink { prepare: &raw, take: &take, again: &|| {}, spent: &spent };
         let reader = || VideoReader::open(path, &ReaderOptions::default()).unwrap();
         let (spans, wanted) = (windows.spans(reader().duration()), AtomicBool::new(true));
         for part in spans.chunks(spans_per_part) {
@@ -222,7 +229,7 @@ mod tests {
                 assert_eq!(clips(&path, &windows, 2), all, "{name}: the parts together");
                 for (span, pixels) in all {
                     let mut reader = VideoReader::open(&path, &ReaderOptions::default()).unwrap();
-                    let alone = read_span(&mut reader, span, 3, moments).unwrap().unwrap();
+                    let alone = read_span(&mut reader, span, 3, windows.choice()).unwrap().unwrap();
                     assert!(raw(&alone) == pixels, "{name} {span:?} {moments:?}");
                 }
             }
@@ -234,7 +241,7 @@ mod tests {
         let path = fixture("bframes.mp4");
         let windows = ClipWindows::new(0.2, 0.0, 2).unwrap();
         let (spent, wanted) = (DecodeSeconds::default(), AtomicBool::new(true));
-        let sink = ClipSink { prepare: &raw, take: &|_, _| true, spent: &spent };
+        let sink = ClipSink { prepare: &raw, take: &|_, _| true, again: &|| {}, spent: &spent };
         let reader = VideoReader::open(&path, &ReaderOptions::default()).unwrap();
         let spans = windows.spans(reader.duration());
         let mut part = PartReader::new(reader, &windows, &sink, &wanted);

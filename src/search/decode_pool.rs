@@ -12,6 +12,8 @@ use svitt_video::{Frames, VideoError};
 pub(super) enum DecodeEvent {
     /// A clip of it, ready for the model.
     Clip { file: usize, span: [f64; 2], pixels: Vec<f32> },
+    /// The clips of it that came are to be forgotten: it is read again from its start.
+    Again { file: usize },
     /// No more clips will come; or why none can.
     End { file: usize, outcome: Result<(), VideoError> },
 }
@@ -29,8 +31,11 @@ pub(super) fn with_decoded<T>(
     let decode = |file: usize, results: &ResultSender<'_, DecodeEvent>| {
         let path = &files[file];
         let take = |span, pixels| results.send(DecodeEvent::Clip { file, span, pixels });
+        let again = || {
+            results.send(DecodeEvent::Again { file });
+        };
         let each = threads / files.len().max(1);
-        let sink = ClipSink { prepare, take: &take, spent };
+        let sink = ClipSink { prepare, take: &take, again: &again, spent };
         let outcome = catch_backend_panic(path, || each_clip(path, clip_windows, each, &sink));
         results.send(DecodeEvent::End { file, outcome });
     };

@@ -1,10 +1,10 @@
 //! Indexes a folder: embeds only new and changed files; safe to interrupt at any time.
 
-use super::Embedder;
 use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
+use super::{Embedder, Spans};
 use crate::data::Unreadable;
 use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
 use crate::progress::{ProgressSink, StopFlag};
@@ -50,6 +50,8 @@ pub struct IndexOptions {
 /// What became of the files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct IndexReport {
+    /// What videos are cut by.
+    pub spans: Spans,
     /// Which job's part of the folder it is, where several share it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -125,7 +127,8 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let unreadable = found.unreadable.iter().map(|(path, reason)| skipped(path, reason.clone()));
     let skipped = unreadable.chain(plan.vanished.iter().map(|path| skipped(path, VANISHED.to_owned()))).collect();
     let (shard, unchanged) = (options.shard, plan.unchanged);
-    let mut report = IndexReport { shard, unchanged, damaged, skipped, ..IndexReport::default() };
+    let spans = options.clip_windows.choice().spans;
+    let mut report = IndexReport { spans, shard, unchanged, damaged, skipped, ..IndexReport::default() };
     let mut indexing = IndexingLoop {
         embedder,
         plan: &plan,
@@ -239,6 +242,10 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
                 DecodeEvent::Clip { file, span, pixels } => {
                     self.open.entry(file).or_default().waiting += 1;
                     batch.push((file, span, pixels));
+                }
+                DecodeEvent::Again { file } => {
+                    batch.retain(|(other, ..)| *other != file);
+                    self.open.remove(&file);
                 }
                 DecodeEvent::End { file, outcome } => self.open.entry(file).or_default().outcome = Some(outcome),
             }

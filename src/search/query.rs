@@ -5,7 +5,7 @@ use super::clips::{ClipWindows, read_span};
 use super::composed::ComposedQuery;
 use super::filter::FileFilter;
 use super::results::{SearchResult, damage_warnings};
-use super::{Embedder, Moments, unknown_words};
+use super::{Embedder, FrameChoice, unknown_words};
 use crate::Result;
 use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use rayon::prelude::*;
@@ -139,7 +139,7 @@ fn reread_clip(
         Err(_) => return Err("it is gone".into()),
     }
     let read = VideoReader::open(&clip.path, &ReaderOptions::default()).and_then(|mut reader| {
-        read_span(&mut reader, [clip.start, clip.end], frames, Moments::of(&known.clip_windows))
+        read_span(&mut reader, [clip.start, clip.end], frames, FrameChoice::of(&known.clip_windows))
     });
     match read {
         Ok(Some(frames)) => Ok(transform.apply(&frames, &transform.whole(&frames))),

@@ -46,6 +46,7 @@ impl<B: SvittBackend> Embedder<B> {
             for event in events {
                 match event {
                     DecodeEvent::Clip { pixels, .. } => vectors.extend(self.embed_clips(pixels)?),
+                    DecodeEvent::Again { .. } => vectors.clear(),
                     DecodeEvent::End { outcome, .. } => outcome?,
                 }
             }

@@ -154,6 +154,10 @@ impl VideoReader {
         }
     }
 
+    pub(crate) fn native(&mut self) -> Option<&mut NativeVideo> {
+        if let ReaderBackend::Native(video) = &mut self.backend { Some(video) } else { None }
+    }
+
     /// What a person should know although the video was read: it is cut short, or damaged.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -203,7 +207,7 @@ impl VideoReader {
 
     /// Makes the best of a failed decode, or gives the error back. The decoder changes once, and the built-in one cuts
     /// the video a bounded number of times.
-    fn recover(&mut self, error: VideoError) -> Result<()> {
+    pub(crate) fn recover(&mut self, error: VideoError) -> Result<()> {
         let video = match &mut self.backend {
             ReaderBackend::Native(video) => video,
             ReaderBackend::Ffmpeg(video) => {

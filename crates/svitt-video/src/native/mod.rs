@@ -16,6 +16,7 @@ mod mp4_table;
 mod order;
 mod picture;
 mod sps;
+mod stream;
 mod track;
 mod vp9;
 mod webm;
@@ -26,6 +27,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use self::picture::{Picture, YuvCoefficients};
+pub use self::stream::NativePicture;
 use self::track::{Codec, Orientation, Part, Sample, Track};
 use super::error::{Result, VideoError};
 use super::frames::{Frames, check_memory};
@@ -352,18 +354,16 @@ impl NativeVideo {
         Ok((width, height, gains))
     }
 
-    fn convert(&self, picture: &Picture, out: &mut [u8]) -> Result<()> {
-        if (picture.width, picture.height) != (self.width, self.height) {
-            return Err(VideoError::unsupported(&self.path, CHANGING));
+    fn check_size(&self, picture: &Picture) -> Result<()> {
+        match (picture.width, picture.height) == (self.width, self.height) {
+            true => Ok(()),
+            false => Err(VideoError::unsupported(&self.path, CHANGING)),
         }
-        let whole = if self.orientation() == Orientation::UPRIGHT {
-            picture.to_rgb(&self.gains, out)
-        } else {
-            let mut stored = vec![0; out.len()];
-            let whole = picture.to_rgb(&self.gains, &mut stored);
-            self.orientation().turn(self.width, self.height, &stored, out);
-            whole
-        };
+    }
+
+    fn convert(&self, picture: &Picture, out: &mut [u8]) -> Result<()> {
+        self.check_size(picture)?;
+        let whole = picture.to_shown_rgb(&self.gains, self.orientation(), out);
         if whole { Ok(()) } else { Err(self.corrupt("a decoded picture is smaller than announced")) }
     }
 
