@@ -37,6 +37,8 @@ mod resize;
 mod sampling;
 mod shots;
 #[cfg(test)]
+mod shots_agreement;
+#[cfg(test)]
 #[path = "../../../tests/skipped.rs"]
 mod skipped;
 mod sniff;

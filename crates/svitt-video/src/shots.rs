@@ -31,7 +31,7 @@ pub struct ShotRule {
 impl ShotRule {
     /// For every picture of a video.
     pub const EVERY_PICTURE: Self =
-        Self { least: 10.0, ratio: 3.0, certain: f64::INFINITY, histogram: 0.05, flash: FLASH };
+        Self { least: 10.0, ratio: 2.0, certain: f64::INFINITY, histogram: 0.05, flash: FLASH };
 
     /// For key frames, which are seconds apart: things have moved between two of them, so more is asked.
     pub const KEY_FRAMES: Self = Self { least: 24.0, ratio: 1.5, certain: 30.0, histogram: 0.1, flash: 0 };
