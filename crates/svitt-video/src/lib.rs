@@ -31,6 +31,7 @@ mod inspect;
 mod joined;
 mod luma;
 mod native;
+mod one_pass;
 mod partial;
 mod reader;
 mod resize;

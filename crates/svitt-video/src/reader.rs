@@ -23,6 +23,16 @@ pub enum ReaderKind {
     Ffmpeg,
 }
 
+impl std::str::FromStr for ReaderKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let kinds = [("auto", Self::Auto), ("native", Self::Native), ("ffmpeg", Self::Ffmpeg)];
+        let found = kinds.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, kind)| kind).ok_or_else(|| "use auto, native or ffmpeg".to_owned())
+    }
+}
+
 /// How videos are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReaderOptions {
@@ -152,6 +162,14 @@ impl VideoReader {
             ReaderBackend::Native(_) => "native",
             ReaderBackend::Ffmpeg(_) => "ffmpeg",
         }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn options(&self) -> &ReaderOptions {
+        &self.options
     }
 
     pub(crate) fn native(&mut self) -> Option<&mut NativeVideo> {

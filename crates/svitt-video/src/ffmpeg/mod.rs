@@ -6,6 +6,7 @@ mod listeners;
 mod listing;
 mod pixmaps;
 mod program;
+mod raw;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use self::pixmaps::Pixmaps;
 pub use self::program::ffmpeg_available;
 use self::program::part_name;
 pub(super) use self::program::{FfmpegProgram, add_input, file_name};
+pub(super) use self::raw::{RawListener, RawPictures, RawRequest};
 use super::error::{Result, VideoError};
 use super::frames::{Frames, MOST_FRAMES, check_memory};
 use super::native::Layout;

@@ -56,6 +56,7 @@ const LACKING: [&str; 5] = ["interlace", "explicit B", "FMO", "SP/SI", "4:2:0"];
 pub(super) struct NativeVideo {
     path: PathBuf,
     file: File,
+    container: Container,
     track: Track,
     /// Stored size, before rotation.
     width: usize,
@@ -101,17 +102,18 @@ impl NativeVideo {
 
     fn read_headers(path: &Path, mut file: File) -> Result<Self> {
         let length = file.metadata().map_err(|error| VideoError::io(path, error))?.len();
-        let track = match Container::of(&mut file) {
-            Some(Container::Mp4) => mp4::open(path, &mut file, length)?,
-            Some(Container::Matroska) => webm::open(path, &file, length)?,
-            Some(other) => return Err(VideoError::unsupported(path, other.format(&mut file))),
-            None => return Err(no_video(path, &file)),
+        let Some(container) = Container::of(&mut file) else { return Err(no_video(path, &file)) };
+        let track = match container {
+            Container::Mp4 => mp4::open(path, &mut file, length)?,
+            Container::Matroska => webm::open(path, &file, length)?,
+            other => return Err(VideoError::unsupported(path, other.format(&mut file))),
         };
         if track.shown.is_empty() {
             return Err(VideoError::Empty { path: path.to_path_buf() });
         }
         let (path, gains) = (path.to_path_buf(), YuvCoefficients::unspecified());
-        let mut video = Self { path, file, track, width: 0, height: 0, gains, failed: None, cuts: 0, decoding: None };
+        let (width, height, failed, cuts, decoding) = (0, 0, None, 0, None);
+        let mut video = Self { path, file, container, track, width, height, gains, failed, cuts, decoding };
         video.read_formats()?;
         Ok(video)
     }

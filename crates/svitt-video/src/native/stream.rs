@@ -1,11 +1,11 @@
 //! Every picture of a part of a video in the order of presentation, each decoded once.
 
 use super::picture::{Picture, YuvCoefficients};
-use super::track::Orientation;
+use super::track::{Codec, Orientation, Part, Track};
 use super::{NativeVideo, Result, VideoError};
 use crate::caught::caught;
 use crate::frames::{Frames, MOST_BYTES};
-use crate::luma::SmallLuma;
+use crate::luma::{COLUMNS, ROWS, SmallLuma};
 use crate::stream::{StreamedFrame, StreamedPicture};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -57,6 +57,30 @@ impl NativeVideo {
         entries
     }
 
+    /// The demuxer of the `ffmpeg` program and the bytes of a decoded picture, for H.264 of one piece in which nothing
+    /// was found wrong.
+    pub fn raw_input(&self) -> Option<(&'static str, usize)> {
+        let Track { parts, truncated, damaged, .. } = &self.track;
+        let plain = matches!(&parts[..], [Part { codec: Codec::H264 { .. }, .. }]) && !truncated && !damaged;
+        let sized = self.width >= COLUMNS && self.height >= ROWS && self.width.is_multiple_of(2);
+        let demuxer = if plain && sized && self.cuts == 0 { self.container.demuxer() } else { None };
+        demuxer.map(|demuxer| (demuxer, self.width * self.height * 3 / 2))
+    }
+
+    /// A picture of which another decoder gave the bytes.
+    pub fn raw_picture(&self, bytes: Vec<u8>) -> StreamedPicture {
+        let (width, height) = (self.width, self.height);
+        let chroma = (width / 2) * (height / 2);
+        let part = |from: usize, count: usize| bytes.get(from..from + count).unwrap_or_default().to_vec();
+        let planes = [part(0, width * height), part(width * height, chroma), part(width * height + chroma, chroma)];
+        self.kept(Picture { width, height, planes, strides: [width, width / 2, width / 2] })
+    }
+
+    fn kept(&self, picture: Picture) -> StreamedPicture {
+        let (path, gains, orientation) = (self.path.clone(), self.gains, self.orientation());
+        StreamedPicture::Native(Box::new(NativePicture { path, picture, gains, orientation }))
+    }
+
     /// As [`crate::VideoReader::stream`].
     pub fn stream(
         &mut self,
@@ -105,13 +129,7 @@ impl NativeVideo {
 
     fn streamed(&self, index: usize, picture: &Picture, every: usize) -> StreamedFrame {
         let luma = SmallLuma::of_plane(&picture.planes[0], picture.strides[0], picture.width, picture.height);
-        let keep = || NativePicture {
-            path: self.path.clone(),
-            picture: picture.clone(),
-            gains: self.gains,
-            orientation: self.orientation(),
-        };
-        let picture = index.is_multiple_of(every).then(|| StreamedPicture::Native(Box::new(keep())));
+        let picture = index.is_multiple_of(every).then(|| self.kept(picture.clone()));
         StreamedFrame { index, luma, picture }
     }
 }
