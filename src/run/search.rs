@@ -15,6 +15,7 @@ use crate::shard::Shard;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::{SvittBackend, TrainBackend};
+use svitt_video::ReaderKind;
 
 /// How videos are cut.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +86,10 @@ pub struct IndexRequest {
     /// Decoding threads; one per core by default
     #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::THREADS)))]
     pub threads: Option<usize>,
+    /// Who decodes: auto, native or ffmpeg; auto leaves long H.264 and what it does not know to the ffmpeg program. The
+    /// vectors are the same
+    #[cfg_attr(feature = "cli", arg(long, default_value = "auto"))]
+    pub reader: ReaderKind,
     /// Who is told how far it is.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub progress: ProgressSink,
@@ -369,7 +374,7 @@ impl IndexRequest {
     }
 
     fn options(&self, clip_windows: ClipWindows) -> IndexOptions {
-        let Self { dir, index, shard, vectors, batch, threads, progress, .. } = self;
+        let Self { dir, index, shard, vectors, batch, threads, reader, progress, .. } = self;
         IndexOptions {
             folder: dir.clone(),
             index: index.clone(),
@@ -378,6 +383,7 @@ impl IndexRequest {
             vectors: *vectors,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
+            reader: *reader,
             progress: progress.clone(),
             stop: StopFlag::default(),
         }

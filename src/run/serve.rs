@@ -13,6 +13,7 @@ use crate::serve::{self, Address, FolderIndexer, Listening, ServeSettings};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::{SvittBackend, TrainBackend};
+use svitt_video::ReaderKind;
 
 /// Show a page in the browser that searches an index, and keeps it up to date with a folder
 #[derive(Clone, Debug)]
@@ -127,6 +128,7 @@ impl ServeRequest {
             threads,
             shard: None,
             vectors: None,
+            reader: ReaderKind::Auto,
             progress: ProgressSink::default(),
         };
         Some(Box::new(move |progress, stop| {

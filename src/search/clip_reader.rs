@@ -2,10 +2,11 @@
 
 use super::Spans;
 use super::clips::{ClipWindows, Timeline};
+use super::one_pass_reader::each_clip_in_one_pass;
 use super::shot_reader::each_shot_clip;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 use svitt_video::{Frames, ReaderOptions, VideoError, VideoReader};
 
@@ -28,21 +29,36 @@ pub(super) struct ClipSink<'a> {
     pub take: &'a (dyn Fn([f64; 2], Vec<f32>) -> bool + Sync),
     /// Forgets the clips that were taken: the video is read again from its start.
     pub again: &'a (dyn Fn() + Sync),
+    /// How it is read.
+    pub reader: &'a ReaderOptions,
     /// What it took.
     pub spent: &'a DecodeSeconds,
 }
 
-/// Time that threads spent on videos, in nanoseconds, all threads together.
+/// Time that threads spent on videos, in nanoseconds, all threads together, and what decoded how many of them.
 #[derive(Debug, Default)]
 pub(super) struct DecodeSeconds {
-    pub(super) decode: AtomicU64,
-    pub(super) resize: AtomicU64,
+    pub decode: AtomicU64,
+    pub resize: AtomicU64,
+    native: AtomicUsize,
+    ffmpeg: AtomicUsize,
 }
 
 impl DecodeSeconds {
     /// Seconds of decoding, and of resizing.
     pub fn seconds(&self) -> [f64; 2] {
         [&self.decode, &self.resize].map(|spent| spent.load(Ordering::Relaxed) as f64 / 1e9)
+    }
+
+    /// Counts a video that this decoder read.
+    pub fn read_by(&self, decoder: &str) {
+        let videos = if decoder == "ffmpeg" { &self.ffmpeg } else { &self.native };
+        videos.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Videos that the built-in decoder read, and the `ffmpeg` program.
+    pub fn videos(&self) -> [usize; 2] {
+        [&self.native, &self.ffmpeg].map(|videos| videos.load(Ordering::Relaxed))
     }
 }
 
@@ -61,8 +77,17 @@ pub(super) fn each_clip(path: &Path, windows: &ClipWindows, threads: usize, sink
         return each_shot_clip(path, windows, threads, sink);
     }
     let since = Instant::now();
-    let reader = VideoReader::open(path, &ReaderOptions::default())?;
+    let mut reader = VideoReader::open(path, sink.reader)?;
     add(&sink.spent.decode, since);
+    let all_frames = windows.choice().key_frames(&Timeline::of(&reader)).is_none();
+    if all_frames && reader.suits_one_pass() {
+        if each_clip_in_one_pass(path, windows, threads, sink)? {
+            sink.spent.read_by("ffmpeg");
+            return Ok(());
+        }
+        (sink.again)();
+    }
+    sink.spent.read_by(reader.decoder());
     let spans = windows.spans(reader.duration());
     let parts = threads.min((reader.duration() / PART) as usize).clamp(1, spans.len().max(1));
     let wanted = AtomicBool::new(true);
@@ -72,7 +97,7 @@ pub(super) fn each_clip(path: &Path, windows: &ClipWindows, threads: usize, sink
         for spans in rest {
             let wanted = &wanted;
             scope.spawn(move || {
-                let read = VideoReader::open(path, &ReaderOptions::default());
+                let read = VideoReader::open(path, sink.reader);
                 let read = read.and_then(|reader| PartReader::new(reader, windows, sink, wanted).read(spans));
                 read.unwrap_or_else(|error| {
                     log::warn!("{}: left out from {:.0} s on: {error}", path.display(), spans[0][0])
@@ -203,7 +228,8 @@ mod tests {
             found.lock().unwrap().push((span, pixels));
             true
         };
-        let sink = ClipSink { prepare: &raw, take: &take, again: &|| {}, spent: &spent };
+        let sink =
+            ClipSink { prepare: &raw, take: &take, again: &|| {}, reader: &ReaderOptions::default(), spent: &spent };
         let reader = || VideoReader::open(path, &ReaderOptions::default()).unwrap();
         let (spans, wanted) = (windows.spans(reader().duration()), AtomicBool::new(true));
         for part in spans.chunks(spans_per_part) {
@@ -241,7 +267,13 @@ mod tests {
         let path = fixture("bframes.mp4");
         let windows = ClipWindows::new(0.2, 0.0, 2).unwrap();
         let (spent, wanted) = (DecodeSeconds::default(), AtomicBool::new(true));
-        let sink = ClipSink { prepare: &raw, take: &|_, _| true, again: &|| {}, spent: &spent };
+        let sink = ClipSink {
+            prepare: &raw,
+            take: &|_, _| true,
+            again: &|| {},
+            reader: &ReaderOptions::default(),
+            spent: &spent,
+        };
         let reader = VideoReader::open(&path, &ReaderOptions::default()).unwrap();
         let spans = windows.spans(reader.duration());
         let mut part = PartReader::new(reader, &windows, &sink, &wanted);

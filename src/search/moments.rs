@@ -26,8 +26,13 @@ impl Moments {
     }
 }
 
-/// Of the ascending frames `keys` those that are `seconds` or more after the one before that is taken.
+/// The ascending frames `keys`; where there are more than one for every `seconds` of the video, those that are so much
+/// or more after the one before that is taken.
 pub(super) fn apart(keys: &[usize], times: &[f64], seconds: f64) -> Vec<usize> {
+    let length = times.last().zip(times.first()).map_or(0.0, |(last, first)| last - first);
+    if keys.len() as f64 <= 1.0 + length / seconds {
+        return keys.to_vec();
+    }
     let mut last = f64::NEG_INFINITY;
     let far = |key: &&usize| {
         let far = times[**key] - last >= seconds - 1e-3;
@@ -74,7 +79,7 @@ mod tests {
         let times: Vec<f64> = (0..100).map(|n| f64::from(n) / 25.0).collect();
         let every: Vec<usize> = (0..30).collect();
         assert_eq!(apart(&every, &times, 0.25), [0, 7, 14, 21, 28]);
-        assert_eq!(apart(&[3, 40, 42], &times, 0.25), [3, 40]);
+        assert_eq!(apart(&[3, 40, 42], &times, 0.25), [3, 40, 42], "one that begins a shot may follow another soon");
     }
 
     #[test]

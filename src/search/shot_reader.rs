@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
-use svitt_video::{ReaderOptions, ShotDetector, ShotRule, SmallLuma, StreamedFrame, StreamedPicture, VideoReader};
+use svitt_video::{ShotDetector, ShotRule, SmallLuma, StreamedFrame, StreamedPicture, VideoReader};
 
 /// Bytes of the pictures that wait until those before them are decoded, for each thread.
 const WAITING: usize = 64 << 20;
@@ -24,26 +24,39 @@ const LEAST_PART: usize = 32;
 /// The video cannot be opened, or does not decode up to the end of its first clip.
 pub(super) fn each_shot_clip(path: &Path, windows: &ClipWindows, threads: usize, sink: &ClipSink) -> Result<()> {
     let since = Instant::now();
-    let mut reader = VideoReader::open(path, &ReaderOptions::default())?;
+    let mut reader = VideoReader::open(path, sink.reader)?;
     let source = FrameSource::of(&mut reader, windows);
     add(&sink.spent.decode, since);
+    let one_pass = source.keys.is_none() && reader.suits_one_pass();
     let workers = threads.min((reader.duration() / PART) as usize).min(source.parts.len());
-    if workers > 1 {
-        if read_on_threads(path, &reader, windows, &source, workers, sink).is_ok() {
+    for (suits, decoder, decoding) in
+        [(one_pass, "ffmpeg", Decoding::OnePass(threads)), (workers > 1, reader.decoder(), Decoding::Parts(workers))]
+    {
+        if suits && read_on_threads(path, &reader, windows, &source, decoding, sink).is_ok() {
+            sink.spent.read_by(decoder);
             return Ok(());
+        } else if suits {
+            // In the end one reader alone decides what of a damaged video is used.
+            (sink.again)();
         }
-        // One reader alone decides what of a damaged video is used.
-        (sink.again)();
     }
+    read_alone(&mut reader, windows, sink)
+}
+
+/// As [`each_shot_clip`] by one reader.
+fn read_alone(reader: &mut VideoReader, windows: &ClipWindows, sink: &ClipSink) -> Result<()> {
     loop {
-        let source = FrameSource::of(&mut reader, windows);
-        let (mut shots, facts) = (None, Facts::of(&reader));
-        let read = source.read(0..source.parts.len(), &mut reader, sink, &mut |frame| {
+        let source = FrameSource::of(reader, windows);
+        let (mut shots, facts) = (None, Facts::of(reader));
+        let read = source.read(0..source.parts.len(), reader, sink, &mut |frame| {
             shots.get_or_insert_with(|| ShotReader::new(&facts, windows, &source, sink)).take(frame)
         });
         let mut shots = shots.unwrap_or_else(|| ShotReader::new(&facts, windows, &source, sink));
         match read {
-            Ok(true) => return shots.finish(),
+            Ok(true) => {
+                sink.spent.read_by(reader.decoder());
+                return shots.finish();
+            }
             Ok(false) => (sink.again)(),
             Err(error) if shots.handed == 0 => return Err(error),
             Err(error) => {
@@ -95,19 +108,10 @@ impl FrameSource {
         let Some((first, last)) = self.parts[parts.clone()].first().zip(self.parts[parts].last()) else {
             return Ok(true);
         };
-        let (since, mut taking) = (Instant::now(), Duration::ZERO);
-        let mut timed = |frame| {
-            let since = Instant::now();
-            let more = take(frame);
-            taking += since.elapsed();
-            more
-        };
-        let read = match &self.keys {
-            Some(keys) => read_keys(reader, &keys[first.start..last.end], &mut timed),
-            None => reader.stream(first.start..last.end, self.every, &mut timed),
-        };
-        add(&sink.spent.decode, since + taking);
-        read
+        timed(sink, take, |take| match &self.keys {
+            Some(keys) => read_keys(reader, &keys[first.start..last.end], take),
+            None => reader.stream(first.start..last.end, self.every, take),
+        })
     }
 }
 
@@ -130,10 +134,19 @@ fn read_keys(reader: &mut VideoReader, keys: &[usize], take: &mut dyn FnMut(Stre
     Ok(true)
 }
 
+/// Who decodes a video on threads of its own.
+#[derive(Clone, Copy)]
+enum Decoding {
+    /// The `ffmpeg` program all of it, on so many threads.
+    OnePass(usize),
+    /// So many readers, each every so many-th part.
+    Parts(usize),
+}
+
 /// A frame, the end of a part, or why there are no more.
 type Sent = std::result::Result<Option<StreamedFrame>, ()>;
 
-/// As [`each_shot_clip`] on several threads, each with every so many-th part.
+/// As [`each_shot_clip`], decoded on other threads.
 ///
 /// # Errors
 /// Some of it does not decode; why is found out by reading it again.
@@ -142,22 +155,24 @@ fn read_on_threads(
     reader: &VideoReader,
     windows: &ClipWindows,
     source: &FrameSource,
-    workers: usize,
+    decoding: Decoding,
     sink: &ClipSink,
 ) -> std::result::Result<(), ()> {
     let facts = Facts::of(reader);
     let mut shots = ShotReader::new(&facts, windows, source, sink);
     let pictures = (WAITING / (reader.width() * reader.height() * 3 / 2).max(1)).clamp(2, 256);
     let room = if source.keys.is_some() { pictures.div_ceil(2) } else { pictures * source.every };
+    let workers = if let Decoding::Parts(workers) = decoding { workers } else { 1 };
     std::thread::scope(|scope| {
         let lane = |first: usize| {
             let (sender, receiver) = sync_channel::<Sent>(room);
             scope.spawn(move || {
-                let opened = VideoReader::open(path, &ReaderOptions::default());
-                let read = opened.is_ok_and(|mut reader| {
-                    (first..source.parts.len())
+                let opened = VideoReader::open(path, sink.reader);
+                let read = opened.is_ok_and(|mut reader| match decoding {
+                    Decoding::OnePass(threads) => send_all(&mut reader, source, threads, sink, &sender),
+                    Decoding::Parts(_) => (first..source.parts.len())
                         .step_by(workers)
-                        .all(|part| send(part, &mut reader, source, sink, &sender))
+                        .all(|part| send(part, &mut reader, source, sink, &sender)),
                 });
                 if !read {
                     let _ = sender.send(Err(()));
@@ -166,7 +181,8 @@ fn read_on_threads(
             receiver
         };
         let lanes: Vec<Receiver<Sent>> = (0..workers).map(lane).collect();
-        for part in 0..source.parts.len() {
+        let ends = if let Decoding::OnePass(_) = decoding { 1 } else { source.parts.len() };
+        for part in 0..ends {
             while let Some(frame) = lanes[part % workers].recv().unwrap_or(Err(()))? {
                 if !shots.take(frame) {
                     return Ok(());
@@ -175,6 +191,37 @@ fn read_on_threads(
         }
         shots.finish().map_err(|_| ())
     })
+}
+
+/// Sends all of a video, as the `ffmpeg` program decodes it, and its end; false as [`send`].
+fn send_all(
+    reader: &mut VideoReader,
+    source: &FrameSource,
+    threads: usize,
+    sink: &ClipSink,
+    to: &SyncSender<Sent>,
+) -> bool {
+    let read = timed(sink, &mut |frame| to.send(Ok(Some(frame))).is_ok(), |take| {
+        reader.stream_in_one_pass(source.every, threads, take)
+    });
+    read.unwrap_or(false) && to.send(Ok(None)).is_ok()
+}
+
+/// What `read` says; the time it takes without `take` is spent on decoding.
+fn timed(
+    sink: &ClipSink,
+    take: &mut dyn FnMut(StreamedFrame) -> bool,
+    read: impl FnOnce(&mut dyn FnMut(StreamedFrame) -> bool) -> Result<bool>,
+) -> Result<bool> {
+    let (since, mut taking) = (Instant::now(), Duration::ZERO);
+    let read = read(&mut |frame| {
+        let since = Instant::now();
+        let more = take(frame);
+        taking += since.elapsed();
+        more
+    });
+    add(&sink.spent.decode, since + taking);
+    read
 }
 
 /// Sends a part and its end; false if it does not decode, or nobody listens.

@@ -4,7 +4,7 @@ use crate::search::clip_reader::DecodeSeconds;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
-use svitt_video::{Frames, ffmpeg_available};
+use svitt_video::{Frames, ReaderKind, ReaderOptions, ffmpeg_available};
 
 type Clips = Vec<([f64; 2], Vec<f32>)>;
 
@@ -43,8 +43,7 @@ fn collect(read: impl FnOnce(&ClipSink)) -> Clips {
         true
     };
     let again = || found.lock().unwrap().clear();
-    read(&ClipSink { prepare: &raw, take: &take, again: &again, spent: &spent });
-    assert!(spent.seconds()[0] > 0.0);
+    read(&ClipSink { prepare: &raw, take: &take, again: &again, reader: &ReaderOptions::default(), spent: &spent });
     found.into_inner().unwrap()
 }
 
@@ -58,7 +57,7 @@ fn clips_on_threads(path: &Path, windows: &ClipWindows, workers: usize) -> Clips
         let mut reader = VideoReader::open(path, &ReaderOptions::default()).unwrap();
         let source = FrameSource::of(&mut reader, windows);
         assert!(source.parts.len() > 1, "there is something to share");
-        read_on_threads(path, &reader, windows, &source, workers, sink).unwrap();
+        read_on_threads(path, &reader, windows, &source, Decoding::Parts(workers), sink).unwrap();
     })
 }
 
@@ -184,7 +183,8 @@ fn of_a_damaged_video_the_rest_is_used() {
     let mut reader = VideoReader::open(&path, &ReaderOptions::default()).unwrap();
     let windows = windows(4.0, Moments::Exact);
     let source = FrameSource::of(&mut reader, &windows);
-    let broken = collect(|sink| assert!(read_on_threads(&path, &reader, &windows, &source, 2, sink).is_err()));
+    let broken =
+        collect(|sink| assert!(read_on_threads(&path, &reader, &windows, &source, Decoding::Parts(2), sink).is_err()));
     assert!(broken.len() < all.len(), "given up, to be read again by one reader");
 }
 
@@ -217,4 +217,34 @@ fn few_pictures_are_kept() {
         assert!(most <= 12, "{most}");
     });
     assert_eq!(all.len(), 1);
+}
+
+/// Clips of a long H.264 video are the same whoever decodes it, by shots and by windows.
+#[test]
+fn the_program_and_the_built_in_decoder_make_the_same_clips() {
+    if !ffmpeg_available() {
+        return crate::skipped::skipped("ffmpeg");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.mp4");
+    let shots: Vec<(usize, usize)> = (0..12).map(|n| (n % 4, 100 + 7 * n)).collect();
+    if !make(&path, &shots, X264) {
+        return crate::skipped::skipped("libx264");
+    }
+    let by = |kind, windows: &ClipWindows| {
+        let (reader, spent) = (ReaderOptions { kind, ..ReaderOptions::default() }, DecodeSeconds::default());
+        let clips = collect(|sink| {
+            let sink = ClipSink { reader: &reader, spent: &spent, ..*sink };
+            super::super::clip_reader::each_clip(&path, windows, 2, &sink).unwrap();
+            assert!(spent.seconds().iter().all(|seconds| *seconds > 0.0));
+        });
+        (clips, spent.videos())
+    };
+    for windows in [windows(4.0, Moments::Exact), ClipWindows::new(4.0, 0.3, 5).unwrap()] {
+        let (program, by_program) = by(ReaderKind::Auto, &windows);
+        let (mut own, by_own) = by(ReaderKind::Native, &windows);
+        assert_eq!((by_program, by_own), ([0, 1], [1, 0]));
+        own.sort_by(|a, b| a.0[0].total_cmp(&b.0[0]));
+        assert!(program == own, "{}", windows.name());
+    }
 }

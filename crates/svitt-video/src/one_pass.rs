@@ -3,7 +3,8 @@
 //! what the program decoded, and decodes the first and the last picture itself to compare.
 
 use crate::error::Result;
-use crate::ffmpeg::{FfmpegProgram, RawListener, RawPictures, RawRequest, ffmpeg_available, file_name};
+use crate::ffmpeg::{FfmpegProgram, FfmpegVideo, RawListener, RawPictures, RawRequest, ffmpeg_available, file_name};
+use crate::frames::Frames;
 use crate::luma::SmallLuma;
 use crate::native::NativeVideo;
 use crate::reader::{ReaderKind, VideoReader};
@@ -73,7 +74,7 @@ impl VideoReader {
         let (Ok(program), Some(video)) = (FfmpegProgram::find(), self.native()) else { return Ok(false) };
         let Some((demuxer, bytes)) = video.raw_input() else { return Ok(false) };
         let threads = threads.clamp(1, MOST_THREADS);
-        let request = RawRequest { input: &input, demuxer, bytes, wanted, threads, stall };
+        let request = RawRequest { input: &input, demuxer, rgb: false, bytes, wanted, threads, stall };
         let mut handing = Handing { video, take, compared: wanted.ends(), count: 0, kept: Vec::new() };
         let whole = request.run(&program, &mut handing);
         let kept = handing.kept;
@@ -84,6 +85,39 @@ impl VideoReader {
             }
         }
         Ok(whole)
+    }
+}
+
+/// A video that the program alone reads, in one run of it.
+pub(crate) fn stream_foreign(
+    video: &mut FfmpegVideo,
+    every: usize,
+    take: &mut dyn FnMut(StreamedFrame) -> bool,
+) -> Result<bool> {
+    let first = video.frames(&[0])?;
+    let mut pairs = Pairs { every, next: 0, pictures: VecDeque::new(), lumas: VecDeque::new() };
+    let (height, width) = (first.height, first.width);
+    let mut handing =
+        Foreign { height, width, take: &mut |piece| pairs.take(piece, take) && pairs.pictures.len() <= MOST_WAITING };
+    let whole = video.run_raw(first.frame_bytes(), every, &mut handing);
+    Ok(whole && pairs.pictures.len() <= MOST_WAITING)
+}
+
+/// Makes RGB frames of bytes.
+struct Foreign<'a> {
+    height: usize,
+    width: usize,
+    take: &'a mut dyn FnMut(Piece) -> bool,
+}
+
+impl RawListener for Foreign<'_> {
+    fn picture(&mut self, data: Vec<u8>) -> bool {
+        let frames = Frames { count: 1, height: self.height, width: self.width, data };
+        (self.take)(Piece::Picture(StreamedPicture::Rgb(frames)))
+    }
+
+    fn luma(&mut self, luma: SmallLuma) -> bool {
+        (self.take)(Piece::Luma(luma))
     }
 }
 

@@ -57,6 +57,8 @@ pub struct VideoReader {
     times: Vec<f64>,
     key_frames: Vec<usize>,
     warnings: Vec<String>,
+    /// The `ffmpeg` program does not decode all of it in one run.
+    in_blocks: bool,
 }
 
 enum ReaderBackend {
@@ -94,6 +96,7 @@ impl VideoReader {
             times: Vec::new(),
             key_frames: Vec::new(),
             warnings,
+            in_blocks: false,
         };
         reader.refresh();
         Ok(reader)
@@ -170,6 +173,17 @@ impl VideoReader {
 
     pub(crate) fn options(&self) -> &ReaderOptions {
         &self.options
+    }
+
+    /// The video, where the `ffmpeg` program reads it and may decode all of it in one run.
+    pub(crate) fn foreign(&mut self) -> Option<&mut FfmpegVideo> {
+        let in_blocks = self.in_blocks;
+        if let ReaderBackend::Ffmpeg(video) = &mut self.backend { Some(video).filter(|_| !in_blocks) } else { None }
+    }
+
+    /// Decodes it in several runs from now on.
+    pub(crate) fn refuse_one_run(&mut self) {
+        self.in_blocks = true;
     }
 
     pub(crate) fn native(&mut self) -> Option<&mut NativeVideo> {

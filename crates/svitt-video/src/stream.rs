@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::frames::Frames;
 use crate::luma::SmallLuma;
 use crate::native::NativePicture;
+use crate::one_pass::stream_foreign;
 use crate::reader::VideoReader;
 use std::ops::Range;
 
@@ -57,6 +58,9 @@ impl VideoReader {
     ) -> Result<bool> {
         let every = every.max(1);
         let range = range.start..range.end.min(self.len());
+        if let Some(whole) = self.stream_foreign(&range, every, take)? {
+            return Ok(whole);
+        }
         match self.native() {
             Some(video) => match video.stream(range, every, take) {
                 Ok(()) => Ok(true),
@@ -64,6 +68,25 @@ impl VideoReader {
             },
             None => self.stream_in_blocks(range, every, take),
         }
+    }
+
+    /// A video that only the `ffmpeg` program reads is decoded by it in one run; `None` if it is another one, or if that
+    /// was tried and failed.
+    fn stream_foreign(
+        &mut self,
+        range: &Range<usize>,
+        every: usize,
+        take: &mut dyn FnMut(StreamedFrame) -> bool,
+    ) -> Result<Option<bool>> {
+        if *range != (0..self.len()) {
+            return Ok(None);
+        }
+        let Some(video) = self.foreign() else { return Ok(None) };
+        let whole = stream_foreign(video, every, take)?;
+        if !whole {
+            self.refuse_one_run();
+        }
+        Ok(Some(whole))
     }
 
     /// Frames at which a part of the video begins that can be decoded by itself, ascending; the first one is 0.

@@ -217,6 +217,16 @@ impl FfmpegVideo {
         Ok(frames)
     }
 
+    /// Decodes all of it once: the small luma of every picture, and every `every`-th as RGB of `bytes` bytes. False if
+    /// that does not work: it is a joined file, pictures change their size, or the program complains.
+    pub fn run_raw(&self, bytes: usize, every: usize, listener: &mut dyn RawListener) -> bool {
+        let [part] = &self.parts[..] else { return false };
+        let (wanted, threads, stall) = (RawPictures::Every(every, self.len()), 1, self.stall);
+        let request =
+            RawRequest { input: &part.input, demuxer: self.demuxer, rgb: true, bytes, wanted, threads, stall };
+        !part.index.changes && self.complaint.is_none() && request.run(&self.program, listener)
+    }
+
     /// Frames of one part, scaled to the size of the first part's.
     fn frames_like_the_first(&mut self, number: usize, wanted: &[usize]) -> Result<Frames> {
         let size = self.parts[0].shown;

@@ -22,7 +22,9 @@ pub(crate) struct RawRequest<'a> {
     /// The input as the program knows it, and its demuxer.
     pub input: &'a OsStr,
     pub demuxer: &'static str,
-    /// Bytes of a picture: 4:2:0, as it is stored.
+    /// RGB as it is shown, or 4:2:0 as it is stored.
+    pub rgb: bool,
+    /// Bytes of a picture.
     pub bytes: usize,
     /// Which pictures are wanted.
     pub wanted: RawPictures<'a>,
@@ -70,13 +72,17 @@ impl RawRequest<'_> {
     pub fn run(&self, program: &FfmpegProgram, listener: &mut dyn RawListener) -> bool {
         let Some(graph) = self.graph() else { return false };
         let mut command = program.decoding("error");
-        command.args(["-noautorotate", "-reinit_filter", "0"]);
+        if !self.rgb {
+            command.arg("-noautorotate");
+        }
+        command.args(["-reinit_filter", "0"]);
         add_input_on(&mut command, self.input, self.demuxer, self.threads);
         command.args(["-filter_complex_threads", "1", "-filter_complex", &graph]);
         // In the format that is decoded: a named one would make the full range of luma a limited one.
-        for (label, pipe) in [("[full]", "pipe:1"), ("[small]", "pipe:0")] {
+        for (label, pipe, format) in [("[full]", "pipe:1", "rgb24"), ("[small]", "pipe:0", "yuv420p")] {
             if graph.contains(label) {
                 command.args(["-map", label]).args(program.passthrough());
+                command.args(["-pix_fmt", format].iter().filter(|_| self.rgb));
                 command.args(["-threads", "1", "-f", "rawvideo", pipe]);
             }
         }
@@ -215,7 +221,7 @@ mod tests {
 
     fn request(wanted: RawPictures<'_>) -> RawRequest<'_> {
         let (input, stall) = (OsStr::new("a"), Duration::from_secs(1));
-        RawRequest { input, demuxer: "mov", bytes: 5, wanted, threads: 1, stall }
+        RawRequest { input, demuxer: "mov", rgb: false, bytes: 5, wanted, threads: 1, stall }
     }
 
     #[test]
