@@ -143,6 +143,9 @@ pub struct QueryRequest {
     /// Best clips that the fusion encoder looks at again; 0 for none
     #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = 16, value_parser = count(0, limits::ITEMS)))]
     pub rerank: usize,
+    /// Tell the part of each result that fits best: six parts of it are read and encoded
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub narrow: bool,
 }
 
 /// List the clips most like a video
@@ -406,7 +409,7 @@ impl BackendTask for FindTask<'_> {
         let index = Index::open(&request.index)?;
         let files = FileFilter::of_folder(&request.dir);
         let clip_windows = request.cut.as_in(&index, Some(&request.dir)).windows(embedder.frames())?;
-        let options = QueryOptions { top: *top, rerank: *rerank, files, clip_windows };
+        let options = QueryOptions { top: *top, rerank: *rerank, narrow: false, files, clip_windows };
         let calibration = embedder.calibration(&index)?;
         let results = embedder.query(&index, &ComposedQuery::text(text), calibration.as_ref(), &options)?;
         Ok((report, results, index.clips()))
@@ -423,12 +426,13 @@ impl BackendTask for QueryTask<'_> {
     type Output = Result<QueryResult>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let QueryRequest { text, model, budget, top, rerank, files, .. } = self.request;
+        let QueryRequest { text, model, budget, top, rerank, narrow, files, .. } = self.request;
         let query = ComposedQuery::of_words_or_files(text)?;
         let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
         let embedder = opening.open::<B::InnerBackend>(&device)?;
         let clip_windows = CutRequest::default().as_in(self.index, None).windows(embedder.frames())?;
-        let options = QueryOptions { top: *top, rerank: *rerank, files: files.files()?, clip_windows };
+        let (top, rerank, narrow, files) = (*top, *rerank, *narrow, files.files()?);
+        let options = QueryOptions { top, rerank, narrow, files, clip_windows };
         embedder.query(self.index, &query, embedder.calibration(self.index)?.as_ref(), &options)
     }
 }

@@ -137,7 +137,7 @@ impl ClipWindows {
 
 /// `frames` middle frames of `[start, end]` seconds of an open video, or what stands for them; none if nothing is shown
 /// then. A span without length (a single picture) means everything from its start.
-fn frames_of(video: &Timeline, [start, end]: [f64; 2], frames: usize, choice: FrameChoice) -> Vec<usize> {
+pub(super) fn frames_of(video: &Timeline, [start, end]: [f64; 2], frames: usize, choice: FrameChoice) -> Vec<usize> {
     let Some(inside) = window(video.times, Some(start), (end > start).then_some(end)) else { return Vec::new() };
     let places = FrameSampling::Middle.indices(frames, inside.len(), video.fps, &mut || 0.0);
     let wanted: Vec<usize> = places.into_iter().map(|place| place + inside.start).collect();

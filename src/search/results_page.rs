@@ -82,6 +82,7 @@ mod tests {
             file: printable(Path::new(name)),
             start: 3601.25,
             end: 3661.0,
+            best: None,
             path: PathBuf::from(name),
         };
         let html = results_page("a <b> walks", "1 of 1", &[results]).unwrap().html();

@@ -3,20 +3,13 @@
 
 use super::clip_reader::{ClipSink, PART, Result, add};
 use super::clips::{ClipWindows, Timeline};
+use super::frame_source::{Decoding, FrameSource};
 use super::shot_clips::ShotClips;
 use super::spans::Candidates;
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
-use svitt_video::{ShotDetector, ShotRule, SmallLuma, StreamedFrame, StreamedPicture, VideoReader};
-
-/// Bytes of the pictures that wait until those before them are decoded, for each thread.
-const WAITING: usize = 64 << 20;
-
-/// Frames of a part that a thread decodes, at least; key frames where only these are read.
-const LEAST_PART: usize = 32;
+use std::time::Instant;
+use svitt_video::{ShotDetector, ShotRule, StreamedFrame, StreamedPicture, VideoReader};
 
 /// Passes every clip of the shots of the video at `path` to `sink` in order, decoding on up to `threads` threads.
 ///
@@ -67,85 +60,6 @@ fn read_alone(reader: &mut VideoReader, windows: &ClipWindows, sink: &ClipSink) 
     }
 }
 
-/// Which frames of a video are read, in parts that can be decoded by themselves.
-struct FrameSource {
-    /// The key frames, where only these are read.
-    keys: Option<Vec<usize>>,
-    /// Ranges of frames, or of places among the key frames.
-    parts: Vec<Range<usize>>,
-    /// Every so many frames the picture is wanted.
-    every: usize,
-}
-
-impl FrameSource {
-    fn of(reader: &mut VideoReader, windows: &ClipWindows) -> Self {
-        let keys = windows.choice().key_frames(&Timeline::of(reader)).map(|keys| keys.into_owned());
-        let every = Candidates::of(&Timeline::of(reader)).every();
-        let (length, entries) = match &keys {
-            Some(keys) => (keys.len(), (0..keys.len()).collect()),
-            None => (reader.len(), reader.entries()),
-        };
-        let mut starts: Vec<usize> = Vec::new();
-        for entry in entries {
-            if starts.last().is_none_or(|last| entry - last >= LEAST_PART) {
-                starts.push(entry);
-            }
-        }
-        let ends = starts.iter().skip(1).copied().chain([length]);
-        let parts = starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect();
-        Self { keys, parts, every }
-    }
-
-    /// Hands the frames of some `parts` to `take`, until it returns false. `Ok(false)`: the video turned out to have
-    /// other frames.
-    fn read(
-        &self,
-        parts: Range<usize>,
-        reader: &mut VideoReader,
-        sink: &ClipSink,
-        take: &mut dyn FnMut(StreamedFrame) -> bool,
-    ) -> Result<bool> {
-        let Some((first, last)) = self.parts[parts.clone()].first().zip(self.parts[parts].last()) else {
-            return Ok(true);
-        };
-        timed(sink, take, |take| match &self.keys {
-            Some(keys) => read_keys(reader, &keys[first.start..last.end], take),
-            None => reader.stream(first.start..last.end, self.every, take),
-        })
-    }
-}
-
-/// Hands the key frames `keys` to `take`.
-fn read_keys(reader: &mut VideoReader, keys: &[usize], take: &mut dyn FnMut(StreamedFrame) -> bool) -> Result<bool> {
-    let bytes = (reader.width() * reader.height() * 3).max(1);
-    for keys in keys.chunks((WAITING / bytes).clamp(1, LEAST_PART)) {
-        let count = reader.len();
-        let frames = reader.get_frames(keys)?;
-        if reader.len() != count {
-            return Ok(false);
-        }
-        for (place, &index) in keys.iter().enumerate() {
-            let (luma, picture) = (SmallLuma::of_frame(&frames, place), StreamedPicture::Rgb(frames.one(place)));
-            if !take(StreamedFrame { index, luma, picture: Some(picture) }) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(true)
-}
-
-/// Who decodes a video on threads of its own.
-#[derive(Clone, Copy)]
-enum Decoding {
-    /// The `ffmpeg` program all of it, on so many threads.
-    OnePass(usize),
-    /// So many readers, each every so many-th part.
-    Parts(usize),
-}
-
-/// A frame, the end of a part, or why there are no more.
-type Sent = std::result::Result<Option<StreamedFrame>, ()>;
-
 /// As [`each_shot_clip`], decoded on other threads.
 ///
 /// # Errors
@@ -160,74 +74,8 @@ fn read_on_threads(
 ) -> std::result::Result<(), ()> {
     let facts = Facts::of(reader);
     let mut shots = ShotReader::new(&facts, windows, source, sink);
-    let pictures = (WAITING / (reader.width() * reader.height() * 3 / 2).max(1)).clamp(2, 256);
-    let room = if source.keys.is_some() { pictures.div_ceil(2) } else { pictures * source.every };
-    let workers = if let Decoding::Parts(workers) = decoding { workers } else { 1 };
-    std::thread::scope(|scope| {
-        let lane = |first: usize| {
-            let (sender, receiver) = sync_channel::<Sent>(room);
-            scope.spawn(move || {
-                let opened = VideoReader::open(path, sink.reader);
-                let read = opened.is_ok_and(|mut reader| match decoding {
-                    Decoding::OnePass(threads) => send_all(&mut reader, source, threads, sink, &sender),
-                    Decoding::Parts(_) => (first..source.parts.len())
-                        .step_by(workers)
-                        .all(|part| send(part, &mut reader, source, sink, &sender)),
-                });
-                if !read {
-                    let _ = sender.send(Err(()));
-                }
-            });
-            receiver
-        };
-        let lanes: Vec<Receiver<Sent>> = (0..workers).map(lane).collect();
-        let ends = if let Decoding::OnePass(_) = decoding { 1 } else { source.parts.len() };
-        for part in 0..ends {
-            while let Some(frame) = lanes[part % workers].recv().unwrap_or(Err(()))? {
-                if !shots.take(frame) {
-                    return Ok(());
-                }
-            }
-        }
-        shots.finish().map_err(|_| ())
-    })
-}
-
-/// Sends all of a video, as the `ffmpeg` program decodes it, and its end; false as [`send`].
-fn send_all(
-    reader: &mut VideoReader,
-    source: &FrameSource,
-    threads: usize,
-    sink: &ClipSink,
-    to: &SyncSender<Sent>,
-) -> bool {
-    let read = timed(sink, &mut |frame| to.send(Ok(Some(frame))).is_ok(), |take| {
-        reader.stream_in_one_pass(source.every, threads, take)
-    });
-    read.unwrap_or(false) && to.send(Ok(None)).is_ok()
-}
-
-/// What `read` says; the time it takes without `take` is spent on decoding.
-fn timed(
-    sink: &ClipSink,
-    take: &mut dyn FnMut(StreamedFrame) -> bool,
-    read: impl FnOnce(&mut dyn FnMut(StreamedFrame) -> bool) -> Result<bool>,
-) -> Result<bool> {
-    let (since, mut taking) = (Instant::now(), Duration::ZERO);
-    let read = read(&mut |frame| {
-        let since = Instant::now();
-        let more = take(frame);
-        taking += since.elapsed();
-        more
-    });
-    add(&sink.spent.decode, since + taking);
-    read
-}
-
-/// Sends a part and its end; false if it does not decode, or nobody listens.
-fn send(part: usize, reader: &mut VideoReader, source: &FrameSource, sink: &ClipSink, to: &SyncSender<Sent>) -> bool {
-    let read = source.read(part..part + 1, reader, sink, &mut |frame| to.send(Ok(Some(frame))).is_ok());
-    read.unwrap_or(false) && to.send(Ok(None)).is_ok()
+    source.read_on_threads(path, decoding, sink, &mut |frame| shots.take(frame))?;
+    shots.finish().map_err(|_| ())
 }
 
 /// What is known of a video before it is decoded.
@@ -274,6 +122,8 @@ struct ShotReader<'a> {
     handed: usize,
     /// What went wrong.
     failed: Result<()>,
+    /// More clips are wanted.
+    wanted: bool,
 }
 
 impl<'a> ShotReader<'a> {
@@ -292,6 +142,7 @@ impl<'a> ShotReader<'a> {
             kept: VecDeque::new(),
             handed: 0,
             failed: Ok(()),
+            wanted: true,
         }
     }
 
@@ -303,18 +154,18 @@ impl<'a> ShotReader<'a> {
             Some(cut) => self.shots.cut(self.came[cut]),
             None => self.came.get(self.detector.decided()).map_or_else(Vec::new, |next| self.shots.reached(*next)),
         };
-        let more = clips.into_iter().all(|clip| self.hand_over(clip));
+        self.wanted = self.wanted && clips.into_iter().all(|clip| self.hand_over(clip));
         self.forget();
-        more
+        self.wanted
     }
 
     /// The clips at the end.
     fn finish(&mut self) -> Result<()> {
-        let mut more = self.failed.is_ok();
         while let Some(cut) = self.detector.finish() {
-            more = more && self.shots.cut(self.came[cut]).into_iter().all(|clip| self.hand_over(clip));
+            let clips = self.shots.cut(self.came[cut]);
+            self.wanted = self.wanted && clips.into_iter().all(|clip| self.hand_over(clip));
         }
-        let _ = more && self.shots.end().into_iter().all(|clip| self.hand_over(clip));
+        let _ = self.wanted && self.shots.end().into_iter().all(|clip| self.hand_over(clip));
         std::mem::replace(&mut self.failed, Ok(()))
     }
 

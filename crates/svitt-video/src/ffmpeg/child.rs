@@ -2,7 +2,7 @@
 
 use std::io::{PipeReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Bytes that are read from a pipe at once; up to [`PIECES`] of them wait to be taken.
@@ -76,10 +76,7 @@ fn run_with(
     let mut child = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     // It holds this side's end of the second output, which would never end.
     drop(command);
-    let (sender, events) = sync_channel(PIECES);
-    drain(child.stdout.take(), sender.clone(), Event::Output);
-    drain(second, sender.clone(), Event::Second);
-    drain(child.stderr.take(), sender, Event::Messages);
+    let events = drain_all(&mut child, second);
     let mut messages = Lines::default();
     let (mut since, mut progress) = (Instant::now(), listener.progress());
     let ended = loop {
@@ -106,6 +103,15 @@ fn run_with(
         child.wait()?;
     }
     Ok(ended)
+}
+
+/// What comes out of a child's pipes.
+fn drain_all(child: &mut Child, second: Option<PipeReader>) -> Receiver<Event> {
+    let (sender, events) = sync_channel(PIECES);
+    drain(child.stdout.take(), sender.clone(), Event::Output);
+    drain(second, sender.clone(), Event::Second);
+    drain(child.stderr.take(), sender, Event::Messages);
+    events
 }
 
 /// Waits for a child whose pipes are closed already.
