@@ -8,7 +8,7 @@ use super::progress;
 #[cfg(feature = "serve")]
 use crate::progress::StopFlag;
 use crate::run::{self, CalibrateRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
-use crate::search::{ErrorRates, Fit, IndexReport, QueryResult, printable, results_page};
+use crate::search::{DecodedBy, ErrorRates, Fit, IndexReport, QueryResult, printable, results_page};
 use crate::{Error, Result, printable as shown};
 use clap::Subcommand;
 use exchange::{ExportArgs, ImportIdsArgs, MergeArgs, export, import_ids, merge};
@@ -147,7 +147,7 @@ fn print_line(line: String) -> Result<()> {
 fn summary(index: &Path, report: &IndexReport) -> String {
     format!(
         "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips, {} broken, {} skipped; {:.1} s \
-         (on all threads: decoding {:.1}, resizing {:.1}; encoding {:.1}, writing {:.1})",
+         (on all threads: decoding {:.1}, resizing {:.1}; encoding {:.1}, writing {:.1}){}",
         printable(index),
         report.files,
         report.new,
@@ -162,7 +162,16 @@ fn summary(index: &Path, report: &IndexReport) -> String {
         report.spent.resize,
         report.spent.encode,
         report.spent.write,
+        decoders(report.decoded_by),
     )
+}
+
+/// Who decoded how many videos, if any were.
+fn decoders(by: DecodedBy) -> String {
+    match by {
+        DecodedBy { native: 0, ffmpeg: 0 } => String::new(),
+        DecodedBy { native, ffmpeg } => format!("; decoded: {native} by the built-in reader, {ffmpeg} by ffmpeg"),
+    }
 }
 
 /// Results go to standard output, as those of `query`; what was indexed, to standard error.

@@ -9,12 +9,13 @@ use crate::limits::{self, count, number};
 use crate::progress::{ProgressSink, StopFlag};
 use crate::search::{
     self, CalibrateOptions, Calibration, ClipWindows, ComposedQuery, Embedder, FileFilter, IndexOptions, IndexReport,
-    Moments, QueryOptions, QueryResult, damage_warnings, day_ns, identify, index_folder, indexed_vectors,
+    Moments, QueryOptions, QueryResult, Spans, damage_warnings, day_ns, identify, index_folder, indexed_vectors,
 };
 use crate::shard::Shard;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::{SvittBackend, TrainBackend};
+use svitt_video::ReaderKind;
 
 /// How videos are cut.
 #[derive(Clone, Copy, Debug)]
@@ -30,17 +31,27 @@ pub struct CutRequest {
     /// the time
     #[cfg_attr(feature = "cli", arg(long, value_enum, default_value_t))]
     pub at: Moments,
+    /// Cut by windows of equal length, or by shots, of which long ones are cut into windows; as the index has them by
+    /// default, by windows where it is new
+    #[cfg_attr(feature = "cli", arg(long, value_enum))]
+    pub spans: Option<Spans>,
 }
 
 impl Default for CutRequest {
     fn default() -> Self {
-        Self { clip_seconds: 10.0, overlap: 0.5, at: Moments::Exact }
+        Self { clip_seconds: 10.0, overlap: 0.5, at: Moments::Exact, spans: None }
     }
 }
 
 impl CutRequest {
     pub(super) fn windows(self, frames: usize) -> Result<ClipWindows> {
-        Ok(ClipWindows::new(self.clip_seconds, self.overlap, frames)?.at(self.at))
+        let windows = ClipWindows::new(self.clip_seconds, self.overlap, frames)?;
+        Ok(windows.at(self.at).by(self.spans.unwrap_or_default()))
+    }
+
+    /// The same, cut as `index` has the videos below `folder` where nothing else is asked for.
+    pub(super) fn as_in(self, index: &Index, folder: Option<&Path>) -> Self {
+        Self { spans: self.spans.or_else(|| Spans::used_in(index, folder)), ..self }
     }
 }
 
@@ -75,6 +86,10 @@ pub struct IndexRequest {
     /// Decoding threads; one per core by default
     #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::THREADS)))]
     pub threads: Option<usize>,
+    /// Who decodes: auto, native or ffmpeg; auto leaves long H.264 and what it does not know to the ffmpeg program. The
+    /// vectors are the same
+    #[cfg_attr(feature = "cli", arg(long, default_value = "auto"))]
+    pub reader: ReaderKind,
     /// Who is told how far it is.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub progress: ProgressSink,
@@ -128,6 +143,9 @@ pub struct QueryRequest {
     /// Best clips that the fusion encoder looks at again; 0 for none
     #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = 16, value_parser = count(0, limits::ITEMS)))]
     pub rerank: usize,
+    /// Tell the part of each result that fits best: six parts of it are read and encoded
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub narrow: bool,
 }
 
 /// List the clips most like a video
@@ -350,26 +368,28 @@ impl IndexRequest {
         embedder: &Embedder<B>,
         stop: &StopFlag,
     ) -> Result<IndexReport> {
-        let options = IndexOptions { stop: stop.clone(), ..self.options(embedder.frames())? };
+        let known = Index::open(&self.index).ok();
+        let cut = known.map_or(self.cut, |index| self.cut.as_in(&index, Some(&self.dir)));
+        let options = IndexOptions { stop: stop.clone(), ..self.options(cut.windows(embedder.frames())?) };
         let report = index_folder(embedder, &options)?;
         embedder.keep_calibration(&self.index)?;
         Ok(report)
     }
 
-    /// The options for a model whose clips have `frames` frames.
-    fn options(&self, frames: usize) -> Result<IndexOptions> {
-        let Self { dir, index, cut, shard, vectors, batch, threads, progress, .. } = self;
-        Ok(IndexOptions {
+    fn options(&self, clip_windows: ClipWindows) -> IndexOptions {
+        let Self { dir, index, shard, vectors, batch, threads, reader, progress, .. } = self;
+        IndexOptions {
             folder: dir.clone(),
             index: index.clone(),
-            clip_windows: cut.windows(frames)?,
+            clip_windows,
             shard: *shard,
             vectors: *vectors,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
+            reader: *reader,
             progress: progress.clone(),
             stop: StopFlag::default(),
-        })
+        }
     }
 }
 
@@ -388,8 +408,8 @@ impl BackendTask for FindTask<'_> {
         let report = request.indexed(&embedder)?;
         let index = Index::open(&request.index)?;
         let files = FileFilter::of_folder(&request.dir);
-        let clip_windows = request.cut.windows(embedder.frames())?;
-        let options = QueryOptions { top: *top, rerank: *rerank, files, clip_windows };
+        let clip_windows = request.cut.as_in(&index, Some(&request.dir)).windows(embedder.frames())?;
+        let options = QueryOptions { top: *top, rerank: *rerank, narrow: false, files, clip_windows };
         let calibration = embedder.calibration(&index)?;
         let results = embedder.query(&index, &ComposedQuery::text(text), calibration.as_ref(), &options)?;
         Ok((report, results, index.clips()))
@@ -406,12 +426,13 @@ impl BackendTask for QueryTask<'_> {
     type Output = Result<QueryResult>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let QueryRequest { text, model, budget, top, rerank, files, .. } = self.request;
+        let QueryRequest { text, model, budget, top, rerank, narrow, files, .. } = self.request;
         let query = ComposedQuery::of_words_or_files(text)?;
         let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
         let embedder = opening.open::<B::InnerBackend>(&device)?;
-        let clip_windows = CutRequest::default().windows(embedder.frames())?;
-        let options = QueryOptions { top: *top, rerank: *rerank, files: files.files()?, clip_windows };
+        let clip_windows = CutRequest::default().as_in(self.index, None).windows(embedder.frames())?;
+        let (top, rerank, narrow, files) = (*top, *rerank, *narrow, files.files()?);
+        let options = QueryOptions { top, rerank, narrow, files, clip_windows };
         embedder.query(self.index, &query, embedder.calibration(self.index)?.as_ref(), &options)
     }
 }
@@ -466,6 +487,6 @@ impl BackendTask for SimilarTask<'_> {
         let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
         let embedder = opening.open::<B::InnerBackend>(&device)?;
         self.index.require(embedder.id())?;
-        embedder.embed_video(file, &cut.windows(embedder.frames())?)
+        embedder.embed_video(file, &cut.as_in(self.index, None).windows(embedder.frames())?)
     }
 }

@@ -13,6 +13,7 @@ use crate::serve::{self, Address, FolderIndexer, Listening, ServeSettings};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::{SvittBackend, TrainBackend};
+use svitt_video::ReaderKind;
 
 /// Show a page in the browser that searches an index, and keeps it up to date with a folder
 #[derive(Clone, Debug)]
@@ -84,7 +85,7 @@ impl BackendTask for ServeTask<'_> {
             folder: request.dir.clone(),
             host: request.host,
             port: request.port,
-            clip_windows: request.cut.windows(embedder.frames())?,
+            clip_windows: request.known_cut().windows(embedder.frames())?,
         };
         let indexer = request.indexer(&embedder);
         serve::serve(&settings, Box::new(embedder), indexer, stop, listening)
@@ -105,6 +106,12 @@ impl ServeRequest {
         Ok(embedder)
     }
 
+    /// How videos are cut: by what those in the index are, where nothing else is asked for.
+    fn known_cut(&self) -> CutRequest {
+        let known = Index::open(&self.index).ok();
+        known.map_or(self.cut, |index| self.cut.as_in(&index, self.dir.as_deref()))
+    }
+
     /// What keeps the index up to date with the folder, with a copy of the model that shares its weights.
     fn indexer<B: SvittBackend>(&self, embedder: &Embedder<B>) -> Option<FolderIndexer> {
         let Self { dir, index, model, budget, cut, batch, threads, .. } = self.clone();
@@ -121,6 +128,7 @@ impl ServeRequest {
             threads,
             shard: None,
             vectors: None,
+            reader: ReaderKind::Auto,
             progress: ProgressSink::default(),
         };
         Some(Box::new(move |progress, stop| {

@@ -1,10 +1,10 @@
 //! Indexes a folder: embeds only new and changed files; safe to interrupt at any time.
 
-use super::Embedder;
 use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
-use super::decode_pool::{DecodeEvent, with_decoded};
+use super::decode_pool::{DecodeEvent, DecodeSettings, with_decoded};
 use super::results::damage_warnings;
+use super::{Embedder, Spans};
 use crate::data::Unreadable;
 use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
 use crate::progress::{ProgressSink, StopFlag};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use svitt_ops::SvittBackend;
-use svitt_video::{Frames, VideoError, videos_below};
+use svitt_video::{Frames, ReaderKind, ReaderOptions, VideoError, videos_below};
 
 /// Interval at which embedded files are flushed to disk.
 const COMMIT: Duration = Duration::from_secs(5);
@@ -41,6 +41,8 @@ pub struct IndexOptions {
     pub batch: usize,
     /// Decoding threads.
     pub threads: usize,
+    /// Who decodes; the vectors are the same.
+    pub reader: ReaderKind,
     /// Who is told how far it is.
     pub progress: ProgressSink,
     /// Once it is set, what is embedded already is written, and the rest is left for the next time.
@@ -50,6 +52,8 @@ pub struct IndexOptions {
 /// What became of the files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct IndexReport {
+    /// What videos are cut by.
+    pub spans: Spans,
     /// Which job's part of the folder it is, where several share it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -76,6 +80,8 @@ pub struct IndexReport {
     pub seconds: f64,
     /// What they were spent on.
     pub spent: SpentSeconds,
+    /// Who decoded them.
+    pub decoded_by: DecodedBy,
     /// What products were computed in.
     pub arithmetic: String,
     /// The checkpoint.
@@ -95,6 +101,15 @@ pub struct SpentSeconds {
     pub encode: f64,
     /// Records to disk.
     pub write: f64,
+}
+
+/// Videos that were decoded for an index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DecodedBy {
+    /// By the built-in decoder.
+    pub native: usize,
+    /// By the `ffmpeg` program.
+    pub ffmpeg: usize,
 }
 
 /// Brings the index up to date with the videos below the folder. Files elsewhere that it knows are left alone.
@@ -125,7 +140,8 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let unreadable = found.unreadable.iter().map(|(path, reason)| skipped(path, reason.clone()));
     let skipped = unreadable.chain(plan.vanished.iter().map(|path| skipped(path, VANISHED.to_owned()))).collect();
     let (shard, unchanged) = (options.shard, plan.unchanged);
-    let mut report = IndexReport { shard, unchanged, damaged, skipped, ..IndexReport::default() };
+    let spans = options.clip_windows.choice().spans;
+    let mut report = IndexReport { spans, shard, unchanged, damaged, skipped, ..IndexReport::default() };
     let mut indexing = IndexingLoop {
         embedder,
         plan: &plan,
@@ -138,10 +154,11 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
     let spent = DecodeSeconds::default();
-    with_decoded(&plan.wanted, &options.clip_windows, options.threads, &prepare, &spent, |events| {
-        indexing.run(events, &mut report)
-    })?;
-    let [decode, resize] = spent.seconds();
+    let reader = ReaderOptions { kind: options.reader, ..ReaderOptions::default() };
+    let settings = DecodeSettings { windows: &options.clip_windows, threads: options.threads, reader };
+    with_decoded(&plan.wanted, &settings, &prepare, &spent, |events| indexing.run(events, &mut report))?;
+    let ([decode, resize], [native, ffmpeg]) = (spent.seconds(), spent.videos());
+    report.decoded_by = DecodedBy { native, ffmpeg };
     report.spent = SpentSeconds { decode, resize, ..report.spent };
     let present: HashSet<&Path> = found.videos.iter().map(PathBuf::as_path).collect();
     report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
@@ -239,6 +256,10 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
                 DecodeEvent::Clip { file, span, pixels } => {
                     self.open.entry(file).or_default().waiting += 1;
                     batch.push((file, span, pixels));
+                }
+                DecodeEvent::Again { file } => {
+                    batch.retain(|(other, ..)| *other != file);
+                    self.open.remove(&file);
                 }
                 DecodeEvent::End { file, outcome } => self.open.entry(file).or_default().outcome = Some(outcome),
             }

@@ -5,7 +5,7 @@ use super::clips::{ClipWindows, read_span};
 use super::composed::ComposedQuery;
 use super::filter::FileFilter;
 use super::results::{SearchResult, damage_warnings};
-use super::{Embedder, Moments, unknown_words};
+use super::{Embedder, FrameChoice, unknown_words};
 use crate::Result;
 use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use rayon::prelude::*;
@@ -14,7 +14,7 @@ use svitt_ops::SvittBackend;
 use svitt_video::{ReaderOptions, Transform, VideoReader};
 
 /// Clips per forward when clips are encoded again: eight of the base model at 16 frames are 75 MB of pixels.
-const BATCH: usize = 8;
+pub(super) const BATCH: usize = 8;
 
 /// How a query is answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct QueryOptions {
     /// Best clips the fusion encoder looks at; 0 leaves the ranking to the vectors. Below `top` it counts as `top`, so
     /// that all results are ranked by one kind of score.
     pub rerank: usize,
+    /// Of the results that are shown, tell the part that fits best.
+    pub narrow: bool,
     /// Of which files.
     pub files: FileFilter,
     /// How a video in the query is cut.
@@ -71,6 +73,9 @@ impl<B: SvittBackend> Embedder<B> {
         let fit = judge.map(|calibration| calibration.judge(&mut results));
         results.truncate(options.top);
         assign_ranks(&mut results);
+        if options.narrow {
+            self.narrow(index, &vector, &mut results, &mut warnings)?;
+        }
         Ok(QueryResult { results, warnings, fit })
     }
 
@@ -132,19 +137,27 @@ fn reread_clip(
     transform: &Transform,
     frames: usize,
 ) -> std::result::Result<Vec<f32>, String> {
-    let known = index.stamp(&clip.path).ok_or("it is not in the index any more")?;
-    match Stamp::of(&clip.path, known.clip_windows.clone()) {
-        Ok(now) if now == *known => {}
-        Ok(_) => return Err("it changed since it was indexed".into()),
-        Err(_) => return Err("it is gone".into()),
-    }
+    let known = check_unchanged(index, &clip.path)?;
     let read = VideoReader::open(&clip.path, &ReaderOptions::default()).and_then(|mut reader| {
-        read_span(&mut reader, [clip.start, clip.end], frames, Moments::of(&known.clip_windows))
+        read_span(&mut reader, [clip.start, clip.end], frames, FrameChoice::of(&known.clip_windows))
     });
     match read {
         Ok(Some(frames)) => Ok(transform.apply(&frames, &transform.whole(&frames))),
         Ok(None) => Err("its clip is gone".into()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What the index knows of the file at `path`, if that is still the one that was indexed.
+///
+/// # Errors
+/// What happened to it.
+pub(super) fn check_unchanged<'a>(index: &'a Index, path: &Path) -> std::result::Result<&'a Stamp, String> {
+    let known = index.stamp(path).ok_or("it is not in the index any more")?;
+    match Stamp::of(path, known.clip_windows.clone()) {
+        Ok(now) if now == *known => Ok(known),
+        Ok(_) => Err("it changed since it was indexed".into()),
+        Err(_) => Err("it is gone".into()),
     }
 }
 
@@ -168,6 +181,7 @@ mod tests {
             file: String::new(),
             start: 0.0,
             end: 1.0,
+            best: None,
             path: Default::default(),
         };
         // Over a temperature of .05 the cosines are worth 18, 16 and 10.

@@ -30,9 +30,23 @@ pub struct SearchResult {
     pub start: f64,
     /// Its end, seconds.
     pub end: f64,
+    /// The part of it that fits best, where that was looked for and fits better than the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestPart>,
     /// The file itself; its name need not be text.
     #[serde(skip)]
     pub path: PathBuf,
+}
+
+/// A part of a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct BestPart {
+    /// Start, seconds.
+    pub start: f64,
+    /// End, seconds.
+    pub end: f64,
+    /// The two encoders' score of query and part, as that of the clip.
+    pub cosine: f32,
 }
 
 impl SearchResult {
@@ -47,13 +61,16 @@ impl SearchResult {
             file: printable(hit.path),
             start: hit.clip.start,
             end: hit.clip.end,
+            best: None,
             path: hit.path.to_path_buf(),
         }
     }
 
-    /// The line of a result: rank, score, file and time span in seconds, separated by tabs.
+    /// The line of a result: rank, score, file and time span in seconds, separated by tabs; after them its best part, if
+    /// it has one.
     pub fn line(&self) -> String {
-        format!("{}\t{:.4}\t{}\t{:.2}-{:.2}", self.rank, self.score, self.file, self.start, self.end)
+        let best = self.best.map_or_else(String::new, |part| format!("\t{:.2}-{:.2}", part.start, part.end));
+        format!("{}\t{:.4}\t{}\t{:.2}-{:.2}{best}", self.rank, self.score, self.file, self.start, self.end)
     }
 }
 

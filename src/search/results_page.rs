@@ -1,6 +1,6 @@
 //! The results of a search as one page with pictures.
 
-use super::Moments;
+use super::FrameChoice;
 use super::clips::read_span;
 use super::results::{SearchResult, printable};
 use crate::Result;
@@ -55,7 +55,7 @@ fn clock(seconds: f64) -> String {
 /// Four moments of a clip; none if its file cannot be read any more.
 fn moments(path: &Path, span: [f64; 2]) -> Vec<Canvas> {
     let read = VideoReader::open(path, &ReaderOptions::default())
-        .and_then(|mut reader| read_span(&mut reader, span, PICTURES, Moments::Exact));
+        .and_then(|mut reader| read_span(&mut reader, span, PICTURES, FrameChoice::default()));
     let Ok(Some(frames)) = read else { return Vec::new() };
     let picture = |index| {
         let whole = Canvas::from_rgb(frames.width, frames.height, frames.frame(index).to_vec()).ok()?;
@@ -82,6 +82,7 @@ mod tests {
             file: printable(Path::new(name)),
             start: 3601.25,
             end: 3661.0,
+            best: None,
             path: PathBuf::from(name),
         };
         let html = results_page("a <b> walks", "1 of 1", &[results]).unwrap().html();

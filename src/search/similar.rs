@@ -2,14 +2,14 @@
 
 use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
-use super::decode_pool::{DecodeEvent, with_decoded};
+use super::decode_pool::{DecodeEvent, DecodeSettings, with_decoded};
 use super::query::assign_ranks;
 use super::{Embedder, SearchResult};
 use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use crate::{Error, Result};
 use std::path::Path;
 use svitt_ops::SvittBackend;
-use svitt_video::Frames;
+use svitt_video::{Frames, ReaderOptions};
 
 /// The vectors of `video` if `index` holds them and the file has not changed: then no model is needed.
 pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
@@ -41,11 +41,13 @@ impl<B: SvittBackend> Embedder<B> {
     pub fn embed_video(&self, video: &Path, clip_windows: &ClipWindows) -> Result<Vec<Vec<f32>>> {
         let prepare = |frame: &Frames| self.pixels(frame);
         let (files, spent) = ([video.to_path_buf()], DecodeSeconds::default());
-        with_decoded(&files, clip_windows, 1, &prepare, &spent, |events| {
+        let settings = DecodeSettings { windows: clip_windows, threads: 1, reader: ReaderOptions::default() };
+        with_decoded(&files, &settings, &prepare, &spent, |events| {
             let mut vectors = Vec::new();
             for event in events {
                 match event {
                     DecodeEvent::Clip { pixels, .. } => vectors.extend(self.embed_clips(pixels)?),
+                    DecodeEvent::Again { .. } => vectors.clear(),
                     DecodeEvent::End { outcome, .. } => outcome?,
                 }
             }

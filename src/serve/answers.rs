@@ -60,7 +60,7 @@ impl SearchParameters {
         let within = self.folder.as_ref().filter(|id| !id.is_empty()).map(named).transpose()?;
         let after_ns = self.after.as_deref().filter(|day| !day.is_empty()).map(day_ns).transpose()?;
         let files = FileFilter { within, after_ns, longer: self.longer };
-        Ok(QueryOptions { top, rerank, files, clip_windows: shared.clip_windows })
+        Ok(QueryOptions { top, rerank, narrow: false, files, clip_windows: shared.clip_windows })
     }
 
     fn query(&self, library: &Library) -> Result<ComposedQuery, Refusal> {

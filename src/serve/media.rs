@@ -167,7 +167,7 @@ async fn on_thread<T: Send + 'static>(
 
 fn decode_moments(path: &Path, span: [f64; 2]) -> Result<Vec<Vec<u8>>, Refusal> {
     let mut reader = VideoReader::open(path, &ReaderOptions::default()).map_err(Error::from)?;
-    let frames = read_span(&mut reader, span, MOMENTS, search::Moments::Exact)
+    let frames = read_span(&mut reader, span, MOMENTS, search::FrameChoice::default())
         .map_err(Error::from)?
         .ok_or_else(|| Refusal::unknown("moment"))?;
     let (width, height) = (frames.width as u32, frames.height as u32);
