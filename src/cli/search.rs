@@ -126,7 +126,7 @@ fn index(args: IndexArgs) -> Result<()> {
     let request = IndexRequest { progress: progress::shown(), ..args.request };
     let report = run::index(&request)?;
     report_unreadable(&report, print_line)?;
-    print_line(summary(&request.index, &report))?;
+    print_line(summary(&request.base.index, &report))?;
     args.json.write(&report)
 }
 
@@ -174,7 +174,7 @@ fn find(mut request: FindRequest, output: &Output) -> Result<()> {
         log::warn!("{line}");
         Ok(())
     })?;
-    log::info!("{}", summary(&request.index.index, &report));
+    log::info!("{}", summary(&request.index.base.index, &report));
     output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips, true)
 }
 

@@ -1,9 +1,8 @@
 //! A page in the browser over an index, by the name of a backend.
 
-use super::ModelRequest;
-use super::search::{CutRequest, IndexRequest, Opening};
+use super::IndexModel;
+use super::search::{CutRequest, IndexRequest};
 use crate::backend::{BackendTask, dispatch};
-use crate::eval::Budget;
 use crate::index::{Index, IndexWriter};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count};
@@ -20,21 +19,15 @@ use svitt_ops::{SvittBackend, TrainBackend};
 pub struct ServeRequest {
     /// Folder of videos that is indexed and watched; without it the index is shown as it is
     pub dir: Option<PathBuf>,
-    /// The index directory
-    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
-    pub index: PathBuf,
+    /// The index and its model.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub base: IndexModel,
     /// Address to listen on; beyond this machine a token is asked for
     #[cfg_attr(feature = "cli", arg(long, value_name = "ADDRESS", default_value = "127.0.0.1"))]
     pub host: Address,
     /// Port to listen on; 0 for any free one
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 7878, value_parser = clap::value_parser!(u16)))]
     pub port: u16,
-    /// The model.
-    #[cfg_attr(feature = "cli", command(flatten))]
-    pub model: ModelRequest,
-    /// Its sparsity; that of the index by default, or the checkpoint's.
-    #[cfg_attr(feature = "cli", command(flatten))]
-    pub budget: Budget,
     /// How videos are cut.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
@@ -55,15 +48,16 @@ pub fn serve(request: &ServeRequest, stop: &StopFlag, listening: &dyn Fn(&Listen
     if let Some(dir) = &request.dir {
         std::fs::read_dir(dir).map_err(|e| Error::io(dir, &e))?;
     }
-    let folder = request.model.folder()?;
-    let id = identify(&folder, request.model.vocab.as_deref())?;
-    match Index::open(&request.index) {
+    let IndexModel { index, model, .. } = &request.base;
+    let folder = model.folder()?;
+    let id = identify(&folder, model.vocab.as_deref())?;
+    match Index::open(index) {
         Ok(index) => index.require_weights(&id)?,
         // It is made with the first file.
         Err(_) if request.dir.is_some() => {}
         Err(error) => return Err(error),
     }
-    dispatch(request.model.backend()?, ServeTask { request, folder: &folder, stop, listening })?
+    dispatch(model.backend()?, ServeTask { request, folder: &folder, stop, listening })?
 }
 
 struct ServeTask<'a> {
@@ -80,7 +74,7 @@ impl BackendTask for ServeTask<'_> {
         let Self { request, folder, stop, listening } = self;
         let embedder = request.open::<B::InnerBackend>(folder, &device)?;
         let settings = ServeSettings {
-            index: request.index.clone(),
+            index: request.base.index.clone(),
             folder: request.dir.clone(),
             host: request.host,
             port: request.port,
@@ -95,27 +89,24 @@ impl ServeRequest {
     /// The model in `folder`, as sparse as the index that is there unless another sparsity is asked for; an index is
     /// made where there is none.
     fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
-        let known = Index::open(&self.index).ok();
-        let index = known.as_ref().map(Index::id);
-        let embedder = Opening { model: &self.model, budget: &self.budget, folder, index }.open::<B>(device)?;
+        let known = Index::open(&self.base.index).ok();
+        let embedder = self.base.embedder::<B>(folder, known.as_ref().map(Index::id), device)?;
         match known {
             Some(index) => index.require(embedder.id())?,
-            None => drop(IndexWriter::open(&self.index, embedder.id())?.finish()?),
+            None => drop(IndexWriter::open(&self.base.index, embedder.id())?.finish()?),
         }
         Ok(embedder)
     }
 
     /// What keeps the index up to date with the folder, with a copy of the model that shares its weights.
     fn indexer<B: SvittBackend>(&self, embedder: &Embedder<B>) -> Option<FolderIndexer> {
-        let Self { dir, index, model, budget, cut, batch, threads, .. } = self.clone();
+        let Self { dir, base, cut, batch, threads, .. } = self.clone();
         let embedder = embedder.clone();
         let half = std::thread::available_parallelism().map_or(1, |cores| usize::from(cores).div_ceil(2));
         let threads = threads.or(Some(half));
         let request = IndexRequest {
             dir: dir?,
-            index,
-            model,
-            budget,
+            base,
             cut,
             batch,
             threads,
