@@ -212,7 +212,8 @@ pub fn find(request: &FindRequest) -> Result<(IndexReport, QueryResult, usize)> 
 /// No such index, one of another model, a backend or checkpoint that is not there, or a text without words.
 pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
     let (index, folder) = request.asked.base.open()?;
-    let results = dispatch(request.asked.base.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
+    let results =
+        dispatch(request.asked.base.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
     Ok((results, index.clips()))
 }
 
