@@ -1,20 +1,23 @@
 //! `svitt search …`: a folder of your own videos, searched by a sentence or by another video.
 
+mod answer;
+mod clip;
 mod exchange;
 mod speed;
 
-use super::output::{JsonArg, check_folder, print};
+use super::output::{JsonArg, print};
 use super::progress;
 #[cfg(feature = "serve")]
 use crate::progress::StopFlag;
 use crate::run::{self, CalibrateRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
-use crate::search::{ErrorRates, Fit, IndexReport, QueryResult, printable, results_page};
+use crate::search::{ErrorRates, IndexReport, printable};
 use crate::{Error, Result, printable as shown};
+use answer::{Answer, Output};
 use clap::Subcommand;
+use clip::{ClipArgs, clip};
 use exchange::{ExportArgs, ImportIdsArgs, MergeArgs, export, import_ids, merge};
-use serde_json::json;
 use speed::{SpeedArgs, speed};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Search your own videos by what they show: `search DIR "TEXT"`, or a command.
 #[derive(clap::Args)]
@@ -61,6 +64,8 @@ enum Command {
     Query(QueryArgs),
     /// List the clips most like a video
     Similar(SimilarArgs),
+    /// Write a result of the last search as a video file of its own, by `ffmpeg`
+    Clip(ClipArgs),
     /// Put together what `index --shard` made in several jobs
     Merge(MergeArgs),
     /// Write the clips and their vectors for a database: .parquet (feature `parquet`) or .npy
@@ -111,16 +116,6 @@ struct SimilarArgs {
     output: Output,
 }
 
-/// Where results go besides standard output.
-#[derive(clap::Args)]
-struct Output {
-    /// Write a page with pictures
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    #[command(flatten)]
-    json: JsonArg,
-}
-
 fn index(args: IndexArgs) -> Result<()> {
     args.json.check()?;
     let request = IndexRequest { progress: progress::shown(), ..args.request };
@@ -169,20 +164,22 @@ fn summary(index: &Path, report: &IndexReport) -> String {
 fn find(mut request: FindRequest, output: &Output) -> Result<()> {
     output.check()?;
     request.index.progress = progress::shown();
-    let (report, answer, clips) = run::find(&request)?;
+    let (report, found, clips) = run::find(&request)?;
     report_unreadable(&report, |line| {
         log::warn!("{line}");
         Ok(())
     })?;
     log::info!("{}", summary(&request.index.base.index, &report));
-    output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips, true)
+    let (index, text, title) = (&request.index.base.index, &request.text, format!("“{}”", request.text));
+    output.show(&Answer { index, found: &found, query: Some(text), title: &title, clips, nearest: true })
 }
 
 fn query(args: QueryArgs) -> Result<()> {
     args.output.check()?;
-    let (answer, clips) = run::query(&args.request)?;
-    let text = &args.request.text;
-    args.output.show(&answer, Some(text), &format!("“{text}”"), clips, args.nearest)
+    let (found, clips) = run::query(&args.request)?;
+    let (index, text) = (&args.request.asked.base.index, &args.request.text);
+    let title = format!("“{text}”");
+    args.output.show(&Answer { index, found: &found, query: Some(text), title: &title, clips, nearest: args.nearest })
 }
 
 fn calibrate(args: CalibrateArgs) -> Result<()> {
@@ -205,48 +202,9 @@ fn calibrate(args: CalibrateArgs) -> Result<()> {
 
 fn similar(args: SimilarArgs) -> Result<()> {
     args.output.check()?;
-    let (answer, clips) = run::similar(&args.request)?;
-    args.output.show(&answer, None, &format!("Like {}", shown::path(&args.request.file)), clips, true)
-}
-
-impl Output {
-    /// Refuses files that cannot be written before the work.
-    fn check(&self) -> Result<()> {
-        self.html.iter().try_for_each(|path| check_folder(path))?;
-        self.json.check()
-    }
-
-    /// Shows the `answer` to `query`, or to a video, among `clips` clips; where nothing fits by a measured threshold,
-    /// only if the `nearest` are wanted.
-    fn show(&self, answer: &QueryResult, query: Option<&str>, title: &str, clips: usize, nearest: bool) -> Result<()> {
-        answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        let QueryResult { results, warnings, fit } = answer;
-        let unfit = fit.filter(|fit| !fit.fits && !results.is_empty());
-        if let Some(Fit { evidence, threshold, .. }) = unfit {
-            let evidence = evidence
-                .map_or_else(String::new, |evidence| format!(" (the nearest has {evidence:.1} of {threshold:.1})"));
-            log::warn!("nothing in here fits{evidence}");
-        }
-        // The usual threshold is a guess for any model but those it was measured on: it says so and hides nothing.
-        if nearest || !unfit.is_some_and(|fit| fit.calibrated) {
-            results.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
-        } else {
-            log::info!("--nearest lists what comes closest");
-        }
-        if let Some(path) = &self.html {
-            results_page(title, &format!("The best of {clips} clips."), results)?.write(path)?;
-        }
-        let mut report = json!({"query": query, "clips": clips, "results": results, "warnings": warnings});
-        if query.is_some() {
-            // Of a picture or video nothing is known to judge by.
-            let unknown = if results.is_empty() { json!(false) } else { json!(null) };
-            report["fits"] = fit.map_or(unknown, |fit| json!(fit.fits));
-            report["threshold"] = json!(fit.map(|fit| fit.threshold));
-            report["evidence"] = json!(fit.and_then(|fit| fit.evidence));
-            report["calibrated"] = json!(fit.is_some_and(|fit| fit.calibrated));
-        }
-        self.json.write(&report)
-    }
+    let (found, clips) = run::similar(&args.request)?;
+    let (index, title) = (&args.request.asked.base.index, format!("Like {}", shown::path(&args.request.file)));
+    args.output.show(&Answer { index, found: &found, query: None, title: &title, clips, nearest: true })
 }
 
 /// Serves until a signal comes. The address goes to standard output, for scripts that wait for it.
@@ -269,6 +227,7 @@ pub fn run(args: Args) -> Result<()> {
         (Some(Command::Index(args)), _) => index(args),
         (Some(Command::Query(args)), _) => query(args),
         (Some(Command::Similar(args)), _) => similar(args),
+        (Some(Command::Clip(args)), _) => clip(&args),
         (Some(Command::Merge(args)), _) => merge(&args),
         (Some(Command::Export(args)), _) => export(&args),
         (Some(Command::ImportIds(args)), _) => import_ids(&args),

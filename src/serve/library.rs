@@ -6,7 +6,7 @@ use super::state::Shared;
 use crate::digest::sha256_hex;
 use crate::index::{ClipEmbedding, Index, Stamp};
 use crate::progress::StopFlag;
-use crate::search::Calibration;
+use crate::search::{Calibration, KEPT_RESULTS};
 use crate::{Error, Result};
 use axum::http::StatusCode;
 use std::collections::{BTreeSet, HashMap};
@@ -33,7 +33,7 @@ pub(super) struct Library {
     state: IndexState,
 }
 
-/// Name, length and date of every file of an index but its lock: equal as long as nothing was written.
+/// Name, length and date of every file of an index but its lock and what a search elsewhere has listed: equal as long as nothing was written.
 type IndexState = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 /// A clip that a request names.
@@ -116,7 +116,8 @@ pub(super) fn folder_id(path: &Path) -> String {
 
 fn state_of(dir: &Path) -> Result<IndexState> {
     let listed = std::fs::read_dir(dir).map_err(|problem| Error::io(dir, &problem))?;
-    let facts = listed.flatten().filter(|entry| entry.file_name() != "lock").filter_map(|entry| {
+    let counts = |entry: &std::fs::DirEntry| entry.file_name() != "lock" && entry.file_name() != KEPT_RESULTS;
+    let facts = listed.flatten().filter(counts).filter_map(|entry| {
         let facts = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
         Some((entry.path(), facts.len(), facts.modified().ok()))
     });
