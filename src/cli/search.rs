@@ -140,8 +140,12 @@ fn print_line(line: String) -> Result<()> {
 
 /// What became of the files, on one line.
 fn summary(index: &Path, report: &IndexReport) -> String {
+    let words = match report.words {
+        0 => String::new(),
+        words => format!(", {words} texts of subtitles ({} files)", report.subtitles),
+    };
     format!(
-        "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips, {} broken, {} skipped; {:.1} s \
+        "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips{words}, {} broken, {} skipped; {:.1} s \
          (on all threads: decoding {:.1}, resizing {:.1}; encoding {:.1}, writing {:.1})",
         printable(index),
         report.files,

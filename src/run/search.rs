@@ -62,6 +62,9 @@ pub struct IndexRequest {
     /// index has them by default, f32 where it is new
     #[cfg_attr(feature = "cli", arg(long, value_name = "PRECISION"))]
     pub vectors: Option<VectorPrecision>,
+    /// Leave out the subtitles (.srt, .vtt) beside the videos, and drop those that are in the index
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub no_subtitles: bool,
     /// Clips per forward
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 8, value_parser = count(1, limits::BATCH)))]
     pub batch: usize,
@@ -247,7 +250,7 @@ pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
         }
     };
     let results = search::similar(&index, &request.file, &vectors, *top)?;
-    Ok((QueryResult { results, warnings: damage_warnings(&index), fit: None }, index.clips()))
+    Ok((QueryResult { results, warnings: damage_warnings(&index), ..QueryResult::default() }, index.clips()))
 }
 
 /// Chooses the thresholds of an index by a manifest, and keeps them in its directory.
@@ -299,11 +302,12 @@ impl IndexRequest {
 
     /// The options for a model whose clips have `frames` frames.
     fn options(&self, frames: usize) -> Result<IndexOptions> {
-        let Self { dir, base, cut, shard, vectors, batch, threads, progress, .. } = self;
+        let Self { dir, base, cut, shard, vectors, no_subtitles, batch, threads, progress, .. } = self;
         Ok(IndexOptions {
             folder: dir.clone(),
             index: base.index.clone(),
             clip_windows: cut.windows(frames)?,
+            subtitles: !no_subtitles,
             shard: *shard,
             vectors: *vectors,
             batch: *batch,

@@ -31,6 +31,9 @@ pub struct ServeRequest {
     /// How videos are cut.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
+    /// Leave out the subtitles (.srt, .vtt) beside the videos, and drop those that are in the index
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub no_subtitles: bool,
     /// Clips per forward; few, so that queries get their turn
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 4, value_parser = count(1, limits::BATCH)))]
     pub batch: usize,
@@ -100,7 +103,7 @@ impl ServeRequest {
 
     /// What keeps the index up to date with the folder, with a copy of the model that shares its weights.
     fn indexer<B: SvittBackend>(&self, embedder: &Embedder<B>) -> Option<FolderIndexer> {
-        let Self { dir, base, cut, batch, threads, .. } = self.clone();
+        let Self { dir, base, cut, no_subtitles, batch, threads, .. } = self.clone();
         let embedder = embedder.clone();
         let half = std::thread::available_parallelism().map_or(1, |cores| usize::from(cores).div_ceil(2));
         let threads = threads.or(Some(half));
@@ -108,6 +111,7 @@ impl ServeRequest {
             dir: dir?,
             base,
             cut,
+            no_subtitles,
             batch,
             threads,
             shard: None,

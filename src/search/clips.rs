@@ -41,6 +41,11 @@ impl ClipWindows {
         frames_of(reader, span, self.frames, self.moments)
     }
 
+    /// Length of a clip, seconds.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
     /// Frames of a clip.
     pub fn frames(&self) -> usize {
         self.frames

@@ -5,7 +5,8 @@ use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
-use crate::data::Unreadable;
+use super::words::WordIndexing;
+use crate::data::{Unreadable, subtitles_beside};
 use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
 use crate::progress::{ProgressSink, StopFlag};
 use crate::shard::Shard;
@@ -33,6 +34,8 @@ pub struct IndexOptions {
     pub index: PathBuf,
     /// How videos are cut.
     pub clip_windows: ClipWindows,
+    /// Whether the subtitles beside the videos are embedded, too; without, those that were are dropped.
+    pub subtitles: bool,
     /// Which of the folder's videos are this job's, where several share them out; the index is then a part of one.
     pub shard: Option<Shard>,
     /// What vectors are stored in; none: as the index has them, single precision where it is new.
@@ -57,6 +60,12 @@ pub struct IndexReport {
     pub files: usize,
     /// Clips of the whole index.
     pub clips: usize,
+    /// Files of subtitles beside these videos whose words are in the index.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub subtitles: usize,
+    /// Texts of the whole index.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub words: usize,
     /// Files embedded for the first time.
     pub new: usize,
     /// Files embedded again because they, or the way they are cut, changed.
@@ -82,6 +91,10 @@ pub struct IndexReport {
     pub model: String,
     /// Hash of its weights.
     pub weights: String,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Where the time of indexing went. Decoding and resizing are summed over threads and go on beside the model.
@@ -143,9 +156,28 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     })?;
     let [decode, resize] = spent.seconds();
     report.spent = SpentSeconds { decode, resize, ..report.spent };
+    let beside = if options.subtitles { subtitles_beside(&found.videos) } else { BTreeMap::new() };
+    let seconds = options.clip_windows.seconds();
+    let words = WordIndexing { found: &beside, seconds, progress: &options.progress, stop: &options.stop };
+    let words = words.run(embedder, &mut indexer)?;
+    report.subtitles = words.files.len();
+    report.skipped.extend(words.unreadable);
     let present: HashSet<&Path> = found.videos.iter().map(PathBuf::as_path).collect();
-    report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
+    let of_folder = indexer.index().word_files().filter(|(_, video)| video.starts_with(&root));
+    let subtitles: HashSet<PathBuf> = of_folder.map(|(path, _)| path.to_path_buf()).collect();
+    let (stopped, mut removed) = (options.stop.is_set(), 0);
+    let is_kept = |path: &Path| !path.starts_with(&root) || present.contains(path) || hidden(path);
+    indexer.retain(|path| {
+        if subtitles.contains(path) {
+            return words.files.contains(path) || stopped || hidden(path);
+        }
+        let kept = is_kept(path);
+        removed += usize::from(!kept);
+        kept
+    })?;
+    report.removed = removed;
     report.broken = broken(indexer.index(), &root);
+    report.words = indexer.index().words();
     report.files = indexer.index().files().filter(|path| path.starts_with(&root)).count();
     let IndexSummary { clips, .. } = indexer.finish()?;
     let id = embedder.id();

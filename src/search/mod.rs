@@ -36,6 +36,7 @@ mod results;
 mod results_page;
 mod search_bench;
 mod similar;
+mod words;
 
 pub use calibrate::{CalibrateOptions, calibrate};
 pub use calibration::{Calibration, CalibrationFigures, ErrorRates, Fit};
@@ -57,3 +58,4 @@ pub use results::{SearchResult, damage_warnings, printable};
 pub use results_page::results_page;
 pub use search_bench::{SearchSpeed, measure_search};
 pub use similar::{indexed_vectors, similar};
+pub use words::WordResult;

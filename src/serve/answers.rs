@@ -5,8 +5,8 @@ use super::refusal::Refusal;
 use super::state::{IndexingState, Shared};
 use crate::limits;
 use crate::search::{
-    ComposedQuery, FileFilter, QueryOptions, QueryPart, QueryResult, SearchResult, day_ns, decode_picture, printable,
-    similar as similar_clips,
+    ComposedQuery, FileFilter, QueryOptions, QueryPart, QueryResult, SearchResult, WordResult, day_ns, decode_picture,
+    printable, similar as similar_clips,
 };
 use axum::Json;
 use axum::body::Bytes;
@@ -178,8 +178,31 @@ impl<'a> ShownResult<'a> {
     }
 }
 
+/// Words with what a page needs to show them.
+#[derive(Serialize)]
+struct ShownWords<'a> {
+    #[serde(flatten)]
+    words: &'a WordResult,
+    /// The clip of the index that is shown when they are said: of `/thumb`, `/preview` and `like`.
+    id: String,
+    /// Of `/video`.
+    video: String,
+    name: String,
+}
+
+impl<'a> ShownWords<'a> {
+    fn new(library: &Library, words: &'a WordResult) -> Self {
+        let clips = library.index.spans_of(&words.path);
+        let shown = clips.iter().position(|clip| clip.end > words.start).unwrap_or(clips.len().saturating_sub(1));
+        let video = file_id(&words.path);
+        let name = words.path.file_name().map_or_else(String::new, |name| printable(Path::new(name)));
+        Self { words, id: format!("{video}-{shown}"), video, name }
+    }
+}
+
 fn shown(library: &Library, query: &str, found: &QueryResult) -> Value {
     let results: Vec<_> = found.results.iter().map(|result| ShownResult::new(library, result)).collect();
+    let words: Vec<_> = found.words.iter().map(|words| ShownWords::new(library, words)).collect();
     let reranked = found.results.iter().any(|result| result.matched.is_some());
     json!({
         "query": query,
@@ -190,6 +213,7 @@ fn shown(library: &Library, query: &str, found: &QueryResult) -> Value {
         "reranked": reranked,
         "clips": library.index.clips(),
         "results": results,
+        "words": words,
         "warnings": found.warnings,
     })
 }

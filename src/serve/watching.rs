@@ -3,6 +3,7 @@
 
 use super::state::Shared;
 use super::{FolderIndexer, ServeSettings};
+use crate::data::is_subtitle_name;
 use crate::panics::catch_backend_panic;
 use crate::progress::{ProgressSink, StopFlag};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -56,7 +57,8 @@ fn watch(
 fn matters(event: &Event, index: &Path) -> bool {
     let video = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        !path.starts_with(index) && (is_video_name(&name) || path.is_dir() || !name.contains('.'))
+        !path.starts_with(index)
+            && (is_video_name(&name) || is_subtitle_name(&name) || path.is_dir() || !name.contains('.'))
     };
     !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(video)
 }
@@ -106,6 +108,7 @@ mod tests {
         let told = |kind, path: &str| matters(&Event::new(kind).add_path(path.into()), index);
         assert!(told(EventKind::Create(CreateKind::File), "/videos/a.mp4"));
         assert!(told(EventKind::Modify(ModifyKind::Any), "/videos/deep/B.WEBM"));
+        assert!(told(EventKind::Modify(ModifyKind::Any), "/videos/a.en.srt"));
         assert!(!told(EventKind::Access(AccessKind::Any), "/videos/a.mp4"));
         assert!(!told(EventKind::Create(CreateKind::File), "/videos/svitt-index/000001.seg"));
         assert!(!told(EventKind::Create(CreateKind::File), "/videos/notes.txt"));

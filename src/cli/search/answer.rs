@@ -1,7 +1,7 @@
 //! Where what was found goes: standard output in some format, a page, a report, and the index, for `clip`.
 
 use crate::cli::output::{JsonArg, check_folder, print};
-use crate::search::{Fit, KeptResult, ListFormat, QueryResult, keep_results, results_page};
+use crate::search::{Fit, KeptResult, ListFormat, QueryResult, SearchResult, WordResult, keep_results, results_page};
 use crate::{Error, Result};
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// What results are written to standard output as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// A line each: rank, score, file and seconds, separated by tabs
+    /// A line each: rank, score, file and seconds, separated by tabs; of words with what is said
     #[default]
     Table,
     /// The report of `--json`
@@ -72,7 +72,7 @@ impl Output {
 
     /// Shows `answer`; where nothing fits by a measured threshold, only if the nearest are wanted.
     pub fn show(&self, answer: &Answer<'_>) -> Result<()> {
-        let QueryResult { results, warnings, fit } = answer.found;
+        let QueryResult { results, words, warnings, fit } = answer.found;
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let unfit = fit.filter(|fit| !fit.fits && !results.is_empty());
         if let Some(Fit { evidence, threshold, .. }) = unfit {
@@ -87,17 +87,17 @@ impl Output {
         }
         self.list(answer, hidden)?;
         if let Some(path) = &self.html {
-            results_page(answer.title, &format!("The best of {} clips.", answer.clips), results)?.write(path)?;
+            results_page(answer.title, &format!("The best of {} clips.", answer.clips), results, words)?.write(path)?;
         }
         self.json.write(&answer.report())
     }
 
     /// Writes the results to standard output, none where they are `hidden`, and keeps what was listed.
     fn list(&self, answer: &Answer<'_>, hidden: bool) -> Result<()> {
-        let listed = if hidden { &[] } else { &answer.found.results[..] };
+        let (listed, words) = (if hidden { &[] } else { &answer.found.results[..] }, &answer.found.words);
         match self.format.list() {
             Some(format) => {
-                let list = format.list(answer.title, listed)?;
+                let list = format.list(answer.title, listed, words)?;
                 list.warnings.iter().for_each(|warning| log::warn!("{warning}"));
                 print(&list.text)?;
             }
@@ -105,10 +105,16 @@ impl Output {
                 let report = serde_json::to_string_pretty(&answer.report());
                 print(&(report.map_err(|problem| Error::Fault(problem.to_string()))? + "\n"))?;
             }
-            None => listed.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?,
+            None => {
+                let lines = listed.iter().map(SearchResult::line).chain(words.iter().map(WordResult::line));
+                lines.into_iter().try_for_each(|line| print(&(line + "\n")))?;
+            }
         }
         let kept = listed.iter().map(|clip| KeptResult::new(clip.rank, &clip.path, [clip.start, clip.end]));
-        if let Err(problem) = keep_results(answer.index, answer.query.unwrap_or(answer.title), kept.collect()) {
+        let said =
+            words.iter().map(|said| KeptResult::new(format!("w{}", said.rank), &said.path, [said.start, said.end]));
+        let (query, kept) = (answer.query.unwrap_or(answer.title), kept.chain(said).collect());
+        if let Err(problem) = keep_results(answer.index, query, kept) {
             log::info!("`search clip` will not know these results: {problem}");
         }
         Ok(())
@@ -117,8 +123,11 @@ impl Output {
 
 impl Answer<'_> {
     fn report(&self) -> Value {
-        let QueryResult { results, warnings, fit } = self.found;
+        let QueryResult { results, words, warnings, fit } = self.found;
         let mut report = json!({"query": self.query, "clips": self.clips, "results": results, "warnings": warnings});
+        if !words.is_empty() {
+            report["words"] = json!(words);
+        }
         if self.query.is_some() {
             // Of a picture or video nothing is known to judge by.
             let unknown = if results.is_empty() { json!(false) } else { json!(null) };

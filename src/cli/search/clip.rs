@@ -12,7 +12,7 @@ use svitt_video::cut::{CutSettings, CutSpan, cut};
 /// Arguments of `clip`.
 #[derive(clap::Args)]
 pub struct ClipArgs {
-    /// Rank of a result as the last search of the index listed it
+    /// Rank of a result as the last search of the index listed it: 1, or w1 of words
     #[arg(allow_hyphen_values = true)]
     rank: String,
     /// File to write (.mp4, .m4v, .mov, .mkv, .webm), or a folder; by default a file in this folder, named after the

@@ -1,7 +1,6 @@
 //! Results as an edit decision list (CMX 3600): events with timecodes of the source and of the timeline.
 
-use super::{ResultList, file_name};
-use crate::search::SearchResult;
+use super::{Entry, ResultList, file_name};
 use crate::{Error, Result, limits, printable};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -11,6 +10,9 @@ use svitt_video::{ReaderOptions, VideoReader};
 
 /// Events of a list: their numbers have three digits.
 const MOST_EVENTS: usize = 999;
+
+/// Letters of a title.
+const LONGEST_TITLE: usize = 70;
 
 /// Letters of a reel's name.
 const REEL: usize = 8;
@@ -55,58 +57,51 @@ impl FrameRate {
     }
 }
 
-/// The events of `results`, one after the other from one hour on, at the frame rate of the first. Files that cannot be
+/// Why there is no frame rate.
+type Problem = String;
+
+/// The events of `entries`, one after the other from one hour on, at the frame rate of the first. Files that cannot be
 /// read are left out, and said.
 ///
 /// # Errors
-/// More than [`MOST_EVENTS`] results.
-pub(super) fn list(title: &str, results: &[SearchResult]) -> Result<ResultList> {
-    limits::check("top", results.len(), 0, MOST_EVENTS)?;
-    let rates: Vec<_> = results.par_iter().map(|clip| rate_of(&clip.path)).collect();
-    Ok(events(title, results, &rates))
+/// More than [`MOST_EVENTS`] of them.
+pub(super) fn list(title: &str, entries: &[Entry<'_>]) -> Result<ResultList> {
+    limits::check("top", entries.len(), 0, MOST_EVENTS)?;
+    let rates: Vec<_> = entries.par_iter().map(|entry| rate_of(entry.path())).collect();
+    Ok(events(title, entries, &rates))
 }
 
-fn rate_of(path: &Path) -> std::result::Result<FrameRate, String> {
+fn rate_of(path: &Path) -> std::result::Result<FrameRate, Problem> {
     let reader = VideoReader::open(path, &ReaderOptions::default()).map_err(|e| Error::from(e).to_string())?;
     Ok(FrameRate::of(reader.fps()))
 }
 
-/// The list, given the frame rate of every result's file, or why there is none.
+/// The list, given the frame rate of every entry's file.
 pub(super) fn events(
     title: &str,
-    results: &[SearchResult],
-    rates: &[std::result::Result<FrameRate, String>],
+    entries: &[Entry<'_>],
+    rates: &[std::result::Result<FrameRate, Problem>],
 ) -> ResultList {
-    let Some(timeline) = rates.iter().flatten().next().copied() else {
-        return ResultList { text: head(title), warnings: left_out(results, rates) };
-    };
-    let mut text = head(title);
+    let title: String = printable::path(Path::new(title)).chars().take(LONGEST_TITLE).collect();
+    let mut text = format!("TITLE: {title}\nFCM: NON-DROP FRAME\n");
+    let timeline = rates.iter().flatten().next().copied().unwrap_or(FrameRate::of(25.0));
     let (mut reels, mut place) = (ReelNames::default(), timeline.frame(TIMELINE_START));
-    let mut number = 0;
-    for (clip, rate) in results.iter().zip(rates) {
-        let Ok(rate) = rate else {
-            let _ = writeln!(text, "* LEFT OUT: {}", printable::path(&clip.path));
-            continue;
-        };
-        number += 1;
-        let length = |rate: FrameRate| rate.frame(clip.end - clip.start).max(1);
-        let (source, end) = (rate.frame(clip.start), place + length(timeline));
-        let _ = writeln!(
-            text,
-            "{number:03}  {:<8} V     C        {} {} {} {}",
-            reels.of(&clip.path),
-            rate.timecode(source),
-            rate.timecode(source + length(*rate)),
-            timeline.timecode(place),
-            timeline.timecode(end),
-        );
-        let _ = writeln!(text, "* FROM CLIP NAME: {}", file_name(&clip.path));
-        let _ = writeln!(text, "* SOURCE FILE: {}", printable::path(&clip.path));
-        let varies = if rate.varies { ", VARIABLE" } else { "" };
-        let _ = writeln!(text, "* SOURCE FRAME RATE: {:.3}{varies}", rate.rate);
-        place = end;
+    let (mut number, mut warnings) = (0, Vec::new());
+    for (entry, rate) in entries.iter().zip(rates) {
+        match rate {
+            Ok(rate) => {
+                number += 1;
+                let end = place + length(*entry, timeline);
+                let record = [place, end].map(|frame| timeline.timecode(frame));
+                text.push_str(&event(number, *entry, *rate, reels.of(entry.path()), &record));
+                place = end;
+            }
+            Err(problem) => {
+                let _ = writeln!(text, "* LEFT OUT: {}", printable::path(entry.path()));
+                warnings.push(format!("rank {} is left out of the list: {problem}", entry.rank()));
+            }
+        }
     }
-    let mut warnings = left_out(results, rates);
     if rates.iter().flatten().any(|rate| rate.rate != timeline.rate) {
         let rate = timeline.rate;
         warnings.push(format!("the files differ in frame rate: the timeline is in that of the first, {rate:.3}"));
@@ -114,14 +109,24 @@ pub(super) fn events(
     ResultList { text, warnings }
 }
 
-fn head(title: &str) -> String {
-    let title: String = printable::path(Path::new(title)).chars().take(70).collect();
-    format!("TITLE: {title}\nFCM: NON-DROP FRAME\n")
+/// Frames of `entry` at some rate, one at least.
+fn length(entry: Entry<'_>, rate: FrameRate) -> u64 {
+    let [start, end] = entry.span();
+    rate.frame(end - start).max(1)
 }
 
-fn left_out(results: &[SearchResult], rates: &[std::result::Result<FrameRate, String>]) -> Vec<String> {
-    let missing = results.iter().zip(rates).filter_map(|(clip, rate)| Some((clip, rate.as_ref().err()?)));
-    missing.map(|(clip, problem)| format!("rank {} is left out of the list: {problem}", clip.rank)).collect()
+/// An event and what is said of it, given its timecodes on the timeline.
+fn event(number: usize, entry: Entry<'_>, rate: FrameRate, reel: &str, [start, end]: &[String; 2]) -> String {
+    let source = rate.frame(entry.span()[0]);
+    let [from, to] = [source, source + length(entry, rate)].map(|frame| rate.timecode(frame));
+    let (name, file) = (file_name(entry.path()), printable::path(entry.path()));
+    let varies = if rate.varies { ", VARIABLE" } else { "" };
+    let said = entry.text().map_or_else(String::new, |text| format!("* COMMENT: {text}\n"));
+    format!(
+        "{number:03}  {reel:<8} V     C        {from} {to} {start} {end}\n\
+         * FROM CLIP NAME: {name}\n* SOURCE FILE: {file}\n* SOURCE FRAME RATE: {:.3}{varies}\n{said}",
+        rate.rate
+    )
 }
 
 /// Reels by file: eight capital letters, digits or underscores, no two files alike.

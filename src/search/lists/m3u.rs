@@ -1,25 +1,26 @@
 //! Results as a playlist.
 
-use super::{ResultList, file_name};
-use crate::search::SearchResult;
+use super::{Entry, ResultList, file_name};
 use crate::search::results::clock;
 use std::fmt::Write as _;
 use std::path::Path;
 
 /// An entry per result, with VLC's options for where to begin and to end.
-pub(super) fn list(title: &str, results: &[SearchResult]) -> ResultList {
+pub(super) fn list(title: &str, entries: &[Entry<'_>]) -> ResultList {
     let mut text = String::from("#EXTM3U\n#EXTENC:UTF-8\n");
     let _ = writeln!(text, "#PLAYLIST:{}", on_one_line(title));
-    for clip in results {
-        let (start, end) = (clip.start.max(0.0), clip.end.max(clip.start));
-        let name = file_name(&clip.path);
-        let _ = writeln!(text, "#EXTINF:{:.3},{}. {name} ({} to {})", end - start, clip.rank, clock(start), clock(end));
+    for entry in entries {
+        let [start, end] = entry.span().map(|seconds| seconds.max(0.0));
+        let (rank, name) = (entry.rank(), file_name(entry.path()));
+        let said = entry.text().map_or_else(String::new, |text| format!(": {text}"));
+        let (from, to, length) = (clock(start), clock(end), (end - start).max(0.0));
+        let _ = writeln!(text, "#EXTINF:{length:.3},{rank}. {name} ({from} to {to}){said}");
         let _ = writeln!(text, "#EXTVLCOPT:start-time={start:.3}");
         // A picture has no end: it is shown as long as the player shows pictures.
         if end > start {
             let _ = writeln!(text, "#EXTVLCOPT:stop-time={end:.3}");
         }
-        let _ = writeln!(text, "{}", address(&clip.path));
+        let _ = writeln!(text, "{}", address(entry.path()));
     }
     ResultList { text, warnings: Vec::new() }
 }

@@ -5,6 +5,7 @@ mod edl;
 mod m3u;
 
 use super::results::SearchResult;
+use super::words::WordResult;
 use crate::Result;
 use serde::Deserialize;
 use std::path::Path;
@@ -49,16 +50,54 @@ impl ListFormat {
         }
     }
 
-    /// `results` under the name `title` in this format. An EDL reads the frame rate of every file.
+    /// `results`, then `words`, under the name `title` in this format. An EDL reads the frame rate of every file.
     ///
     /// # Errors
     /// More results than an EDL can hold.
-    pub fn list(self, title: &str, results: &[SearchResult]) -> Result<ResultList> {
+    pub fn list(self, title: &str, results: &[SearchResult], words: &[WordResult]) -> Result<ResultList> {
+        let entries: Vec<Entry<'_>> = results.iter().map(Entry::Clip).chain(words.iter().map(Entry::Words)).collect();
         match self {
-            Self::Csv => csv::list(results),
-            Self::M3u => Ok(m3u::list(title, results)),
-            Self::Edl => edl::list(title, results),
+            Self::Csv => csv::list(&entries),
+            Self::M3u => Ok(m3u::list(title, &entries)),
+            Self::Edl => edl::list(title, &entries),
         }
+    }
+}
+
+/// An entry of a list.
+#[derive(Clone, Copy)]
+enum Entry<'a> {
+    Clip(&'a SearchResult),
+    Words(&'a WordResult),
+}
+
+impl<'a> Entry<'a> {
+    /// `1`, or `w1` of words.
+    fn rank(self) -> String {
+        match self {
+            Self::Clip(clip) => clip.rank.to_string(),
+            Self::Words(words) => format!("w{}", words.rank),
+        }
+    }
+
+    fn path(self) -> &'a Path {
+        match self {
+            Self::Clip(clip) => &clip.path,
+            Self::Words(words) => &words.path,
+        }
+    }
+
+    /// Start and end, seconds.
+    fn span(self) -> [f64; 2] {
+        match self {
+            Self::Clip(clip) => [clip.start, clip.end],
+            Self::Words(words) => [words.start, words.end],
+        }
+    }
+
+    /// What is said, on one line.
+    fn text(self) -> Option<String> {
+        if let Self::Words(words) = self { Some(words.shown_text()) } else { None }
     }
 }
 
