@@ -46,7 +46,10 @@ fn results_are_written_in_the_format_that_is_asked_for() {
     let videos = dir.path().canonicalize().unwrap().join("videos");
     let quoted = format!("{}/a, \"\"b\"\".mp4\"", videos.display());
     let csv = list("csv");
-    assert!(csv.starts_with("rank,score,cosine,match,evidence,start,end,file\r\n") && csv.contains(&quoted), "{csv}");
+    assert!(
+        csv.starts_with("kind,rank,score,cosine,match,evidence,start,end,file,text\r\n") && csv.contains(&quoted),
+        "{csv}"
+    );
     let playlist = list("m3u");
     assert!(playlist.starts_with("#EXTM3U\n") && playlist.contains(&format!("\n{}/c.webm\n", videos.display())));
     assert!(playlist.contains("#PLAYLIST:“the red square moves left”\n"), "{playlist}");
@@ -77,7 +80,7 @@ fn a_result_becomes_a_file_by_its_rank() {
     assert!(refusal(&again).contains("is there already") && refusal(&again).contains("--overwrite"));
     let exact = stdout(&run(dir.path(), &["clip", rank, "--exact", "--overwrite"]));
     assert!(exact.contains("encoded anew"), "{exact}");
-    stdout(&run(dir.path(), &["clip", rank, "--out", "videos/.."]));
+    stdout(&run(dir.path(), &["clip", rank, "--out", "videos"]));
     let source = refusal(&run(dir.path(), &["clip", rank, "--out", "videos/a, \"b\".mp4", "--overwrite"]));
     assert!(source.contains("is the video itself"), "{source}");
     assert!(refusal(&run(dir.path(), &["clip", rank, "--out", "x.txt"])).contains("ends in .mp4"));
@@ -107,4 +110,77 @@ fn a_clip_that_cannot_be_cut_leaves_nothing() {
     fs::write(&changed, "x").unwrap();
     fs::write(dir.path().join("videos/a, \"b\".mp4"), "x").unwrap();
     assert!(refusal(&run(dir.path(), &["clip", "1"])).contains("is changed since it was listed"));
+}
+
+/// What the index says of its words after `index videos` with `extra` words.
+fn indexed(folder: &Path, extra: &[&str]) -> Value {
+    let checkpoint = checkpoint();
+    let words = ["index", "videos", "--checkpoint", checkpoint.to_str().unwrap(), "--json", "indexed.json"];
+    stdout(&run(folder, &[&words, extra].concat()));
+    serde_json::from_slice(&fs::read(folder.join("indexed.json")).unwrap()).unwrap()
+}
+
+fn lines_of_words(folder: &Path, query: &str) -> Vec<String> {
+    let checkpoint = checkpoint();
+    let words = ["query", query, "--rerank", "0", "--json", "found.json", "--checkpoint", checkpoint.to_str().unwrap()];
+    let table = stdout(&run(folder, &words));
+    table.lines().filter(|line| line.starts_with('w')).map(str::to_owned).collect()
+}
+
+#[test]
+fn subtitles_are_found_as_words_and_follow_their_files() {
+    let dir = searched();
+    let said = |name: &str, text: &str| {
+        let cue = format!("1\n00:00:00,200 --> 00:00:00,600\n<i>{text}</i>\n");
+        fs::write(dir.path().join("videos").join(name), cue).unwrap();
+    };
+    let counts = |report: &Value| ["subtitles", "words", "unchanged"].map(|name| report[name].as_u64().unwrap_or(0));
+    let manifest = || fs::read(dir.path().join("svitt-index/manifest.json")).unwrap();
+    let before = manifest();
+    assert_eq!(counts(&indexed(dir.path(), &[])), [0, 0, 2]);
+    assert_eq!(manifest(), before, "an index without subtitles is as it was");
+    said("c.en.srt", "Good morning, everybody!");
+    said("a, \"b\".srt", "Who is there?");
+    fs::write(dir.path().join("videos/c.vtt"), b"WEBVTT\n\n00:00.100 --> 00:00.200\ncaf\xe9\n").unwrap();
+    let report = indexed(dir.path(), &[]);
+    assert_eq!(counts(&report), [2, 2, 2]);
+    let skipped = report["skipped"].as_array().unwrap();
+    assert!(skipped.len() == 1 && skipped[0]["reason"].as_str().unwrap().contains("iconv"), "{skipped:?}");
+    assert_eq!(
+        lines_of_words(dir.path(), "the good MORNING"),
+        ["w1\tsaid 0.67\tvideos/c.webm\t0.20-0.60\tGood morning, everybody!"]
+    );
+    let found: Value = serde_json::from_slice(&fs::read(dir.path().join("found.json")).unwrap()).unwrap();
+    let words = &found["words"][0];
+    assert_eq!((words["kind"].as_str(), words["text"].as_str()), (Some("words"), Some("Good morning, everybody!")));
+    assert!(words["subtitles"].as_str() == Some("videos/c.en.srt") && words["cosine"].is_number());
+    assert!(found["results"].as_array().unwrap().iter().all(|clip| clip["kind"].is_null()));
+    let exported = run(dir.path(), &["export", "clips.npy"]);
+    stdout(&exported);
+    assert!(String::from_utf8_lossy(&exported.stderr).contains("the 2 texts of subtitles are left out"));
+    said("c.en.srt", "Good evening.");
+    fs::remove_file(dir.path().join("videos/a, \"b\".srt")).unwrap();
+    assert_eq!(counts(&indexed(dir.path(), &[])), [1, 1, 2]);
+    assert!(lines_of_words(dir.path(), "morning").is_empty());
+    assert_eq!(lines_of_words(dir.path(), "evening").len(), 1);
+    if ffmpeg_available() {
+        assert!(stdout(&run(dir.path(), &["clip", "w1"])).starts_with("c_0.2s-0.6s.webm: "));
+    }
+    assert_eq!(counts(&indexed(dir.path(), &["--no-subtitles"])), [0, 0, 2]);
+    assert!(lines_of_words(dir.path(), "evening").is_empty());
+}
+
+#[test]
+fn words_are_shared_out_and_merged_with_their_videos() {
+    let dir = searched();
+    for name in ["a, \"b\".srt", "c.srt"] {
+        let cue = format!("1\n00:00:00,200 --> 00:00:00,600\nsaid in {name}\n");
+        fs::write(dir.path().join("videos").join(name), cue).unwrap();
+    }
+    for shard in ["1/2", "2/2"] {
+        indexed(dir.path(), &["--shard", shard, "--index", &format!("part-{}", &shard[..1])]);
+    }
+    stdout(&run(dir.path(), &["merge", "whole", "part-1", "part-2"]));
+    let index = svitt::index::Index::open(dir.path().join("whole")).unwrap();
+    assert_eq!((index.words(), index.files().count(), index.damage().len()), (2, 2, 0));
 }

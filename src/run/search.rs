@@ -126,6 +126,9 @@ pub struct SimilarRequest {
     /// The index, its model (not needed for a video that is in the index), and how much is listed.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub asked: AskedIndex,
+    /// Of which files.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub files: FilterRequest,
     /// How the video is cut, where it is not in the index.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
@@ -249,7 +252,7 @@ pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
             dispatch(base.model.backend()?, SimilarTask { request, folder: &folder, index: &index })??
         }
     };
-    let results = search::similar(&index, &request.file, &vectors, *top)?;
+    let results = search::similar(&index, &request.file, &vectors, &request.files.files()?, *top)?;
     Ok((QueryResult { results, warnings: damage_warnings(&index), ..QueryResult::default() }, index.clips()))
 }
 
@@ -403,7 +406,7 @@ impl BackendTask for SimilarTask<'_> {
     type Output = Result<Vec<Vec<f32>>>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let SimilarRequest { file, asked, cut } = self.request;
+        let SimilarRequest { file, asked, cut, .. } = self.request;
         let embedder = asked.base.embedder::<B::InnerBackend>(self.folder, Some(self.index.id()), &device)?;
         self.index.require(embedder.id())?;
         embedder.embed_video(file, &cut.windows(embedder.frames())?)

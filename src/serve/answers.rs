@@ -1,19 +1,21 @@
 //! The JSON API: what is asked, and what is answered.
 
-use super::library::{Library, file_id, folder_id};
+use super::answer_format::AnswerFormat;
+use super::library::{Library, folder_id};
 use super::refusal::Refusal;
 use super::state::{IndexingState, Shared};
 use crate::limits;
 use crate::search::{
-    ComposedQuery, FileFilter, QueryOptions, QueryPart, QueryResult, SearchResult, WordResult, day_ns, decode_picture,
-    printable, similar as similar_clips,
+    ComposedQuery, FileFilter, QueryOptions, QueryPart, QueryResult, day_ns, decode_picture, printable,
+    similar as similar_clips,
 };
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use axum::response::Response;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +47,25 @@ pub(super) struct SearchParameters {
     after: Option<String>,
     longer: Option<f64>,
     rerank: Option<usize>,
+    #[serde(default)]
+    format: AnswerFormat,
+}
+
+/// The files that a request is about, by what it says of them.
+fn files(
+    library: &Library,
+    folder: &Option<String>,
+    after: &Option<String>,
+    longer: Option<f64>,
+) -> Result<FileFilter, Refusal> {
+    limits::check("longer", longer.unwrap_or(0.0), 0.0, 1e7)?;
+    let named = |id: &String| {
+        let found = library.folders().into_iter().find(|folder| folder_id(folder) == *id);
+        found.map(Path::to_path_buf).ok_or_else(|| Refusal::unknown("folder"))
+    };
+    let within = folder.as_ref().filter(|id| !id.is_empty()).map(named).transpose()?;
+    let after_ns = after.as_deref().filter(|day| !day.is_empty()).map(day_ns).transpose()?;
+    Ok(FileFilter { within, after_ns, longer })
 }
 
 impl SearchParameters {
@@ -52,14 +73,7 @@ impl SearchParameters {
         let (top, rerank) = (self.top.unwrap_or(24), self.rerank.unwrap_or(0));
         limits::check("top", top, 1, MOST_RESULTS)?;
         limits::check("rerank", rerank, 0, MOST_RERANKED)?;
-        limits::check("longer", self.longer.unwrap_or(0.0), 0.0, 1e7)?;
-        let named = |id: &String| {
-            let found = library.folders().into_iter().find(|folder| folder_id(folder) == *id);
-            found.map(Path::to_path_buf).ok_or_else(|| Refusal::unknown("folder"))
-        };
-        let within = self.folder.as_ref().filter(|id| !id.is_empty()).map(named).transpose()?;
-        let after_ns = self.after.as_deref().filter(|day| !day.is_empty()).map(day_ns).transpose()?;
-        let files = FileFilter { within, after_ns, longer: self.longer };
+        let files = files(library, &self.folder, &self.after, self.longer)?;
         Ok(QueryOptions { top, rerank, files, clip_windows: shared.clip_windows })
     }
 
@@ -80,13 +94,13 @@ impl SearchParameters {
 pub(super) async fn search(
     State(shared): State<Arc<Shared>>,
     parameters: Result<Query<SearchParameters>, QueryRejection>,
-) -> Answer {
+) -> Result<Response, Refusal> {
     let Query(parameters) = parameters.map_err(misread)?;
     let library = shared.library();
     let query = parameters.query(&library)?;
     let options = parameters.options(&library, &shared)?;
     let found = ask(&shared, &library, query, options).await?;
-    Ok(Json(shown(&library, &parameters.q, &found)))
+    parameters.format.answer(&library, &parameters.q, found).await
 }
 
 /// `POST /api/picture`: the body is the picture.
@@ -94,7 +108,7 @@ pub(super) async fn picture(
     State(shared): State<Arc<Shared>>,
     parameters: Result<Query<SearchParameters>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
-) -> Answer {
+) -> Result<Response, Refusal> {
     let Query(parameters) = parameters.map_err(misread)?;
     let body = body.map_err(|problem| Refusal::new(problem.status(), problem.body_text()))?;
     let library = shared.library();
@@ -109,7 +123,7 @@ pub(super) async fn picture(
         query = ComposedQuery::of_words(parameters.q.trim())?.and(query);
     }
     let found = ask(&shared, &library, query, options).await?;
-    Ok(Json(shown(&library, &parameters.q, &found)))
+    parameters.format.answer(&library, &parameters.q, found).await
 }
 
 async fn ask(
@@ -128,94 +142,27 @@ async fn ask(
 pub(super) struct SimilarParameters {
     id: String,
     top: Option<usize>,
+    #[serde(rename = "in")]
+    folder: Option<String>,
+    after: Option<String>,
+    longer: Option<f64>,
+    #[serde(default)]
+    format: AnswerFormat,
 }
 
 /// `GET /api/similar`: clips of other videos most like a clip; needs no model.
 pub(super) async fn similar(
     State(shared): State<Arc<Shared>>,
     parameters: Result<Query<SimilarParameters>, QueryRejection>,
-) -> Answer {
+) -> Result<Response, Refusal> {
     let Query(parameters) = parameters.map_err(misread)?;
     let top = parameters.top.unwrap_or(24);
     limits::check("top", top, 1, MOST_RESULTS)?;
     let library = shared.library();
     let named = library.clip(&parameters.id)?;
-    let results = similar_clips(&library.index, named.path, std::slice::from_ref(&named.clip.vector), top)?;
-    Ok(Json(shown(&library, "", &QueryResult { results, ..QueryResult::default() })))
-}
-
-/// A result with what a page needs to show it.
-#[derive(Serialize)]
-struct ShownResult<'a> {
-    #[serde(flatten)]
-    result: &'a SearchResult,
-    /// Of `/thumb`, `/preview` and `like`.
-    id: String,
-    /// Of `/video`.
-    video: String,
-    name: String,
-    folder: String,
-    /// Of the file, milliseconds since 1970.
-    modified_ms: i64,
-    /// End of its last clip, seconds.
-    duration: f64,
-}
-
-impl<'a> ShownResult<'a> {
-    fn new(library: &Library, result: &'a SearchResult) -> Self {
-        let (path, clips) = (&result.path, library.index.spans_of(&result.path));
-        let number = clips.iter().position(|clip| clip.start == result.start && clip.end == result.end).unwrap_or(0);
-        let video = file_id(path);
-        Self {
-            result,
-            id: format!("{video}-{number}"),
-            video,
-            name: path.file_name().map_or_else(String::new, |name| printable(Path::new(name))),
-            folder: path.parent().map_or_else(String::new, printable),
-            modified_ms: library.index.stamp(path).map_or(0, |stamp| stamp.modified_ns / 1_000_000),
-            duration: clips.iter().map(|clip| clip.end).fold(0.0, f64::max),
-        }
-    }
-}
-
-/// Words with what a page needs to show them.
-#[derive(Serialize)]
-struct ShownWords<'a> {
-    #[serde(flatten)]
-    words: &'a WordResult,
-    /// The clip of the index that is shown when they are said: of `/thumb`, `/preview` and `like`.
-    id: String,
-    /// Of `/video`.
-    video: String,
-    name: String,
-}
-
-impl<'a> ShownWords<'a> {
-    fn new(library: &Library, words: &'a WordResult) -> Self {
-        let clips = library.index.spans_of(&words.path);
-        let shown = clips.iter().position(|clip| clip.end > words.start).unwrap_or(clips.len().saturating_sub(1));
-        let video = file_id(&words.path);
-        let name = words.path.file_name().map_or_else(String::new, |name| printable(Path::new(name)));
-        Self { words, id: format!("{video}-{shown}"), video, name }
-    }
-}
-
-fn shown(library: &Library, query: &str, found: &QueryResult) -> Value {
-    let results: Vec<_> = found.results.iter().map(|result| ShownResult::new(library, result)).collect();
-    let words: Vec<_> = found.words.iter().map(|words| ShownWords::new(library, words)).collect();
-    let reranked = found.results.iter().any(|result| result.matched.is_some());
-    json!({
-        "query": query,
-        "fits": found.fit.map(|fit| fit.fits),
-        "threshold": found.fit.map(|fit| fit.threshold),
-        "evidence": found.fit.and_then(|fit| fit.evidence),
-        "calibrated": found.fit.is_some_and(|fit| fit.calibrated),
-        "reranked": reranked,
-        "clips": library.index.clips(),
-        "results": results,
-        "words": words,
-        "warnings": found.warnings,
-    })
+    let files = files(&library, &parameters.folder, &parameters.after, parameters.longer)?;
+    let results = similar_clips(&library.index, named.path, std::slice::from_ref(&named.clip.vector), &files, top)?;
+    parameters.format.answer(&library, "", QueryResult { results, ..QueryResult::default() }).await
 }
 
 /// `GET /api/status`.
@@ -229,6 +176,7 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
         "model": library.index.id().model,
         "files": library.index.files().count(),
         "clips": library.index.clips(),
+        "words": library.index.words(),
         "broken": broken.collect::<Vec<_>>(),
         "skipped": skipped,
         "calibrated": library.calibration.as_ref().is_some_and(|calibration| calibration.figures.is_some()),

@@ -6,6 +6,7 @@
 //! by ids of what is indexed, never by a path.
 
 mod access;
+mod answer_format;
 mod answers;
 mod connections;
 mod library;
@@ -14,6 +15,7 @@ mod model_thread;
 mod pages;
 mod refusal;
 mod routes;
+mod shown_results;
 mod state;
 #[cfg(test)]
 mod tests;

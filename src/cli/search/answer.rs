@@ -1,6 +1,6 @@
 //! Where what was found goes: standard output in some format, a page, a report, and the index, for `clip`.
 
-use crate::cli::output::{JsonArg, check_folder, print};
+use crate::cli::output::{JsonArg, check_folder, print, print_for_programs};
 use crate::search::{Fit, KeptResult, ListFormat, QueryResult, SearchResult, WordResult, keep_results, results_page};
 use crate::{Error, Result};
 use clap::ValueEnum;
@@ -99,11 +99,11 @@ impl Output {
             Some(format) => {
                 let list = format.list(answer.title, listed, words)?;
                 list.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-                print(&list.text)?;
+                print_for_programs(&list.text)?;
             }
             None if self.format == OutputFormat::Json => {
                 let report = serde_json::to_string_pretty(&answer.report());
-                print(&(report.map_err(|problem| Error::Fault(problem.to_string()))? + "\n"))?;
+                print_for_programs(&(report.map_err(|problem| Error::Fault(problem.to_string()))? + "\n"))?;
             }
             None => {
                 let lines = listed.iter().map(SearchResult::line).chain(words.iter().map(WordResult::line));

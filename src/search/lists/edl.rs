@@ -106,6 +106,9 @@ pub(super) fn events(
         let rate = timeline.rate;
         warnings.push(format!("the files differ in frame rate: the timeline is in that of the first, {rate:.3}"));
     }
+    for warning in &warnings {
+        let _ = writeln!(text, "* NOTE: {}", printable::path(Path::new(warning)));
+    }
     ResultList { text, warnings }
 }
 

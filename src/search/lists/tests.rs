@@ -96,7 +96,8 @@ fn events_follow_one_another_and_name_their_source() {
     let rate = |fps| Ok(FrameRate::of(fps));
     let rates = [rate(25.0), Err("it is gone".to_owned()), rate(50.0), rate(25.0), rate(25.0)];
     let list = events("a red\nsquare", &results.iter().map(Entry::Clip).collect::<Vec<_>>(), &rates);
-    let lines: Vec<&str> = list.text.lines().filter(|line| !line.starts_with("* S")).collect();
+    let lines: Vec<&str> =
+        list.text.lines().filter(|line| !line.starts_with("* S") && !line.starts_with("* N")).collect();
     assert_eq!(lines[..2], ["TITLE: a red\\nsquare", "FCM: NON-DROP FRAME"]);
     let expected = [
         "001  MY_CLIP  V     C        00:00:01:00 00:00:03:00 01:00:00:00 01:00:02:00",
@@ -111,6 +112,7 @@ fn events_follow_one_another_and_name_their_source() {
     ];
     assert_eq!(lines[2..], expected);
     assert_eq!(list.warnings[0], "rank 2 is left out of the list: it is gone");
+    assert!(list.text.contains("* NOTE: rank 2 is left out of the list: it is gone\n"), "{}", list.text);
     assert!(list.warnings.len() == 2 && list.warnings[1].contains("that of the first, 25.000"));
     assert!(list.text.contains("* SOURCE FILE: /w/my clip.mov\n* SOURCE FRAME RATE: 50.000\n"), "{}", list.text);
 }

@@ -150,7 +150,8 @@ impl WeightedWords {
             let folded = text.to_lowercase();
             counted.iter_mut().for_each(|(word, count)| *count += usize::from(holds(&folded, word)));
         }
-        let weight = |count: usize| ((1.0 + all as f32) / (0.5 + count as f32)).ln().max(0.01);
+        // What no text holds counts as what one does: it may be a word of the question, not of the answer.
+        let weight = |count: usize| ((1.0 + all as f32) / (0.5 + count.max(1) as f32)).ln().max(0.01);
         Self { words: counted.into_iter().map(|(word, count)| (word, weight(count))).collect() }
     }
 

@@ -5,7 +5,7 @@ const at = (id) => document.getElementById(id);
 const DEBOUNCE = 160;
 
 /** What is being searched for, and what was found. */
-const state = { results: [], like: null, picture: null, clips: -1, request: null, timer: 0, nearest: false, open: null, status: {} };
+const state = { results: [], like: null, picture: null, clips: -1, request: null, timer: 0, nearest: false, open: null, opener: null, status: {} };
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -50,6 +50,7 @@ async function search(thorough) {
   const asked = parameters();
   remember(asked);
   if (!asked.get("q") && !state.like && !state.picture) return show({ results: [], query: "", empty: true });
+  if (!asked.get("q") && state.like) return similar(state.like);
   const request = new AbortController();
   state.request = request;
   at("results").classList.add("stale");
@@ -59,7 +60,7 @@ async function search(thorough) {
     const found = state.picture
       ? await answer(`/api/picture?${asked}`, { ...options, method: "POST", body: state.picture })
       : await answer(`/api/search?${asked}`, options);
-    if (state.request === request) show(found);
+    if (state.request === request) show(found, state.picture ? null : `/api/search?${asked}`);
   } catch (problem) {
     if (problem.name !== "AbortError") say(problem.message);
   } finally {
@@ -82,7 +83,8 @@ function say(text, nothing = false) {
   at("message").classList.toggle("nothing", nothing);
 }
 
-function show(found) {
+/** Shows what was found at `address`; none where it cannot be asked for again by its address. */
+function show(found, address = null) {
   const unfit = found.fits === false && found.calibrated && !state.nearest;
   state.results = unfit ? [] : found.results;
   at("nearest").hidden = !(unfit && found.results.length);
@@ -95,15 +97,37 @@ function show(found) {
     const perhaps = found.fits === false ? `Perhaps nothing in here fits ${what}; the nearest are shown.` : "";
     say([nothing ? `Nothing in here fits ${what}.` : perhaps, closer, warnings].filter(Boolean).join(" "), nothing);
   }
-  draw();
+  at("results").replaceChildren(...state.results.map(card));
+  showWords(found.words || [], found.query || "");
+  at("save").hidden = !address || !(state.results.length || (found.words || []).length);
+  if (address) for (const format of ["csv", "m3u", "edl"]) at(`save-${format}`).href = `${address}&format=${format}`;
 }
 
-function draw() {
-  const cards = state.results.map(card);
-  at("results").replaceChildren(...cards);
+/** What is said in the videos: a list of its own, since its scores are of another kind. */
+function showWords(words, query) {
+  at("said").hidden = !words.length;
+  at("words").replaceChildren(...words.map((said) => {
+    const item = make("li");
+    const play = make("button", "said");
+    play.type = "button";
+    const text = make("span", "text");
+    text.append("“", ...marked(said.text, query), "”");
+    const how = said.literal > 0 ? "words" : "words, by meaning";
+    play.append(make("span", "kind", how), text, make("span", "place", `${said.name} · ${clock(said.start)}`));
+    play.title = said.file;
+    play.addEventListener("click", () => openPlayer(said, play));
+    item.append(play);
+    return item;
+  }));
 }
 
-function card(result, place) {
+/** `text` as pieces, the words of `query` marked. */
+function marked(text, query) {
+  const words = new Set(query.toLowerCase().match(/[\p{L}\p{N}]+/gu) || []);
+  return text.split(/([\p{L}\p{N}]+)/u).map((piece) => (words.has(piece.toLowerCase()) ? make("mark", "", piece) : piece));
+}
+
+function card(result) {
   const item = make("li", "card");
   const play = make("button", "play");
   play.type = "button";
@@ -114,7 +138,7 @@ function card(result, place) {
   picture.decoding = "async";
   picture.src = `/thumb/${result.id}?n=1`;
   play.append(picture, make("span", "clock", `${clock(result.start)}–${clock(result.end)}`));
-  play.addEventListener("click", () => openPlayer(place));
+  play.addEventListener("click", () => openPlayer(result, play));
   moments(play, picture, result);
   const facts = make("div", "facts");
   const name = make("div", "name", result.name);
@@ -150,8 +174,11 @@ function moreLike(result) {
 
 async function similar(result) {
   try {
-    const found = await answer(`/api/similar?${new URLSearchParams({ id: result.id, top: "48" })}`);
-    show({ ...found, query: "" });
+    const asked = parameters();
+    for (const name of ["q", "like"]) asked.delete(name);
+    asked.set("id", result.id);
+    const found = await answer(`/api/similar?${asked}`);
+    show({ ...found, query: "" }, `/api/similar?${asked}`);
     window.scrollTo(0, 0);
   } catch (problem) {
     say(problem.message);
@@ -180,9 +207,8 @@ function takePicture(file) {
 
 // --- playing
 
-function openPlayer(place) {
-  const result = state.results[place];
-  state.open = place;
+function openPlayer(result, opener) {
+  [state.open, state.opener] = [result, opener];
   at("player-name").textContent = result.name;
   at("player-span").textContent = `${clock(result.start)} to ${clock(result.end)}`;
   at("player-note").textContent = "";
@@ -312,7 +338,8 @@ function showStatus(status) {
   const watched = status.folder ? ` · ${status.watching ? "watching" : "looking at"} ${status.folder}` : "";
   const problem = status.problem ? ` · ${status.problem}` : "";
   const many = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
-  at("about").textContent = `${many(status.files, "video")}, ${many(status.clips, "clip")}${broken} · ${status.index} by ${status.model}${watched}${problem}`;
+  const said = status.words ? `, ${many(status.words, "text")} of subtitles` : "";
+  at("about").textContent = `${many(status.files, "video")}, ${many(status.clips, "clip")}${said}${broken} · ${status.index} by ${status.model}${watched}${problem}`;
 }
 
 async function fillFolders() {
@@ -353,10 +380,10 @@ at("picture").addEventListener("change", (event) => takePicture(event.target.fil
 at("player-close").addEventListener("click", closePlayer);
 at("player").addEventListener("close", () => {
   closePlayer();
-  const card = plays()[state.open];
-  if (card) card.focus();
+  // A list that was drawn anew meanwhile has another button for it.
+  if (state.opener && state.opener.isConnected) state.opener.focus();
 });
-at("player-like").addEventListener("click", () => moreLike(state.results[state.open]));
+at("player-like").addEventListener("click", () => moreLike(state.open));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
