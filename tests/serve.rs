@@ -205,6 +205,37 @@ fn the_page_shows_what_browsers_cannot_play_and_says_when_nothing_fits() {
     assert!(complaints.is_empty(), "{complaints:?}");
 }
 
+/// Two indexes on one page: all of them apart, or a chosen one.
+#[test]
+fn several_indexes_are_shown_apart() {
+    let dir = folder();
+    for (index, videos) in [("one", "videos"), ("two", "videos/deep")] {
+        let mut command = Command::new(svitt());
+        command.args(["search", "index", videos, "--index", index, "--checkpoint"]).arg(checkpoint());
+        assert!(command.current_dir(dir.path()).output().unwrap().status.success());
+    }
+    let served = Served::start(dir.path(), &["one", "two"]);
+    let Some(mut page) = DrivenPage::open(&served.address, [1100, 800]) else { return skipped("a browser") };
+    page.wait("state.clips === 4 && !document.getElementById('indexes').hidden");
+    page.type_text("the red square moves left");
+    page.wait("document.querySelectorAll('.card').length === 4");
+    let headings = "[...document.querySelectorAll('#results .index')].map((one) => one.textContent)";
+    assert_eq!(page.evaluate(headings), json!(["one", "two"]));
+    page.wait("[...document.querySelectorAll('.play img')].every((one) => one.complete && one.naturalWidth > 10)");
+    page.picture("serve-two-indexes");
+    page.evaluate(
+        "{ const one = document.getElementById('index'); one.value = '1'; one.dispatchEvent(new Event('change')); }",
+    );
+    page.wait(&format!("document.querySelectorAll('.card').length === 1 && {} === 1", named("c.webm")));
+    page.wait("document.getElementById('folder').options.length === 2 && location.hash.includes('index=1')");
+    page.evaluate("document.querySelector('.play').click()");
+    page.wait("document.getElementById('player').open && document.getElementById('video').readyState >= 2");
+    page.press("Escape");
+    page.wait("!document.getElementById('player').open");
+    let (complaints, _) = page.complaints_and_requests();
+    assert!(complaints.is_empty(), "{complaints:?}");
+}
+
 /// Killed at any moment while it indexes, it loses nothing that it had told of.
 #[test]
 fn a_killed_server_goes_on_where_it_was() {

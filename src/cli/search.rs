@@ -74,7 +74,7 @@ enum Command {
     ImportIds(ImportIdsArgs),
     /// Choose by a manifest's texts from which score on a result fits
     Calibrate(CalibrateArgs),
-    /// Show a page in the browser that searches an index, and keeps it up to date with a folder
+    /// Show a page in the browser that searches indexes, and keeps one up to date with folders
     #[cfg(feature = "serve")]
     Serve(run::ServeRequest),
     /// Measure how long a search takes, without any model

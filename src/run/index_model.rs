@@ -58,6 +58,20 @@ impl IndexModel {
         Ok(folder)
     }
 
+    /// The checkpoint folder of the model that made `index`: the one that is given, or the newest, or, where that is of
+    /// another model, the one that the index names.
+    ///
+    /// # Errors
+    /// None of them is that model's.
+    #[cfg(feature = "serve")]
+    pub(super) fn checkpoint_anywhere(&self, index: &Index) -> Result<PathBuf> {
+        self.checkpoint_of(index).or_else(|error| {
+            let named = PathBuf::from(&index.id().model);
+            let known = identify(&named, self.model.vocab.as_deref()).and_then(|id| index.require_weights(&id));
+            known.map(|()| named).map_err(|_| error)
+        })
+    }
+
     /// The model in checkpoint folder `folder`, as sparse as that of the index, `indexed`, if there is one and no other
     /// sparsity is asked for.
     ///

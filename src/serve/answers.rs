@@ -3,7 +3,7 @@
 use super::answer_format::AnswerFormat;
 use super::library::{Library, folder_id};
 use super::refusal::Refusal;
-use super::state::{IndexingState, Shared};
+use super::state::{Collection, IndexingState, Shared};
 use crate::limits;
 use crate::search::{
     ComposedQuery, FileFilter, QueryOptions, QueryPart, QueryResult, day_ns, decode_picture, printable,
@@ -47,6 +47,8 @@ pub(super) struct SearchParameters {
     after: Option<String>,
     longer: Option<f64>,
     rerank: Option<usize>,
+    /// The number of an index; the first where none is given.
+    index: Option<usize>,
     #[serde(default)]
     format: AnswerFormat,
 }
@@ -69,12 +71,12 @@ fn files(
 }
 
 impl SearchParameters {
-    fn options(&self, library: &Library, shared: &Shared) -> Result<QueryOptions, Refusal> {
+    fn options(&self, library: &Library, collection: &Collection) -> Result<QueryOptions, Refusal> {
         let (top, rerank) = (self.top.unwrap_or(24), self.rerank.unwrap_or(0));
         limits::check("top", top, 1, MOST_RESULTS)?;
         limits::check("rerank", rerank, 0, MOST_RERANKED)?;
         let files = files(library, &self.folder, &self.after, self.longer)?;
-        Ok(QueryOptions { top, rerank, files, clip_windows: shared.clip_windows })
+        Ok(QueryOptions { top, rerank, files, clip_windows: collection.clip_windows })
     }
 
     fn query(&self, library: &Library) -> Result<ComposedQuery, Refusal> {
@@ -96,10 +98,11 @@ pub(super) async fn search(
     parameters: Result<Query<SearchParameters>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(parameters) = parameters.map_err(misread)?;
-    let library = shared.library();
+    let collection = shared.collection(parameters.index)?;
+    let library = collection.library();
     let query = parameters.query(&library)?;
-    let options = parameters.options(&library, &shared)?;
-    let found = ask(&shared, &library, query, options).await?;
+    let options = parameters.options(&library, collection)?;
+    let found = ask(collection, &library, query, options).await?;
     parameters.format.answer(&library, &parameters.q, found).await
 }
 
@@ -111,8 +114,9 @@ pub(super) async fn picture(
 ) -> Result<Response, Refusal> {
     let Query(parameters) = parameters.map_err(misread)?;
     let body = body.map_err(|problem| Refusal::new(problem.status(), problem.body_text()))?;
-    let library = shared.library();
-    let options = parameters.options(&library, &shared)?;
+    let collection = shared.collection(parameters.index)?;
+    let library = collection.library();
+    let options = parameters.options(&library, collection)?;
     let decoded = tokio::task::spawn_blocking(move || decode_picture(&body)).await;
     let decoded = decoded.map_err(|_| Refusal::fault("the decoder gave up on the picture"))?;
     let frame = decoded.map_err(|problem| {
@@ -122,18 +126,18 @@ pub(super) async fn picture(
     if !parameters.q.trim().is_empty() {
         query = ComposedQuery::of_words(parameters.q.trim())?.and(query);
     }
-    let found = ask(&shared, &library, query, options).await?;
+    let found = ask(collection, &library, query, options).await?;
     parameters.format.answer(&library, &parameters.q, found).await
 }
 
 async fn ask(
-    shared: &Shared,
+    collection: &Collection,
     library: &Arc<Library>,
     query: ComposedQuery,
     options: QueryOptions,
 ) -> Result<QueryResult, Refusal> {
     let library = library.clone();
-    shared.jobs.ask(move |model| model.answer(&library.index, &query, library.calibration.as_ref(), &options)).await
+    collection.jobs.ask(move |model| model.answer(&library.index, &query, library.calibration.as_ref(), &options)).await
 }
 
 /// What `GET /api/similar` takes.
@@ -158,20 +162,48 @@ pub(super) async fn similar(
     let Query(parameters) = parameters.map_err(misread)?;
     let top = parameters.top.unwrap_or(24);
     limits::check("top", top, 1, MOST_RESULTS)?;
-    let library = shared.library();
+    let library = shared.collection_of(&parameters.id)?.library();
     let named = library.clip(&parameters.id)?;
     let files = files(&library, &parameters.folder, &parameters.after, parameters.longer)?;
     let results = similar_clips(&library.index, named.path, std::slice::from_ref(&named.clip.vector), &files, top)?;
     parameters.format.answer(&library, "", QueryResult { results, ..QueryResult::default() }).await
 }
 
+/// What requests about an index take.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IndexParameters {
+    /// Its number; the first where none is given.
+    index: Option<usize>,
+}
+
+/// An index in the list of those that are served.
+fn described(collection: &Collection) -> Value {
+    let (library, indexing) = (collection.library(), collection.indexing());
+    json!({
+        "number": collection.number(),
+        "index": printable(library.index.dir()),
+        "model": library.index.id().model,
+        "files": library.index.files().count(),
+        "clips": library.index.clips(),
+        "words": library.index.words(),
+        "running": indexing.running,
+    })
+}
+
 /// `GET /api/status`.
-pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
-    let library = shared.library();
-    let IndexingState { folder, running, done, total, watching, problem, report } = shared.indexing();
+pub(super) async fn status(
+    State(shared): State<Arc<Shared>>,
+    parameters: Result<Query<IndexParameters>, QueryRejection>,
+) -> Answer {
+    let Query(IndexParameters { index }) = parameters.map_err(misread)?;
+    let collection = shared.collection(index)?;
+    let library = collection.library();
+    let IndexingState { folder, running, done, total, watching, problem, report } = collection.indexing();
     let broken = library.index.broken().map(|(path, reason)| json!({"file": printable(path), "reason": reason}));
     let skipped = report.map(|report| report.skipped).unwrap_or_default();
     Ok(Json(json!({
+        "indexes": shared.collections.iter().map(|one| described(one)).collect::<Vec<_>>(),
         "index": printable(library.index.dir()),
         "model": library.index.id().model,
         "files": library.index.files().count(),
@@ -189,8 +221,12 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
 }
 
 /// `GET /api/folders`.
-pub(super) async fn folders(State(shared): State<Arc<Shared>>) -> Answer {
-    let library = shared.library();
+pub(super) async fn folders(
+    State(shared): State<Arc<Shared>>,
+    parameters: Result<Query<IndexParameters>, QueryRejection>,
+) -> Answer {
+    let Query(IndexParameters { index }) = parameters.map_err(misread)?;
+    let library = shared.collection(index)?.library();
     let folders = library.folders().into_iter();
     let folders = folders.map(|folder| json!({"id": folder_id(folder), "folder": printable(folder)}));
     Ok(Json(json!({"folders": folders.collect::<Vec<_>>()})))

@@ -1,6 +1,6 @@
 //! What was found as the JSON API shows it.
 
-use super::library::{Library, file_id};
+use super::library::Library;
 use crate::search::{QueryResult, SearchResult, WordResult, printable};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ impl<'a> ShownResult<'a> {
     fn new(library: &Library, result: &'a SearchResult) -> Self {
         let (path, clips) = (&result.path, library.index.spans_of(&result.path));
         let number = clips.iter().position(|clip| clip.start == result.start && clip.end == result.end).unwrap_or(0);
-        let video = file_id(path);
+        let video = library.id_of(path);
         Self {
             result,
             id: format!("{video}-{number}"),
@@ -56,7 +56,7 @@ impl<'a> ShownWords<'a> {
     fn new(library: &Library, words: &'a WordResult) -> Self {
         let clips = library.index.spans_of(&words.path);
         let shown = clips.iter().position(|clip| clip.end > words.start).unwrap_or(clips.len().saturating_sub(1));
-        let video = file_id(&words.path);
+        let video = library.id_of(&words.path);
         let name = words.path.file_name().map_or_else(String::new, |name| printable(Path::new(name)));
         Self { words, id: format!("{video}-{shown}"), video, name }
     }

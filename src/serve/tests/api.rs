@@ -1,6 +1,6 @@
 //! What the JSON API answers, and that it is what its description says.
 
-use super::Videos;
+use super::{Server, Videos};
 use crate::search::IndexReport;
 use serde_json::Value;
 use std::sync::Arc;
@@ -87,6 +87,33 @@ fn words_are_a_list_of_their_own() {
     assert_eq!(server.get(&format!("/video/{}", said["video"].as_str().unwrap()), &[]).status, 200);
     assert!(server.get("/api/search?q=red", &[]).json()["words"].as_array().unwrap().is_empty());
     assert_eq!(server.get("/api/status", &[]).json()["words"].as_u64(), Some(1));
+}
+
+/// Two indexes of the same file: each answers with ids of its own, and what is of the one is unknown to the other.
+#[test]
+fn several_indexes_are_asked_by_their_numbers() {
+    let (videos, others) = (Videos::new(), Videos::new());
+    others.add("fragmented.mp4", "videos/third.mp4", [1.0, 0.0, 0.0]);
+    let server = Server::start("127.0.0.1", vec![videos.served(vec![], None), others.served(vec![], None)]);
+    let ask = |query: &str| server.get(&format!("/api/search?q=red{query}"), &[]).json();
+    assert_eq!((names(&ask("")).len(), names(&ask("&index=0")).len()), (2, 2));
+    let found = ask("&index=1");
+    assert_eq!(names(&found)[..1], ["third.mp4"]);
+    let (first, other) = (ask("")["results"][0].clone(), found["results"][0].clone());
+    let id = |clip: &Value, name: &str| clip[name].as_str().unwrap().to_owned();
+    assert!(!id(&first, "id").contains('~') && id(&other, "id").contains("~1-"), "{other}");
+    assert_eq!(server.get(&format!("/video/{}", id(&other, "video")), &[]).status, 200);
+    assert_eq!(server.get(&format!("/video/{}", id(&other, "video").replace("~1", "")), &[]).status, 404);
+    assert_eq!(names(&server.get(&format!("/api/similar?id={}", id(&other, "id")), &[]).json()).len(), 2);
+    for wrong in
+        ["/api/search?q=red&index=2", "/api/status?index=7", "/thumb/abc~9-0", "/video/abc~x", "/api/folders?index=2"]
+    {
+        assert_eq!(server.get(wrong, &[]).status, 404, "{wrong}");
+    }
+    assert_eq!(server.get(&format!("/api/search?like={}&index=0", id(&other, "id")), &[]).status, 404);
+    let status = server.get("/api/status?index=1", &[]).json();
+    assert_eq!((status["files"].as_u64(), status["indexes"].as_array().unwrap().len()), (Some(3), 2));
+    assert_eq!((status["indexes"][1]["number"].as_u64(), status["indexes"][1]["clips"].as_u64()), (Some(1), Some(3)));
 }
 
 #[test]

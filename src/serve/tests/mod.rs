@@ -4,7 +4,7 @@ mod api;
 mod media;
 mod security;
 
-use super::{FolderIndexer, Listening, SearchModel, ServeSettings, serve};
+use super::{FolderIndexer, Listening, SearchModel, ServeSettings, ServedIndex, serve};
 use crate::Result;
 use crate::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp, Words};
 use crate::progress::StopFlag;
@@ -127,26 +127,13 @@ impl Videos {
     }
 
     fn serve_on(&self, host: &str, indexer: Option<FolderIndexer>) -> Server {
-        let settings = ServeSettings {
-            index: self.path("index"),
-            folder: indexer.is_some().then(|| self.path("videos")),
-            host: host.parse().unwrap(),
-            port: 0,
-            clip_windows: ClipWindows::new(10.0, 0.5, 4).unwrap(),
-        };
-        let stop = StopFlag::default();
-        let (sender, receiver) = channel();
-        let stopped = stop.clone();
-        let running = thread::spawn(move || {
-            let told = |listening: &Listening| {
-                sender.send(listening.clone()).unwrap();
-                Ok(())
-            };
-            serve(&settings, Box::new(TwoWords), indexer, &stopped, &told).unwrap();
-        });
-        let listening = receiver.recv().unwrap();
-        let port = listening.address.rsplit(':').next().unwrap().parse().unwrap();
-        Server { port, token: listening.token, stop, running: Some(running) }
+        let folders = indexer.iter().map(|_| self.path("videos")).collect();
+        Server::start(host, vec![self.served(folders, indexer)])
+    }
+
+    fn served(&self, folders: Vec<PathBuf>, indexer: Option<FolderIndexer>) -> ServedIndex {
+        let clip_windows = ClipWindows::new(10.0, 0.5, 4).unwrap();
+        ServedIndex { index: self.path("index"), folders, clip_windows, model: Box::new(TwoWords), indexer }
     }
 }
 
@@ -156,6 +143,25 @@ struct Server {
     token: Option<String>,
     stop: StopFlag,
     running: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(host: &str, indexes: Vec<ServedIndex>) -> Self {
+        let settings = ServeSettings { host: host.parse().unwrap(), port: 0 };
+        let stop = StopFlag::default();
+        let (sender, receiver) = channel();
+        let stopped = stop.clone();
+        let running = thread::spawn(move || {
+            let told = |listening: &Listening| {
+                sender.send(listening.clone()).unwrap();
+                Ok(())
+            };
+            serve(&settings, indexes, &stopped, &told).unwrap();
+        });
+        let listening = receiver.recv().unwrap();
+        let port = listening.address.rsplit(':').next().unwrap().parse().unwrap();
+        Server { port, token: listening.token, stop, running: Some(running) }
+    }
 }
 
 impl Drop for Server {
