@@ -5,7 +5,7 @@ use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, with_decoded};
 use super::results::damage_warnings;
-use super::words::WordIndexing;
+use super::words::{IndexedWords, WordIndexing};
 use crate::data::{Unreadable, subtitles_beside};
 use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
 use crate::progress::{ProgressSink, StopFlag};
@@ -157,25 +157,10 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let [decode, resize] = spent.seconds();
     report.spent = SpentSeconds { decode, resize, ..report.spent };
     let beside = if options.subtitles { subtitles_beside(&found.videos) } else { BTreeMap::new() };
-    let seconds = options.clip_windows.seconds();
-    let words = WordIndexing { found: &beside, seconds, progress: &options.progress, stop: &options.stop };
-    let words = words.run(embedder, &mut indexer)?;
+    let words = WordIndexing::of(&beside, options).run(embedder, &mut indexer)?;
     report.subtitles = words.files.len();
+    report.removed = drop_gone(&mut indexer, &root, &found.videos, &words)?;
     report.skipped.extend(words.unreadable);
-    let present: HashSet<&Path> = found.videos.iter().map(PathBuf::as_path).collect();
-    let of_folder = indexer.index().word_files().filter(|(_, video)| video.starts_with(&root));
-    let subtitles: HashSet<PathBuf> = of_folder.map(|(path, _)| path.to_path_buf()).collect();
-    let (stopped, mut removed) = (options.stop.is_set(), 0);
-    let is_kept = |path: &Path| !path.starts_with(&root) || present.contains(path) || hidden(path);
-    indexer.retain(|path| {
-        if subtitles.contains(path) {
-            return words.files.contains(path) || stopped || hidden(path);
-        }
-        let kept = is_kept(path);
-        removed += usize::from(!kept);
-        kept
-    })?;
-    report.removed = removed;
     report.broken = broken(indexer.index(), &root);
     report.words = indexer.index().words();
     report.files = indexer.index().files().filter(|path| path.starts_with(&root)).count();
@@ -184,6 +169,24 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let seconds = started.elapsed().as_secs_f64();
     let [model, weights, arithmetic] = [&id.model[..], &id.weights, embedder.arithmetic()].map(str::to_owned);
     Ok(IndexReport { clips, seconds, model, weights, arithmetic, ..report })
+}
+
+/// Drops the videos below `root` that are not among `videos`, and the words below it that are not among `words`. Returns how
+/// many videos.
+fn drop_gone(indexer: &mut IndexWriter, root: &Path, videos: &[PathBuf], words: &IndexedWords) -> Result<usize> {
+    let present: HashSet<&Path> = videos.iter().map(PathBuf::as_path).collect();
+    let of_folder = indexer.index().word_files().filter(|(_, video)| video.starts_with(root));
+    let subtitles: HashSet<PathBuf> = of_folder.map(|(path, _)| path.to_path_buf()).collect();
+    let mut removed = 0;
+    indexer.retain(|path| {
+        if subtitles.contains(path) {
+            return words.files.contains(path) || words.stopped || hidden(path);
+        }
+        let kept = !path.starts_with(root) || present.contains(path) || hidden(path);
+        removed += usize::from(!kept);
+        kept
+    })?;
+    Ok(removed)
 }
 
 fn skipped(path: &Path, reason: String) -> Unreadable {

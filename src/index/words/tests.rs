@@ -37,7 +37,7 @@ fn write(dir: &Path, precision: VectorPrecision) {
     writer.finish().unwrap();
 }
 
-fn texts<'a>(index: &'a Index, query: [f32; 3], top: usize) -> Vec<&'a str> {
+fn texts(index: &Index, query: [f32; 3], top: usize) -> Vec<&str> {
     index.search_words(&query, top, &|_| true).unwrap().iter().map(|hit| hit.text).collect()
 }
 

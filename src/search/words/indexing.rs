@@ -5,7 +5,7 @@ use crate::Result;
 use crate::data::{Unreadable, read_subtitles};
 use crate::index::{ClipEmbedding, IndexWriter, Stamp, Words};
 use crate::progress::{ProgressSink, StopFlag};
-use crate::search::{Embedder, printable};
+use crate::search::{Embedder, IndexOptions, printable};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use svitt_ops::SvittBackend;
@@ -15,12 +15,11 @@ const BATCH: usize = 32;
 
 /// What becomes of the subtitles of a folder.
 pub(in crate::search) struct WordIndexing<'a> {
-    /// The files and the videos they belong to.
-    pub found: &'a BTreeMap<PathBuf, PathBuf>,
-    /// Length of a text at most, seconds.
-    pub seconds: f64,
-    pub progress: &'a ProgressSink,
-    pub stop: &'a StopFlag,
+    found: &'a BTreeMap<PathBuf, PathBuf>,
+    /// Length of a text at most.
+    seconds: f64,
+    progress: &'a ProgressSink,
+    stop: &'a StopFlag,
 }
 
 /// What became of them.
@@ -30,9 +29,17 @@ pub(in crate::search) struct IndexedWords {
     pub files: HashSet<PathBuf>,
     /// Files that cannot be read, and of which something could not.
     pub unreadable: Vec<Unreadable>,
+    /// Whether some were left for the next time.
+    pub stopped: bool,
 }
 
-impl WordIndexing<'_> {
+impl<'a> WordIndexing<'a> {
+    /// The subtitles `found`, each with the video it belongs to.
+    pub fn of(found: &'a BTreeMap<PathBuf, PathBuf>, options: &'a IndexOptions) -> Self {
+        let IndexOptions { clip_windows, progress, stop, .. } = options;
+        Self { found, seconds: clip_windows.seconds(), progress, stop }
+    }
+
     /// Embeds what `indexer` does not have yet.
     ///
     /// # Errors
@@ -55,6 +62,7 @@ impl WordIndexing<'_> {
         let mut ticker = self.progress.counter("indexing subtitles", wanted.len());
         for (path, video, stamp) in wanted {
             if self.stop.is_set() {
+                done.stopped = true;
                 break;
             }
             if let Some(spoken) = self.read(path, &mut done.unreadable) {

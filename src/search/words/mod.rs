@@ -5,6 +5,6 @@ mod indexing;
 mod ranking;
 mod windows;
 
-pub(super) use indexing::WordIndexing;
+pub(super) use indexing::{IndexedWords, WordIndexing};
 pub(super) use ranking::WordQuery;
 pub use ranking::WordResult;

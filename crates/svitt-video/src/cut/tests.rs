@@ -118,5 +118,10 @@ fn what_cannot_be_cut_leaves_the_target_alone() {
     let source = movie(dir.path(), "c.mp4", &H264);
     let message = cut(&source, &target, [7.0, 9.0], &settings()).unwrap_err().to_string();
     assert!(message.contains("no frame lies between 7.00 s and 9.00 s"), "{message}");
+    // A program that gets on too slowly is stopped as one that hangs.
+    let impatient = CutSettings { copy_within: None, stall: Duration::from_millis(1) };
+    let stopped = cut(&source, &target, [1.0, 5.0], &impatient).unwrap_err();
+    assert!(matches!(stopped, VideoError::Timeout { .. }), "{stopped}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "nothing temporary stays behind");
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
 }

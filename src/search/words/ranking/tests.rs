@@ -1,8 +1,11 @@
 use super::*;
 use crate::index::{ClipEmbedding, IndexWriter, ModelId, Stamp, Words};
 
+/// A text and its vector.
+type Said = (&'static str, [f32; 3]);
+
 /// An index of the subtitles of `videos`, a text per second each, with vectors of three numbers.
-fn index(dir: &Path, videos: &[(&str, &[(&str, [f32; 3])])]) -> Index {
+fn index(dir: &Path, videos: &[(&str, &[Said])]) -> Index {
     let id = ModelId {
         model: "m".into(),
         weights: "w".into(),
@@ -38,7 +41,7 @@ const NEUTRAL: NeutralStatistics = NeutralStatistics { texts: 64, clips: 4, mean
 #[test]
 fn what_holds_the_words_comes_before_what_means_them() {
     let dir = tempfile::tempdir().unwrap();
-    let said: &[(&str, [f32; 3])] = &[
+    let said: &[Said] = &[
         ("The budget is the problem.", [0.0, 1.0, 0.0]),
         ("We have no money left for that", [1.0, 0.1, 0.0]),
         ("the the the", [0.5, 0.5, 0.5]),
@@ -62,7 +65,7 @@ fn what_holds_the_words_comes_before_what_means_them() {
 #[test]
 fn words_without_spaces_are_found_and_two_formats_are_one() {
     let dir = tempfile::tempdir().unwrap();
-    let said: &[(&str, [f32; 3])] = &[("今日は天気がいい", [1.0, 0.0, 0.0]), ("a\tb\u{1b}", [0.0, 1.0, 0.0])];
+    let said: &[Said] = &[("今日は天気がいい", [1.0, 0.0, 0.0]), ("a\tb\u{1b}", [0.0, 1.0, 0.0])];
     let index = index(dir.path(), &[("/v/a.srt", said), ("/v/a.vtt", said)]);
     assert_eq!(found(&index, "天気", [1.0, 0.0, 0.0], None), [("今日は天気がいい".to_owned(), 1.0)]);
     let query = WordQuery { texts: vec!["b"], vector: &[1.0, 0.0, 0.0], neutral: None, top: 10 };
