@@ -148,11 +148,15 @@ fn markup(text: &str) -> Option<(&str, usize)> {
     const NAMED: [(&str, &str); 7] =
         [("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&nbsp;", " "), ("&quot;", "\""), ("&lrm;", ""), ("&rlm;", "")];
     let second = text[1..].chars().next()?;
-    // Only so far: a line of millions of `<` must not be searched to its end for each.
-    let closed = |by: u8| text.bytes().take(LONGEST_MARKUP).position(|byte| byte == by).map(|end| ("", end + 1));
+    // Only so far, and not beyond the next beginning: a line of millions of `<` must not be searched to its end for each.
+    let closed = |begin: u8, end: u8| {
+        let inside = text.as_bytes()[1..].iter().take(LONGEST_MARKUP);
+        let stop = inside.copied().position(|byte| byte == end || byte == begin)?;
+        (text.as_bytes()[1 + stop] == end).then_some(("", stop + 2))
+    };
     match &text[..1] {
-        "<" if second.is_ascii_alphanumeric() || second == '/' => closed(b'>'),
-        "{" if second == '\\' => closed(b'}'),
+        "<" if second.is_ascii_alphanumeric() || second == '/' => closed(b'<', b'>'),
+        "{" if second == '\\' => closed(b'{', b'}'),
         "&" => NAMED.iter().find(|(name, _)| text.starts_with(name)).map(|(name, shown)| (*shown, name.len())),
         _ => None,
     }
