@@ -1,9 +1,11 @@
 //! What an index knows of a file.
 
+use super::words::Words;
 use crate::config::Sparsity;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 /// The model whose embeddings an index holds; vectors of two models cannot be compared.
@@ -115,6 +117,8 @@ pub struct ClipSpan {
 pub(super) struct FileEntry {
     pub stamp: Stamp,
     pub content: Content,
+    /// What is said in the clips, where it is a file of subtitles and not a video.
+    pub words: Option<Arc<Words>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

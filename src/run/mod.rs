@@ -5,6 +5,7 @@
 mod embed;
 mod evaluate;
 mod finetune;
+mod index_model;
 mod pretrain;
 mod search;
 #[cfg(feature = "serve")]
@@ -14,6 +15,7 @@ mod visualize;
 pub use embed::{EmbedRequest, embed};
 pub use evaluate::{EvaluateRequest, evaluate, evaluate_shard};
 pub use finetune::{FinetuneRequest, assist_finetuning, finetune};
+pub use index_model::{AskedIndex, IndexModel};
 pub use pretrain::{PretrainRequest, assist_pretraining, pretrain};
 pub use search::{
     CalibrateRequest, CutRequest, FilterRequest, FindRequest, ImportIdsRequest, IndexRequest, QueryRequest,

@@ -97,11 +97,6 @@ impl ClipWindows {
         self.choice
     }
 
-    /// Seconds of a clip.
-    pub(super) fn seconds(&self) -> f64 {
-        self.seconds
-    }
-
     /// Seconds from the start of one clip to that of the next.
     pub(super) fn stride(&self) -> f64 {
         self.seconds * (1.0 - self.overlap)
@@ -110,6 +105,11 @@ impl ClipWindows {
     /// The frames of a clip in an open video, ascending, repeats allowed; none if nothing is shown then.
     pub(super) fn frames_of(&self, video: &Timeline, span: [f64; 2]) -> Vec<usize> {
         frames_of(video, span, self.frames, self.choice)
+    }
+
+    /// Length of a clip, seconds.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
     }
 
     /// Frames of a clip.

@@ -4,8 +4,9 @@ use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, DecodeSettings, with_decoded};
 use super::results::damage_warnings;
+use super::words::{IndexedWords, WordIndexing};
 use super::{Embedder, Spans};
-use crate::data::Unreadable;
+use crate::data::{Unreadable, subtitles_beside};
 use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
 use crate::progress::{ProgressSink, StopFlag};
 use crate::shard::Shard;
@@ -33,6 +34,8 @@ pub struct IndexOptions {
     pub index: PathBuf,
     /// How videos are cut.
     pub clip_windows: ClipWindows,
+    /// Whether the subtitles beside the videos are embedded, too; without, those that were are dropped.
+    pub subtitles: bool,
     /// Which of the folder's videos are this job's, where several share them out; the index is then a part of one.
     pub shard: Option<Shard>,
     /// What vectors are stored in; none: as the index has them, single precision where it is new.
@@ -61,6 +64,12 @@ pub struct IndexReport {
     pub files: usize,
     /// Clips of the whole index.
     pub clips: usize,
+    /// Files of subtitles beside these videos whose words are in the index.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub subtitles: usize,
+    /// Texts of the whole index.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub words: usize,
     /// Files embedded for the first time.
     pub new: usize,
     /// Files embedded again because they, or the way they are cut, changed.
@@ -88,6 +97,10 @@ pub struct IndexReport {
     pub model: String,
     /// Hash of its weights.
     pub weights: String,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Where the time of indexing went. Decoding and resizing are summed over threads and go on beside the model.
@@ -160,15 +173,37 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let ([decode, resize], [native, ffmpeg]) = (spent.seconds(), spent.videos());
     report.decoded_by = DecodedBy { native, ffmpeg };
     report.spent = SpentSeconds { decode, resize, ..report.spent };
-    let present: HashSet<&Path> = found.videos.iter().map(PathBuf::as_path).collect();
-    report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
+    let beside = if options.subtitles { subtitles_beside(&found.videos) } else { BTreeMap::new() };
+    let words = WordIndexing::of(&beside, options).run(embedder, &mut indexer)?;
+    report.subtitles = words.files.len();
+    report.removed = drop_gone(&mut indexer, &root, &found.videos, &words)?;
+    report.skipped.extend(words.unreadable);
     report.broken = broken(indexer.index(), &root);
+    report.words = indexer.index().words();
     report.files = indexer.index().files().filter(|path| path.starts_with(&root)).count();
     let IndexSummary { clips, .. } = indexer.finish()?;
     let id = embedder.id();
     let seconds = started.elapsed().as_secs_f64();
     let [model, weights, arithmetic] = [&id.model[..], &id.weights, embedder.arithmetic()].map(str::to_owned);
     Ok(IndexReport { clips, seconds, model, weights, arithmetic, ..report })
+}
+
+/// Drops the videos below `root` that are not among `videos`, and the words below it that are not among `words`. Returns how
+/// many videos.
+fn drop_gone(indexer: &mut IndexWriter, root: &Path, videos: &[PathBuf], words: &IndexedWords) -> Result<usize> {
+    let present: HashSet<&Path> = videos.iter().map(PathBuf::as_path).collect();
+    let of_folder = indexer.index().word_files().filter(|(_, video)| video.starts_with(root));
+    let subtitles: HashSet<PathBuf> = of_folder.map(|(path, _)| path.to_path_buf()).collect();
+    let mut removed = 0;
+    indexer.retain(|path| {
+        if subtitles.contains(path) {
+            return words.files.contains(path) || words.stopped || hidden(path);
+        }
+        let kept = !path.starts_with(root) || present.contains(path) || hidden(path);
+        removed += usize::from(!kept);
+        kept
+    })?;
+    Ok(removed)
 }
 
 fn skipped(path: &Path, reason: String) -> Unreadable {

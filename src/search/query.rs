@@ -5,6 +5,7 @@ use super::clips::{ClipWindows, read_span};
 use super::composed::ComposedQuery;
 use super::filter::FileFilter;
 use super::results::{SearchResult, damage_warnings};
+use super::words::{WordQuery, WordResult};
 use super::{Embedder, FrameChoice, unknown_words};
 use crate::Result;
 use crate::index::{ClipSpan, Index, SearchScope, Stamp};
@@ -37,6 +38,8 @@ pub struct QueryOptions {
 pub struct QueryResult {
     /// Best first.
     pub results: Vec<SearchResult>,
+    /// What is said in videos and fits, best first: a list of its own.
+    pub words: Vec<WordResult>,
     /// What of the index is damaged, files that could not be looked at again, words the model does not know.
     pub warnings: Vec<String>,
     /// Whether the best of them fits; none where there is nothing to judge by.
@@ -76,7 +79,31 @@ impl<B: SvittBackend> Embedder<B> {
         if options.narrow {
             self.narrow(index, &vector, &mut results, &mut warnings)?;
         }
-        Ok(QueryResult { results, warnings, fit })
+        let words = self.words_for(index, query, &vector, calibration, options)?;
+        Ok(QueryResult { results, words, warnings, fit })
+    }
+
+    /// The words of `index` that fit `query`, whose vector is `vector`; none for a query with pictures or videos.
+    fn words_for(
+        &self,
+        index: &Index,
+        query: &ComposedQuery,
+        vector: &[f32],
+        calibration: Option<&Calibration>,
+        options: &QueryOptions,
+    ) -> Result<Vec<WordResult>> {
+        if index.words() == 0 || !query.is_of_texts() {
+            return Ok(Vec::new());
+        }
+        let admits = |video: &Path| {
+            let within = options.files.within.as_ref().is_none_or(|folder| video.starts_with(folder));
+            let spans = index.spans_of(video);
+            let known = index.stamp(video).filter(|_| within && !spans.is_empty());
+            known.is_some_and(|stamp| options.files.admits(stamp, spans))
+        };
+        let neutral = calibration.and_then(|calibration| calibration.words);
+        let words = WordQuery { texts: query.wanted_texts().collect(), vector, neutral, top: options.top };
+        words.rank(index, &admits)
     }
 
     /// What to say of words that the model does not know.

@@ -81,6 +81,14 @@ pub fn damage_warnings(index: &Index) -> Vec<String> {
     index.damage().iter().map(|damage| format!("{dir}: {damage}; {remedy}")).collect()
 }
 
+/// Seconds as people write them: `0:07.5`, `1:02:03.0`.
+pub(super) fn clock(seconds: f64) -> String {
+    let tenths = (seconds.max(0.0) * 10.0).round() as u64;
+    let (hours, minutes, rest) = (tenths / 36_000, tenths / 600 % 60, tenths % 600);
+    let tail = format!("{:02}.{}", rest / 10, rest % 10);
+    if hours > 0 { format!("{hours}:{minutes:02}:{tail}") } else { format!("{minutes}:{tail}") }
+}
+
 /// `path` on one line: relative to the working directory where it lies below that, with control characters and
 /// bytes that are no text written as `\n`, `\t` or `\xFF`.
 pub fn printable(path: &Path) -> String {
@@ -92,6 +100,11 @@ pub fn printable(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_shown_as_a_clock() {
+        assert_eq!([7.5, 0.0, 71.04, 3723.0].map(clock), ["0:07.5", "0:00.0", "1:11.0", "1:02:03.0"]);
+    }
 
     #[test]
     #[cfg(unix)]

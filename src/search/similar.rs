@@ -4,7 +4,7 @@ use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
 use super::decode_pool::{DecodeEvent, DecodeSettings, with_decoded};
 use super::query::assign_ranks;
-use super::{Embedder, SearchResult};
+use super::{Embedder, FileFilter, SearchResult};
 use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use crate::{Error, Result};
 use std::path::Path;
@@ -20,14 +20,22 @@ pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
     (current && !vectors.is_empty()).then_some(vectors)
 }
 
-/// The `top` clips of `index` most like any clip of `video`, given its `vectors`; the video itself is left out.
+/// The `top` clips among `files` of `index` most like any clip of `video`, given its `vectors`; the video itself is left
+/// out.
 ///
 /// # Errors
 /// Vectors of another width.
-pub fn similar(index: &Index, video: &Path, vectors: &[Vec<f32>], top: usize) -> Result<Vec<SearchResult>> {
+pub fn similar(
+    index: &Index,
+    video: &Path,
+    vectors: &[Vec<f32>],
+    files: &FileFilter,
+    top: usize,
+) -> Result<Vec<SearchResult>> {
     let path = video.canonicalize().map_err(|e| Error::io(video, &e))?;
-    let is_other = |other: &Path, _: &Stamp, _: &[ClipSpan]| other != path;
-    let hits = index.nearest_distinct(vectors, top, &SearchScope { within: None, admits: Some(&is_other) })?;
+    let admits = |other: &Path, stamp: &Stamp, spans: &[ClipSpan]| other != path && files.admits(stamp, spans);
+    let scope = SearchScope { within: files.within.as_deref(), admits: Some(&admits) };
+    let hits = index.nearest_distinct(vectors, top, &scope)?;
     let mut results: Vec<SearchResult> = hits.iter().map(SearchResult::new).collect();
     assign_ranks(&mut results);
     Ok(results)

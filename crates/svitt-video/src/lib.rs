@@ -15,6 +15,7 @@ mod agreement_turned;
 mod caught;
 mod clip;
 mod clock;
+pub mod cut;
 mod decode_bench;
 pub mod edit;
 pub mod encode;
