@@ -18,7 +18,7 @@ type Numbered = (usize, StreamedPicture);
 /// decoder does: the clips that came are to be forgotten.
 ///
 /// # Errors
-/// The video cannot be opened, or the built-in decoder finds it damaged.
+/// The video cannot be opened.
 pub(super) fn each_clip_in_one_pass(
     path: &Path,
     windows: &ClipWindows,
@@ -49,8 +49,9 @@ pub(super) fn each_clip_in_one_pass(
             read
         });
         let prepared = hand_over(&clips, pictures, sink);
-        let decoded = decoding.join().unwrap_or(Ok(false))?;
-        prepared.map(|()| decoded)
+        // What is wrong with it is found out by the built-in decoder alone.
+        let decoded = matches!(decoding.join(), Ok(Ok(true)));
+        if decoded { prepared.map(|()| true) } else { Ok(false) }
     })
 }
 
