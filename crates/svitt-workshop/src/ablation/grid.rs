@@ -140,7 +140,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
     fn saved(&self, training: &TrainingSpec) -> Result<Svitt<B::InnerBackend>> {
         let config = training.model(&self.settings.base);
         let fresh = Svitt::new(&config, 0, self.device)?;
-        Ok(Checkpoint::open(&self.folder(&training.id))?.load(fresh, &config, &MatchOptions::default())?.0)
+        Ok(Checkpoint::open(self.folder(&training.id))?.load(fresh, &config, &MatchOptions::default())?.0)
     }
 
     /// Trains `training` from its parent's model `before`, saves the model and writes its own cell.

@@ -9,13 +9,16 @@ use svitt::{Result, files};
 /// The pictures' files, beside the tables.
 pub const FILES: [&str; 2] = ["long-operations.svg", "long-seconds.svg"];
 
+/// What a training cost, by its result.
+type Cost = fn(&Measurement) -> f64;
+
 /// Draws R@1 of every row against what its training cost: operations in one picture, seconds in the other. Rows at
 /// equal operations stand above one another in the first, those at equal seconds in the second.
 ///
 /// # Errors
 /// The disk is full or the folder cannot be written.
 pub fn write(summary: &AblationSummary, out: &Path) -> Result<()> {
-    let costs: [(&str, fn(&Measurement) -> f64); 2] = [
+    let costs: [(&str, Cost); 2] = [
         ("TFLOPs of training, forward and backward", |found| found.training_tflops),
         ("seconds of training", |found| found.training_seconds),
     ];
@@ -28,7 +31,7 @@ pub fn write(summary: &AblationSummary, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn chart(summary: &AblationSummary, axis: &str, cost: fn(&Measurement) -> f64) -> Chart {
+fn chart(summary: &AblationSummary, axis: &str, cost: Cost) -> Chart {
     let mut chart = Chart::new("R@1 on shapes-long against the cost of training", axis, "R@1, %");
     let of =
         |key: &'static str| summary.tables.iter().filter(move |table| table.key == key).flat_map(|table| &table.rows);
@@ -43,7 +46,7 @@ fn chart(summary: &AblationSummary, axis: &str, cost: fn(&Measurement) -> f64) -
     chart.points("remedies", others.collect::<Vec<_>>())
 }
 
-fn point(row: &SummaryRow, cost: fn(&Measurement) -> f64) -> Option<[f64; 2]> {
+fn point(row: &SummaryRow, cost: Cost) -> Option<[f64; 2]> {
     let costs = row.measurements.iter().map(cost);
     let count = row.measurements.len();
     (count > 0).then(|| [costs.sum::<f64>() / count as f64, row.r1.mean])

@@ -46,12 +46,13 @@ impl Speeds {
                 let row = row(plan, base, mode, length, &Rates::default(), Equal::Operations(1.0), "")?;
                 for spec in row.last().into_iter().flat_map(timed) {
                     let key = spec_key(&mode.name, &spec.stage);
-                    if !speeds.seconds.contains_key(&key) {
-                        let found = grid.seconds_per_step(&spec, plan.budget.timed_steps)?;
-                        log::info!("{key}: {found:.3} s a step");
-                        speeds.seconds.insert(key, found);
-                        files::write_json(&file, &speeds)?;
+                    if speeds.seconds.contains_key(&key) {
+                        continue;
                     }
+                    let found = grid.seconds_per_step(&spec, plan.budget.timed_steps)?;
+                    log::info!("{key}: {found:.3} s a step");
+                    speeds.seconds.insert(key, found);
+                    files::write_json(&file, &speeds)?;
                 }
             }
         }
