@@ -2,13 +2,19 @@
 
 use super::ModelRequest;
 use crate::Result;
+use crate::backend::BackendKind;
+use crate::config::Precision;
 use crate::eval::Budget;
 use crate::index::{Index, ModelId};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count};
-use crate::search::{Embedder, identify};
+use crate::search::{ENOUGH_AGREEMENT, Embedder, identify};
 use std::path::{Path, PathBuf};
 use svitt_ops::SvittBackend;
+use svitt_ops::device::cpu_computes_bf16;
+
+/// Said where the precision of a new index was chosen.
+const BOTH_WAYS: &str = "--precision decides otherwise";
 
 /// An index and its model.
 #[derive(Clone, Debug)]
@@ -83,8 +89,34 @@ impl IndexModel {
         indexed: Option<&ModelId>,
         device: &B::Device,
     ) -> Result<Embedder<B>> {
-        let (precision, arithmetic) = self.model.arithmetic::<B>(device)?;
+        let asked = self.model.precision.or(indexed.map(|id| id.precision));
+        let (precision, arithmetic) = self.model.arithmetic_of::<B>(device, asked)?;
         let embedder = Embedder::open(folder, self.model.vocab.as_deref(), device)?;
-        embedder.with_precision(precision, arithmetic).with_budget(&self.budget, indexed)
+        let embedder = embedder.with_precision(precision, arithmetic).named_as(asked.unwrap_or_default());
+        embedder.with_budget(&self.budget, indexed)
+    }
+
+    /// `embedder`, which is to make a new index: in bf16 where this CPU computes it, nothing else is asked for, and its
+    /// vectors agree with those of f32.
+    ///
+    /// # Errors
+    /// The model refuses the clips they are compared on.
+    pub(super) fn for_new_index<B: SvittBackend>(
+        &self,
+        embedder: Embedder<B>,
+        device: &B::Device,
+    ) -> Result<Embedder<B>> {
+        let flex = self.model.backend()? == BackendKind::Flex;
+        if self.model.precision.is_some() || !flex || !cpu_computes_bf16() {
+            return Ok(embedder);
+        }
+        let (precision, arithmetic) = self.model.arithmetic_of::<B>(device, Some(Precision::Bf16))?;
+        let agreement = embedder.agreement(precision)?;
+        if agreement < ENOUGH_AGREEMENT {
+            log::info!("computing in f32: vectors in bf16 have a cosine of {agreement:.5} to them ({BOTH_WAYS})");
+            return Ok(embedder);
+        }
+        log::info!("computing in bf16, whose vectors have a cosine of {agreement:.5} to those of f32 ({BOTH_WAYS})");
+        Ok(embedder.with_precision(precision, arithmetic))
     }
 }

@@ -74,8 +74,13 @@ impl ModelRequest {
     /// # Errors
     /// [`Self::backend`]'s, or a device that does not compute in it.
     fn arithmetic<B: Backend>(&self, device: &B::Device) -> Result<(Precision, String)> {
+        self.arithmetic_of::<B>(device, self.precision)
+    }
+
+    /// [`Self::arithmetic`] where `asked` is asked for.
+    fn arithmetic_of<B: Backend>(&self, device: &B::Device, asked: Option<Precision>) -> Result<(Precision, String)> {
         let kind = self.backend()?;
-        let precision = precision::<B>(kind, device, self.precision, Precision::F32)?;
+        let precision = precision::<B>(kind, device, asked, Precision::F32)?;
         Ok((precision, arithmetic(kind, precision).into()))
     }
 

@@ -302,7 +302,9 @@ impl IndexRequest {
     pub(super) fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
         // An index that cannot be read is refused when it is written to.
         let known = Index::model_of(&self.base.index).ok().flatten();
-        self.base.embedder(folder, known.as_ref(), device)
+        let embedder = self.base.embedder(folder, known.as_ref(), device)?;
+        // The parts of an index are of one precision, whatever machines make them.
+        if known.is_some() || self.shard.is_some() { Ok(embedder) } else { self.base.for_new_index(embedder, device) }
     }
 
     fn indexed<B: SvittBackend>(&self, embedder: &Embedder<B>) -> Result<IndexReport> {

@@ -174,10 +174,13 @@ impl ServeRequest {
             None => self.base.embedder(&source.checkpoint, known.as_ref().map(Index::id), device)?,
         };
         match known {
-            Some(index) => index.require(embedder.id())?,
-            None => drop(IndexWriter::open(&source.index, embedder.id())?.finish()?),
+            Some(index) => index.require(embedder.id()).map(|()| embedder),
+            None => {
+                let embedder = self.base.for_new_index(embedder, device)?;
+                IndexWriter::open(&source.index, embedder.id())?.finish()?;
+                Ok(embedder)
+            }
         }
-        Ok(embedder)
     }
 
     /// How videos are cut: by what those in the index of `source` are, where nothing else is asked for.

@@ -9,6 +9,7 @@
 //! the base model (340 tokens of 768 numbers at 8 frames), a thousand times its vector, and only a handful of clips are
 //! ever asked for.
 
+mod agreement;
 mod calibrate;
 mod calibration;
 mod clip_ids;
@@ -44,6 +45,7 @@ mod similar;
 mod spans;
 mod words;
 
+pub use agreement::ENOUGH_AGREEMENT;
 pub use calibrate::{CalibrateOptions, calibrate};
 pub use calibration::{Calibration, CalibrationFigures, ErrorRates, Fit};
 pub use clip_ids::{clip_id, clips_with_ids, read_ids};

@@ -10,6 +10,7 @@ fn id() -> ModelId {
         sparsity: Sparsity::default(),
         vocabulary: "words".into(),
         dim: 3,
+        precision: Default::default(),
     }
 }
 

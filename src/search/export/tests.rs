@@ -12,6 +12,7 @@ fn id() -> ModelId {
         sparsity: Sparsity::default(),
         vocabulary: "words".into(),
         dim: 4,
+        precision: Default::default(),
     }
 }
 

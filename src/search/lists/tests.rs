@@ -14,6 +14,7 @@ fn result(rank: usize, path: impl Into<PathBuf>, [start, end]: [f64; 2]) -> Sear
         file: super::super::printable(&path),
         start,
         end,
+        best: None,
         path,
     }
 }

@@ -73,6 +73,7 @@ fn model_id() -> ModelId {
         sparsity: Default::default(),
         vocabulary: "none".into(),
         dim: 3,
+        precision: Default::default(),
     }
 }
 

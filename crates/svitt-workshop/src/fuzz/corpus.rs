@@ -114,6 +114,7 @@ pub(super) fn model() -> ModelId {
         sparsity: svitt::config::Sparsity::default(),
         vocabulary: "b".into(),
         dim: DIM,
+        precision: Default::default(),
     }
 }
 

@@ -13,6 +13,7 @@ fn index(dir: &Path, videos: &[(&str, &[Said])]) -> Index {
         sparsity: Default::default(),
         vocabulary: "v".into(),
         dim: 3,
+        precision: Default::default(),
     };
     let mut writer = IndexWriter::open(dir, &id).unwrap();
     let stamp = || Stamp { size: 1, modified_ns: 2, clip_windows: "x".into() };
