@@ -538,7 +538,7 @@ fn shots_are_indexed_followed_and_narrowed() {
             assert!(start <= from && from < to && to <= end && to - from < 0.51 * (end - start), "{result}");
             assert!(best["cosine"].as_f64() > result["cosine"].as_f64(), "{result}");
         }
-        spans.push([start, end]);
+        spans.push([start, end].map(|time| (time * 1e6).round() / 1e6));
     }
     spans.sort_by(|a, b| a[0].total_cmp(&b[0]));
     assert_eq!(spans, [[0.0, 1.6], [1.6, 4.6], [4.6, 6.6]]);
