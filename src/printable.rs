@@ -10,7 +10,7 @@ pub const LONGEST: usize = 4_000;
 
 /// Whether a terminal would act on `letter` instead of showing it: control characters but line ends and tabs, and those
 /// that turn the direction of writing round or have no width.
-fn is_hidden(letter: char) -> bool {
+pub(crate) fn is_hidden(letter: char) -> bool {
     match letter {
         '\n' | '\t' => false,
         '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}' => true,

@@ -233,7 +233,8 @@ fn a_moved_weight_is_seen<B: SvittBackend>() {
 fn index_score(feature: Vec<f32>, text: &[f32]) -> f32 {
     let (folder, path) = (tempfile::tempdir().unwrap(), Path::new("clip.mp4"));
     let [model, weights, configuration, vocabulary] = ["m", "w", "c", "v"].map(str::to_owned);
-    let id = ModelId { model, weights, configuration, vocabulary, sparsity: Sparsity::default(), dim: text.len() };
+    let (sparsity, precision, dim) = (Sparsity::default(), Default::default(), text.len());
+    let id = ModelId { model, weights, configuration, vocabulary, sparsity, dim, precision };
     let mut indexer = IndexWriter::open(folder.path(), &id).unwrap();
     let stamp = Stamp { size: 1, modified_ns: 2, clip_windows: "whole".into() };
     indexer.add(path, stamp, vec![ClipEmbedding { start: 0.0, end: 1.0, vector: feature }]).unwrap();

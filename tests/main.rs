@@ -17,6 +17,7 @@ mod order;
 mod project;
 mod resume;
 mod search;
+mod search_results;
 #[cfg(all(unix, feature = "serve"))]
 mod serve;
 mod skipped;

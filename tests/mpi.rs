@@ -1,7 +1,9 @@
 //! Training by the processes of an MPI job, as `mpirun` starts them: the same bits as one process with as many workers,
 //! one error for all, and no work lost when a process dies.
 
-use crate::project::svitt;
+mod shards;
+
+use crate::project::{fixture, svitt};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -164,6 +166,44 @@ fn four_processes_train_as_four_workers_bit_for_bit() {
     trains_as_workers(4);
 }
 
+/// Losses of the logged steps of a baseline, and its report without what depends on the clock.
+fn baseline(place: &Place, out: &str, name: &str) -> (Vec<Value>, Value) {
+    let folder = place.at(out).join("baselines").join(name);
+    let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let losses = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["losses"].clone()).collect();
+    let mut report: Value = serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap();
+    report.as_object_mut().unwrap().remove("seconds").unwrap();
+    (losses, report)
+}
+
+#[test]
+fn baselines_of_two_processes_are_those_of_two_workers() {
+    let place = Place::new();
+    // Baselines get up to four times the steps of the last stage.
+    fs::write(place.at("test.toml"), PRESET.replace("{ steps = 10 }", "{ steps = 3 }")).unwrap();
+    let all = ["single-stage", "dense", "order-blind"];
+    let words = ["--baselines", "--global-negatives"];
+    succeed(&place.alone("workers", &[&["--devices", "2"], &words[..]].concat()));
+    succeed(&place.processes(2, "processes", &words).output().unwrap());
+    for model in all {
+        let (expected, found) = (baseline(&place, "workers", model), baseline(&place, "processes", model));
+        assert!(expected.0.len() > 1, "{model}: {expected:?}");
+        assert_eq!(found, expected, "{model}");
+    }
+    let report: Value = serde_json::from_slice(&fs::read(place.at("processes/report.json")).unwrap()).unwrap();
+    assert_eq!(report["baselines"].as_array().unwrap().len(), all.len());
+    // Stopped after the first one, and resumed: it is not trained again.
+    let first = place.at("run/baselines/single-stage/report.json");
+    let ended = signal_when(&place, &mut place.processes(2, "run", &words), 1, "-TERM", || first.exists());
+    assert_eq!(ended.status.code(), Some(130), "{}", String::from_utf8_lossy(&ended.stderr));
+    let whole = fs::read(&first).unwrap();
+    succeed(&place.processes(2, "run", &[&words[..], &["--resume"]].concat()).output().unwrap());
+    assert!(fs::read(&first).unwrap() == whole);
+    for model in &all[1..] {
+        assert_eq!(baseline(&place, "run", model), baseline(&place, "workers", model), "{model}");
+    }
+}
+
 /// In bf16 half the bytes are sent, and the losses stay near those of f32.
 #[test]
 fn gradients_may_travel_as_bf16() {
@@ -253,6 +293,43 @@ fn processes_that_do_not_fit_together_are_refused_once() {
     fs::write(place.at("file"), "x").unwrap();
     let lines = said(&place.processes(2, "file", &[]).output().unwrap());
     assert!(lines.len() == 1 && lines[0].contains("process 0: file: is no folder"), "{lines:?}");
+}
+
+/// Captions, and clips that one process lacks: found before the first step, by every process on its own disk.
+#[test]
+fn other_data_on_one_machine_is_refused_once() {
+    let place = Place::new();
+    let captions = |last: &str| {
+        let record = |(name, text)| serde_json::json!({"video": name, "caption": text});
+        Value::from_iter([("a.mp4", "one"), ("b.mp4", "two"), ("c.mp4", "three"), ("d.mp4", last)].map(record))
+    };
+    fs::write(place.at("captions.json"), captions("four").to_string()).unwrap();
+    fs::write(place.at("others.json"), captions("five").to_string()).unwrap();
+    for (folder, names) in [("all", &["a", "b", "c", "d"][..]), ("fewer", &["a", "b", "d"])] {
+        fs::create_dir(place.at(folder)).unwrap();
+        for name in names {
+            fs::copy(fixture("vfr.mp4"), place.at(folder).join(format!("{name}.mp4"))).unwrap();
+        }
+    }
+    let program = svitt();
+    let words = |annotations, media| {
+        let common = ["pretrain", "--preset", "test.toml", "--out", "run"];
+        [&common[..], &["--annotations", annotations, "--media", media]].concat()
+    };
+    for (annotations, media, sentence) in [
+        ("others.json", "all", "process 1: has another list of annotations than process 0"),
+        (
+            "captions.json",
+            "fewer",
+            "process 1: has another data set than process 0 (2 clips, 1 files missing: c.mp4 and",
+        ),
+        ("captions.json", "none", "process 1: none: "),
+    ] {
+        let processes = [(program.as_path(), words("captions.json", "all")), (&program, words(annotations, media))];
+        let lines = said(&place.job(&processes).output().unwrap());
+        assert!(lines.len() == 1 && lines[0].contains(sentence), "{annotations} {media}: {lines:?}");
+        assert!(!place.at("run").join("metrics.jsonl").exists(), "before the first step");
+    }
 }
 
 /// Process 0 finds in the middle of the run that its folder is gone, and the other waits for its next step.

@@ -160,7 +160,7 @@ fn missing_devices_and_precisions_are_refused() {
     for (arguments, sentence) in [
         (vec!["--devices", "0"], "use 1 or more"),
         (vec!["--precision", "bf16", "--backend", "ndarray"], "use --precision f32"),
-        (vec!["--precision", "half"], "use f32 or bf16"),
+        (vec!["--precision", "half"], "use f32, bf16 or int8"),
     ] {
         let output = Command::new(example("pretrain")).arg("--out").arg(&out).args(&arguments).output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr).into_owned();

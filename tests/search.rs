@@ -501,3 +501,56 @@ fn ten_thousand_clips_are_searched_in_time() {
     let limit = if cfg!(debug_assertions) { 1000.0 } else { 50.0 };
     assert!(milliseconds < limit, "{milliseconds}");
 }
+
+/// Clips are shots where that was asked for once; the other commands follow the index.
+#[test]
+fn shots_are_indexed_followed_and_narrowed() {
+    if !svitt_video::ffmpeg_available() {
+        return crate::skipped::skipped("ffmpeg");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("videos")).unwrap();
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-nostdin"]);
+    for source in ["testsrc2", "mandelbrot", "smptebars"] {
+        ffmpeg.args(["-f", "lavfi", "-i", &format!("{source}=size=96x64:rate=25")]);
+    }
+    let trim = |n: usize, frames: usize| format!("[{n}]format=yuv420p,trim=end_frame={frames}[v{n}];");
+    let graph = format!("{}{}{}[v0][v1][v2]concat=n=3[v]", trim(0, 40), trim(1, 75), trim(2, 50));
+    let made = ffmpeg.args(["-filter_complex", &graph, "-map", "[v]", "videos/a.mp4"]).current_dir(dir.path()).output();
+    if !made.unwrap().status.success() {
+        return crate::skipped::skipped("libx264");
+    }
+    assert_eq!(counts(dir.path(), &["--spans", "shots"]), [1, 0, 0, 0, 0]);
+    let report = json(&dir.path().join("r.json"));
+    assert_eq!((report["spans"].as_str(), report["clips"].as_u64()), (Some("shots"), Some(3)));
+    assert_eq!(report["decoded_by"], serde_json::json!({"native": 1, "ffmpeg": 0}), "too short to start a program for");
+    assert_eq!(counts(dir.path(), &[]), [0, 0, 1, 0, 0], "cut as it is");
+
+    let lines = stdout(&search(dir.path(), &["query", "the red square moves left", "--narrow", "--json", "q.json"]));
+    let found = json(&dir.path().join("q.json"));
+    let mut spans: Vec<[f64; 2]> = Vec::new();
+    for (line, result) in lines.lines().zip(found["results"].as_array().unwrap()) {
+        let [start, end] = ["start", "end"].map(|name| result[name].as_f64().unwrap());
+        assert_eq!(line.split('\t').count(), if result["best"].is_null() { 4 } else { 5 });
+        if let Some(best) = result["best"].as_object() {
+            let [from, to] = ["start", "end"].map(|name| best[name].as_f64().unwrap());
+            assert!(start <= from && from < to && to <= end && to - from < 0.51 * (end - start), "{result}");
+            assert!(best["cosine"].as_f64() > result["cosine"].as_f64(), "{result}");
+        }
+        spans.push([start, end]);
+    }
+    spans.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    assert_eq!(spans, [[0.0, 1.6], [1.6, 4.6], [4.6, 6.6]]);
+
+    assert_eq!(counts(dir.path(), &["--spans", "windows"]), [0, 1, 0, 0, 0]);
+    assert_eq!(json(&dir.path().join("r.json"))["clips"].as_u64(), Some(1));
+    for (shard, spans) in [("1/2", "shots"), ("2/2", "windows")] {
+        let part = format!("part-{spans}");
+        stdout(&search(dir.path(), &["index", "videos", "--shard", shard, "--spans", spans, "--index", &part]));
+    }
+    let mut merge = Command::new(example("search"));
+    merge.args(["merge", "whole", "part-shots", "part-windows"]).current_dir(dir.path());
+    let refused = refusal(&merge.output().unwrap());
+    assert!(refused.contains("by shots") && !dir.path().join("whole").exists(), "{refused}");
+}

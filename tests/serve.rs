@@ -98,6 +98,7 @@ fn the_page_searches_plays_filters_and_grows() {
     page.evaluate(&choose("after", "''"));
     page.wait("document.querySelectorAll('.card').length === 3");
 
+    words_are_marked(&mut page, dir.path());
     // The folder grows, and the open page with it.
     fs::copy(fixture("rotated.mov"), dir.path().join("videos/a new one.mov")).unwrap();
     page.wait(&format!("{} === 1", named("a new one.mov")));
@@ -108,6 +109,28 @@ fn the_page_searches_plays_filters_and_grows() {
     let own = |url: &String| url.starts_with(&served.address) || url.starts_with("data:image/svg+xml");
     assert!(requests.len() > 20 && requests.iter().all(own), "{requests:?}");
     assert_eq!(served.stop(), Some(0));
+}
+
+/// Subtitles that are put beside a video are found and marked; a click plays them. The results can be saved.
+fn words_are_marked(page: &mut DrivenPage, folder: &Path) {
+    let cue = "1\n00:00:00,200 --> 00:00:00,600\nGood <b>morning</b> &lt;img src=x&gt; everybody\n";
+    fs::write(folder.join("videos/deep/c.en.srt"), cue).unwrap();
+    page.wait("state.status.words === 1");
+    page.evaluate("{ const one = document.getElementById('query'); one.value = 'good morning'; one.dispatchEvent(new Event('input')); }");
+    page.wait("!document.getElementById('said').hidden");
+    let shown = page.evaluate("document.querySelector('.said .text').textContent");
+    assert_eq!(shown, json!("“Good morning <img src=x> everybody”"));
+    let marked = "[...document.querySelectorAll('.said mark')].map((one) => one.textContent)";
+    assert_eq!(page.evaluate(marked), json!(["Good", "morning"]));
+    let links = "[...document.querySelectorAll('#save a')].map((one) => one.getAttribute('href'))";
+    let links: Vec<String> = serde_json::from_value(page.evaluate(links)).unwrap();
+    assert!(links.len() == 3 && links[2] == "/api/search?q=good+morning&top=48&format=edl", "{links:?}");
+    page.picture("serve-words");
+    page.evaluate("document.querySelector('.said').click()");
+    page.wait("document.getElementById('player').open && video.readyState >= 2 && video.currentTime >= 0.15");
+    page.press("Escape");
+    page.wait("!document.getElementById('player').open && document.activeElement === document.querySelector('.said')");
+    page.evaluate("document.activeElement.blur()");
 }
 
 /// The first card, with Enter: its video stands in its span; Escape closes it and comes back to the card.
@@ -178,6 +201,37 @@ fn the_page_shows_what_browsers_cannot_play_and_says_when_nothing_fits() {
     page.picture("serve-nothing-fits");
     page.evaluate("document.getElementById('nearest').click()");
     page.wait("document.querySelectorAll('.card').length === 1");
+    let (complaints, _) = page.complaints_and_requests();
+    assert!(complaints.is_empty(), "{complaints:?}");
+}
+
+/// Two indexes on one page: all of them apart, or a chosen one.
+#[test]
+fn several_indexes_are_shown_apart() {
+    let dir = folder();
+    for (index, videos) in [("one", "videos"), ("two", "videos/deep")] {
+        let mut command = Command::new(svitt());
+        command.args(["search", "index", videos, "--index", index, "--checkpoint"]).arg(checkpoint());
+        assert!(command.current_dir(dir.path()).output().unwrap().status.success());
+    }
+    let served = Served::start(dir.path(), &["one", "two"]);
+    let Some(mut page) = DrivenPage::open(&served.address, [1100, 800]) else { return skipped("a browser") };
+    page.wait("state.clips === 4 && !document.getElementById('indexes').hidden");
+    page.type_text("the red square moves left");
+    page.wait("document.querySelectorAll('.card').length === 4");
+    let headings = "[...document.querySelectorAll('#results .index')].map((one) => one.textContent)";
+    assert_eq!(page.evaluate(headings), json!(["one", "two"]));
+    page.wait("[...document.querySelectorAll('.play img')].every((one) => one.complete && one.naturalWidth > 10)");
+    page.picture("serve-two-indexes");
+    page.evaluate(
+        "{ const one = document.getElementById('index'); one.value = '1'; one.dispatchEvent(new Event('change')); }",
+    );
+    page.wait(&format!("document.querySelectorAll('.card').length === 1 && {} === 1", named("c.webm")));
+    page.wait("document.getElementById('folder').options.length === 2 && location.hash.includes('index=1')");
+    page.evaluate("document.querySelector('.play').click()");
+    page.wait("document.getElementById('player').open && document.getElementById('video').readyState >= 2");
+    page.press("Escape");
+    page.wait("!document.getElementById('player').open");
     let (complaints, _) = page.complaints_and_requests();
     assert!(complaints.is_empty(), "{complaints:?}");
 }

@@ -4,7 +4,7 @@ mod precision;
 #[cfg(feature = "wgpu")]
 mod wgsl;
 
-pub use precision::{arithmetic, precision};
+pub use precision::{arithmetic, precision, training_precision};
 
 use crate::{Error, Result};
 use burn::tensor::backend::{Backend, Device as _, DeviceId, DeviceOps};

@@ -79,6 +79,17 @@ fn refuse(remedy: &str) -> Error {
     Error::setting("mpirun", problem, remedy)
 }
 
+/// Refuses where a launcher started several processes, for a command that trains in one.
+///
+/// # Errors
+/// It did.
+pub fn require_one_process() -> Result<()> {
+    match launched() {
+        Some(2..) => Err(refuse("start one process")),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(feature = "mpi")]
 fn join() -> Result<Job> {
     let Some(started) = launched() else { return Ok(Job::default()) };

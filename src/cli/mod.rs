@@ -12,7 +12,7 @@ mod flags;
 #[cfg(feature = "hub")]
 mod hub;
 mod import;
-mod job;
+pub mod job;
 mod logger;
 mod manual;
 pub mod output;

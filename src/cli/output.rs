@@ -3,7 +3,7 @@
 use super::terminal;
 use crate::{Error, Result, files};
 use serde::Serialize;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes `text` to standard output. A reader that has gone away (`| head`) is not an error.
@@ -12,6 +12,11 @@ pub fn print(text: &str) -> Result<()> {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io("standard output", &e)),
         _ => Ok(()),
     }
+}
+
+/// Writes what other programs read to standard output: as it is, but to a terminal as [`print`] does.
+pub fn print_for_programs(text: &str) -> Result<()> {
+    if std::io::stdout().is_terminal() { print(text) } else { print_raw(text.as_bytes()) }
 }
 
 /// Writes bytes to standard output as they are.

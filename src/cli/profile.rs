@@ -3,7 +3,7 @@
 mod report;
 
 use crate::cli::output::{self, JsonArg};
-use crate::config::{Compat, ModelConfig, NamedModel, check_keep_rate};
+use crate::config::{BlockChoice, Compat, ModelConfig, NamedModel, check_keep_rate};
 use crate::limits::{self, count};
 use crate::profile::{Convention, published};
 use crate::{Error, Result, input};
@@ -32,6 +32,9 @@ pub struct Args {
     /// Edge sparsity of the modes edge and hybrid, as K_l,K_r,G [default: 1,3 and four rows of patches: 1,3,56]
     #[arg(long, value_name = "KL,KR,G", value_delimiter = ',', num_args = 1)]
     edge: Vec<usize>,
+    /// random or top: whether the K_r blocks are drawn, or chosen by each clip and head, which is counted
+    #[arg(long, value_name = "NAME", default_value_t)]
+    blocks: BlockChoice,
     /// q_v of the modes node and hybrid [default: the paper's for the number of frames]
     #[arg(long, value_name = "Q")]
     keep: Option<f64>,
@@ -39,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "Q", default_value_t = 0.1)]
     keep_cross: f64,
     /// Count the model of this config.json instead, as it is
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["frames", "modes", "size", "model", "edge", "keep", "keep_cross"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["frames", "modes", "size", "model", "edge", "blocks", "keep", "keep_cross"])]
     config: Option<PathBuf>,
     /// Print every layer
     #[arg(long)]
@@ -103,7 +106,10 @@ impl Args {
         for (flag, rate) in [("--keep", keep), ("--keep-cross", keep_cross)] {
             check_keep_rate(flag, rate)?;
         }
-        Ok(published::sparse(base, sparse_edges.then_some(edge), keep, keep_cross))
+        let mut model = published::sparse(base, sparse_edges.then_some(edge), keep, keep_cross);
+        let edge = &mut model.video.sparsity.edge;
+        *edge = edge.map(|edge| edge.with_blocks(self.blocks));
+        Ok(model)
     }
 }
 

@@ -1,20 +1,23 @@
 //! `svitt search …`: a folder of your own videos, searched by a sentence or by another video.
 
+mod answer;
+mod clip;
 mod exchange;
 mod speed;
 
-use super::output::{JsonArg, check_folder, print};
+use super::output::{JsonArg, print};
 use super::progress;
 #[cfg(feature = "serve")]
 use crate::progress::StopFlag;
 use crate::run::{self, CalibrateRequest, FindRequest, IndexRequest, QueryRequest, SimilarRequest};
-use crate::search::{ErrorRates, Fit, IndexReport, QueryResult, printable, results_page};
+use crate::search::{DecodedBy, ErrorRates, IndexReport, printable};
 use crate::{Error, Result, printable as shown};
+use answer::{Answer, Output};
 use clap::Subcommand;
+use clip::{ClipArgs, clip};
 use exchange::{ExportArgs, ImportIdsArgs, MergeArgs, export, import_ids, merge};
-use serde_json::json;
 use speed::{SpeedArgs, speed};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Search your own videos by what they show: `search DIR "TEXT"`, or a command.
 #[derive(clap::Args)]
@@ -61,6 +64,8 @@ enum Command {
     Query(QueryArgs),
     /// List the clips most like a video
     Similar(SimilarArgs),
+    /// Write a result of the last search as a video file of its own, by `ffmpeg`
+    Clip(ClipArgs),
     /// Put together what `index --shard` made in several jobs
     Merge(MergeArgs),
     /// Write the clips and their vectors for a database: .parquet (feature `parquet`) or .npy
@@ -69,7 +74,7 @@ enum Command {
     ImportIds(ImportIdsArgs),
     /// Choose by a manifest's texts from which score on a result fits
     Calibrate(CalibrateArgs),
-    /// Show a page in the browser that searches an index, and keeps it up to date with a folder
+    /// Show a page in the browser that searches indexes, and keeps one up to date with folders
     #[cfg(feature = "serve")]
     Serve(run::ServeRequest),
     /// Measure how long a search takes, without any model
@@ -111,22 +116,12 @@ struct SimilarArgs {
     output: Output,
 }
 
-/// Where results go besides standard output.
-#[derive(clap::Args)]
-struct Output {
-    /// Write a page with pictures
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    #[command(flatten)]
-    json: JsonArg,
-}
-
 fn index(args: IndexArgs) -> Result<()> {
     args.json.check()?;
     let request = IndexRequest { progress: progress::shown(), ..args.request };
     let report = run::index(&request)?;
     report_unreadable(&report, print_line)?;
-    print_line(summary(&request.index, &report))?;
+    print_line(summary(&request.base.index, &report))?;
     args.json.write(&report)
 }
 
@@ -145,9 +140,13 @@ fn print_line(line: String) -> Result<()> {
 
 /// What became of the files, on one line.
 fn summary(index: &Path, report: &IndexReport) -> String {
+    let words = match report.words {
+        0 => String::new(),
+        words => format!(", {words} texts of subtitles ({} files)", report.subtitles),
+    };
     format!(
-        "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips, {} broken, {} skipped; {:.1} s \
-         (on all threads: decoding {:.1}, resizing {:.1}; encoding {:.1}, writing {:.1})",
+        "{}: {} videos ({} new, {} changed, {} unchanged, {} removed), {} clips{words}, {} broken, {} skipped; {:.1} s \
+         (on all threads: decoding {:.1}, resizing {:.1}; encoding {:.1}, writing {:.1}){}",
         printable(index),
         report.files,
         report.new,
@@ -162,27 +161,38 @@ fn summary(index: &Path, report: &IndexReport) -> String {
         report.spent.resize,
         report.spent.encode,
         report.spent.write,
+        decoders(report.decoded_by),
     )
+}
+
+/// Who decoded how many videos, if any were.
+fn decoders(by: DecodedBy) -> String {
+    match by {
+        DecodedBy { native: 0, ffmpeg: 0 } => String::new(),
+        DecodedBy { native, ffmpeg } => format!("; decoded: {native} by the built-in reader, {ffmpeg} by ffmpeg"),
+    }
 }
 
 /// Results go to standard output, as those of `query`; what was indexed, to standard error.
 fn find(mut request: FindRequest, output: &Output) -> Result<()> {
     output.check()?;
     request.index.progress = progress::shown();
-    let (report, answer, clips) = run::find(&request)?;
+    let (report, found, clips) = run::find(&request)?;
     report_unreadable(&report, |line| {
         log::warn!("{line}");
         Ok(())
     })?;
-    log::info!("{}", summary(&request.index.index, &report));
-    output.show(&answer, Some(&request.text), &format!("“{}”", request.text), clips, true)
+    log::info!("{}", summary(&request.index.base.index, &report));
+    let (index, text, title) = (&request.index.base.index, &request.text, format!("“{}”", request.text));
+    output.show(&Answer { index, found: &found, query: Some(text), title: &title, clips, nearest: true })
 }
 
 fn query(args: QueryArgs) -> Result<()> {
     args.output.check()?;
-    let (answer, clips) = run::query(&args.request)?;
-    let text = &args.request.text;
-    args.output.show(&answer, Some(text), &format!("“{text}”"), clips, args.nearest)
+    let (found, clips) = run::query(&args.request)?;
+    let (index, text) = (&args.request.asked.base.index, &args.request.text);
+    let title = format!("“{text}”");
+    args.output.show(&Answer { index, found: &found, query: Some(text), title: &title, clips, nearest: args.nearest })
 }
 
 fn calibrate(args: CalibrateArgs) -> Result<()> {
@@ -205,48 +215,9 @@ fn calibrate(args: CalibrateArgs) -> Result<()> {
 
 fn similar(args: SimilarArgs) -> Result<()> {
     args.output.check()?;
-    let (answer, clips) = run::similar(&args.request)?;
-    args.output.show(&answer, None, &format!("Like {}", shown::path(&args.request.file)), clips, true)
-}
-
-impl Output {
-    /// Refuses files that cannot be written before the work.
-    fn check(&self) -> Result<()> {
-        self.html.iter().try_for_each(|path| check_folder(path))?;
-        self.json.check()
-    }
-
-    /// Shows the `answer` to `query`, or to a video, among `clips` clips; where nothing fits by a measured threshold,
-    /// only if the `nearest` are wanted.
-    fn show(&self, answer: &QueryResult, query: Option<&str>, title: &str, clips: usize, nearest: bool) -> Result<()> {
-        answer.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        let QueryResult { results, warnings, fit } = answer;
-        let unfit = fit.filter(|fit| !fit.fits && !results.is_empty());
-        if let Some(Fit { evidence, threshold, .. }) = unfit {
-            let evidence = evidence
-                .map_or_else(String::new, |evidence| format!(" (the nearest has {evidence:.1} of {threshold:.1})"));
-            log::warn!("nothing in here fits{evidence}");
-        }
-        // The usual threshold is a guess for any model but those it was measured on: it says so and hides nothing.
-        if nearest || !unfit.is_some_and(|fit| fit.calibrated) {
-            results.iter().try_for_each(|clip| print(&format!("{}\n", clip.line())))?;
-        } else {
-            log::info!("--nearest lists what comes closest");
-        }
-        if let Some(path) = &self.html {
-            results_page(title, &format!("The best of {clips} clips."), results)?.write(path)?;
-        }
-        let mut report = json!({"query": query, "clips": clips, "results": results, "warnings": warnings});
-        if query.is_some() {
-            // Of a picture or video nothing is known to judge by.
-            let unknown = if results.is_empty() { json!(false) } else { json!(null) };
-            report["fits"] = fit.map_or(unknown, |fit| json!(fit.fits));
-            report["threshold"] = json!(fit.map(|fit| fit.threshold));
-            report["evidence"] = json!(fit.and_then(|fit| fit.evidence));
-            report["calibrated"] = json!(fit.is_some_and(|fit| fit.calibrated));
-        }
-        self.json.write(&report)
-    }
+    let (found, clips) = run::similar(&args.request)?;
+    let (index, title) = (&args.request.asked.base.index, format!("Like {}", shown::path(&args.request.file)));
+    args.output.show(&Answer { index, found: &found, query: None, title: &title, clips, nearest: true })
 }
 
 /// Serves until a signal comes. The address goes to standard output, for scripts that wait for it.
@@ -269,6 +240,7 @@ pub fn run(args: Args) -> Result<()> {
         (Some(Command::Index(args)), _) => index(args),
         (Some(Command::Query(args)), _) => query(args),
         (Some(Command::Similar(args)), _) => similar(args),
+        (Some(Command::Clip(args)), _) => clip(&args),
         (Some(Command::Merge(args)), _) => merge(&args),
         (Some(Command::Export(args)), _) => export(&args),
         (Some(Command::ImportIds(args)), _) => import_ids(&args),

@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
+use svitt_ops::device::Arithmetic;
 
 /// The element type of activations and matrix products. Weights, their gradients' means and the optimizer are f32 in
 /// either case, and so are statistics of norms, softmax, log-sum-exp and losses.
@@ -15,14 +16,23 @@ pub enum Precision {
     F32,
     /// 16 bits with the exponent of f32, so that losses need no scaling.
     Bf16,
+    /// 8 bits in the linear maps of the video encoder, with a scale per row and per output; everything else as bf16. On
+    /// CPUs, and not for training.
+    Int8,
 }
 
 impl Precision {
     /// The element type of activations.
     pub fn dtype(self) -> DType {
+        self.arithmetic().dtype()
+    }
+
+    /// What the linear maps of the video encoder compute in.
+    pub fn arithmetic(self) -> Arithmetic {
         match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
+            Self::F32 => Arithmetic::F32,
+            Self::Bf16 => Arithmetic::Bf16,
+            Self::Int8 => Arithmetic::Int8,
         }
     }
 
@@ -31,6 +41,7 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         }
     }
 
@@ -44,9 +55,9 @@ impl FromStr for Precision {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        [Self::F32, Self::Bf16]
+        [Self::F32, Self::Bf16, Self::Int8]
             .into_iter()
             .find(|precision| precision.name() == name)
-            .ok_or_else(|| Error::setting("precision", format!("`{name}` is no precision"), "use f32 or bf16"))
+            .ok_or_else(|| Error::setting("precision", format!("`{name}` is no precision"), "use f32, bf16 or int8"))
     }
 }

@@ -15,6 +15,7 @@ mod order_files;
 mod record;
 pub mod shapes;
 mod split;
+mod subtitles;
 mod tempcompass_videos;
 mod usable_videos;
 pub mod webdataset;
@@ -33,4 +34,5 @@ pub use loader::{
 pub use media::{MediaFolder, MediaMatch};
 pub use record::{Choice, Item, ItemResult, Record};
 pub use split::{Split, SplitSize, hold_out, published};
+pub use subtitles::{Cue, Subtitles, is_subtitle_name, read_subtitles, subtitles_beside};
 pub use tempcompass_videos::{TempcompassReport, make_tempcompass};

@@ -12,6 +12,8 @@ use crate::weights::{Checkpoint, CheckpointInfo};
 use serde_json::{Value, json};
 use svitt_ops::SvittBackend;
 
+#[cfg(all(test, feature = "flex"))]
+mod choice_tests;
 mod choices;
 mod questions;
 mod retrieval;
@@ -88,6 +90,11 @@ impl<'a> EvalRun<'a> {
         let Some(root) = self.options.features.as_deref().filter(|_| self.benchmark_data.shapes.is_none()) else {
             return Ok(FeatureStore::in_memory(videos));
         };
+        FeatureStore::in_folder(root, &self.setting(plan), videos)
+    }
+
+    /// Everything that features under `plan` depend on besides the videos.
+    fn setting(&self, plan: &ClipPlan) -> Value {
         let mut setting = json!({
             "version": 2,
             "weights": self.weights,
@@ -100,7 +107,7 @@ impl<'a> EvalRun<'a> {
         if !self.options.precision.is_f32() {
             setting["precision"] = json!(self.options.arithmetic);
         }
-        FeatureStore::in_folder(root, &setting, videos)
+        setting
     }
 
     /// The other frame orders to be measured.

@@ -1,9 +1,11 @@
 //! What an index knows of a file.
 
-use crate::config::Sparsity;
+use super::words::Words;
+use crate::config::{Precision, Sparsity};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 /// The model whose embeddings an index holds; vectors of two models cannot be compared.
@@ -21,6 +23,9 @@ pub struct ModelId {
     pub vocabulary: String,
     /// Width of an embedding.
     pub dim: usize,
+    /// What it computed in, as it was asked for; f32 where an index says nothing.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
 }
 
 impl ModelId {
@@ -46,6 +51,11 @@ impl ModelId {
             let problem = format!("this index was made with [{}], not with [{}]", self.sparsity, wanted.sparsity);
             let remedy = "leave out option `keep`, option `budget_ms`, option `edges` and option `rank`, or index into another directory";
             return Err(Error::file(dir, problem, remedy));
+        }
+        if self.precision != wanted.precision {
+            let problem =
+                format!("this index was made in {}, not in {}", self.precision.name(), wanted.precision.name());
+            return Err(Error::file(dir, problem, "leave out option `precision`, or index into another directory"));
         }
         if self.dim != wanted.dim {
             let problem = format!("this index holds vectors of {} numbers, not of {}", self.dim, wanted.dim);
@@ -115,6 +125,8 @@ pub struct ClipSpan {
 pub(super) struct FileEntry {
     pub stamp: Stamp,
     pub content: Content,
+    /// What is said in the clips, where it is a file of subtitles and not a video.
+    pub words: Option<Arc<Words>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

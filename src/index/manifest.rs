@@ -12,8 +12,10 @@ use std::path::Path;
 const NAME: &str = "manifest.json";
 /// 2: the model's identity holds configuration and vocabulary, and segments are listed with their lengths. 3: vectors that
 /// are means over frames keep their length, and the model's identity names the sparsity. 4: a checksum of the rest. 5: one
-/// job's part of a folder; tables of vectors beside segments.
-const FORMAT: u32 = 5;
+/// job's part of a folder; tables of vectors beside segments. 6: words, as records of their own kind; an index without any is
+/// of format 5.
+const FORMAT: u32 = 6;
+const WORDLESS: u32 = 5;
 /// The oldest format that is still read: what it lacks is left out here, too.
 const OLDEST: u32 = 4;
 
@@ -96,6 +98,9 @@ pub(super) struct IndexManifest {
     /// What vectors are stored in once they are many.
     #[serde(default, skip_serializing_if = "is_default")]
     pub vectors: VectorPrecision,
+    /// Whether records of words may be among those of the segments.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub words: bool,
 }
 
 fn is_default(vectors: &VectorPrecision) -> bool {
@@ -113,7 +118,8 @@ struct Signed {
 
 impl IndexManifest {
     pub fn new(id: ModelId, part: Option<IndexPart>) -> Self {
-        Self { format: FORMAT, id, segments: Vec::new(), part, vectors: VectorPrecision::default() }
+        let (segments, vectors, words) = (Vec::new(), VectorPrecision::default(), false);
+        Self { format: WORDLESS, id, segments, part, vectors, words }
     }
 
     /// Whether there is one in `dir`.
@@ -199,7 +205,8 @@ impl IndexManifest {
 
     /// Replaces the old one: readers see the one or the other, whole.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let manifest = Self { format: FORMAT, ..self.clone() };
+        let format = if self.words { FORMAT } else { WORDLESS };
+        let manifest = Self { format, ..self.clone() };
         let sha256 = manifest.checksum()?;
         let signed = Signed { manifest, sha256 };
         files::write_json(&dir.join(NAME), &signed)

@@ -6,6 +6,8 @@
 //! Finished segments are listed with their length and number of records, so that damage is told from a crash and
 //! counted; reading goes on behind it. When vectors are many, an indexer that finishes moves them to a table beside a
 //! segment, `NNNNNN.vec`, which is mapped and searched as it lies there; [`VectorPrecision`] says what it is stored in.
+//! What is said in videos ([`Words`]) has records and vectors as clips have, under the names of the files of subtitles, and
+//! is searched by itself.
 //! [`Index::open`] reads beside a running [`IndexWriter`] and sees what was complete at that moment.
 
 mod damage;
@@ -23,6 +25,7 @@ mod segment;
 mod segment_reader;
 mod table;
 mod table_writer;
+mod words;
 mod writer;
 
 pub use damage::SegmentDamage;
@@ -32,6 +35,7 @@ pub use manifest::IndexPart;
 pub use merge::merge_parts;
 pub use precision::VectorPrecision;
 pub use search::{Hit, SearchScope};
+pub use words::{WordHit, Words};
 pub use writer::{IndexSummary, IndexWriter};
 
 use crate::{Error, Result};
@@ -54,6 +58,8 @@ pub struct Index {
     /// The first is the one in memory, of records that hold their vectors.
     tables: Vec<VectorTable>,
     clips: usize,
+    /// Texts of what is said.
+    words: usize,
     damage: Vec<SegmentDamage>,
     /// Which rows are whose; made when it is first searched.
     layout: OnceLock<Layout>,
@@ -154,9 +160,9 @@ impl Index {
         self.files.get(path).map(|entry| &entry.stamp)
     }
 
-    /// All files, broken ones included, in order.
+    /// All videos, broken ones included, in order.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.keys().map(|path| &**path)
+        self.files.iter().filter(|(_, entry)| entry.words.is_none()).map(|(path, _)| &**path)
     }
 
     /// The file `path`, if it is known, as long as the index lives.

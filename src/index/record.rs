@@ -1,15 +1,18 @@
 //! A record as bytes: little-endian, every length checked against what is there before anything is allocated.
 
 use super::entry::{ClipEmbedding, ClipSpan, Stamp, length};
+use super::words::Words;
 use std::path::{Path, PathBuf};
 
 const CLIPS: u8 = 1;
 const BROKEN: u8 = 2;
 const REMOVED: u8 = 3;
 const ROWS: u8 = 4;
+const WORDS: u8 = 5;
+const WORD_ROWS: u8 = 6;
 
 /// The largest kind of a record.
-pub(super) const MOST_KIND: u8 = ROWS;
+pub(super) const MOST_KIND: u8 = WORD_ROWS;
 
 /// A change of one file: clips added, marked broken, or removed.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,8 @@ pub(super) enum RecordContent {
     Rows { first: u64, spans: Vec<ClipSpan> },
     /// Why there are none.
     Broken(String),
+    /// What is said in a video, a text for each of `clips`, which are `Clips` or `Rows`.
+    Words { words: Words, clips: Box<RecordContent> },
 }
 
 impl Record {
@@ -38,11 +43,7 @@ impl Record {
                 put_bytes(&mut bytes, &path_bytes(path));
             }
             Self::File(path, stamp, content) => {
-                bytes.push(match content {
-                    RecordContent::Clips(_) => CLIPS,
-                    RecordContent::Rows { .. } => ROWS,
-                    RecordContent::Broken(_) => BROKEN,
-                });
+                bytes.push(content.kind());
                 put_bytes(&mut bytes, &path_bytes(path));
                 bytes.extend(stamp.size.to_le_bytes());
                 bytes.extend(stamp.modified_ns.to_le_bytes());
@@ -67,9 +68,38 @@ impl Record {
             CLIPS => RecordContent::Clips(take_clips(rest, dim)?),
             ROWS => RecordContent::Rows { first: u64::from_le_bytes(take(&mut rest)?), spans: take_spans(rest)? },
             BROKEN => RecordContent::Broken(take_text(&mut rest)?),
+            WORDS => {
+                let words = take_words(&mut rest)?;
+                let clips = take_clips(rest, dim)?;
+                (words.texts.len() == clips.len())
+                    .then(|| RecordContent::of_words(words, RecordContent::Clips(clips)))?
+            }
+            WORD_ROWS => {
+                let words = take_words(&mut rest)?;
+                let (first, spans) = (u64::from_le_bytes(take(&mut rest)?), take_spans(rest)?);
+                let fits = words.texts.len() == spans.len();
+                fits.then(|| RecordContent::of_words(words, RecordContent::Rows { first, spans }))?
+            }
             _ => return None,
         };
         Some(Self::File(path, stamp, content))
+    }
+}
+
+impl RecordContent {
+    /// `clips` that `words` are said in.
+    pub fn of_words(words: Words, clips: Self) -> Self {
+        Self::Words { words, clips: Box::new(clips) }
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Clips(_) => CLIPS,
+            Self::Rows { .. } => ROWS,
+            Self::Broken(_) => BROKEN,
+            Self::Words { clips, .. } if matches!(**clips, Self::Rows { .. }) => WORD_ROWS,
+            Self::Words { .. } => WORDS,
+        }
     }
 }
 
@@ -85,7 +115,20 @@ fn put_content(bytes: &mut Vec<u8>, content: &RecordContent) {
             bytes.extend(clip.end.to_le_bytes());
             clip.vector.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
         }),
+        RecordContent::Words { words, clips } => {
+            put_bytes(bytes, &path_bytes(&words.video));
+            bytes.extend((words.texts.len() as u32).to_le_bytes());
+            words.texts.iter().for_each(|text| put_bytes(bytes, text.as_bytes()));
+            put_content(bytes, clips);
+        }
     }
+}
+
+fn take_words(rest: &mut &[u8]) -> Option<Words> {
+    let video = path_of(take_bytes(rest)?)?;
+    let count = u32::from_le_bytes(take(rest)?);
+    let texts = (0..count).map(|_| take_text(rest)).collect::<Option<_>>()?;
+    Some(Words { video, texts })
 }
 
 fn take_spans(rest: &[u8]) -> Option<Vec<ClipSpan>> {
@@ -196,6 +239,20 @@ mod tests {
         let rows = Record::File(path, stamp, RecordContent::Rows { first: 1 << 33, spans });
         assert_eq!(Record::decode(&rows.encode(), 3), Some(rows.clone()));
         assert_eq!(Record::decode(&[rows.encode(), vec![0; 8]].concat(), 3), None, "half a span");
+        let Record::File(_, stamp, clips) = record() else { unreachable!("it is a file's") };
+        let words = |texts: &[&str]| Words {
+            video: "a.mp4".into(),
+            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        let said = |texts: &[&str], clips| {
+            Record::File("a.srt".into(), stamp.clone(), RecordContent::of_words(words(texts), clips))
+        };
+        let bytes = said(&["good morning", "\u{e9}"], clips.clone()).encode();
+        assert_eq!(Record::decode(&bytes, 3), Some(said(&["good morning", "\u{e9}"], clips.clone())));
+        assert_eq!(Record::decode(&said(&["one text"], clips).encode(), 3), None, "two clips");
+        let row = || RecordContent::Rows { first: 7, spans: vec![ClipSpan { start: 0.5, end: 3.0 }] };
+        assert_eq!(Record::decode(&said(&["x"], row()).encode(), 3), Some(said(&["x"], row())));
+        assert_eq!(Record::decode(&said(&[], row()).encode(), 3), None);
         let removed = Record::Removed("x".into());
         assert_eq!(Record::decode(&removed.encode(), 3), Some(removed));
     }
@@ -212,8 +269,11 @@ mod tests {
     #[test]
     fn mutated_records_are_refused_or_read_but_never_panic() {
         let mut rng = Rng::new(4, &[]);
-        for _ in 0..10_000 {
+        for round in 0..10_000 {
             let mut bytes = record().encode();
+            if round % 2 == 0 {
+                bytes[0] = WORDS;
+            }
             for _ in 0..1 + rng.below(4) {
                 let at = rng.below(bytes.len());
                 bytes[at] = rng.bits() as u8;

@@ -23,6 +23,7 @@ impl Index {
             files: BTreeMap::new(),
             tables: vec![VectorTable::in_memory(manifest.id.dim)],
             clips: 0,
+            words: 0,
             damage: Vec::new(),
             layout: OnceLock::new(),
         }
@@ -101,18 +102,29 @@ impl Index {
             }
             Record::File(path, stamp, content) => (path, stamp, content),
         };
-        let content = match content {
-            RecordContent::Broken(reason) => Content::Broken(reason),
-            RecordContent::Clips(clips) => self.hold(&clips),
+        let (words, content) = match content {
+            RecordContent::Words { words, clips } => (Some(Arc::new(words)), *clips),
+            content => (None, content),
+        };
+        let Some(content) = self.hold_content(content, table) else { return false };
+        self.insert(path.into(), FileEntry { stamp, content, words });
+        true
+    }
+
+    /// What a record says of clips, with their vectors in memory or in `table`; none where it names rows that are not
+    /// there.
+    fn hold_content(&mut self, content: RecordContent, table: Option<usize>) -> Option<Content> {
+        match content {
+            RecordContent::Broken(reason) => Some(Content::Broken(reason)),
+            RecordContent::Clips(clips) => Some(self.hold(&clips)),
             RecordContent::Rows { first, spans } => {
                 let rows = table.map_or(0, |table| self.tables[table].shape().rows as u64);
-                let end = first.checked_add(spans.len() as u64);
-                let (Some(table), true) = (table, end.is_some_and(|end| end <= rows)) else { return false };
-                Content::Clips { table, first: first as usize, spans }
+                first.checked_add(spans.len() as u64).filter(|end| *end <= rows)?;
+                table.map(|table| Content::Clips { table, first: first as usize, spans })
             }
-        };
-        self.insert(path.into(), FileEntry { stamp, content });
-        true
+            // Words of words are never written.
+            RecordContent::Words { .. } => None,
+        }
     }
 
     /// Puts vectors into memory.
@@ -128,14 +140,22 @@ impl Index {
 
     fn insert(&mut self, path: Arc<Path>, entry: FileEntry) {
         self.layout.take();
-        self.clips += entry.spans().len();
-        let replaced = self.files.insert(path, entry);
-        self.clips -= replaced.map_or(0, |entry| entry.spans().len());
+        *self.count_of(&entry) += entry.spans().len();
+        if let Some(replaced) = self.files.insert(path, entry) {
+            *self.count_of(&replaced) -= replaced.spans().len();
+        }
     }
 
     fn remove(&mut self, path: &Path) {
         self.layout.take();
-        self.clips -= self.files.remove(path).map_or(0, |entry| entry.spans().len());
+        if let Some(removed) = self.files.remove(path) {
+            *self.count_of(&removed) -= removed.spans().len();
+        }
+    }
+
+    /// The number of clips or of words, whichever `entry` has.
+    fn count_of(&mut self, entry: &FileEntry) -> &mut usize {
+        if entry.words.is_some() { &mut self.words } else { &mut self.clips }
     }
 
     /// Takes in all files of `other`, an index of the same model, and its tables.

@@ -132,7 +132,7 @@ impl Index {
         scan.run(&self.tables, owners).into_iter().filter_map(hit).collect()
     }
 
-    fn layout(&self) -> &Layout {
+    pub(super) fn layout(&self) -> &Layout {
         self.layout.get_or_init(|| Layout::new(&self.files, &self.tables))
     }
 
@@ -148,7 +148,7 @@ impl Index {
         clips.iter().map(|clip| self.checked(clip.as_ref())).collect()
     }
 
-    fn checked(&self, query: &[f32]) -> Result<Vec<f32>> {
+    pub(super) fn checked(&self, query: &[f32]) -> Result<Vec<f32>> {
         let dim = self.id.dim;
         if query.len() != dim {
             let problem = format!("the query has {} numbers, embeddings here have {dim}", query.len());

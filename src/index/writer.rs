@@ -1,6 +1,6 @@
 //! The writer of an index; one per directory.
 
-use super::entry::{Content, at_most_unit};
+use super::entry::{Content, FileEntry, at_most_unit};
 use super::lock::{self, LOCK};
 use super::manifest::{IndexManifest, IndexPart, SegmentEntry, TableEntry};
 use super::precision::VectorPrecision;
@@ -8,7 +8,7 @@ use super::record::{Record, RecordContent};
 use super::segment::{SegmentWriter, same_file};
 use super::table::TableShape;
 use super::table_writer::TableWriter;
-use super::{ClipEmbedding, Index, ModelId, Stamp};
+use super::{ClipEmbedding, Index, ModelId, Stamp, Words};
 use crate::{Error, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -98,6 +98,28 @@ impl IndexWriter {
     /// # Errors
     /// A vector of another width, not finite or zero; or the disk refuses.
     pub fn add(&mut self, path: &Path, stamp: Stamp, clips: Vec<ClipEmbedding>) -> Result<()> {
+        let clips = self.checked(path, clips)?;
+        self.put(path, stamp, RecordContent::Clips(clips))
+    }
+
+    /// Stores what the file of subtitles `path` says, replacing what was known of it: `words` has a text for each of
+    /// `clips`, the spans and vectors of the texts.
+    ///
+    /// # Errors
+    /// As [`IndexWriter::add`].
+    pub fn add_words(&mut self, path: &Path, stamp: Stamp, words: Words, clips: Vec<ClipEmbedding>) -> Result<()> {
+        debug_assert_eq!(words.texts.len(), clips.len());
+        let clips = self.checked(path, clips)?;
+        if !self.manifest.words {
+            // Before the first of them, so that older programs take them for no damage.
+            self.manifest.words = true;
+            self.manifest.write(&self.index.dir)?;
+        }
+        self.put(path, stamp, RecordContent::of_words(words, RecordContent::Clips(clips)))
+    }
+
+    /// `clips` of `path` with vectors as they are stored.
+    fn checked(&self, path: &Path, clips: Vec<ClipEmbedding>) -> Result<Vec<ClipEmbedding>> {
         let dim = self.manifest.id.dim;
         let checked = clips.into_iter().map(|clip| match at_most_unit(&clip.vector) {
             Some(vector) if vector.len() == dim => Ok(ClipEmbedding { vector, ..clip }),
@@ -108,8 +130,7 @@ impl IndexWriter {
             )),
             None => Err(Error::file(path, "its embedding is zero or not finite", "check the checkpoint's weights")),
         });
-        let content = RecordContent::Clips(checked.collect::<Result<_>>()?);
-        self.put(path, stamp, content)
+        checked.collect()
     }
 
     /// Remembers that `path` could not be embedded, and why, so that it is tried again only when it changes.
@@ -139,12 +160,13 @@ impl IndexWriter {
         self.append(Record::File(path.to_path_buf(), stamp, content))
     }
 
-    /// Drops every file that `keep` refuses (it was deleted or moved away). Returns how many.
+    /// Drops every video and every file of words that `keep` refuses (it was deleted or moved away). Returns how many.
     ///
     /// # Errors
     /// The disk refuses; files dropped before stay dropped.
     pub fn retain(&mut self, mut keep: impl FnMut(&Path) -> bool) -> Result<usize> {
-        let gone: Vec<PathBuf> = self.index.files().filter(|path| !keep(path)).map(Path::to_path_buf).collect();
+        let all = self.index.files.keys();
+        let gone: Vec<PathBuf> = all.filter(|path| !keep(path)).map(|path| path.to_path_buf()).collect();
         for path in &gone {
             self.append(Record::Removed(path.clone()))?;
         }
@@ -216,8 +238,8 @@ impl IndexWriter {
             }
             self.manifest.write(&self.index.dir)?;
         }
-        let broken = self.index.broken().count();
-        Ok(IndexSummary { files: self.index.files.len(), clips: self.index.clips(), broken })
+        let (files, broken) = (self.index.files().count(), self.index.broken().count());
+        Ok(IndexSummary { files, clips: self.index.clips(), broken })
     }
 
     /// Whether so many vectors lie in records, or in tables of another precision, that a new table pays.
@@ -229,12 +251,13 @@ impl IndexWriter {
             _ => 0,
         };
         let loose: usize = self.index.files.values().map(|entry| rows(&entry.content)).sum();
-        loose >= least_table(wanted) && loose.saturating_mul(LOOSE_SHARE) >= self.index.clips
+        loose >= least_table(wanted) && loose.saturating_mul(LOOSE_SHARE) >= self.index.rows()
     }
 
     fn merge(&mut self) -> Result<()> {
         let dir = self.index.dir.clone();
-        let merged = if self.index.clips >= least_table(self.manifest.vectors) {
+        self.manifest.words = self.index.words() > 0;
+        let merged = if self.index.rows() >= least_table(self.manifest.vectors) {
             self.write_table(&dir)?
         } else {
             self.write_records(&dir)?
@@ -256,7 +279,7 @@ impl IndexWriter {
                 Content::Broken(reason) => RecordContent::Broken(reason.clone()),
                 Content::Clips { .. } => RecordContent::Clips(self.index.clips_of(path)),
             };
-            writer.append(&Record::File(path.to_path_buf(), entry.stamp.clone(), content).encode())?;
+            writer.append(&record_of(path, entry, content))?;
         }
         writer.sync()?;
         Ok(SegmentEntry { name, sealed: Some(writer.sealed()), table: None })
@@ -265,7 +288,7 @@ impl IndexWriter {
     /// Everything in one segment and a table of vectors, in the order of names.
     fn write_table(&self, dir: &Path) -> Result<SegmentEntry> {
         let (name, mut writer) = create_segment(dir)?;
-        let shape = TableShape { precision: self.manifest.vectors, dim: self.manifest.id.dim, rows: self.index.clips };
+        let shape = TableShape { precision: self.manifest.vectors, dim: self.manifest.id.dim, rows: self.index.rows() };
         let table = name.replace(".seg", ".vec");
         let mut vectors = TableWriter::create(dir.join(&table), shape)?;
         for (path, entry) in &self.index.files {
@@ -278,13 +301,22 @@ impl IndexWriter {
                     RecordContent::Rows { first: start, spans: spans.clone() }
                 }
             };
-            writer.append(&Record::File(path.to_path_buf(), entry.stamp.clone(), content).encode())?;
+            writer.append(&record_of(path, entry, content))?;
         }
         vectors.finish()?;
         writer.sync()?;
         let table = TableEntry { name: table, precision: shape.precision, rows: shape.rows as u64 };
         Ok(SegmentEntry { name, sealed: Some(writer.sealed()), table: Some(table) })
     }
+}
+
+/// The record of the file `path` whose clips are `content`.
+fn record_of(path: &Path, entry: &FileEntry, content: RecordContent) -> Vec<u8> {
+    let content = match &entry.words {
+        Some(words) => RecordContent::of_words(words.as_ref().clone(), content),
+        None => content,
+    };
+    Record::File(path.to_path_buf(), entry.stamp.clone(), content).encode()
 }
 
 /// Vectors from which on a table is made: below, records are read in a moment. Whoever asked for another precision gets

@@ -2,7 +2,7 @@
 
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Tensor, activation, backend::Backend};
-use svitt_ops::device::{MatmulOps, cast, matmul};
+use svitt_ops::device::{MatmulOps, cast};
 use svitt_ops::fused::{flatten_rows, unflatten_rows};
 
 /// Whether dropout and stochastic depth are active. Burn's own dropout is active on every autodiff backend, so
@@ -21,12 +21,8 @@ pub enum Mode {
 /// All other axes become one first: on three axes Burn 0.21 computes the gradient of the weight once per batch row and
 /// sums the `batch` matrices afterwards. The weights are cast to the element type of `x`, which is that of the result.
 pub fn linear<B: MatmulOps, const D: usize>(layer: &Linear<B>, x: Tensor<B, D>) -> Tensor<B, D> {
-    let (shape, dtype) = (x.dims(), x.dtype());
-    let y = matmul(flatten_rows(x), cast(layer.weight.val(), dtype));
-    let y = match &layer.bias {
-        Some(bias) => y + cast(bias.val(), dtype).unsqueeze(),
-        None => y,
-    };
+    let shape = x.dims();
+    let y = svitt_ops::device::linear(flatten_rows(x), layer.weight.val(), layer.bias.as_ref().map(|bias| bias.val()));
     unflatten_rows(y, shape)
 }
 

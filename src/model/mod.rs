@@ -14,6 +14,8 @@ pub mod init;
 pub mod layers;
 mod patch_embedding;
 pub mod positions;
+#[cfg(all(test, feature = "flex"))]
+mod precision_tests;
 mod pretrain;
 mod prune;
 mod readout;

@@ -7,8 +7,9 @@ use super::positions;
 use crate::config::VideoConfig;
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 use svitt_ops::device::{MatmulOps, cast};
+use svitt_ops::tokens::{RowOps, patch_rows};
 
 /// The patch embedding and the class token.
 #[derive(Module, Debug)]
@@ -37,18 +38,19 @@ impl<B: Backend> PatchEmbedding<B> {
     }
 }
 
-impl<B: MatmulOps> PatchEmbedding<B> {
+impl<B: MatmulOps + RowOps> PatchEmbedding<B> {
     /// Patch tokens in raster order (t, y, x).
     ///
     /// # Shapes
-    /// - `video`: `[batch, frames, 3, size, size]`, in the element type the tokens shall have
+    /// - `video`: `[batch, frames, 3, size, size]`; `dtype`: the element type to compute in, which the tokens have
     /// - output: `[batch, frames · grid², d]`, without the class token
-    pub fn patches(&self, video: Tensor<B, 5>) -> Tensor<B, 3> {
+    pub fn patches(&self, video: Tensor<B, 5>, dtype: DType) -> Tensor<B, 3> {
         let [batch, frames, channels, height, width] = video.dims();
-        let p = self.patch_size;
-        let (rows, columns) = (height / p, width / p);
-        let cut = video.reshape([batch * frames, channels, rows, p, columns, p]).permute([0, 2, 4, 1, 3, 5]);
-        linear(&self.projection, cut.reshape([batch, frames * rows * columns, channels * p * p]))
+        let rows = patch_rows(video.reshape([batch * frames, channels, height, width]), self.patch_size);
+        let tokens = rows.dims()[0] / batch.max(1);
+        let embedded = linear(&self.projection, cast(rows, dtype));
+        let d = embedded.dims()[1];
+        embedded.reshape([batch, tokens, d])
     }
 
     /// `patches` `[batch, frames · grid², d]` with the fixed positions of `config`, if it has any.

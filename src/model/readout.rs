@@ -31,7 +31,7 @@ impl<B: SvittBackend> VideoEncoder<B> {
         output: &VideoOutput<B>,
         mode: Mode,
     ) -> Tensor<B, 3> {
-        let normed = norm_f32(norm, output.hidden.clone());
+        let normed = cast(norm_f32(norm, output.hidden.clone()), self.precision.dtype());
         let joined = match temporal {
             Some(temporal) => temporal.forward(normed, output.frames, mode),
             None => normed,

@@ -159,13 +159,14 @@ impl<B: SvittBackend> VideoEncoder<B> {
         }
         let sparsity = self.config.sparsity.at_keep_rate(draws.keep_rate);
         let together = if self.joins_places() { frames } else { 1 };
+        let arithmetic = self.precision.arithmetic();
         for (index, layer) in self.layers.iter().enumerate() {
             let tokens = hidden.dims()[1] - 1;
             let graph = self.graph(index, tokens, &draws.graph)?;
             let pruning = Pruning::of(&sparsity, index, tokens, groups, together);
             let drop_path = draws.drop_path_seed.map(|seed| rng::key(seed, &[index as u64]));
             let ranking = Pruning::ranking(pruning.as_ref(), &sparsity, trace.is_some());
-            let out = layer.forward(hidden, &map, &graph, drop_path, ranking);
+            let out = layer.forward(hidden, &map, &graph, (arithmetic, drop_path), ranking);
             hidden = out.hidden;
             if let (Some(trace), Some(attention)) = (trace.as_deref_mut(), &out.ranking) {
                 trace.class_attention.push(attention.clone());
@@ -256,13 +257,13 @@ impl<B: SvittBackend> VideoEncoder<B> {
             Positions::Sinusoid { .. } => vec![0; places.len()],
         };
         let map = TokenMap::new(&places, &coords, &device);
-        let patches = self.embeddings.patches(cast(self.scaled(video), self.precision.dtype()));
+        let patches = self.embeddings.patches(self.scaled(video), self.precision.dtype());
         let patches = self.embeddings.with_positions(patches, &self.config);
         let patches = match order {
             TokenOrder::Raster => patches,
             _ => patches.select(1, map.ids.clone().reshape([places.len()])),
         };
-        let hidden = self.embeddings.with_class(patches);
+        let hidden = self.embeddings.with_class(cast(patches, B::residual_dtype(self.precision.arithmetic())));
         if let Some(trace) = trace {
             trace.embeddings = Some(hidden.clone());
             trace.token_order = places;

@@ -8,7 +8,7 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use std::sync::Arc;
 use svitt_ops::SvittBackend;
-use svitt_ops::device::cast;
+use svitt_ops::device::{Arithmetic, cast};
 use svitt_ops::fused::{feed_forward, linear_residual};
 use svitt_ops::rng::Rng;
 use svitt_ops::sparse::{BlockGraph, PatchRanking, QkvProjection, RelativeBias, self_attention};
@@ -120,25 +120,25 @@ impl<B: Backend> VideoLayer<B> {
 }
 
 impl<B: SvittBackend> VideoLayer<B> {
-    /// `hidden` `[batch, 1 + tokens, d]` through the layer; `drop_path_seed` is the layer's own, `None` in evaluation;
-    /// `ranking`: what patches are to be ranked by.
+    /// `hidden` `[batch, 1 + tokens, d]` of the residual stream of `arithmetic` through the layer; `drop_path_seed` is the
+    /// layer's own, `None` in evaluation; `ranking`: what patches are to be ranked by.
     pub(super) fn forward(
         &self,
         hidden: Tensor<B, 3>,
         map: &TokenMap<B>,
         graph: &Arc<BlockGraph>,
-        drop_path_seed: Option<u64>,
+        (arithmetic, drop_path_seed): (Arithmetic, Option<u64>),
         ranking: Option<Selection>,
     ) -> LayerOutput<B> {
-        let (batch, bias) = (hidden.dims()[0], self.bias(map, hidden.dtype()));
+        let (batch, bias) = (hidden.dims()[0], self.bias(map, arithmetic.dtype()));
         let (norm, epsilon) = (&self.norm_before, self.epsilon);
-        let projection = QkvProjection { norm, epsilon, weight: self.qkv.val(), bias: self.qkv_bias() };
+        let projection = QkvProjection { norm, epsilon, weight: self.qkv.val(), bias: self.qkv_bias(), arithmetic };
         let attended = self_attention(&hidden, &projection, &bias, graph, self.patch_ranking(ranking));
         let keep = |path| self.drop_path(batch, drop_path_seed, path);
         let (lambda_1, lambda_2) = (self.scale(&self.lambda_1), self.scale(&self.lambda_2));
-        let hidden = linear_residual(hidden, attended.out, &self.attention_out, lambda_1, keep(0));
+        let hidden = linear_residual(hidden, attended.out, &self.attention_out, lambda_1, keep(0), arithmetic);
         let (norm, linear) = ((&self.norm_after, epsilon), [&self.up, &self.down]);
-        let hidden = feed_forward(hidden, norm, linear, lambda_2, keep(1));
+        let hidden = feed_forward(hidden, norm, linear, lambda_2, keep(1), arithmetic);
         LayerOutput { hidden, ranking: attended.ranking, chosen: attended.chosen }
     }
 

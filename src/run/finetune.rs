@@ -193,7 +193,7 @@ impl BackendTask for Finetune<'_> {
     type Output = Result<Option<FinetuneReport>>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let (precision, arithmetic) = self.model.arithmetic::<B>(&device)?;
+        let (precision, arithmetic) = self.model.training_arithmetic::<B>(&device)?;
         let options = FinetuneOptions { precision, arithmetic, ..self.options };
         let own = devices::<B>(self.model.backend()?, &device, 1, options.job.on_machine())?;
         match options.job.is_first() {

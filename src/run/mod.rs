@@ -5,6 +5,7 @@
 mod embed;
 mod evaluate;
 mod finetune;
+mod index_model;
 mod pretrain;
 mod search;
 #[cfg(feature = "serve")]
@@ -14,6 +15,7 @@ mod visualize;
 pub use embed::{EmbedRequest, embed};
 pub use evaluate::{EvaluateRequest, evaluate, evaluate_shard};
 pub use finetune::{FinetuneRequest, assist_finetuning, finetune};
+pub use index_model::{AskedIndex, IndexModel};
 pub use pretrain::{PretrainRequest, assist_pretraining, pretrain};
 pub use search::{
     CalibrateRequest, CutRequest, FilterRequest, FindRequest, ImportIdsRequest, IndexRequest, QueryRequest,
@@ -23,7 +25,7 @@ pub use search::{
 pub use serve::{ServeRequest, serve};
 pub use visualize::{VisualizeOutput, VisualizeRequest, visualize};
 
-use crate::backend::{BackendKind, arithmetic, precision};
+use crate::backend::{BackendKind, arithmetic, precision, training_precision};
 use crate::config::Precision;
 use crate::train::parallel::{ExchangeFormat, Job};
 use crate::weights::given_or_newest;
@@ -44,7 +46,8 @@ pub struct ModelRequest {
     /// cuda, wgpu, wgpu-wgsl, flex or ndarray; the fastest of this build by default
     #[cfg_attr(feature = "cli", arg(long))]
     pub backend: Option<String>,
-    /// f32 or bf16 (activations and products; weights stay f32); f32 by default
+    /// f32, bf16 (activations and products) or int8 (products of the video encoder, on CPUs); weights stay f32; f32 by
+    /// default
     #[cfg_attr(feature = "cli", arg(long))]
     pub precision: Option<Precision>,
 }
@@ -71,8 +74,23 @@ impl ModelRequest {
     /// # Errors
     /// [`Self::backend`]'s, or a device that does not compute in it.
     fn arithmetic<B: Backend>(&self, device: &B::Device) -> Result<(Precision, String)> {
+        self.arithmetic_of::<B>(device, self.precision)
+    }
+
+    /// [`Self::arithmetic`] where `asked` is asked for.
+    fn arithmetic_of<B: Backend>(&self, device: &B::Device, asked: Option<Precision>) -> Result<(Precision, String)> {
         let kind = self.backend()?;
-        let precision = precision::<B>(kind, device, self.precision, Precision::F32)?;
+        let precision = precision::<B>(kind, device, asked, Precision::F32)?;
+        Ok((precision, arithmetic(kind, precision).into()))
+    }
+
+    /// [`Self::arithmetic`] of a model that is trained.
+    ///
+    /// # Errors
+    /// The same, or int8 was asked for.
+    fn training_arithmetic<B: Backend>(&self, device: &B::Device) -> Result<(Precision, String)> {
+        let kind = self.backend()?;
+        let precision = training_precision::<B>(kind, device, self.precision, Precision::F32)?;
         Ok((precision, arithmetic(kind, precision).into()))
     }
 }

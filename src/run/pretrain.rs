@@ -1,7 +1,7 @@
 //! Pretraining by the name of a backend.
 
 use super::{build, exchanging, writable};
-use crate::backend::{BackendKind, BackendTask, devices, dispatch, precision};
+use crate::backend::{BackendKind, BackendTask, devices, dispatch, training_precision};
 use crate::config::{Precision, PretrainPreset};
 use crate::data::import::Columns;
 #[cfg(feature = "cli")]
@@ -176,6 +176,7 @@ impl PretrainRequest {
             ("exchange format", options.job.format().name().to_owned()),
             ("setting of global negatives", self.global_negatives.to_string()),
             ("number of steps", format!("{:?}", self.max_steps)),
+            ("setting of baselines", self.baselines.to_string()),
             ("list of annotations", data[..16].to_owned()),
             ("vocabulary", options.training_data.tokenizer.sha256()),
         ])
@@ -214,7 +215,7 @@ impl BackendTask for DeviceCheck {
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Result<Precision> {
         devices::<B>(self.backend, &device, self.workers, self.place)?;
-        precision::<B>(self.backend, &device, self.asked, self.preset)
+        training_precision::<B>(self.backend, &device, self.asked, self.preset)
     }
 }
 

@@ -1,20 +1,20 @@
 //! A folder of videos indexed and searched, by the name of a backend.
 
-use super::ModelRequest;
+use super::{AskedIndex, IndexModel};
 use crate::backend::{BackendTask, dispatch};
-use crate::eval::Budget;
-use crate::index::{Index, ModelId, VectorPrecision};
+use crate::index::{Index, VectorPrecision};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count, number};
 use crate::progress::{ProgressSink, StopFlag};
 use crate::search::{
     self, CalibrateOptions, Calibration, ClipWindows, ComposedQuery, Embedder, FileFilter, IndexOptions, IndexReport,
-    Moments, QueryOptions, QueryResult, damage_warnings, day_ns, identify, index_folder, indexed_vectors,
+    Moments, QueryOptions, QueryResult, Spans, damage_warnings, day_ns, index_folder, indexed_vectors,
 };
 use crate::shard::Shard;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use svitt_ops::{SvittBackend, TrainBackend};
+use svitt_video::ReaderKind;
 
 /// How videos are cut.
 #[derive(Clone, Copy, Debug)]
@@ -30,17 +30,27 @@ pub struct CutRequest {
     /// the time
     #[cfg_attr(feature = "cli", arg(long, value_enum, default_value_t))]
     pub at: Moments,
+    /// Cut by windows of equal length, or by shots, of which long ones are cut into windows; as the index has them by
+    /// default, by windows where it is new
+    #[cfg_attr(feature = "cli", arg(long, value_enum))]
+    pub spans: Option<Spans>,
 }
 
 impl Default for CutRequest {
     fn default() -> Self {
-        Self { clip_seconds: 10.0, overlap: 0.5, at: Moments::Exact }
+        Self { clip_seconds: 10.0, overlap: 0.5, at: Moments::Exact, spans: None }
     }
 }
 
 impl CutRequest {
     pub(super) fn windows(self, frames: usize) -> Result<ClipWindows> {
-        Ok(ClipWindows::new(self.clip_seconds, self.overlap, frames)?.at(self.at))
+        let windows = ClipWindows::new(self.clip_seconds, self.overlap, frames)?;
+        Ok(windows.at(self.at).by(self.spans.unwrap_or_default()))
+    }
+
+    /// The same, cut as `index` has the videos below `folder` where nothing else is asked for.
+    pub(super) fn as_in(self, index: &Index, folder: Option<&Path>) -> Self {
+        Self { spans: self.spans.or_else(|| Spans::used_in(index, folder)), ..self }
     }
 }
 
@@ -50,15 +60,9 @@ impl CutRequest {
 pub struct IndexRequest {
     /// Folder of videos, or one video
     pub dir: PathBuf,
-    /// The index directory
-    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
-    pub index: PathBuf,
-    /// The model.
+    /// The index and its model.
     #[cfg_attr(feature = "cli", command(flatten))]
-    pub model: ModelRequest,
-    /// Its sparsity; that of the index by default, or the checkpoint's.
-    #[cfg_attr(feature = "cli", command(flatten))]
-    pub budget: Budget,
+    pub base: IndexModel,
     /// How videos are cut.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
@@ -69,12 +73,19 @@ pub struct IndexRequest {
     /// index has them by default, f32 where it is new
     #[cfg_attr(feature = "cli", arg(long, value_name = "PRECISION"))]
     pub vectors: Option<VectorPrecision>,
+    /// Leave out the subtitles (.srt, .vtt) beside the videos, and drop those that are in the index
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub no_subtitles: bool,
     /// Clips per forward
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 8, value_parser = count(1, limits::BATCH)))]
     pub batch: usize,
     /// Decoding threads; one per core by default
     #[cfg_attr(feature = "cli", arg(long, value_parser = count(1, limits::THREADS)))]
     pub threads: Option<usize>,
+    /// Who decodes: auto, native or ffmpeg; auto leaves long H.264 and what it does not know to the ffmpeg program. The
+    /// vectors are the same
+    #[cfg_attr(feature = "cli", arg(long, default_value = "auto"))]
+    pub reader: ReaderKind,
     /// Who is told how far it is.
     #[cfg_attr(feature = "cli", arg(skip))]
     pub progress: ProgressSink,
@@ -113,21 +124,15 @@ pub struct QueryRequest {
     /// Of which files.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub files: FilterRequest,
-    /// The index directory
-    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
-    pub index: PathBuf,
-    /// The model.
+    /// The index, its model, and how much is listed.
     #[cfg_attr(feature = "cli", command(flatten))]
-    pub model: ModelRequest,
-    /// Its sparsity; that of the index by default, or the checkpoint's.
-    #[cfg_attr(feature = "cli", command(flatten))]
-    pub budget: Budget,
-    /// Results
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
-    pub top: usize,
+    pub asked: AskedIndex,
     /// Best clips that the fusion encoder looks at again; 0 for none
     #[cfg_attr(feature = "cli", arg(long, value_name = "K", default_value_t = 16, value_parser = count(0, limits::ITEMS)))]
     pub rerank: usize,
+    /// Tell the part of each result that fits best: six parts of it are read and encoded
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub narrow: bool,
 }
 
 /// List the clips most like a video
@@ -136,21 +141,15 @@ pub struct QueryRequest {
 pub struct SimilarRequest {
     /// A video, in the index or not
     pub file: PathBuf,
-    /// The index directory
-    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
-    pub index: PathBuf,
-    /// The model; not needed for a video that is in the index.
+    /// The index, its model (not needed for a video that is in the index), and how much is listed.
     #[cfg_attr(feature = "cli", command(flatten))]
-    pub model: ModelRequest,
-    /// Its sparsity; that of the index by default, or the checkpoint's.
+    pub asked: AskedIndex,
+    /// Of which files.
     #[cfg_attr(feature = "cli", command(flatten))]
-    pub budget: Budget,
+    pub files: FilterRequest,
     /// How the video is cut, where it is not in the index.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub cut: CutRequest,
-    /// Results
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
-    pub top: usize,
 }
 
 /// Let the fusion encoder rank clips that a database returned
@@ -162,18 +161,9 @@ pub struct ImportIdsRequest {
     /// What the clip should show
     #[cfg_attr(feature = "cli", arg(allow_hyphen_values = true))]
     pub text: String,
-    /// The index directory
-    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
-    pub index: PathBuf,
-    /// The model.
+    /// The index, its model, and how much is listed.
     #[cfg_attr(feature = "cli", command(flatten))]
-    pub model: ModelRequest,
-    /// Its sparsity; that of the index by default, or the checkpoint's.
-    #[cfg_attr(feature = "cli", command(flatten))]
-    pub budget: Budget,
-    /// Results
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 10, value_parser = count(0, limits::ITEMS)))]
-    pub top: usize,
+    pub asked: AskedIndex,
 }
 
 /// Index what is new in a folder, and list its clips that match a text
@@ -203,15 +193,9 @@ pub struct CalibrateRequest {
     /// The folder of its videos; the manifest's own by default
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
     pub media: Option<PathBuf>,
-    /// The index directory
-    #[cfg_attr(feature = "cli", arg(long, default_value = "svitt-index"))]
-    pub index: PathBuf,
-    /// The model.
+    /// The index and its model.
     #[cfg_attr(feature = "cli", command(flatten))]
-    pub model: ModelRequest,
-    /// Its sparsity; that of the index by default, or the checkpoint's.
-    #[cfg_attr(feature = "cli", command(flatten))]
-    pub budget: Budget,
+    pub base: IndexModel,
     /// Texts at most, taken evenly from the manifest
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 1000, value_parser = count(20, limits::ITEMS)))]
     pub texts: usize,
@@ -230,8 +214,8 @@ pub struct CalibrateRequest {
 /// disk.
 pub fn index(request: &IndexRequest) -> Result<IndexReport> {
     std::fs::metadata(&request.dir).map_err(|e| Error::io(&request.dir, &e))?;
-    let folder = request.model.folder()?;
-    dispatch(request.model.backend()?, IndexTask { request, folder: &folder })?
+    let folder = request.base.model.folder()?;
+    dispatch(request.base.model.backend()?, IndexTask { request, folder: &folder })?
 }
 
 /// Brings an index up to date with a folder, and lists the folder's clips that match a text best; how many clips the
@@ -240,7 +224,7 @@ pub fn index(request: &IndexRequest) -> Result<IndexReport> {
 /// # Errors
 /// As [`index`] and [`query`]; a text without words is refused before anything is embedded.
 pub fn find(request: &FindRequest) -> Result<(IndexReport, QueryResult, usize)> {
-    let IndexRequest { dir, model, .. } = &request.index;
+    let IndexRequest { dir, base: IndexModel { model, .. }, .. } = &request.index;
     std::fs::metadata(dir).map_err(|e| Error::io(dir, &e))?;
     let folder = model.folder()?;
     dispatch(model.backend()?, FindTask { request, folder: &folder })?
@@ -251,10 +235,9 @@ pub fn find(request: &FindRequest) -> Result<(IndexReport, QueryResult, usize)> 
 /// # Errors
 /// No such index, one of another model, a backend or checkpoint that is not there, or a text without words.
 pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
-    let index = Index::open(&request.index)?;
-    let folder = request.model.folder()?;
-    index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
-    let results = dispatch(request.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
+    let (index, folder) = request.asked.base.open()?;
+    let results =
+        dispatch(request.asked.base.model.backend()?, QueryTask { request, folder: &folder, index: &index })??;
     Ok((results, index.clips()))
 }
 
@@ -264,12 +247,12 @@ pub fn query(request: &QueryRequest) -> Result<(QueryResult, usize)> {
 /// As [`query`], a file without ids, or an id that no clip of the index has.
 pub fn import_ids(request: &ImportIdsRequest) -> Result<(QueryResult, usize)> {
     let ids = search::read_ids(&request.file)?;
-    let index = Index::open(&request.index)?;
+    let base = &request.asked.base;
+    let index = Index::open(&base.index)?;
     search::clips_with_ids(&index, &ids)?;
-    let folder = request.model.folder()?;
-    index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
+    let folder = base.checkpoint_of(&index)?;
     let task = ImportIdsTask { request, folder: &folder, index: &index, ids: &ids };
-    let results = dispatch(request.model.backend()?, task)??;
+    let results = dispatch(base.model.backend()?, task)??;
     Ok((results, index.clips()))
 }
 
@@ -278,17 +261,17 @@ pub fn import_ids(request: &ImportIdsRequest) -> Result<(QueryResult, usize)> {
 /// # Errors
 /// As [`query`], or a video that cannot be read.
 pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
-    let index = Index::open(&request.index)?;
+    let AskedIndex { base, top } = &request.asked;
+    let index = Index::open(&base.index)?;
     let vectors = match indexed_vectors(&index, &request.file) {
         Some(vectors) => vectors,
         None => {
-            let folder = request.model.folder()?;
-            index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
-            dispatch(request.model.backend()?, SimilarTask { request, folder: &folder, index: &index })??
+            let folder = base.checkpoint_of(&index)?;
+            dispatch(base.model.backend()?, SimilarTask { request, folder: &folder, index: &index })??
         }
     };
-    let results = search::similar(&index, &request.file, &vectors, request.top)?;
-    Ok((QueryResult { results, warnings: damage_warnings(&index), fit: None }, index.clips()))
+    let results = search::similar(&index, &request.file, &vectors, &request.files.files()?, *top)?;
+    Ok((QueryResult { results, warnings: damage_warnings(&index), ..QueryResult::default() }, index.clips()))
 }
 
 /// Chooses the thresholds of an index by a manifest, and keeps them in its directory.
@@ -296,26 +279,8 @@ pub fn similar(request: &SimilarRequest) -> Result<(QueryResult, usize)> {
 /// # Errors
 /// As [`query`], or a manifest with too few texts.
 pub fn calibrate(request: &CalibrateRequest) -> Result<Calibration> {
-    let index = Index::open(&request.index)?;
-    let folder = request.model.folder()?;
-    index.require_weights(&identify(&folder, request.model.vocab.as_deref())?)?;
-    dispatch(request.model.backend()?, CalibrateTask { request, folder: &folder, index: &index })?
-}
-
-/// What a search opens: which weights, how sparse, and the index they are for, if it exists.
-pub(super) struct Opening<'a> {
-    pub model: &'a ModelRequest,
-    pub budget: &'a Budget,
-    pub folder: &'a Path,
-    pub index: Option<&'a ModelId>,
-}
-
-impl Opening<'_> {
-    pub fn open<B: SvittBackend>(&self, device: &B::Device) -> Result<Embedder<B>> {
-        let (precision, arithmetic) = self.model.arithmetic::<B>(device)?;
-        let embedder = Embedder::open(self.folder, self.model.vocab.as_deref(), device)?;
-        embedder.with_precision(precision, arithmetic).with_budget(self.budget, self.index)
-    }
+    let (index, folder) = request.base.open()?;
+    dispatch(request.base.model.backend()?, CalibrateTask { request, folder: &folder, index: &index })?
 }
 
 struct IndexTask<'a> {
@@ -336,8 +301,10 @@ impl IndexRequest {
     /// The model in `folder`, as sparse as the index that is there already unless another sparsity is asked for.
     pub(super) fn open<B: SvittBackend>(&self, folder: &Path, device: &B::Device) -> Result<Embedder<B>> {
         // An index that cannot be read is refused when it is written to.
-        let known = Index::model_of(&self.index).ok().flatten();
-        Opening { model: &self.model, budget: &self.budget, folder, index: known.as_ref() }.open(device)
+        let known = Index::model_of(&self.base.index).ok().flatten();
+        let embedder = self.base.embedder(folder, known.as_ref(), device)?;
+        // The parts of an index are of one precision, whatever machines make them.
+        if known.is_some() || self.shard.is_some() { Ok(embedder) } else { self.base.for_new_index(embedder, device) }
     }
 
     fn indexed<B: SvittBackend>(&self, embedder: &Embedder<B>) -> Result<IndexReport> {
@@ -350,26 +317,29 @@ impl IndexRequest {
         embedder: &Embedder<B>,
         stop: &StopFlag,
     ) -> Result<IndexReport> {
-        let options = IndexOptions { stop: stop.clone(), ..self.options(embedder.frames())? };
+        let known = Index::open(&self.base.index).ok();
+        let cut = known.map_or(self.cut, |index| self.cut.as_in(&index, Some(&self.dir)));
+        let options = IndexOptions { stop: stop.clone(), ..self.options(cut.windows(embedder.frames())?) };
         let report = index_folder(embedder, &options)?;
-        embedder.keep_calibration(&self.index)?;
+        embedder.keep_calibration(&self.base.index)?;
         Ok(report)
     }
 
-    /// The options for a model whose clips have `frames` frames.
-    fn options(&self, frames: usize) -> Result<IndexOptions> {
-        let Self { dir, index, cut, shard, vectors, batch, threads, progress, .. } = self;
-        Ok(IndexOptions {
+    fn options(&self, clip_windows: ClipWindows) -> IndexOptions {
+        let Self { dir, base, shard, vectors, no_subtitles, batch, threads, reader, progress, .. } = self;
+        IndexOptions {
             folder: dir.clone(),
-            index: index.clone(),
-            clip_windows: cut.windows(frames)?,
+            index: base.index.clone(),
+            clip_windows,
+            subtitles: !no_subtitles,
             shard: *shard,
             vectors: *vectors,
             batch: *batch,
             threads: threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
+            reader: *reader,
             progress: progress.clone(),
             stop: StopFlag::default(),
-        })
+        }
     }
 }
 
@@ -386,10 +356,10 @@ impl BackendTask for FindTask<'_> {
         let embedder = request.open::<B::InnerBackend>(self.folder, &device)?;
         embedder.embed_text(text)?;
         let report = request.indexed(&embedder)?;
-        let index = Index::open(&request.index)?;
+        let index = Index::open(&request.base.index)?;
         let files = FileFilter::of_folder(&request.dir);
-        let clip_windows = request.cut.windows(embedder.frames())?;
-        let options = QueryOptions { top: *top, rerank: *rerank, files, clip_windows };
+        let clip_windows = request.cut.as_in(&index, Some(&request.dir)).windows(embedder.frames())?;
+        let options = QueryOptions { top: *top, rerank: *rerank, narrow: false, files, clip_windows };
         let calibration = embedder.calibration(&index)?;
         let results = embedder.query(&index, &ComposedQuery::text(text), calibration.as_ref(), &options)?;
         Ok((report, results, index.clips()))
@@ -406,12 +376,12 @@ impl BackendTask for QueryTask<'_> {
     type Output = Result<QueryResult>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let QueryRequest { text, model, budget, top, rerank, files, .. } = self.request;
+        let QueryRequest { text, asked: AskedIndex { base, top }, rerank, narrow, files } = self.request;
         let query = ComposedQuery::of_words_or_files(text)?;
-        let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
-        let embedder = opening.open::<B::InnerBackend>(&device)?;
-        let clip_windows = CutRequest::default().windows(embedder.frames())?;
-        let options = QueryOptions { top: *top, rerank: *rerank, files: files.files()?, clip_windows };
+        let embedder = base.embedder::<B::InnerBackend>(self.folder, Some(self.index.id()), &device)?;
+        let clip_windows = CutRequest::default().as_in(self.index, None).windows(embedder.frames())?;
+        let (top, rerank, narrow, files) = (*top, *rerank, *narrow, files.files()?);
+        let options = QueryOptions { top, rerank, narrow, files, clip_windows };
         embedder.query(self.index, &query, embedder.calibration(self.index)?.as_ref(), &options)
     }
 }
@@ -426,10 +396,8 @@ impl BackendTask for CalibrateTask<'_> {
     type Output = Result<Calibration>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let CalibrateRequest { manifest, media, model, budget, texts, rerank, progress, .. } = self.request.clone();
-        let index = Some(self.index.id());
-        let opening = Opening { model: &model, budget: &budget, folder: self.folder, index };
-        let embedder = opening.open::<B::InnerBackend>(&device)?;
+        let CalibrateRequest { manifest, media, base, texts, rerank, progress } = self.request.clone();
+        let embedder = base.embedder::<B::InnerBackend>(self.folder, Some(self.index.id()), &device)?;
         search::calibrate(&embedder, self.index, &CalibrateOptions { manifest, media, texts, rerank, progress })
     }
 }
@@ -445,9 +413,8 @@ impl BackendTask for ImportIdsTask<'_> {
     type Output = Result<QueryResult>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let ImportIdsRequest { text, model, budget, top, .. } = self.request;
-        let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
-        let embedder = opening.open::<B::InnerBackend>(&device)?;
+        let ImportIdsRequest { text, asked: AskedIndex { base, top }, .. } = self.request;
+        let embedder = base.embedder::<B::InnerBackend>(self.folder, Some(self.index.id()), &device)?;
         embedder.rank_listed(self.index, text, self.ids, *top)
     }
 }
@@ -462,10 +429,9 @@ impl BackendTask for SimilarTask<'_> {
     type Output = Result<Vec<Vec<f32>>>;
 
     fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
-        let SimilarRequest { model, budget, file, cut, .. } = self.request;
-        let opening = Opening { model, budget, folder: self.folder, index: Some(self.index.id()) };
-        let embedder = opening.open::<B::InnerBackend>(&device)?;
+        let SimilarRequest { file, asked, cut, .. } = self.request;
+        let embedder = asked.base.embedder::<B::InnerBackend>(self.folder, Some(self.index.id()), &device)?;
         self.index.require(embedder.id())?;
-        embedder.embed_video(file, &cut.windows(embedder.frames())?)
+        embedder.embed_video(file, &cut.as_in(self.index, None).windows(embedder.frames())?)
     }
 }

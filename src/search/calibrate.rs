@@ -108,7 +108,7 @@ impl Samples {
         // Once more than is looked at, for the text's own videos are then left out.
         let own_clips = own.iter().map(|path| index.clips_of(path).len()).sum::<usize>();
         let rerank = rerank.max(1) + own_clips.min(rerank.max(1));
-        let options = QueryOptions { top: rerank, rerank, files: FileFilter::default(), clip_windows };
+        let options = QueryOptions { top: rerank, rerank, narrow: false, files: FileFilter::default(), clip_windows };
         let found = embedder.query(index, &query, Some(calibration), &options)?.results;
         for (side, without) in [false, true].into_iter().enumerate() {
             let left = found.iter().filter(|clip| !(without && own.contains(&clip.path)));

@@ -30,6 +30,9 @@ pub struct Calibration {
     model: String,
     /// What neutral texts find.
     pub neutral: NeutralStatistics,
+    /// What they find among the words of the index, where it holds any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<NeutralStatistics>,
     /// Least evidence of vectors alone.
     pub vectors: f32,
     /// Least evidence of both encoders.
@@ -76,7 +79,7 @@ pub struct Fit {
 impl Calibration {
     /// The usual thresholds over `neutral`.
     fn usual(id: &ModelId, neutral: NeutralStatistics) -> Result<Self> {
-        Ok(Self { model: key(id)?, neutral, vectors: VECTORS, both: BOTH, figures: None })
+        Ok(Self { model: key(id)?, neutral, words: None, vectors: VECTORS, both: BOTH, figures: None })
     }
 
     /// The calibration kept in the index directory `dir`, if it is of model `id`. One that cannot be read counts as none:
@@ -126,14 +129,17 @@ impl<B: SvittBackend> Embedder<B> {
     /// Another model made the index.
     pub fn calibration(&self, index: &Index) -> Result<Option<Calibration>> {
         let kept = Calibration::read(index.dir(), self.id());
-        if kept.as_ref().is_some_and(|kept| kept.neutral.describes(index.clips())) {
-            return Ok(kept);
+        let words = match kept.as_ref().and_then(|kept| kept.words) {
+            Some(words) if index.words() > 0 && words.describes(index.words()) => Some(words),
+            _ => self.neutral_words(index)?,
+        };
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.neutral.describes(index.clips())) {
+            return Ok(Some(Calibration { words, ..kept.clone() }));
         }
         let Some(neutral) = self.neutral_statistics(index)? else { return Ok(None) };
-        match kept {
-            Some(kept) => Ok(Some(Calibration { neutral, ..kept })),
-            None => Calibration::usual(self.id(), neutral).map(Some),
-        }
+        let usual = || Calibration::usual(self.id(), neutral);
+        let calibration = kept.map_or_else(usual, |kept| Ok(Calibration { neutral, ..kept }))?;
+        Ok(Some(Calibration { words, ..calibration }))
     }
 
     /// Makes the calibration of the index in `dir` and keeps it there, so that queries need not make it.

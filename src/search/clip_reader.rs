@@ -1,9 +1,12 @@
 //! The clips of a video one after the other, every frame of them decoded and resized once.
 
-use super::clips::ClipWindows;
+use super::Spans;
+use super::clips::{ClipWindows, Timeline};
+use super::one_pass_reader::each_clip_in_one_pass;
+use super::shot_reader::each_shot_clip;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 use svitt_video::{Frames, ReaderOptions, VideoError, VideoReader};
 
@@ -14,9 +17,9 @@ const RUN: usize = 32;
 const RUN_BYTES: usize = 128 << 20;
 
 /// Seconds of video for which another thread is worth opening the file once more.
-const PART: f64 = 60.0;
+pub(super) const PART: f64 = 60.0;
 
-type Result<T> = std::result::Result<T, VideoError>;
+pub(super) type Result<T> = std::result::Result<T, VideoError>;
 
 /// What becomes of a video's clips.
 pub(super) struct ClipSink<'a> {
@@ -24,15 +27,21 @@ pub(super) struct ClipSink<'a> {
     pub prepare: &'a (dyn Fn(&Frames) -> Vec<f32> + Sync),
     /// Takes the seconds and the pixels `[frames, 3, size, size]` of a clip; false: no more are wanted.
     pub take: &'a (dyn Fn([f64; 2], Vec<f32>) -> bool + Sync),
+    /// Forgets the clips that were taken: the video is read again from its start.
+    pub again: &'a (dyn Fn() + Sync),
+    /// How it is read.
+    pub reader: &'a ReaderOptions,
     /// What it took.
     pub spent: &'a DecodeSeconds,
 }
 
-/// Time that threads spent on videos, in nanoseconds, all threads together.
+/// Time that threads spent on videos, in nanoseconds, all threads together, and what decoded how many of them.
 #[derive(Debug, Default)]
 pub(super) struct DecodeSeconds {
-    decode: AtomicU64,
-    resize: AtomicU64,
+    pub decode: AtomicU64,
+    pub resize: AtomicU64,
+    native: AtomicUsize,
+    ffmpeg: AtomicUsize,
 }
 
 impl DecodeSeconds {
@@ -40,10 +49,21 @@ impl DecodeSeconds {
     pub fn seconds(&self) -> [f64; 2] {
         [&self.decode, &self.resize].map(|spent| spent.load(Ordering::Relaxed) as f64 / 1e9)
     }
+
+    /// Counts a video that this decoder read.
+    pub fn read_by(&self, decoder: &str) {
+        let videos = if decoder == "ffmpeg" { &self.ffmpeg } else { &self.native };
+        videos.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Videos that the built-in decoder read, and the `ffmpeg` program.
+    pub fn videos(&self) -> [usize; 2] {
+        [&self.native, &self.ffmpeg].map(|videos| videos.load(Ordering::Relaxed))
+    }
 }
 
 /// Adds the time since `since` to `spent`.
-fn add(spent: &AtomicU64, since: Instant) {
+pub(super) fn add(spent: &AtomicU64, since: Instant) {
     spent.fetch_add(u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
@@ -53,9 +73,21 @@ fn add(spent: &AtomicU64, since: Instant) {
 /// # Errors
 /// The video cannot be opened, or its first clip does not decode.
 pub(super) fn each_clip(path: &Path, windows: &ClipWindows, threads: usize, sink: &ClipSink) -> Result<()> {
+    if windows.choice().spans == Spans::Shots {
+        return each_shot_clip(path, windows, threads, sink);
+    }
     let since = Instant::now();
-    let reader = VideoReader::open(path, &ReaderOptions::default())?;
+    let mut reader = VideoReader::open(path, sink.reader)?;
     add(&sink.spent.decode, since);
+    let all_frames = windows.choice().key_frames(&Timeline::of(&reader)).is_none();
+    if all_frames && reader.suits_one_pass() {
+        if each_clip_in_one_pass(path, windows, threads, sink)? {
+            sink.spent.read_by("ffmpeg");
+            return Ok(());
+        }
+        (sink.again)();
+    }
+    sink.spent.read_by(reader.decoder());
     let spans = windows.spans(reader.duration());
     let parts = threads.min((reader.duration() / PART) as usize).clamp(1, spans.len().max(1));
     let wanted = AtomicBool::new(true);
@@ -65,7 +97,7 @@ pub(super) fn each_clip(path: &Path, windows: &ClipWindows, threads: usize, sink
         for spans in rest {
             let wanted = &wanted;
             scope.spawn(move || {
-                let read = VideoReader::open(path, &ReaderOptions::default());
+                let read = VideoReader::open(path, sink.reader);
                 let read = read.and_then(|reader| PartReader::new(reader, windows, sink, wanted).read(spans));
                 read.unwrap_or_else(|error| {
                     log::warn!("{}: left out from {:.0} s on: {error}", path.display(), spans[0][0])
@@ -119,7 +151,7 @@ impl<'a> PartReader<'a> {
     fn run(&self, spans: &[[f64; 2]], most: usize) -> Vec<Clip> {
         let (mut run, mut new) = (Vec::new(), BTreeSet::new());
         for &span in spans.iter().take(most) {
-            let frames = self.windows.frames_of(&self.reader, span);
+            let frames = self.windows.frames_of(&Timeline::of(&self.reader), span);
             new.extend(frames.iter().copied().filter(|frame| !self.ready.contains_key(frame)));
             if !run.is_empty() && new.len() > RUN {
                 break;
@@ -196,7 +228,8 @@ mod tests {
             found.lock().unwrap().push((span, pixels));
             true
         };
-        let sink = ClipSink { prepare: &raw, take: &take, spent: &spent };
+        let sink =
+            ClipSink { prepare: &raw, take: &take, again: &|| {}, reader: &ReaderOptions::default(), spent: &spent };
         let reader = || VideoReader::open(path, &ReaderOptions::default()).unwrap();
         let (spans, wanted) = (windows.spans(reader().duration()), AtomicBool::new(true));
         for part in spans.chunks(spans_per_part) {
@@ -222,7 +255,7 @@ mod tests {
                 assert_eq!(clips(&path, &windows, 2), all, "{name}: the parts together");
                 for (span, pixels) in all {
                     let mut reader = VideoReader::open(&path, &ReaderOptions::default()).unwrap();
-                    let alone = read_span(&mut reader, span, 3, moments).unwrap().unwrap();
+                    let alone = read_span(&mut reader, span, 3, windows.choice()).unwrap().unwrap();
                     assert!(raw(&alone) == pixels, "{name} {span:?} {moments:?}");
                 }
             }
@@ -234,7 +267,13 @@ mod tests {
         let path = fixture("bframes.mp4");
         let windows = ClipWindows::new(0.2, 0.0, 2).unwrap();
         let (spent, wanted) = (DecodeSeconds::default(), AtomicBool::new(true));
-        let sink = ClipSink { prepare: &raw, take: &|_, _| true, spent: &spent };
+        let sink = ClipSink {
+            prepare: &raw,
+            take: &|_, _| true,
+            again: &|| {},
+            reader: &ReaderOptions::default(),
+            spent: &spent,
+        };
         let reader = VideoReader::open(&path, &ReaderOptions::default()).unwrap();
         let spans = windows.spans(reader.duration());
         let mut part = PartReader::new(reader, &windows, &sink, &wanted);

@@ -111,10 +111,19 @@ impl ComposedQuery {
         self.texts().count() == self.parts.len()
     }
 
+    /// Its texts that are wanted.
+    pub(super) fn wanted_texts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter(|(weight, _)| *weight > 0.0).filter_map(|(_, part)| text_of(part))
+    }
+
     /// All its texts.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|(_, part)| if let QueryPart::Text(text) = part { Some(&text[..]) } else { None })
+        self.parts.iter().filter_map(|(_, part)| text_of(part))
     }
+}
+
+fn text_of(part: &QueryPart) -> Option<&str> {
+    if let QueryPart::Text(text) = part { Some(text) } else { None }
 }
 
 /// Whether a part of a query begins with this word: `+beach`, but neither `+` nor `t-shirt`.

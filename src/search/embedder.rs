@@ -60,6 +60,7 @@ fn model_id(folder: &Path, info: &CheckpointInfo, weights: String, tokenizer: &T
         sparsity,
         vocabulary: tokenizer.sha256(),
         dim: info.model.embed_dim,
+        precision: Precision::F32,
     })
 }
 
@@ -94,7 +95,14 @@ impl<B: SvittBackend> Embedder<B> {
 
     /// The same model, computing in `precision`, which reports call `arithmetic`.
     pub fn with_precision(self, precision: Precision, arithmetic: String) -> Self {
-        Self { model: self.model.with_precision(precision), arithmetic, ..self }
+        let id = ModelId { precision, ..self.id };
+        Self { model: self.model.with_precision(precision), arithmetic, id, ..self }
+    }
+
+    /// The same model, named as one that computes in `precision`: what an index asks for that another machine began,
+    /// whether this one can or computes in what is nearest to it.
+    pub fn named_as(self, precision: Precision) -> Self {
+        Self { id: ModelId { precision, ..self.id }, ..self }
     }
 
     /// What products are computed in, for reports.

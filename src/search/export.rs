@@ -19,7 +19,7 @@ pub struct ExportReport {
     pub dim: usize,
     /// The model that made them.
     pub model: ModelId,
-    /// What of the index is damaged, and therefore not there.
+    /// What of the index is not there: what is damaged, and words.
     pub warnings: Vec<String>,
 }
 
@@ -66,12 +66,11 @@ pub fn export(dir: &Path, out: &Path) -> Result<ExportReport> {
         #[cfg(not(feature = "parquet"))]
         ExportFormat::Parquet => {}
     }
-    Ok(ExportReport {
-        clips: index.clips(),
-        dim: index.id().dim,
-        model: index.id().clone(),
-        warnings: damage_warnings(&index),
-    })
+    let mut warnings = damage_warnings(&index);
+    if index.words() > 0 {
+        warnings.push(format!("the {} texts of subtitles are left out: rows are clips", index.words()));
+    }
+    Ok(ExportReport { clips: index.clips(), dim: index.id().dim, model: index.id().clone(), warnings })
 }
 
 fn write_npy(index: &Index, out: &Path) -> Result<()> {

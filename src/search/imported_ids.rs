@@ -29,6 +29,6 @@ impl<B: SvittBackend> Embedder<B> {
         self.rerank(index, text, &mut results, &mut warnings)?;
         results.truncate(top);
         assign_ranks(&mut results);
-        Ok(QueryResult { results, warnings, fit: None })
+        Ok(QueryResult { results, warnings, ..QueryResult::default() })
     }
 }

@@ -1,11 +1,12 @@
 //! Indexes a folder: embeds only new and changed files; safe to interrupt at any time.
 
-use super::Embedder;
 use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
-use super::decode_pool::{DecodeEvent, with_decoded};
+use super::decode_pool::{DecodeEvent, DecodeSettings, with_decoded};
 use super::results::damage_warnings;
-use crate::data::Unreadable;
+use super::words::{IndexedWords, WordIndexing};
+use super::{Embedder, Spans};
+use crate::data::{Unreadable, subtitles_beside};
 use crate::index::{ClipEmbedding, Index, IndexPart, IndexSummary, IndexWriter, Stamp, VectorPrecision};
 use crate::progress::{ProgressSink, StopFlag};
 use crate::shard::Shard;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use svitt_ops::SvittBackend;
-use svitt_video::{Frames, VideoError, videos_below};
+use svitt_video::{Frames, ReaderKind, ReaderOptions, VideoError, videos_below};
 
 /// Interval at which embedded files are flushed to disk.
 const COMMIT: Duration = Duration::from_secs(5);
@@ -33,6 +34,8 @@ pub struct IndexOptions {
     pub index: PathBuf,
     /// How videos are cut.
     pub clip_windows: ClipWindows,
+    /// Whether the subtitles beside the videos are embedded, too; without, those that were are dropped.
+    pub subtitles: bool,
     /// Which of the folder's videos are this job's, where several share them out; the index is then a part of one.
     pub shard: Option<Shard>,
     /// What vectors are stored in; none: as the index has them, single precision where it is new.
@@ -41,6 +44,8 @@ pub struct IndexOptions {
     pub batch: usize,
     /// Decoding threads.
     pub threads: usize,
+    /// Who decodes; the vectors are the same.
+    pub reader: ReaderKind,
     /// Who is told how far it is.
     pub progress: ProgressSink,
     /// Once it is set, what is embedded already is written, and the rest is left for the next time.
@@ -50,6 +55,8 @@ pub struct IndexOptions {
 /// What became of the files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct IndexReport {
+    /// What videos are cut by.
+    pub spans: Spans,
     /// Which job's part of the folder it is, where several share it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -57,6 +64,12 @@ pub struct IndexReport {
     pub files: usize,
     /// Clips of the whole index.
     pub clips: usize,
+    /// Files of subtitles beside these videos whose words are in the index.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub subtitles: usize,
+    /// Texts of the whole index.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub words: usize,
     /// Files embedded for the first time.
     pub new: usize,
     /// Files embedded again because they, or the way they are cut, changed.
@@ -76,12 +89,18 @@ pub struct IndexReport {
     pub seconds: f64,
     /// What they were spent on.
     pub spent: SpentSeconds,
+    /// Who decoded them.
+    pub decoded_by: DecodedBy,
     /// What products were computed in.
     pub arithmetic: String,
     /// The checkpoint.
     pub model: String,
     /// Hash of its weights.
     pub weights: String,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Where the time of indexing went. Decoding and resizing are summed over threads and go on beside the model.
@@ -95,6 +114,15 @@ pub struct SpentSeconds {
     pub encode: f64,
     /// Records to disk.
     pub write: f64,
+}
+
+/// Videos that were decoded for an index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DecodedBy {
+    /// By the built-in decoder.
+    pub native: usize,
+    /// By the `ffmpeg` program.
+    pub ffmpeg: usize,
 }
 
 /// Brings the index up to date with the videos below the folder. Files elsewhere that it knows are left alone.
@@ -125,7 +153,8 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let unreadable = found.unreadable.iter().map(|(path, reason)| skipped(path, reason.clone()));
     let skipped = unreadable.chain(plan.vanished.iter().map(|path| skipped(path, VANISHED.to_owned()))).collect();
     let (shard, unchanged) = (options.shard, plan.unchanged);
-    let mut report = IndexReport { shard, unchanged, damaged, skipped, ..IndexReport::default() };
+    let spans = options.clip_windows.choice().spans;
+    let mut report = IndexReport { spans, shard, unchanged, damaged, skipped, ..IndexReport::default() };
     let mut indexing = IndexingLoop {
         embedder,
         plan: &plan,
@@ -138,20 +167,43 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     let transform = embedder.transform().clone();
     let prepare = move |frames: &Frames| transform.apply(frames, &transform.whole(frames));
     let spent = DecodeSeconds::default();
-    with_decoded(&plan.wanted, &options.clip_windows, options.threads, &prepare, &spent, |events| {
-        indexing.run(events, &mut report)
-    })?;
-    let [decode, resize] = spent.seconds();
+    let reader = ReaderOptions { kind: options.reader, ..ReaderOptions::default() };
+    let settings = DecodeSettings { windows: &options.clip_windows, threads: options.threads, reader };
+    with_decoded(&plan.wanted, &settings, &prepare, &spent, |events| indexing.run(events, &mut report))?;
+    let ([decode, resize], [native, ffmpeg]) = (spent.seconds(), spent.videos());
+    report.decoded_by = DecodedBy { native, ffmpeg };
     report.spent = SpentSeconds { decode, resize, ..report.spent };
-    let present: HashSet<&Path> = found.videos.iter().map(PathBuf::as_path).collect();
-    report.removed = indexer.retain(|path| !path.starts_with(&root) || present.contains(path) || hidden(path))?;
+    let beside = if options.subtitles { subtitles_beside(&found.videos) } else { BTreeMap::new() };
+    let words = WordIndexing::of(&beside, options).run(embedder, &mut indexer)?;
+    report.subtitles = words.files.len();
+    report.removed = drop_gone(&mut indexer, &root, &found.videos, &words)?;
+    report.skipped.extend(words.unreadable);
     report.broken = broken(indexer.index(), &root);
+    report.words = indexer.index().words();
     report.files = indexer.index().files().filter(|path| path.starts_with(&root)).count();
     let IndexSummary { clips, .. } = indexer.finish()?;
     let id = embedder.id();
     let seconds = started.elapsed().as_secs_f64();
     let [model, weights, arithmetic] = [&id.model[..], &id.weights, embedder.arithmetic()].map(str::to_owned);
     Ok(IndexReport { clips, seconds, model, weights, arithmetic, ..report })
+}
+
+/// Drops the videos below `root` that are not among `videos`, and the words below it that are not among `words`. Returns how
+/// many videos.
+fn drop_gone(indexer: &mut IndexWriter, root: &Path, videos: &[PathBuf], words: &IndexedWords) -> Result<usize> {
+    let present: HashSet<&Path> = videos.iter().map(PathBuf::as_path).collect();
+    let of_folder = indexer.index().word_files().filter(|(_, video)| video.starts_with(root));
+    let subtitles: HashSet<PathBuf> = of_folder.map(|(path, _)| path.to_path_buf()).collect();
+    let mut removed = 0;
+    indexer.retain(|path| {
+        if subtitles.contains(path) {
+            return words.files.contains(path) || words.stopped || hidden(path);
+        }
+        let kept = !path.starts_with(root) || present.contains(path) || hidden(path);
+        removed += usize::from(!kept);
+        kept
+    })?;
+    Ok(removed)
 }
 
 fn skipped(path: &Path, reason: String) -> Unreadable {
@@ -239,6 +291,10 @@ impl<B: SvittBackend> IndexingLoop<'_, B> {
                 DecodeEvent::Clip { file, span, pixels } => {
                     self.open.entry(file).or_default().waiting += 1;
                     batch.push((file, span, pixels));
+                }
+                DecodeEvent::Again { file } => {
+                    batch.retain(|(other, ..)| *other != file);
+                    self.open.remove(&file);
                 }
                 DecodeEvent::End { file, outcome } => self.open.entry(file).or_default().outcome = Some(outcome),
             }

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use svitt_video::VideoReader;
 
 /// What the name of clips ends with whose frames are key frames.
 const KEY_FRAMES: &str = ", key frames";
@@ -25,15 +24,27 @@ impl Moments {
     pub(super) fn of(name: &str) -> Self {
         if name.ends_with(KEY_FRAMES) { Self::Keyframes } else { Self::Exact }
     }
+}
 
-    /// The frames of an open video that stand for its frames `wanted`.
-    pub(super) fn of_frames(self, reader: &VideoReader, wanted: Vec<usize>) -> Vec<usize> {
-        let keys = reader.key_frames();
-        if self == Self::Exact || keys.is_empty() {
-            return wanted;
-        }
-        wanted.into_iter().map(|frame| nearest(keys, reader.times(), frame)).collect()
+/// The ascending frames `keys`; where there are more than one for every `seconds` of the video, those that are so much
+/// or more after the one before that is taken.
+pub(super) fn apart(keys: &[usize], times: &[f64], seconds: f64) -> Vec<usize> {
+    let length = times.last().zip(times.first()).map_or(0.0, |(last, first)| last - first);
+    if keys.len() as f64 <= 1.0 + length / seconds {
+        return keys.to_vec();
     }
+    let mut last = f64::NEG_INFINITY;
+    let far = |key: &&usize| {
+        let far = times[**key] - last >= seconds - 1e-3;
+        last = if far { times[**key] } else { last };
+        far
+    };
+    keys.iter().filter(far).copied().collect()
+}
+
+/// The one of the ascending frames `keys` that is nearest to each of the frames `wanted`.
+pub(super) fn nearest_of(keys: &[usize], times: &[f64], wanted: Vec<usize>) -> Vec<usize> {
+    wanted.into_iter().map(|frame| nearest(keys, times, frame)).collect()
 }
 
 /// What a name of clips ends with.
@@ -61,6 +72,14 @@ mod tests {
         let found: Vec<usize> = (0..6).map(|frame| nearest(&[0, 4], &times, frame)).collect();
         assert_eq!(found, [0, 0, 0, 0, 4, 4]);
         assert_eq!(nearest(&[0, 4], &[0.0, 1.0, 2.0, 3.0, 4.0], 2), 0, "the earlier one of two");
+    }
+
+    #[test]
+    fn dense_key_frames_are_thinned_out() {
+        let times: Vec<f64> = (0..100).map(|n| f64::from(n) / 25.0).collect();
+        let every: Vec<usize> = (0..30).collect();
+        assert_eq!(apart(&every, &times, 0.25), [0, 7, 14, 21, 28]);
+        assert_eq!(apart(&[3, 40, 42], &times, 0.25), [3, 40, 42], "one that begins a shot may follow another soon");
     }
 
     #[test]

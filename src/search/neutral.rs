@@ -39,7 +39,7 @@ const PLAIN: [&str; 16] = [
 pub struct NeutralStatistics {
     /// Texts.
     pub texts: usize,
-    /// Clips of the index they were looked for in.
+    /// Clips of the index, or texts of what is said, that they were looked for in.
     pub clips: usize,
     /// Mean of their best cosines.
     pub mean: f32,
@@ -81,18 +81,37 @@ impl<B: SvittBackend> Embedder<B> {
     /// Another model made the index.
     pub fn neutral_statistics(&self, index: &Index) -> Result<Option<NeutralStatistics>> {
         index.require(self.id())?;
+        self.neutral_among(index.clips(), &|vector| Ok(index.search(vector, 1)?.first().map(|hit| hit.score)))
+    }
+
+    /// What neutral texts find among the words of `index`; none where it holds none.
+    ///
+    /// # Errors
+    /// Another model made the index.
+    pub(super) fn neutral_words(&self, index: &Index) -> Result<Option<NeutralStatistics>> {
+        index.require(self.id())?;
+        let best = |vector: &[f32]| Ok(index.search_words(vector, 1, &|_| true)?.first().map(|hit| hit.cosine));
+        self.neutral_among(index.words(), &best)
+    }
+
+    /// The `best` scores of neutral texts among `count` vectors.
+    fn neutral_among(
+        &self,
+        count: usize,
+        best: &dyn Fn(&[f32]) -> Result<Option<f32>>,
+    ) -> Result<Option<NeutralStatistics>> {
         let texts = neutral_texts(self.tokenizer());
-        if index.clips() == 0 || texts.is_empty() {
+        if count == 0 || texts.is_empty() {
             return Ok(None);
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let mut best = Vec::with_capacity(texts.len());
+        let mut scores = Vec::with_capacity(texts.len());
         for vector in self.embed_texts(&texts)? {
-            best.extend(index.search(&vector, 1)?.first().map(|hit| hit.score));
+            scores.extend(best(&vector)?);
         }
-        let mean = best.iter().sum::<f32>() / best.len() as f32;
-        let variance = best.iter().map(|score| (score - mean).powi(2)).sum::<f32>() / best.len() as f32;
-        Ok(Some(NeutralStatistics { texts: best.len(), clips: index.clips(), mean, deviation: variance.sqrt() }))
+        let mean = scores.iter().sum::<f32>() / scores.len() as f32;
+        let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f32>() / scores.len() as f32;
+        Ok(Some(NeutralStatistics { texts: scores.len(), clips: count, mean, deviation: variance.sqrt() }))
     }
 }
 

@@ -5,7 +5,8 @@ use super::clips::{ClipWindows, read_span};
 use super::composed::ComposedQuery;
 use super::filter::FileFilter;
 use super::results::{SearchResult, damage_warnings};
-use super::{Embedder, Moments, unknown_words};
+use super::words::{WordQuery, WordResult};
+use super::{Embedder, FrameChoice, unknown_words};
 use crate::Result;
 use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use rayon::prelude::*;
@@ -14,7 +15,7 @@ use svitt_ops::SvittBackend;
 use svitt_video::{ReaderOptions, Transform, VideoReader};
 
 /// Clips per forward when clips are encoded again: eight of the base model at 16 frames are 75 MB of pixels.
-const BATCH: usize = 8;
+pub(super) const BATCH: usize = 8;
 
 /// How a query is answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,8 @@ pub struct QueryOptions {
     /// Best clips the fusion encoder looks at; 0 leaves the ranking to the vectors. Below `top` it counts as `top`, so
     /// that all results are ranked by one kind of score.
     pub rerank: usize,
+    /// Of the results that are shown, tell the part that fits best.
+    pub narrow: bool,
     /// Of which files.
     pub files: FileFilter,
     /// How a video in the query is cut.
@@ -35,6 +38,8 @@ pub struct QueryOptions {
 pub struct QueryResult {
     /// Best first.
     pub results: Vec<SearchResult>,
+    /// What is said in videos and fits, best first: a list of its own.
+    pub words: Vec<WordResult>,
     /// What of the index is damaged, files that could not be looked at again, words the model does not know.
     pub warnings: Vec<String>,
     /// Whether the best of them fits; none where there is nothing to judge by.
@@ -71,7 +76,34 @@ impl<B: SvittBackend> Embedder<B> {
         let fit = judge.map(|calibration| calibration.judge(&mut results));
         results.truncate(options.top);
         assign_ranks(&mut results);
-        Ok(QueryResult { results, warnings, fit })
+        if options.narrow {
+            self.narrow(index, &vector, &mut results, &mut warnings)?;
+        }
+        let words = self.words_for(index, query, &vector, calibration, options)?;
+        Ok(QueryResult { results, words, warnings, fit })
+    }
+
+    /// The words of `index` that fit `query`, whose vector is `vector`; none for a query with pictures or videos.
+    fn words_for(
+        &self,
+        index: &Index,
+        query: &ComposedQuery,
+        vector: &[f32],
+        calibration: Option<&Calibration>,
+        options: &QueryOptions,
+    ) -> Result<Vec<WordResult>> {
+        if index.words() == 0 || !query.is_of_texts() {
+            return Ok(Vec::new());
+        }
+        let admits = |video: &Path| {
+            let within = options.files.within.as_ref().is_none_or(|folder| video.starts_with(folder));
+            let spans = index.spans_of(video);
+            let known = index.stamp(video).filter(|_| within && !spans.is_empty());
+            known.is_some_and(|stamp| options.files.admits(stamp, spans))
+        };
+        let neutral = calibration.and_then(|calibration| calibration.words);
+        let words = WordQuery { texts: query.wanted_texts().collect(), vector, neutral, top: options.top };
+        words.rank(index, &admits)
     }
 
     /// What to say of words that the model does not know.
@@ -132,19 +164,27 @@ fn reread_clip(
     transform: &Transform,
     frames: usize,
 ) -> std::result::Result<Vec<f32>, String> {
-    let known = index.stamp(&clip.path).ok_or("it is not in the index any more")?;
-    match Stamp::of(&clip.path, known.clip_windows.clone()) {
-        Ok(now) if now == *known => {}
-        Ok(_) => return Err("it changed since it was indexed".into()),
-        Err(_) => return Err("it is gone".into()),
-    }
+    let known = check_unchanged(index, &clip.path)?;
     let read = VideoReader::open(&clip.path, &ReaderOptions::default()).and_then(|mut reader| {
-        read_span(&mut reader, [clip.start, clip.end], frames, Moments::of(&known.clip_windows))
+        read_span(&mut reader, [clip.start, clip.end], frames, FrameChoice::of(&known.clip_windows))
     });
     match read {
         Ok(Some(frames)) => Ok(transform.apply(&frames, &transform.whole(&frames))),
         Ok(None) => Err("its clip is gone".into()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What the index knows of the file at `path`, if that is still the one that was indexed.
+///
+/// # Errors
+/// What happened to it.
+pub(super) fn check_unchanged<'a>(index: &'a Index, path: &Path) -> std::result::Result<&'a Stamp, String> {
+    let known = index.stamp(path).ok_or("it is not in the index any more")?;
+    match Stamp::of(path, known.clip_windows.clone()) {
+        Ok(now) if now == *known => Ok(known),
+        Ok(_) => Err("it changed since it was indexed".into()),
+        Err(_) => Err("it is gone".into()),
     }
 }
 
@@ -168,6 +208,7 @@ mod tests {
             file: String::new(),
             start: 0.0,
             end: 1.0,
+            best: None,
             path: Default::default(),
         };
         // Over a temperature of .05 the cosines are worth 18, 16 and 10.

@@ -30,9 +30,23 @@ pub struct SearchResult {
     pub start: f64,
     /// Its end, seconds.
     pub end: f64,
+    /// The part of it that fits best, where that was looked for and fits better than the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestPart>,
     /// The file itself; its name need not be text.
     #[serde(skip)]
     pub path: PathBuf,
+}
+
+/// A part of a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct BestPart {
+    /// Start, seconds.
+    pub start: f64,
+    /// End, seconds.
+    pub end: f64,
+    /// The two encoders' score of query and part, as that of the clip.
+    pub cosine: f32,
 }
 
 impl SearchResult {
@@ -47,13 +61,16 @@ impl SearchResult {
             file: printable(hit.path),
             start: hit.clip.start,
             end: hit.clip.end,
+            best: None,
             path: hit.path.to_path_buf(),
         }
     }
 
-    /// The line of a result: rank, score, file and time span in seconds, separated by tabs.
+    /// The line of a result: rank, score, file and time span in seconds, separated by tabs; after them its best part, if
+    /// it has one.
     pub fn line(&self) -> String {
-        format!("{}\t{:.4}\t{}\t{:.2}-{:.2}", self.rank, self.score, self.file, self.start, self.end)
+        let best = self.best.map_or_else(String::new, |part| format!("\t{:.2}-{:.2}", part.start, part.end));
+        format!("{}\t{:.4}\t{}\t{:.2}-{:.2}{best}", self.rank, self.score, self.file, self.start, self.end)
     }
 }
 
@@ -62,6 +79,14 @@ pub fn damage_warnings(index: &Index) -> Vec<String> {
     let dir = printable(index.dir());
     let remedy = "`search index` on the same folders embeds them again";
     index.damage().iter().map(|damage| format!("{dir}: {damage}; {remedy}")).collect()
+}
+
+/// Seconds as people write them: `0:07.5`, `1:02:03.0`.
+pub(super) fn clock(seconds: f64) -> String {
+    let tenths = (seconds.max(0.0) * 10.0).round() as u64;
+    let (hours, minutes, rest) = (tenths / 36_000, tenths / 600 % 60, tenths % 600);
+    let tail = format!("{:02}.{}", rest / 10, rest % 10);
+    if hours > 0 { format!("{hours}:{minutes:02}:{tail}") } else { format!("{minutes}:{tail}") }
 }
 
 /// `path` on one line: relative to the working directory where it lies below that, with control characters and
@@ -75,6 +100,11 @@ pub fn printable(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_shown_as_a_clock() {
+        assert_eq!([7.5, 0.0, 71.04, 3723.0].map(clock), ["0:07.5", "0:00.0", "1:11.0", "1:02:03.0"]);
+    }
 
     #[test]
     #[cfg(unix)]

@@ -1,8 +1,9 @@
 //! The results of a search as one page with pictures.
 
-use super::Moments;
+use super::FrameChoice;
 use super::clips::read_span;
-use super::results::{SearchResult, printable};
+use super::results::{SearchResult, clock, printable};
+use super::words::WordResult;
 use crate::Result;
 use crate::viz::{Canvas, Page};
 use rayon::prelude::*;
@@ -13,11 +14,12 @@ use svitt_video::{ReaderOptions, VideoReader};
 const PICTURES: usize = 4;
 const BOX: [usize; 2] = [228, 160];
 
-/// A page of `results`: for each clip its file, time span and score, and four moments of it, read from the file now.
+/// A page of `results`: for each clip its file, time span and score, and four moments of it, read from the file now; then
+/// the same of `words`, with what is said.
 ///
 /// # Errors
 /// A picture that cannot be encoded.
-pub fn results_page(title: &str, note: &str, results: &[SearchResult]) -> Result<Page> {
+pub fn results_page(title: &str, note: &str, results: &[SearchResult], words: &[WordResult]) -> Result<Page> {
     let mut page = Page::new(title);
     page.paragraph(note);
     if results.is_empty() {
@@ -28,6 +30,16 @@ pub fn results_page(title: &str, note: &str, results: &[SearchResult]) -> Result
     for (clip, pictures) in results.iter().zip(&pictures) {
         let heading = format!("{}. {}", clip.rank, file_name(&clip.path));
         page.card(&heading, &describe(clip), Some(f64::from(clip.score)), pictures)?;
+    }
+    if !words.is_empty() {
+        page.heading("Said in the videos");
+    }
+    let pictures: Vec<Vec<Canvas>> = words.par_iter().map(|said| moments(&said.path, [said.start, said.end])).collect();
+    for (said, pictures) in words.iter().zip(&pictures) {
+        let heading = format!("w{}. {}", said.rank, file_name(&said.path));
+        let share = (said.literal > 0.0).then_some(f64::from(said.literal));
+        let note = format!("“{}” · {} to {} · {}", said.shown_text(), clock(said.start), clock(said.end), said.file);
+        page.card(&heading, &note, share, pictures)?;
     }
     Ok(page)
 }
@@ -44,18 +56,10 @@ fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| printable(Path::new(name)))
 }
 
-/// Seconds as people write them: `0:07.5`, `1:02:03.0`.
-fn clock(seconds: f64) -> String {
-    let tenths = (seconds.max(0.0) * 10.0).round() as u64;
-    let (hours, minutes, rest) = (tenths / 36_000, tenths / 600 % 60, tenths % 600);
-    let tail = format!("{:02}.{}", rest / 10, rest % 10);
-    if hours > 0 { format!("{hours}:{minutes:02}:{tail}") } else { format!("{minutes}:{tail}") }
-}
-
 /// Four moments of a clip; none if its file cannot be read any more.
 fn moments(path: &Path, span: [f64; 2]) -> Vec<Canvas> {
     let read = VideoReader::open(path, &ReaderOptions::default())
-        .and_then(|mut reader| read_span(&mut reader, span, PICTURES, Moments::Exact));
+        .and_then(|mut reader| read_span(&mut reader, span, PICTURES, FrameChoice::default()));
     let Ok(Some(frames)) = read else { return Vec::new() };
     let picture = |index| {
         let whole = Canvas::from_rgb(frames.width, frames.height, frames.frame(index).to_vec()).ok()?;
@@ -82,14 +86,14 @@ mod tests {
             file: printable(Path::new(name)),
             start: 3601.25,
             end: 3661.0,
+            best: None,
             path: PathBuf::from(name),
         };
-        let html = results_page("a <b> walks", "1 of 1", &[results]).unwrap().html();
+        let html = results_page("a <b> walks", "1 of 1", &[results], &[]).unwrap().html();
         assert!(
             !html.contains("<img") && html.contains("&lt;img src=x onerror=alert(1)&gt;&#39;&quot;&amp;\\n"),
             "{html}"
         );
         assert!(html.contains("a &lt;b&gt; walks") && html.contains("1:00:01.3 to 1:01:01.0"), "{html}");
-        assert_eq!([clock(7.5), clock(0.0), clock(71.04)], ["0:07.5", "0:00.0", "1:11.0"]);
     }
 }

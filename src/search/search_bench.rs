@@ -96,6 +96,7 @@ fn fill(folder: &Path, clips: usize, dim: usize, precision: VectorPrecision) -> 
         sparsity: Sparsity::default(),
         vocabulary: "none".into(),
         dim,
+        precision: Default::default(),
     };
     let mut indexer = IndexWriter::open(folder, &id)?;
     indexer.set_precision(precision);

@@ -2,14 +2,14 @@
 
 use super::clip_reader::DecodeSeconds;
 use super::clips::ClipWindows;
-use super::decode_pool::{DecodeEvent, with_decoded};
+use super::decode_pool::{DecodeEvent, DecodeSettings, with_decoded};
 use super::query::assign_ranks;
-use super::{Embedder, SearchResult};
+use super::{Embedder, FileFilter, SearchResult};
 use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use crate::{Error, Result};
 use std::path::Path;
 use svitt_ops::SvittBackend;
-use svitt_video::Frames;
+use svitt_video::{Frames, ReaderOptions};
 
 /// The vectors of `video` if `index` holds them and the file has not changed: then no model is needed.
 pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
@@ -20,14 +20,22 @@ pub fn indexed_vectors(index: &Index, video: &Path) -> Option<Vec<Vec<f32>>> {
     (current && !vectors.is_empty()).then_some(vectors)
 }
 
-/// The `top` clips of `index` most like any clip of `video`, given its `vectors`; the video itself is left out.
+/// The `top` clips among `files` of `index` most like any clip of `video`, given its `vectors`; the video itself is left
+/// out.
 ///
 /// # Errors
 /// Vectors of another width.
-pub fn similar(index: &Index, video: &Path, vectors: &[Vec<f32>], top: usize) -> Result<Vec<SearchResult>> {
+pub fn similar(
+    index: &Index,
+    video: &Path,
+    vectors: &[Vec<f32>],
+    files: &FileFilter,
+    top: usize,
+) -> Result<Vec<SearchResult>> {
     let path = video.canonicalize().map_err(|e| Error::io(video, &e))?;
-    let is_other = |other: &Path, _: &Stamp, _: &[ClipSpan]| other != path;
-    let hits = index.nearest_distinct(vectors, top, &SearchScope { within: None, admits: Some(&is_other) })?;
+    let admits = |other: &Path, stamp: &Stamp, spans: &[ClipSpan]| other != path && files.admits(stamp, spans);
+    let scope = SearchScope { within: files.within.as_deref(), admits: Some(&admits) };
+    let hits = index.nearest_distinct(vectors, top, &scope)?;
     let mut results: Vec<SearchResult> = hits.iter().map(SearchResult::new).collect();
     assign_ranks(&mut results);
     Ok(results)
@@ -41,11 +49,13 @@ impl<B: SvittBackend> Embedder<B> {
     pub fn embed_video(&self, video: &Path, clip_windows: &ClipWindows) -> Result<Vec<Vec<f32>>> {
         let prepare = |frame: &Frames| self.pixels(frame);
         let (files, spent) = ([video.to_path_buf()], DecodeSeconds::default());
-        with_decoded(&files, clip_windows, 1, &prepare, &spent, |events| {
+        let settings = DecodeSettings { windows: clip_windows, threads: 1, reader: ReaderOptions::default() };
+        with_decoded(&files, &settings, &prepare, &spent, |events| {
             let mut vectors = Vec::new();
             for event in events {
                 match event {
                     DecodeEvent::Clip { pixels, .. } => vectors.extend(self.embed_clips(pixels)?),
+                    DecodeEvent::Again { .. } => vectors.clear(),
                     DecodeEvent::End { outcome, .. } => outcome?,
                 }
             }

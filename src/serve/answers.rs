@@ -1,11 +1,12 @@
 //! The JSON API: what is asked, and what is answered.
 
-use super::library::{Library, file_id, folder_id};
+use super::answer_format::AnswerFormat;
+use super::library::{Library, folder_id};
 use super::refusal::Refusal;
-use super::state::{IndexingState, Shared};
+use super::state::{Collection, IndexingState, Shared};
 use crate::limits;
 use crate::search::{
-    ComposedQuery, FileFilter, QueryOptions, QueryPart, QueryResult, SearchResult, day_ns, decode_picture, printable,
+    ComposedQuery, FileFilter, QueryOptions, QueryPart, QueryResult, day_ns, decode_picture, printable,
     similar as similar_clips,
 };
 use axum::Json;
@@ -13,7 +14,8 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use axum::response::Response;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -45,22 +47,36 @@ pub(super) struct SearchParameters {
     after: Option<String>,
     longer: Option<f64>,
     rerank: Option<usize>,
+    /// The number of an index; the first where none is given.
+    index: Option<usize>,
+    #[serde(default)]
+    format: AnswerFormat,
+}
+
+/// The files that a request is about, by what it says of them.
+fn files(
+    library: &Library,
+    folder: &Option<String>,
+    after: &Option<String>,
+    longer: Option<f64>,
+) -> Result<FileFilter, Refusal> {
+    limits::check("longer", longer.unwrap_or(0.0), 0.0, 1e7)?;
+    let named = |id: &String| {
+        let found = library.folders().into_iter().find(|folder| folder_id(folder) == *id);
+        found.map(Path::to_path_buf).ok_or_else(|| Refusal::unknown("folder"))
+    };
+    let within = folder.as_ref().filter(|id| !id.is_empty()).map(named).transpose()?;
+    let after_ns = after.as_deref().filter(|day| !day.is_empty()).map(day_ns).transpose()?;
+    Ok(FileFilter { within, after_ns, longer })
 }
 
 impl SearchParameters {
-    fn options(&self, library: &Library, shared: &Shared) -> Result<QueryOptions, Refusal> {
+    fn options(&self, library: &Library, collection: &Collection) -> Result<QueryOptions, Refusal> {
         let (top, rerank) = (self.top.unwrap_or(24), self.rerank.unwrap_or(0));
         limits::check("top", top, 1, MOST_RESULTS)?;
         limits::check("rerank", rerank, 0, MOST_RERANKED)?;
-        limits::check("longer", self.longer.unwrap_or(0.0), 0.0, 1e7)?;
-        let named = |id: &String| {
-            let found = library.folders().into_iter().find(|folder| folder_id(folder) == *id);
-            found.map(Path::to_path_buf).ok_or_else(|| Refusal::unknown("folder"))
-        };
-        let within = self.folder.as_ref().filter(|id| !id.is_empty()).map(named).transpose()?;
-        let after_ns = self.after.as_deref().filter(|day| !day.is_empty()).map(day_ns).transpose()?;
-        let files = FileFilter { within, after_ns, longer: self.longer };
-        Ok(QueryOptions { top, rerank, files, clip_windows: shared.clip_windows })
+        let files = files(library, &self.folder, &self.after, self.longer)?;
+        Ok(QueryOptions { top, rerank, narrow: false, files, clip_windows: collection.clip_windows })
     }
 
     fn query(&self, library: &Library) -> Result<ComposedQuery, Refusal> {
@@ -80,13 +96,14 @@ impl SearchParameters {
 pub(super) async fn search(
     State(shared): State<Arc<Shared>>,
     parameters: Result<Query<SearchParameters>, QueryRejection>,
-) -> Answer {
+) -> Result<Response, Refusal> {
     let Query(parameters) = parameters.map_err(misread)?;
-    let library = shared.library();
+    let collection = shared.collection(parameters.index)?;
+    let library = collection.library();
     let query = parameters.query(&library)?;
-    let options = parameters.options(&library, &shared)?;
-    let found = ask(&shared, &library, query, options).await?;
-    Ok(Json(shown(&library, &parameters.q, &found)))
+    let options = parameters.options(&library, collection)?;
+    let found = ask(collection, &library, query, options).await?;
+    parameters.format.answer(&library, &parameters.q, found).await
 }
 
 /// `POST /api/picture`: the body is the picture.
@@ -94,11 +111,12 @@ pub(super) async fn picture(
     State(shared): State<Arc<Shared>>,
     parameters: Result<Query<SearchParameters>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
-) -> Answer {
+) -> Result<Response, Refusal> {
     let Query(parameters) = parameters.map_err(misread)?;
     let body = body.map_err(|problem| Refusal::new(problem.status(), problem.body_text()))?;
-    let library = shared.library();
-    let options = parameters.options(&library, &shared)?;
+    let collection = shared.collection(parameters.index)?;
+    let library = collection.library();
+    let options = parameters.options(&library, collection)?;
     let decoded = tokio::task::spawn_blocking(move || decode_picture(&body)).await;
     let decoded = decoded.map_err(|_| Refusal::fault("the decoder gave up on the picture"))?;
     let frame = decoded.map_err(|problem| {
@@ -108,18 +126,18 @@ pub(super) async fn picture(
     if !parameters.q.trim().is_empty() {
         query = ComposedQuery::of_words(parameters.q.trim())?.and(query);
     }
-    let found = ask(&shared, &library, query, options).await?;
-    Ok(Json(shown(&library, &parameters.q, &found)))
+    let found = ask(collection, &library, query, options).await?;
+    parameters.format.answer(&library, &parameters.q, found).await
 }
 
 async fn ask(
-    shared: &Shared,
+    collection: &Collection,
     library: &Arc<Library>,
     query: ComposedQuery,
     options: QueryOptions,
 ) -> Result<QueryResult, Refusal> {
     let library = library.clone();
-    shared.jobs.ask(move |model| model.answer(&library.index, &query, library.calibration.as_ref(), &options)).await
+    collection.jobs.ask(move |model| model.answer(&library.index, &query, library.calibration.as_ref(), &options)).await
 }
 
 /// What `GET /api/similar` takes.
@@ -128,83 +146,69 @@ async fn ask(
 pub(super) struct SimilarParameters {
     id: String,
     top: Option<usize>,
+    #[serde(rename = "in")]
+    folder: Option<String>,
+    after: Option<String>,
+    longer: Option<f64>,
+    #[serde(default)]
+    format: AnswerFormat,
 }
 
 /// `GET /api/similar`: clips of other videos most like a clip; needs no model.
 pub(super) async fn similar(
     State(shared): State<Arc<Shared>>,
     parameters: Result<Query<SimilarParameters>, QueryRejection>,
-) -> Answer {
+) -> Result<Response, Refusal> {
     let Query(parameters) = parameters.map_err(misread)?;
     let top = parameters.top.unwrap_or(24);
     limits::check("top", top, 1, MOST_RESULTS)?;
-    let library = shared.library();
+    let library = shared.collection_of(&parameters.id)?.library();
     let named = library.clip(&parameters.id)?;
-    let results = similar_clips(&library.index, named.path, std::slice::from_ref(&named.clip.vector), top)?;
-    Ok(Json(shown(&library, "", &QueryResult { results, ..QueryResult::default() })))
+    let files = files(&library, &parameters.folder, &parameters.after, parameters.longer)?;
+    let results = similar_clips(&library.index, named.path, std::slice::from_ref(&named.clip.vector), &files, top)?;
+    parameters.format.answer(&library, "", QueryResult { results, ..QueryResult::default() }).await
 }
 
-/// A result with what a page needs to show it.
-#[derive(Serialize)]
-struct ShownResult<'a> {
-    #[serde(flatten)]
-    result: &'a SearchResult,
-    /// Of `/thumb`, `/preview` and `like`.
-    id: String,
-    /// Of `/video`.
-    video: String,
-    name: String,
-    folder: String,
-    /// Of the file, milliseconds since 1970.
-    modified_ms: i64,
-    /// End of its last clip, seconds.
-    duration: f64,
+/// What requests about an index take.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IndexParameters {
+    /// Its number; the first where none is given.
+    index: Option<usize>,
 }
 
-impl<'a> ShownResult<'a> {
-    fn new(library: &Library, result: &'a SearchResult) -> Self {
-        let (path, clips) = (&result.path, library.index.spans_of(&result.path));
-        let number = clips.iter().position(|clip| clip.start == result.start && clip.end == result.end).unwrap_or(0);
-        let video = file_id(path);
-        Self {
-            result,
-            id: format!("{video}-{number}"),
-            video,
-            name: path.file_name().map_or_else(String::new, |name| printable(Path::new(name))),
-            folder: path.parent().map_or_else(String::new, printable),
-            modified_ms: library.index.stamp(path).map_or(0, |stamp| stamp.modified_ns / 1_000_000),
-            duration: clips.iter().map(|clip| clip.end).fold(0.0, f64::max),
-        }
-    }
-}
-
-fn shown(library: &Library, query: &str, found: &QueryResult) -> Value {
-    let results: Vec<_> = found.results.iter().map(|result| ShownResult::new(library, result)).collect();
-    let reranked = found.results.iter().any(|result| result.matched.is_some());
+/// An index in the list of those that are served.
+fn described(collection: &Collection) -> Value {
+    let (library, indexing) = (collection.library(), collection.indexing());
     json!({
-        "query": query,
-        "fits": found.fit.map(|fit| fit.fits),
-        "threshold": found.fit.map(|fit| fit.threshold),
-        "evidence": found.fit.and_then(|fit| fit.evidence),
-        "calibrated": found.fit.is_some_and(|fit| fit.calibrated),
-        "reranked": reranked,
-        "clips": library.index.clips(),
-        "results": results,
-        "warnings": found.warnings,
-    })
-}
-
-/// `GET /api/status`.
-pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
-    let library = shared.library();
-    let IndexingState { folder, running, done, total, watching, problem, report } = shared.indexing();
-    let broken = library.index.broken().map(|(path, reason)| json!({"file": printable(path), "reason": reason}));
-    let skipped = report.map(|report| report.skipped).unwrap_or_default();
-    Ok(Json(json!({
+        "number": collection.number(),
         "index": printable(library.index.dir()),
         "model": library.index.id().model,
         "files": library.index.files().count(),
         "clips": library.index.clips(),
+        "words": library.index.words(),
+        "running": indexing.running,
+    })
+}
+
+/// `GET /api/status`.
+pub(super) async fn status(
+    State(shared): State<Arc<Shared>>,
+    parameters: Result<Query<IndexParameters>, QueryRejection>,
+) -> Answer {
+    let Query(IndexParameters { index }) = parameters.map_err(misread)?;
+    let collection = shared.collection(index)?;
+    let library = collection.library();
+    let IndexingState { folder, running, done, total, watching, problem, report } = collection.indexing();
+    let broken = library.index.broken().map(|(path, reason)| json!({"file": printable(path), "reason": reason}));
+    let skipped = report.map(|report| report.skipped).unwrap_or_default();
+    Ok(Json(json!({
+        "indexes": shared.collections.iter().map(|one| described(one)).collect::<Vec<_>>(),
+        "index": printable(library.index.dir()),
+        "model": library.index.id().model,
+        "files": library.index.files().count(),
+        "clips": library.index.clips(),
+        "words": library.index.words(),
         "broken": broken.collect::<Vec<_>>(),
         "skipped": skipped,
         "calibrated": library.calibration.as_ref().is_some_and(|calibration| calibration.figures.is_some()),
@@ -217,8 +221,12 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
 }
 
 /// `GET /api/folders`.
-pub(super) async fn folders(State(shared): State<Arc<Shared>>) -> Answer {
-    let library = shared.library();
+pub(super) async fn folders(
+    State(shared): State<Arc<Shared>>,
+    parameters: Result<Query<IndexParameters>, QueryRejection>,
+) -> Answer {
+    let Query(IndexParameters { index }) = parameters.map_err(misread)?;
+    let library = shared.collection(index)?.library();
     let folders = library.folders().into_iter();
     let folders = folders.map(|folder| json!({"id": folder_id(folder), "folder": printable(folder)}));
     Ok(Json(json!({"folders": folders.collect::<Vec<_>>()})))

@@ -2,11 +2,11 @@
 //! shown.
 
 use super::refusal::Refusal;
-use super::state::Shared;
+use super::state::Collection;
 use crate::digest::sha256_hex;
 use crate::index::{ClipEmbedding, Index, Stamp};
 use crate::progress::StopFlag;
-use crate::search::Calibration;
+use crate::search::{Calibration, KEPT_RESULTS};
 use crate::{Error, Result};
 use axum::http::StatusCode;
 use std::collections::{BTreeSet, HashMap};
@@ -31,9 +31,11 @@ pub(super) struct Library {
     roots: Vec<PathBuf>,
     /// What its files were when it was read.
     state: IndexState,
+    /// The number of the index among those that are served.
+    number: usize,
 }
 
-/// Name, length and date of every file of an index but its lock: equal as long as nothing was written.
+/// Name, length and date of every file of an index but its lock and what a search elsewhere has listed: equal as long as nothing was written.
 type IndexState = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 /// A clip that a request names.
@@ -43,15 +45,15 @@ pub(super) struct NamedClip<'a> {
 }
 
 impl Library {
-    /// Reads the index in `dir`.
+    /// Reads the index in `dir`, which is called `number`.
     ///
     /// # Errors
     /// As [`Index::open`].
-    pub fn open(dir: &Path) -> Result<Self> {
+    pub fn open(dir: &Path, number: usize) -> Result<Self> {
         // Before the index: what is written meanwhile is read again.
         let state = state_of(dir)?;
         let index = Index::open(dir)?;
-        let files = index.files().map(|path| (file_id(path), path.to_path_buf())).collect();
+        let files = index.files().map(|path| (file_id(path, number), path.to_path_buf())).collect();
         let folders: BTreeSet<&Path> = index.files().filter_map(Path::parent).collect();
         let mut roots: Vec<PathBuf> = Vec::new();
         for folder in folders {
@@ -59,7 +61,12 @@ impl Library {
                 roots.push(folder.to_path_buf());
             }
         }
-        Ok(Self { index: Arc::new(index), calibration: None, files, roots, state })
+        Ok(Self { index: Arc::new(index), calibration: None, files, roots, state, number })
+    }
+
+    /// What stands for the file `path` in addresses.
+    pub fn id_of(&self, path: &Path) -> String {
+        file_id(path, self.number)
     }
 
     /// All folders below the roots that hold indexed files or folders with them.
@@ -104,19 +111,27 @@ impl Library {
     }
 }
 
-/// What stands for a file in addresses: it says nothing of its path.
-pub(super) fn file_id(path: &Path) -> String {
-    sha256_hex(path.as_os_str().as_encoded_bytes()).chars().take(24).collect()
+/// What stands for a file of index `number` in addresses: it says nothing of its path. The first index has no number.
+fn file_id(path: &Path, number: usize) -> String {
+    let name: String = sha256_hex(path.as_os_str().as_encoded_bytes()).chars().take(24).collect();
+    if number == 0 { name } else { format!("{name}~{number}") }
+}
+
+/// The number of the index that `id`, of a file or of a clip of it, is of.
+pub(super) fn number_of(id: &str) -> Option<usize> {
+    let file = id.split_once('-').map_or(id, |(file, _)| file);
+    file.split_once('~').map_or(Some(0), |(_, number)| number.parse().ok())
 }
 
 /// What stands for a folder in addresses.
 pub(super) fn folder_id(path: &Path) -> String {
-    file_id(path)
+    file_id(path, 0)
 }
 
 fn state_of(dir: &Path) -> Result<IndexState> {
     let listed = std::fs::read_dir(dir).map_err(|problem| Error::io(dir, &problem))?;
-    let facts = listed.flatten().filter(|entry| entry.file_name() != "lock").filter_map(|entry| {
+    let counts = |entry: &std::fs::DirEntry| entry.file_name() != "lock" && entry.file_name() != KEPT_RESULTS;
+    let facts = listed.flatten().filter(counts).filter_map(|entry| {
         let facts = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
         Some((entry.path(), facts.len(), facts.modified().ok()))
     });
@@ -127,23 +142,23 @@ fn state_of(dir: &Path) -> Result<IndexState> {
 
 /// Reads the index again whenever its files change, until `stop` is set. One that cannot be read is tried again later;
 /// the last good reading stays.
-pub(super) fn keep_fresh(shared: &Arc<Shared>, stop: &StopFlag) {
-    calibrate(shared, shared.library().index.clone());
+pub(super) fn keep_fresh(collection: &Arc<Collection>, stop: &StopFlag) {
+    calibrate(collection, collection.library().index.clone());
     let mut next = Instant::now();
     while !stop.is_set() {
         thread::sleep(POLL);
-        let library = shared.library();
+        let library = collection.library();
         let dir = library.index.dir();
         if Instant::now() < next || state_of(dir).is_ok_and(|state| state == library.state) {
             continue;
         }
         let started = Instant::now();
-        match Library::open(dir) {
+        match Library::open(dir, collection.number()) {
             Ok(fresh) => {
                 let calibration = library.calibration.clone();
                 let index = fresh.index.clone();
-                shared.replace_library(Library { calibration, ..fresh });
-                calibrate(shared, index);
+                collection.replace_library(Library { calibration, ..fresh });
+                calibrate(collection, index);
             }
             Err(problem) => log::debug!("the index cannot be read now: {problem}"),
         }
@@ -152,12 +167,12 @@ pub(super) fn keep_fresh(shared: &Arc<Shared>, stop: &StopFlag) {
 }
 
 /// Puts the calibration of `index` beside it.
-fn calibrate(shared: &Arc<Shared>, index: Arc<Index>) {
-    let answer = shared.jobs.ask_and_wait(move |model| model.calibration(&index));
+fn calibrate(collection: &Arc<Collection>, index: Arc<Index>) {
+    let answer = collection.jobs.ask_and_wait(move |model| model.calibration(&index));
     if let Ok(Some(calibration)) = answer {
-        let fresh = shared.library();
+        let fresh = collection.library();
         if fresh.calibration.as_ref() != Some(&calibration) {
-            shared.replace_library(fresh.with(calibration));
+            collection.replace_library(fresh.with(calibration));
         }
     }
 }
@@ -170,6 +185,7 @@ impl Library {
             files: self.files.clone(),
             roots: self.roots.clone(),
             state: self.state.clone(),
+            number: self.number,
         }
     }
 }

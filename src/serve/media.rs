@@ -127,7 +127,7 @@ pub(super) async fn thumbnail(
     UrlPath(id): UrlPath<String>,
     Query(parameters): Query<ThumbnailParameters>,
 ) -> Result<Response, Refusal> {
-    let source = Source::of(&shared.library(), &id)?;
+    let source = Source::of(&shared.collection_of(&id)?.library(), &id)?;
     let moment = parameters.n.unwrap_or(1);
     let moments = moments(&shared.media, source).await?;
     let picture = moments.get(moment).or(moments.last()).ok_or_else(|| Refusal::unknown("moment"))?;
@@ -167,7 +167,7 @@ async fn on_thread<T: Send + 'static>(
 
 fn decode_moments(path: &Path, span: [f64; 2]) -> Result<Vec<Vec<u8>>, Refusal> {
     let mut reader = VideoReader::open(path, &ReaderOptions::default()).map_err(Error::from)?;
-    let frames = read_span(&mut reader, span, MOMENTS, search::Moments::Exact)
+    let frames = read_span(&mut reader, span, MOMENTS, search::FrameChoice::default())
         .map_err(Error::from)?
         .ok_or_else(|| Refusal::unknown("moment"))?;
     let (width, height) = (frames.width as u32, frames.height as u32);
@@ -191,7 +191,7 @@ pub(super) async fn video(
     request: Request,
 ) -> Result<Response, Refusal> {
     let path = {
-        let library = shared.library();
+        let library = shared.collection_of(&id)?.library();
         library.shown(library.file(&id)?)?
     };
     send(&path, content_type(&path), request).await
@@ -203,7 +203,7 @@ pub(super) async fn preview(
     UrlPath(id): UrlPath<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let source = Source::of(&shared.library(), &id)?;
+    let source = Source::of(&shared.collection_of(&id)?.library(), &id)?;
     let media = &shared.media;
     let kept = || media.previews.lock().unwrap_or_else(PoisonError::into_inner).get(&source.key);
     if let Some(path) = kept() {

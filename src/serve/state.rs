@@ -1,12 +1,14 @@
 //! What all requests share.
 
-use super::ServeSettings;
+use super::ServedIndex;
 use super::access::Access;
-use super::library::Library;
+use super::library::{Library, number_of};
 use super::media::MediaCache;
 use super::model_thread::Jobs;
+use super::refusal::Refusal;
 use crate::Result;
 use crate::search::{ClipWindows, IndexReport, printable};
+use axum::http::StatusCode;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::net::TcpListener;
@@ -20,8 +22,16 @@ pub(super) struct Shared {
     pub access: Access,
     /// Places for requests.
     pub room: Arc<Semaphore>,
-    pub jobs: Jobs,
     pub media: MediaCache,
+    /// The indexes, by their numbers.
+    pub collections: Vec<Arc<Collection>>,
+}
+
+/// An index that is served: its files, its model and how far indexing is.
+pub(super) struct Collection {
+    /// What it is called in addresses.
+    number: usize,
+    pub jobs: Jobs,
     pub clip_windows: ClipWindows,
     library: RwLock<Arc<Library>>,
     indexing: Mutex<IndexingState>,
@@ -30,7 +40,7 @@ pub(super) struct Shared {
 /// How far indexing is, as people and scripts read it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct IndexingState {
-    /// The folder that is watched, where one is.
+    /// The folders that are watched, where any are.
     pub folder: Option<String>,
     /// Whether files are being looked at or embedded now.
     pub running: bool,
@@ -50,19 +60,46 @@ impl Shared {
     /// The state of a server on `listener`.
     ///
     /// # Errors
-    /// The index cannot be read.
-    pub fn open(settings: &ServeSettings, jobs: Jobs, listener: &TcpListener) -> Result<Self> {
+    /// The address is unknown, or there is no place for previews.
+    pub fn new(collections: Vec<Arc<Collection>>, listener: &TcpListener) -> Result<Self> {
         let address = listener.local_addr().map_err(|problem| crate::Error::Fault(problem.to_string()))?;
-        let folder = settings.folder.as_deref().map(printable);
+        let (access, media) = (Access::new(address)?, MediaCache::new()?);
+        Ok(Self { access, room: Arc::new(Semaphore::new(MOST_REQUESTS)), media, collections })
+    }
+
+    /// The index of this number; the first where none is given.
+    pub fn collection(&self, number: Option<usize>) -> Result<&Arc<Collection>, Refusal> {
+        let unknown = || Refusal::new(StatusCode::NOT_FOUND, "there is no index of this number");
+        self.collections.get(number.unwrap_or(0)).ok_or_else(unknown)
+    }
+
+    /// The index that `id`, of a file or a clip, is of.
+    pub fn collection_of(&self, id: &str) -> Result<&Arc<Collection>, Refusal> {
+        let number = number_of(id).ok_or_else(|| Refusal::unknown("clip"))?;
+        self.collections.get(number).ok_or_else(|| Refusal::unknown("clip"))
+    }
+}
+
+impl Collection {
+    /// The state of the index `number`.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn open(number: usize, served: &ServedIndex, jobs: Jobs) -> Result<Self> {
+        let folders: Vec<String> = served.folders.iter().map(|folder| printable(folder)).collect();
+        let folder = (!folders.is_empty()).then(|| folders.join(", "));
         Ok(Self {
-            access: Access::new(address)?,
-            room: Arc::new(Semaphore::new(MOST_REQUESTS)),
+            number,
             jobs,
-            media: MediaCache::new()?,
-            clip_windows: settings.clip_windows,
-            library: RwLock::new(Arc::new(Library::open(&settings.index)?)),
+            clip_windows: served.clip_windows,
+            library: RwLock::new(Arc::new(Library::open(&served.index, number)?)),
             indexing: Mutex::new(IndexingState { folder, ..IndexingState::default() }),
         })
+    }
+
+    /// Its number.
+    pub fn number(&self) -> usize {
+        self.number
     }
 
     /// The index as it was read last.

@@ -1,8 +1,9 @@
-//! Keeps the index up to date with a folder: once at the start, when something in it changes, and now and then in case
+//! Keeps an index up to date with folders: once at the start, when something in them changes, and now and then in case
 //! the system does not tell.
 
-use super::state::Shared;
-use super::{FolderIndexer, ServeSettings};
+use super::FolderIndexer;
+use super::state::Collection;
+use crate::data::is_subtitle_name;
 use crate::panics::catch_backend_panic;
 use crate::progress::{ProgressSink, StopFlag};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -22,32 +23,37 @@ const AT_LATEST: Duration = Duration::from_secs(10);
 /// How soon a stop is noticed.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Indexes the folder whenever it has changed, until `stop` is set.
-pub(super) fn keep_indexed(shared: &Arc<Shared>, settings: &ServeSettings, indexer: &FolderIndexer, stop: &StopFlag) {
-    let Some(folder) = &settings.folder else { return };
+/// Brings the index in `index` up to date whenever one of `folders` has changed, until `stop` is set.
+pub(super) fn keep_indexed(
+    collection: &Arc<Collection>,
+    index: &Path,
+    folders: &[PathBuf],
+    indexer: &FolderIndexer,
+    stop: &StopFlag,
+) {
     let (sender, changes) = channel();
-    let index = settings.index.canonicalize().unwrap_or_else(|_| settings.index.clone());
+    let index = index.canonicalize().unwrap_or_else(|_| index.to_path_buf());
     let told = move |event: notify::Result<Event>| {
         if event.is_ok_and(|event| matters(&event, &index)) {
             let _ = sender.send(());
         }
     };
     // Without a watcher (too many folders, a file system that does not tell) the walks remain.
-    let watcher = watch(folder, told);
-    let problem = watcher.as_ref().err().map(|problem| format!("{} is not watched: {problem}", folder.display()));
-    shared.note_indexing(|state| (state.watching, state.problem) = (watcher.is_ok(), problem));
+    let watcher = watch(folders, told);
+    let problem = watcher.as_ref().err().map(|problem| format!("not every folder is watched: {problem}"));
+    collection.note_indexing(|state| (state.watching, state.problem) = (watcher.is_ok(), problem));
     while !stop.is_set() {
-        run(shared, indexer, stop);
+        run(collection, indexer, stop);
         wait(&changes, stop);
     }
 }
 
 fn watch(
-    folder: &Path,
+    folders: &[PathBuf],
     told: impl FnMut(notify::Result<Event>) + Send + 'static,
 ) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(told)?;
-    watcher.watch(folder, RecursiveMode::Recursive)?;
+    folders.iter().try_for_each(|folder| watcher.watch(folder, RecursiveMode::Recursive))?;
     Ok(watcher)
 }
 
@@ -56,19 +62,20 @@ fn watch(
 fn matters(event: &Event, index: &Path) -> bool {
     let video = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        !path.starts_with(index) && (is_video_name(&name) || path.is_dir() || !name.contains('.'))
+        !path.starts_with(index)
+            && (is_video_name(&name) || is_subtitle_name(&name) || path.is_dir() || !name.contains('.'))
     };
     !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(video)
 }
 
-fn run(shared: &Arc<Shared>, indexer: &FolderIndexer, stop: &StopFlag) {
-    shared.note_indexing(|state| (state.running, state.done, state.total) = (true, 0, 0));
-    let told = shared.clone();
+fn run(collection: &Arc<Collection>, indexer: &FolderIndexer, stop: &StopFlag) {
+    collection.note_indexing(|state| (state.running, state.done, state.total) = (true, 0, 0));
+    let told = collection.clone();
     let progress = ProgressSink::new(move |progress| {
         told.note_indexing(|state| (state.done, state.total) = (progress.done, progress.total));
     });
     let ended = catch_backend_panic("this one", || indexer(progress, stop.clone())).flatten();
-    shared.note_indexing(|state| {
+    collection.note_indexing(|state| {
         state.running = false;
         match ended {
             Ok(report) => (state.report, state.problem) = (Some(report), None),
@@ -106,6 +113,7 @@ mod tests {
         let told = |kind, path: &str| matters(&Event::new(kind).add_path(path.into()), index);
         assert!(told(EventKind::Create(CreateKind::File), "/videos/a.mp4"));
         assert!(told(EventKind::Modify(ModifyKind::Any), "/videos/deep/B.WEBM"));
+        assert!(told(EventKind::Modify(ModifyKind::Any), "/videos/a.en.srt"));
         assert!(!told(EventKind::Access(AccessKind::Any), "/videos/a.mp4"));
         assert!(!told(EventKind::Create(CreateKind::File), "/videos/svitt-index/000001.seg"));
         assert!(!told(EventKind::Create(CreateKind::File), "/videos/notes.txt"));

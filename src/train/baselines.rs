@@ -1,13 +1,14 @@
 //! Baselines at equal compute on the same data (`--baselines`): the last stage from scratch, a dense model from
 //! scratch, and a model without temporal order.
 
-use super::FrameMean;
+use super::follower;
 use super::initial_weights::InitialWeights;
 use super::learner::TrainableModel;
 use super::pretrain::{PretrainOptions, stage_report};
 use super::report::StageReport;
-use super::single_stage::{steps_for, train_single_stage, training_flops};
+use super::single_stage::{SingleStage, steps_for, train_single_stage, training_flops};
 use super::validate::RetrievalModel;
+use super::{AdamW, AdamWSettings, FrameMean};
 use crate::config::{ModelConfig, Stage, StepsOrEpochs};
 use crate::model::Svitt;
 use crate::{Error, Result, files};
@@ -15,15 +16,16 @@ use std::fs;
 use std::path::Path;
 use svitt_ops::TrainBackend;
 
-/// Trains and measures every baseline of `options`; one whose report is already on disk is read instead.
-///
-/// # Errors
-/// As [`super::pretrain`].
-pub fn train<B: TrainBackend>(
-    options: &PretrainOptions,
-    base: &ModelConfig,
-    device: &B::Device,
-) -> Result<Vec<StageReport>> {
+/// A model to compare with.
+struct Baseline {
+    stage: Stage,
+    config: ModelConfig,
+    /// Whether it is a [`FrameMean`], whose `config` is that of one frame.
+    order_blind: bool,
+}
+
+/// The baselines of `options`, in the order they are trained: the same in every process of a job.
+fn baselines(options: &PretrainOptions, base: &ModelConfig) -> Result<Vec<Baseline>> {
     let Some(last) = options.preset.stages.last() else { return Ok(Vec::new()) };
     let compute =
         options.preset.stages.iter().map(|stage| training_flops(&stage.model(base), stage)).sum::<Result<f64>>()?;
@@ -32,19 +34,67 @@ pub fn train<B: TrainBackend>(
         (stage.edge, stage.node) = if sparse { (stage.edge, stage.node) } else { (None, None) };
         stage
     };
-    let mut reports = Vec::new();
     let [single, dense, blind] = NAMES;
+    let mut all = Vec::new();
     for stage in [stage(single, true), stage(dense, false)] {
         let stage = at_equal_compute(stage, base, compute, 1)?;
-        let config = stage.model(base);
-        let model = fresh::<B>(options, &config, device)?;
-        reports.push(one::<B, Svitt<B>>(options, &stage, &config, model, device)?);
+        all.push(Baseline { config: stage.model(base), stage, order_blind: false });
     }
-    let blind = at_equal_compute(stage(blind, false), base, compute, last.frames)?;
-    let config = Stage { frames: 1, ..blind.clone() }.model(base);
-    let model = FrameMean { model: fresh::<B>(options, &config, device)? };
-    reports.push(one::<B, FrameMean<B>>(options, &blind, &config, model, device)?);
+    let stage = at_equal_compute(stage(blind, false), base, compute, last.frames)?;
+    all.push(Baseline { config: Stage { frames: 1, ..stage.clone() }.model(base), stage, order_blind: true });
+    Ok(all)
+}
+
+/// Trains and measures every baseline of `options` with a worker on each of `devices`; one whose report is already on
+/// disk is read instead. Of a job's processes this is what process 0 does, and [`follow`] what the others do.
+///
+/// # Errors
+/// As [`super::pretrain`].
+pub fn train<B: TrainBackend>(
+    options: &PretrainOptions,
+    base: &ModelConfig,
+    devices: &[B::Device],
+) -> Result<Vec<StageReport>> {
+    let mut reports = Vec::new();
+    for (number, baseline) in baselines(options, base)?.iter().enumerate() {
+        let out = options.out.join("baselines").join(&baseline.stage.name);
+        fs::create_dir_all(&out).map_err(|e| Error::io(&out, &e))?;
+        let file = out.join("report.json");
+        if let Some(report) = finished(&file) {
+            reports.push(report);
+            continue;
+        }
+        let config = &baseline.config;
+        let model = InitialWeights::default().model::<B>(config, &options.preset.model, options.seed, &devices[0])?;
+        let report = match baseline.order_blind {
+            true => lead(options, number, baseline, FrameMean { model }, &out, devices)?,
+            false => lead(options, number, baseline, model, &out, devices)?,
+        };
+        files::write_json(&file, &report)?;
+        reports.push(report);
+    }
     Ok(reports)
+}
+
+/// What a process of a job other than 0 does for baseline number `number`: its workers' share.
+///
+/// # Errors
+/// As [`super::follow`].
+pub(super) fn follow<B: TrainBackend>(
+    options: &PretrainOptions,
+    base: &ModelConfig,
+    number: usize,
+    devices: &[B::Device],
+) -> Result<()> {
+    let all = baselines(options, base)?;
+    let Some(baseline) = all.get(number) else {
+        return Err(Error::Fault(format!("process 0 trains baseline {number} of {}", all.len())));
+    };
+    let model = Svitt::<B::InnerBackend>::new(&baseline.config, 0, &devices[0])?;
+    match baseline.order_blind {
+        true => assist::<B, FrameMean<B>>(options, baseline, FrameMean { model }, devices),
+        false => assist::<B, Svitt<B>>(options, baseline, model, devices),
+    }
 }
 
 /// The baselines' names, in the order they are trained.
@@ -63,10 +113,6 @@ pub fn check(options: &PretrainOptions, base: &ModelConfig) -> Result<()> {
     options.preset.stages.iter().try_for_each(|stage| training_flops(&stage.model(base), stage).map(drop))
 }
 
-fn fresh<B: TrainBackend>(options: &PretrainOptions, config: &ModelConfig, device: &B::Device) -> Result<Svitt<B>> {
-    InitialWeights::default().model(config, &options.preset.model, options.seed, device)
-}
-
 /// `stage` with the steps that `compute` FLOPs allow; with `passes` > 1, a clip is that many passes of a one-frame
 /// model.
 fn at_equal_compute(stage: Stage, base: &ModelConfig, compute: f64, passes: usize) -> Result<Stage> {
@@ -78,24 +124,38 @@ fn at_equal_compute(stage: Stage, base: &ModelConfig, compute: f64, passes: usiz
     Ok(Stage { length: StepsOrEpochs::Steps(steps.min(4 * limit)), ..stage })
 }
 
-fn one<B: TrainBackend, M: TrainableModel<B, InnerModule: RetrievalModel<B::InnerBackend>>>(
+/// The stage whose data the baselines are trained on: the last.
+fn last_stage(options: &PretrainOptions) -> usize {
+    options.preset.stages.len() - 1
+}
+
+fn lead<B: TrainBackend, M: TrainableModel<B, InnerModule: RetrievalModel<B::InnerBackend>>>(
     options: &PretrainOptions,
-    stage: &Stage,
-    config: &ModelConfig,
+    number: usize,
+    baseline: &Baseline,
     model: M,
-    device: &B::Device,
+    out: &Path,
+    devices: &[B::Device],
 ) -> Result<StageReport> {
-    let out = options.out.join("baselines").join(&stage.name);
-    fs::create_dir_all(&out).map_err(|e| Error::io(&out, &e))?;
-    let file = out.join("report.json");
-    if let Some(report) = finished(&file) {
-        return Ok(report);
-    }
-    let number = options.preset.stages.len() - 1;
-    let (model, state) = train_single_stage(options, number, stage, config, model, &out, device)?;
-    let report = stage_report(options, stage, config, &model, &state)?;
-    files::write_json(&file, &report)?;
-    Ok(report)
+    let Baseline { stage, config, .. } = baseline;
+    follower::send_baseline(&options.job, number, &model.valid())?;
+    let (model, state) = train_single_stage(options, last_stage(options), stage, config, model, out, devices)?;
+    stage_report(options, stage, config, &model, &state)
+}
+
+fn assist<B: TrainBackend, M: TrainableModel<B>>(
+    options: &PretrainOptions,
+    baseline: &Baseline,
+    model: M::InnerModule,
+    devices: &[B::Device],
+) -> Result<()> {
+    let (job, Baseline { stage, config, .. }) = (&options.job, baseline);
+    let model = M::from_inner(follower::receive_weights(job, model, &devices[0])?);
+    let SingleStage { plan, loader, streams, state } =
+        SingleStage::<B>::prepare(options, last_stage(options), stage, config, devices)?;
+    let optimizer = AdamW::<B>::new(AdamWSettings::of(stage), &devices[0]);
+    let stopped = follower::follow_stage(job, &plan, (model, optimizer, state), &streams, &options.stop)?;
+    if stopped { Ok(()) } else { follower::gather_unreadable(job, &loader) }
 }
 
 fn finished(file: &Path) -> Option<StageReport> {

@@ -36,11 +36,13 @@ fn scalars(line: &LogLine) -> Vec<(&'static str, f64)> {
 
 #[cfg(feature = "tensorboard")]
 mod written {
+    use super::super::event_format::Event;
     use super::{Error, LogLine, Path, Result, scalars};
     use std::fs::File;
+    use std::io::Write;
     use std::path::PathBuf;
-    use std::sync::{Arc, Mutex, PoisonError};
-    use tfrecord::{EventMeta, EventWriter, EventWriterConfig};
+    use std::sync::Arc;
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     /// TensorBoard looks for `tfevents` in the name. One file a run, so that a resumed run shows no step twice.
     const NAME: &str = "events.out.tfevents.svitt";
@@ -48,8 +50,8 @@ mod written {
     /// The event file of a run.
     #[derive(Clone, Debug)]
     pub struct EventFile {
-        file: PathBuf,
-        writer: Arc<Mutex<EventWriter<File>>>,
+        path: PathBuf,
+        file: Arc<File>,
     }
 
     impl EventFile {
@@ -59,11 +61,10 @@ mod written {
         /// # Errors
         /// The file cannot be written.
         pub fn create(out: &Path, lines: &[LogLine]) -> Result<Self> {
-            let file = out.join(NAME);
-            let opened = File::create(&file).map_err(|error| Error::io(&file, &error))?;
-            let writer = EventWriter::from_writer(opened, EventWriterConfig { auto_flush: true });
-            let writer = writer.map_err(|error| failed(&file, &error))?;
-            let events = Self { file, writer: Arc::new(Mutex::new(writer)) };
+            let path = out.join(NAME);
+            let file = Arc::new(File::create(&path).map_err(|error| Error::io(&path, &error))?);
+            let events = Self { path, file };
+            events.write(&Event::first(now()))?;
             lines.iter().try_for_each(|line| events.add(line))?;
             Ok(events)
         }
@@ -73,38 +74,35 @@ mod written {
         /// # Errors
         /// The disk is full.
         pub fn add(&self, line: &LogLine) -> Result<()> {
-            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            scalars(line).into_iter().try_for_each(|(name, value)| {
-                let meta = EventMeta::with_step(line.step as i64);
-                writer.write_scalar(name, meta, value as f32).map_err(|error| failed(&self.file, &error))
-            })
+            self.write(&Event::scalars(now(), line.step as i64, scalars(line)))
+        }
+
+        /// A record in one call, so that a reader sees it whole.
+        fn write(&self, event: &Event) -> Result<()> {
+            (&*self.file).write_all(&event.record()).map_err(|error| Error::io(&self.path, &error))
         }
     }
 
-    fn failed(file: &Path, error: &tfrecord::Error) -> Error {
-        Error::file(file, error.to_string(), "free some space on that disk or choose another place")
+    /// Seconds since 1970.
+    fn now() -> f64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
     }
 
     #[cfg(test)]
     mod tests {
         use super::*;
         use crate::train::LossValues;
-        use tfrecord::EventIter;
-        use tfrecord::protobuf::event::What;
-        use tfrecord::protobuf::summary::value::Value;
+        use crate::train::event_format;
 
-        /// Step, name and value of everything in the file, read by the crate.
+        /// Step, name and value of everything in the file.
         fn read(out: &Path) -> Vec<(i64, String, f32)> {
-            let events = EventIter::open(out.join(NAME), Default::default()).unwrap();
-            let mut found = Vec::new();
-            for event in events.map(|event| event.unwrap()) {
-                let Some(What::Summary(summary)) = event.what else { continue };
-                for value in summary.value {
-                    let Some(Value::SimpleValue(number)) = value.value else { panic!("a scalar") };
-                    found.push((event.step, value.tag, number));
-                }
-            }
-            found
+            let events = event_format::read(&std::fs::read(out.join(NAME)).unwrap());
+            assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
+            let rows = |event: Event| {
+                let values = event.summary.unwrap().values.into_iter();
+                values.map(move |value| (event.step, value.tag, value.number.unwrap()))
+            };
+            events.into_iter().skip(1).flat_map(rows).collect()
         }
 
         #[test]

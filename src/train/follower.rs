@@ -12,11 +12,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use svitt_ops::TrainBackend;
 
+/// Where weights come from, in place of a file.
+const PROCESS_0: &str = "process 0";
+
 /// What process 0 has the others do next.
 #[derive(Serialize, Deserialize)]
-enum Order {
+pub(super) enum Order {
     /// Train the stage of this state from there on; weights and moments follow.
     Train(Box<RunState>),
+    /// Train the baseline of this number from its beginning; weights follow.
+    Baseline(usize),
     /// The run is at its end, or interrupted.
     End { interrupted: bool },
 }
@@ -37,6 +42,15 @@ pub(super) fn send_stage<B: Backend, M: Module<B>>(
     Ok(())
 }
 
+/// Has all other processes train baseline number `number` from `model` on.
+pub(super) fn send_baseline<B: Backend, M: Module<B>>(job: &Job, number: usize, model: &M) -> Result<()> {
+    if job.size() > 1 {
+        job.share(Some(&Order::Baseline(number)))?;
+        job.group().broadcast(Some(snapshot::to_bytes(&snapshot::tensors(model))?));
+    }
+    Ok(())
+}
+
 /// Lets the other processes go if `result` ends the run for all; any other error ends them with this process.
 pub(super) fn send_end<T>(job: &Job, result: &Result<T>) -> Result<()> {
     let interrupted = matches!(result, Err(Error::Interrupted(_)));
@@ -46,16 +60,23 @@ pub(super) fn send_end<T>(job: &Job, result: &Result<T>) -> Result<()> {
     Ok(())
 }
 
-/// The state to train from, or none at the end.
+/// What to do next.
 ///
 /// # Errors
 /// The run was interrupted.
-pub(super) fn receive_order(job: &Job) -> Result<Option<RunState>> {
+pub(super) fn receive_order(job: &Job) -> Result<Order> {
     match job.share(None)? {
-        Order::Train(state) => Ok(Some(*state)),
         Order::End { interrupted: true } => Err(Error::Elsewhere { interrupted: true }),
-        Order::End { interrupted: false } => Ok(None),
+        order => Ok(order),
     }
+}
+
+/// `model` with the weights of process 0.
+///
+/// # Errors
+/// Process 0 has another model, which is a bug.
+pub(super) fn receive_weights<B: Backend, M: Module<B>>(job: &Job, model: M, device: &B::Device) -> Result<M> {
+    snapshot::restore_from(model, Path::new(PROCESS_0), &job.group().broadcast(None), device)
 }
 
 /// `model` with the weights of process 0, and its optimizer.
@@ -69,10 +90,9 @@ pub(super) fn receive_stage<B: TrainBackend, M: Module<B::InnerBackend>>(
     settings: AdamWSettings,
     device: &B::Device,
 ) -> Result<(M, AdamW<B>)> {
-    let (source, position) = (Path::new("process 0"), (state.step, state.skipped));
-    let (weights, moments) = (job.group().broadcast(None), job.group().broadcast(None));
-    let model = snapshot::restore_from(model, source, &weights, device)?;
-    let optimizer = snapshot::read_optimizer_from(&model, source, &moments, position, device)?;
+    let model = receive_weights(job, model, device)?;
+    let (moments, position) = (job.group().broadcast(None), (state.step, state.skipped));
+    let optimizer = snapshot::read_optimizer_from(&model, Path::new(PROCESS_0), &moments, position, device)?;
     Ok((model, AdamW::resume(settings, optimizer)))
 }
 

@@ -48,7 +48,11 @@ impl<B: SvittBackend> FrameMean<B> {
         let draws = PretrainDraws::seeded(input.key.seed("step"), &batch.host.token_ids, shape, masking, &device);
         let (feature, embeds) = self.encode(batch.video.clone(), &draws.video)?;
         let text = model.encode_text(ids, mask.clone());
-        let scores = similarity(feature, text.feature, model.temp.val());
+        let vtc = |scores| match &input.peers {
+            None => contrastive(scores, &batch.identity),
+            Some(peers) => peers.contrastive(feature.clone(), text.feature.clone(), model.temp.val()),
+        };
+        let scores = similarity(feature.clone(), text.feature.clone(), model.temp.val());
         let negatives = hard_negatives(scores.clone(), &batch.identity, &draws.negatives, NegativeRule::Hard);
         let own = Tensor::<B, 1, Int>::arange(0..shape[0] as i64, &device);
         let states = Tensor::cat(
@@ -63,7 +67,7 @@ impl<B: SvittBackend> FrameMean<B> {
             Some(masked_language(logits, masked.labels))
         });
         let mlm = words.unwrap_or_else(|| Tensor::zeros([1], &device));
-        Ok([contrastive(scores, &batch.identity), matching(logits, &batch.identity), mlm])
+        Ok([vtc(scores), matching(logits, &batch.identity), mlm])
     }
 }
 

@@ -5,6 +5,8 @@ mod batch_stream;
 mod burn_train;
 mod checkpoint;
 mod event_file;
+#[cfg(feature = "tensorboard")]
+mod event_format;
 mod events;
 mod expand;
 mod finetune;

@@ -1,6 +1,7 @@
 //! Pretraining: stage after stage, evaluation after each, all output resumable.
 
 use super::baselines;
+use super::follower::{self, Order};
 use super::metrics_log::MetricsLog;
 use super::parallel::Job;
 use super::report::{PretrainReport, StageReport};
@@ -10,7 +11,7 @@ use super::{
     AdamW, AdamWSettings, AdamWState, BatchStream, Checkpoints, RunState, StageContext, StagePlan, StepConfig,
     StopSignal, TrainEvent, TrainEvents, TrainingData, Validator, expand, train_stage,
 };
-use super::{follower, html_report, memory_check};
+use super::{html_report, memory_check};
 use crate::config::{LossWeights, ModelConfig, Precision, PretrainPreset, Stage};
 use crate::data::Loader;
 use crate::data::loader::BatchPart;
@@ -165,10 +166,6 @@ fn checked_base(options: &PretrainOptions, devices: usize) -> Result<ModelConfig
     if devices == 0 {
         return Err(Error::setting("devices", "is 0", "use 1 or more"));
     }
-    if options.baselines && devices * options.job.size() > 1 {
-        let problem = "trains its models on one device, and their compute would not be equal";
-        return Err(Error::setting("baselines", problem, "leave out option `devices`, and start one process"));
-    }
     let vocabulary = options.training_data.tokenizer.vocab_size();
     let base = options.base.clone().unwrap_or_else(|| options.preset.model.model(1, vocabulary));
     if base.text.vocab_size != vocabulary {
@@ -193,7 +190,11 @@ fn agree_on_data(options: &PretrainOptions, base: &ModelConfig, devices: usize) 
         |_| Vec::new(),
         |loader| {
             let lacking = loader.unreadable().iter().map(|video| video.media.clone()).collect::<Vec<_>>();
-            let clips = format!("{} clips, {} files missing {}", loader.items(), lacking.len(), lacking.join(", "));
+            let missing = match lacking.len() {
+                0 => "no file missing".to_owned(),
+                count => format!("{count} files missing: {}", lacking.join(", ")),
+            };
+            let clips = format!("{} clips, {missing}", loader.items());
             vec![("model", format!("{base:?}")), ("data set", clips)]
         },
     );
@@ -210,24 +211,35 @@ pub fn follow<B: TrainBackend>(options: &PretrainOptions, devices: &[B::Device])
     let base: ModelConfig = job.share(None)?;
     agree_on_data(options, &base, devices.len())?;
     job.agree(Ok(()), &[])?;
-    while let Some(state) = follower::receive_order(job)? {
-        let stage = &options.preset.stages[state.stage];
-        let loader = options.loader(state.stage, &base, devices.len())?;
-        let plan = options.plan(&state, &loader);
-        let model = Svitt::<B::InnerBackend>::new(&stage.model(&base), 0, &devices[0])?;
-        let (model, optimizer) =
-            follower::receive_stage::<B, _>(job, &state, model, AdamWSettings::of(stage), &devices[0])?;
-        let streams = BatchStream::<B>::shares(loader.clone(), state.batches, step_config(options, stage), devices)?;
-        let model = Svitt::<B>::from_inner(model.with_precision(options.precision));
-        let stopped = catch_out_of_memory(
-            || follower::follow_stage(job, &plan, (model, optimizer, state), &streams, &options.stop),
-            |said| memory_check::exhausted(&options.backend, &stage.name, stage.batch, said),
-        )?;
-        if !stopped {
-            follower::gather_unreadable(job, &loader)?;
+    loop {
+        match follower::receive_order(job)? {
+            Order::Train(state) => follow_stage::<B>(options, &base, *state, devices)?,
+            Order::Baseline(number) => baselines::follow::<B>(options, &base, number, devices)?,
+            Order::End { .. } => return Ok(()),
         }
     }
-    Ok(())
+}
+
+/// The share of this process, which is not process 0, in the stage of `state`.
+fn follow_stage<B: TrainBackend>(
+    options: &PretrainOptions,
+    base: &ModelConfig,
+    state: RunState,
+    devices: &[B::Device],
+) -> Result<()> {
+    let (job, stage) = (&options.job, &options.preset.stages[state.stage]);
+    let loader = options.loader(state.stage, base, devices.len())?;
+    let plan = options.plan(&state, &loader);
+    let model = Svitt::<B::InnerBackend>::new(&stage.model(base), 0, &devices[0])?;
+    let (model, optimizer) =
+        follower::receive_stage::<B, _>(job, &state, model, AdamWSettings::of(stage), &devices[0])?;
+    let streams = BatchStream::<B>::shares(loader.clone(), state.batches, step_config(options, stage), devices)?;
+    let model = Svitt::<B>::from_inner(model.with_precision(options.precision));
+    let stopped = catch_out_of_memory(
+        || follower::follow_stage(job, &plan, (model, optimizer, state), &streams, &options.stop),
+        |said| memory_check::exhausted(&options.backend, &stage.name, stage.batch, said),
+    )?;
+    if stopped { Ok(()) } else { follower::gather_unreadable(job, &loader) }
 }
 
 /// A pretraining run.
@@ -283,7 +295,7 @@ impl<'a, B: TrainBackend> PretrainRun<'a, B> {
         self.stages(model)?;
         let mut report = self.report(baselines::earlier(&options.out))?;
         if options.baselines && self.partial.is_none() {
-            report = self.report(baselines::train::<B>(options, &self.base, &self.devices[0])?)?;
+            report = self.report(baselines::train::<B>(options, &self.base, self.devices)?)?;
         }
         Ok(report)
     }

@@ -1,20 +1,56 @@
 //! Trains one stage outside a curriculum (baselines, ablations), and counts its FLOPs.
 
+use super::follower;
 use super::learner::TrainableModel;
-use super::parallel::Job;
 use super::pretrain::{PretrainOptions, step_config};
 use super::{
     AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, train_stage,
 };
 use crate::config::{ModelConfig, Stage, StepsOrEpochs};
+use crate::data::Loader;
 use crate::data::loader::BatchPart;
 use crate::profile::{Convention, Profile};
 use crate::{Error, Result};
 use std::path::Path;
 use svitt_ops::TrainBackend;
 
-/// Trains `model`, whose sizes are `config`, as `stage` says, on the data of stage number `number` of the run; writes
-/// `metrics.jsonl` into `out`. An interrupted stage is not resumed.
+/// A stage outside a curriculum, for the workers of this process.
+pub(super) struct SingleStage<B: TrainBackend> {
+    pub plan: StagePlan,
+    pub loader: Loader,
+    pub streams: Vec<BatchStream<B>>,
+    pub state: RunState,
+}
+
+impl<B: TrainBackend> SingleStage<B> {
+    /// The beginning of `stage` for a model of `config`, on the data of stage number `number`, with a worker on each of
+    /// `devices`.
+    ///
+    /// # Errors
+    /// As [`super::pretrain`].
+    pub fn prepare(
+        options: &PretrainOptions,
+        number: usize,
+        stage: &Stage,
+        config: &ModelConfig,
+        devices: &[B::Device],
+    ) -> Result<Self> {
+        let mut data = config.clone();
+        data.video.frames = stage.frames;
+        let part = BatchPart { index: options.job.rank(), of: options.job.size() };
+        let loader = options.training_data.loader(number, stage, &data, devices.len() * part.of, part)?;
+        let plan = StagePlan {
+            global_negatives: options.global_negatives,
+            ..StagePlan::of(stage, loader.batches(), options.checkpoint_seconds)
+        };
+        let streams = BatchStream::<B>::shares(loader.clone(), 0, step_config(options, stage), devices)?;
+        let state = RunState { seed: options.seed, stage: number, ..RunState::default() };
+        Ok(Self { plan, loader, streams, state })
+    }
+}
+
+/// Trains `model`, whose sizes are `config`, as `stage` says, on the data of stage number `number` of the run, with a
+/// worker on each of `devices`; writes `metrics.jsonl` into `out`. An interrupted stage is not resumed.
 ///
 /// # Errors
 /// As [`super::pretrain`].
@@ -25,23 +61,20 @@ pub fn train_single_stage<B: TrainBackend, M: TrainableModel<B>>(
     config: &ModelConfig,
     model: M,
     out: &Path,
-    device: &B::Device,
+    devices: &[B::Device],
 ) -> Result<(M::InnerModule, RunState)> {
-    let mut data = config.clone();
-    data.video.frames = stage.frames;
-    let loader = options.training_data.loader(number, stage, &data, 1, BatchPart::default())?;
-    let plan = StagePlan::of(stage, loader.batches(), options.checkpoint_seconds);
-    let feed = BatchStream::<B>::new(loader, 0, step_config(options, stage), device)?;
+    let SingleStage { plan, loader, streams, state } =
+        SingleStage::<B>::prepare(options, number, stage, config, devices)?;
     let context = StageContext {
         metrics_log: MetricsLog::open(out, 0)?,
         checkpoints: Checkpoints::of(out),
         stop: options.stop.clone(),
         events: options.events.clone(),
-        job: Job::default(),
+        job: options.job.clone(),
     };
-    let state = RunState { seed: options.seed, stage: number, ..RunState::default() };
-    let optimizer = AdamW::<B>::new(AdamWSettings::of(stage), device);
-    let outcome = train_stage(plan, context, state, model, optimizer, vec![feed])?;
+    let optimizer = AdamW::<B>::new(AdamWSettings::of(stage), &devices[0]);
+    let outcome = train_stage(plan, context, state, model, optimizer, streams)?;
+    follower::gather_unreadable(&options.job, &loader)?;
     Checkpoints::of(out).clear()?;
     Ok((outcome.model, outcome.state))
 }

@@ -1,16 +1,16 @@
-//! Times a video encoder of the base size (12 layers, width 768) on random weights with f32 and with bf16 activations,
-//! dense and sparse with pruning, and says how far the two outputs are apart:
+//! Times a video encoder of the base size (12 layers, width 768) on random weights in f32, bf16 and int8,
+//! dense and sparse with pruning, and says how far their outputs are from that of f32:
 //! `cargo run --release --example cpu_encoder -- 4 8` for 4 and 8 frames.
 //!
 //! Beside the seconds that passed it gives the processor seconds of all threads, which other programs disturb less
 //! (Linux only).
 
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use std::sync::Arc;
 use std::time::Instant;
-use svitt_ops::device::{cast, cpu_instructions};
+use svitt_ops::device::{Arithmetic, cast, cpu_instructions};
 use svitt_ops::fused::{feed_forward, linear_residual};
 use svitt_ops::rng::Rng;
 use svitt_ops::sparse::{BlockGraph, Compat, EdgeSparsity, PatchRanking, QkvProjection, RelativeBias, self_attention};
@@ -64,7 +64,7 @@ impl Layer {
 
 /// `x` `[1, 1 + tokens, width]` through all layers; `keep` is the share of tokens kept at each pruning, 1 for a dense
 /// encoder.
-fn encode(layers: &[Layer], mut x: Tensor<Flex, 3>, frames: usize, keep: f64) -> Tensor<Flex, 3> {
+fn encode(layers: &[Layer], mut x: Tensor<Flex, 3>, frames: usize, keep: f64, to: Arithmetic) -> Tensor<Flex, 3> {
     let order: Vec<usize> = (0..frames * GRID * GRID).collect();
     let coords = RelativeBias::<Flex>::raster_coords(frames, GRID);
     let mut map = TokenMap::<Flex>::new(&order, &coords, &x.device());
@@ -77,18 +77,18 @@ fn encode(layers: &[Layer], mut x: Tensor<Flex, 3>, frames: usize, keep: f64) ->
         });
         let centre = RelativeBias::<Flex>::raster_centre(frames, GRID);
         let bias = RelativeBias { table: layer.table.clone(), coords: map.coords.clone(), centre };
-        let bias = RelativeBias { table: cast(bias.table, x.dtype()), ..bias };
+        let bias = RelativeBias { table: cast(bias.table, to.dtype()), ..bias };
         let qkv_bias = layer.qkv.bias.as_ref().unwrap().val();
-        let projection =
-            QkvProjection { norm: &layer.norms[0], epsilon: 1e-6, weight: layer.qkv.weight.val(), bias: qkv_bias };
+        let (norm, weight) = (&layer.norms[0], layer.qkv.weight.val());
+        let projection = QkvProjection { norm, epsilon: 1e-6, weight, bias: qkv_bias, arithmetic: to };
         let prunes = keep < 1.0 && PRUNING.contains(&number);
         let attended = self_attention(&x, &projection, &bias, &graph, prunes.then_some(PatchRanking::ClassAttention));
-        x = linear_residual(x, attended.out, &layer.out, layer.scale.clone(), None);
+        x = linear_residual(x, attended.out, &layer.out, layer.scale.clone(), None, to);
         if let Some(scores) = attended.ranking {
             let kept = keep_top(scores, kept_tokens(keep, tokens));
             (x, map) = (gather_patches(x, &kept), map.keep(&kept));
         }
-        x = feed_forward(x, (&layer.norms[1], 1e-6), [&layer.up, &layer.down], layer.scale.clone(), None);
+        x = feed_forward(x, (&layer.norms[1], 1e-6), [&layer.up, &layer.down], layer.scale.clone(), None, to);
     }
     x
 }
@@ -117,21 +117,21 @@ fn main() {
         let layers: Vec<Layer> = (0..LAYERS as u64).map(|l| Layer::new(100 * l, frames)).collect();
         let x = noise(7, [1, 1 + frames * GRID * GRID, WIDTH], 1.0);
         for (name, keep) in [("dense", 1.0), ("hybrid", if frames < 8 { 0.7 } else { 0.6 })] {
-            let (mut best, mut busy) = ([f64::INFINITY; 2], [f64::INFINITY; 2]);
-            let mut outputs = [Vec::new(), Vec::new()];
+            let (mut best, mut busy) = ([f64::INFINITY; 3], [f64::INFINITY; 3]);
+            let mut outputs = [Vec::new(), Vec::new(), Vec::new()];
             for _ in 0..REPEATS {
-                for (i, dtype) in [DType::F32, DType::BF16].into_iter().enumerate() {
+                for (i, arithmetic) in [Arithmetic::F32, Arithmetic::Bf16, Arithmetic::Int8].into_iter().enumerate() {
                     let (start, used) = (Instant::now(), processor_seconds());
-                    outputs[i] = class_token(encode(&layers, cast(x.clone(), dtype), frames, keep));
+                    outputs[i] = class_token(encode(&layers, x.clone(), frames, keep, arithmetic));
                     best[i] = best[i].min(start.elapsed().as_secs_f64());
                     busy[i] = busy[i].min(processor_seconds() - used);
                 }
             }
-            let likeness = cosine(&outputs[0], &outputs[1]);
-            for (i, precision) in ["f32", "bf16"].into_iter().enumerate() {
-                println!("{name:6} T={frames} {precision:4} {:.3} s, processors {:.2} s", best[i], busy[i]);
+            for (i, precision) in ["f32", "bf16", "int8"].into_iter().enumerate() {
+                let (times, likeness) = (best[0] / best[i], cosine(&outputs[0], &outputs[i]));
+                let start = format!("{name:6} T={frames} {precision:4} {:.3} s, processors {:.2} s", best[i], busy[i]);
+                println!("{start}: {times:.2} times as fast, cosine {likeness:.6}");
             }
-            println!("{name:6} T={frames}: {:.2} times as fast, cosine {likeness:.6}", best[0] / best[1]);
         }
     }
 }

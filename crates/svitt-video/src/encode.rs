@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// The encoder may make no progress for this long; it reports every half second.
-const STALL: Duration = Duration::from_secs(300);
+pub(super) const STALL: Duration = Duration::from_secs(300);
 
 /// Options that report progress and overwrite the temporary file, which exists already.
 pub(super) const ALIVE: [&str; 3] = ["-progress", "pipe:1", "-y"];
@@ -153,13 +153,18 @@ pub(super) fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
 
 /// Runs the encoder; what it says on standard error is its reason.
 pub(super) fn encode(command: Command, path: &Path) -> Result<()> {
+    encode_within(command, path, STALL)
+}
+
+/// As [`encode`], stopped when it makes no progress for `stall`.
+pub(super) fn encode_within(command: Command, path: &Path, stall: Duration) -> Result<()> {
     let mut complaints = Complaints::default();
     let mut reasons = Reasons { complaints: &mut complaints, reports: 0, disk_is_full: false };
-    let ended = run(command, STALL, &mut reasons).map_err(|error| VideoError::io(path, error))?;
+    let ended = run(command, stall, &mut reasons).map_err(|error| VideoError::io(path, error))?;
     let disk_is_full = reasons.disk_is_full;
     match ended {
         Ended::Finished(true) => Ok(()),
-        Ended::Stalled => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: STALL.as_secs() }),
+        Ended::Stalled => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: stall.as_secs() }),
         _ if disk_is_full => Err(VideoError::not_written(path, std::io::Error::from(std::io::ErrorKind::StorageFull))),
         _ => Err(VideoError::corrupt(path, complaints.worst().unwrap_or("ffmpeg gives no reason"))),
     }

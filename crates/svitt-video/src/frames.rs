@@ -38,6 +38,11 @@ impl Frames {
         self.data.get(index * bytes..(index + 1) * bytes).unwrap_or(&[])
     }
 
+    /// Frame `index` alone.
+    pub fn one(&self, index: usize) -> Self {
+        Self { count: 1, height: self.height, width: self.width, data: self.frame(index).to_vec() }
+    }
+
     /// These frames and then those of another video, which have the same size.
     pub(crate) fn and(mut self, other: &Self) -> Self {
         self.count += other.count;

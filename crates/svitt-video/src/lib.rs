@@ -15,6 +15,7 @@ mod agreement_turned;
 mod caught;
 mod clip;
 mod clock;
+pub mod cut;
 mod decode_bench;
 pub mod edit;
 pub mod encode;
@@ -29,15 +30,21 @@ mod holes;
 mod hostile;
 mod inspect;
 mod joined;
+mod luma;
 mod native;
+mod one_pass;
 mod partial;
 mod reader;
 mod resize;
 mod sampling;
+mod shots;
+#[cfg(test)]
+mod shots_agreement;
 #[cfg(test)]
 #[path = "../../../tests/skipped.rs"]
 mod skipped;
 mod sniff;
+mod stream;
 mod transform;
 
 pub use caught::reading_untrusted_input;
@@ -48,11 +55,15 @@ pub use ffmpeg::ffmpeg_available;
 pub use folder::{VideoFolder, is_video_name, videos_below};
 pub use frames::Frames;
 pub use inspect::{InspectedFrame, Inspection, inspect, write_png};
+pub use luma::SmallLuma;
+pub use native::NativePicture;
 pub use partial::write_together;
 pub use reader::{ReaderKind, ReaderOptions, VideoReader};
 pub use resize::{Bicubic, CropBox, Resizer};
 pub use sampling::{FrameSampling, clips, intervals, window};
+pub use shots::{ShotDetector, ShotRule};
 pub use sniff::{needs_ffmpeg, open_without_waiting};
+pub use stream::{StreamedFrame, StreamedPicture};
 pub use transform::{CropFlip, Transform};
 
 /// Random numbers in `[0, 1)` for tests (a linear congruential generator, Knuth's constants).

@@ -23,6 +23,16 @@ pub enum ReaderKind {
     Ffmpeg,
 }
 
+impl std::str::FromStr for ReaderKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let kinds = [("auto", Self::Auto), ("native", Self::Native), ("ffmpeg", Self::Ffmpeg)];
+        let found = kinds.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, kind)| kind).ok_or_else(|| "use auto, native or ffmpeg".to_owned())
+    }
+}
+
 /// How videos are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReaderOptions {
@@ -47,6 +57,8 @@ pub struct VideoReader {
     times: Vec<f64>,
     key_frames: Vec<usize>,
     warnings: Vec<String>,
+    /// The `ffmpeg` program does not decode all of it in one run.
+    in_blocks: bool,
 }
 
 enum ReaderBackend {
@@ -84,6 +96,7 @@ impl VideoReader {
             times: Vec::new(),
             key_frames: Vec::new(),
             warnings,
+            in_blocks: false,
         };
         reader.refresh();
         Ok(reader)
@@ -154,6 +167,29 @@ impl VideoReader {
         }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn options(&self) -> &ReaderOptions {
+        &self.options
+    }
+
+    /// The video, where the `ffmpeg` program reads it and may decode all of it in one run.
+    pub(crate) fn foreign(&mut self) -> Option<&mut FfmpegVideo> {
+        let in_blocks = self.in_blocks;
+        if let ReaderBackend::Ffmpeg(video) = &mut self.backend { Some(video).filter(|_| !in_blocks) } else { None }
+    }
+
+    /// Decodes it in several runs from now on.
+    pub(crate) fn refuse_one_run(&mut self) {
+        self.in_blocks = true;
+    }
+
+    pub(crate) fn native(&mut self) -> Option<&mut NativeVideo> {
+        if let ReaderBackend::Native(video) = &mut self.backend { Some(video) } else { None }
+    }
+
     /// What a person should know although the video was read: it is cut short, or damaged.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -203,7 +239,7 @@ impl VideoReader {
 
     /// Makes the best of a failed decode, or gives the error back. The decoder changes once, and the built-in one cuts
     /// the video a bounded number of times.
-    fn recover(&mut self, error: VideoError) -> Result<()> {
+    pub(crate) fn recover(&mut self, error: VideoError) -> Result<()> {
         let video = match &mut self.backend {
             ReaderBackend::Native(video) => video,
             ReaderBackend::Ffmpeg(video) => {

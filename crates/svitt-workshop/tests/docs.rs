@@ -37,6 +37,24 @@ fn every_command_of_the_guides_is_understood() {
     }
 }
 
+/// Each process of a launcher would train the whole grid.
+#[test]
+fn ablations_are_trained_by_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let by = |rank: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_svitt-workshop"));
+        command.args(["eval", "ablations"]).current_dir(folder.path());
+        command.env("OMPI_COMM_WORLD_SIZE", "2").env("OMPI_COMM_WORLD_RANK", rank).output().unwrap()
+    };
+    let first = by("0");
+    let said = String::from_utf8_lossy(&first.stderr);
+    assert_eq!((first.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains("2 processes were started") && said.contains("start one process"), "{said}");
+    let second = by("1");
+    assert_eq!((second.status.code(), second.stderr.is_empty()), (Some(2), true));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 /// Runs the workshop with `words` in `folder`; standard output of a success.
 #[track_caller]
 fn run(words: &str, folder: &Path) -> String {

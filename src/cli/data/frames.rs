@@ -31,7 +31,7 @@ pub struct Args {
     end: Option<f64>,
     /// The decoder: auto takes the built-in one where it can
     #[arg(long, default_value = "auto")]
-    reader: Reader,
+    reader: ReaderKind,
     /// Write the frames as pictures to this folder
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
@@ -45,26 +45,14 @@ enum Sample {
     Rand,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Reader {
-    Auto,
-    Native,
-    Ffmpeg,
-}
-
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     let sampling = match args.sample {
         Sample::Middle => FrameSampling::Middle,
         Sample::Rand => FrameSampling::Rand,
     };
-    let kind = match args.reader {
-        Reader::Auto => ReaderKind::Auto,
-        Reader::Native => ReaderKind::Native,
-        Reader::Ffmpeg => ReaderKind::Ffmpeg,
-    };
     let request = ClipRequest { start: args.start, end: args.end, ..ClipRequest::new(args.frames, sampling) };
-    let options = ReaderOptions { kind, ..ReaderOptions::default() };
+    let options = ReaderOptions { kind: args.reader, ..ReaderOptions::default() };
     let report = inspect(&args.file, &request, Rng::new(args.seed, &[]).into_uniform(), args.png.as_deref(), &options)?;
     report.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     output::print(&text(&report))?;

@@ -1,6 +1,7 @@
 //! `svitt search merge`, `export` and `import-ids`: indexes put together, given to databases, and what these return.
 
-use super::{Output, print_line};
+use super::answer::{Answer, Output};
+use super::print_line;
 use crate::Result;
 use crate::cli::output::{JsonArg, check_folder};
 use crate::index::{IndexSummary, merge_parts};
@@ -64,6 +65,8 @@ pub fn export(args: &ExportArgs) -> Result<()> {
 /// Runs `import-ids`.
 pub fn import_ids(args: &ImportIdsArgs) -> Result<()> {
     args.output.check()?;
-    let (answer, clips) = run::import_ids(&args.request)?;
-    args.output.show(&answer, Some(&args.request.text), &format!("“{}”", args.request.text), clips, true)
+    let (found, clips) = run::import_ids(&args.request)?;
+    let (index, text) = (&args.request.asked.base.index, &args.request.text);
+    let title = format!("“{text}”");
+    args.output.show(&Answer { index, found: &found, query: Some(text), title: &title, clips, nearest: true })
 }

@@ -9,7 +9,7 @@ mod check;
 mod columns;
 mod detect;
 mod didemo;
-mod encoding;
+pub(super) mod encoding;
 #[cfg(test)]
 mod fuzz_tests;
 mod json;

@@ -27,6 +27,9 @@ pub struct ModelScorer<'a, B: SvittBackend> {
     pub score: &'a ScoreOptions,
     /// Opens the folder of features under a plan, where they are to be kept for later runs. Those of controls are not.
     pub cache: &'a dyn Fn(&ClipPlan) -> Result<Option<FeatureStore>>,
+    /// Opens the folder of scores under a plan, where jobs share the clips out among them: every order of frames has
+    /// its own, and a clip that is scored there is not looked at again.
+    pub scores: &'a dyn Fn(&ClipPlan) -> Result<Option<FeatureStore>>,
 }
 
 impl<B: SvittBackend> ModelScorer<'_, B> {
@@ -53,7 +56,8 @@ impl<B: SvittBackend> ChoiceScorer for ModelScorer<'_, B> {
         let texts = places.iter().map(|&place| bank.features[place * width..][..width].to_vec()).collect();
         let scored = Scored { videos: vec![Vec::new(); wanted.len()], texts, ..Scored::default() };
         let cache = if order == self.plan.order { (self.cache)(&plan)? } else { None };
-        let mut matching = MatchingStore { scorer: self, bank, places, wanted, cache, scored };
+        let scores = (self.scores)(&plan)?;
+        let mut matching = MatchingStore { scorer: self, bank, places, wanted, cache, scores, scored };
         let Self { videos, encoding, score, .. } = *self;
         let inputs = EvalInputs { texts: &[], videos, plan: &plan, encoding, score };
         let coverage = self.model.encode_missing(&inputs, &mut matching, |pixels, _, draws| {
@@ -72,6 +76,8 @@ struct MatchingStore<'a, B: SvittBackend> {
     places: Vec<usize>,
     wanted: &'a [Vec<usize>],
     cache: Option<FeatureStore>,
+    /// Features that are means over clips, and in place of states the matching scores with the texts that are wanted.
+    scores: Option<FeatureStore>,
     scored: Scored,
 }
 
@@ -104,8 +110,36 @@ impl<B: SvittBackend> MatchingStore<'_, B> {
     }
 }
 
+impl<B: SvittBackend> MatchingStore<'_, B> {
+    /// Takes the scores of `video` from where a job kept them; returns whether they were there.
+    fn recall_scores(&mut self, video: usize, stamp: &str) -> bool {
+        let Some(kept) = self.scores.as_mut() else { return false };
+        if !kept.load_cached(video, stamp) {
+            return false;
+        }
+        let (features, texts) = (kept.features(video).to_vec(), &self.wanted[video]);
+        let Ok(scores) = kept.states(video) else { return false };
+        if (features.len(), scores.len()) != (self.scorer.model.config.embed_dim, texts.len()) {
+            return false;
+        }
+        self.scored.matching.extend(texts.iter().zip(scores).map(|(&text, score)| ((video, text), score)));
+        self.scored.videos[video] = features;
+        true
+    }
+
+    /// Keeps the scores of `video`, where jobs share the clips out.
+    fn keep_scores(&mut self, video: usize, stamp: &str) -> Result<()> {
+        let Some(kept) = self.scores.as_mut() else { return Ok(()) };
+        let states = self.wanted[video].iter().map(|&text| self.scored.matched(video, text)).collect();
+        kept.keep(video, Some(stamp), EncodedClips { features: self.scored.videos[video].clone(), states })
+    }
+}
+
 impl<B: SvittBackend> EncodedStore for MatchingStore<'_, B> {
     fn load_cached(&mut self, video: usize, stamp: &str) -> bool {
+        if self.recall_scores(video, stamp) {
+            return true;
+        }
         let Some(cache) = self.cache.as_mut() else { return false };
         if !cache.load_cached(video, stamp) {
             return false;
@@ -117,6 +151,9 @@ impl<B: SvittBackend> EncodedStore for MatchingStore<'_, B> {
 
     fn keep(&mut self, video: usize, stamp: Option<&str>, encoded: EncodedClips) -> Result<()> {
         let encoded = self.matched(video, encoded)?;
+        if let Some(stamp) = stamp {
+            self.keep_scores(video, stamp)?;
+        }
         match (&mut self.cache, stamp) {
             (Some(cache), Some(_)) => cache.keep(video, stamp, encoded),
             _ => Ok(()),

@@ -20,7 +20,7 @@ impl EvalRun<'_> {
         let texts = self.ids(asked.questions.iter().map(|question| question.text.as_str()));
         let (candidates, source) = self.candidates()?;
         let qa = self.open_question_model::<B>(device)?;
-        self.require_shards(&*videos)?;
+        self.require_shards(&*videos, |plan| self.store(plan, videos.len()))?;
         let model = EvalModel { model: &qa, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder| -> Result<QuestionOutcome> {

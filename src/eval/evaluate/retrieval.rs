@@ -21,7 +21,7 @@ impl EvalRun<'_> {
         let videos = self.videos(&ranked.videos)?;
         let texts = self.ids(ranked.texts.iter().map(String::as_str));
         let svitt = self.open_retrieval_model::<B>(device)?;
-        self.require_shards(&*videos)?;
+        self.require_shards(&*videos, |plan| self.store(plan, videos.len()))?;
         let model = EvalModel { model: &svitt, config: &self.config, device };
         let started = Instant::now();
         let measure = |order: FrameOrder, k: usize| -> Result<RetrievalOutcome> {

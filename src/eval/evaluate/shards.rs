@@ -9,8 +9,8 @@ use crate::digest::sha256_hex;
 use crate::eval::question_answering::encode_asked_videos;
 use crate::eval::retrieval_run::encode_gallery;
 use crate::eval::{
-    ClipPlan, EncodeOptions, EncodeStats, EvalInputs, EvalModel, EvalOptions, FeatureStore, QuestionSet, RetrievalSet,
-    VideoSet,
+    ClipPlan, EncodeOptions, EncodeStats, EvalInputs, EvalModel, EvalOptions, FeatureStore, FrameOrder, QuestionSet,
+    RetrievalSet, VideoSet,
 };
 use crate::shard::Shard;
 use crate::{Error, Result, files, input};
@@ -75,49 +75,48 @@ pub fn encode_shard<B: SvittBackend>(options: &EvalOptions, shard: Shard, device
             let videos = run.videos(&ranked.videos)?;
             let model = run.open_retrieval_model::<B>(device)?;
             let model = EvalModel { model: &model, config: &run.config, device };
-            run.encode_share(shard, &*videos, |inputs, store| encode_gallery(&model, inputs, store))
+            let open = |plan: &ClipPlan| run.store(plan, videos.len());
+            run.encode_share(shard, &*videos, open, |inputs, store| encode_gallery(&model, inputs, store))
         }
         BenchmarkTask::QuestionAnswering => {
             let asked = QuestionSet::new(&run.benchmark_data.records, options.limit);
             let videos = run.videos(&asked.videos)?;
             let model = run.open_question_model::<B>(device)?;
             let model = EvalModel { model: &model, config: &run.config, device };
-            run.encode_share(shard, &*videos, |inputs, store| encode_asked_videos(&model, inputs, store))
+            let open = |plan: &ClipPlan| run.store(plan, videos.len());
+            run.encode_share(shard, &*videos, open, |inputs, store| encode_asked_videos(&model, inputs, store))
         }
-        BenchmarkTask::Choice => Err(run.unshared("shard")),
+        BenchmarkTask::Choice => run.choice_share::<B>(shard, device),
     }
 }
 
 impl EvalRun<'_> {
     /// The folder of features that jobs share; `setting` is what needs it.
-    fn features_folder(&self, setting: &str) -> Result<&Path> {
+    pub(super) fn features_folder(&self, setting: &str) -> Result<&Path> {
         if self.benchmark_data.shapes.is_some() {
             let problem = format!("{} is rendered, not read from files", self.options.benchmark);
             return Err(Error::setting(setting, problem, "evaluate it in one process"));
-        }
-        if self.options.benchmark.task() == BenchmarkTask::Choice {
-            return Err(self.unshared(setting));
         }
         let remedy = "give the folder of features that all jobs use with option `features`";
         self.options.features.as_deref().ok_or_else(|| Error::setting(setting, "needs features on disk", remedy))
     }
 
-    /// Benchmarks of choices are scored clip by clip, forwards and backwards, and have a few thousand videos.
-    fn unshared(&self, setting: &str) -> Error {
-        let problem = format!("{} is not shared out among jobs", self.options.benchmark);
-        Error::setting(setting, problem, "evaluate it in one process; with option `features` it goes on where it was")
-    }
-
     /// Every order of frames that is measured.
     fn plans(&self) -> Vec<ClipPlan> {
-        let orders = std::iter::once(self.plan.order).chain(self.probes());
+        let others: Vec<FrameOrder> = match self.options.benchmark.task() {
+            BenchmarkTask::Choice => self.controls().collect(),
+            _ => self.probes().collect(),
+        };
+        let orders = std::iter::once(self.plan.order).chain(others);
         orders.map(|order| ClipPlan { order, ..self.plan }).collect()
     }
 
-    fn encode_share(
+    /// Encodes the share of `shard` in every order of frames, each into the folder that `open` opens for it.
+    pub(super) fn encode_share(
         &self,
         shard: Shard,
         videos: &dyn VideoSet,
+        open: impl Fn(&ClipPlan) -> Result<FeatureStore>,
         encode: impl Fn(&EvalInputs<'_>, &mut FeatureStore) -> Result<EncodeStats>,
     ) -> Result<ShardReport> {
         let started = Instant::now();
@@ -133,7 +132,7 @@ impl EvalRun<'_> {
             seconds: 0.0,
         };
         for plan in self.plans() {
-            let mut store = self.store(&plan, videos.len())?;
+            let mut store = open(&plan)?;
             let inputs = EvalInputs { texts: &[], videos, plan: &plan, encoding: &encoding, score: &self.score };
             let stats = encode(&inputs, &mut store)?;
             report.encoded += stats.encoded;
@@ -147,18 +146,23 @@ impl EvalRun<'_> {
         Ok(report)
     }
 
-    /// Where shards are to be joined: checks that every one of them has encoded its share of `videos`.
+    /// Where shards are to be joined: checks that every one of them has encoded its share of `videos` into the folders
+    /// that `open` opens.
     ///
     /// # Errors
     /// One has not; the message names it.
-    pub(super) fn require_shards(&self, videos: &dyn VideoSet) -> Result<()> {
+    pub(super) fn require_shards(
+        &self,
+        videos: &dyn VideoSet,
+        open: impl Fn(&ClipPlan) -> Result<FeatureStore>,
+    ) -> Result<()> {
         if !self.options.join {
             return Ok(());
         }
         let root = self.features_folder("join")?;
         let digest = digest(videos);
         for plan in self.plans() {
-            let store = self.store(&plan, videos.len())?;
+            let store = open(&plan)?;
             require_all(root, &finished(store.folder().unwrap_or(root), &digest)?)?;
         }
         Ok(())

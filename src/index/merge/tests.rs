@@ -13,6 +13,7 @@ fn id() -> ModelId {
         sparsity: Sparsity::default(),
         vocabulary: "words".into(),
         dim: 5,
+        precision: Default::default(),
     }
 }
 
@@ -136,6 +137,24 @@ fn parts_that_do_not_make_one_index_are_refused() {
     let damaged = refusal(&parts);
     assert!(damaged.contains("000001.seg is damaged") && damaged.contains("run job 1/4 again"), "{damaged}");
     assert!(!out.exists());
+}
+
+/// As by a program that dealt files out in another way.
+#[test]
+fn a_file_in_two_parts_is_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    let shard: Shard = "4/4".parse().unwrap();
+    let mut parts = all(root.path());
+    std::fs::remove_dir_all(&parts[3]).unwrap();
+    let mut writer = IndexWriter::open_part(&parts[3], &id(), Some(&part(shard))).unwrap();
+    let foreign = held("2/4".parse().unwrap())[0];
+    held(shard).into_iter().chain([foreign]).for_each(|n| add(&mut writer, n));
+    writer.finish().unwrap();
+    parts.rotate_left(1);
+    let refused = merge_parts(&root.path().join("whole"), &parts).unwrap_err().to_string();
+    let both = format!("part-4: holds {}, as ", name(foreign).display());
+    assert!(refused.contains(&both) && refused.contains("part-2 does; index both again"), "{refused}");
+    assert!(!root.path().join("whole").exists());
 }
 
 #[test]

@@ -11,22 +11,42 @@ use std::sync::Arc;
 /// The owner of a row that is not searched: its file was replaced, is damaged or is out of the search's scope.
 pub(in super::super) const NOBODY: u32 = u32::MAX;
 
-/// The files by number, and the number of each row's.
+/// The files by number, and the number of each row's: of clips, and of words by themselves.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Layout {
     /// In the order of names.
     pub paths: Vec<Arc<Path>>,
-    /// Per table and row.
+    /// Per table and row of a clip.
     pub owners: Vec<Vec<u32>>,
+    /// Per table and row of a text; empty where there are none.
+    pub word_owners: Vec<Vec<u32>>,
 }
 
 impl Layout {
     pub fn new(files: &BTreeMap<Arc<Path>, FileEntry>, tables: &[VectorTable]) -> Self {
         let mut owners = unowned(tables);
-        for (number, entry) in files.values().enumerate() {
+        for (number, entry) in files.values().enumerate().filter(|(_, entry)| entry.words.is_none()) {
             give(&mut owners, number as u32, entry);
         }
-        Self { paths: files.keys().cloned().collect(), owners }
+        let word_owners = Self::word_owners_in(files, tables, |_| true);
+        Self { paths: files.keys().cloned().collect(), owners, word_owners }
+    }
+
+    /// The owners of rows of words whose video is such that `admits`.
+    pub fn word_owners_in(
+        files: &BTreeMap<Arc<Path>, FileEntry>,
+        tables: &[VectorTable],
+        admits: impl Fn(&Path) -> bool,
+    ) -> Vec<Vec<u32>> {
+        let said = |entry: &FileEntry| entry.words.as_ref().is_some_and(|words| admits(&words.video));
+        let mut owners = Vec::new();
+        for (number, entry) in files.values().enumerate().filter(|(_, entry)| said(entry)) {
+            if owners.is_empty() {
+                owners = unowned(tables);
+            }
+            give(&mut owners, number as u32, entry);
+        }
+        owners
     }
 
     /// The owners of rows of files in `scope` alone.
@@ -45,7 +65,7 @@ impl Layout {
             if scope.within.is_some_and(|within| !path.starts_with(within)) {
                 break;
             }
-            if scope.admits.is_none_or(|admits| admits(path, &entry.stamp, entry.spans())) {
+            if entry.words.is_none() && scope.admits.is_none_or(|admits| admits(path, &entry.stamp, entry.spans())) {
                 give(&mut owners, number, entry);
             }
         }

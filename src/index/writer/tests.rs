@@ -11,6 +11,7 @@ fn id() -> ModelId {
         sparsity: Sparsity::default(),
         vocabulary: "words".into(),
         dim: 5,
+        precision: Default::default(),
     }
 }
 

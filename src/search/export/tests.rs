@@ -1,20 +1,24 @@
 use super::*;
 use crate::config::Sparsity;
-use crate::index::{ClipEmbedding, IndexWriter, Stamp};
+use crate::index::{ClipEmbedding, IndexPart, IndexWriter, Stamp};
 use crate::search::{clip_id, clips_with_ids, read_ids};
 use serde_json::Value;
 
-/// An index of 12 files of two clips each; the name of the first is no plain text.
-fn index(dir: &Path) -> IndexWriter {
-    let id = ModelId {
+fn id() -> ModelId {
+    ModelId {
         model: "tiny".into(),
         weights: "abcdef".into(),
         configuration: "one".into(),
         sparsity: Sparsity::default(),
         vocabulary: "words".into(),
         dim: 4,
-    };
-    let mut writer = IndexWriter::open(dir, &id).unwrap();
+        precision: Default::default(),
+    }
+}
+
+/// An index of 12 files of two clips each; the name of the first is no plain text.
+fn index(dir: &Path) -> IndexWriter {
+    let mut writer = IndexWriter::open(dir, &id()).unwrap();
     for n in 0..12u8 {
         let clip = |at: u8| {
             let vector = vec![f32::from(n) / 16.0, f32::from(at) / 4.0, 0.5, -0.125];
@@ -60,6 +64,20 @@ fn a_matrix_and_its_list_hold_every_clip_in_order() {
         assert!(export(&home, &dir.path().join(name)).unwrap_err().to_string().contains(said));
     }
     assert!(export(&dir.path().join("nowhere"), &out).unwrap_err().to_string().contains("there is no index here"));
+}
+
+#[test]
+fn a_shard_is_exported_once_its_job_has_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, out) = (dir.path().join("index"), dir.path().join("part.npy"));
+    let shard = "2/4".parse().unwrap();
+    let part = IndexPart { shard, folder: "/v".into(), clip_windows: "4 frames".into(), complete: false };
+    drop(IndexWriter::open_part(&home, &id(), Some(&part)).unwrap());
+    let refused = export(&home, &out).unwrap_err().to_string();
+    assert!(refused.contains("index: shard 2/4 was not finished; run job 2/4 again"), "{refused}");
+    assert!(!out.exists() && !out.with_extension("json").exists());
+    IndexWriter::open_part(&home, &id(), Some(&part)).unwrap().finish().unwrap();
+    assert_eq!(export(&home, &out).unwrap().clips, 0);
 }
 
 #[test]

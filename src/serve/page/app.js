@@ -5,7 +5,7 @@ const at = (id) => document.getElementById(id);
 const DEBOUNCE = 160;
 
 /** What is being searched for, and what was found. */
-const state = { results: [], like: null, picture: null, clips: -1, request: null, timer: 0, nearest: false, open: null, status: {} };
+const state = { results: [], like: null, picture: null, clips: -1, request: null, timer: 0, nearest: false, open: null, opener: null, status: {} };
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -33,10 +33,17 @@ async function answer(address, options) {
 
 function parameters() {
   const asked = new URLSearchParams({ q: at("query").value.trim(), top: "48" });
-  const filters = { in: at("folder").value, after: at("after").value, longer: at("longer").value };
+  const filters = { in: at("folder").value, after: at("after").value, longer: at("longer").value, index: at("index").value };
   for (const [name, value] of Object.entries(filters)) if (value) asked.set(name, value);
   if (state.like) asked.set("like", state.like.id);
   return asked;
+}
+
+/** The indexes that are asked, each by its own model: the chosen one or all; a clip is like clips of its own index. */
+function askedIndexes() {
+  const all = state.status.indexes || [{ number: 0, index: "" }];
+  const chosen = state.like ? String(state.like.id.split("-")[0].split("~")[1] || 0) : at("index").value;
+  return chosen ? all.filter(({ number }) => String(number) === chosen) : all;
 }
 
 /** Searches after a pause in typing; `thorough` lets the fusion encoder look at the best as well. */
@@ -49,16 +56,23 @@ async function search(thorough) {
   if (state.request) state.request.abort();
   const asked = parameters();
   remember(asked);
-  if (!asked.get("q") && !state.like && !state.picture) return show({ results: [], query: "", empty: true });
+  if (!asked.get("q") && !state.like && !state.picture) return show([{ results: [], query: "", empty: true }]);
+  if (!asked.get("q") && state.like) return similar(state.like);
   const request = new AbortController();
   state.request = request;
   at("results").classList.add("stale");
   try {
     if (thorough) asked.set("rerank", "16");
     const options = { signal: request.signal };
-    const found = state.picture
-      ? await answer(`/api/picture?${asked}`, { ...options, method: "POST", body: state.picture })
-      : await answer(`/api/search?${asked}`, options);
+    const ask = async ({ number, index }) => {
+      const own = new URLSearchParams(asked);
+      if (number) own.set("index", number); else own.delete("index");
+      const found = state.picture
+        ? await answer(`/api/picture?${own}`, { ...options, method: "POST", body: state.picture })
+        : await answer(`/api/search?${own}`, options);
+      return { ...found, index, address: state.picture ? null : `/api/search?${own}` };
+    };
+    const found = await Promise.all(askedIndexes().map(ask));
     if (state.request === request) show(found);
   } catch (problem) {
     if (problem.name !== "AbortError") say(problem.message);
@@ -82,28 +96,64 @@ function say(text, nothing = false) {
   at("message").classList.toggle("nothing", nothing);
 }
 
-function show(found) {
-  const unfit = found.fits === false && found.calibrated && !state.nearest;
-  state.results = unfit ? [] : found.results;
-  at("nearest").hidden = !(unfit && found.results.length);
+/** Shows what each index answered, one after the other: scores of two models are not to be compared. */
+function show(answers) {
+  const several = answers.length > 1;
+  const parts = answers.map((found) => {
+    const unfit = found.fits === false && found.calibrated && !state.nearest;
+    return { found, unfit, results: unfit ? [] : found.results };
+  });
+  const words = answers.flatMap((found) => found.words || []);
+  state.results = parts.flatMap(({ results }) => results);
+  at("nearest").hidden = !parts.some(({ found, unfit }) => unfit && found.results.length);
+  if (answers[0].empty) say(state.status.clips ? "" : "No video is indexed yet.");
+  else say(parts.map((part) => (several ? `${part.found.index}: ` : "") + verdict(part)).filter(Boolean).join(" "), !state.results.length);
+  at("results").replaceChildren(...parts.flatMap(({ found, results }) => [
+    ...(several ? [make("li", "index", found.index)] : []),
+    ...results.map(card),
+  ]));
+  showWords(words, answers[0].query || "");
+  const address = several ? null : answers[0].address;
+  at("save").hidden = !address || !(state.results.length || words.length);
+  if (address) for (const format of ["csv", "m3u", "edl"]) at(`save-${format}`).href = `${address}&format=${format}`;
+}
+
+/** What there is to say of an answer. */
+function verdict({ found, unfit, results }) {
   const what = found.query ? `“${found.query}”` : state.picture ? "this picture" : "this";
   const warnings = (found.warnings || []).join("; ");
-  if (found.empty) say(state.status.clips ? "" : "No video is indexed yet.");
-  else {
-    const closer = found.fits === false && !found.reranked && found.query ? "Enter looks closer." : "";
-    const nothing = unfit || !found.results.length;
-    const perhaps = found.fits === false ? `Perhaps nothing in here fits ${what}; the nearest are shown.` : "";
-    say([nothing ? `Nothing in here fits ${what}.` : perhaps, closer, warnings].filter(Boolean).join(" "), nothing);
-  }
-  draw();
+  const closer = found.fits === false && !found.reranked && found.query ? "Enter looks closer." : "";
+  const nothing = unfit || !results.length;
+  const where = found.words && found.words.length ? "No clip in here shows" : "Nothing in here fits";
+  const perhaps = found.fits === false ? `Perhaps ${where.charAt(0).toLowerCase()}${where.slice(1)} ${what}; the nearest are shown.` : "";
+  return [nothing ? `${where} ${what}.` : perhaps, closer, warnings].filter(Boolean).join(" ");
 }
 
-function draw() {
-  const cards = state.results.map(card);
-  at("results").replaceChildren(...cards);
+/** What is said in the videos: a list of its own, since its scores are of another kind. */
+function showWords(words, query) {
+  at("said").hidden = !words.length;
+  at("words").replaceChildren(...words.map((said) => {
+    const item = make("li");
+    const play = make("button", "said");
+    play.type = "button";
+    const text = make("span", "text");
+    text.append("“", ...marked(said.text, query), "”");
+    const how = said.literal > 0 ? "words" : "words, by meaning";
+    play.append(make("span", "kind", how), text, make("span", "place", `${said.name} · ${clock(said.start)}`));
+    play.title = said.file;
+    play.addEventListener("click", () => openPlayer(said, play));
+    item.append(play);
+    return item;
+  }));
 }
 
-function card(result, place) {
+/** `text` as pieces, the words of `query` marked. */
+function marked(text, query) {
+  const words = new Set(query.toLowerCase().match(/[\p{L}\p{N}]+/gu) || []);
+  return text.split(/([\p{L}\p{N}]+)/u).map((piece) => (words.has(piece.toLowerCase()) ? make("mark", "", piece) : piece));
+}
+
+function card(result) {
   const item = make("li", "card");
   const play = make("button", "play");
   play.type = "button";
@@ -114,7 +164,7 @@ function card(result, place) {
   picture.decoding = "async";
   picture.src = `/thumb/${result.id}?n=1`;
   play.append(picture, make("span", "clock", `${clock(result.start)}–${clock(result.end)}`));
-  play.addEventListener("click", () => openPlayer(place));
+  play.addEventListener("click", () => openPlayer(result, play));
   moments(play, picture, result);
   const facts = make("div", "facts");
   const name = make("div", "name", result.name);
@@ -150,8 +200,11 @@ function moreLike(result) {
 
 async function similar(result) {
   try {
-    const found = await answer(`/api/similar?${new URLSearchParams({ id: result.id, top: "48" })}`);
-    show({ ...found, query: "" });
+    const asked = parameters();
+    for (const name of ["q", "like", "index"]) asked.delete(name);
+    asked.set("id", result.id);
+    const found = await answer(`/api/similar?${asked}`);
+    show([{ ...found, query: "", address: `/api/similar?${asked}` }]);
     window.scrollTo(0, 0);
   } catch (problem) {
     say(problem.message);
@@ -180,9 +233,8 @@ function takePicture(file) {
 
 // --- playing
 
-function openPlayer(place) {
-  const result = state.results[place];
-  state.open = place;
+function openPlayer(result, opener) {
+  [state.open, state.opener] = [result, opener];
   at("player-name").textContent = result.name;
   at("player-span").textContent = `${clock(result.start)} to ${clock(result.end)}`;
   at("player-note").textContent = "";
@@ -282,11 +334,13 @@ document.addEventListener("keydown", (event) => {
 async function refresh() {
   let wait = 3000;
   try {
-    const status = await answer("/api/status");
-    const grown = state.clips >= 0 && status.clips !== state.clips;
+    const status = await answer(`/api/status?index=${at("index").value || 0}`);
+    const clips = status.indexes.reduce((sum, one) => sum + one.clips + one.words, 0);
+    const grown = state.clips >= 0 && clips !== state.clips;
     state.status = status;
-    if (status.clips !== state.clips) await fillFolders();
-    state.clips = status.clips;
+    fillIndexes(status.indexes);
+    if (clips !== state.clips) await fillFolders();
+    state.clips = clips;
     showStatus(status);
     if (grown) again();
     if (status.indexing.running) wait = 700;
@@ -312,11 +366,33 @@ function showStatus(status) {
   const watched = status.folder ? ` · ${status.watching ? "watching" : "looking at"} ${status.folder}` : "";
   const problem = status.problem ? ` · ${status.problem}` : "";
   const many = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
-  at("about").textContent = `${many(status.files, "video")}, ${many(status.clips, "clip")}${broken} · ${status.index} by ${status.model}${watched}${problem}`;
+  const said = status.words ? `, ${many(status.words, "text")} of subtitles` : "";
+  const others = status.indexes.filter(({ index }) => index !== status.index).map((one) => ` · ${one.index}: ${many(one.clips, "clip")}`);
+  at("about").textContent = `${many(status.files, "video")}, ${many(status.clips, "clip")}${said}${broken} · ${status.index} by ${status.model}${watched}${problem}${others.join("")}`;
 }
 
+/** The choice of an index, where there are several. */
+function fillIndexes(indexes) {
+  const chosen = at("index").value || wanted.get("index") || "";
+  at("indexes").hidden = indexes.length < 2;
+  if (at("index").options.length === indexes.length + 1) return;
+  const options = indexes.map(({ number, index }) => {
+    const option = make("option", "", index);
+    option.value = number;
+    return option;
+  });
+  const all = make("option", "", "all indexes");
+  all.value = "";
+  at("index").replaceChildren(all, ...options);
+  at("index").value = indexes.length > 1 && indexes.some(({ number }) => String(number) === chosen) ? chosen : "";
+}
+
+/** The folders of the chosen index; those of several are not mixed. */
 async function fillFolders() {
-  const { folders } = await answer("/api/folders");
+  const index = at("index").value;
+  const one = index || state.status.indexes.length === 1;
+  const { folders } = one ? await answer(`/api/folders?index=${index || 0}`) : { folders: [] };
+  at("folder").disabled = !one;
   const chosen = at("folder").value || wanted.get("in") || "";
   const options = folders.map(({ id, folder }) => {
     const option = make("option", "", folder);
@@ -341,6 +417,12 @@ at("query").addEventListener("input", () => {
   searchSoon();
 });
 for (const id of ["folder", "after", "longer"]) at(id).addEventListener("change", () => searchSoon(0));
+at("index").addEventListener("change", async () => {
+  clearLike();
+  at("folder").value = "";
+  await fillFolders();
+  searchSoon(0);
+});
 at("nearest").addEventListener("click", () => {
   state.nearest = true;
   searchSoon(0);
@@ -353,10 +435,10 @@ at("picture").addEventListener("change", (event) => takePicture(event.target.fil
 at("player-close").addEventListener("click", closePlayer);
 at("player").addEventListener("close", () => {
   closePlayer();
-  const card = plays()[state.open];
-  if (card) card.focus();
+  // A list that was drawn anew meanwhile has another button for it.
+  if (state.opener && state.opener.isConnected) state.opener.focus();
 });
-at("player-like").addEventListener("click", () => moreLike(state.results[state.open]));
+at("player-like").addEventListener("click", () => moreLike(state.open));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
@@ -367,4 +449,4 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 at("query").value = wanted.get("q") || "";
 at("after").value = wanted.get("after") || "";
 at("longer").value = wanted.get("longer") || "";
-refresh().then(() => { if (at("query").value) search(false); else show({ results: [], empty: true }); });
+refresh().then(() => { if (at("query").value) search(false); else show([{ results: [], empty: true }]); });

@@ -4,11 +4,13 @@ mod api;
 mod media;
 mod security;
 
-use super::{FolderIndexer, Listening, SearchModel, ServeSettings, serve};
+use super::{FolderIndexer, Listening, SearchModel, ServeSettings, ServedIndex, serve};
 use crate::Result;
-use crate::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp};
+use crate::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp, Words};
 use crate::progress::StopFlag;
-use crate::search::{Calibration, ClipWindows, ComposedQuery, QueryOptions, QueryResult, similar};
+use crate::search::{
+    Calibration, ClipWindows, ComposedQuery, FileFilter, QueryOptions, QueryResult, WordResult, printable, similar,
+};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -34,14 +36,28 @@ impl SearchModel for TwoWords {
         }
         let vector = if text == Some("red") { vec![1.0, 0.0, 0.0] } else { vec![0.0, 1.0, 0.0] };
         // No video is called as the index: none is left out.
-        let mut results = similar(index, index.dir(), &[vector], usize::MAX)?;
+        let mut results = similar(index, index.dir(), &[vector], &FileFilter::default(), usize::MAX)?;
         let within = options.files.within.as_deref().unwrap_or(Path::new(""));
         results.retain(|clip| {
             let stamp = index.stamp(&clip.path).unwrap();
             clip.path.starts_with(within) && options.files.admits(stamp, index.spans_of(&clip.path))
         });
         results.truncate(options.top);
-        Ok(QueryResult { results, ..QueryResult::default() })
+        let said = index.search_words(&[1.0, 0.0, 0.0], 1, &|_| text == Some("hello"))?;
+        let words = said.iter().map(|hit| WordResult {
+            kind: "words",
+            rank: 1,
+            text: hit.text.to_owned(),
+            literal: 1.0,
+            cosine: hit.cosine,
+            evidence: Some(0.0),
+            file: printable(hit.video),
+            start: hit.span.start,
+            end: hit.span.end,
+            subtitles: printable(hit.subtitles),
+            path: hit.video.to_path_buf(),
+        });
+        Ok(QueryResult { words: words.collect(), results, ..QueryResult::default() })
     }
 
     fn calibration(&self, _: &Index) -> Result<Option<Calibration>> {
@@ -57,6 +73,7 @@ fn model_id() -> ModelId {
         sparsity: Default::default(),
         vocabulary: "none".into(),
         dim: 3,
+        precision: Default::default(),
     }
 }
 
@@ -95,31 +112,29 @@ impl Videos {
         writer.finish().unwrap();
     }
 
+    /// Has `text` said in the file that is called so.
+    fn say(&self, name: &str, text: &str) {
+        let mut writer = IndexWriter::open(self.path("index"), &model_id()).unwrap();
+        let (video, subtitles) = (self.path(name), self.path(name).with_extension("srt"));
+        let words = Words { video, texts: vec![text.to_owned()] };
+        let clip = ClipEmbedding { start: 0.25, end: 0.75, vector: vec![1.0, 0.0, 0.0] };
+        let stamp = Stamp { size: 1, modified_ns: 1, clip_windows: String::new() };
+        writer.add_words(&subtitles, stamp, words, vec![clip]).unwrap();
+        writer.finish().unwrap();
+    }
+
     fn serve(&self) -> Server {
         self.serve_on("127.0.0.1", None)
     }
 
     fn serve_on(&self, host: &str, indexer: Option<FolderIndexer>) -> Server {
-        let settings = ServeSettings {
-            index: self.path("index"),
-            folder: indexer.is_some().then(|| self.path("videos")),
-            host: host.parse().unwrap(),
-            port: 0,
-            clip_windows: ClipWindows::new(10.0, 0.5, 4).unwrap(),
-        };
-        let stop = StopFlag::default();
-        let (sender, receiver) = channel();
-        let stopped = stop.clone();
-        let running = thread::spawn(move || {
-            let told = |listening: &Listening| {
-                sender.send(listening.clone()).unwrap();
-                Ok(())
-            };
-            serve(&settings, Box::new(TwoWords), indexer, &stopped, &told).unwrap();
-        });
-        let listening = receiver.recv().unwrap();
-        let port = listening.address.rsplit(':').next().unwrap().parse().unwrap();
-        Server { port, token: listening.token, stop, running: Some(running) }
+        let folders = indexer.iter().map(|_| self.path("videos")).collect();
+        Server::start(host, vec![self.served(folders, indexer)])
+    }
+
+    fn served(&self, folders: Vec<PathBuf>, indexer: Option<FolderIndexer>) -> ServedIndex {
+        let clip_windows = ClipWindows::new(10.0, 0.5, 4).unwrap();
+        ServedIndex { index: self.path("index"), folders, clip_windows, model: Box::new(TwoWords), indexer }
     }
 }
 
@@ -129,6 +144,25 @@ struct Server {
     token: Option<String>,
     stop: StopFlag,
     running: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(host: &str, indexes: Vec<ServedIndex>) -> Self {
+        let settings = ServeSettings { host: host.parse().unwrap(), port: 0 };
+        let stop = StopFlag::default();
+        let (sender, receiver) = channel();
+        let stopped = stop.clone();
+        let running = thread::spawn(move || {
+            let told = |listening: &Listening| {
+                sender.send(listening.clone()).unwrap();
+                Ok(())
+            };
+            serve(&settings, indexes, &stopped, &told).unwrap();
+        });
+        let listening = receiver.recv().unwrap();
+        let port = listening.address.rsplit(':').next().unwrap().parse().unwrap();
+        Server { port, token: listening.token, stop, running: Some(running) }
+    }
 }
 
 impl Drop for Server {

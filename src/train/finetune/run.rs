@@ -13,7 +13,9 @@ use crate::train::pretrain::CHECKPOINT_SECONDS;
 use crate::train::resume::{Beginning, Fingerprint, ResumeOptions, resume_or_start};
 use crate::train::{
     AdamW, AdamWSettings, BatchStream, Checkpoints, MetricsLog, RunState, StageContext, StagePlan, TrainEvent,
-    TrainableModel, follower, memory_check, train_stage,
+    TrainableModel,
+    follower::{self, Order},
+    memory_check, train_stage,
 };
 use crate::weights::{Checkpoint, CheckpointInfo, CheckpointPart, MatchOptions, VocabularyRef, save};
 use crate::{Error, Result, digest, files};
@@ -208,9 +210,10 @@ impl<'a, B: TrainBackend> FinetuneRun<'a, B> {
     fn follow<M: TrainableModel<B>>(&self, fresh: &M::InnerModule) -> Result<()> {
         let (job, device) = (&self.options.job, self.device);
         job.agree(Ok(()), &[])?;
-        while let Some(state) = follower::receive_order(job)? {
+        while let Order::Train(state) = follower::receive_order(job)? {
             let settings = AdamWSettings::of(&self.options.preset.stage);
-            let (model, optimizer) = follower::receive_stage::<B, _>(job, &state, fresh.clone(), settings, device)?;
+            let (state, fresh) = (*state, fresh.clone());
+            let (model, optimizer) = follower::receive_stage::<B, _>(job, &state, fresh, settings, device)?;
             let (plan, feed) = (self.plan_after(&state), self.feed(&state)?);
             let start = (M::from_inner(model), optimizer, state);
             if !follower::follow_stage::<B, M>(job, &plan, start, &[feed], &self.options.stop)? {

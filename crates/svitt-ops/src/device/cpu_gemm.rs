@@ -1,7 +1,6 @@
 //! Matrix products on strided slices: one on the calling thread, one over all threads.
 
-use super::bf16;
-use burn::tensor::DType;
+use super::{Arithmetic, bf16};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -159,26 +158,10 @@ impl OutputPtr {
     }
 }
 
-/// What the operands of a product are rounded to; sums are f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arithmetic {
-    F32,
-    Bf16,
-}
-
 impl Arithmetic {
-    /// That of tensors of `dtype`: bf16 where the CPU computes it, f32 otherwise.
-    pub(crate) fn of(dtype: DType) -> Self {
-        if dtype == DType::BF16 && super::cpu_computes_bf16() { Self::Bf16 } else { Self::F32 }
-    }
-
-    pub(crate) fn is_bf16(self) -> bool {
-        self == Self::Bf16
-    }
-
-    /// [`parallel_product`] of two operands without gaps, row-major or the transpose of that.
+    /// [`parallel_product`] of two operands without gaps, row-major or the transpose of that, in f32 or bf16.
     pub(crate) fn product(self, shape: [usize; 3], a: MatrixView, b: MatrixView, finish: Option<Epilogue>) -> Vec<f32> {
-        if self == Self::F32 {
+        if self.of_gradients() == Self::F32 {
             return parallel_product(shape, a, b, finish);
         }
         let [m, n, k] = shape;

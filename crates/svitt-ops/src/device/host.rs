@@ -2,8 +2,10 @@
 
 #[cfg(feature = "flex")]
 use super::bf16::widen;
-use super::bf16::{Packed, WEIGHTS, narrow};
+use super::bf16::{Packed, narrow};
 use super::cast_raw;
+use super::int8::PackedBytes;
+use super::packed_weights::PackedWeights;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Int, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive, bf16};
@@ -33,10 +35,25 @@ pub trait HostBackend: Backend {
 
 /// `weight` `[k, n]` as the right operand of bf16 products, kept for the next call where its storage is known.
 pub(crate) fn packed_weight<B: HostBackend>(weight: &FloatTensor<B>) -> Arc<Packed> {
+    static KEPT: PackedWeights<Packed> = PackedWeights::new();
+    kept_weight::<B, Packed>(&KEPT, weight, Packed::of_rows)
+}
+
+/// [`packed_weight`] of int8 products.
+pub(crate) fn packed_bytes<B: HostBackend>(weight: &FloatTensor<B>) -> Arc<PackedBytes> {
+    static KEPT: PackedWeights<PackedBytes> = PackedWeights::new();
+    kept_weight::<B, PackedBytes>(&KEPT, weight, PackedBytes::of_rows)
+}
+
+fn kept_weight<B: HostBackend, P>(
+    kept: &PackedWeights<P>,
+    weight: &FloatTensor<B>,
+    pack: impl FnOnce(&[f32], [usize; 2]) -> P,
+) -> Arc<P> {
     let shape: [usize; 2] = weight.shape().dims();
-    let pack = || Packed::of_rows(&B::values(weight), shape);
+    let pack = || pack(&B::values(weight), shape);
     match B::storage(weight) {
-        Some(storage) => WEIGHTS.of(&storage, shape, pack),
+        Some(storage) => kept.of(&storage, shape, pack),
         None => Arc::new(pack()),
     }
 }

@@ -4,6 +4,7 @@
 //! faster, and has no switch for it. Logits and features were then off by 1e-4 to 4e-3, and every fusion file of the
 //! parity set failed. Here f32 stays f32; for tensor cores use bf16.
 
+use super::cast_raw;
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -11,7 +12,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorMetadata, TensorPrimitive};
+use burn::tensor::{Shape, Tensor, TensorMetadata, TensorPrimitive};
 
 /// Matrix products as a backend operation.
 pub trait MatmulOps: Backend {
@@ -19,6 +20,35 @@ pub trait MatmulOps: Backend {
     fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(a, b)
     }
+
+    /// `x` `[rows, k]` times `weight` `[k, n]`, plus `bias` `[n]`: `[rows, n]`, in the element type of `x`, to which
+    /// weights are cast.
+    fn linear_map(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        portable_linear::<Self>(x, weight, bias)
+    }
+}
+
+fn portable_linear<B: MatmulOps>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+) -> FloatTensor<B> {
+    let dtype = x.dtype();
+    let y = B::product(x, cast_raw::<B>(weight, dtype));
+    let Some(bias) = bias else { return y };
+    let n = bias.shape().num_elements();
+    B::float_add(y, B::float_reshape(cast_raw::<B>(bias, dtype), Shape::from([1, n])))
+}
+
+/// `x` `[rows, k]` times `weight` `[k, n]`, plus `bias` `[n]`: `[rows, n]`, in the element type of `x`.
+pub fn linear<B: MatmulOps>(x: Tensor<B, 2>, weight: Tensor<B, 2>, bias: Option<Tensor<B, 1>>) -> Tensor<B, 2> {
+    let raw = |tensor: Tensor<B, 2>| tensor.into_primitive().tensor();
+    let bias = bias.map(|bias| bias.into_primitive().tensor());
+    Tensor::from_primitive(TensorPrimitive::Float(B::linear_map(raw(x), raw(weight), bias)))
 }
 
 /// `a` `[.., m, k]` times `b` `[.., k, n]`: `[.., m, n]`. The axes in front are equal.
@@ -31,8 +61,26 @@ pub fn matmul<B: MatmulOps, const D: usize>(a: Tensor<B, D>, b: Tensor<B, D>) ->
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 impl<B: super::host::HostBackend> MatmulOps for B {
     fn product(a: FloatTensor<B>, b: FloatTensor<B>) -> FloatTensor<B> {
-        let short = |x: &FloatTensor<B>| super::cpu_gemm::Arithmetic::of(x.dtype()).is_bf16();
+        let short = |x: &FloatTensor<B>| super::Arithmetic::of(x.dtype()).on_this_cpu() == super::Arithmetic::Bf16;
         if short(&a) && short(&b) { bf16_product::<B>(&a, &b) } else { Self::float_matmul(a, b) }
+    }
+
+    /// bf16 weights are packed once.
+    fn linear_map(x: FloatTensor<B>, weight: FloatTensor<B>, bias: Option<FloatTensor<B>>) -> FloatTensor<B> {
+        if super::Arithmetic::of(x.dtype()).on_this_cpu() != super::Arithmetic::Bf16 {
+            return portable_linear::<B>(x, weight, bias);
+        }
+        let [[rows, k], [_, n]] = [&x, &weight].map(|x| x.shape().dims::<2>());
+        let bias = bias.as_ref().map(B::values);
+        let finish = |_: usize, first: usize, to: &mut [f32]| {
+            for (y, b) in to.iter_mut().zip(bias.iter().flat_map(|bias| &bias[first..])) {
+                *y += b;
+            }
+        };
+        let left = B::bf16_values(&x);
+        let left = super::bf16::PairRows::new(&left, k);
+        let values = super::bf16::parallel_product(&left, &super::host::packed_weight::<B>(&weight), Some(&finish));
+        super::host::Results::<B>::like(&x).short(values, [rows, n])
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::layer_portable as portable;
 use super::op::{FusedOps, bias, flatten_rows, float, raw, unflatten_rows};
-use crate::device::{BufferLimit, batch_parts, cast, concat_batch, slice_batch};
+use crate::device::{Arithmetic, BufferLimit, batch_parts, cast, concat_batch, slice_batch};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Tensor};
@@ -70,11 +70,18 @@ pub trait LayerOps: FusedOps {
         activations
     }
 
-    /// LN(x)·W + b, and the rows' statistics.
+    /// The element type of the residual stream of layers whose linear maps compute in `arithmetic`: that of their
+    /// activations, but for CPUs, where it stays f32.
+    fn residual_dtype(arithmetic: Arithmetic) -> DType {
+        arithmetic.dtype()
+    }
+
+    /// LN(x)·W + b in activations of `arithmetic`, and the rows' statistics.
     fn norm_linear(
         x: FloatTensor<Self>,
         norm: NormWeights<FloatTensor<Self>>,
         linear: LinearWeights<FloatTensor<Self>>,
+        _arithmetic: Arithmetic,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         portable::norm_linear::<Self>(x, norm, linear)
     }
@@ -86,6 +93,7 @@ pub trait LayerOps: FusedOps {
         weight: FloatTensor<Self>,
         stats: FloatTensor<Self>,
         grad: FloatTensor<Self>,
+        _arithmetic: Arithmetic,
     ) -> [FloatTensor<Self>; 5] {
         portable::norm_linear_backward::<Self>(x, norm, weight, stats, grad)
     }
@@ -96,6 +104,7 @@ pub trait LayerOps: FusedOps {
         x: FloatTensor<Self>,
         linear: LinearWeights<FloatTensor<Self>>,
         join: BranchScale<FloatTensor<Self>>,
+        _arithmetic: Arithmetic,
     ) -> FloatTensor<Self> {
         portable::linear_residual::<Self>(residual, x, linear, join)
     }
@@ -106,6 +115,7 @@ pub trait LayerOps: FusedOps {
         linear: LinearWeights<FloatTensor<Self>>,
         join: BranchScale<FloatTensor<Self>>,
         grad: FloatTensor<Self>,
+        _arithmetic: Arithmetic,
     ) -> [FloatTensor<Self>; 4] {
         portable::linear_residual_backward::<Self>(x, linear, join, grad)
     }
@@ -115,6 +125,7 @@ pub trait LayerOps: FusedOps {
         x: FloatTensor<Self>,
         weights: FeedForwardWeights<FloatTensor<Self>>,
         save: bool,
+        _arithmetic: Arithmetic,
     ) -> (FloatTensor<Self>, Option<FeedForwardSaved<FloatTensor<Self>>>) {
         portable::feed_forward::<Self>(x, weights, save)
     }
@@ -125,6 +136,7 @@ pub trait LayerOps: FusedOps {
         weights: FeedForwardWeights<FloatTensor<Self>>,
         saved: FeedForwardSaved<FloatTensor<Self>>,
         grad: FloatTensor<Self>,
+        _arithmetic: Arithmetic,
     ) -> [FloatTensor<Self>; 8] {
         portable::feed_forward_backward::<Self>(x, weights, saved, grad)
     }
@@ -147,34 +159,38 @@ fn join<B: LayerOps>(scale: Tensor<B, 1>, keep: Option<Tensor<B, 1>>, dtype: DTy
     BranchScale { scale: raw(cast(scale, dtype)), keep: keep.map(|keep| raw(cast(keep, dtype))) }
 }
 
-/// `norm` over the last axis of `x`, then `weight` `[d, output]` and `bias` `[output]`: `[.., d]` to `[.., output]`.
-/// Weights are cast to the elements of `x`, here and below.
+/// `norm` over the last axis of `x`, then `weight` `[d, output]` and `bias` `[output]`: `[.., d]` to `[.., output]` in
+/// the element type of `arithmetic`. Here and below, `x` of a residual stream has the element type
+/// [`LayerOps::residual_dtype`], and weights are cast as the backend wants them.
 pub fn norm_linear<B: LayerOps, const D: usize>(
     x: Tensor<B, D>,
     norm: &LayerNorm<B>,
     epsilon: f64,
     weight: Tensor<B, 2>,
     bias: Tensor<B, 1>,
+    arithmetic: Arithmetic,
 ) -> Tensor<B, D> {
     let (shape, dtype) = (x.dims(), x.dtype());
     let wide = B::parameter_dtype(dtype);
     let linear = LinearWeights { weight: raw(cast(weight, wide)), bias: raw(cast(bias, wide)) };
-    let (y, _) = B::norm_linear(raw(flatten_rows(x)), norm_weights(norm, epsilon, dtype), linear);
+    let (y, _) = B::norm_linear(raw(flatten_rows(x)), norm_weights(norm, epsilon, dtype), linear, arithmetic);
     unflatten_rows(float(y), shape)
 }
 
-/// residual + keep ⊙ λ ⊙ (x · W + b): a branch of a pre-norm layer, joined. `x` `[.., input]`, `residual` and the
-/// output `[.., output]`, `scale` (λ) `[output]`, `keep` `[batch]`.
+/// residual + keep ⊙ λ ⊙ (x · W + b): a branch of a pre-norm layer, joined. `x` `[.., input]` in the element type of
+/// `arithmetic`, `residual` and the output `[.., output]`, `scale` (λ) `[output]`, `keep` `[batch]`.
 pub fn linear_residual<B: LayerOps, const D: usize>(
     residual: Tensor<B, D>,
     x: Tensor<B, D>,
     linear: &Linear<B>,
     scale: Tensor<B, 1>,
     keep: Option<Tensor<B, 1>>,
+    arithmetic: Arithmetic,
 ) -> Tensor<B, D> {
-    let (shape, dtype) = (x.dims(), x.dtype());
+    let (shape, dtype) = (residual.dims(), residual.dtype());
     let (linear, join) = (linear_weights(linear, dtype), join(scale, keep, dtype));
-    unflatten_rows(float(B::linear_residual(raw(flatten_rows(residual)), raw(flatten_rows(x)), linear, join)), shape)
+    let (residual, x) = (raw(flatten_rows(residual)), raw(flatten_rows(x)));
+    unflatten_rows(float(B::linear_residual(residual, x, linear, join, arithmetic)), shape)
 }
 
 /// x + keep ⊙ λ ⊙ MLP(LN(x)): the feed-forward branch of a pre-norm layer, joined; `x` and the output
@@ -186,6 +202,7 @@ pub fn feed_forward<B: LayerOps + BufferLimit, const D: usize>(
     [up, down]: [&Linear<B>; 2],
     scale: Tensor<B, 1>,
     keep: Option<Tensor<B, 1>>,
+    arithmetic: Arithmetic,
 ) -> Tensor<B, D> {
     let (shape, dtype) = (x.shape(), x.dtype());
     let batch = keep.as_ref().map_or(x.dims()[0], |keep| keep.dims()[0]);
@@ -201,7 +218,7 @@ pub fn feed_forward<B: LayerOps + BufferLimit, const D: usize>(
             join: join(scale.clone(), keep, dtype),
         };
         let x = slice_batch(&x, &(part.start * per_sample..part.end * per_sample));
-        float::<B, 2>(B::feed_forward(raw(x), weights, false).0)
+        float::<B, 2>(B::feed_forward(raw(x), weights, false, arithmetic).0)
     };
     let widest = d.max(up.weight.dims()[1]);
     let parts = batch_parts::<B>(&x.device(), batch, per_sample * widest);

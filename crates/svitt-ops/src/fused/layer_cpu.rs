@@ -1,34 +1,17 @@
 //! The layer operations on the CPU: products over all threads, whose pieces are finished while they are in the cache.
 
 use super::cpu::dims;
-use super::finish::{DropPathFactors, activate, add_bias, join_branch};
+use super::finish::{DropPathFactors, add_bias, join_branch};
 use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights};
-use super::{layer_bf16, rows};
-use crate::device::bf16::Packed;
-use crate::device::cpu_gemm::{Arithmetic, MatrixView, parallel_product};
-use crate::device::host::{HostBackend, Results, into_values, packed_weight};
+use super::left::Left;
+use super::rows;
+use crate::device::Arithmetic;
+use crate::device::cpu_gemm::MatrixView;
+use crate::device::host::{HostBackend, Results, into_values};
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, TensorMetadata, bf16};
+use burn::tensor::{DType, TensorMetadata};
 
 type T<B> = FloatTensor<B>;
-
-/// `x · W + b`.
-fn affine(x: &[f32], [rows, input, output]: [usize; 3], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-    let (x, weight) = (MatrixView::rows(x, input), MatrixView::rows(weight, output));
-    parallel_product([rows, output, input], x, weight, Some(&add_bias(bias)))
-}
-
-/// residual + keep ⊙ λ ⊙ (x·W + b).
-fn branch(
-    residual: &[f32],
-    x: &[f32],
-    [rows, input, d]: [usize; 3],
-    [weight, bias, scale]: [&[f32]; 3],
-    kept: &DropPathFactors,
-) -> Vec<f32> {
-    let join = join_branch(residual, [bias, scale], kept);
-    parallel_product([rows, d, input], MatrixView::rows(x, input), MatrixView::rows(weight, d), Some(&join))
-}
 
 /// Of a branch λ ⊙ (x·W + b) with the gradient `grad` (stochastic depth included): the gradients of W, b and λ, and
 /// `grad` becomes the gradient of x·W + b.
@@ -115,30 +98,35 @@ impl<B: HostBackend> LayerOps for B {
         DType::F32
     }
 
-    fn norm_linear(x: T<B>, norm: NormWeights<T<B>>, linear: LinearWeights<T<B>>) -> (T<B>, T<B>) {
+    fn residual_dtype(_arithmetic: Arithmetic) -> DType {
+        DType::F32
+    }
+
+    fn norm_linear(
+        x: T<B>,
+        norm: NormWeights<T<B>>,
+        linear: LinearWeights<T<B>>,
+        arithmetic: Arithmetic,
+    ) -> (T<B>, T<B>) {
         let ([rows, d], [_, output], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&x));
-        let arithmetic = Arithmetic::of(x.dtype());
         let [x, gamma, beta, bias] = [&x, &norm.gamma, &norm.beta, &linear.bias].map(B::values);
         let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
-        let y = match arithmetic {
-            Arithmetic::F32 => {
-                let normed: Vec<f32> = rows::normed(&x, &gamma, &beta, &stats);
-                let weight = B::values(&linear.weight);
-                results.tensor(affine(&normed, [rows, d, output], &weight, &bias), [rows, output])
-            }
-            Arithmetic::Bf16 => {
-                let weight = packed_weight::<B>(&linear.weight);
-                let y = layer_bf16::norm_linear(&x, [&gamma, &beta, &stats], &weight, &bias);
-                results.short(y, [rows, output])
-            }
-        };
+        let normed = Left::normed(arithmetic.on_this_cpu(), &x, [&gamma, &beta, &stats]);
+        let to = (&results, arithmetic.dtype());
+        let y = normed.product_tensor::<B>(&linear.weight, &add_bias(&bias), to, [rows, output]);
         (y, results.wide(stats, [rows, 2]))
     }
 
-    fn norm_linear_backward(x: T<B>, norm: NormWeights<T<B>>, weight: T<B>, stats: T<B>, grad: T<B>) -> [T<B>; 5] {
+    fn norm_linear_backward(
+        x: T<B>,
+        norm: NormWeights<T<B>>,
+        weight: T<B>,
+        stats: T<B>,
+        grad: T<B>,
+        arithmetic: Arithmetic,
+    ) -> [T<B>; 5] {
         let ([rows, d], [_, output], results) = (dims::<B>(&x), dims::<B>(&weight), Results::<B>::like(&x));
         let [of_gamma, of_beta, of_weight] = like::<B, 3>([&norm.gamma, &norm.beta, &weight]);
-        let arithmetic = Arithmetic::of(x.dtype());
         let [x, gamma, beta, weight, stats, grad] =
             [&x, &norm.gamma, &norm.beta, &weight, &stats, &grad].map(B::values);
         let dbias = rows::sums(&grad, output);
@@ -149,24 +137,22 @@ impl<B: HostBackend> LayerOps for B {
         [results.tensor(dx, [rows, d]), dgamma, dbeta, dweight, dbias]
     }
 
-    fn linear_residual(residual: T<B>, x: T<B>, linear: LinearWeights<T<B>>, join: BranchScale<T<B>>) -> T<B> {
-        let ([rows, input], [_, d], results) =
-            (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&residual));
-        let (arithmetic, dtype) = (Arithmetic::of(x.dtype()), residual.dtype());
+    fn linear_residual(
+        residual: T<B>,
+        x: T<B>,
+        linear: LinearWeights<T<B>>,
+        join: BranchScale<T<B>>,
+        arithmetic: Arithmetic,
+    ) -> T<B> {
+        let ([rows, _], [_, d], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&residual));
+        let to = (&results, residual.dtype());
         let keep = join.keep.as_ref().map(B::values);
         let kept = DropPathFactors::new(keep.as_deref(), rows);
         let [residual, bias, scale] = [&residual, &linear.bias, &join.scale].map(B::values);
-        match arithmetic {
-            Arithmetic::F32 => {
-                let weight = B::values(&linear.weight);
-                let parameters: [&[f32]; 3] = [&weight, &bias, &scale];
-                results.tensor(branch(&residual, &B::values(&x), [rows, input, d], parameters, &kept), [rows, d])
-            }
-            Arithmetic::Bf16 => {
-                let (x, weight) = (B::bf16_values(&x), packed_weight::<B>(&linear.weight));
-                bf16_branch::<B>(&results, dtype, &residual, &x, &weight, [&bias, &scale], &kept)
-            }
-        }
+        let finish = join_branch(&residual, [&bias, &scale], &kept);
+        Left::with::<B, _>(arithmetic.on_this_cpu(), &x, |x| {
+            x.product_tensor::<B>(&linear.weight, &finish, to, [rows, d])
+        })
     }
 
     fn linear_residual_backward(
@@ -174,10 +160,10 @@ impl<B: HostBackend> LayerOps for B {
         linear: LinearWeights<T<B>>,
         join: BranchScale<T<B>>,
         grad: T<B>,
+        arithmetic: Arithmetic,
     ) -> [T<B>; 4] {
         let ([rows, input], [_, d], results) = (dims::<B>(&x), dims::<B>(&linear.weight), Results::<B>::like(&x));
         let [of_weight, of_bias, of_scale] = like::<B, 3>([&linear.weight, &linear.bias, &join.scale]);
-        let arithmetic = Arithmetic::of(x.dtype());
         let keep = join.keep.as_ref().map(B::values);
         let [x, weight, bias, scale] = [&x, &linear.weight, &linear.bias, &join.scale].map(B::values);
         let mut grad = kept_gradient(into_values::<B>(grad), d, &DropPathFactors::new(keep.as_deref(), rows));
@@ -189,39 +175,29 @@ impl<B: HostBackend> LayerOps for B {
         [results.tensor(dx, [rows, input]), of_weight.tensor(dweight, [input, d]), dbias, dscale]
     }
 
-    fn feed_forward(x: T<B>, weights: FeedForwardWeights<T<B>>, save: bool) -> (T<B>, Option<FeedForwardSaved<T<B>>>) {
+    fn feed_forward(
+        x: T<B>,
+        weights: FeedForwardWeights<T<B>>,
+        save: bool,
+        arithmetic: Arithmetic,
+    ) -> (T<B>, Option<FeedForwardSaved<T<B>>>) {
         let FeedForwardWeights { norm, up, down, join } = weights;
         let ([rows, d], [_, inner], results) = (dims::<B>(&x), dims::<B>(&up.weight), Results::<B>::like(&x));
-        let (arithmetic, dtype) = (Arithmetic::of(x.dtype()), x.dtype());
+        let (arithmetic, to) = (arithmetic.on_this_cpu(), (&results, x.dtype()));
         let keep = join.keep.as_ref().map(B::values);
         let kept = DropPathFactors::new(keep.as_deref(), rows);
         let [x, gamma, beta, b1] = [&x, &norm.gamma, &norm.beta, &up.bias].map(B::values);
         let [b2, scale] = [&down.bias, &join.scale].map(B::values);
         let stats = rows::norm_statistics(&x, d, norm.epsilon as f32);
-        if arithmetic == Arithmetic::Bf16 && !save {
-            let [first, second] = [&up.weight, &down.weight].map(packed_weight::<B>);
-            let hidden = layer_bf16::hidden(&x, [&gamma, &beta, &stats], &first, &b1);
-            return (bf16_branch::<B>(&results, dtype, &x, &hidden, &second, [&b2, &scale], &kept), None);
-        }
-        let [w1, w2] = [&up.weight, &down.weight].map(B::values);
-        let second: [&[f32]; 3] = [&w2, &b2, &scale];
-        let normed: Vec<f32> = rows::normed(&x, &gamma, &beta, &stats);
-        let (normed, w1) = (MatrixView::rows(&normed, d), MatrixView::rows(&w1, inner));
+        let normed = Left::normed(arithmetic, &x, [&gamma, &beta, &stats]);
+        let finish = join_branch(&x, [&b2, &scale], &kept);
+        let branch = |hidden: Left| hidden.product_tensor::<B>(&down.weight, &finish, to, [rows, d]);
         if !save {
-            let hidden = parallel_product([rows, inner, d], normed, w1, Some(&activate(&b1)));
-            return (results.tensor(branch(&x, &hidden, [rows, inner, d], second, &kept), [rows, d]), None);
+            return (branch(normed.hidden::<B>(arithmetic, &up.weight, &b1)), None);
         }
-        let z = arithmetic.product([rows, inner, d], normed, w1, None);
-        let out = match arithmetic {
-            Arithmetic::F32 => {
-                let hidden: Vec<f32> = rows::biased_gelu(&z, &b1);
-                results.tensor(branch(&x, &hidden, [rows, inner, d], second, &kept), [rows, d])
-            }
-            Arithmetic::Bf16 => {
-                let (hidden, weight) = (rows::biased_gelu(&z, &b1), packed_weight::<B>(&down.weight));
-                bf16_branch::<B>(&results, dtype, &x, &hidden, &weight, [&b2, &scale], &kept)
-            }
-        };
+        let z = normed.product::<B, f32>(&up.weight, None);
+        drop(normed);
+        let out = branch(Left::activated(arithmetic, &z, &b1));
         let saved = FeedForwardSaved { stats: results.wide(stats, [rows, 2]), inner: results.wide(z, [rows, inner]) };
         (out, Some(saved))
     }
@@ -231,12 +207,12 @@ impl<B: HostBackend> LayerOps for B {
         weights: FeedForwardWeights<T<B>>,
         saved: FeedForwardSaved<T<B>>,
         grad: T<B>,
+        arithmetic: Arithmetic,
     ) -> [T<B>; 8] {
         let FeedForwardWeights { norm, up, down, join } = weights;
         let ([rows, d], [_, inner], results) = (dims::<B>(&x), dims::<B>(&up.weight), Results::<B>::like(&x));
         let [of_gamma, of_beta, of_up, of_down, of_scale] =
             like::<B, 5>([&norm.gamma, &norm.beta, &up.weight, &down.weight, &join.scale]);
-        let arithmetic = Arithmetic::of(x.dtype());
         let keep = join.keep.as_ref().map(B::values);
         let [x, gamma, beta, w1, b1] = [&x, &norm.gamma, &norm.beta, &up.weight, &up.bias].map(B::values);
         let [w2, b2, scale] = [&down.weight, &down.bias, &join.scale].map(B::values);
@@ -256,22 +232,4 @@ impl<B: HostBackend> LayerOps for B {
         let [dw2, db2] = [of_down.tensor(dw2, [inner, d]), of_down.vector(db2)];
         [results.tensor(dx, [rows, d]), dgamma, dbeta, dw1, db1, dw2, db2, dscale]
     }
-}
-
-/// [`layer_bf16::linear_residual`] as a tensor of the residual's element type.
-fn bf16_branch<B: HostBackend>(
-    results: &Results<B>,
-    dtype: DType,
-    residual: &[f32],
-    x: &[bf16],
-    weight: &Packed,
-    parameters: [&[f32]; 2],
-    kept: &DropPathFactors,
-) -> T<B> {
-    let [input, d] = weight.shape();
-    let shape = [x.len() / input, d];
-    if dtype == DType::BF16 {
-        return results.short(layer_bf16::linear_residual(residual, x, weight, parameters, kept), shape);
-    }
-    results.wide(layer_bf16::linear_residual(residual, x, weight, parameters, kept), shape)
 }

@@ -5,6 +5,8 @@
 //! where a backend has them. The functions take any number of leading axes: rows are the last axis, d wide.
 
 mod adamw;
+#[cfg(all(test, feature = "flex"))]
+mod arithmetic_tests;
 mod autodiff;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu;
@@ -17,10 +19,10 @@ mod launch;
 mod layer;
 mod layer_autodiff;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
-mod layer_bf16;
-#[cfg(any(feature = "ndarray", feature = "flex"))]
 mod layer_cpu;
 mod layer_portable;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod left;
 mod op;
 mod portable;
 #[cfg(any(feature = "ndarray", feature = "flex"))]

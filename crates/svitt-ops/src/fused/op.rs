@@ -1,7 +1,7 @@
 //! The ops as a trait, and the functions a model calls.
 
 use super::portable;
-use crate::device::{MatmulOps, cast, matmul};
+use crate::device::{MatmulOps, cast};
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
@@ -85,7 +85,7 @@ pub fn layer_norm<B: FusedOps, const D: usize>(x: Tensor<B, D>, norm: &LayerNorm
 pub fn linear_gelu<B: FusedOps, const D: usize>(x: Tensor<B, D>, linear: &Linear<B>) -> Tensor<B, D> {
     let (shape, dtype) = (x.dims(), x.dtype());
     let bias = cast(bias(linear), dtype);
-    let y = matmul(flatten_rows(x), cast(linear.weight.val(), dtype));
+    let y = crate::device::linear(flatten_rows(x), linear.weight.val(), None);
     unflatten_rows(float(B::bias_gelu(raw(y), raw(bias))), shape)
 }
 

@@ -4,7 +4,7 @@ use super::{
     BranchScale, FeedForwardWeights, FusedOps, LayerOps, LinearWeights, NormWeights, feed_forward, layer_norm,
     layer_portable, linear_gelu, linear_residual, norm_linear, portable,
 };
-use crate::device::BufferLimit;
+use crate::device::{Arithmetic, BufferLimit};
 use crate::rng::Rng;
 use crate::testing::Reference;
 use burn::backend::Autodiff;
@@ -99,8 +99,9 @@ fn linear_gelu_agrees<B: FusedOps>() {
 fn norm_linear_agrees<B: LayerOps>() {
     let inputs =
         [(16, [141, 11], 1.5), (17, [1, 11], 1.0), (18, [1, 11], 1.0), (19, [11, 19], 0.6), (20, [1, 19], 1.0)];
-    let fused =
-        |[x, g, b, w, c]: &[Tensor<A<B>, 2>; 5]| norm_linear(x.clone(), &norm_of(g, b), 1e-12, w.clone(), vector(c));
+    let fused = |[x, g, b, w, c]: &[Tensor<A<B>, 2>; 5]| {
+        norm_linear(x.clone(), &norm_of(g, b), 1e-12, w.clone(), vector(c), Arithmetic::F32)
+    };
     agree::<B, 5>(inputs, "norm and linear", fused, |[x, g, b, w, c]| {
         portable::layer_norm(x.clone(), vector(g), vector(b), 1e-12).0.matmul(w.clone()) + c.clone()
     });
@@ -122,7 +123,7 @@ fn linear_residual_agrees<B: LayerOps>() {
     let inputs = [(7, [141, 19], 1.0), (8, [141, 7], 1.0), (9, [7, 19], 1.0), (10, [1, 19], 1.0), (11, [1, 19], 0.3)];
     for keep in KEEPS {
         let fused = |[r, x, w, b, s]: &[Tensor<A<B>, 2>; 5]| {
-            linear_residual(r.clone(), x.clone(), &linear_of(w, b), vector(s), keep_of(keep))
+            linear_residual(r.clone(), x.clone(), &linear_of(w, b), vector(s), keep_of(keep), Arithmetic::F32)
         };
         agree::<B, 5>(inputs, "residual", fused, |[r, x, w, b, s]| {
             r.clone() + (x.clone().matmul(w.clone()) + b.clone()) * s.clone() * factors(keep)
@@ -146,7 +147,7 @@ fn feed_forward_agrees<B: LayerOps + BufferLimit>() {
     for keep in KEEPS {
         let fused = |[x, g, b, w1, b1, w2, b2, s]: &[Tensor<A<B>, 2>; 8]| {
             let (up, down) = (linear_of(w1, b1), linear_of(w2, b2));
-            feed_forward(x.clone(), (&norm_of(g, b), 1e-12), [&up, &down], vector(s), keep_of(keep))
+            feed_forward(x.clone(), (&norm_of(g, b), 1e-12), [&up, &down], vector(s), keep_of(keep), Arithmetic::F32)
         };
         agree::<B, 8>(FEED_FORWARD, "feed-forward", fused, |[x, g, b, w1, b1, w2, b2, s]| {
             let normed = portable::layer_norm(x.clone(), vector(g), vector(b), 1e-12).0;
@@ -178,10 +179,10 @@ fn the_portable_layers_agree<B: LayerOps>() {
                 keep: keep_of::<B>(keep).map(|keep| keep.into_primitive().tensor()),
             },
         };
-        let (y, saved) = B::feed_forward(matrix(&x), weights(), true);
+        let (y, saved) = B::feed_forward(matrix(&x), weights(), true, Arithmetic::F32);
         let (expected, portable_saved) = layer_portable::feed_forward::<B>(matrix(&x), weights(), true);
         close(&flat::<B>(y), &flat::<B>(expected), "feed-forward");
-        let found = B::feed_forward_backward(matrix(&x), weights(), saved.unwrap(), matrix(&grad));
+        let found = B::feed_forward_backward(matrix(&x), weights(), saved.unwrap(), matrix(&grad), Arithmetic::F32);
         let saved = portable_saved.unwrap();
         let expected = layer_portable::feed_forward_backward::<B>(matrix(&x), weights(), saved, matrix(&grad));
         for (i, (found, expected)) in found.into_iter().zip(expected).enumerate() {
@@ -189,10 +190,10 @@ fn the_portable_layers_agree<B: LayerOps>() {
         }
         let (down, join) = (|| weights().down, || weights().join);
         let hidden = random::<B, 2>(30, [141, 29], 1.0);
-        let found = B::linear_residual(matrix(&x), matrix(&hidden), down(), join());
+        let found = B::linear_residual(matrix(&x), matrix(&hidden), down(), join(), Arithmetic::F32);
         let expected = layer_portable::linear_residual::<B>(matrix(&x), matrix(&hidden), down(), join());
         close(&flat::<B>(found), &flat::<B>(expected), "residual");
-        let found = B::linear_residual_backward(matrix(&hidden), down(), join(), matrix(&grad));
+        let found = B::linear_residual_backward(matrix(&hidden), down(), join(), matrix(&grad), Arithmetic::F32);
         let expected = layer_portable::linear_residual_backward::<B>(matrix(&hidden), down(), join(), matrix(&grad));
         for (i, (found, expected)) in found.into_iter().zip(expected).enumerate() {
             close(&flat::<B>(found), &flat::<B>(expected), &format!("residual gradient {i}"));

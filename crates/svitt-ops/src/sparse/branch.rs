@@ -3,7 +3,7 @@
 use super::{
     BlockGraph, RelativeBias, SparseOps, class_attention, mean_query_attention, received_attention, sparse_attention,
 };
-use crate::device::{BufferLimit, batch_parts, concat_batch, slice_batch};
+use crate::device::{Arithmetic, BufferLimit, batch_parts, concat_batch, slice_batch};
 use crate::fused::{LayerOps, norm_linear};
 use burn::nn::LayerNorm;
 use burn::tensor::backend::Backend;
@@ -21,6 +21,8 @@ pub struct QkvProjection<'a, B: Backend> {
     pub weight: Tensor<B, 2>,
     /// `[3C]`.
     pub bias: Tensor<B, 1>,
+    /// What it computes in, and with its element type the attention.
+    pub arithmetic: Arithmetic,
 }
 
 /// What patches are ranked by for pruning.
@@ -60,8 +62,8 @@ pub fn self_attention<B: SparseOps + LayerOps + BufferLimit>(
     let [batch, s, _] = x.dims();
     let parts = batch_parts::<B>(&x.device(), batch, s * projection.weight.dims()[1]);
     let of_part = |part| {
-        let QkvProjection { norm, epsilon, weight, bias: qkv_bias } = projection;
-        let qkv = norm_linear(slice_batch(x, part), norm, *epsilon, weight.clone(), qkv_bias.clone());
+        let QkvProjection { norm, epsilon, weight, bias: qkv_bias, arithmetic } = projection;
+        let qkv = norm_linear(slice_batch(x, part), norm, *epsilon, weight.clone(), qkv_bias.clone(), *arithmetic);
         let bias = bias.slice_batch(part);
         let attended = sparse_attention(qkv.clone(), &bias, graph);
         let ranking = ranking.map(|ranking| match ranking {

@@ -30,5 +30,7 @@ pub use bias::RelativeBias;
 pub use branch::{PatchRanking, QkvProjection, SelfAttention, self_attention};
 pub use edge::{BlockChoice, Compat, EdgeSparsity};
 pub use graph::BlockGraph;
-pub use op::{AttentionOutput, AttentionPlan, SavedAttention, SparseOps, class_attention, sparse_attention};
+pub use op::{
+    AttentionOutput, AttentionPlan, SavedAttention, SparseOps, class_attention, sparse_attention, top_blocks,
+};
 pub use received::{mean_query_attention, received_attention};

@@ -112,6 +112,23 @@ pub fn sparse_attention<B: SparseOps>(
     AttentionOutput { out: float(out), lse: float(lse), chosen: chosen.map(Tensor::from_primitive) }
 }
 
+/// The blocks that `graph` leaves to be chosen, `[batch, heads, M, chosen]`, ascending: what [`sparse_attention`] of `qkv`
+/// `[batch, 1 + tokens, 3 · heads · head_dim]` chooses (docs/model.md, "Edge sparsity"). None where it leaves none;
+/// carries no gradient.
+///
+/// # Panics
+/// If `qkv` is of another number of tokens than the graph, or `heads` do not divide its width.
+pub fn top_blocks<B: SparseOps>(
+    qkv: &Tensor<B, 3>,
+    heads: usize,
+    graph: &Arc<BlockGraph>,
+) -> Option<Tensor<B, 4, Int>> {
+    let plan = AttentionPlan { graph: graph.clone(), heads, centre: 0 };
+    check_shapes(qkv.dims(), [1, graph.tokens()], &plan);
+    let qkv = qkv.clone().into_primitive().tensor();
+    (graph.chosen() > 0).then(|| Tensor::from_primitive(B::top_blocks(qkv, &plan)))
+}
+
 /// Attention of the class token to every patch token, averaged over heads, `[batch, tokens]`: what a pruning layer
 /// ranks by. The paper's Eq. 10, but normalised over all tokens, the class token included
 /// (docs/model.md, "Token pruning"); carries no gradient.

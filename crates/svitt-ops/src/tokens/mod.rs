@@ -13,6 +13,6 @@ mod select;
 
 pub use map::TokenMap;
 pub use order::{TokenOrder, token_order};
-pub use rows::{RowOps, take_rows};
+pub use rows::{RowOps, patch_rows, take_rows};
 pub(crate) use select::keep_by_rank;
 pub use select::{SelectOps, gather_patches, keep_top, kept_tokens};

@@ -6,7 +6,7 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorMetadata, TensorPrimitive};
 
@@ -21,6 +21,25 @@ pub trait RowOps: Backend {
     fn put_rows(rows: FloatTensor<Self>, positions: IntTensor<Self>, tokens: usize) -> FloatTensor<Self> {
         portable_put::<Self>(rows, positions, tokens)
     }
+
+    /// See [`patch_rows`].
+    fn patch_rows(pictures: FloatTensor<Self>, patch: usize) -> FloatTensor<Self> {
+        portable_patches::<Self>(pictures, patch)
+    }
+}
+
+pub(super) fn portable_patches<B: Backend>(pictures: FloatTensor<B>, patch: usize) -> FloatTensor<B> {
+    let pictures = Tensor::<B, 4>::from_primitive(TensorPrimitive::Float(pictures));
+    let [count, channels, height, width] = pictures.dims();
+    let (rows, columns) = (height / patch, width / patch);
+    let cut = pictures.reshape([count, channels, rows, patch, columns, patch]).permute([0, 2, 4, 1, 3, 5]);
+    cut.reshape([count * rows * columns, channels * patch * patch]).into_primitive().tensor()
+}
+
+/// `pictures` `[count, channels, height, width]` as rows of square patches, `patch` wide and high, in raster order:
+/// `[count · patches, channels · patch · patch]`, a patch's values by channel, row and column.
+pub fn patch_rows<B: RowOps>(pictures: Tensor<B, 4>, patch: usize) -> Tensor<B, 2> {
+    Tensor::from_primitive(TensorPrimitive::Float(B::patch_rows(pictures.into_primitive().tensor(), patch)))
 }
 
 pub(super) fn portable_take<B: Backend>(x: FloatTensor<B>, positions: IntTensor<B>) -> FloatTensor<B> {
@@ -78,14 +97,25 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
             OpsKind::UnTracked(prep) => prep.finish(rows),
         }
     }
+
+    /// Pictures seldom need a gradient.
+    fn patch_rows(pictures: FloatTensor<Self>, patch: usize) -> FloatTensor<Self> {
+        if pictures.is_tracked() {
+            return portable_patches::<Self>(pictures, patch);
+        }
+        <Self as AutodiffBackend>::from_inner(B::patch_rows(pictures.primitive, patch))
+    }
 }
 
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu {
     use super::RowOps;
+    use crate::device::host::filled;
     use crate::device::host::{HostBackend, Results, integers};
     use burn::tensor::TensorMetadata;
     use burn::tensor::ops::{FloatTensor, IntTensor};
+    use rayon::prelude::*;
+    use std::mem::MaybeUninit;
 
     impl<B: HostBackend> RowOps for B {
         fn take_rows(x: FloatTensor<B>, positions: IntTensor<B>) -> FloatTensor<B> {
@@ -98,6 +128,30 @@ mod cpu {
                 rows.extend_from_slice(&x[from..from + d]);
             }
             results.tensor(rows, [batch, k, d])
+        }
+
+        /// A run of a patch's row is one copy; Burn's permuted copies compute an index per element, on one thread.
+        fn patch_rows(pictures: FloatTensor<B>, patch: usize) -> FloatTensor<B> {
+            let ([count, channels, height, width], results) = (pictures.shape().dims(), Results::<B>::like(&pictures));
+            let (rows, columns, size) = (height / patch, width / patch, channels * patch * patch);
+            let pictures = B::values(&pictures);
+            let strip = |(at, to): (usize, &mut [MaybeUninit<f32>])| {
+                let (picture, row) = (at / rows, at % rows);
+                for (column, to) in to.chunks_exact_mut(size).enumerate() {
+                    for (line, to) in to.chunks_exact_mut(patch).enumerate() {
+                        let (channel, y) = (line / patch, row * patch + line % patch);
+                        let from = ((picture * channels + channel) * height + y) * width + column * patch;
+                        to.write_copy_of_slice(&pictures[from..from + patch]);
+                    }
+                }
+            };
+            let length = count * rows * columns * size;
+            let fill = |out: &mut [MaybeUninit<f32>]| {
+                out.par_chunks_mut((columns * size).max(1)).enumerate().for_each(strip);
+            };
+            // SAFETY: every strip of patches is written by its task: all patches of it, all lines of a patch.
+            let values = unsafe { filled(length, fill) };
+            results.tensor(values, [count * rows * columns, size])
         }
 
         fn put_rows(rows: FloatTensor<B>, positions: IntTensor<B>, tokens: usize) -> FloatTensor<B> {
@@ -141,6 +195,18 @@ mod tests {
         });
     }
 
+    fn patches_are_those_of_a_permuted_copy<B: RowOps>() {
+        let pictures = noise::<B, 4>(5, [3, 2, 6, 9]);
+        let expected = portable_patches::<B>(pictures.clone().into_primitive().tensor(), 3);
+        let expected = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(expected));
+        assert_eq!(expected.dims(), [18, 18]);
+        assert_close(patch_rows(pictures, 3), expected, 0.0);
+        assert_gradient(noise::<B, 4>(6, [1, 2, 4, 6]), |pictures| {
+            let rows = patch_rows(pictures, 2);
+            (rows.clone() * rows).sum()
+        });
+    }
+
     /// The gradient of a bf16 sequence is bf16: beside one of f32, kernels would read its bits for another type's.
     #[cfg(any(feature = "flex", feature = "cuda"))]
     fn bf16_gradients_stay_bf16<B: RowOps>() {
@@ -153,7 +219,7 @@ mod tests {
         assert_eq!(host(put), expected.collect::<Vec<_>>());
     }
 
-    on_every_backend!(rows_are_those_of_gather, gradients_go_to_the_kept_rows);
+    on_every_backend!(rows_are_those_of_gather, gradients_go_to_the_kept_rows, patches_are_those_of_a_permuted_copy);
 
     #[cfg(feature = "flex")]
     #[test]

@@ -1,8 +1,8 @@
 //! Running another program without hanging on it, filling the memory with its output, or leaving it behind.
 
-use std::io::Read;
+use std::io::{PipeReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Bytes that are read from a pipe at once; up to [`PIECES`] of them wait to be taken.
@@ -29,6 +29,7 @@ pub(crate) enum Ended {
 
 enum Event {
     Output(Vec<u8>),
+    Second(Vec<u8>),
     Messages(Vec<u8>),
 }
 
@@ -36,6 +37,10 @@ enum Event {
 pub(crate) trait Listener {
     /// A piece of its output; false: it is enough.
     fn output(&mut self, bytes: &[u8]) -> bool;
+    /// A piece of its second output, if it has one; false: it is enough.
+    fn second(&mut self, _: &[u8]) -> bool {
+        true
+    }
     /// A line of its messages; false: it is enough.
     fn message(&mut self, line: &str) -> bool;
     /// A number that changes whenever the program got on: complaints alone are no progress.
@@ -46,12 +51,32 @@ pub(crate) trait Listener {
 ///
 /// Both pipes are drained on threads of their own, so that neither side can wait for the other, and the threads wait for
 /// the listener, so that nothing piles up.
-pub(crate) fn run(mut command: Command, stall: Duration, listener: &mut dyn Listener) -> std::io::Result<Ended> {
+pub(crate) fn run(command: Command, stall: Duration, listener: &mut dyn Listener) -> std::io::Result<Ended> {
+    run_with(command, Stdio::null(), None, stall, listener)
+}
+
+/// As [`run`], for a program that reads no input and writes a second output in its place: to its file number 0.
+pub(crate) fn run_with_second(
+    command: Command,
+    stall: Duration,
+    listener: &mut dyn Listener,
+) -> std::io::Result<Ended> {
+    let (second, input) = std::io::pipe()?;
+    run_with(command, Stdio::from(input), Some(second), stall, listener)
+}
+
+fn run_with(
+    mut command: Command,
+    input: Stdio,
+    second: Option<PipeReader>,
+    stall: Duration,
+    listener: &mut dyn Listener,
+) -> std::io::Result<Ended> {
     die_with_parent(&mut command);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let (sender, events) = sync_channel(PIECES);
-    drain(child.stdout.take(), sender.clone(), Event::Output);
-    drain(child.stderr.take(), sender, Event::Messages);
+    let mut child = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // It holds this side's end of the second output, which would never end.
+    drop(command);
+    let events = drain_all(&mut child, second);
     let mut messages = Lines::default();
     let (mut since, mut progress) = (Instant::now(), listener.progress());
     let ended = loop {
@@ -60,6 +85,7 @@ pub(crate) fn run(mut command: Command, stall: Duration, listener: &mut dyn List
         }
         let more = match events.recv_timeout(stall.saturating_sub(since.elapsed())) {
             Ok(Event::Output(bytes)) => listener.output(&bytes),
+            Ok(Event::Second(bytes)) => listener.second(&bytes),
             Ok(Event::Messages(bytes)) => messages.take(&bytes, &mut |line| listener.message(line)),
             Err(RecvTimeoutError::Disconnected) => {
                 messages.take(b"\n", &mut |line| listener.message(line));
@@ -77,6 +103,15 @@ pub(crate) fn run(mut command: Command, stall: Duration, listener: &mut dyn List
         child.wait()?;
     }
     Ok(ended)
+}
+
+/// What comes out of a child's pipes.
+fn drain_all(child: &mut Child, second: Option<PipeReader>) -> Receiver<Event> {
+    let (sender, events) = sync_channel(PIECES);
+    drain(child.stdout.take(), sender.clone(), Event::Output);
+    drain(second, sender.clone(), Event::Second);
+    drain(child.stderr.take(), sender, Event::Messages);
+    events
 }
 
 /// Waits for a child whose pipes are closed already.
@@ -221,6 +256,32 @@ mod tests {
         assert_eq!((heard.output, heard.lines.len()), (b"done\n".to_vec(), 8));
         let complaining = "while true; do sleep 0.05; echo error >&2; done";
         assert_eq!(shell(complaining, 600, &mut Heard::default()), Ended::Stalled);
+    }
+
+    #[test]
+    fn a_second_output_is_told_from_the_first() {
+        #[derive(Default)]
+        struct Both([Vec<u8>; 2]);
+        impl Listener for Both {
+            fn output(&mut self, bytes: &[u8]) -> bool {
+                self.0[0].extend_from_slice(bytes);
+                true
+            }
+            fn second(&mut self, bytes: &[u8]) -> bool {
+                self.0[1].extend_from_slice(bytes);
+                true
+            }
+            fn message(&mut self, _: &str) -> bool {
+                true
+            }
+            fn progress(&self) -> usize {
+                self.0[0].len() + self.0[1].len()
+            }
+        }
+        let (mut command, mut both) = (Command::new("sh"), Both::default());
+        command.args(["-c", "head -c 300000 /dev/zero >&0; echo one; head -c 5 /dev/zero >&0"]);
+        assert_eq!(run_with_second(command, Duration::from_secs(20), &mut both).unwrap(), Ended::Finished(true));
+        assert_eq!((&both.0[0][..], both.0[1].len()), (&b"one\n"[..], 300_005));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod listeners;
 mod listing;
 mod pixmaps;
 mod program;
+mod raw;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use self::pixmaps::Pixmaps;
 pub use self::program::ffmpeg_available;
 use self::program::part_name;
 pub(super) use self::program::{FfmpegProgram, add_input, file_name};
+pub(super) use self::raw::{RawListener, RawPictures, RawRequest};
 use super::error::{Result, VideoError};
 use super::frames::{Frames, MOST_FRAMES, check_memory};
 use super::native::Layout;
@@ -213,6 +215,16 @@ impl FfmpegVideo {
         let frames = all.ok_or_else(|| VideoError::corrupt(&self.path, "no frame was asked for"))?;
         self.size = (frames.width, frames.height);
         Ok(frames)
+    }
+
+    /// Decodes all of it once: the small luma of every picture, and every `every`-th as RGB of `bytes` bytes. False if
+    /// that does not work: it is a joined file, pictures change their size, or the program complains.
+    pub fn run_raw(&self, bytes: usize, every: usize, listener: &mut dyn RawListener) -> bool {
+        let [part] = &self.parts[..] else { return false };
+        let (wanted, threads, stall) = (RawPictures::Every(every, self.len()), 1, self.stall);
+        let request =
+            RawRequest { input: &part.input, demuxer: self.demuxer, rgb: true, bytes, wanted, threads, stall };
+        !part.index.changes && self.complaint.is_none() && request.run(&self.program, listener)
     }
 
     /// Frames of one part, scaled to the size of the first part's.

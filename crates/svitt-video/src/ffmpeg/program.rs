@@ -78,7 +78,12 @@ impl FfmpegProgram {
 /// Adds `input`, the name of a file or of a part of one, to be read by `demuxer` and one thread: no other file is opened,
 /// whatever this one says, and no picture of more than [`MOST_PIXELS`] is decoded.
 pub(crate) fn add_input(command: &mut Command, input: &OsStr, demuxer: &str) {
-    command.args(["-threads", "1", "-max_pixels", &MOST_PIXELS.to_string()]);
+    add_input_on(command, input, demuxer, 1);
+}
+
+/// As [`add_input`], by so many threads.
+pub(super) fn add_input_on(command: &mut Command, input: &OsStr, demuxer: &str, threads: usize) {
+    command.args(["-threads", &threads.to_string(), "-max_pixels", &MOST_PIXELS.to_string()]);
     command.args(["-protocol_whitelist", "file,subfile", "-format_whitelist", demuxer, "-f", demuxer]);
     command.arg("-i").arg(input);
 }

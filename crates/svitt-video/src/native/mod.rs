@@ -16,6 +16,7 @@ mod mp4_table;
 mod order;
 mod picture;
 mod sps;
+mod stream;
 mod track;
 mod vp9;
 mod webm;
@@ -26,6 +27,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use self::picture::{Picture, YuvCoefficients};
+pub use self::stream::NativePicture;
 use self::track::{Codec, Orientation, Part, Sample, Track};
 use super::error::{Result, VideoError};
 use super::frames::{Frames, check_memory};
@@ -54,6 +56,7 @@ const LACKING: [&str; 5] = ["interlace", "explicit B", "FMO", "SP/SI", "4:2:0"];
 pub(super) struct NativeVideo {
     path: PathBuf,
     file: File,
+    container: Container,
     track: Track,
     /// Stored size, before rotation.
     width: usize,
@@ -99,17 +102,18 @@ impl NativeVideo {
 
     fn read_headers(path: &Path, mut file: File) -> Result<Self> {
         let length = file.metadata().map_err(|error| VideoError::io(path, error))?.len();
-        let track = match Container::of(&mut file) {
-            Some(Container::Mp4) => mp4::open(path, &mut file, length)?,
-            Some(Container::Matroska) => webm::open(path, &file, length)?,
-            Some(other) => return Err(VideoError::unsupported(path, other.format(&mut file))),
-            None => return Err(no_video(path, &file)),
+        let Some(container) = Container::of(&mut file) else { return Err(no_video(path, &file)) };
+        let track = match container {
+            Container::Mp4 => mp4::open(path, &mut file, length)?,
+            Container::Matroska => webm::open(path, &file, length)?,
+            other => return Err(VideoError::unsupported(path, other.format(&mut file))),
         };
         if track.shown.is_empty() {
             return Err(VideoError::Empty { path: path.to_path_buf() });
         }
         let (path, gains) = (path.to_path_buf(), YuvCoefficients::unspecified());
-        let mut video = Self { path, file, track, width: 0, height: 0, gains, failed: None, cuts: 0, decoding: None };
+        let (width, height, failed, cuts, decoding) = (0, 0, None, 0, None);
+        let mut video = Self { path, file, container, track, width, height, gains, failed, cuts, decoding };
         video.read_formats()?;
         Ok(video)
     }
@@ -352,18 +356,16 @@ impl NativeVideo {
         Ok((width, height, gains))
     }
 
-    fn convert(&self, picture: &Picture, out: &mut [u8]) -> Result<()> {
-        if (picture.width, picture.height) != (self.width, self.height) {
-            return Err(VideoError::unsupported(&self.path, CHANGING));
+    fn check_size(&self, picture: &Picture) -> Result<()> {
+        match (picture.width, picture.height) == (self.width, self.height) {
+            true => Ok(()),
+            false => Err(VideoError::unsupported(&self.path, CHANGING)),
         }
-        let whole = if self.orientation() == Orientation::UPRIGHT {
-            picture.to_rgb(&self.gains, out)
-        } else {
-            let mut stored = vec![0; out.len()];
-            let whole = picture.to_rgb(&self.gains, &mut stored);
-            self.orientation().turn(self.width, self.height, &stored, out);
-            whole
-        };
+    }
+
+    fn convert(&self, picture: &Picture, out: &mut [u8]) -> Result<()> {
+        self.check_size(picture)?;
+        let whole = picture.to_shown_rgb(&self.gains, self.orientation(), out);
         if whole { Ok(()) } else { Err(self.corrupt("a decoded picture is smaller than announced")) }
     }
 

@@ -3,6 +3,7 @@
 use super::track::{ColourSpace, Orientation};
 
 /// 8-bit 4:2:0.
+#[derive(Clone)]
 pub(super) struct Picture {
     pub width: usize,
     pub height: usize,
@@ -85,6 +86,19 @@ impl Picture {
             gains.row(luma, blue, red, out);
         }
         true
+    }
+}
+
+impl Picture {
+    /// Writes the picture as `[height, width, 3]`, turned as it is shown. False if a plane is too small.
+    pub fn to_shown_rgb(&self, gains: &YuvCoefficients, orientation: Orientation, out: &mut [u8]) -> bool {
+        if orientation == Orientation::UPRIGHT {
+            return self.to_rgb(gains, out);
+        }
+        let mut stored = vec![0; out.len()];
+        let whole = self.to_rgb(gains, &mut stored);
+        orientation.turn(self.width, self.height, &stored, out);
+        whole
     }
 }
 

@@ -204,7 +204,8 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         let stages = self.settings.preset.stages.len();
         let one = |number: usize, stage: &Stage, model: M, folder: &Path| {
             std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
-            train_single_stage::<B, M>(&self.run, number, stage, config, model, folder, self.device)
+            let devices = std::slice::from_ref(self.device);
+            train_single_stage::<B, M>(&self.run, number, stage, config, model, folder, devices)
         };
         let (model, mut state) = one(training.number, &training.stage, model, folder)?;
         let Some(matching) = training.matching_stage() else { return Ok((model, state)) };

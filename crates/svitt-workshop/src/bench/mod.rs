@@ -17,6 +17,7 @@ use svitt::backend::{BackendKind, BackendTask, arithmetic, dispatch, precision};
 use svitt::config::{Compat, ModelConfig, NamedModel, Precision};
 use svitt::profile::{Convention, Profile, peak_memory_mb, published, reset_peak_memory};
 use svitt_ops::TrainBackend;
+use svitt_ops::device::Arithmetic;
 use workload::{TimedWork, prepare};
 
 /// What is timed.
@@ -95,7 +96,7 @@ pub struct BenchRow {
 pub struct BenchReport {
     /// Backend name.
     pub backend: String,
-    /// The best of ten 1536³ products: on CPUs in the precision of the rows (packing included), on GPUs in f32.
+    /// The best of ten 1536³ products: on CPUs in the precision of the rows, on GPUs in f32.
     pub gemm_peak_gflops: f64,
     /// Threads the CPU backends use.
     pub threads: usize,
@@ -178,8 +179,9 @@ fn empty_report(kind: BackendKind, options: &BenchOptions) -> Result<BenchReport
             let Self(kind, asked) = self;
             let precision = precision::<B>(kind, &device, Some(asked), Precision::F32)?;
             let on_cpu = matches!(kind, BackendKind::Flex | BackendKind::NdArray);
-            let dtype = if on_cpu { precision.dtype() } else { Precision::F32.dtype() };
-            Ok((gemm::peak_gflops::<B>(dtype, &device), precision))
+            let arithmetic = if on_cpu { precision.arithmetic() } else { Arithmetic::F32 };
+            // weights that a gradient may ask for are not kept packed
+            Ok((gemm::peak_gflops::<B::InnerBackend>(arithmetic, &device), precision))
         }
     }
     let (peak, precision) = dispatch(kind, Peak(kind, options.precision))??;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Instant;
 use svitt::Result;
 use svitt::backend::{BackendKind, BackendTask, precision};
-use svitt::config::{Compat, EdgeSparsity, Precision};
+use svitt::config::{BlockChoice, Compat, EdgeSparsity, Precision};
 use svitt::profile::published;
 use svitt_ops::TrainBackend;
 use svitt_ops::device::{cast, matmul};
 use svitt_ops::fused::{feed_forward, norm_linear};
 use svitt_ops::rng::Rng;
-use svitt_ops::sparse::{BlockGraph, RelativeBias, sparse_attention};
+use svitt_ops::sparse::{BlockGraph, RelativeBias, sparse_attention, top_blocks};
 use svitt_ops::tokens::{gather_patches, keep_top};
 
 /// One part of a layer.
@@ -104,6 +104,7 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         }
         self.branches(report);
         self.attention("edge", report);
+        self.attention("top edge", report);
         self.attention("dense", report);
         self.pruning(report);
     }
@@ -124,16 +125,17 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         let norm: LayerNorm<B> = LayerNormConfig::new(d).init(self.device);
         let linear = |from, to| -> Linear<B> { LinearConfig::new(from, to).init(self.device) };
         let (qkv, up, down) = (linear(d, 3 * d), linear(d, inner), linear(inner, d));
-        let x = self.random([self.options.batch, self.tokens() + 1, d]);
+        let arithmetic = self.options.precision.arithmetic();
+        let x = cast(self.random([self.options.batch, self.tokens() + 1, d]), B::residual_dtype(arithmetic));
         let flops = 6.0 * rows * (d * d) as f64;
         self.both("norm, qkv, bias", flops, 3.0 * flops, report, || {
             let bias = Tensor::zeros([3 * d], self.device);
-            norm_linear(x.clone().require_grad(), &norm, 1e-12, qkv.weight.val(), bias)
+            norm_linear(x.clone().require_grad(), &norm, 1e-12, qkv.weight.val(), bias, arithmetic)
         });
         let flops = 4.0 * rows * (d * inner) as f64;
         self.both("feed-forward branch", flops, 3.0 * flops, report, || {
             let scale = Tensor::ones([d], self.device);
-            feed_forward(x.clone().require_grad(), (&norm, 1e-12), [&up, &down], scale, None)
+            feed_forward(x.clone().require_grad(), (&norm, 1e-12), [&up, &down], scale, None, arithmetic)
         });
     }
 
@@ -141,8 +143,9 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
     fn attention(&self, mode: &str, report: &mut BenchReport) {
         let tokens = self.tokens();
         let (graph, keys) = match mode {
-            "edge" => {
-                let edge = EdgeSparsity::new(1, 3, 56);
+            "edge" | "top edge" => {
+                let blocks = if mode == "edge" { BlockChoice::Random } else { BlockChoice::Top };
+                let edge = EdgeSparsity::new(1, 3, 56).with_blocks(blocks);
                 let graph = BlockGraph::draw(tokens, &edge, Compat::Corrected, &mut Rng::new(0, &[]));
                 let keys = graph.width() * graph.block() + 1;
                 (graph, keys)
@@ -156,6 +159,10 @@ impl<'a, B: TrainBackend> FirstLayer<'a, B> {
         let coords = Tensor::<B, 1, Int>::from_data(coords.as_slice(), self.device).reshape([1, tokens]);
         let centre = RelativeBias::<B>::raster_centre(self.frames, self.grid);
         let qkv = self.random([self.options.batch, tokens + 1, 3 * self.hidden]);
+        if graph.chosen() > 0 {
+            let flops = 2.0 * (self.options.batch * self.hidden * (tokens + graph.blocks().pow(2))) as f64;
+            self.once("choice of blocks", false, flops, report, &mut || drop(top_blocks(&qkv, self.heads, &graph)));
+        }
         let edges = (tokens * keys + tokens + 1) * self.options.batch;
         let flops = 4.0 * (edges * self.hidden) as f64;
         self.both(&format!("{mode} attention"), flops, 3.5 * flops, report, || {
@@ -235,7 +242,8 @@ mod tests {
         };
         let mut seen = 0;
         let parts = super::super::parts(BackendKind::Flex, &options, |_| seen += 1).unwrap();
-        assert_eq!((parts.len(), seen), (19, 19), "nine parts in two directions, and selection");
+        // four blocks, all of which are seen: nothing is chosen
+        assert_eq!((parts.len(), seen), (21, 21), "ten parts in two directions, and selection");
         for part in &parts {
             assert!(part.min_ms > 0.0 && part.min_ms <= part.median_ms && part.median_ms <= part.max_ms, "{part:?}");
             assert_eq!(part.gflops > 0.0, !part.name.contains("selection") && !part.name.contains("rows"), "{part:?}");

@@ -60,6 +60,7 @@ fn folder(plan: &Plan) -> &'static str {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
+    svitt::cli::job::require_one_process()?;
     let plan = Plan::load(args.plan.as_deref(), args.quick)?;
     if let (Plan::Long(_), Some(dense)) = (&plan, &args.dense) {
         let problem = "this plan sparsifies no given model";

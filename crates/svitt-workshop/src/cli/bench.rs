@@ -35,7 +35,7 @@ pub struct Args {
     /// Time the parts of a layer alone, too: products, attention, branches, selection
     #[arg(long, conflicts_with = "against")]
     parts: bool,
-    /// f32 or bf16; weights and optimizer are f32 in either case
+    /// f32, bf16 or int8 (forward alone); weights and optimizer are f32 in every case
     #[arg(long, value_name = "NAME", default_value = "f32")]
     precision: String,
     /// Time only what --backward, --train and --parts ask for, not the forward

@@ -23,7 +23,7 @@ const MOST_MEMORY: f64 = 1024.0;
 /// Put damaged files to every reader: none may panic, hang, or take memory without bound
 #[derive(clap::Args)]
 pub struct Args {
-    /// manifests, videos, checkpoints, presets, index, vocabularies, shards or configs; all by default
+    /// manifests, videos, checkpoints, presets, index, vocabularies, shards, configs or subtitles; all by default
     target: Option<String>,
     /// Files per target
     #[arg(long, default_value = "10000", value_parser = limits::count(1, limits::ITEMS))]

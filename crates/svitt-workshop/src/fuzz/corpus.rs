@@ -2,7 +2,7 @@
 
 use super::{Dictionary, Target, archives};
 use std::path::{Path, PathBuf};
-use svitt::index::{ClipEmbedding, IndexWriter, ModelId, Stamp, VectorPrecision};
+use svitt::index::{ClipEmbedding, IndexWriter, ModelId, Stamp, VectorPrecision, Words};
 use svitt::{Error, Result};
 use svitt_ops::rng::Rng;
 
@@ -28,6 +28,7 @@ pub(super) fn of(target: Target, repository: &Path, scratch: &Path) -> Result<Ve
         Target::Index => return index(scratch),
         Target::Shards => return shards(repository),
         Target::Configs => return config(repository, scratch),
+        Target::Subtitles => return Ok(made(target)),
     };
     let mut files = Vec::new();
     folders.iter().try_for_each(|folder| collect(&repository.join(folder), extensions, &mut files))?;
@@ -52,9 +53,18 @@ fn made(target: Target) -> Vec<CorpusFile> {
             file("tokenizer.json", archives::tokenizer(&[]), Dictionary::Text),
             file("amplifier.json", archives::tokenizer(&vec![archives::amplifier(); 4]), Dictionary::Text),
         ],
+        Target::Subtitles => {
+            vec![file("a.srt", SUBRIP.into(), Dictionary::Text), file("b.vtt", WEBVTT.into(), Dictionary::Text)]
+        }
         _ => Vec::new(),
     }
 }
+
+const SUBRIP: &str = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Good</i> {\\an8}morning\r\n\r\n2\r\n\
+                      00:00:03,000 --> 00:00:04,000\r\nWho is there?\r\nNobody.\r\n";
+const WEBVTT: &str = "WEBVTT - a title\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\nSTYLE\n::cue { color: red }\n\n\
+                      NOTE a remark\n\nintro\n00:01.000 --> 00:02.000 align:start position:10%\n\
+                      <v Bob>Fish &amp; chips</v> <00:01.500>now\n";
 
 fn shards(repository: &Path) -> Result<Vec<CorpusFile>> {
     let video = sample(&repository.join("crates/svitt-video/tests/fixtures/vp8.webm"), Dictionary::Binary)?;
@@ -104,6 +114,7 @@ pub(super) fn model() -> ModelId {
         sparsity: svitt::config::Sparsity::default(),
         vocabulary: "b".into(),
         dim: DIM,
+        precision: Default::default(),
     }
 }
 
@@ -125,6 +136,11 @@ fn index(scratch: &Path) -> Result<Vec<CorpusFile>> {
             match file {
                 1.. if session == 2 => {}
                 3 => indexer.add_broken(&name, stamp, "its video stream holds zero frames")?,
+                2 => {
+                    let words = Words { video: name.clone(), texts: vec!["good morning".into(), "nobody".into()] };
+                    let spoken = (0..2).map(|start| clip(start, &mut rng)).collect();
+                    indexer.add_words(&name.with_extension("srt"), stamp, words, spoken)?;
+                }
                 _ => indexer.add(&name, stamp, (0..3 - session.min(2)).map(|start| clip(start, &mut rng)).collect())?,
             }
         }

@@ -34,11 +34,13 @@ pub enum Target {
     Shards,
     /// Descriptions of models beside their weights.
     Configs,
+    /// SubRip and WebVTT beside videos.
+    Subtitles,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Manifests,
         Self::Videos,
         Self::Checkpoints,
@@ -47,6 +49,7 @@ impl Target {
         Self::Vocabularies,
         Self::Shards,
         Self::Configs,
+        Self::Subtitles,
     ];
 
     /// The name on the command line.
@@ -60,6 +63,7 @@ impl Target {
             Self::Vocabularies => "vocabularies",
             Self::Shards => "shards",
             Self::Configs => "configs",
+            Self::Subtitles => "subtitles",
         }
     }
 }

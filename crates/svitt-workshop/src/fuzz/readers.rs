@@ -5,7 +5,7 @@ use super::corpus::{DIM, model};
 use std::path::Path;
 use svitt::config::PretrainPreset;
 use svitt::data::import::{AnnotationOptions, ImportPurpose, import};
-use svitt::data::{Benchmark, InspectOptions, inspect};
+use svitt::data::{Benchmark, InspectOptions, inspect, read_subtitles};
 use svitt::index::{Index, IndexWriter};
 use svitt::text::Tokenizer;
 use svitt::train::FinetunePreset;
@@ -33,6 +33,7 @@ pub(super) fn read(target: Target, file: &Path, rng: &mut Rng) -> Result<()> {
         Target::Vocabularies => vocabulary(file),
         Target::Shards => manifest(file),
         Target::Configs => config(file),
+        Target::Subtitles => subtitles(file),
     }
 }
 
@@ -93,6 +94,14 @@ fn config(file: &Path) -> Result<()> {
     open_svitt::<svitt::backend::Cpu>(file.parent().unwrap_or(file), None, &Default::default()).map(drop)
 }
 
+/// Cues are in the order of their beginnings, and end after them.
+fn subtitles(file: &Path) -> Result<()> {
+    let cues = read_subtitles(file)?.cues;
+    let sound = cues.iter().all(|cue| cue.start >= 0.0 && cue.end >= cue.start && cue.end.is_finite());
+    let ordered = cues.windows(2).all(|pair| pair[0].start <= pair[1].start);
+    if sound && ordered { Ok(()) } else { Err(Error::Fault("cues that go backwards".into())) }
+}
+
 fn preset(file: &Path) -> Result<()> {
     let tuned = FinetunePreset::load(Benchmark::Msrvtt, Some(file));
     let preset = PretrainPreset::load(&file.to_string_lossy());
@@ -108,6 +117,8 @@ fn index(file: &Path, rng: &mut Rng) -> Result<()> {
     let index = Index::open(folder)?;
     let query: Vec<f32> = (0..index.id().dim.min(DIM)).map(|_| rng.normal() as f32).collect();
     index.search(&query, 5)?;
+    index.search_words(&query, 5, &|_| true)?;
+    index.words_by(&query, &|_| true, &|text| Some(text.len() as f32), 5)?;
     index.require(&model())?;
     IndexWriter::open(folder, &model()).map(drop)
 }

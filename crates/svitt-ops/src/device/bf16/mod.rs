@@ -4,7 +4,6 @@
 //! instruction takes them; `a` is read as it lies, two values of a row at a time. A register tile of 6 × 64 sums runs
 //! over the whole of k. Call [`crate::device::cpu_computes_bf16`] first.
 
-mod cache;
 mod pack;
 mod product;
 mod round;
@@ -12,8 +11,7 @@ mod round;
 mod tests;
 mod tile;
 
-pub(crate) use cache::WEIGHTS;
-pub(crate) use pack::{COLUMNS, EMPTY, LINES, Line, Packed, lines_of, pack_columns, pack_rows};
+pub(crate) use pack::{EMPTY, LINES, Line, Packed, lines_of, pack_columns, pack_rows};
 pub(crate) use product::{PairRows, parallel_product};
 #[cfg(feature = "flex")]
 pub(crate) use round::widen;

@@ -1,14 +1,16 @@
 //! The right operand of a product, in the order the instruction reads it.
 
 use super::round::{Element, round};
+use crate::device::panels::COLUMNS;
 use crate::device::simd::vectorized;
 use burn::tensor::bf16;
 use rayon::prelude::*;
 
-/// Columns of a panel: four registers of 16.
-pub(crate) const COLUMNS: usize = 64;
 /// Lines of a panel per pair of rows.
 pub(crate) const LINES: usize = COLUMNS / 16;
+
+/// Pairs of rows that are packed at a time where columns are read: two cache lines of f32.
+const RUN: usize = 16;
 
 /// One register: the pairs (row 2p, row 2p + 1) of 16 columns.
 #[derive(Clone, Copy)]
@@ -40,22 +42,25 @@ impl Packed {
         Self::new([k, n], pair)
     }
 
-    /// `b` `[k, n]` whose transpose `[n, k]` is given, of f32, row-major.
+    /// `b` `[k, n]` whose transpose `[n, k]` is given, of f32, row-major. A column is read [`RUN`] pairs at a time: pair by
+    /// pair, 64 columns that lie thousands of bytes apart push each other out of the cache.
     pub(crate) fn of_columns(transposed: &[f32], [k, n]: [usize; 2]) -> Self {
-        let pair = |panel: usize, p: usize, lines: &mut [Line]| {
-            for column in 0..COLUMNS.min(n - panel * COLUMNS) {
-                let at = (panel * COLUMNS + column) * k + 2 * p;
-                let to = &mut lines[column / 16].0[column % 16];
-                *to = [round(transposed[at]), if 2 * p + 1 < k { round(transposed[at + 1]) } else { bf16::ZERO }];
+        Self::filled([k, n], |panel, lines| {
+            for (run, lines) in lines.chunks_mut(RUN * LINES).enumerate() {
+                let values = 2 * run * RUN..k.min(2 * (run + 1) * RUN);
+                for column in 0..COLUMNS.min(n - panel * COLUMNS) {
+                    let own = &transposed[(panel * COLUMNS + column) * k..][values.clone()];
+                    for (p, pair) in own.chunks(2).enumerate() {
+                        let second = pair.get(1).map_or(bf16::ZERO, |x| round(*x));
+                        lines[p * LINES + column / 16].0[column % 16] = [round(pair[0]), second];
+                    }
+                }
             }
-        };
-        Self::new([k, n], pair)
+        })
     }
 
     fn new([k, n]: [usize; 2], pair: impl Fn(usize, usize, &mut [Line]) + Sync) -> Self {
-        let pairs = k.div_ceil(2);
-        let mut lines = vec![EMPTY; n.div_ceil(COLUMNS) * pairs * LINES];
-        lines.par_chunks_mut((pairs * LINES).max(1)).enumerate().for_each(|(panel, lines)| {
+        Self::filled([k, n], |panel, lines| {
             vectorized(
                 #[inline(always)]
                 || {
@@ -64,7 +69,15 @@ impl Packed {
                     }
                 },
             );
-        });
+        })
+    }
+
+    /// Panels that `fill` writes, from their number and into zeros.
+    fn filled([k, n]: [usize; 2], fill: impl Fn(usize, &mut [Line]) + Sync) -> Self {
+        let pairs = k.div_ceil(2);
+        let mut lines = vec![EMPTY; n.div_ceil(COLUMNS) * pairs * LINES];
+        let panels = lines.par_chunks_mut((pairs * LINES).max(1)).enumerate();
+        panels.for_each(|(panel, lines)| fill(panel, lines));
         Self { lines, k, n }
     }
 

@@ -27,7 +27,12 @@ pub(crate) fn wide(x: bf16) -> f32 {
 pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     fn of(x: f32) -> Self;
 
+    /// `values`, each as [`Element::of`] has it.
+    fn all_of(values: Vec<f32>) -> Vec<Self>;
+
     fn short(self) -> bf16;
+
+    fn wide(self) -> f32;
 }
 
 impl Element for f32 {
@@ -36,9 +41,18 @@ impl Element for f32 {
         x
     }
 
+    fn all_of(values: Vec<f32>) -> Vec<f32> {
+        values
+    }
+
     #[inline(always)]
     fn short(self) -> bf16 {
         round(self)
+    }
+
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        self
     }
 }
 
@@ -48,9 +62,18 @@ impl Element for bf16 {
         round(x)
     }
 
+    fn all_of(values: Vec<f32>) -> Vec<bf16> {
+        narrow(&values)
+    }
+
     #[inline(always)]
     fn short(self) -> bf16 {
         self
+    }
+
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        wide(self)
     }
 }
 

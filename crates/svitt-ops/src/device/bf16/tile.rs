@@ -1,10 +1,8 @@
 //! The register tile: up to 6 rows by 64 columns of sums.
 
 use super::pack::Line;
+use crate::device::panels::{COLUMNS, ROWS};
 use burn::tensor::bf16;
-
-/// Rows of a tile: 24 sums, four registers of b and one of a fit the 32 there are.
-pub(crate) const ROWS: usize = 6;
 
 /// A stretch of k: values `a..a + 2 · pairs` of every row of a, and the lines of one panel of b for them, from `b` on.
 /// An odd stretch ends with a zero in both operands.
@@ -32,7 +30,7 @@ pub(crate) fn tile_rows(
     if rows == 0 || columns == 0 {
         return;
     }
-    assert!((rows - 1) * to_stride + columns <= to.len() && columns <= super::pack::COLUMNS, "the target is too short");
+    assert!((rows - 1) * to_stride + columns <= to.len() && columns <= COLUMNS, "the target is too short");
     for s in segments {
         assert!((rows - 1) * a_stride + s.a + 2 * s.pairs <= a.len(), "a is too short");
         assert!(s.b + s.pairs * super::pack::LINES <= lines.len(), "b is too short");

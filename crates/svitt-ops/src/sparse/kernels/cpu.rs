@@ -5,10 +5,11 @@ use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, Results, integers};
 use crate::device::simd::{axpy, exp_sum, max};
 use crate::sparse::bias::is_uniform;
-use crate::sparse::op::SavedAttention;
+use crate::sparse::class;
+use crate::sparse::op::{self, SavedAttention};
 use crate::sparse::{AttentionPlan, BlockGraph, SparseOps};
-use burn::tensor::TensorMetadata;
 use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{DType, TensorMetadata};
 use rayon::prelude::*;
 
 /// Queries per tile: with 3137 keys the scores of a tile take 785 KB and stay in a core's cache.
@@ -68,7 +69,10 @@ impl<'a, T> CpuKernel<'a, T> {
         let [batch, s, width] = shape;
         let heads = plan.heads;
         let table_rows = table.len() / heads;
-        let transposed = (0..heads).flat_map(|h| (0..table_rows).map(move |r| table[r * heads + h])).collect();
+        let mut transposed = Vec::with_capacity(table.len());
+        for h in 0..heads {
+            transposed.extend((0..table_rows).map(|r| table[r * heads + h]));
+        }
         let blocks = plan.graph.blocks();
         let entries = match plan.graph.chosen() {
             0 => (0..blocks).map(|m| entries(&plan.graph, m, &[])).collect(),
@@ -294,6 +298,16 @@ impl<B: HostBackend> SparseOps for B {
             (results.tensor(out, [batch, s, width / 3]), lse)
         };
         (out, results.wide(lse, [batch, plan.heads, s]))
+    }
+
+    fn class_attention(qkv: FloatTensor<B>, table: FloatTensor<B>) -> FloatTensor<B> {
+        if qkv.dtype() != DType::BF16 {
+            return class::attention::<B>(op::float(qkv), op::float(table)).into_primitive().tensor();
+        }
+        let ([batch, s, width], [_, heads]) = (qkv.shape().dims(), table.shape().dims());
+        let results = Results::<B>::like(&qkv);
+        let scores = super::cpu_class::attention(&B::bf16_values(&qkv), [batch, s, width], &B::values(&table), heads);
+        results.wide(scores, [batch, s - 1])
     }
 
     fn top_blocks(qkv: FloatTensor<B>, plan: &AttentionPlan) -> IntTensor<B> {

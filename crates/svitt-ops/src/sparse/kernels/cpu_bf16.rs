@@ -2,14 +2,15 @@
 //! between them is f32. Keys and values are packed once per sample and head, block by block.
 
 use super::cpu::{CpuKernel, KeyBlock, TILE, run};
-use crate::device::bf16::{
-    COLUMNS, EMPTY, LINES, Line, Segment, lines_of, pack_columns, pack_rows, round, tile_rows, wide,
-};
+use crate::device::bf16::{EMPTY, LINES, Line, Segment, lines_of, pack_columns, pack_rows, round, tile_rows, wide};
 use crate::device::cpu_computes_bf16;
+use crate::device::host::filled;
+use crate::device::panels::COLUMNS;
 use crate::device::simd::{exp_sum, max, vectorized};
 use crate::sparse::AttentionPlan;
 use burn::tensor::{DType, bf16};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Whether this kernel computes calls of `dtype`: heads of an odd width would read into their neighbours.
 pub(super) fn takes(dtype: DType, head_dim: usize) -> bool {
@@ -66,7 +67,7 @@ pub(super) fn forward(layout: &CpuKernel<bf16>, plan: &AttentionPlan) -> (Vec<bf
 
 impl<'a> Bf16Kernel<'a> {
     fn new(layout: &'a CpuKernel<'a, bf16>, plan: &AttentionPlan) -> Self {
-        let (graph, d) = (&plan.graph, layout.d);
+        let graph = &plan.graph;
         let (block, count) = (graph.block(), graph.blocks());
         let mut kernel = Self { layout, block, blocks: Vec::new(), packed: Vec::new(), per_head: 0 };
         kernel.per_head = kernel.value_at(count);
@@ -76,21 +77,32 @@ impl<'a> Bf16Kernel<'a> {
         });
         let entries = layout.entries.iter().cloned().chain([all.collect()]);
         kernel.blocks = entries.map(|entries| kernel.blocks_of(entries)).collect();
-        let mut packed = vec![EMPTY; layout.batch * layout.heads * kernel.per_head];
-        packed.par_chunks_mut(kernel.per_head).enumerate().for_each(|(task, lines)| {
-            let (b, h, stride) = (task / layout.heads, task % layout.heads, 3 * layout.width());
-            for m in 0..count {
-                let (token, size) = (1 + m * block, kernel.size(m));
-                let keys = &mut lines[kernel.key_at(m)..][..lines_of(d, size)];
-                pack_columns(keys, layout.part_slice(1, b, h, token), stride, [d, size]);
-                let values = &mut lines[kernel.value_at(m)..][..lines_of(size, d)];
-                pack_rows(values, layout.part_slice(2, b, h, token), stride, [size, d]);
-            }
-            let class = &mut lines[kernel.key_at(count)..][..lines_of(d, 1)];
-            pack_columns(class, layout.part_slice(1, b, h, 0), stride, [d, 1]);
-        });
+        // SAFETY: every task writes all lines of its head.
+        let packed = unsafe {
+            filled(layout.batch * layout.heads * kernel.per_head, |lines| {
+                lines.par_chunks_mut(kernel.per_head).enumerate().for_each(|(task, lines)| {
+                    let lines = emptied(lines);
+                    kernel.pack([task / layout.heads, task % layout.heads], count, lines);
+                });
+            })
+        };
         kernel.packed = packed;
         kernel
+    }
+
+    /// The keys of all `count` blocks, the class key and the values of all blocks of one sample and head, into lines of
+    /// zeros.
+    fn pack(&self, [b, h]: [usize; 2], count: usize, lines: &mut [Line]) {
+        let (layout, d, stride) = (self.layout, self.layout.d, 3 * self.layout.width());
+        for m in 0..count {
+            let (token, size) = (1 + m * self.block, self.size(m));
+            let keys = &mut lines[self.key_at(m)..][..lines_of(d, size)];
+            pack_columns(keys, layout.part_slice(1, b, h, token), stride, [d, size]);
+            let values = &mut lines[self.value_at(m)..][..lines_of(size, d)];
+            pack_rows(values, layout.part_slice(2, b, h, token), stride, [size, d]);
+        }
+        let class = &mut lines[self.key_at(count)..][..lines_of(d, 1)];
+        pack_columns(class, layout.part_slice(1, b, h, 0), stride, [d, 1]);
     }
 
     /// Tokens of block `m`.
@@ -208,6 +220,15 @@ impl<'a> Bf16Kernel<'a> {
             );
         }
     }
+}
+
+/// `lines` as zeros; by the thread that packs them, since one thread alone would take 1 % of a forward for it.
+fn emptied(lines: &mut [MaybeUninit<Line>]) -> &mut [Line] {
+    for line in lines.iter_mut() {
+        line.write(EMPTY);
+    }
+    // SAFETY: all of them were written.
+    unsafe { &mut *(std::ptr::from_mut(lines) as *mut [Line]) }
 }
 
 /// The exponentials of the columns that have values, rounded, every block's made even by a zero.

@@ -7,6 +7,8 @@ mod cpu_backward;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_bf16;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_class;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_top;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube_backward;

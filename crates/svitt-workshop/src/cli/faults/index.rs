@@ -20,6 +20,7 @@ fn model() -> ModelId {
         sparsity: svitt::config::Sparsity::default(),
         vocabulary: "b".into(),
         dim: DIM,
+        precision: Default::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{FamilySet, bad_case, umt_measured};
 use crate::parity::fixture::host_int;
 use crate::parity::report::FileCheck;
 use crate::parity::tolerance::TensorKind;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use serde_json::Value as Json;
 use svitt::Result;
 use svitt::config::{ClipEnsemble, ModelConfig, NodeSparsity, Pooling, Positions, Selection, Sparsity, VideoConfig};
@@ -163,7 +163,7 @@ fn positions_and_patches<B: SvittBackend>(
     if let Some(table) = positions::table::<B>(config, frames, &set.device) {
         set.outputs.check(&format!("{tag}.positions"), TensorKind::Probability, table, check);
     }
-    let patches = model.video.embeddings.patches(model.video.scaled(video));
+    let patches = model.video.embeddings.patches(model.video.scaled(video), DType::F32);
     set.outputs.check(&format!("{tag}.patches"), TensorKind::Hidden, patches, check);
 }
 

@@ -1,0 +1,245 @@
+//! A span of a video as a file of its own, by the `ffmpeg` program: its packets as they are where the span begins at a key
+//! frame or shortly after one, encoded anew otherwise.
+
+use super::encode::{ALIVE, STALL, encode_within, find, read_back};
+use super::error::{Result, VideoError};
+use super::ffmpeg::{FfmpegProgram, add_input, file_name};
+use super::partial::PartialFile;
+use super::sniff::{Container, open_regular};
+use super::{ReaderOptions, VideoReader, window};
+use std::ops::Range;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// Share of frames that may be missing of a span, and more or fewer frames that are always forgiven.
+const LOST_SHARE: f64 = 0.02;
+const LOST: usize = 2;
+
+/// How long before a frame its part is cut, seconds: less than the rounding of containers' clocks.
+const SLACK: f64 = 5e-4;
+
+/// How a span is cut.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CutSettings {
+    /// Seconds that a key frame may lie before the span for its packets to be copied from there; none to encode always.
+    pub copy_within: Option<f64>,
+    /// How long the program may make no progress.
+    pub stall: Duration,
+}
+
+impl Default for CutSettings {
+    /// Half a second of what comes before is a small price for pictures and sound as they were.
+    fn default() -> Self {
+        Self { copy_within: Some(0.5), stall: STALL }
+    }
+}
+
+/// What was cut.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CutSpan {
+    /// Where it begins in the source, seconds from its first frame.
+    pub start: f64,
+    /// Where it ends there.
+    pub end: f64,
+    /// Frames.
+    pub frames: usize,
+    /// Whether its packets were copied, or encoded anew.
+    pub copied: bool,
+    /// Seconds from the last key frame to where the span was to begin; none where the container tells no key frames.
+    pub after_key_frame: Option<f64>,
+}
+
+/// Writes seconds `start` to `end` of `source`, with its sound, to `target`, whose name ends in `.mp4`, `.m4v`, `.mov`,
+/// `.mkv` or `.webm`. A span without length is the frame at its start. Subtitles and other streams are left out.
+///
+/// # Errors
+/// There is no `ffmpeg` program, it fails, or makes no progress; nothing is shown in the span; another ending. Nothing is
+/// left of the target then, and what was there before is there still.
+pub fn cut(source: &Path, target: &Path, [start, end]: [f64; 2], settings: &CutSettings) -> Result<CutSpan> {
+    let kind = TargetKind::of(target)?;
+    let program = find(source, "cutting a clip")?;
+    let reader = VideoReader::open(source, &ReaderOptions::default())?;
+    let frames = window(reader.times(), Some(start), (end > start).then_some(end)).ok_or_else(|| {
+        let [start, end, duration] = [start, end, reader.duration()].map(|seconds| format!("{seconds:.2}"));
+        VideoError::Window { path: source.to_path_buf(), start, end, duration }
+    })?;
+    let mut cutter = Cutter::new(source, reader, program, kind, settings.stall)?;
+    let key = cutter.keys.iter().rev().find(|key| **key <= frames.start).copied();
+    let after_key_frame = key.map(|key| cutter.times[frames.start] - cutter.times[key]);
+    let near = key.filter(|_| after_key_frame.zip(settings.copy_within).is_some_and(|(gap, most)| gap <= most + SLACK));
+    let copied = near.map(|key| cutter.copy(target, &(key..frames.end)));
+    let (copied, written) = match copied {
+        Some(Ok(span)) => (true, span),
+        // A codec that the target cannot hold, or a file that cannot be sought.
+        Some(Err(VideoError::Corrupt { .. })) | None => (false, cutter.encode(target, &frames)?),
+        Some(Err(error)) => return Err(error),
+    };
+    Ok(CutSpan { copied, after_key_frame, ..written })
+}
+
+/// What the ending of the target's name asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum TargetKind {
+    /// H.264 and AAC.
+    Mp4(&'static str),
+    /// VP9 and Opus.
+    Webm,
+}
+
+impl TargetKind {
+    fn of(target: &Path) -> Result<Self> {
+        let extension = target.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        match extension.to_ascii_lowercase().as_str() {
+            "mp4" | "m4v" => Ok(Self::Mp4(".mp4")),
+            "mov" => Ok(Self::Mp4(".mov")),
+            "mkv" => Ok(Self::Mp4(".mkv")),
+            "webm" => Ok(Self::Webm),
+            _ => {
+                let problem = "a clip's name ends in .mp4, .m4v, .mov, .mkv or .webm";
+                let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, problem);
+                Err(VideoError::not_written(target, source))
+            }
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        if let Self::Mp4(extension) = self { extension } else { ".webm" }
+    }
+
+    /// Encoders, and what makes files begin to play before they are there.
+    fn encoders(self) -> &'static [&'static str] {
+        match self {
+            Self::Mp4(".mkv") => &["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac"],
+            Self::Mp4(_) => {
+                &["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", "-movflags", "+faststart"]
+            }
+            Self::Webm => &[
+                "-c:v",
+                "libvpx-vp9",
+                "-crf",
+                "24",
+                "-b:v",
+                "0",
+                "-deadline",
+                "good",
+                "-cpu-used",
+                "4",
+                "-c:a",
+                "libopus",
+            ],
+        }
+    }
+}
+
+/// A source that spans are cut from.
+struct Cutter<'a> {
+    source: &'a Path,
+    demuxer: &'static str,
+    program: FfmpegProgram,
+    kind: TargetKind,
+    stall: Duration,
+    reader: VideoReader,
+    /// Of all frames, as the source's clock has them, and where the last one ends.
+    times: Vec<f64>,
+    keys: Vec<usize>,
+}
+
+impl<'a> Cutter<'a> {
+    fn new(
+        source: &'a Path,
+        reader: VideoReader,
+        program: FfmpegProgram,
+        kind: TargetKind,
+        stall: Duration,
+    ) -> Result<Self> {
+        let mut file = open_regular(source)?;
+        let demuxer = Container::of(&mut file).and_then(Container::demuxer);
+        let unknown = || VideoError::corrupt(source, "its first bytes are those of no video format");
+        let demuxer = demuxer.ok_or_else(unknown)?;
+        let mut times = reader.times().to_vec();
+        times.push(times.first().map_or(0.0, |first| first + reader.duration()));
+        let keys = reader.key_frames().to_vec();
+        Ok(Self { source, demuxer, program, kind, stall, reader, times, keys })
+    }
+
+    /// The span of `frames`.
+    fn span(&self, frames: &Range<usize>) -> CutSpan {
+        let [start, end] = [frames.start, frames.end].map(|frame| self.times[frame] - self.times[0]);
+        CutSpan { start, end, frames: frames.len(), copied: false, after_key_frame: None }
+    }
+
+    /// Copies the packets of `frames`, of which the first is a key frame. Packets come in the order of decoding: where they
+    /// end, a picture may be missing and one that is shown a little later be there.
+    fn copy(&mut self, target: &Path, frames: &Range<usize>) -> Result<CutSpan> {
+        let part = PartialFile::beside(target, self.kind.extension())?;
+        let mut command = self.program.command("error");
+        // A little later than the key frame: seeking goes back to it, and not to the one before.
+        let start = self.times[frames.start] + SLACK;
+        command.args(ALIVE).args(["-seek_timestamp", "1", "-ss", &format!("{start:.6}")]);
+        add_input(&mut command, &file_name(self.source), self.demuxer);
+        let length = (self.times[frames.end] - start - SLACK).max(SLACK);
+        command.args(["-t", &format!("{length:.6}"), "-frames:v", &frames.len().to_string()]);
+        command
+            .args(["-map", "0:V:0", "-map", "0:a?", "-c", "copy", "-avoid_negative_ts", "make_zero"])
+            .arg(file_name(part.path()));
+        encode_within(command, self.source, self.stall)?;
+        let count = self.read_copy(part.path(), frames.start);
+        let count = count.map_err(|error| VideoError::corrupt(self.source, error.detail()))?;
+        self.require(count, frames)?;
+        part.complete(target)?;
+        Ok(CutSpan { frames: count, ..self.span(frames) })
+    }
+
+    /// Frames of the copy at `path`, which must begin with frame `first` of the source: of some files another key frame
+    /// than the one that was asked for is found.
+    fn read_copy(&mut self, path: &Path, first: usize) -> Result<usize> {
+        let count = read_back(path)?;
+        let copied = VideoReader::open(path, &ReaderOptions::default())?.get_frames(&[0])?;
+        match self.reader.get_frames(&[first])?.data == copied.data {
+            true => Ok(count),
+            false => Err(VideoError::corrupt(self.source, "the copy begins with another frame")),
+        }
+    }
+
+    /// Checks that `count` frames are those of the wanted `frames`, but for a few.
+    fn require(&self, count: usize, frames: &Range<usize>) -> Result<()> {
+        let forgiven = LOST + (frames.len() as f64 * LOST_SHARE) as usize;
+        if count.abs_diff(frames.len()) <= forgiven {
+            return Ok(());
+        }
+        let detail = format!("ffmpeg cut {count} frames out of it instead of {}", frames.len());
+        Err(VideoError::corrupt(self.source, detail))
+    }
+
+    /// Encodes `frames` anew.
+    fn encode(&self, target: &Path, frames: &Range<usize>) -> Result<CutSpan> {
+        let part = PartialFile::beside(target, self.kind.extension())?;
+        let mut command = self.program.command("error");
+        command.args(ALIVE).arg("-copyts");
+        let [start, end] = [frames.start, frames.end].map(|frame| self.times[frame] - SLACK);
+        if !self.keys.is_empty() && frames.start > 0 {
+            command.args(["-seek_timestamp", "1", "-ss", &format!("{start:.6}")]);
+        }
+        add_input(&mut command, &file_name(self.source), self.demuxer);
+        self.filters(&mut command, start, end);
+        command.args(["-map", "0:V:0", "-map", "0:a?"]).args(self.kind.encoders()).args(["-pix_fmt", "yuv420p"]);
+        command.arg(file_name(part.path()));
+        encode_within(command, self.source, self.stall)?;
+        let count = read_back(part.path())
+            .map_err(|_| VideoError::corrupt(self.source, "what was cut of it cannot be read; is the disk full?"))?;
+        self.require(count, frames)?;
+        part.complete(target)?;
+        Ok(CutSpan { frames: count, ..self.span(frames) })
+    }
+
+    /// Pictures and sound of `start` to `end` on the source's own clock. H.264 takes even sides only.
+    fn filters(&self, command: &mut Command, start: f64, end: f64) {
+        let part = format!("trim=start={start:.6}:end={end:.6}");
+        command.args(["-vf", &format!("{part},setpts=PTS-STARTPTS,crop=trunc(iw/2)*2:trunc(ih/2)*2")]);
+        command.args(["-af", &format!("a{part},asetpts=PTS-STARTPTS")]).args(self.program.passthrough());
+    }
+}
+
+#[cfg(test)]
+mod tests;
