@@ -85,7 +85,7 @@ impl LongPlan {
         let model = &mut self.preset.model;
         (model.image_size, model.hidden, model.text_hidden) = (Some(32), Some(16), None);
         (model.video_heads, model.text_heads, model.video_layers) = (Some(1), Some(1), Some(2));
-        self.preset.gallery_programs = Some(2);
+        (self.preset.gallery_programs, self.preset.rerank_k) = (Some(2), 2);
         for (place, stage) in self.preset.stages.iter_mut().enumerate() {
             stage.frames = 2 + place;
             (stage.length, stage.warmup) = (StepsOrEpochs::Steps(1), StepsOrEpochs::Steps(0));
