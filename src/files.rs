@@ -20,6 +20,33 @@ const MOST_LINKS: usize = 40;
 /// Bytes collected before they are written: weights are gigabytes of them.
 const BUFFER: usize = 1 << 20;
 
+/// A locked file, unlocked when it is dropped. Closing it alone would not do: a process that another thread has just
+/// forked holds the lock with its copy of the file until it runs its own program.
+#[derive(Debug)]
+pub(crate) struct HeldLock(File);
+
+impl HeldLock {
+    /// `file`, which this process has locked.
+    pub(crate) fn of(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl std::ops::Deref for HeldLock {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        // Where it fails, the system unlocks the file when its last copy is closed.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Writes what `fill` writes to `path`. A link is followed and stays a link; a file that is replaced keeps its
 /// permissions and, where the system allows it, its owner.
 ///

@@ -1,7 +1,8 @@
 //! The lock of an index directory: one writer, or any number of readers that need it to stay as it is.
 
-use crate::{Error, Result, files};
-use std::fs::{File, TryLockError};
+use crate::files::{self, HeldLock};
+use crate::{Error, Result};
+use std::fs::TryLockError;
 use std::path::Path;
 
 /// The file that is locked.
@@ -11,11 +12,11 @@ pub(super) const LOCK: &str = "lock";
 ///
 /// # Errors
 /// Another process is indexing into it or reads all of it, or the directory cannot be written.
-pub(super) fn exclusive(dir: &Path) -> Result<File> {
+pub(super) fn exclusive(dir: &Path) -> Result<HeldLock> {
     let path = dir.join(LOCK);
     let file = files::open_own(&path, "delete it, or choose another directory with option `index`")?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(HeldLock::of(file)),
         Err(TryLockError::WouldBlock) => Err(Error::file(
             dir,
             "another process is indexing into it",
@@ -28,7 +29,7 @@ pub(super) fn exclusive(dir: &Path) -> Result<File> {
 /// Keeps writers out of an index until it is dropped.
 #[derive(Debug)]
 pub struct ReadGuard {
-    _lock: File,
+    _lock: HeldLock,
 }
 
 /// Keeps writers out of the index in `dir`, so that all of it can be read as it is at one moment; `remedy` says what to
@@ -45,7 +46,7 @@ pub(super) fn shared(dir: &Path, remedy: &str) -> Result<ReadGuard> {
         opened => opened?,
     };
     match file.try_lock_shared() {
-        Ok(()) => Ok(ReadGuard { _lock: file }),
+        Ok(()) => Ok(ReadGuard { _lock: HeldLock::of(file) }),
         Err(TryLockError::WouldBlock) => Err(Error::file(dir, "is still being written", remedy)),
         Err(TryLockError::Error(e)) => Err(Error::io(path, &e)),
     }

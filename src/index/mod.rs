@@ -142,12 +142,13 @@ impl Index {
         self.id.require(&self.dir, id)
     }
 
-    /// Checks that `id` is this index's model, whatever its sparsity.
+    /// Checks that `id` is this index's model, whatever its sparsity and what it computes in.
     ///
     /// # Errors
     /// Another model or other weights made it.
     pub fn require_weights(&self, id: &ModelId) -> Result<()> {
-        self.require(&ModelId { sparsity: self.id.sparsity.clone(), ..id.clone() })
+        let (sparsity, precision) = (self.id.sparsity.clone(), self.id.precision);
+        self.require(&ModelId { sparsity, precision, ..id.clone() })
     }
 
     /// Whether `path` is known with exactly this stamp, so that it need not be read again.

@@ -9,8 +9,8 @@ use super::segment::{SegmentWriter, same_file};
 use super::table::TableShape;
 use super::table_writer::TableWriter;
 use super::{ClipEmbedding, Index, ModelId, Stamp, Words};
+use crate::files::HeldLock;
 use crate::{Error, Result};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// More segments than this are merged into one when an indexer finishes.
@@ -38,7 +38,7 @@ pub struct IndexSummary {
 #[derive(Debug)]
 pub struct IndexWriter {
     /// Released by the system when the process ends, however it ends.
-    lock: File,
+    lock: HeldLock,
     manifest: IndexManifest,
     index: Index,
     writer: Option<SegmentWriter>,

@@ -303,8 +303,7 @@ impl IndexRequest {
         // An index that cannot be read is refused when it is written to.
         let known = Index::model_of(&self.base.index).ok().flatten();
         let embedder = self.base.embedder(folder, known.as_ref(), device)?;
-        // The parts of an index are of one precision, whatever machines make them.
-        if known.is_some() || self.shard.is_some() { Ok(embedder) } else { self.base.for_new_index(embedder, device) }
+        if known.is_some() { Ok(embedder) } else { self.base.for_new_index(embedder, device) }
     }
 
     fn indexed<B: SvittBackend>(&self, embedder: &Embedder<B>) -> Result<IndexReport> {

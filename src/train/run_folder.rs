@@ -1,8 +1,9 @@
 //! The output folder of a run, and the stop signal.
 
-use crate::{Error, Result, files};
+use crate::files::{self, HeldLock};
+use crate::{Error, Result};
 use burn_train::Interrupter;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, TryLockError};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub struct RunFolder {
     /// The parents that were made for it, the deepest first.
     made: Vec<PathBuf>,
     /// Released by the system when the process ends, however it ends; none where the file system has no locks.
-    _lock: Option<File>,
+    _lock: Option<HeldLock>,
 }
 
 impl Deref for RunFolder {
@@ -75,7 +76,7 @@ fn claim(folder: &Path) -> Result<Option<RunFolder>> {
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, &e))?;
     let file = files::open_own(&folder.join(LOCK), "delete it, or give another option `out`")?;
     let lock = match file.try_lock() {
-        Ok(()) => Some(file),
+        Ok(()) => Some(HeldLock::of(file)),
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(_)) => None,
     };

@@ -110,12 +110,10 @@ impl<B: RowOps, C: CheckpointStrategy> RowOps for Autodiff<B, C> {
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu {
     use super::RowOps;
-    use crate::device::host::filled;
     use crate::device::host::{HostBackend, Results, integers};
     use burn::tensor::TensorMetadata;
     use burn::tensor::ops::{FloatTensor, IntTensor};
     use rayon::prelude::*;
-    use std::mem::MaybeUninit;
 
     impl<B: HostBackend> RowOps for B {
         fn take_rows(x: FloatTensor<B>, positions: IntTensor<B>) -> FloatTensor<B> {
@@ -135,22 +133,18 @@ mod cpu {
             let ([count, channels, height, width], results) = (pictures.shape().dims(), Results::<B>::like(&pictures));
             let (rows, columns, size) = (height / patch, width / patch, channels * patch * patch);
             let pictures = B::values(&pictures);
-            let strip = |(at, to): (usize, &mut [MaybeUninit<f32>])| {
+            let strip = |(at, to): (usize, &mut [f32])| {
                 let (picture, row) = (at / rows, at % rows);
                 for (column, to) in to.chunks_exact_mut(size).enumerate() {
                     for (line, to) in to.chunks_exact_mut(patch).enumerate() {
                         let (channel, y) = (line / patch, row * patch + line % patch);
                         let from = ((picture * channels + channel) * height + y) * width + column * patch;
-                        to.write_copy_of_slice(&pictures[from..from + patch]);
+                        to.copy_from_slice(&pictures[from..from + patch]);
                     }
                 }
             };
-            let length = count * rows * columns * size;
-            let fill = |out: &mut [MaybeUninit<f32>]| {
-                out.par_chunks_mut((columns * size).max(1)).enumerate().for_each(strip);
-            };
-            // SAFETY: every strip of patches is written by its task: all patches of it, all lines of a patch.
-            let values = unsafe { filled(length, fill) };
+            let mut values = vec![0f32; count * rows * columns * size];
+            values.par_chunks_mut((columns * size).max(1)).enumerate().for_each(strip);
             results.tensor(values, [count * rows * columns, size])
         }
 
