@@ -189,6 +189,7 @@ fn find(mut request: FindRequest, output: &Output) -> Result<()> {
 
 fn query(args: QueryArgs) -> Result<()> {
     args.output.check()?;
+    args.output.check_narrow(args.request.narrow)?;
     let (found, clips) = run::query(&args.request)?;
     let (index, text) = (&args.request.asked.base.index, &args.request.text);
     let title = format!("“{text}”");

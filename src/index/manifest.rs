@@ -68,14 +68,22 @@ pub struct IndexPart {
     pub folder: String,
     /// How its videos are cut.
     pub clip_windows: String,
+    /// Whether the subtitles beside them are indexed.
+    #[serde(default = "indexed")]
+    pub subtitles: bool,
     /// Whether the job came to its end; not while it runs, nor after it was killed.
     pub complete: bool,
 }
 
+/// Parts that say nothing of subtitles left none out.
+fn indexed() -> bool {
+    true
+}
+
 impl IndexPart {
-    /// Whether `other` is the same part, finished or not.
+    /// Whether `other` is the same part, finished or not, with subtitles or without.
     fn is_same(&self, other: &Self) -> bool {
-        Self { complete: other.complete, ..self.clone() } == *other
+        Self { complete: other.complete, subtitles: other.subtitles, ..self.clone() } == *other
     }
 }
 
@@ -193,8 +201,12 @@ impl IndexManifest {
                 Err(Error::file(dir, problem, remedy))
             }
             (Some(held), Some(wanted)) if held.is_same(wanted) => {
-                let was_complete = std::mem::replace(&mut held.complete, false);
-                if was_complete { self.write(dir) } else { Ok(()) }
+                let begun = IndexPart { complete: false, ..wanted.clone() };
+                if *held == begun {
+                    return Ok(());
+                }
+                *held = begun;
+                self.write(dir)
             }
             (Some(held), wanted) => {
                 let wanted = wanted.map_or("all of a folder".to_owned(), ToString::to_string);

@@ -65,11 +65,17 @@ impl OpenedPart {
 
     /// Checks that this is a part of what `first` is a part of.
     fn fits(&self, first: &Self) -> Result<()> {
-        self.index.require(first.index.id())?;
+        const SAME: &str = "give the shards of one folder, indexed with the same settings";
+        // The remedies of `require` are about a run of `index`.
+        self.index.require(first.index.id()).map_err(|error| match error {
+            Error::File { path, problem, .. } => Error::file(path, problem, SAME),
+            other => other,
+        })?;
         let differs = [
             ("shards of", self.part.shard.count().to_string(), first.part.shard.count().to_string()),
             ("folder", self.part.folder.clone(), first.part.folder.clone()),
             ("clips", self.part.clip_windows.clone(), first.part.clip_windows.clone()),
+            ("subtitles", words(self.part.subtitles), words(first.part.subtitles)),
             ("vectors", self.index.precision().to_string(), first.index.precision().to_string()),
         ];
         let Some((what, ours, theirs)) = differs.into_iter().find(|(_, ours, theirs)| ours != theirs) else {
@@ -77,8 +83,12 @@ impl OpenedPart {
         };
         let other = first.dir().display();
         let problem = format!("is a part of another index than {other}: {what} {ours}, not {theirs}");
-        Err(Error::file(self.dir(), problem, "give the shards of one folder, indexed with the same settings"))
+        Err(Error::file(self.dir(), problem, SAME))
     }
+}
+
+fn words(subtitles: bool) -> String {
+    if subtitles { "indexed" } else { "left out" }.to_owned()
 }
 
 /// Checks that every shard is there, and once.

@@ -7,6 +7,7 @@ use super::shot_reader::each_shot_clip;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use svitt_video::{Frames, ReaderOptions, VideoError, VideoReader};
 
@@ -35,13 +36,15 @@ pub(super) struct ClipSink<'a> {
     pub spent: &'a DecodeSeconds,
 }
 
-/// Time that threads spent on videos, in nanoseconds, all threads together, and what decoded how many of them.
+/// Time that threads spent on videos, in nanoseconds, all threads together, what decoded how many of them, and what there
+/// is to say of them.
 #[derive(Debug, Default)]
 pub(super) struct DecodeSeconds {
     pub decode: AtomicU64,
     pub resize: AtomicU64,
     native: AtomicUsize,
     ffmpeg: AtomicUsize,
+    warnings: Mutex<BTreeSet<String>>,
 }
 
 impl DecodeSeconds {
@@ -54,6 +57,16 @@ impl DecodeSeconds {
     pub fn read_by(&self, decoder: &str) {
         let videos = if decoder == "ffmpeg" { &self.ffmpeg } else { &self.native };
         videos.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes what a person should know of a video that was read all the same; the same words once.
+    pub fn warn(&self, warnings: &[String]) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings.iter().cloned());
+    }
+
+    /// What was noted, in the order of the names of the videos.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Videos that the built-in decoder read, and the `ffmpeg` program.
@@ -83,6 +96,7 @@ pub(super) fn each_clip(path: &Path, windows: &ClipWindows, threads: usize, sink
     if all_frames && reader.suits_one_pass() {
         if each_clip_in_one_pass(path, windows, threads, sink)? {
             sink.spent.read_by("ffmpeg");
+            sink.spent.warn(reader.warnings());
             return Ok(());
         }
         (sink.again)();
@@ -100,7 +114,7 @@ pub(super) fn each_clip(path: &Path, windows: &ClipWindows, threads: usize, sink
                 let read = VideoReader::open(path, sink.reader);
                 let read = read.and_then(|reader| PartReader::new(reader, windows, sink, wanted).read(spans));
                 read.unwrap_or_else(|error| {
-                    log::warn!("{}: left out from {:.0} s on: {error}", path.display(), spans[0][0])
+                    sink.spent.warn(&[format!("{}: left out from {:.0} s on: {error}", path.display(), spans[0][0])])
                 });
             });
         }
@@ -125,6 +139,12 @@ impl<'a> PartReader<'a> {
     }
 
     fn read(&mut self, spans: &[[f64; 2]]) -> Result<()> {
+        let read = self.read_spans(spans);
+        self.sink.spent.warn(self.reader.warnings());
+        read
+    }
+
+    fn read_spans(&mut self, spans: &[[f64; 2]]) -> Result<()> {
         let (mut at, mut most) = (0, usize::MAX);
         while at < spans.len() && self.wanted.load(Ordering::Relaxed) {
             let run = self.run(&spans[at..], most);
@@ -138,7 +158,7 @@ impl<'a> PartReader<'a> {
                 Err(_) if run.len() > 1 => most = 1,
                 Err(error) if at == 0 => return Err(error),
                 Err(error) => {
-                    log::warn!("{error}; its clips before {:.1} s are used", spans[at][0]);
+                    self.sink.spent.warn(&[format!("{error}; its clips before {:.1} s are used", spans[at][0])]);
                     return Ok(());
                 }
             }

@@ -82,6 +82,9 @@ pub struct IndexReport {
     pub broken: Vec<Unreadable>,
     /// Files and folders that could not be read now for a reason outside them; tried again next time.
     pub skipped: Vec<Unreadable>,
+    /// What to know of videos that were read all the same: cut short, damaged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What of the index could not be read. Files below the folder were embedded again; those of other folders are
     /// when these are indexed.
     pub damaged: Vec<String>,
@@ -143,6 +146,7 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
         shard,
         folder: crate::printable::path(&root),
         clip_windows: options.clip_windows.name(),
+        subtitles: options.subtitles,
         complete: false,
     });
     let mut indexer = IndexWriter::open_part(&options.index, embedder.id(), part.as_ref())?;
@@ -172,6 +176,8 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     with_decoded(&plan.wanted, &settings, &prepare, &spent, |events| indexing.run(events, &mut report))?;
     let ([decode, resize], [native, ffmpeg]) = (spent.seconds(), spent.videos());
     report.decoded_by = DecodedBy { native, ffmpeg };
+    report.warnings = spent.warnings();
+    report.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     report.spent = SpentSeconds { decode, resize, ..report.spent };
     let beside = if options.subtitles { subtitles_beside(&found.videos) } else { BTreeMap::new() };
     let words = WordIndexing::of(&beside, options).run(embedder, &mut indexer)?;

@@ -27,13 +27,16 @@ pub(super) fn each_shot_clip(path: &Path, windows: &ClipWindows, threads: usize,
     {
         if suits && read_on_threads(path, &reader, windows, &source, decoding, sink).is_ok() {
             sink.spent.read_by(decoder);
+            sink.spent.warn(reader.warnings());
             return Ok(());
         } else if suits {
             // In the end one reader alone decides what of a damaged video is used.
             (sink.again)();
         }
     }
-    read_alone(&mut reader, windows, sink)
+    let read = read_alone(&mut reader, windows, sink);
+    sink.spent.warn(reader.warnings());
+    read
 }
 
 /// As [`each_shot_clip`] by one reader.
@@ -53,7 +56,7 @@ fn read_alone(reader: &mut VideoReader, windows: &ClipWindows, sink: &ClipSink) 
             Ok(false) => (sink.again)(),
             Err(error) if shots.handed == 0 => return Err(error),
             Err(error) => {
-                log::warn!("{error}; its clips before {:.1} s are used", shots.shots.begin());
+                sink.spent.warn(&[format!("{error}; its clips before {:.1} s are used", shots.shots.begin())]);
                 return Ok(());
             }
         }

@@ -64,6 +64,18 @@ pub struct Answer<'a> {
 }
 
 impl Output {
+    /// Checks that the parts of results that `--narrow` finds have a place.
+    ///
+    /// # Errors
+    /// A format of clips alone.
+    pub fn check_narrow(&self, narrow: bool) -> Result<()> {
+        if narrow && self.format.list().is_some() {
+            let problem = "the best part of a clip is shown in tables and JSON alone";
+            return Err(Error::setting("narrow", problem, "leave it out, or take option `format` table or json"));
+        }
+        Ok(())
+    }
+
     /// Refuses files that cannot be written before the work.
     pub fn check(&self) -> Result<()> {
         self.html.iter().try_for_each(|path| check_folder(path))?;

@@ -18,7 +18,7 @@ fn id() -> ModelId {
 }
 
 fn part(shard: Shard) -> IndexPart {
-    IndexPart { shard, folder: "/videos".into(), clip_windows: "4 frames".into(), complete: false }
+    IndexPart { shard, folder: "/videos".into(), clip_windows: "4 frames".into(), subtitles: true, complete: false }
 }
 
 /// What is known of file `n`; every seventh is broken.
@@ -121,6 +121,8 @@ fn parts_that_do_not_make_one_index_are_refused() {
     assert!(other("sparse", &sparse, last.clone()).contains("not with [dense]"));
     let clips = other("clips", &id(), IndexPart { clip_windows: "8 frames".into(), ..last.clone() });
     assert!(clips.contains("clips 8 frames, not 4 frames"), "{clips}");
+    let silent = other("silent", &id(), IndexPart { subtitles: false, ..last.clone() });
+    assert!(silent.contains("subtitles left out, not indexed"), "{silent}");
     let folder = other("folder", &id(), IndexPart { folder: "/others".into(), ..last });
     assert!(folder.contains("folder /others, not /videos"), "{folder}");
     let counts = other("counts", &id(), part("4/5".parse().unwrap()));

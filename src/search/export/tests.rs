@@ -71,7 +71,8 @@ fn a_shard_is_exported_once_its_job_has_finished() {
     let dir = tempfile::tempdir().unwrap();
     let (home, out) = (dir.path().join("index"), dir.path().join("part.npy"));
     let shard = "2/4".parse().unwrap();
-    let part = IndexPart { shard, folder: "/v".into(), clip_windows: "4 frames".into(), complete: false };
+    let part =
+        IndexPart { shard, folder: "/v".into(), clip_windows: "4 frames".into(), subtitles: true, complete: false };
     drop(IndexWriter::open_part(&home, &id(), Some(&part)).unwrap());
     let refused = export(&home, &out).unwrap_err().to_string();
     assert!(refused.contains("index: shard 2/4 was not finished; run job 2/4 again"), "{refused}");

@@ -2,7 +2,7 @@
 
 use super::windows::{SpokenWindow, windows};
 use crate::Result;
-use crate::data::{Unreadable, read_subtitles};
+use crate::data::{Cue, Unreadable, read_subtitles};
 use crate::index::{ClipEmbedding, IndexWriter, Stamp, Words};
 use crate::progress::{ProgressSink, StopFlag};
 use crate::search::{Embedder, IndexOptions, printable};
@@ -65,7 +65,8 @@ impl<'a> WordIndexing<'a> {
                 done.stopped = true;
                 break;
             }
-            if let Some(spoken) = self.read(path, &mut done.unreadable) {
+            let end = indexer.index().spans_of(video).iter().map(|span| span.end).reduce(f64::max);
+            if let Some(spoken) = self.read(path, end, &mut done.unreadable) {
                 let (texts, clips) = embedded(embedder, spoken)?;
                 indexer.add_words(path, stamp, Words { video: video.clone(), texts }, clips)?;
                 done.files.insert(path.clone());
@@ -75,8 +76,9 @@ impl<'a> WordIndexing<'a> {
         Ok(done)
     }
 
-    /// The texts of the file `path`; what of it cannot be read goes to `unreadable`.
-    fn read(&self, path: &Path, unreadable: &mut Vec<Unreadable>) -> Option<Vec<SpokenWindow>> {
+    /// The texts of the file `path` as far as its video goes, to `end` where that is known; what of it cannot be used goes
+    /// to `unreadable`.
+    fn read(&self, path: &Path, end: Option<f64>, unreadable: &mut Vec<Unreadable>) -> Option<Vec<SpokenWindow>> {
         let mut note = |reason: String| unreadable.push(Unreadable { media: printable(path), reason });
         match read_subtitles(path) {
             Ok(subtitles) => {
@@ -84,7 +86,16 @@ impl<'a> WordIndexing<'a> {
                     let count = subtitles.unread;
                     note(format!("{count} of its lines with times are none or go backwards; the others are indexed"));
                 }
-                Some(windows(&subtitles.cues, self.seconds))
+                // A last piece shorter than a clip may have none.
+                let end = end.map_or(f64::INFINITY, |end| end + self.seconds);
+                let cues = subtitles.cues.len();
+                let shown: Vec<Cue> = subtitles.cues.into_iter().filter(|cue| cue.start < end).collect();
+                if shown.len() < cues {
+                    let late = cues - shown.len();
+                    note(format!("{late} of its texts begin after the end of the video; the others are indexed"));
+                }
+                let shown = shown.into_iter().map(|cue| Cue { end: cue.end.min(end), ..cue }).collect::<Vec<_>>();
+                Some(windows(&shown, self.seconds))
             }
             Err(error) => {
                 note(error.to_string());
