@@ -6,7 +6,7 @@ use super::error::{Result, VideoError};
 use super::ffmpeg::{FfmpegProgram, add_input, file_name};
 use super::partial::PartialFile;
 use super::sniff::{Container, open_regular};
-use super::{ReaderOptions, VideoReader, window};
+use super::{Frames, ReaderOptions, VideoReader, window};
 use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
@@ -15,6 +15,12 @@ use std::time::Duration;
 /// Share of frames that may be missing of a span, and more or fewer frames that are always forgiven.
 const LOST_SHARE: f64 = 0.02;
 const LOST: usize = 2;
+
+/// How many frames to both sides a picture that was encoded is compared with, and by how much more than by the nearest one's
+/// difference, and how many times it, it may differ from the wanted one, levels: grain is lost in encoding.
+const AROUND: usize = 3;
+const OTHER_PICTURE: f64 = 2.0;
+const OTHER_TIMES: f64 = 2.0;
 
 /// How long before a frame its part is cut, seconds: less than the rounding of containers' clocks.
 const SLACK: f64 = 5e-4;
@@ -212,33 +218,81 @@ impl<'a> Cutter<'a> {
         Err(VideoError::corrupt(self.source, detail))
     }
 
-    /// Encodes `frames` anew.
-    fn encode(&self, target: &Path, frames: &Range<usize>) -> Result<CutSpan> {
+    /// Encodes `frames` anew. Where seeking leads to other frames, as in files whose index is wrong, all before is decoded.
+    fn encode(&mut self, target: &Path, frames: &Range<usize>) -> Result<CutSpan> {
+        if !self.keys.is_empty() && frames.start > 0 {
+            match self.encode_after(target, frames, Some(self.times[frames.start] - SLACK)) {
+                Err(VideoError::Corrupt { .. }) => {}
+                done => return done,
+            }
+        }
+        self.encode_after(target, frames, None)
+    }
+
+    /// Encodes `frames` anew, from the key frame before the moment `seek` on or from the source's beginning.
+    fn encode_after(&mut self, target: &Path, frames: &Range<usize>, seek: Option<f64>) -> Result<CutSpan> {
         let part = PartialFile::beside(target, self.kind.extension())?;
         let mut command = self.program.command("error");
         command.args(ALIVE).arg("-copyts");
-        let [start, end] = [frames.start, frames.end].map(|frame| self.times[frame] - SLACK);
-        if !self.keys.is_empty() && frames.start > 0 {
-            command.args(["-seek_timestamp", "1", "-ss", &format!("{start:.6}")]);
+        if let Some(seek) = seek {
+            // The filters cut. An accurate seek would cut too, at the moment plus the source's start time with `-copyts`.
+            command.args(["-noaccurate_seek", "-seek_timestamp", "1", "-ss", &format!("{seek:.6}")]);
         }
         add_input(&mut command, &file_name(self.source), self.demuxer);
-        self.filters(&mut command, start, end);
+        self.filters(&mut command, frames);
         command.args(["-map", "0:V:0", "-map", "0:a?"]).args(self.kind.encoders()).args(["-pix_fmt", "yuv420p"]);
         command.arg(file_name(part.path()));
         encode_within(command, self.source, self.stall)?;
         let count = read_back(part.path())
             .map_err(|_| VideoError::corrupt(self.source, "what was cut of it cannot be read; is the disk full?"))?;
         self.require(count, frames)?;
+        self.require_picture(part.path(), 0, frames.start)?;
+        if count == frames.len() {
+            self.require_picture(part.path(), count - 1, frames.end - 1)?;
+        }
         part.complete(target)?;
         Ok(CutSpan { frames: count, ..self.span(frames) })
     }
 
-    /// Pictures and sound of `start` to `end` on the source's own clock. H.264 takes even sides only.
-    fn filters(&self, command: &mut Command, start: f64, end: f64) {
-        let part = format!("trim=start={start:.6}:end={end:.6}");
-        command.args(["-vf", &format!("{part},setpts=PTS-STARTPTS,crop=trunc(iw/2)*2:trunc(ih/2)*2")]);
-        command.args(["-af", &format!("a{part},asetpts=PTS-STARTPTS")]).args(self.program.passthrough());
+    /// Checks that picture `place` of the file at `path` is none of those around frame `wanted` instead of it.
+    fn require_picture(&mut self, path: &Path, place: usize, wanted: usize) -> Result<()> {
+        let written = VideoReader::open(path, &ReaderOptions::default())?.get_frames(&[place])?;
+        let around: Vec<usize> = (wanted.saturating_sub(AROUND)..self.reader.len().min(wanted + AROUND + 1)).collect();
+        let mut apart = Vec::new();
+        for frame in &around {
+            let Some(apart_from) = difference(&written, &self.reader.get_frames(&[*frame])?) else { return Ok(()) };
+            apart.push(apart_from);
+        }
+        let nearest = apart.iter().copied().fold(f64::INFINITY, f64::min);
+        if apart[wanted - around[0]] <= OTHER_PICTURE + OTHER_TIMES * nearest {
+            return Ok(());
+        }
+        Err(VideoError::corrupt(self.source, "ffmpeg cut it at another frame than the one that was asked for"))
     }
+
+    /// Pictures and sound of `frames` on the source's own clock, both moved by the same time, so that they stay in step.
+    /// H.264 takes even sides only.
+    fn filters(&self, command: &mut Command, frames: &Range<usize>) {
+        let start = self.times[frames.start];
+        let [first, end] = [start, self.times[frames.end]].map(|time| time - SLACK);
+        let moved = format!("setpts=round(PTS-{start:.6}/TB)");
+        command.args(["-vf", &format!("trim=start={first:.6}:end={end:.6},{moved},crop=trunc(iw/2)*2:trunc(ih/2)*2")]);
+        command.args(["-af", &format!("atrim=start={start:.6}:end={end:.6},a{moved}")]);
+        command.args(self.program.passthrough());
+    }
+}
+
+/// Mean difference of two single frames, levels; none where their sides differ by more than the odd row or column that is
+/// cut off.
+fn difference(written: &Frames, source: &Frames) -> Option<f64> {
+    let even = |side: usize| side / 2 * 2;
+    if [written.width, written.height] != [source.width, source.height].map(even) {
+        return None;
+    }
+    let (row, wide) = (written.width * 3, source.width * 3);
+    let pairs = written.data.chunks(row).zip(source.data.chunks(wide));
+    let sum: u64 = pairs.flat_map(|(a, b)| a.iter().zip(b)).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    Some(sum as f64 / written.data.len() as f64)
 }
 
 #[cfg(test)]

@@ -101,6 +101,62 @@ fn other_containers_are_cut_at_the_right_frame() {
     assert!(!found.copied && found.frames == 10, "{found:?}");
 }
 
+/// Seconds to the first loud sample of a file, on the clock of its pictures.
+fn first_beep(path: &Path) -> f64 {
+    let mut command = FfmpegProgram::find().unwrap().command("error");
+    command.arg("-i").arg(path).args(["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0"]);
+    command.args(["-f", "s16le", "-ar", "8000", "-ac", "1", "-"]);
+    let sound = command.output().unwrap().stdout;
+    let mut samples = sound.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+    samples.position(|sample| sample.unsigned_abs() > 4000).unwrap() as f64 / 8000.0
+}
+
+#[test]
+fn sources_whose_clock_starts_later_are_cut_at_the_right_frame_and_sound() {
+    if !ffmpeg_available() {
+        return skipped("ffmpeg");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // A beep at every second but the first, grey levels that tell the frames apart.
+    let pictures = "nullsrc=size=64x48:rate=25:duration=6,geq=lum=16+mod(7*N\\,210):cb=128:cr=128";
+    let beeps = "aevalsrc=0.5*sin(6283*t)*lt(mod(t\\,1)\\,0.1)*gte(t\\,1):s=44100:d=6";
+    let target = dir.path().join("clip.mp4");
+    let exact = CutSettings { copy_within: None, ..settings() };
+    for (offset, ending) in [("0.08", "mp4"), ("0.25", "mkv"), ("12", "mp4")] {
+        let source = dir.path().join(format!("{offset}.{ending}"));
+        let mut command = FfmpegProgram::find().unwrap().command("error");
+        command.args(["-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", beeps, "-g", "25"]).args(H264);
+        command.args(["-output_ts_offset", offset]).arg(&source);
+        assert!(command.status().unwrap().success());
+        let found = cut(&source, &target, [2.6, 4.2], &exact).unwrap();
+        assert_eq!((found.frames, found.copied), (40, false), "{offset}: {found:?}");
+        assert_eq!(VideoReader::open(&target, &ReaderOptions::default()).unwrap().len(), 40);
+        for (place, frame) in [(0, 65), (39, 104)] {
+            let apart = difference(&target, place, &source, frame);
+            assert!(apart < 3.0, "{offset}: {apart} from frame {frame}");
+        }
+        let beep = first_beep(&target);
+        assert!((beep - 0.4).abs() < 0.03, "{offset}: the beep comes at {beep} s");
+    }
+}
+
+#[test]
+fn another_picture_than_the_wanted_one_is_found_out() {
+    if !ffmpeg_available() {
+        return skipped("ffmpeg");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let source = movie(dir.path(), "a.mp4", &H264);
+    let reader = VideoReader::open(&source, &ReaderOptions::default()).unwrap();
+    let program = FfmpegProgram::find().unwrap();
+    let mut cutter = Cutter::new(&source, reader, program, TargetKind::Mp4(".mp4"), STALL).unwrap();
+    cutter.require_picture(&source, 67, 67).unwrap();
+    for other in [65, 66, 68, 70] {
+        let message = cutter.require_picture(&source, other, 67).unwrap_err().to_string();
+        assert!(message.contains("another frame"), "{message}");
+    }
+}
+
 #[test]
 fn what_cannot_be_cut_leaves_the_target_alone() {
     let dir = tempfile::tempdir().unwrap();
