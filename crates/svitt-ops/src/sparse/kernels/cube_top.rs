@@ -122,7 +122,7 @@ pub fn join_lists<I: Int>(
     length: usize,
     #[define(I)] _dtype: StorageType,
 ) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at >= length {
         terminate!();
     }
@@ -142,7 +142,7 @@ pub fn join_lists<I: Int>(
 /// per list and block.
 #[cube(launch_unchecked)]
 pub fn transpose_lists(lists: &Array<u32>, transposed: &mut Array<u32>, g: &Geometry, first: usize, length: usize) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at >= length {
         terminate!();
     }
