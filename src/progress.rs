@@ -75,6 +75,11 @@ impl StopFlag {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// What is set, for crates that know no more of it.
+    pub fn shared(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+
     /// Whether it was asked for.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)

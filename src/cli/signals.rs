@@ -26,7 +26,6 @@ pub fn keep_running_on_full_files() {
 ///
 /// # Errors
 /// Another listener is already there.
-#[cfg(feature = "serve")]
 pub fn stop_on_signal(stop: crate::progress::StopFlag) -> Result<()> {
     let handler = move || {
         if stop.is_set() {

@@ -79,12 +79,19 @@ fn stamp_of(path: &Path) -> Option<(u64, i64)> {
     Stamp::of(path, "").ok().map(|stamp| (stamp.size, stamp.modified_ns))
 }
 
-/// Keeps what a search of the index in `dir` has listed for `query`, in the place of what was kept before.
+/// Keeps what a search of the index in `dir` has listed for `query`, in the place of what was kept before, which is gone
+/// even where the new cannot be written: a rank of this search must not mean a result of an older one.
 ///
 /// # Errors
 /// The disk refuses.
 pub fn keep_results(dir: &Path, query: &str, results: Vec<KeptResult>) -> Result<()> {
-    files::write_json(&dir.join(KEPT_RESULTS), &KeptResults { query: query.to_owned(), results })
+    let path = dir.join(KEPT_RESULTS);
+    let kept = files::write_json(&path, &KeptResults { query: query.to_owned(), results });
+    if kept.is_err() {
+        // A full disk lets files be removed. Where even this is refused, the error tells.
+        let _ = std::fs::remove_file(&path);
+    }
+    kept
 }
 
 /// The result that the last search of the index in `dir` listed as `rank`.
@@ -103,8 +110,8 @@ pub fn kept_result(dir: &Path, rank: &str) -> Result<KeptResult> {
             (Some(first), Some(last)) => format!("listed {} to {}", first.rank, last.rank),
             _ => "listed nothing".to_owned(),
         };
-        let problem = format!("is {}: the last search, for {query}, {listed}", input::shown(rank));
-        return Err(Error::setting("rank", problem, "give one of these, or search again"));
+        let problem = format!("has no result {}: the last search, for {query}, {listed}", input::shown(rank));
+        return Err(Error::file(dir, problem, "give the rank of one of these, or search again"));
     };
     match stamp_of(found.path()) {
         Some(now) if found.stamp == Some(now) => Ok(found.clone()),
@@ -138,7 +145,11 @@ mod tests {
         assert_eq!([kept_result(dir.path(), "1").unwrap(), kept_result(dir.path(), "w1").unwrap()], listed);
         assert!(listed[0].clip_name().to_string_lossy().ends_with("_5s-1m05.2s.mp4"));
         assert_eq!(listed[1].clip_name(), Path::new("b_0.5s-3s.mkv"));
-        assert!(message("2").contains("for a \\u{1b}beach, listed 1 to w1"), "{}", message("2"));
+        assert!(
+            message("2").contains("has no result 2: the last search, for a \\u{1b}beach, listed 1 to w1"),
+            "{}",
+            message("2")
+        );
         std::fs::write(&odd, "12").unwrap();
         assert!(message("1").contains("is changed since it was listed"), "{}", message("1"));
         std::fs::remove_file(&plain).unwrap();

@@ -1,7 +1,7 @@
 //! A span of a video as a file of its own, by the `ffmpeg` program: its packets as they are where the span begins at a key
 //! frame or shortly after one, encoded anew otherwise.
 
-use super::encode::{ALIVE, STALL, encode_within, find, read_back};
+use super::encode::{ALIVE, Patience, STALL, encode_within, find, read_back};
 use super::error::{Result, VideoError};
 use super::ffmpeg::{FfmpegProgram, add_input, file_name};
 use super::partial::PartialFile;
@@ -10,6 +10,8 @@ use super::{Frames, ReaderOptions, VideoReader, window};
 use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Share of frames that may be missing of a span, and more or fewer frames that are always forgiven.
@@ -26,19 +28,34 @@ const OTHER_TIMES: f64 = 2.0;
 const SLACK: f64 = 5e-4;
 
 /// How a span is cut.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct CutSettings {
     /// Seconds that a key frame may lie before the span for its packets to be copied from there; none to encode always.
     pub copy_within: Option<f64>,
     /// How long the program may make no progress.
     pub stall: Duration,
+    /// Set to stop: nothing is written then.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Default for CutSettings {
     /// Half a second of what comes before is a small price for pictures and sound as they were.
     fn default() -> Self {
-        Self { copy_within: Some(0.5), stall: STALL }
+        Self { copy_within: Some(0.5), stall: STALL, stop: Arc::default() }
     }
+}
+
+/// Why packets were not copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyEncoded {
+    /// It was asked for.
+    Asked,
+    /// The key frame before lies too far away.
+    Far,
+    /// No key frame before is known.
+    NoKeyFrame,
+    /// The packets do not go into such a file, or not the right ones were found.
+    NotCopied,
 }
 
 /// What was cut.
@@ -50,8 +67,8 @@ pub struct CutSpan {
     pub end: f64,
     /// Frames.
     pub frames: usize,
-    /// Whether its packets were copied, or encoded anew.
-    pub copied: bool,
+    /// Why it was encoded anew; none where its packets were copied.
+    pub encoded: Option<WhyEncoded>,
     /// Seconds from the last key frame to where the span was to begin; none where the container tells no key frames.
     pub after_key_frame: Option<f64>,
 }
@@ -60,8 +77,8 @@ pub struct CutSpan {
 /// `.mkv` or `.webm`. A span without length is the frame at its start. Subtitles and other streams are left out.
 ///
 /// # Errors
-/// There is no `ffmpeg` program, it fails, or makes no progress; nothing is shown in the span; another ending. Nothing is
-/// left of the target then, and what was there before is there still.
+/// There is no `ffmpeg` program, it fails, makes no progress or is stopped; nothing is shown in the span; another ending.
+/// Nothing is left of the target then, and what was there before is there still.
 pub fn cut(source: &Path, target: &Path, [start, end]: [f64; 2], settings: &CutSettings) -> Result<CutSpan> {
     let kind = TargetKind::of(target)?;
     let program = find(source, "cutting a clip")?;
@@ -70,19 +87,18 @@ pub fn cut(source: &Path, target: &Path, [start, end]: [f64; 2], settings: &CutS
         let [start, end, duration] = [start, end, reader.duration()].map(|seconds| format!("{seconds:.2}"));
         VideoError::Window { path: source.to_path_buf(), start, end, duration }
     })?;
-    let mut cutter = Cutter::new(source, reader, program, kind, settings.stall)?;
-    let key = cutter.keys.iter().rev().find(|key| **key <= frames.start).copied();
-    let after_key_frame = key.map(|key| cutter.times[frames.start] - cutter.times[key]);
-    let near = key.filter(|_| after_key_frame.zip(settings.copy_within).is_some_and(|(gap, most)| gap <= most + SLACK));
-    let copied = near.map(|key| cutter.copy(target, &(key..frames.end)));
-    let (copied, written) = match copied {
-        Some(Ok(span)) => (true, span),
-        // A codec that the target cannot hold, or a file that cannot be sought.
-        Some(Err(VideoError::Corrupt { .. })) | None => (false, cutter.encode(target, &frames)?),
-        Some(Err(error)) => return Err(error),
-    };
-    Ok(CutSpan { copied, after_key_frame, ..written })
+    let patience = Patience { stall: settings.stall, stop: settings.stop.clone() };
+    let mut cutter = Cutter::new([source, target], reader, program, kind, patience)?;
+    let done = cutter.cut(&frames, settings.copy_within);
+    // A program that decodes hears Ctrl-C as well, and its end looks like a fault of the video.
+    if done.is_err() && settings.stop.load(Ordering::Relaxed) {
+        return Err(VideoError::Stopped { path: target.to_path_buf() });
+    }
+    done
 }
+
+/// Endings of clips' names.
+const ENDINGS: &str = ".mp4, .m4v, .mov, .mkv or .webm";
 
 /// What the ending of the target's name asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,11 +117,7 @@ impl TargetKind {
             "mov" => Ok(Self::Mp4(".mov")),
             "mkv" => Ok(Self::Mp4(".mkv")),
             "webm" => Ok(Self::Webm),
-            _ => {
-                let problem = "a clip's name ends in .mp4, .m4v, .mov, .mkv or .webm";
-                let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, problem);
-                Err(VideoError::not_written(target, source))
-            }
+            _ => Err(VideoError::Ending { path: target.to_path_buf(), endings: ENDINGS.to_owned() }),
         }
     }
 
@@ -141,10 +153,11 @@ impl TargetKind {
 /// A source that spans are cut from.
 struct Cutter<'a> {
     source: &'a Path,
+    target: &'a Path,
     demuxer: &'static str,
     program: FfmpegProgram,
     kind: TargetKind,
-    stall: Duration,
+    patience: Patience,
     reader: VideoReader,
     /// Of all frames, as the source's clock has them, and where the last one ends.
     times: Vec<f64>,
@@ -153,11 +166,11 @@ struct Cutter<'a> {
 
 impl<'a> Cutter<'a> {
     fn new(
-        source: &'a Path,
+        [source, target]: [&'a Path; 2],
         reader: VideoReader,
         program: FfmpegProgram,
         kind: TargetKind,
-        stall: Duration,
+        patience: Patience,
     ) -> Result<Self> {
         let mut file = open_regular(source)?;
         let demuxer = Container::of(&mut file).and_then(Container::demuxer);
@@ -166,19 +179,36 @@ impl<'a> Cutter<'a> {
         let mut times = reader.times().to_vec();
         times.push(times.first().map_or(0.0, |first| first + reader.duration()));
         let keys = reader.key_frames().to_vec();
-        Ok(Self { source, demuxer, program, kind, stall, reader, times, keys })
+        Ok(Self { source, target, demuxer, program, kind, patience, reader, times, keys })
+    }
+
+    /// Cuts `frames`, by copying where a key frame lies at most `copy_within` seconds before them.
+    fn cut(&mut self, frames: &Range<usize>, copy_within: Option<f64>) -> Result<CutSpan> {
+        let key = self.keys.iter().rev().find(|key| **key <= frames.start).copied();
+        let after_key_frame = key.map(|key| self.times[frames.start] - self.times[key]);
+        let why = match (key, after_key_frame, copy_within) {
+            (_, _, None) => WhyEncoded::Asked,
+            (Some(key), Some(gap), Some(most)) if gap <= most + SLACK => match self.copy(&(key..frames.end)) {
+                Ok(span) => return Ok(CutSpan { after_key_frame, ..span }),
+                Err(VideoError::Corrupt { .. } | VideoError::NotEncoded { .. }) => WhyEncoded::NotCopied,
+                Err(error) => return Err(error),
+            },
+            (Some(_), ..) => WhyEncoded::Far,
+            (None, ..) => WhyEncoded::NoKeyFrame,
+        };
+        Ok(CutSpan { encoded: Some(why), after_key_frame, ..self.encode(frames)? })
     }
 
     /// The span of `frames`.
     fn span(&self, frames: &Range<usize>) -> CutSpan {
         let [start, end] = [frames.start, frames.end].map(|frame| self.times[frame] - self.times[0]);
-        CutSpan { start, end, frames: frames.len(), copied: false, after_key_frame: None }
+        CutSpan { start, end, frames: frames.len(), encoded: None, after_key_frame: None }
     }
 
     /// Copies the packets of `frames`, of which the first is a key frame. Packets come in the order of decoding: where they
     /// end, a picture may be missing and one that is shown a little later be there.
-    fn copy(&mut self, target: &Path, frames: &Range<usize>) -> Result<CutSpan> {
-        let part = PartialFile::beside(target, self.kind.extension())?;
+    fn copy(&mut self, frames: &Range<usize>) -> Result<CutSpan> {
+        let part = PartialFile::beside(self.target, self.kind.extension())?;
         let mut command = self.program.command("error");
         // A little later than the key frame: seeking goes back to it, and not to the one before.
         let start = self.times[frames.start] + SLACK;
@@ -189,11 +219,11 @@ impl<'a> Cutter<'a> {
         command
             .args(["-map", "0:V:0", "-map", "0:a?", "-c", "copy", "-avoid_negative_ts", "make_zero"])
             .arg(file_name(part.path()));
-        encode_within(command, self.source, self.stall)?;
+        encode_within(command, [self.source, self.target], &self.patience)?;
         let count = self.read_copy(part.path(), frames.start);
         let count = count.map_err(|error| VideoError::corrupt(self.source, error.detail()))?;
         self.require(count, frames)?;
-        part.complete(target)?;
+        part.complete(self.target)?;
         Ok(CutSpan { frames: count, ..self.span(frames) })
     }
 
@@ -214,24 +244,29 @@ impl<'a> Cutter<'a> {
         if count.abs_diff(frames.len()) <= forgiven {
             return Ok(());
         }
-        let detail = format!("ffmpeg cut {count} frames out of it instead of {}", frames.len());
-        Err(VideoError::corrupt(self.source, detail))
+        let detail = format!("it cut {count} frames out of it instead of {}", frames.len());
+        Err(self.failed(&detail))
+    }
+
+    /// The program wrote something else than was wanted.
+    fn failed(&self, detail: &str) -> VideoError {
+        VideoError::not_encoded([self.source, self.target], detail)
     }
 
     /// Encodes `frames` anew. Where seeking leads to other frames, as in files whose index is wrong, all before is decoded.
-    fn encode(&mut self, target: &Path, frames: &Range<usize>) -> Result<CutSpan> {
+    fn encode(&mut self, frames: &Range<usize>) -> Result<CutSpan> {
         if !self.keys.is_empty() && frames.start > 0 {
-            match self.encode_after(target, frames, Some(self.times[frames.start] - SLACK)) {
-                Err(VideoError::Corrupt { .. }) => {}
+            match self.encode_after(frames, Some(self.times[frames.start] - SLACK)) {
+                Err(VideoError::NotEncoded { .. }) => {}
                 done => return done,
             }
         }
-        self.encode_after(target, frames, None)
+        self.encode_after(frames, None)
     }
 
     /// Encodes `frames` anew, from the key frame before the moment `seek` on or from the source's beginning.
-    fn encode_after(&mut self, target: &Path, frames: &Range<usize>, seek: Option<f64>) -> Result<CutSpan> {
-        let part = PartialFile::beside(target, self.kind.extension())?;
+    fn encode_after(&mut self, frames: &Range<usize>, seek: Option<f64>) -> Result<CutSpan> {
+        let part = PartialFile::beside(self.target, self.kind.extension())?;
         let mut command = self.program.command("error");
         command.args(ALIVE).arg("-copyts");
         if let Some(seek) = seek {
@@ -242,15 +277,14 @@ impl<'a> Cutter<'a> {
         self.filters(&mut command, frames);
         command.args(["-map", "0:V:0", "-map", "0:a?"]).args(self.kind.encoders()).args(["-pix_fmt", "yuv420p"]);
         command.arg(file_name(part.path()));
-        encode_within(command, self.source, self.stall)?;
-        let count = read_back(part.path())
-            .map_err(|_| VideoError::corrupt(self.source, "what was cut of it cannot be read; is the disk full?"))?;
+        encode_within(command, [self.source, self.target], &self.patience)?;
+        let count = read_back(part.path()).map_err(|_| self.failed("what it wrote cannot be read"))?;
         self.require(count, frames)?;
         self.require_picture(part.path(), 0, frames.start)?;
         if count == frames.len() {
             self.require_picture(part.path(), count - 1, frames.end - 1)?;
         }
-        part.complete(target)?;
+        part.complete(self.target)?;
         Ok(CutSpan { frames: count, ..self.span(frames) })
     }
 
@@ -267,7 +301,7 @@ impl<'a> Cutter<'a> {
         if apart[wanted - around[0]] <= OTHER_PICTURE + OTHER_TIMES * nearest {
             return Ok(());
         }
-        Err(VideoError::corrupt(self.source, "ffmpeg cut it at another frame than the one that was asked for"))
+        Err(self.failed("it cut at another frame than the one that was asked for"))
     }
 
     /// Pictures and sound of `frames` on the source's own clock, both moved by the same time, so that they stay in step.

@@ -60,7 +60,7 @@ pub fn arrange(arrangement: &Arrangement, target: &Path) -> Result<()> {
     }
     command.arg("-filter_complex").arg(filter(arrangement, pieces, &shapes)).args(["-map", "[out]"]);
     command.args(["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p"]).arg(file_name(part.path()));
-    encode(command, target)?;
+    encode(command, [target; 2])?;
     read_back(part.path())?;
     part.complete(target)
 }

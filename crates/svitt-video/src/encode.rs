@@ -8,9 +8,11 @@ use super::ffmpeg::{Complaints, Ended, FfmpegProgram, Listener, add_input, file_
 use super::partial::PartialFile;
 use super::sniff::{Container, open_regular};
 use super::{ReaderOptions, VideoReader};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The encoder may make no progress for this long; it reports every half second.
@@ -56,7 +58,7 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
     let [width, height] = ["iw", "ih"].map(|source| format!("min({side},trunc({source}/2)*2)"));
     command.arg(format!("scale='if(gt(a,1),trunc(oh*a/2)*2,{width})':'if(gt(a,1),{height},trunc(ow*a/2)*2)'"));
     command.args(["-map", "0:V:0", "-r", &fps.to_string()]).arg(file_name(part.path()));
-    encode(command, source)?;
+    encode(command, [source, target])?;
     let frames = read_back(part.path())
         .map_err(|_| VideoError::corrupt(source, "what was written of it cannot be read; is the disk full?"))?;
     // `-r` shows the first and the last frame once more (30 s become 62 frames, not 60), and rounds to whole frames.
@@ -105,7 +107,7 @@ pub fn preview(source: &Path, target: &Path, [start, end]: [f64; 2], aim: Previe
     command.arg(format!("scale='if(gt(a,1),-2,min({side},trunc(iw/2)*2))':'if(gt(a,1),min({side},trunc(ih/2)*2),-2)'"));
     command.args(["-map", "0:V:0", "-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p"]);
     command.args(["-movflags", "+faststart"]).arg(file_name(part.path()));
-    encode(command, source)?;
+    encode(command, [source, target])?;
     part.complete(target)
 }
 
@@ -131,7 +133,7 @@ pub fn write_rgb(target: &Path, rgb: &[u8], [width, height]: [usize; 2], fps: f6
     command.args(["-framerate", &fps.to_string(), "-i"]).arg(file_name(raw.path()));
     // Quality 4 of 51: colours within a few grey levels, in a profile that every decoder knows.
     command.args(["-c:v", "libx264", "-crf", "4", "-pix_fmt", "yuv420p"]).arg(file_name(part.path()));
-    encode(command, target)?;
+    encode(command, [target; 2])?;
     part.complete(target)
 }
 
@@ -151,41 +153,66 @@ pub(super) fn find(path: &Path, format: &str) -> Result<FfmpegProgram> {
     })
 }
 
-/// Runs the encoder; what it says on standard error is its reason.
-pub(super) fn encode(command: Command, path: &Path) -> Result<()> {
-    encode_within(command, path, STALL)
+/// When a run of the encoder is given up.
+#[derive(Clone, Debug)]
+pub(super) struct Patience {
+    /// How long it may make no progress.
+    pub stall: Duration,
+    /// Set to stop it.
+    pub stop: Arc<AtomicBool>,
 }
 
-/// As [`encode`], stopped when it makes no progress for `stall`.
-pub(super) fn encode_within(command: Command, path: &Path, stall: Duration) -> Result<()> {
+/// Runs the encoder, which reads `source` for `target`; what it says on standard error is its reason.
+pub(super) fn encode(command: Command, [source, target]: [&Path; 2]) -> Result<()> {
+    let patience = Patience { stall: STALL, stop: Arc::default() };
+    encode_within(command, [source, target], &patience).map_err(|error| match error {
+        VideoError::NotEncoded { detail, .. } => VideoError::corrupt(source, detail),
+        other => other,
+    })
+}
+
+/// As [`encode`], with patience of one's own.
+pub(super) fn encode_within(command: Command, [source, target]: [&Path; 2], patience: &Patience) -> Result<()> {
     let mut complaints = Complaints::default();
-    let mut reasons = Reasons { complaints: &mut complaints, reports: 0, disk_is_full: false };
-    let ended = run(command, stall, &mut reasons).map_err(|error| VideoError::io(path, error))?;
-    let disk_is_full = reasons.disk_is_full;
-    match ended {
-        Ended::Finished(true) => Ok(()),
-        Ended::Stalled => Err(VideoError::Timeout { path: path.to_path_buf(), seconds: stall.as_secs() }),
-        _ if disk_is_full => Err(VideoError::not_written(path, std::io::Error::from(std::io::ErrorKind::StorageFull))),
-        _ => Err(VideoError::corrupt(path, complaints.worst().unwrap_or("ffmpeg gives no reason"))),
+    let mut reasons = Reasons { complaints: &mut complaints, reports: 0, refused: None, stop: &patience.stop };
+    let ended = run(command, patience.stall, &mut reasons).map_err(|error| VideoError::io(source, error))?;
+    let refused = reasons.refused;
+    if patience.stop.load(Ordering::Relaxed) {
+        // The program hears Ctrl-C as well, and may then end as if all was written.
+        return Err(VideoError::Stopped { path: target.to_path_buf() });
+    }
+    match (ended, refused) {
+        (Ended::Finished(true), _) => Ok(()),
+        (Ended::Stalled, _) => {
+            Err(VideoError::Timeout { path: source.to_path_buf(), seconds: patience.stall.as_secs() })
+        }
+        (_, Some(kind)) => Err(VideoError::not_written(target, std::io::Error::from(kind))),
+        _ => Err(VideoError::not_encoded([source, target], complaints.worst().unwrap_or("it gives no reason"))),
     }
 }
+
+/// What the program says when the disk takes no more.
+const REFUSALS: [(&str, ErrorKind); 2] =
+    [("No space left on device", ErrorKind::StorageFull), ("File too large", ErrorKind::FileTooLarge)];
 
 /// Hears complaints and counts reports of progress.
 struct Reasons<'a> {
     complaints: &'a mut Complaints,
     reports: usize,
-    /// It is not the last thing that the program says.
-    disk_is_full: bool,
+    /// What the disk refused. It is not the last thing that the program says.
+    refused: Option<ErrorKind>,
+    stop: &'a AtomicBool,
 }
 
 impl Listener for Reasons<'_> {
     fn output(&mut self, _: &[u8]) -> bool {
         self.reports += 1;
-        true
+        !self.stop.load(Ordering::Relaxed)
     }
 
     fn message(&mut self, line: &str) -> bool {
-        self.disk_is_full |= line.contains("No space left on device");
+        let refusal = REFUSALS.iter().find(|(words, _)| line.contains(words)).map(|(_, kind)| *kind);
+        self.refused = self.refused.or(refusal);
         self.complaints.line(line);
         true
     }

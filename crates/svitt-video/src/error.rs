@@ -52,6 +52,33 @@ pub enum VideoError {
         /// The system's error.
         source: Arc<std::io::Error>,
     },
+    /// Nothing is written to files with such a name.
+    #[error("cannot write {}: its name must end in {endings}; name it so", path.display())]
+    Ending {
+        /// The file.
+        path: PathBuf,
+        /// Endings that there are.
+        endings: String,
+    },
+    /// The `ffmpeg` program did not write what it was to write.
+    #[error(
+        "cannot write {}: ffmpeg failed on {} ({detail}); see that the video plays and that this ffmpeg has the encoders",
+        path.display(), video.display()
+    )]
+    NotEncoded {
+        /// The file.
+        path: PathBuf,
+        /// The video it was to be made of.
+        video: PathBuf,
+        /// What the program said.
+        detail: String,
+    },
+    /// Somebody asked to stop. Nothing is left of the file.
+    #[error("cannot write {}: stopped before it was complete; start again", path.display())]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is a container without a video track.
     #[error("cannot read {}: it has no video stream (audio only?); leave it out of the data set", path.display())]
     NoVideoStream {
@@ -130,6 +157,9 @@ impl VideoError {
             Self::MissingTool { path, .. }
             | Self::NotFound { path, .. }
             | Self::NotWritten { path, .. }
+            | Self::Ending { path, .. }
+            | Self::NotEncoded { path, .. }
+            | Self::Stopped { path }
             | Self::NoVideoStream { path }
             | Self::Empty { path }
             | Self::Unsupported { path, .. }
@@ -178,6 +208,11 @@ impl VideoError {
 
     pub(crate) fn not_written(path: &Path, source: std::io::Error) -> Self {
         Self::NotWritten { path: path.to_path_buf(), source: Arc::new(source) }
+    }
+
+    pub(crate) fn not_encoded([video, path]: [&Path; 2], detail: impl AsRef<str>) -> Self {
+        let [video, path] = [video, path].map(Path::to_path_buf);
+        Self::NotEncoded { path, video, detail: plain(detail.as_ref()) }
     }
 
     pub(crate) fn no_file(path: &Path, problem: &str) -> Self {

@@ -1,7 +1,9 @@
 //! Where what was found goes: standard output in some format, a page, a report, and the index, for `clip`.
 
 use crate::cli::output::{JsonArg, check_folder, print, print_for_programs};
-use crate::search::{Fit, KeptResult, ListFormat, QueryResult, SearchResult, WordResult, keep_results, results_page};
+use crate::search::{
+    Fit, KEPT_RESULTS, KeptResult, ListFormat, QueryResult, SearchResult, WordResult, keep_results, results_page,
+};
 use crate::{Error, Result};
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -104,9 +106,10 @@ impl Output {
         self.json.write(&answer.report())
     }
 
-    /// Writes the results to standard output, none where they are `hidden`, and keeps what was listed.
+    /// Keeps what is listed, and writes it to standard output: no clips where they are `hidden`.
     fn list(&self, answer: &Answer<'_>, hidden: bool) -> Result<()> {
         let (listed, words) = (if hidden { &[] } else { &answer.found.results[..] }, &answer.found.words);
+        answer.keep(listed);
         match self.format.list() {
             Some(format) => {
                 let list = format.list(answer.title, listed, words)?;
@@ -122,18 +125,25 @@ impl Output {
                 lines.into_iter().try_for_each(|line| print(&(line + "\n")))?;
             }
         }
-        let kept = listed.iter().map(|clip| KeptResult::new(clip.rank, &clip.path, [clip.start, clip.end]));
-        let said =
-            words.iter().map(|said| KeptResult::new(format!("w{}", said.rank), &said.path, [said.start, said.end]));
-        let (query, kept) = (answer.query.unwrap_or(answer.title), kept.chain(said).collect());
-        if let Err(problem) = keep_results(answer.index, query, kept) {
-            log::info!("`search clip` will not know these results: {problem}");
-        }
         Ok(())
     }
 }
 
 impl Answer<'_> {
+    /// Keeps the `listed` clips and the words for `search clip`.
+    fn keep(&self, listed: &[SearchResult]) {
+        let clips = listed.iter().map(|clip| KeptResult::new(clip.rank, &clip.path, [clip.start, clip.end]));
+        let words = self.found.words.iter();
+        let said = words.map(|said| KeptResult::new(format!("w{}", said.rank), &said.path, [said.start, said.end]));
+        let (query, kept) = (self.query.unwrap_or(self.title), clips.chain(said).collect());
+        if let Err(problem) = keep_results(self.index, query, kept) {
+            match self.index.join(KEPT_RESULTS).exists() {
+                true => log::warn!("`search clip` still knows the results of an older search only: {problem}"),
+                false => log::info!("`search clip` will not know these results: {problem}"),
+            }
+        }
+    }
+
     fn report(&self) -> Value {
         let QueryResult { results, words, warnings, fit } = self.found;
         let mut report = json!({"query": self.query, "clips": self.clips, "results": results, "warnings": warnings});

@@ -2,12 +2,15 @@
 
 use super::print_line;
 use crate::cli::output::{JsonArg, check_folder};
+use crate::cli::signals::stop_on_signal;
 use crate::limits::number;
+use crate::progress::StopFlag;
 use crate::search::{KeptResult, kept_result, printable};
 use crate::{Error, Result};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use svitt_video::cut::{CutSettings, CutSpan, cut};
+use svitt_video::VideoError;
+use svitt_video::cut::{CutSettings, CutSpan, WhyEncoded, cut};
 
 /// Arguments of `clip`.
 #[derive(clap::Args)]
@@ -41,8 +44,14 @@ pub fn clip(args: &ClipArgs) -> Result<()> {
     args.json.check()?;
     let result = kept_result(&args.index, &args.rank)?;
     let target = args.target(&result)?;
-    let settings = CutSettings { copy_within: (!args.exact).then_some(args.near), ..CutSettings::default() };
-    let done = cut(result.path(), &target, result.span(), &settings)?;
+    let stop = StopFlag::default();
+    stop_on_signal(stop.clone())?;
+    let copy_within = (!args.exact).then_some(args.near);
+    let settings = CutSettings { copy_within, stop: stop.shared(), ..CutSettings::default() };
+    let done = cut(result.path(), &target, result.span(), &settings).map_err(|error| match error {
+        VideoError::Stopped { .. } => Error::Interrupted(format!("nothing is left of {}", printable(&target))),
+        other => other.into(),
+    })?;
     print_line(described(&target, &result, &done))?;
     args.json.write(&json!({
         "file": printable(&target),
@@ -51,7 +60,7 @@ pub fn clip(args: &ClipArgs) -> Result<()> {
         "start": done.start,
         "end": done.end,
         "frames": done.frames,
-        "copied": done.copied,
+        "copied": done.encoded.is_none(),
         "after_key_frame": done.after_key_frame,
     }))
 }
@@ -80,11 +89,14 @@ impl ClipArgs {
 /// What was cut, on one line.
 fn described(target: &Path, result: &KeptResult, done: &CutSpan) -> String {
     let earlier = result.start - done.start;
-    let how = match (done.copied, done.after_key_frame) {
-        (true, _) if earlier > 0.005 => format!("copied from the key frame {earlier:.2} s before the clip"),
-        (true, _) => "copied".to_owned(),
-        (false, Some(gap)) => format!("encoded anew, the key frame before lies {gap:.2} s away"),
-        (false, None) => "encoded anew, the file tells no key frames".to_owned(),
+    let gap = done.after_key_frame.unwrap_or_default();
+    let how = match done.encoded {
+        None if earlier > 0.005 => format!("copied from the key frame {earlier:.2} s before the clip"),
+        None => "copied".to_owned(),
+        Some(WhyEncoded::Asked) => "encoded anew".to_owned(),
+        Some(WhyEncoded::Far) => format!("encoded anew, the key frame before lies {gap:.2} s away"),
+        Some(WhyEncoded::NoKeyFrame) => "encoded anew, no key frame before it is known".to_owned(),
+        Some(WhyEncoded::NotCopied) => "encoded anew, a copy in such a file would not play right".to_owned(),
     };
     let (file, source, [start, end]) = (printable(target), printable(result.path()), [done.start, done.end]);
     format!("{file}: {start:.2}-{end:.2} of {source}, {how}")

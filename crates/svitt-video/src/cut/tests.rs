@@ -53,7 +53,7 @@ fn a_span_at_a_key_frame_is_copied_and_another_is_encoded() {
     let cases = [([2.0, 4.0], true, 2.0, 50), ([2.2, 4.0], true, 2.0, 50), ([2.6, 4.0], false, 2.6, 35)];
     for (span, copied, start, frames) in cases {
         let found = cut(&source, &target, span, &settings()).unwrap();
-        assert_eq!(found.copied, copied, "{span:?}");
+        assert_eq!(found.encoded.is_none(), copied, "{span:?}");
         assert!((found.start - start).abs() < 1e-6 && (found.end - 4.0).abs() < 1e-6, "{found:?}");
         assert!((found.after_key_frame.unwrap() - (span[0] - 2.0)).abs() < 1e-6);
         assert_eq!(found.frames, frames, "{found:?}");
@@ -68,9 +68,12 @@ fn a_span_at_a_key_frame_is_copied_and_another_is_encoded() {
     }
     let never = CutSettings { copy_within: None, ..settings() };
     let exact = cut(&source, &target, [2.0, 4.0], &never).unwrap();
-    assert_eq!((exact.copied, exact.frames), (false, 50));
+    assert_eq!((exact.encoded, exact.frames), (Some(WhyEncoded::Asked), 50));
     let still = cut(&source, &target, [2.6, 2.6], &settings()).unwrap();
-    assert!(still.end > 5.9 && !still.copied, "a span without length goes on to the end: {still:?}");
+    assert!(
+        still.end > 5.9 && still.encoded == Some(WhyEncoded::Far),
+        "a span without length goes on to the end: {still:?}"
+    );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing temporary stays behind");
 }
 
@@ -89,7 +92,7 @@ fn other_containers_are_cut_at_the_right_frame() {
         let frames = window(reader.times(), Some(1.6), Some(3.0)).unwrap();
         for target in ["t.mp4", "t.mkv"].map(|name| dir.path().join(name)) {
             let found = cut(source, &target, [1.6, 3.0], &settings()).unwrap();
-            assert!(!found.copied && found.frames.abs_diff(35) <= 1, "{}: {found:?}", source.display());
+            assert!(found.encoded.is_some() && found.frames.abs_diff(35) <= 1, "{}: {found:?}", source.display());
             let [same, after] = [0, 1].map(|frame| difference(&target, 0, source, frames.start + frame));
             assert!(same < 3.0 && same < after, "{}: {same} {after}", source.display());
             assert!((sound(&target) - 1.4).abs() < 0.2, "{}: {} s", source.display(), sound(&target));
@@ -98,7 +101,7 @@ fn other_containers_are_cut_at_the_right_frame() {
     // H.264 does not go into webm as it is.
     let webm = dir.path().join("t.webm");
     let found = cut(&mkv, &webm, [2.0, 2.4], &settings()).unwrap();
-    assert!(!found.copied && found.frames == 10, "{found:?}");
+    assert!(found.encoded == Some(WhyEncoded::NotCopied) && found.frames == 10, "{found:?}");
 }
 
 /// Seconds to the first loud sample of a file, on the clock of its pictures.
@@ -129,7 +132,7 @@ fn sources_whose_clock_starts_later_are_cut_at_the_right_frame_and_sound() {
         command.args(["-output_ts_offset", offset]).arg(&source);
         assert!(command.status().unwrap().success());
         let found = cut(&source, &target, [2.6, 4.2], &exact).unwrap();
-        assert_eq!((found.frames, found.copied), (40, false), "{offset}: {found:?}");
+        assert_eq!((found.frames, found.encoded), (40, Some(WhyEncoded::Asked)), "{offset}: {found:?}");
         assert_eq!(VideoReader::open(&target, &ReaderOptions::default()).unwrap().len(), 40);
         for (place, frame) in [(0, 65), (39, 104)] {
             let apart = difference(&target, place, &source, frame);
@@ -149,7 +152,8 @@ fn another_picture_than_the_wanted_one_is_found_out() {
     let source = movie(dir.path(), "a.mp4", &H264);
     let reader = VideoReader::open(&source, &ReaderOptions::default()).unwrap();
     let program = FfmpegProgram::find().unwrap();
-    let mut cutter = Cutter::new(&source, reader, program, TargetKind::Mp4(".mp4"), STALL).unwrap();
+    let patience = Patience { stall: STALL, stop: Arc::default() };
+    let mut cutter = Cutter::new([&source; 2], reader, program, TargetKind::Mp4(".mp4"), patience).unwrap();
     cutter.require_picture(&source, 67, 67).unwrap();
     for other in [65, 66, 68, 70] {
         let message = cutter.require_picture(&source, other, 67).unwrap_err().to_string();
@@ -165,7 +169,7 @@ fn what_cannot_be_cut_leaves_the_target_alone() {
     std::fs::write(&target, b"mine").unwrap();
     assert!(cut(&source, &target, [0.0, 1.0], &settings()).is_err());
     let message = cut(&source, &text, [0.0, 1.0], &settings()).unwrap_err().to_string();
-    assert!(message.contains("b.txt") && message.contains("ends in .mp4"), "{message}");
+    assert!(message.contains("b.txt") && message.contains("must end in .mp4"), "{message}");
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     if !ffmpeg_available() {
@@ -175,9 +179,12 @@ fn what_cannot_be_cut_leaves_the_target_alone() {
     let message = cut(&source, &target, [7.0, 9.0], &settings()).unwrap_err().to_string();
     assert!(message.contains("no frame lies between 7.00 s and 9.00 s"), "{message}");
     // A program that gets on too slowly is stopped as one that hangs.
-    let impatient = CutSettings { copy_within: None, stall: Duration::from_millis(1) };
+    let impatient = CutSettings { copy_within: None, stall: Duration::from_millis(1), ..settings() };
     let stopped = cut(&source, &target, [1.0, 5.0], &impatient).unwrap_err();
     assert!(matches!(stopped, VideoError::Timeout { .. }), "{stopped}");
+    let asked = CutSettings { copy_within: None, stop: Arc::new(AtomicBool::new(true)), ..settings() };
+    let stopped = cut(&source, &target, [1.0, 5.0], &asked).unwrap_err();
+    assert!(matches!(stopped, VideoError::Stopped { .. }), "{stopped}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "nothing temporary stays behind");
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
 }
