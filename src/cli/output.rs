@@ -14,7 +14,7 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Writes what other programs read to standard output: as it is, but to a terminal as [`print`] does.
+/// Writes what other programs read to standard output: as it is, but to a terminal as [`print()`] does.
 pub fn print_for_programs(text: &str) -> Result<()> {
     if std::io::stdout().is_terminal() { print(text) } else { print_raw(text.as_bytes()) }
 }
