@@ -1,5 +1,6 @@
 //! Matrix products on strided slices: one on the calling thread, one over all threads.
 
+use super::simd::vectorized;
 use super::{Arithmetic, bf16};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -100,6 +101,20 @@ unsafe fn strided(
 
 /// Applied to each finished piece of a row while it is still in the cache: row, first column, values (a GEMM epilogue).
 pub(crate) type Epilogue<'a> = &'a (dyn Fn(usize, usize, &mut [f32]) + Sync);
+
+/// An epilogue: `+ bias`.
+pub(crate) fn add_bias(bias: &[f32]) -> impl Fn(usize, usize, &mut [f32]) + Sync {
+    |_, first, to| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for (y, b) in to.iter_mut().zip(&bias[first..]) {
+                    *y += b;
+                }
+            },
+        );
+    }
+}
 
 /// `a · b` over all threads, `[m, n]`, each stretch of a row finished by `finish`.
 ///

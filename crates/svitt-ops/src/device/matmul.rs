@@ -72,14 +72,11 @@ impl<B: super::host::HostBackend> MatmulOps for B {
         }
         let [[rows, k], [_, n]] = [&x, &weight].map(|x| x.shape().dims::<2>());
         let bias = bias.as_ref().map(B::values);
-        let finish = |_: usize, first: usize, to: &mut [f32]| {
-            for (y, b) in to.iter_mut().zip(bias.iter().flat_map(|bias| &bias[first..])) {
-                *y += b;
-            }
-        };
+        let finish = bias.as_deref().map(super::cpu_gemm::add_bias);
+        let finish = finish.as_ref().map(|finish| finish as super::cpu_gemm::Epilogue);
         let left = B::bf16_values(&x);
-        let left = super::bf16::PairRows::new(&left, k);
-        let values = super::bf16::parallel_product(&left, &super::host::packed_weight::<B>(&weight), Some(&finish));
+        let left = super::bf16::PairRows::new(&*left, k);
+        let values = super::bf16::parallel_product(&left, &super::host::packed_weight::<B>(&weight), finish);
         super::host::Results::<B>::like(&x).short(values, [rows, n])
     }
 }

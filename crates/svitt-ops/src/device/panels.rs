@@ -12,6 +12,19 @@ pub(crate) const COLUMNS: usize = 64;
 /// Rows of a tile: 24 sums, four registers of b and one of a fit the 32 there are.
 pub(crate) const ROWS: usize = 6;
 
+/// The function `$fixed::<R, V>` for R rows and V registers of columns, by R − 1 and V − 1.
+#[cfg(target_arch = "x86_64")]
+macro_rules! tiles {
+    ($fixed:ident) => {
+        $crate::device::panels::tiles!($fixed, 1 2 3 4 5 6)
+    };
+    ($fixed:ident, $($rows:literal)+) => {
+        [$([$fixed::<$rows, 1>, $fixed::<$rows, 2>, $fixed::<$rows, 3>, $fixed::<$rows, 4>]),+]
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use tiles;
+
 /// Rows a task takes at a time between two looks at its panel: with k = 3072 they take 295 KB of cache as bf16.
 const RUN: usize = 48;
 
@@ -84,3 +97,21 @@ impl<T> OutputPtr<T> {
         unsafe { std::slice::from_raw_parts_mut(self.0.add(offset), length) }
     }
 }
+
+/// m, n and k of products: below, at and above the sizes of tiles, panels and instructions, and no rows at all.
+#[cfg(test)]
+pub(crate) const ODD_SHAPES: [[usize; 3]; 13] = [
+    [1, 1, 1],
+    [5, 7, 3],
+    [6, 64, 2],
+    [6, 64, 4],
+    [7, 65, 63],
+    [63, 63, 65],
+    [64, 6, 64],
+    [65, 1, 7],
+    [1, 65, 129],
+    [6, 5, 6],
+    [13, 130, 31],
+    [97, 64, 100],
+    [0, 9, 4],
+];

@@ -1,16 +1,19 @@
 //! Loops over one row, compiled for the widest vectors of the CPU.
 
+use super::bf16::Element;
+
 pub(crate) use super::vectorized::{total, vectorized};
 
 /// Lanes a loop is unrolled to: one AVX-512 register, two AVX2 registers.
 pub(crate) const LANES: usize = 16;
 
+/// 2^23 + 2^22: adding it rounds to an integer, ties to even, in the low mantissa bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// e^x to 2 ulp for x in [−87, 88]; about 1e-38 below. Without branches, so that loops over it vectorise (std's `exp`
 /// does not).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // 2^23 + 2^22: adding it rounds to an integer in the low mantissa bits
-    const ROUND: f32 = 12_582_912.0;
     let x = if x < -87.0 { -87.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
@@ -62,6 +65,24 @@ pub(crate) fn erf(x: f32) -> f32 {
     }
     let magnitude = if a < 0.9 { small * a } else { 1.0 - exp(-large) };
     magnitude.copysign(x)
+}
+
+/// The nearest integer, ties to even, of |x| < 2^21; without branches, so that loops over it vectorise.
+#[inline(always)]
+pub(crate) fn nearest(x: f32) -> i32 {
+    (x + ROUND).to_bits() as i32 - ROUND.to_bits() as i32
+}
+
+/// The largest magnitude of `row`; what is no number is larger than all.
+#[inline(always)]
+pub(crate) fn magnitude(row: &[f32]) -> f32 {
+    row.iter().fold(0.0, |most, x| larger(most, *x))
+}
+
+/// The larger of `most`, which has no sign, and the magnitude of `x`: as bits, magnitudes are in order.
+#[inline(always)]
+pub(crate) fn larger(most: f32, x: f32) -> f32 {
+    f32::from_bits(most.to_bits().max(x.abs().to_bits()))
 }
 
 /// The largest value of `row`.
@@ -121,16 +142,17 @@ pub(crate) fn axpy(y: &mut [f32], a: f32, x: &[f32]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y += a * x);
 }
 
-/// Σ x·y.
-pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+/// Σ x·y, in f32.
+#[inline(always)]
+pub(crate) fn dot<T: Element>(x: &[f32], y: &[T]) -> f32 {
     let mut lanes = [0f32; LANES];
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     for (x, y) in xs.iter().zip(ys) {
         for i in 0..LANES {
-            lanes[i] += x[i] * y[i];
+            lanes[i] += x[i] * y[i].wide();
         }
     }
-    total(lanes) + x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f32>()
+    total(lanes) + x_rest.iter().zip(y_rest).map(|(x, y)| x * y.wide()).sum::<f32>()
 }
 
 #[cfg(test)]
@@ -157,6 +179,18 @@ mod tests {
             assert!((erf(x) - expected).abs() < 1.5e-7, "erf({x}) = {}", erf(x));
             assert_eq!(erf(-x), -erf(x));
         }
+    }
+
+    #[test]
+    fn the_largest_magnitude_of_any_length() {
+        for length in [1, 15, 16, 17, 100] {
+            let mut row: Vec<f32> = (0..length).map(|i| (i % 7) as f32 - 3.0).collect();
+            row[length - 1] = -9.0;
+            assert_eq!(magnitude(&row), 9.0);
+            row[length / 2] = f32::NAN;
+            assert!(magnitude(&row).is_nan(), "what is no number does not get lost");
+        }
+        assert_eq!(magnitude(&[]), 0.0);
     }
 
     #[test]

@@ -3,20 +3,6 @@
 use super::rows;
 use crate::device::simd::vectorized;
 
-/// `+ bias`.
-pub(super) fn add_bias(bias: &[f32]) -> impl Fn(usize, usize, &mut [f32]) + Sync {
-    |_, first, to| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (y, b) in to.iter_mut().zip(&bias[first..]) {
-                    *y += b;
-                }
-            },
-        );
-    }
-}
-
 /// GELU(· + bias).
 pub(super) fn activate(bias: &[f32]) -> impl Fn(usize, usize, &mut [f32]) + Sync {
     |_, first, to| {

@@ -1,12 +1,12 @@
 //! The layer operations on the CPU: products over all threads, whose pieces are finished while they are in the cache.
 
 use super::cpu::dims;
-use super::finish::{DropPathFactors, add_bias, join_branch};
+use super::finish::{DropPathFactors, join_branch};
 use super::layer::{BranchScale, FeedForwardSaved, FeedForwardWeights, LayerOps, LinearWeights, NormWeights};
 use super::left::Left;
 use super::rows;
 use crate::device::Arithmetic;
-use crate::device::cpu_gemm::MatrixView;
+use crate::device::cpu_gemm::{MatrixView, add_bias};
 use crate::device::host::{HostBackend, Results, into_values};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, TensorMetadata};

@@ -24,15 +24,15 @@ impl Left<'static> {
         let d = gamma.len();
         match arithmetic {
             Arithmetic::F32 => Self::F32(Cow::Owned(rows::normed(x, gamma, beta, stats))),
-            Arithmetic::Bf16 => Self::Bf16(PairRows::owned(rows::normed(x, gamma, beta, stats), d)),
+            Arithmetic::Bf16 => Self::Bf16(PairRows::new(rows::normed(x, gamma, beta, stats), d)),
             Arithmetic::Int8 => Self::Int8(ByteRows::filled(
                 x.len() / d,
                 d,
                 #[inline(always)]
                 |row, to| {
-                    let (mean, inverse) = (stats[2 * row], stats[2 * row + 1]);
+                    let stats = &stats[2 * row..];
                     for (((to, x), g), b) in to.iter_mut().zip(&x[row * d..]).zip(gamma).zip(beta) {
-                        *to = (x - mean) * inverse * g + b;
+                        *to = rows::normed_value(*x, stats, *g, *b);
                     }
                 },
             )),
@@ -43,7 +43,7 @@ impl Left<'static> {
     fn of_short(arithmetic: Arithmetic, values: Vec<Short>, k: usize) -> Self {
         match arithmetic {
             Arithmetic::Int8 => Self::Int8(ByteRows::of(&values, k)),
-            _ => Self::Bf16(PairRows::owned(values, k)),
+            _ => Self::Bf16(PairRows::new(values, k)),
         }
     }
 
@@ -66,7 +66,7 @@ impl Left<'_> {
         let [_, k]: [usize; 2] = x.shape().dims();
         match (arithmetic, x.dtype()) {
             (Arithmetic::F32, _) => then(Left::F32(Cow::Borrowed(&B::values(x)))),
-            (Arithmetic::Bf16, _) => then(Left::Bf16(PairRows::new(&B::bf16_values(x), k))),
+            (Arithmetic::Bf16, _) => then(Left::Bf16(PairRows::new(&*B::bf16_values(x), k))),
             (Arithmetic::Int8, DType::BF16) => then(Left::Int8(ByteRows::of(&B::bf16_values(x), k))),
             (Arithmetic::Int8, _) => then(Left::Int8(ByteRows::of(&B::values(x), k))),
         }

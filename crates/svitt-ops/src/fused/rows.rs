@@ -81,6 +81,12 @@ pub(super) fn norm_statistics(x: &[f32], d: usize, epsilon: f32) -> Vec<f32> {
     stats
 }
 
+/// γ (x − mean)/σ + β of one value; `stats`: mean and 1/σ.
+#[inline(always)]
+pub(super) fn normed_value(x: f32, stats: &[f32], gamma: f32, beta: f32) -> f32 {
+    (x - stats[0]) * stats[1] * gamma + beta
+}
+
 /// γ ⊙ (x − mean)/σ + β, in f32 or rounded to bf16.
 pub(super) fn normed<T: Element>(x: &[f32], gamma: &[f32], beta: &[f32], stats: &[f32]) -> Vec<T> {
     let d = gamma.len();
@@ -94,7 +100,7 @@ pub(super) fn normed<T: Element>(x: &[f32], gamma: &[f32], beta: &[f32], stats: 
                     || {
                         for ((y, x), stats) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(stats.chunks_exact(2)) {
                             for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                                y.write(T::of((x - stats[0]) * stats[1] * g + b));
+                                y.write(T::of(normed_value(*x, stats, *g, *b)));
                             }
                         }
                     },

@@ -19,23 +19,14 @@ pub(crate) struct PairRows<'a> {
 
 impl<'a> PairRows<'a> {
     /// `values` `[rows, k]`, row-major; copied only if k is odd.
-    pub(crate) fn new(values: &'a [bf16], k: usize) -> Self {
+    pub(crate) fn new(values: impl Into<Cow<'a, [bf16]>>, k: usize) -> Self {
+        let values = values.into();
         let rows = values.len() / k.max(1);
         if k.is_multiple_of(2) {
-            return Self { values: Cow::Borrowed(values), stride: k, rows, k };
+            return Self { values, stride: k, rows, k };
         }
         let padded = values.chunks_exact(k).flat_map(|row| row.iter().copied().chain([bf16::ZERO])).collect();
         Self { values: Cow::Owned(padded), stride: k + 1, rows, k }
-    }
-
-    /// `values` `[rows, k]`, row-major, of its own.
-    pub(crate) fn owned(values: Vec<bf16>, k: usize) -> PairRows<'static> {
-        if k.is_multiple_of(2) {
-            let rows = values.len() / k.max(1);
-            return PairRows { values: Cow::Owned(values), stride: k, rows, k };
-        }
-        let PairRows { values, stride, rows, k } = PairRows::new(&values, k);
-        PairRows { values: Cow::Owned(values.into_owned()), stride, rows, k }
     }
 
     /// The transpose of `values` `[k, rows]` of f32, rounded.

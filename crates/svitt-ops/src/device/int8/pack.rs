@@ -1,7 +1,8 @@
 //! The right operand: weights of bytes in the order the instruction reads them.
 
-use super::rows::{ZERO, nearest};
+use super::rows::ZERO;
 use crate::device::panels::COLUMNS;
+use crate::device::simd::{larger, nearest};
 use rayon::prelude::*;
 
 /// Lines of a panel per four rows.
@@ -42,7 +43,7 @@ impl PackedBytes {
                 let columns = panel * COLUMNS..n.min((panel + 1) * COLUMNS);
                 for row in b.chunks_exact(n) {
                     for (scale, x) in scales.iter_mut().zip(&row[columns.clone()]) {
-                        *scale = scale.max(x.abs());
+                        *scale = larger(*scale, *x);
                     }
                 }
                 scales.iter_mut().for_each(|scale| *scale /= 127.0);
@@ -50,9 +51,9 @@ impl PackedBytes {
                 for (at, row) in b.chunks_exact(n).enumerate() {
                     let lines = &mut lines[at / 4 * LINES..];
                     for (column, x) in row[columns.clone()].iter().enumerate() {
-                        let byte = nearest(x * inverse[column]);
-                        lines[column / 16].0[column % 16][at % 4] = byte as i8;
-                        shifts[column] += ZERO * byte;
+                        let byte = nearest(x * inverse[column]) as i8;
+                        lines[column / 16].0[column % 16][at % 4] = byte;
+                        shifts[column] += ZERO * i32::from(byte);
                     }
                 }
             },

@@ -1,7 +1,7 @@
 //! The left operand: rows of bytes, each with its scale.
 
 use crate::device::bf16::Element;
-use crate::device::simd::vectorized;
+use crate::device::simd::{magnitude, nearest, vectorized};
 use rayon::prelude::*;
 
 /// Rows per task.
@@ -49,7 +49,7 @@ impl ByteRows {
                 || {
                     for (i, (bytes, scale)) in bytes.chunks_exact_mut(stride).zip(scales.iter_mut()).enumerate() {
                         fill(chunk * CHUNK + i, &mut row);
-                        *scale = largest(&row) / 127.0;
+                        *scale = magnitude(&row) / 127.0;
                         quantize(bytes, &row, if *scale > 0.0 { 1.0 / *scale } else { 0.0 });
                     }
                 },
@@ -73,31 +73,9 @@ impl ByteRows {
     }
 }
 
-/// The largest magnitude.
-#[inline(always)]
-pub(super) fn largest(row: &[f32]) -> f32 {
-    let mut lanes = [0f32; 16];
-    let (chunks, rest) = row.as_chunks::<16>();
-    for chunk in chunks {
-        for i in 0..16 {
-            let x = chunk[i].abs();
-            lanes[i] = if x > lanes[i] { x } else { lanes[i] };
-        }
-    }
-    lanes.into_iter().chain(rest.iter().map(|x| x.abs())).fold(0.0, |m, x| if x > m { x } else { m })
-}
-
 #[inline(always)]
 fn quantize(bytes: &mut [u8], row: &[f32], inverse: f32) {
     for (to, x) in bytes.iter_mut().zip(row) {
         *to = (nearest(x * inverse) + ZERO) as u8;
     }
-}
-
-/// The nearest integer, ties to even, of |x| < 2^21; without branches, so that loops over it vectorise.
-#[inline(always)]
-pub(super) fn nearest(x: f32) -> i32 {
-    // 2^23 + 2^22: adding it rounds to an integer in the low mantissa bits
-    const ROUND: f32 = 12_582_912.0;
-    (x + ROUND).to_bits() as i32 - ROUND.to_bits() as i32
 }

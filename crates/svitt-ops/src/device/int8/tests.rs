@@ -1,8 +1,8 @@
 //! Products against f64 sums of operands quantised in the plainest way, on odd sizes.
 
-use super::rows::largest;
 use super::*;
 use crate::device::cpu_computes_int8;
+use crate::device::panels::ODD_SHAPES;
 use crate::rng::Rng;
 
 fn noise(seed: u64, count: usize) -> Vec<f32> {
@@ -24,27 +24,12 @@ fn quantized(values: &[f32], runs: usize, [between, step, length]: [usize; 3]) -
     out
 }
 
-const SHAPES: [[usize; 3]; 12] = [
-    [1, 1, 1],
-    [5, 7, 3],
-    [6, 64, 4],
-    [7, 65, 63],
-    [63, 63, 65],
-    [64, 6, 64],
-    [65, 1, 7],
-    [1, 65, 129],
-    [6, 5, 6],
-    [13, 130, 31],
-    [97, 64, 100],
-    [0, 9, 4],
-];
-
 #[test]
 fn products_agree_with_f64() {
     if !cpu_computes_int8() {
         return crate::skipped::skipped("a processor with products of bytes");
     }
-    for [m, n, k] in SHAPES {
+    for [m, n, k] in ODD_SHAPES {
         let (mut a, mut b) = (noise(3, m * k), noise(4, k * n));
         // a row and a column of zeros have no scale
         a.iter_mut().take(if m > 2 { k } else { 0 }).for_each(|x| *x = 0.0);
@@ -83,12 +68,16 @@ fn long_sums_are_exact() {
     }
 }
 
+/// What is no number stays none.
 #[test]
-fn the_largest_magnitude_of_any_length() {
-    for length in [1, 15, 16, 17, 100] {
-        let mut row = noise(5, length);
-        row[length - 1] = -9.0;
-        assert_eq!(largest(&row), 9.0);
+fn no_number_is_lost() {
+    if !cpu_computes_int8() {
+        return crate::skipped::skipped("a processor with products of bytes");
     }
-    assert_eq!(largest(&[]), 0.0);
+    let rows = ByteRows::of(&[1.0, 2.0, f32::NAN, 1.0, f32::INFINITY, 1.0], 2);
+    let found = parallel_product::<f32>(&rows, &PackedBytes::of_rows(&[1.0, -1.0], [2, 1]), None);
+    assert!(found[0].is_finite() && found[1].is_nan() && !found[2].is_finite(), "{found:?}");
+    let weights = PackedBytes::of_rows(&[1.0, f32::NAN, 1.0, 1.0], [2, 2]);
+    let found = parallel_product::<f32>(&ByteRows::of(&[1.0, 2.0], 2), &weights, None);
+    assert!(found[0].is_finite() && found[1].is_nan(), "{found:?}");
 }

@@ -33,14 +33,7 @@ mod x86 {
     type Tile = unsafe fn(*mut f32, usize, usize, ByteTile, &BytePanel, usize);
 
     /// By rows − 1 and registers of columns − 1.
-    const TILES: [[Tile; 4]; 6] = [
-        [fixed::<1, 1>, fixed::<1, 2>, fixed::<1, 3>, fixed::<1, 4>],
-        [fixed::<2, 1>, fixed::<2, 2>, fixed::<2, 3>, fixed::<2, 4>],
-        [fixed::<3, 1>, fixed::<3, 2>, fixed::<3, 3>, fixed::<3, 4>],
-        [fixed::<4, 1>, fixed::<4, 2>, fixed::<4, 3>, fixed::<4, 4>],
-        [fixed::<5, 1>, fixed::<5, 2>, fixed::<5, 3>, fixed::<5, 4>],
-        [fixed::<6, 1>, fixed::<6, 2>, fixed::<6, 3>, fixed::<6, 4>],
-    ];
+    const TILES: [[Tile; 4]; 6] = crate::device::panels::tiles!(fixed);
 
     /// # Safety
     /// The CPU has AVX512-VNNI; there are 1 to 6 rows and 1 to 64 columns; both operands and the target hold their sizes.

@@ -2,7 +2,7 @@
 //! Casting all keys to f32 first took 2 % of a sparse forward on two threads.
 
 use crate::device::bf16::wide;
-use crate::device::simd::{LANES, exp_sum, max, total, vectorized};
+use crate::device::simd::{dot, exp_sum, max, vectorized};
 use burn::tensor::bf16;
 use rayon::prelude::*;
 
@@ -41,16 +41,4 @@ fn probabilities(qkv: &[bf16], width: usize, table: &[f32], [h, heads]: [usize; 
     let inverse = 1.0 / exp_sum(&mut scores, top);
     scores.iter_mut().for_each(|p| *p *= inverse);
     scores
-}
-
-#[inline(always)]
-fn dot(query: &[f32], key: &[bf16]) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let ((queries, query_rest), (keys, key_rest)) = (query.as_chunks::<LANES>(), key.as_chunks::<LANES>());
-    for (q, k) in queries.iter().zip(keys) {
-        for i in 0..LANES {
-            lanes[i] += q[i] * wide(k[i]);
-        }
-    }
-    total(lanes) + query_rest.iter().zip(key_rest).map(|(q, k)| q * wide(*k)).sum::<f32>()
 }
