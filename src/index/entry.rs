@@ -29,6 +29,20 @@ pub struct ModelId {
 }
 
 impl ModelId {
+    /// The id of vectors of `dim` numbers that no model made, for measurements and tests.
+    pub fn of_no_model(name: &str, dim: usize) -> Self {
+        let none = || "none".to_owned();
+        Self {
+            model: name.to_owned(),
+            weights: none(),
+            configuration: none(),
+            sparsity: Sparsity::default(),
+            vocabulary: none(),
+            dim,
+            precision: Precision::F32,
+        }
+    }
+
     /// Checks that `wanted` is the model of the index in `dir`; its name does not matter.
     ///
     /// # Errors
@@ -162,4 +176,11 @@ pub(super) fn length(vector: &[f32]) -> f64 {
 pub(super) fn normalised(vector: &[f32]) -> Option<Vec<f32>> {
     let norm = length(vector);
     (norm.is_finite() && norm > 0.0).then(|| vector.iter().map(|x| (f64::from(*x) / norm) as f32).collect())
+}
+
+/// A model of tests.
+#[cfg(test)]
+pub(crate) fn test_model(dim: usize) -> ModelId {
+    let (weights, configuration, vocabulary) = ("abc".into(), "one".into(), "words".into());
+    ModelId { weights, configuration, vocabulary, ..ModelId::of_no_model("tiny", dim) }
 }

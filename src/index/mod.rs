@@ -29,6 +29,8 @@ mod words;
 mod writer;
 
 pub use damage::SegmentDamage;
+#[cfg(test)]
+pub(crate) use entry::test_model;
 pub use entry::{ClipEmbedding, ClipSpan, ModelId, Stamp};
 pub use lock::ReadGuard;
 pub use manifest::IndexPart;

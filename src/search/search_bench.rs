@@ -1,7 +1,6 @@
 //! Search time, measured on random vectors, against the time that reading their bytes takes.
 
 use crate::Result;
-use crate::config::Sparsity;
 use crate::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp, VectorPrecision};
 use crate::profile::private_memory_mb;
 use rayon::prelude::*;
@@ -89,15 +88,7 @@ pub fn measure_search(folder: &Path, clips: usize, dim: usize, precision: Vector
 }
 
 fn fill(folder: &Path, clips: usize, dim: usize, precision: VectorPrecision) -> Result<()> {
-    let id = ModelId {
-        model: "noise".into(),
-        weights: "none".into(),
-        configuration: "none".into(),
-        sparsity: Sparsity::default(),
-        vocabulary: "none".into(),
-        dim,
-        precision: Default::default(),
-    };
+    let id = ModelId::of_no_model("noise", dim);
     let mut indexer = IndexWriter::open(folder, &id)?;
     indexer.set_precision(precision);
     for file in 0..clips.div_ceil(CLIPS) {

@@ -1,20 +1,12 @@
 use super::*;
 use crate::config::Sparsity;
-use crate::index::{ClipEmbedding, ModelId, Stamp};
+use crate::index::{ClipEmbedding, ModelId, Stamp, test_model};
 use svitt_ops::rng::Rng;
 
 const FILES: u64 = 40;
 
 fn id() -> ModelId {
-    ModelId {
-        model: "tiny".into(),
-        weights: "abc".into(),
-        configuration: "one".into(),
-        sparsity: Sparsity::default(),
-        vocabulary: "words".into(),
-        dim: 5,
-        precision: Default::default(),
-    }
+    test_model(5)
 }
 
 fn part(shard: Shard) -> IndexPart {

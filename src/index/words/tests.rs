@@ -1,17 +1,8 @@
-use crate::config::Sparsity;
-use crate::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp, VectorPrecision, Words};
+use crate::index::{ClipEmbedding, Index, IndexWriter, ModelId, Stamp, VectorPrecision, Words, test_model};
 use std::path::Path;
 
 fn id() -> ModelId {
-    ModelId {
-        model: "tiny".into(),
-        weights: "abc".into(),
-        configuration: "one".into(),
-        sparsity: Sparsity::default(),
-        vocabulary: "words".into(),
-        dim: 3,
-        precision: Default::default(),
-    }
+    test_model(3)
 }
 
 fn stamp() -> Stamp {

@@ -1,18 +1,10 @@
 use super::*;
 use crate::config::{EdgeSparsity, NodeSparsity, Sparsity};
-use crate::index::{ClipSpan, SearchScope};
+use crate::index::{ClipSpan, SearchScope, test_model};
 use svitt_ops::rng::Rng;
 
 fn id() -> ModelId {
-    ModelId {
-        model: "tiny".into(),
-        weights: "abc".into(),
-        configuration: "one".into(),
-        sparsity: Sparsity::default(),
-        vocabulary: "words".into(),
-        dim: 5,
-        precision: Default::default(),
-    }
+    test_model(5)
 }
 
 fn stamp(size: u64) -> Stamp {

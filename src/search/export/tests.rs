@@ -1,19 +1,10 @@
 use super::*;
-use crate::config::Sparsity;
-use crate::index::{ClipEmbedding, IndexPart, IndexWriter, Stamp};
+use crate::index::{ClipEmbedding, IndexPart, IndexWriter, Stamp, test_model};
 use crate::search::{clip_id, clips_with_ids, read_ids};
 use serde_json::Value;
 
 fn id() -> ModelId {
-    ModelId {
-        model: "tiny".into(),
-        weights: "abcdef".into(),
-        configuration: "one".into(),
-        sparsity: Sparsity::default(),
-        vocabulary: "words".into(),
-        dim: 4,
-        precision: Default::default(),
-    }
+    ModelId { weights: "abcdef".into(), ..test_model(4) }
 }
 
 /// An index of 12 files of two clips each; the name of the first is no plain text.

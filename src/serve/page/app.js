@@ -371,19 +371,22 @@ function showStatus(status) {
   at("about").textContent = `${many(status.files, "video")}, ${many(status.clips, "clip")}${said}${broken} · ${status.index} by ${status.model}${watched}${problem}${others.join("")}`;
 }
 
+/** The entries of a choice, each a value and what is shown: `all`, which has no value, then `entries`. */
+function fillChoice(name, all, entries) {
+  const options = [["", all], ...entries].map(([value, shown]) => {
+    const option = make("option", "", shown);
+    option.value = value;
+    return option;
+  });
+  at(name).replaceChildren(...options);
+}
+
 /** The choice of an index, where there are several. */
 function fillIndexes(indexes) {
   const chosen = at("index").value || wanted.get("index") || "";
   at("indexes").hidden = indexes.length < 2;
   if (at("index").options.length === indexes.length + 1) return;
-  const options = indexes.map(({ number, index }) => {
-    const option = make("option", "", index);
-    option.value = number;
-    return option;
-  });
-  const all = make("option", "", "all indexes");
-  all.value = "";
-  at("index").replaceChildren(all, ...options);
+  fillChoice("index", "all indexes", indexes.map(({ number, index }) => [number, index]));
   at("index").value = indexes.length > 1 && indexes.some(({ number }) => String(number) === chosen) ? chosen : "";
 }
 
@@ -394,14 +397,7 @@ async function fillFolders() {
   const { folders } = one ? await answer(`/api/folders?index=${index || 0}`) : { folders: [] };
   at("folder").disabled = !one;
   const chosen = at("folder").value || wanted.get("in") || "";
-  const options = folders.map(({ id, folder }) => {
-    const option = make("option", "", folder);
-    option.value = id;
-    return option;
-  });
-  const all = make("option", "", "all folders");
-  all.value = "";
-  at("folder").replaceChildren(all, ...options);
+  fillChoice("folder", "all folders", folders.map(({ id, folder }) => [id, folder]));
   at("folder").value = folders.some(({ id }) => id === chosen) ? chosen : "";
 }
 

@@ -66,15 +66,7 @@ impl SearchModel for TwoWords {
 }
 
 fn model_id() -> ModelId {
-    ModelId {
-        model: "two words".into(),
-        weights: "none".into(),
-        configuration: "none".into(),
-        sparsity: Default::default(),
-        vocabulary: "none".into(),
-        dim: 3,
-        precision: Default::default(),
-    }
+    ModelId::of_no_model("two words", 3)
 }
 
 /// A folder of videos and an index of it.

@@ -173,7 +173,7 @@ impl AblationPlan {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
@@ -185,15 +185,24 @@ mod tests {
         assert!(rates(plan.hybrid_rates) && rates(plan.node_rates));
     }
 
+    /// What `load` says of the plan `embedded` with `to` in place of the first `from`.
+    pub(in crate::ablation) fn refusal(
+        embedded: &str,
+        from: &str,
+        to: &str,
+        load: impl Fn(&Path) -> Result<()>,
+    ) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plan.toml");
+        assert!(embedded.contains(from), "{from}");
+        std::fs::write(&file, embedded.replacen(from, to, 1)).unwrap();
+        load(&file).unwrap_err().to_string()
+    }
+
     #[test]
     fn a_plan_that_cannot_work_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let refused = |from: &str, to: &str| {
-            let file = folder.path().join("plan.toml");
-            assert!(EMBEDDED.contains(from), "{from}");
-            std::fs::write(&file, EMBEDDED.replacen(from, to, 1)).unwrap();
-            AblationPlan::load(Some(&file)).unwrap_err().to_string()
-        };
+        let refused =
+            |from: &str, to: &str| refusal(EMBEDDED, from, to, |file| AblationPlan::load(Some(file)).map(drop));
         assert!(refused("frames = 8\n", "frames = 5\n").contains("preset.stages"));
         assert!(refused("keep_range = [0.3", "keep_range = [0.0").contains("budgets"));
         assert!(refused("keep_range = [0.3, 1.0]", "keep_range = [1.0, 0.3]").contains("keep_range"));

@@ -107,15 +107,7 @@ pub(super) const DIM: usize = 7;
 
 /// The model of the sample index.
 pub(super) fn model() -> ModelId {
-    ModelId {
-        model: "fuzzed".into(),
-        weights: "0123456789abcdef".into(),
-        configuration: "a".into(),
-        sparsity: svitt::config::Sparsity::default(),
-        vocabulary: "b".into(),
-        dim: DIM,
-        precision: Default::default(),
-    }
+    ModelId { weights: "0123456789abcdef".into(), ..ModelId::of_no_model("fuzzed", DIM) }
 }
 
 /// An index of a few files in `scratch` itself: its manifest, its segments and its table of vectors are the samples.

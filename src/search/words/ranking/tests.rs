@@ -6,15 +6,7 @@ type Said = (&'static str, [f32; 3]);
 
 /// An index of the subtitles of `videos`, a text per second each, with vectors of three numbers.
 fn index(dir: &Path, videos: &[(&str, &[Said])]) -> Index {
-    let id = ModelId {
-        model: "m".into(),
-        weights: "w".into(),
-        configuration: "c".into(),
-        sparsity: Default::default(),
-        vocabulary: "v".into(),
-        dim: 3,
-        precision: Default::default(),
-    };
+    let id = ModelId::of_no_model("m", 3);
     let mut writer = IndexWriter::open(dir, &id).unwrap();
     let stamp = || Stamp { size: 1, modified_ns: 2, clip_windows: "x".into() };
     for (subtitles, said) in videos {

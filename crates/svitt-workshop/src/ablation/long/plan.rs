@@ -178,6 +178,7 @@ impl LongPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ablation::plan::tests::refusal;
 
     #[test]
     fn the_embedded_plan_can_be_run_and_scaled_down() {
@@ -190,13 +191,7 @@ mod tests {
 
     #[test]
     fn a_plan_that_cannot_work_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let refused = |from: &str, to: &str| {
-            let file = folder.path().join("plan.toml");
-            assert!(EMBEDDED.contains(from), "{from}");
-            std::fs::write(&file, EMBEDDED.replacen(from, to, 1)).unwrap();
-            LongPlan::load(Some(&file)).unwrap_err().to_string()
-        };
+        let refused = |from: &str, to: &str| refusal(EMBEDDED, from, to, |file| LongPlan::load(Some(file)).map(drop));
         assert!(refused("frames = 16\n", "frames = 8\n").contains("preset.stages"));
         assert!(refused("seed = 1000", "seed = 2").contains("tuning.seed"));
         assert!(refused("on_the_way = ", "on_the_way = 1").contains("budget.on_the_way"));

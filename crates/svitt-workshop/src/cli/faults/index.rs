@@ -13,15 +13,7 @@ const DIM: usize = 256;
 pub const FILES: u64 = 400;
 
 fn model() -> ModelId {
-    ModelId {
-        model: "faults".into(),
-        weights: "f".repeat(64),
-        configuration: "a".into(),
-        sparsity: svitt::config::Sparsity::default(),
-        vocabulary: "b".into(),
-        dim: DIM,
-        precision: Default::default(),
-    }
+    ModelId { weights: "f".repeat(64), ..ModelId::of_no_model("faults", DIM) }
 }
 
 fn name(file: u64) -> PathBuf {
