@@ -65,6 +65,16 @@ pub fn path(path: &Path) -> String {
     line
 }
 
+/// [`path`] of a text that is no path.
+pub fn one_line(text: &str) -> String {
+    path(Path::new(text))
+}
+
+/// The name of a file without its folder, as [`path`] shows it.
+pub fn file_name(file: &Path) -> String {
+    file.file_name().map_or_else(String::new, |name| path(Path::new(name)))
+}
+
 /// Characters of a foreign text within a message.
 const QUOTED: usize = 120;
 

@@ -1,7 +1,7 @@
 //! What is said in videos: texts with vectors of their own, searched by themselves. A product of two texts' vectors is
 //! not of the size of a text's and a clip's, so that one list of both would be a list of the one kind.
 
-use super::entry::{Content, FileEntry};
+use super::entry::{Content, FileEntry, length};
 use super::scan::{Layout, Scan};
 use super::{ClipSpan, Index};
 use crate::Result;
@@ -80,7 +80,7 @@ impl Index {
         &'a self,
         query: &[f32],
         admits: &dyn Fn(&Path) -> bool,
-        score: &(dyn Fn(&str) -> Option<f32> + Sync),
+        score: &dyn Fn(&str) -> Option<f32>,
         top: usize,
     ) -> Result<Vec<(f32, WordHit<'a>)>> {
         let query = self.checked(query)?;
@@ -91,7 +91,7 @@ impl Index {
             for (number, text) in words.texts.iter().enumerate() {
                 let Some(given) = score(text) else { continue };
                 let vector = self.tables[*table].vector(first + number);
-                let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+                let length = (length(&vector) as f32).max(f32::MIN_POSITIVE);
                 let cosine = vector.iter().zip(&query).map(|(a, b)| a * b).sum::<f32>() / length;
                 found.extend(self.word_hit(path, entry, number, cosine).map(|hit| (given, hit)));
             }
@@ -102,10 +102,9 @@ impl Index {
     }
 
     /// All texts said in videos that `admits` says yes to.
-    pub fn texts(&self, admits: &dyn Fn(&Path) -> bool) -> impl Iterator<Item = &str> {
+    pub fn texts<'a>(&'a self, admits: &'a dyn Fn(&Path) -> bool) -> impl Iterator<Item = &'a str> {
         let words = self.files.values().filter_map(|entry| entry.words.as_ref());
-        let admitted: Vec<_> = words.filter(|words| admits(&words.video)).collect();
-        admitted.into_iter().flat_map(|words| words.texts.iter().map(String::as_str))
+        words.filter(|words| admits(&words.video)).flat_map(|words| words.texts.iter().map(String::as_str))
     }
 
     fn word_hit<'a>(&'a self, path: &'a Path, entry: &'a FileEntry, number: usize, cosine: f32) -> Option<WordHit<'a>> {
@@ -115,8 +114,7 @@ impl Index {
     }
 
     fn word_owners(&self, admits: &dyn Fn(&Path) -> bool) -> Cow<'_, [Vec<u32>]> {
-        let said: Vec<&Path> = self.word_files().map(|(_, video)| video).collect();
-        match said.iter().all(|video| admits(video)) {
+        match self.word_files().all(|(_, video)| admits(video)) {
             true => Cow::Borrowed(&self.layout().word_owners),
             false => Cow::Owned(Layout::word_owners_in(&self.files, &self.tables, admits)),
         }

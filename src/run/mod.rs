@@ -47,7 +47,7 @@ pub struct ModelRequest {
     #[cfg_attr(feature = "cli", arg(long))]
     pub backend: Option<String>,
     /// f32, bf16 (activations and products) or int8 (products of the video encoder, on CPUs); weights stay f32; f32 by
-    /// default
+    /// default, and of an index what it was made in: a new one in bf16 where the CPU computes it and the vectors agree
     #[cfg_attr(feature = "cli", arg(long))]
     pub precision: Option<Precision>,
 }

@@ -316,7 +316,8 @@ impl IndexRequest {
         embedder: &Embedder<B>,
         stop: &StopFlag,
     ) -> Result<IndexReport> {
-        let known = Index::open(&self.base.index).ok();
+        // An index is read for what it is cut by only where nothing else is asked for.
+        let known = if self.cut.spans.is_none() { Index::open(&self.base.index).ok() } else { None };
         let cut = known.map_or(self.cut, |index| self.cut.as_in(&index, Some(&self.dir)));
         let options = IndexOptions { stop: stop.clone(), ..self.options(cut.windows(embedder.frames())?) };
         let report = index_folder(embedder, &options)?;

@@ -58,6 +58,8 @@ pub fn serve(request: &ServeRequest, stop: &StopFlag, listening: &dyn Fn(&Listen
 /// An index to be served.
 struct Source {
     index: PathBuf,
+    /// What is in it; none: it is made with the first file.
+    known: Option<Index>,
     /// Of its model.
     checkpoint: PathBuf,
     /// Folders that are indexed into it.
@@ -136,6 +138,7 @@ impl ServeRequest {
             }
             sources.push(Source {
                 checkpoint: self.base.checkpoint_anywhere(&index)?,
+                known: Some(index),
                 index: dir,
                 folders: Vec::new(),
             });
@@ -148,13 +151,13 @@ impl ServeRequest {
         let IndexModel { index, model, .. } = &self.base;
         let checkpoint = model.folder()?;
         let id = identify(&checkpoint, model.vocab.as_deref())?;
-        match Index::open(index) {
-            Ok(index) => index.require_weights(&id)?,
-            // It is made with the first file.
-            Err(_) if !folders.is_empty() => {}
+        let known = match Index::open(index) {
+            Ok(index) => Some(index),
+            Err(_) if !folders.is_empty() => None,
             Err(error) => return Err(error),
-        }
-        Ok(Source { index: index.clone(), checkpoint, folders })
+        };
+        known.iter().try_for_each(|index| index.require_weights(&id))?;
+        Ok(Source { index: index.clone(), known, checkpoint, folders })
     }
 
     /// The model of `source`, as sparse as the index that is there unless another sparsity is asked for: one of `models`
@@ -165,13 +168,13 @@ impl ServeRequest {
         models: &[(PathBuf, Embedder<B>)],
         device: &B::Device,
     ) -> Result<Embedder<B>> {
-        let known = Index::open(&source.index).ok();
+        let known = source.known.as_ref();
         let is_same = |(checkpoint, embedder): &&(PathBuf, Embedder<B>)| {
-            *checkpoint == source.checkpoint && known.as_ref().is_some_and(|index| index.require(embedder.id()).is_ok())
+            *checkpoint == source.checkpoint && known.is_some_and(|index| index.require(embedder.id()).is_ok())
         };
         let embedder = match models.iter().find(is_same) {
             Some((_, embedder)) => embedder.clone(),
-            None => self.base.embedder(&source.checkpoint, known.as_ref().map(Index::id), device)?,
+            None => self.base.embedder(&source.checkpoint, known.map(Index::id), device)?,
         };
         match known {
             Some(index) => index.require(embedder.id()).map(|()| embedder),
@@ -185,8 +188,8 @@ impl ServeRequest {
 
     /// How videos are cut: by what those in the index of `source` are, where nothing else is asked for.
     fn known_cut(&self, source: &Source) -> CutRequest {
-        let known = Index::open(&source.index).ok();
-        known.map_or(self.cut, |index| self.cut.as_in(&index, source.folders.first().map(PathBuf::as_path)))
+        let folder = source.folders.first().map(PathBuf::as_path);
+        source.known.as_ref().map_or(self.cut, |index| self.cut.as_in(index, folder))
     }
 
     /// What keeps the index of `source` up to date with its folders, with a copy of the model that shares its weights.
@@ -212,7 +215,7 @@ impl ServeRequest {
         }
         Some(Box::new(move |progress, stop| {
             let mut all = IndexReport::default();
-            for request in &requests {
+            for request in requests.iter().take_while(|_| !stop.is_set()) {
                 let request = IndexRequest { progress: progress.clone(), ..request.clone() };
                 let report = request.indexed_until(&embedder, &stop)?;
                 let skipped = all.skipped.into_iter().chain(report.skipped.clone()).collect();

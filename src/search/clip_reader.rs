@@ -192,14 +192,13 @@ impl<'a> PartReader<'a> {
             let since = Instant::now();
             let read = self.reader.get_frames(frames);
             add(&self.sink.spent.decode, since);
-            let Frames { height, width, data, .. } = read?;
+            let read = read?;
             if self.reader.len() != count {
                 return Ok(false);
             }
             let since = Instant::now();
-            for (frame, data) in frames.iter().zip(data.chunks_exact((height * width * 3).max(1))) {
-                let one = Frames { count: 1, height, width, data: data.to_vec() };
-                self.ready.insert(*frame, (self.sink.prepare)(&one));
+            for (place, frame) in frames.iter().enumerate() {
+                self.ready.insert(*frame, (self.sink.prepare)(&read.one(place)));
             }
             add(&self.sink.spent.resize, since);
         }

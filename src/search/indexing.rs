@@ -20,7 +20,7 @@ use svitt_ops::SvittBackend;
 use svitt_video::{Frames, ReaderKind, ReaderOptions, VideoError, videos_below};
 
 /// Interval at which embedded files are flushed to disk.
-const COMMIT: Duration = Duration::from_secs(5);
+pub(super) const COMMIT: Duration = Duration::from_secs(5);
 
 /// What is said of a file that is not there any more.
 const VANISHED: &str = "was deleted while the folder was indexed";
@@ -138,7 +138,10 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     // Symlinks in the name of the folder are resolved, so that it has one name from wherever it is indexed.
     let root = options.folder.canonicalize().map_err(|e| Error::io(&options.folder, &e))?;
     let mut found = videos_below(&root)?;
+    // Among all of the folder's videos: which of them a file of subtitles belongs to does not depend on the shard.
+    let mut beside = if options.subtitles { subtitles_beside(&found.videos) } else { BTreeMap::new() };
     if let Some(shard) = options.shard {
+        beside.retain(|_, video| shard.holds_path(below(video, &root)));
         found.videos.retain(|path| shard.holds_path(below(path, &root)));
         found.unreadable.retain(|(path, _)| shard.holds_path(below(path, &root)));
     }
@@ -179,7 +182,6 @@ pub fn index_folder<B: SvittBackend>(embedder: &Embedder<B>, options: &IndexOpti
     report.warnings = spent.warnings();
     report.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     report.spent = SpentSeconds { decode, resize, ..report.spent };
-    let beside = if options.subtitles { subtitles_beside(&found.videos) } else { BTreeMap::new() };
     let words = WordIndexing::of(&beside, options).run(embedder, &mut indexer)?;
     report.subtitles = words.files.len();
     report.removed = drop_gone(&mut indexer, &root, &found.videos, &words)?;

@@ -100,8 +100,9 @@ impl<B: SvittBackend> Embedder<B> {
         count: usize,
         best: &dyn Fn(&[f32]) -> Result<Option<f32>>,
     ) -> Result<Option<NeutralStatistics>> {
-        let texts = neutral_texts(self.tokenizer());
-        if count == 0 || texts.is_empty() {
+        // Choosing the texts goes through the whole vocabulary.
+        let texts = if count == 0 { Vec::new() } else { neutral_texts(self.tokenizer()) };
+        if texts.is_empty() {
             return Ok(None);
         }
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

@@ -10,6 +10,7 @@ use super::{Embedder, FrameChoice, unknown_words};
 use crate::Result;
 use crate::index::{ClipSpan, Index, SearchScope, Stamp};
 use rayon::prelude::*;
+use std::collections::HashSet;
 use std::path::Path;
 use svitt_ops::SvittBackend;
 use svitt_video::{ReaderOptions, Transform, VideoReader};
@@ -103,7 +104,8 @@ impl<B: SvittBackend> Embedder<B> {
         };
         let neutral = calibration.and_then(|calibration| calibration.words);
         let words = WordQuery { texts: query.wanted_texts().collect(), vector, neutral, top: options.top };
-        words.rank(index, &admits)
+        let videos: HashSet<&Path> = index.word_files().map(|(_, video)| video).filter(|video| admits(video)).collect();
+        words.rank(index, &|video| videos.contains(video))
     }
 
     /// What to say of words that the model does not know.

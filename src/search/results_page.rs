@@ -2,9 +2,10 @@
 
 use super::FrameChoice;
 use super::clips::read_span;
-use super::results::{SearchResult, clock, printable};
+use super::results::{SearchResult, clock};
 use super::words::WordResult;
 use crate::Result;
+use crate::printable::file_name;
 use crate::viz::{Canvas, Page};
 use rayon::prelude::*;
 use std::path::Path;
@@ -36,7 +37,7 @@ pub fn results_page(title: &str, note: &str, results: &[SearchResult], words: &[
     }
     let pictures: Vec<Vec<Canvas>> = words.par_iter().map(|said| moments(&said.path, [said.start, said.end])).collect();
     for (said, pictures) in words.iter().zip(&pictures) {
-        let heading = format!("w{}. {}", said.rank, file_name(&said.path));
+        let heading = format!("{}. {}", said.label(), file_name(&said.path));
         let share = (said.literal > 0.0).then_some(f64::from(said.literal));
         let note = format!("“{}” · {} to {} · {}", said.shown_text(), clock(said.start), clock(said.end), said.file);
         page.card(&heading, &note, share, pictures)?;
@@ -50,10 +51,6 @@ fn describe(clip: &SearchResult) -> String {
         None => format!("cosine {:.4}", clip.cosine),
     };
     format!("{} to {} · {score} · {}", clock(clip.start), clock(clip.end), clip.file)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| printable(Path::new(name)))
 }
 
 /// Four moments of a clip; none if its file cannot be read any more.
@@ -71,6 +68,7 @@ fn moments(path: &Path, span: [f64; 2]) -> Vec<Canvas> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::search::printable;
     use std::path::PathBuf;
 
     #[test]

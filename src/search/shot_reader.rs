@@ -43,11 +43,9 @@ pub(super) fn each_shot_clip(path: &Path, windows: &ClipWindows, threads: usize,
 fn read_alone(reader: &mut VideoReader, windows: &ClipWindows, sink: &ClipSink) -> Result<()> {
     loop {
         let source = FrameSource::of(reader, windows);
-        let (mut shots, facts) = (None, Facts::of(reader));
-        let read = source.read(0..source.parts.len(), reader, sink, &mut |frame| {
-            shots.get_or_insert_with(|| ShotReader::new(&facts, windows, &source, sink)).take(frame)
-        });
-        let mut shots = shots.unwrap_or_else(|| ShotReader::new(&facts, windows, &source, sink));
+        let facts = Facts::of(reader);
+        let mut shots = ShotReader::new(&facts, windows, &source, sink);
+        let read = source.read(0..source.parts.len(), reader, sink, &mut |frame| shots.take(frame));
         match read {
             Ok(true) => {
                 sink.spent.read_by(reader.decoder());
@@ -121,6 +119,8 @@ struct ShotReader<'a> {
     came: Vec<usize>,
     /// Pictures with their numbers, ascending.
     kept: VecDeque<(usize, Kept)>,
+    /// Pictures from before a clip that it may show: the last one, where only key frames are read.
+    spare: usize,
     /// Clips that were handed over.
     handed: usize,
     /// What went wrong.
@@ -131,9 +131,11 @@ struct ShotReader<'a> {
 
 impl<'a> ShotReader<'a> {
     fn new(facts: &'a Facts, windows: &'a ClipWindows, source: &FrameSource, sink: &'a ClipSink<'a>) -> Self {
-        let rule = if source.keys.is_some() { ShotRule::KEY_FRAMES } else { ShotRule::EVERY_PICTURE };
         // A shot has a frame that is kept.
-        let least = if source.keys.is_some() { 1 } else { source.every };
+        let (rule, least, spare) = match source.keys {
+            Some(_) => (ShotRule::KEY_FRAMES, 1, 1),
+            None => (ShotRule::EVERY_PICTURE, source.every, 0),
+        };
         Self {
             facts,
             windows,
@@ -143,6 +145,7 @@ impl<'a> ShotReader<'a> {
             shots: ShotClips::new(windows, &facts.times, facts.duration, least),
             came: Vec::new(),
             kept: VecDeque::new(),
+            spare,
             handed: 0,
             failed: Ok(()),
             wanted: true,
@@ -209,12 +212,11 @@ impl<'a> ShotReader<'a> {
         let first = times.partition_point(|time| time - times[0] < begin - 1e-3);
         // A clip without a key frame shows the one before it.
         let before = self.kept.partition_point(|(index, _)| *index < first);
-        let spare = if self.windows.choice().key_frames(&self.facts.timeline()).is_some() { 1 } else { 0 };
-        self.kept.drain(..before.saturating_sub(spare));
+        self.kept.drain(..before.saturating_sub(self.spare));
         let known = self.came.get(self.detector.decided()).copied().unwrap_or(0);
         let seconds = (times.get(known).map_or(0.0, |time| time - times[0]) - begin).min(self.windows.seconds());
         let mut stride = self.candidates.stride(seconds.max(0.0));
-        if spare == 0 && stride > self.candidates.every() {
+        if self.spare == 0 && stride > self.candidates.every() {
             self.kept.retain(|(index, _)| *index >= known || index.is_multiple_of(stride));
         }
         while self.kept.len() > self.candidates.most() {

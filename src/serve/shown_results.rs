@@ -1,10 +1,10 @@
 //! What was found as the JSON API shows it.
 
 use super::library::Library;
+use crate::printable::file_name;
 use crate::search::{QueryResult, SearchResult, WordResult, printable};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::path::Path;
 
 /// A result with what a page needs to show it.
 #[derive(Serialize)]
@@ -32,7 +32,7 @@ impl<'a> ShownResult<'a> {
             result,
             id: format!("{video}-{number}"),
             video,
-            name: path.file_name().map_or_else(String::new, |name| printable(Path::new(name))),
+            name: file_name(path),
             folder: path.parent().map_or_else(String::new, printable),
             modified_ms: library.index.stamp(path).map_or(0, |stamp| stamp.modified_ns / 1_000_000),
             duration: clips.iter().map(|clip| clip.end).fold(0.0, f64::max),
@@ -57,8 +57,7 @@ impl<'a> ShownWords<'a> {
         let clips = library.index.spans_of(&words.path);
         let shown = clips.iter().position(|clip| clip.end > words.start).unwrap_or(clips.len().saturating_sub(1));
         let video = library.id_of(&words.path);
-        let name = words.path.file_name().map_or_else(String::new, |name| printable(Path::new(name)));
-        Self { words, id: format!("{video}-{shown}"), video, name }
+        Self { words, id: format!("{video}-{shown}"), video, name: file_name(&words.path) }
     }
 }
 

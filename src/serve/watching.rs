@@ -40,7 +40,7 @@ pub(super) fn keep_indexed(
     };
     // Without a watcher (too many folders, a file system that does not tell) the walks remain.
     let watcher = watch(folders, told);
-    let problem = watcher.as_ref().err().map(|problem| format!("not every folder is watched: {problem}"));
+    let problem = watcher.as_ref().err().map(|problem| format!("the folders are not watched: {problem}"));
     collection.note_indexing(|state| (state.watching, state.problem) = (watcher.is_ok(), problem));
     while !stop.is_set() {
         run(collection, indexer, stop);

@@ -121,8 +121,19 @@ impl PretrainOptions {
     /// The batches of stage number `stage` that are read here, for `devices` workers in each process.
     fn loader(&self, stage: usize, base: &ModelConfig, devices: usize) -> Result<Loader> {
         let settings = &self.preset.stages[stage];
+        self.loader_of(stage, settings, &settings.model(base), devices)
+    }
+
+    /// [`Self::loader`] of a `stage` whose model is `model`, on the data of stage number `number`.
+    pub(super) fn loader_of(
+        &self,
+        number: usize,
+        stage: &Stage,
+        model: &ModelConfig,
+        devices: usize,
+    ) -> Result<Loader> {
         let part = BatchPart { index: self.job.rank(), of: self.job.size() };
-        self.training_data.loader(stage, settings, &settings.model(base), devices * part.of, part)
+        self.training_data.loader(number, stage, model, devices * part.of, part)
     }
 
     fn plan(&self, state: &RunState, loader: &Loader) -> StagePlan {

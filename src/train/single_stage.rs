@@ -8,7 +8,6 @@ use super::{
 };
 use crate::config::{ModelConfig, Stage, StepsOrEpochs};
 use crate::data::Loader;
-use crate::data::loader::BatchPart;
 use crate::profile::{Convention, Profile};
 use crate::{Error, Result};
 use std::path::Path;
@@ -35,10 +34,7 @@ impl<B: TrainBackend> SingleStage<B> {
         config: &ModelConfig,
         devices: &[B::Device],
     ) -> Result<Self> {
-        let mut data = config.clone();
-        data.video.frames = stage.frames;
-        let part = BatchPart { index: options.job.rank(), of: options.job.size() };
-        let loader = options.training_data.loader(number, stage, &data, devices.len() * part.of, part)?;
+        let loader = options.loader_of(number, stage, config, devices.len())?;
         let plan = StagePlan {
             global_negatives: options.global_negatives,
             ..StagePlan::of(stage, loader.batches(), options.checkpoint_seconds)

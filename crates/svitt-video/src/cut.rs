@@ -5,7 +5,7 @@ use super::encode::{ALIVE, Patience, STALL, encode_within, find, read_back};
 use super::error::{Result, VideoError};
 use super::ffmpeg::{FfmpegProgram, add_input, file_name};
 use super::partial::PartialFile;
-use super::sniff::{Container, open_regular};
+use super::sniff::demuxer_of;
 use super::{Frames, ReaderOptions, VideoReader, window};
 use std::ops::Range;
 use std::path::Path;
@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Share of frames that may be missing of a span, and more or fewer frames that are always forgiven.
 const LOST_SHARE: f64 = 0.02;
 const LOST: usize = 2;
+
+/// Bytes of the source's frames that a picture is compared with at once.
+const COMPARED: usize = 128 << 20;
 
 /// How many frames to both sides a picture that was encoded is compared with, and by how much more than by the nearest one's
 /// difference, and how many times it, it may differ from the wanted one, levels: grain is lost in encoding.
@@ -74,7 +77,7 @@ pub struct CutSpan {
 }
 
 /// Writes seconds `start` to `end` of `source`, with its sound, to `target`, whose name ends in `.mp4`, `.m4v`, `.mov`,
-/// `.mkv` or `.webm`. A span without length is the frame at its start. Subtitles and other streams are left out.
+/// `.mkv` or `.webm`. A span without length goes on to the end. Subtitles and other streams are left out.
 ///
 /// # Errors
 /// There is no `ffmpeg` program, it fails, makes no progress or is stopped; nothing is shown in the span; another ending.
@@ -172,10 +175,7 @@ impl<'a> Cutter<'a> {
         kind: TargetKind,
         patience: Patience,
     ) -> Result<Self> {
-        let mut file = open_regular(source)?;
-        let demuxer = Container::of(&mut file).and_then(Container::demuxer);
-        let unknown = || VideoError::corrupt(source, "its first bytes are those of no video format");
-        let demuxer = demuxer.ok_or_else(unknown)?;
+        let demuxer = demuxer_of(source)?;
         let mut times = reader.times().to_vec();
         times.push(times.first().map_or(0.0, |first| first + reader.duration()));
         let keys = reader.key_frames().to_vec();
@@ -292,10 +292,14 @@ impl<'a> Cutter<'a> {
     fn require_picture(&mut self, path: &Path, place: usize, wanted: usize) -> Result<()> {
         let written = VideoReader::open(path, &ReaderOptions::default())?.get_frames(&[place])?;
         let around: Vec<usize> = (wanted.saturating_sub(AROUND)..self.reader.len().min(wanted + AROUND + 1)).collect();
-        let mut apart = Vec::new();
-        for frame in &around {
-            let Some(apart_from) = difference(&written, &self.reader.get_frames(&[*frame])?) else { return Ok(()) };
-            apart.push(apart_from);
+        let (bytes, mut apart) = ((self.reader.width() * self.reader.height() * 3).max(1), Vec::new());
+        // Read together: where the program decodes, every request begins at the start of the file.
+        for frames in around.chunks((COMPARED / bytes).max(1)) {
+            let source = self.reader.get_frames(frames)?;
+            for place in 0..source.count {
+                let Some(apart_from) = difference(&written, &source.one(place)) else { return Ok(()) };
+                apart.push(apart_from);
+            }
         }
         let nearest = apart.iter().copied().fold(f64::INFINITY, f64::min);
         if apart[wanted - around[0]] <= OTHER_PICTURE + OTHER_TIMES * nearest {

@@ -4,7 +4,7 @@ use super::encode::{encode, find, read_back};
 use super::error::{Result, VideoError};
 use super::ffmpeg::{add_input, file_name};
 use super::partial::PartialFile;
-use super::sniff::{Container, open_regular};
+use super::sniff::demuxer_of;
 use super::{ReaderOptions, VideoReader};
 use std::path::{Path, PathBuf};
 
@@ -53,10 +53,7 @@ pub fn arrange(arrangement: &Arrangement, target: &Path) -> Result<()> {
     let mut shapes = Vec::new();
     for piece in pieces {
         shapes.push(Shape::of(piece)?);
-        let mut file = open_regular(&piece.source)?;
-        let demuxer = Container::of(&mut file).and_then(Container::demuxer);
-        let unknown = || VideoError::corrupt(&piece.source, "its first bytes are those of no video format");
-        add_input(&mut command, &file_name(&piece.source), demuxer.ok_or_else(unknown)?);
+        add_input(&mut command, &file_name(&piece.source), demuxer_of(&piece.source)?);
     }
     command.arg("-filter_complex").arg(filter(arrangement, pieces, &shapes)).args(["-map", "[out]"]);
     command.args(["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p"]).arg(file_name(part.path()));

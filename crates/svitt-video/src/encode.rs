@@ -6,7 +6,7 @@
 use super::error::{Result, VideoError};
 use super::ffmpeg::{Complaints, Ended, FfmpegProgram, Listener, add_input, file_name, run};
 use super::partial::PartialFile;
-use super::sniff::{Container, open_regular};
+use super::sniff::demuxer_of;
 use super::{ReaderOptions, VideoReader};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -46,9 +46,7 @@ pub fn compress(source: &Path, target: &Path, aim: CompressSettings) -> Result<u
     let program = find(source, "re-encoding")?;
     let CompressSettings { short_side: side, fps } = aim;
     let duration = VideoReader::open(source, &ReaderOptions::default())?.duration();
-    let mut file = open_regular(source)?;
-    let demuxer = Container::of(&mut file).and_then(Container::demuxer);
-    let demuxer = demuxer.ok_or_else(|| VideoError::corrupt(source, "its first bytes are those of no video format"))?;
+    let demuxer = demuxer_of(source)?;
     let part = PartialFile::beside(target, ".mp4")?;
     let mut command = program.command("error");
     command.args(ALIVE);
@@ -93,9 +91,7 @@ impl Default for PreviewSettings {
 /// There is no `ffmpeg` program, or it fails.
 pub fn preview(source: &Path, target: &Path, [start, end]: [f64; 2], aim: PreviewSettings) -> Result<()> {
     let program = find(source, "a preview")?;
-    let mut file = open_regular(source)?;
-    let demuxer = Container::of(&mut file).and_then(Container::demuxer);
-    let demuxer = demuxer.ok_or_else(|| VideoError::corrupt(source, "its first bytes are those of no video format"))?;
+    let demuxer = demuxer_of(source)?;
     let part = PartialFile::beside(target, ".mp4")?;
     let mut command = program.command("error");
     command.args(ALIVE).args(["-ss", &start.max(0.0).to_string()]);

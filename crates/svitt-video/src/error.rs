@@ -73,7 +73,7 @@ pub enum VideoError {
         /// What the program said.
         detail: String,
     },
-    /// Somebody asked to stop. Nothing is left of the file.
+    /// Somebody asked to stop. Nothing is written to the file.
     #[error("cannot write {}: stopped before it was complete; start again", path.display())]
     Stopped {
         /// The file.

@@ -11,7 +11,7 @@ use crate::reader::{ReaderKind, VideoReader};
 use crate::stream::{StreamedFrame, StreamedPicture};
 use std::collections::VecDeque;
 
-/// Frames from which on the program is worth starting: a minute.
+/// Frames from which on the program is worth starting: a minute at 25 a second.
 const LONG: usize = 1500;
 
 /// Threads of the program: each holds pictures, and its memory is limited.

@@ -2,7 +2,7 @@ use super::*;
 use crate::agreement::Bench;
 use crate::reader::ReaderOptions;
 
-/// Two minutes of two pictures in turns, at 25 frames a second.
+/// A minute of moving pictures, at 25 frames a second.
 const SOURCE: &str = "-f lavfi -i testsrc2=size=128x96:rate=25 -frames:v 1600";
 
 /// Frames of a video as they are streamed: number, luma, and the pictures that were asked for as RGB.

@@ -139,6 +139,15 @@ impl Container {
     }
 }
 
+/// The program's demuxer for the file at `path`.
+///
+/// # Errors
+/// It cannot be opened, or is in no container of videos.
+pub(super) fn demuxer_of(path: &Path) -> Result<&'static str> {
+    let demuxer = Container::of(&mut open_regular(path)?).and_then(Container::demuxer);
+    demuxer.ok_or_else(|| VideoError::corrupt(path, "its first bytes are those of no video format"))
+}
+
 /// Opens a regular file. A named pipe or a device would block or never end, whatever its name.
 ///
 /// # Errors

@@ -46,7 +46,7 @@ impl VideoReader {
     /// decodes nothing twice.
     ///
     /// Returns false if the video turned out to be damaged, or to need another decoder: the reader has other frames then,
-    /// and may be asked again from the start.
+    /// and may be asked again from the start. False as well where the program did not decode all of it in one run.
     ///
     /// # Errors
     /// As [`VideoReader::get_frames`]; frames before the error were handed over.

@@ -134,7 +134,7 @@ impl Answer<'_> {
     fn keep(&self, listed: &[SearchResult]) {
         let clips = listed.iter().map(|clip| KeptResult::new(clip.rank, &clip.path, [clip.start, clip.end]));
         let words = self.found.words.iter();
-        let said = words.map(|said| KeptResult::new(format!("w{}", said.rank), &said.path, [said.start, said.end]));
+        let said = words.map(|said| KeptResult::new(said.label(), &said.path, [said.start, said.end]));
         let (query, kept) = (self.query.unwrap_or(self.title), clips.chain(said).collect());
         if let Err(problem) = keep_results(self.index, query, kept) {
             match self.index.join(KEPT_RESULTS).exists() {

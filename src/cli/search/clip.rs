@@ -49,7 +49,7 @@ pub fn clip(args: &ClipArgs) -> Result<()> {
     let copy_within = (!args.exact).then_some(args.near);
     let settings = CutSettings { copy_within, stop: stop.shared(), ..CutSettings::default() };
     let done = cut(result.path(), &target, result.span(), &settings).map_err(|error| match error {
-        VideoError::Stopped { .. } => Error::Interrupted(format!("nothing is left of {}", printable(&target))),
+        VideoError::Stopped { .. } => Error::Interrupted(format!("{} was not written", printable(&target))),
         other => other.into(),
     })?;
     print_line(described(&target, &result, &done))?;

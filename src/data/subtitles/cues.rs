@@ -139,7 +139,7 @@ fn plain(line: &str) -> String {
         rest = &rest[length..];
     }
     text.push_str(rest);
-    text.retain(|letter| letter == '\t' || !is_hidden(letter));
+    text.retain(|letter| !is_hidden(letter));
     text
 }
 

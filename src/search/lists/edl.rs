@@ -1,9 +1,10 @@
 //! Results as an edit decision list (CMX 3600): events with timecodes of the source and of the timeline.
 
-use super::{Entry, ResultList, file_name};
-use crate::{Error, Result, limits, printable};
+use super::{Entry, ResultList};
+use crate::printable::{self, file_name};
+use crate::{Error, Result, limits};
 use rayon::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use svitt_video::{ReaderOptions, VideoReader};
@@ -67,7 +68,9 @@ type Problem = String;
 /// More than [`MOST_EVENTS`] of them.
 pub(super) fn list(title: &str, entries: &[Entry<'_>]) -> Result<ResultList> {
     limits::check("top", entries.len(), 0, MOST_EVENTS)?;
-    let rates: Vec<_> = entries.par_iter().map(|entry| rate_of(entry.path())).collect();
+    let files: BTreeSet<&Path> = entries.iter().map(|entry| entry.path()).collect();
+    let known: BTreeMap<&Path, _> = files.into_par_iter().map(|file| (file, rate_of(file))).collect();
+    let rates: Vec<_> = entries.iter().map(|entry| known[entry.path()].clone()).collect();
     Ok(events(title, entries, &rates))
 }
 
@@ -82,7 +85,7 @@ pub(super) fn events(
     entries: &[Entry<'_>],
     rates: &[std::result::Result<FrameRate, Problem>],
 ) -> ResultList {
-    let title: String = printable::path(Path::new(title)).chars().take(LONGEST_TITLE).collect();
+    let title: String = printable::one_line(title).chars().take(LONGEST_TITLE).collect();
     let mut text = format!("TITLE: {title}\nFCM: NON-DROP FRAME\n");
     let timeline = rates.iter().flatten().next().copied().unwrap_or(FrameRate::of(25.0));
     let (mut reels, mut place) = (ReelNames::default(), timeline.frame(TIMELINE_START));
@@ -107,7 +110,7 @@ pub(super) fn events(
         warnings.push(format!("the files differ in frame rate: the timeline is in that of the first, {rate:.3}"));
     }
     for warning in &warnings {
-        let _ = writeln!(text, "* NOTE: {}", printable::path(Path::new(warning)));
+        let _ = writeln!(text, "* NOTE: {}", printable::one_line(warning));
     }
     ResultList { text, warnings }
 }

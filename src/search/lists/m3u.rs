@@ -1,6 +1,7 @@
 //! Results as a playlist.
 
-use super::{Entry, ResultList, file_name};
+use super::{Entry, ResultList};
+use crate::printable::{file_name, one_line};
 use crate::search::results::clock;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::path::Path;
 /// An entry per result, with VLC's options for where to begin and to end.
 pub(super) fn list(title: &str, entries: &[Entry<'_>]) -> ResultList {
     let mut text = String::from("#EXTM3U\n#EXTENC:UTF-8\n");
-    let _ = writeln!(text, "#PLAYLIST:{}", on_one_line(title));
+    let _ = writeln!(text, "#PLAYLIST:{}", one_line(title));
     for entry in entries {
         let [start, end] = entry.span().map(|seconds| seconds.max(0.0));
         let (rank, name) = (entry.rank(), file_name(entry.path()));
@@ -43,8 +44,4 @@ fn file_address(path: &Path) -> String {
         }
     }
     address
-}
-
-fn on_one_line(text: &str) -> String {
-    crate::printable::path(Path::new(text))
 }

@@ -7,12 +7,10 @@ mod m3u;
 use super::results::SearchResult;
 use super::words::WordResult;
 use crate::Result;
-use serde::Deserialize;
 use std::path::Path;
 
 /// The format of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListFormat {
     /// Comma-separated values (RFC 4180): a line of names, a line per result.
     Csv,
@@ -76,7 +74,7 @@ impl<'a> Entry<'a> {
     fn rank(self) -> String {
         match self {
             Self::Clip(clip) => clip.rank.to_string(),
-            Self::Words(words) => format!("w{}", words.rank),
+            Self::Words(words) => words.label(),
         }
     }
 
@@ -99,11 +97,6 @@ impl<'a> Entry<'a> {
     fn text(self) -> Option<String> {
         if let Self::Words(words) = self { Some(words.shown_text()) } else { None }
     }
-}
-
-/// The name of a file without its folder, on one line.
-fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| crate::printable::path(Path::new(name)))
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use crate::Result;
 use crate::data::{Cue, Unreadable, read_subtitles};
 use crate::index::{ClipEmbedding, IndexWriter, Stamp, Words};
 use crate::progress::{ProgressSink, StopFlag};
+use crate::search::indexing::COMMIT;
 use crate::search::{Embedder, IndexOptions, printable};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use svitt_ops::SvittBackend;
 
 /// Texts per forward.
@@ -60,6 +62,7 @@ impl<'a> WordIndexing<'a> {
             return Ok(done);
         }
         let mut ticker = self.progress.counter("indexing subtitles", wanted.len());
+        let mut committed = Instant::now();
         for (path, video, stamp) in wanted {
             if self.stop.is_set() {
                 done.stopped = true;
@@ -70,6 +73,10 @@ impl<'a> WordIndexing<'a> {
                 let (texts, clips) = embedded(embedder, spoken)?;
                 indexer.add_words(path, stamp, Words { video: video.clone(), texts }, clips)?;
                 done.files.insert(path.clone());
+            }
+            if committed.elapsed() > COMMIT {
+                indexer.commit()?;
+                committed = Instant::now();
             }
             ticker.tick(1);
         }

@@ -62,12 +62,18 @@ impl WordResult {
             true => format!("said {:.2}", self.literal),
             false => format!("like {:.2}", self.cosine),
         };
-        format!("w{}\t{found}\t{}\t{:.2}-{:.2}\t{}", self.rank, self.file, self.start, self.end, self.shown_text())
+        let Self { file, start, end, .. } = self;
+        format!("{}\t{found}\t{file}\t{start:.2}-{end:.2}\t{}", self.label(), self.shown_text())
+    }
+
+    /// `w` and the rank: what the result is called beside those of clips.
+    pub fn label(&self) -> String {
+        format!("w{}", self.rank)
     }
 
     /// The words on one line, whatever is in them.
     pub(in crate::search) fn shown_text(&self) -> String {
-        crate::printable::path(Path::new(&self.text))
+        crate::printable::one_line(&self.text)
     }
 }
 
@@ -132,9 +138,29 @@ impl WordQuery<'_> {
     }
 }
 
+/// A word of a query.
+struct QueryWord {
+    /// In small letters.
+    word: String,
+    /// Written without spaces around it: it is looked for anywhere.
+    spaceless: bool,
+    /// What it counts.
+    weight: f32,
+}
+
+impl QueryWord {
+    /// Whether the folded `text`, whose words are `said`, has it: as a whole word, or anywhere where words are written
+    /// without spaces between.
+    fn is_in(&self, text: &str, said: &HashSet<&str>) -> bool {
+        if self.spaceless { text.contains(&self.word) } else { said.contains(&*self.word) }
+    }
+}
+
 /// The words of a query, each with what it counts.
 struct WeightedWords {
-    words: Vec<(String, f32)>,
+    words: Vec<QueryWord>,
+    /// What all of them count.
+    all: f32,
 }
 
 impl WeightedWords {
@@ -143,24 +169,29 @@ impl WeightedWords {
         let mut seen = HashSet::new();
         let folded: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
         let words = folded.iter().flat_map(|text| words_of(text)).filter(|word| seen.insert(*word));
-        let mut counted: Vec<(String, usize)> = words.take(MOST_WORDS).map(|word| (word.to_owned(), 0)).collect();
-        let mut all = 0usize;
+        let unweighted =
+            |word: &str| QueryWord { word: word.to_owned(), spaceless: word.chars().any(is_spaceless), weight: 0.0 };
+        let mut words: Vec<QueryWord> = words.take(MOST_WORDS).map(unweighted).collect();
+        let (mut all, mut counts) = (0usize, vec![0usize; words.len()]);
         for text in said {
             all += 1;
             let folded = text.to_lowercase();
-            counted.iter_mut().for_each(|(word, count)| *count += usize::from(holds(&folded, word)));
+            let said = words_of(&folded).collect();
+            counts.iter_mut().zip(&words).for_each(|(count, word)| *count += usize::from(word.is_in(&folded, &said)));
         }
         // What no text holds counts as what one does: it may be a word of the question, not of the answer.
         let weight = |count: usize| ((1.0 + all as f32) / (0.5 + count.max(1) as f32)).ln().max(0.01);
-        Self { words: counted.into_iter().map(|(word, count)| (word, weight(count))).collect() }
+        words.iter_mut().zip(counts).for_each(|(word, count)| word.weight = weight(count));
+        let all = words.iter().map(|word| word.weight).sum();
+        Self { words, all }
     }
 
     /// The share of them, by weight, that `text` holds, 0 to 1.
     fn share_in(&self, text: &str) -> f32 {
         let folded = text.to_lowercase();
-        let all: f32 = self.words.iter().map(|(_, weight)| weight).sum();
-        let held: f32 = self.words.iter().filter(|(word, _)| holds(&folded, word)).map(|(_, weight)| weight).sum();
-        if all > 0.0 { (held / all).min(1.0) } else { 0.0 }
+        let said = words_of(&folded).collect();
+        let held: f32 = self.words.iter().filter(|word| word.is_in(&folded, &said)).map(|word| word.weight).sum();
+        if self.all > 0.0 { (held / self.all).min(1.0) } else { 0.0 }
     }
 }
 
@@ -169,10 +200,9 @@ fn words_of(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
-/// Whether the folded `text` has `word`: as a whole word, or anywhere where words are written without spaces between.
-fn holds(text: &str, word: &str) -> bool {
-    let spaceless = |letter: char| matches!(letter, '\u{e00}'..='\u{eff}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}');
-    if word.chars().any(spaceless) { text.contains(word) } else { words_of(text).any(|said| said == word) }
+/// Whether `letter` is of a script that writes words without spaces between.
+fn is_spaceless(letter: char) -> bool {
+    matches!(letter, '\u{e00}'..='\u{eff}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}')
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ function show(answers) {
   const words = answers.flatMap((found) => found.words || []);
   state.results = parts.flatMap(({ results }) => results);
   at("nearest").hidden = !parts.some(({ found, unfit }) => unfit && found.results.length);
-  if (answers[0].empty) say(state.status.clips ? "" : "No video is indexed yet.");
+  if (answers[0].empty) say(state.clips > 0 ? "" : "No video is indexed yet.");
   else say(parts.map((part) => (several ? `${part.found.index}: ` : "") + verdict(part)).filter(Boolean).join(" "), !state.results.length);
   at("results").replaceChildren(...parts.flatMap(({ found, results }) => [
     ...(several ? [make("li", "index", found.index)] : []),
