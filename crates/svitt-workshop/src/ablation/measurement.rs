@@ -26,7 +26,7 @@ pub struct Measurement {
     pub mflops: f64,
     /// Operations of the video encoder over all training of the chain, forward and backward, in 10¹².
     pub training_tflops: f64,
-    /// Seconds of the same training; 0 for a model that was given.
+    /// Seconds of the same training, on CPUs those of the processor, all threads together; 0 for a model that was given.
     #[serde(default)]
     pub training_seconds: f64,
     /// cuda, wgpu, wgpu-wgsl, flex or ndarray.
