@@ -63,22 +63,23 @@ impl<B: FusedOps> BertAttention<B> {
         let scale = ((hidden / self.heads) as f64).powf(-0.5);
         let query = self.split(linear(&self.query, x.clone()).mul_scalar(scale));
         // Projected before rows are repeated: a video shared by several texts is projected once.
-        let [key, value] = [&self.key, &self.value].map(|layer| {
-            let states = linear(layer, source.states.clone());
-            self.split(match &source.rows {
-                Some(rows) => states.select(0, rows.clone()),
-                None => states,
-            })
-        });
+        let of_rows = |states: Tensor<B, 3>| match &source.rows {
+            Some(rows) => states.select(0, rows.clone()),
+            None => states,
+        };
+        let key = self.split(of_rows(linear(&self.key, source.states.clone())));
+        let value = linear(&self.value, source.states.clone());
         let probabilities = masked_softmax(matmul(query, key.swap_dims(2, 3)), source.mask.clone());
         let weights = cast(probabilities.clone(), value.dtype());
         let seen = if mode == Mode::Eval || self.dropout == 0.0 {
             // Probabilities of a row sum to 1, so a constant subtracted from the values can be added back exactly; it
-            // reduces cancellation in the gradient of the probabilities.
-            let centre = value.clone().mean_dim(2).detach();
-            matmul(weights, value - centre.clone()) + centre
+            // reduces cancellation in the gradient of the probabilities. Before rows are repeated and heads are split
+            // the values lie as they are read.
+            let centre = value.clone().mean_dim(1).detach();
+            let value = self.split(of_rows(value - centre.clone()));
+            matmul(weights, value) + self.split(of_rows(centre))
         } else {
-            matmul(dropout(weights, self.dropout, mode), value)
+            matmul(dropout(weights, self.dropout, mode), self.split(of_rows(value)))
         };
         let seen = linear(&self.output, seen.swap_dims(1, 2).reshape([batch, tokens, hidden]));
         (layer_norm(dropout(seen, self.dropout, mode) + x, &self.norm, self.epsilon), probabilities)

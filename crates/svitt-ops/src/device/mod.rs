@@ -32,4 +32,4 @@ pub use cpu::{CpuInstructions, cpu_computes_bf16, cpu_computes_int8, cpu_instruc
 pub use dtype::{cast, cast_raw};
 pub use limit::{BufferLimit, batch_parts, concat_batch, slice_batch};
 pub use matmul::{MatmulOps, linear, matmul};
-pub use vectorized::{total, vectorized};
+pub use vectorized::{MulAdd, total, vectorized, vectorized_fused};

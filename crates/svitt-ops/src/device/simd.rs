@@ -2,7 +2,7 @@
 
 use super::bf16::Element;
 
-pub(crate) use super::vectorized::{total, vectorized};
+pub(crate) use super::vectorized::{MulAdd, total, vectorized, vectorized_fused};
 
 /// Lanes a loop is unrolled to: one AVX-512 register, two AVX2 registers.
 pub(crate) const LANES: usize = 16;
@@ -13,24 +13,29 @@ const ROUND: f32 = 12_582_912.0;
 /// e^x to 2 ulp for x in [−87, 88]; about 1e-38 below. Without branches, so that loops over it vectorise (std's `exp`
 /// does not).
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32, fma: MulAdd) -> f32 {
     let x = if x < -87.0 { -87.0 } else { x };
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let shifted = fma.of(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4f32;
-    let p = p * r + 1.398_2e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 0.166_666_66;
-    let p = p * r + 0.5;
+    let r = fma.of(n, 2.121_944_4e-4, fma.of(n, -0.693_359_4, x));
+    let p = polynomial([0.5, 0.166_666_66, 4.166_579_6e-2, 8.333_452e-3, 1.398_2e-3, 1.987_569_1e-4], r, fma);
     let power = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32 - 127) << 23;
-    ((p * r) * r + r + 1.0) * f32::from_bits(power as u32)
+    fma.of(p, r * r, r + 1.0) * f32::from_bits(power as u32)
 }
 
-/// erf(x) to 1.3e-7: an odd polynomial below 0.9, 1 − e^(−polynomial) above, both computed, so that loops vectorise.
+/// The polynomial of `factors`, lowest power first, at `x`.
 #[inline(always)]
-pub(crate) fn erf(x: f32) -> f32 {
+fn polynomial<const N: usize>(factors: [f32; N], x: f32, fma: MulAdd) -> f32 {
+    let mut value = factors[N - 1];
+    for i in (0..N - 1).rev() {
+        value = fma.of(value, x, factors[i]);
+    }
+    value
+}
+
+/// erf(x) to 1.5e-7: an odd polynomial below 0.9, 1 − e^(−polynomial) above, both computed, so that loops vectorise.
+#[inline(always)]
+pub(crate) fn erf(x: f32, fma: MulAdd) -> f32 {
     // least-squares Chebyshev fits of erf(√u)/√u on [0, 0.81] and of −ln(1 − erf x) on [0.9, 4.2], lowest power first
     const SMALL: [f32; 7] = [
         std::f32::consts::FRAC_2_SQRT_PI,
@@ -53,17 +58,10 @@ pub(crate) fn erf(x: f32) -> f32 {
         -1.540_11e-6,
     ];
     let a = x.abs();
-    let u = a * a;
-    let mut small = SMALL[6];
-    for i in (0..6).rev() {
-        small = small * u + SMALL[i];
-    }
+    let small = polynomial(SMALL, a * a, fma);
     let bounded = if a > 4.2 { 4.2 } else { a };
-    let mut large = LARGE[8];
-    for i in (0..8).rev() {
-        large = large * bounded + LARGE[i];
-    }
-    let magnitude = if a < 0.9 { small * a } else { 1.0 - exp(-large) };
+    let large = polynomial(LARGE, bounded, fma);
+    let magnitude = if a < 0.9 { small * a } else { 1.0 - exp(-large, fma) };
     magnitude.copysign(x)
 }
 
@@ -85,6 +83,26 @@ pub(crate) fn larger(most: f32, x: f32) -> f32 {
     f32::from_bits(most.to_bits().max(x.abs().to_bits()))
 }
 
+/// The first N of `from`, read before anything is written: two slices that may overlap are not copied by vectors.
+#[inline(always)]
+pub(crate) fn load<const N: usize>(from: &[f32]) -> [f32; N] {
+    let from = &from[..N];
+    let mut lanes = [0f32; N];
+    for i in 0..N {
+        lanes[i] = from[i];
+    }
+    lanes
+}
+
+/// Writes `lanes` to the first N of `to`.
+#[inline(always)]
+pub(crate) fn store<const N: usize>(to: &mut [f32], lanes: [f32; N]) {
+    let to = &mut to[..N];
+    for i in 0..N {
+        to[i] = lanes[i];
+    }
+}
+
 /// The largest value of `row`.
 pub(crate) fn max(row: &[f32]) -> f32 {
     vectorized(
@@ -104,20 +122,20 @@ pub(crate) fn max(row: &[f32]) -> f32 {
 
 /// Replaces `row` by e^(row − shift) and returns the sum.
 pub(crate) fn exp_sum(row: &mut [f32], shift: f32) -> f32 {
-    vectorized(
+    vectorized_fused(
         #[inline(always)]
-        || {
+        |fma| {
             let mut lanes = [0f32; LANES];
             let (chunks, rest) = row.as_chunks_mut::<LANES>();
             for chunk in chunks {
                 for i in 0..LANES {
-                    chunk[i] = exp(chunk[i] - shift);
+                    chunk[i] = exp(chunk[i] - shift, fma);
                     lanes[i] += chunk[i];
                 }
             }
             let mut sum = total(lanes);
             for x in rest {
-                *x = exp(*x - shift);
+                *x = exp(*x - shift, fma);
                 sum += *x;
             }
             sum
@@ -161,13 +179,17 @@ mod tests {
 
     #[test]
     fn exp_is_accurate() {
-        for i in -8700..=2000 {
-            let x = i as f32 / 100.0;
-            let (found, expected) = (f64::from(exp(x)), f64::from(x).exp());
-            assert!((found / expected - 1.0).abs() < 3e-7, "exp({x}) = {found}, not {expected}");
-        }
-        assert!(exp(-1e9) < 2e-38);
-        assert_eq!(exp(0.0), 1.0);
+        let check = |fma: MulAdd| {
+            for i in -8700..=2000 {
+                let x = i as f32 / 100.0;
+                let (found, expected) = (f64::from(exp(x, fma)), f64::from(x).exp());
+                assert!((found / expected - 1.0).abs() < 3e-7, "exp({x}) = {found}, not {expected}");
+            }
+            assert!(exp(-1e9, fma) < 2e-38);
+            assert_eq!(exp(0.0, fma), 1.0);
+        };
+        check(MulAdd::SEPARATE);
+        vectorized_fused(check);
     }
 
     #[test]
@@ -175,10 +197,14 @@ mod tests {
         // from tables of the error function
         let known = [(0.0, 0.0), (0.1, 0.112_462_9), (0.5, 0.520_499_9), (0.9, 0.796_908_2), (1.0, 0.842_700_8)];
         let more = [(1.5, 0.966_105_16), (2.0, 0.995_322_3), (3.0, 0.999_977_9), (4.5, 1.0), (40.0, 1.0)];
-        for (x, expected) in known.into_iter().chain(more) {
-            assert!((erf(x) - expected).abs() < 1.5e-7, "erf({x}) = {}", erf(x));
-            assert_eq!(erf(-x), -erf(x));
-        }
+        let check = |fma: MulAdd| {
+            for (x, expected) in known.into_iter().chain(more) {
+                assert!((erf(x, fma) - expected).abs() < 1.5e-7, "erf({x}) = {}", erf(x, fma));
+                assert_eq!(erf(-x, fma), -erf(x, fma));
+            }
+        };
+        check(MulAdd::SEPARATE);
+        vectorized_fused(check);
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! What is done to stretches of a product's rows while they are in the cache: row, first column, values.
 
 use super::rows;
-use crate::device::simd::vectorized;
+use crate::device::simd::{vectorized, vectorized_fused};
 
 /// GELU(· + bias).
 pub(super) fn activate(bias: &[f32]) -> impl Fn(usize, usize, &mut [f32]) + Sync {
     |_, first, to| {
         let bias = &bias[first..];
-        vectorized(
+        vectorized_fused(
             #[inline(always)]
-            || {
+            |fma| {
                 for (z, b) in to.iter_mut().zip(bias) {
-                    *z = rows::gelu(*z + b);
+                    *z = rows::gelu(*z + b, fma);
                 }
             },
         );

@@ -29,7 +29,7 @@ fn branch_gradients(
         d,
         d,
         #[inline(always)]
-        |row, dw, sums| {
+        |row, dw, sums, _| {
             for (((dw, w), s), sum) in dw.iter_mut().zip(&weight[row * d..]).zip(scale).zip(sums) {
                 *sum += *dw * w;
                 *dw *= s;
@@ -41,7 +41,7 @@ fn branch_gradients(
         d,
         d,
         #[inline(always)]
-        |_, grad, sums| {
+        |_, grad, sums, _| {
             for ((grad, s), sum) in grad.iter_mut().zip(scale).zip(sums) {
                 *sum += *grad;
                 *grad *= s;
@@ -63,7 +63,7 @@ fn kept_gradient(mut grad: Vec<f32>, d: usize, kept: &DropPathFactors) -> Vec<f3
             d,
             0,
             #[inline(always)]
-            |row, grad, _| grad.iter_mut().for_each(|g| *g *= kept.of(row)),
+            |row, grad, _, _| grad.iter_mut().for_each(|g| *g *= kept.of(row)),
         );
     }
     grad

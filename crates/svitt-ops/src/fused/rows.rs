@@ -3,7 +3,7 @@
 
 use crate::device::bf16::Element;
 use crate::device::host::filled;
-use crate::device::simd::{LANES, erf, exp, total, vectorized};
+use crate::device::simd::{LANES, MulAdd, erf, exp, total, vectorized, vectorized_fused};
 use rayon::prelude::*;
 use std::f32::consts::FRAC_1_SQRT_2;
 
@@ -19,18 +19,18 @@ pub(super) fn by_row(
     out: &mut [f32],
     d: usize,
     sums: usize,
-    body: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+    body: impl Fn(usize, &mut [f32], &mut [f32], MulAdd) + Sync,
 ) -> Vec<f32> {
     let partial: Vec<Vec<f32>> = out
         .par_chunks_mut(CHUNK * d)
         .enumerate()
         .map(|(chunk, out)| {
             let mut partial = vec![0f32; sums];
-            vectorized(
+            vectorized_fused(
                 #[inline(always)]
-                || {
+                |fma| {
                     for (i, row) in out.chunks_exact_mut(d).enumerate() {
-                        body(chunk * CHUNK + i, row, &mut partial);
+                        body(chunk * CHUNK + i, row, &mut partial, fma);
                     }
                 },
             );
@@ -124,7 +124,7 @@ pub(super) fn norm_gradients(
         d,
         2 * d,
         #[inline(always)]
-        |row, grad, sums| {
+        |row, grad, sums, _| {
             let at = row * d..(row + 1) * d;
             norm_gradient_row(grad, &x[at.clone()], gamma, [stats[2 * row], stats[2 * row + 1]], sums);
             if let Some(base) = base {
@@ -159,8 +159,9 @@ fn norm_gradient_row(grad: &mut [f32], x: &[f32], gamma: &[f32], [mean, inverse]
 
 /// GELU of one number, with the error function.
 #[inline(always)]
-pub(super) fn gelu(z: f32) -> f32 {
-    0.5 * z * (1.0 + erf(z * FRAC_1_SQRT_2))
+pub(super) fn gelu(z: f32, fma: MulAdd) -> f32 {
+    let half = 0.5 * z;
+    fma.of(half, erf(z * FRAC_1_SQRT_2, fma), half)
 }
 
 /// GELU(x + bias), in f32 or rounded to bf16.
@@ -170,12 +171,12 @@ pub(super) fn biased_gelu<T: Element>(x: &[f32], bias: &[f32]) -> Vec<T> {
     unsafe {
         filled(x.len(), |y| {
             y.par_chunks_mut(CHUNK * d).zip(x.par_chunks(CHUNK * d)).for_each(|(y, x)| {
-                vectorized(
+                vectorized_fused(
                     #[inline(always)]
-                    || {
+                    |fma| {
                         for (y, x) in y.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
                             for ((y, x), b) in y.iter_mut().zip(x).zip(bias) {
-                                y.write(T::of(gelu(x + b)));
+                                y.write(T::of(gelu(x + b, fma)));
                             }
                         }
                     },
@@ -193,12 +194,12 @@ pub(super) fn gelu_gradients(x: &[f32], bias: &[f32], grad: &mut [f32]) -> Vec<f
         d,
         d,
         #[inline(always)]
-        |row, grad, sums| {
+        |row, grad, sums, fma| {
             let inputs = x[row * d..(row + 1) * d].iter().zip(bias);
             for ((grad, sum), (x, b)) in grad.iter_mut().zip(sums.iter_mut()).zip(inputs) {
                 let z = x + b;
-                let cumulative = 0.5 + 0.5 * erf(z * FRAC_1_SQRT_2);
-                *grad *= cumulative + z * DENSITY * exp(-0.5 * z * z);
+                let cumulative = 0.5 + 0.5 * erf(z * FRAC_1_SQRT_2, fma);
+                *grad *= fma.of(z * DENSITY, exp(-0.5 * z * z, fma), cumulative);
                 *sum += *grad;
             }
         },
@@ -237,7 +238,7 @@ pub(super) fn branch_scale_gradients(y: &[f32], bias: &[f32], scale: &[f32], gra
         d,
         2 * d,
         #[inline(always)]
-        |row, grad, sums| {
+        |row, grad, sums, _| {
             let (dbias, dscale) = sums.split_at_mut(d);
             let inputs = y[row * d..(row + 1) * d].iter().zip(bias).zip(scale);
             let outputs = grad.iter_mut().zip(dbias.iter_mut()).zip(dscale.iter_mut());

@@ -88,7 +88,8 @@ fn subset(n: usize, keep: usize, sample: u64) -> Vec<usize> {
 }
 
 /// Odd, pairwise different sizes: divisible blocks, padding under both rules, one block, per-sample ids, dense, blocks
-/// attended twice, and blocks longer than a GPU kernel's run of queries (64) and its tile of keys (32). The last five
+/// attended twice, blocks longer than a GPU kernel's run of queries (64) and its tile of keys (32), and heads that CPUs
+/// compute apart (4, 8 and 16 wide) with blocks that fill no vector. The last five
 /// have blocks that each sample and head chooses: with padding under both rules, without local ones, of pruned tokens,
 /// and long ones.
 fn cases() -> Vec<Case> {
@@ -114,6 +115,9 @@ fn cases() -> Vec<Case> {
         case(2, 3, 4, (0..2).map(|s| subset(18, 10, s)).collect(), 2, 3, drawn(10, edge(1, 2, 5), Compat::Official)),
         case(1, 2, 8, full(4, 5), 4, 5, Arc::new(BlockGraph::dense(100))),
         case(2, 2, 6, (0..2).map(|s| subset(98, 91, s)).collect(), 2, 7, drawn(91, edge(1, 1, 40), Compat::Corrected)),
+        case(2, 2, 4, full(2, 5), 2, 5, drawn(50, edge(1, 3, 7), Compat::Corrected)),
+        case(2, 3, 8, (0..2).map(|s| subset(98, 91, s)).collect(), 2, 7, drawn(91, edge(1, 1, 40), Compat::Corrected)),
+        case(2, 1, 16, (0..2).map(|s| subset(48, 29, s)).collect(), 3, 4, drawn(29, edge(3, 1, 4), Compat::Corrected)),
         case(2, 3, 5, full(2, 5), 2, 5, drawn(50, top(1, 2, 7), Compat::Corrected)),
         case(3, 2, 4, full(2, 5), 2, 5, drawn(50, top(1, 2, 11), Compat::Official)),
         case(2, 1, 7, full(3, 4), 3, 4, drawn(48, top(0, 3, 5), Compat::Corrected)),

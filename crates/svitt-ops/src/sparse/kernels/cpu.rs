@@ -1,9 +1,10 @@
 //! The CPU kernel: one task per sample and tile of queries. A tile's scores live in a scratch buffer of rows and are
-//! discarded when its output is written. The bias is looked up in the table, never materialised.
+//! discarded when its output is written. The bias is read from the table, never materialised for all pairs.
 
+use super::cpu_bias::{BiasRuns, BiasTable};
 use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, Results, integers};
-use crate::device::simd::{axpy, exp_sum, max};
+use crate::device::simd::{LANES, axpy, exp_sum, max};
 use crate::sparse::bias::is_uniform;
 use crate::sparse::class;
 use crate::sparse::op::{self, SavedAttention};
@@ -39,24 +40,23 @@ pub(super) struct Tile {
 /// What all tasks share.
 pub(super) struct CpuKernel<'a, T = f32> {
     pub qkv: &'a [T],
-    /// `[heads, rows]`: a head's table is contiguous.
-    pub table: Vec<f32>,
-    pub table_rows: usize,
+    pub table: BiasTable,
     pub coords: &'a [i32],
     pub batch: usize,
     pub s: usize,
     pub heads: usize,
     pub d: usize,
-    pub centre: i32,
     /// M.
     pub blocks: usize,
     /// Per query block; where blocks are chosen, per sample, head and query block.
     pub entries: Vec<Vec<KeyBlock>>,
+    /// Of every sample's [`Self::entries`]; of one sample's where all have the same coordinates.
+    runs: Vec<BiasRuns>,
     pub tiles: Vec<Tile>,
     shared_coords: bool,
 }
 
-impl<'a, T> CpuKernel<'a, T> {
+impl<'a, T: Sync> CpuKernel<'a, T> {
     /// `chosen` `[batch, heads, M, chosen]`: the blocks beside those that the graph lists; empty where none are.
     pub(super) fn new(
         qkv: &'a [T],
@@ -68,31 +68,37 @@ impl<'a, T> CpuKernel<'a, T> {
     ) -> Self {
         let [batch, s, width] = shape;
         let heads = plan.heads;
-        let table_rows = table.len() / heads;
-        let mut transposed = Vec::with_capacity(table.len());
-        for h in 0..heads {
-            transposed.extend((0..table_rows).map(|r| table[r * heads + h]));
-        }
         let blocks = plan.graph.blocks();
         let entries = match plan.graph.chosen() {
             0 => (0..blocks).map(|m| entries(&plan.graph, m, &[])).collect(),
             each => chosen.chunks(each).enumerate().map(|(row, own)| entries(&plan.graph, row % blocks, own)).collect(),
         };
-        Self {
+        let mut kernel = Self {
             qkv,
-            table: transposed,
-            table_rows,
+            table: BiasTable::new(table, heads, plan.centre as i32),
             coords,
             batch,
             s,
             heads,
             d: width / 3 / heads,
-            centre: plan.centre as i32,
             blocks,
             entries,
+            runs: Vec::new(),
             tiles: tiles(&plan.graph),
             shared_coords: coords.len() < batch * (s - 1) || batch == 1,
-        }
+        };
+        kernel.runs = kernel.all_runs();
+        kernel
+    }
+
+    fn all_runs(&self) -> Vec<BiasRuns> {
+        let rows = self.entries.len();
+        let per_sample = if rows == self.blocks { rows } else { rows / self.batch };
+        let samples = if rows == self.blocks && self.shared_coords { 1 } else { self.batch };
+        let uniform = is_uniform(self.table.rows());
+        let of =
+            |index: usize| BiasRuns::new(&self.entries[index % rows], self.sample_coords(index / per_sample), uniform);
+        (0..samples * per_sample).into_par_iter().map(of).collect()
     }
 
     /// C.
@@ -108,10 +114,6 @@ impl<'a, T> CpuKernel<'a, T> {
     /// Queries (0), keys (1) or values (2) of sample `b` and head `h`, from token `token` on; rows 3C apart.
     pub(super) fn part_slice(&self, part: usize, b: usize, h: usize, token: usize) -> &'a [T] {
         &self.qkv[(b * self.s + token) * 3 * self.width() + part * self.width() + h * self.d..]
-    }
-
-    pub(super) fn head_table(&self, h: usize) -> &[f32] {
-        &self.table[h * self.table_rows..(h + 1) * self.table_rows]
     }
 
     /// Coordinates of the patch tokens of sample `b`.
@@ -134,9 +136,21 @@ impl<'a, T> CpuKernel<'a, T> {
         &self.entries[self.row(b, h, m)]
     }
 
+    /// The bias of what query block `m` sees.
+    pub(super) fn runs(&self, b: usize, h: usize, m: usize) -> &BiasRuns {
+        let row = self.row(b, h, m);
+        let of_sample = if self.entries.len() == self.blocks { b * self.blocks + row } else { row };
+        &self.runs[of_sample % self.runs.len()]
+    }
+
     /// Width of the score rows of query block `m`, the class column included.
     pub(super) fn columns(&self, b: usize, h: usize, m: usize) -> usize {
-        self.seen(b, h, m).last().map_or(1, |e| e.from + e.columns)
+        self.runs(b, h, m).columns()
+    }
+
+    /// Coordinates of the queries of `tile`.
+    pub(super) fn tile_coords(&self, b: usize, tile: Tile) -> &'a [i32] {
+        &self.sample_coords(b)[tile.first..tile.first + tile.rows]
     }
 }
 
@@ -146,64 +160,36 @@ impl<'a> CpuKernel<'a> {
         MatrixView::rows(self.part_slice(part, b, h, token), 3 * self.width())
     }
 
-    /// Logits of a tile, `[rows, columns]`, class column first.
+    /// Floats that [`Self::scores`] of a tile takes: its rows, and what the last one's bias is written over.
+    pub(super) fn score_floats(&self, b: usize, h: usize, tile: Tile) -> usize {
+        tile.rows * self.columns(b, h, tile.block) + LANES
+    }
+
+    /// Logits of a tile, `[rows, columns]`, class column first: products are added to the bias.
     pub(super) fn scores(&self, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
-        let (columns, d, scale) = (self.columns(b, h, tile.block), self.d, self.scale());
+        let (runs, table, d, scale) = (self.runs(b, h, tile.block), self.table.head(h), self.d, self.scale());
+        let columns = runs.columns();
+        for (row, &coord) in self.tile_coords(b, tile).iter().enumerate() {
+            runs.write(table, coord, &mut to[row * columns..][..columns + LANES]);
+        }
         let queries = self.part(0, b, h, 1 + tile.first);
-        product(to, columns, [tile.rows, 1, d], queries, self.part(1, b, h, 0).t(), scale, false);
+        product(to, columns, [tile.rows, 1, d], queries, self.part(1, b, h, 0).t(), scale, true);
         for e in self.seen(b, h, tile.block) {
-            for row in 0..tile.rows {
-                to[row * columns + e.from + e.keys..row * columns + e.from + e.columns].fill(0.0);
-            }
             let keys = self.part(1, b, h, 1 + e.key).t();
-            product(&mut to[e.from..], columns, [tile.rows, e.keys, d], queries, keys, scale, false);
-        }
-        self.add_bias(b, h, tile, to);
-    }
-
-    fn add_bias(&self, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
-        let (table, coords, columns) = (self.head_table(h), self.sample_coords(b), self.columns(b, h, tile.block));
-        let to_class = table[self.table_rows - 2];
-        if is_uniform(self.table_rows) {
-            return self.add_uniform_bias([table[0], to_class], [b, h], tile, to);
-        }
-        for (row, &coord) in to.chunks_mut(columns).zip(&coords[tile.first..tile.first + tile.rows]) {
-            let origin = coord + self.centre;
-            row[0] += to_class;
-            for e in self.seen(b, h, tile.block) {
-                let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
-                for (score, key) in real.iter_mut().zip(&coords[e.value..e.value + e.values]) {
-                    *score += table[(origin - key) as usize];
-                }
-                padded.iter_mut().for_each(|score| *score += to_class);
-            }
-        }
-    }
-
-    /// [`Self::add_bias`] where all pairs of patches have the first bias: nothing is looked up, nothing added to a 0.
-    fn add_uniform_bias(&self, [between, to_class]: [f32; 2], [b, h]: [usize; 2], tile: Tile, to: &mut [f32]) {
-        for row in to.chunks_mut(self.columns(b, h, tile.block)) {
-            row[0] += to_class;
-            for e in self.seen(b, h, tile.block) {
-                let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
-                if between != 0.0 {
-                    real.iter_mut().for_each(|score| *score += between);
-                }
-                padded.iter_mut().for_each(|score| *score += to_class);
-            }
+            product(&mut to[e.from..], columns, [tile.rows, e.keys.min(e.columns), d], queries, keys, scale, true);
         }
     }
 
     /// Logits of the class query over all tokens.
     pub(super) fn class_scores(&self, b: usize, h: usize, to: &mut [f32]) {
-        let table = self.head_table(h);
+        let [to_patches, _, to_itself] = self.table.head(h).of_class();
         product(to, self.s, [1, self.s, self.d], self.part(0, b, h, 0), self.part(1, b, h, 0).t(), self.scale(), false);
-        to[0] += table[self.table_rows - 1];
-        to[1..].iter_mut().for_each(|score| *score += table[self.table_rows - 3]);
+        to[0] += to_itself;
+        to[1..].iter_mut().for_each(|score| *score += to_patches);
     }
 
     /// The class row: its log-sum-exp, its output into `out`.
-    fn class_row(&self, b: usize, h: usize, scratch: &mut Vec<f32>, out: &mut [f32]) -> f32 {
+    pub(super) fn class_row(&self, b: usize, h: usize, scratch: &mut Vec<f32>, out: &mut [f32]) -> f32 {
         scratch.resize(self.s, 0.0);
         self.class_scores(b, h, scratch);
         let top = max(scratch);
@@ -223,11 +209,11 @@ impl<'a> CpuKernel<'a> {
     /// A tile of patch rows: log-sum-exps into `lse`, outputs into `out` (rows C apart).
     fn tile_rows(&self, b: usize, h: usize, tile: Tile, scratch: &mut Vec<f32>, out: &mut [f32], lse: &mut [f32]) {
         let (columns, width, d) = (self.columns(b, h, tile.block), self.width(), self.d);
-        scratch.resize(tile.rows * columns, 0.0);
+        scratch.resize(self.score_floats(b, h, tile), 0.0);
         self.scores(b, h, tile, scratch);
         let class_value = self.vector(2, b, h, 0);
         let mut inverse = [0f32; TILE];
-        for (i, row) in scratch.chunks_mut(columns).enumerate() {
+        for (i, row) in scratch.chunks_exact_mut(columns).take(tile.rows).enumerate() {
             let top = max(row);
             let sum = exp_sum(row, top);
             lse[i] = top + sum.ln();
@@ -324,6 +310,9 @@ impl<B: HostBackend> SparseOps for B {
 }
 
 fn forward(kernel: &CpuKernel) -> (Vec<f32>, Vec<f32>) {
+    if let Some(results) = super::cpu_narrow::forward(kernel) {
+        return results;
+    }
     run(kernel, |task, h, scratch: &mut Vec<f32>, out, lse| match task.tile {
         None => lse[0] = kernel.class_row(task.b, h, scratch, out),
         Some(tile) => kernel.tile_rows(task.b, h, tile, scratch, out, lse),
@@ -375,7 +364,7 @@ pub(super) fn run<T: Sync, O: Copy + Default + Send, S: Default + Send>(
 }
 
 /// The class token and the tiles follow each other in token order, so each owns a run of the output.
-fn tasks<'o, T, O>(kernel: &CpuKernel<T>, mut out: &'o mut [O]) -> Vec<(TileTask, &'o mut [O])> {
+fn tasks<'o, T: Sync, O>(kernel: &CpuKernel<T>, mut out: &'o mut [O]) -> Vec<(TileTask, &'o mut [O])> {
     let tiles = || std::iter::once(None).chain(kernel.tiles.iter().copied().map(Some));
     let all = (0..kernel.batch).flat_map(|b| tiles().map(move |tile| TileTask { b, tile }));
     all.map(|task| {

@@ -1,70 +1,71 @@
 //! The backward of the CPU kernel: one task per sample and head; probabilities are recomputed tile by tile.
 
 use super::cpu::{CpuKernel, Tile};
+use super::cpu_bias::mirrored;
+use super::cpu_narrow::{self, Narrow};
+use super::cpu_narrow_backward;
 use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, Results, integers};
 use crate::device::simd::{axpy, dot, exp_sum, score_gradient};
 use crate::sparse::AttentionPlan;
-use crate::sparse::bias::is_uniform;
 use crate::sparse::op::SavedAttention;
 use burn::tensor::TensorMetadata;
 use burn::tensor::ops::FloatTensor;
 use rayon::prelude::*;
 
 /// The forward's results and the incoming gradient.
-struct Backward<'a> {
-    kernel: CpuKernel<'a>,
+pub(super) struct Backward<'a> {
+    pub kernel: CpuKernel<'a>,
     out: &'a [f32],
-    lse: &'a [f32],
-    grad: &'a [f32],
+    pub lse: &'a [f32],
+    pub grad: &'a [f32],
 }
 
 /// One head's gradients and work space.
 #[derive(Default)]
-struct HeadGradients {
+pub(super) struct HeadGradients {
     /// `[S, D]` each, contiguous.
-    query: Vec<f32>,
-    key: Vec<f32>,
-    value: Vec<f32>,
-    /// `[R]`.
-    table: Vec<f32>,
+    pub query: Vec<f32>,
+    pub key: Vec<f32>,
+    pub value: Vec<f32>,
+    /// `[R]`, laid out as [`super::cpu_bias::HeadTable`].
+    pub table: Vec<f32>,
     p: Vec<f32>,
     dp: Vec<f32>,
 }
 
 impl Backward<'_> {
     /// Rows of `x` `[batch, S, C]` of one head, C apart.
-    fn rows<'x>(&self, x: &'x [f32], b: usize, h: usize, token: usize) -> &'x [f32] {
+    pub(super) fn rows<'x>(&self, x: &'x [f32], b: usize, h: usize, token: usize) -> &'x [f32] {
         &x[(b * self.kernel.s + token) * self.kernel.width() + h * self.kernel.d..]
     }
 
     /// Σ out·grad of one row.
-    fn delta(&self, b: usize, h: usize, token: usize) -> f32 {
+    pub(super) fn delta(&self, b: usize, h: usize, token: usize) -> f32 {
         let d = self.kernel.d;
         dot(&self.rows(self.out, b, h, token)[..d], &self.rows(self.grad, b, h, token)[..d])
     }
 
-    fn head(&self, b: usize, h: usize) -> HeadGradients {
-        let CpuKernel { s, d, table_rows, .. } = self.kernel;
+    /// Gradients of sample `b` and head `h`; `patch_rows` adds those of its patch queries.
+    fn head(&self, b: usize, h: usize, patch_rows: impl Fn([usize; 2], &mut HeadGradients)) -> HeadGradients {
+        let CpuKernel { s, d, .. } = self.kernel;
         let zeros = || vec![0f32; s * d];
         let mut head = HeadGradients {
             query: zeros(),
             key: zeros(),
             value: zeros(),
-            table: vec![0.0; table_rows],
+            table: vec![0.0; self.kernel.table.rows()],
             ..HeadGradients::default()
         };
         self.class_row(b, h, &mut head);
-        for &tile in &self.kernel.tiles {
-            self.tile(b, h, tile, &mut head);
-        }
+        patch_rows([b, h], &mut head);
         (head.p, head.dp) = Default::default();
         head
     }
 
     fn class_row(&self, b: usize, h: usize, head: &mut HeadGradients) {
         let k = &self.kernel;
-        let CpuKernel { s, d, table_rows, .. } = *k;
+        let (s, d, table_rows) = (k.s, k.d, k.table.rows());
         let grad = &self.rows(self.grad, b, h, 0)[..d];
         head.p.resize(s, 0.0);
         head.dp.resize(s, 0.0);
@@ -107,12 +108,12 @@ impl Backward<'_> {
 
     fn probabilities(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
-        let columns = k.columns(b, h, tile.block);
-        head.p.resize(head.p.len().max(tile.rows * columns), 0.0);
-        let p = &mut head.p[..tile.rows * columns];
+        let (columns, floats) = (k.columns(b, h, tile.block), k.score_floats(b, h, tile));
+        head.p.resize(head.p.len().max(floats), 0.0);
+        let p = &mut head.p[..floats];
         k.scores(b, h, tile, p);
         let lse = &self.lse[(b * k.heads + h) * k.s + 1 + tile.first..];
-        for (row, lse) in p.chunks_mut(columns).zip(lse) {
+        for (row, lse) in p.chunks_exact_mut(columns).zip(&lse[..tile.rows]) {
             exp_sum(row, *lse);
         }
     }
@@ -140,25 +141,10 @@ impl Backward<'_> {
     /// A histogram over the table rows of the tile. Each task has its own, so no atomics are needed.
     fn table_gradient(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
-        let (coords, columns) = (k.sample_coords(b), k.columns(b, h, tile.block));
-        let mut to_class = 0.0;
-        for (row, &coord) in head.dp.chunks(columns).zip(&coords[tile.first..tile.first + tile.rows]) {
-            let origin = coord + k.centre;
-            to_class += row[0];
-            for e in k.seen(b, h, tile.block) {
-                let (real, padded) = row[e.from..e.from + e.columns].split_at(e.values);
-                if is_uniform(k.table_rows) {
-                    head.table[0] += real.iter().sum::<f32>();
-                    to_class += padded.iter().sum::<f32>();
-                    continue;
-                }
-                for (ds, key) in real.iter().zip(&coords[e.value..e.value + e.values]) {
-                    head.table[(origin - key) as usize] += ds;
-                }
-                to_class += padded.iter().sum::<f32>();
-            }
+        let (runs, table) = (k.runs(b, h, tile.block), k.table.head(h));
+        for (row, &coord) in head.dp.chunks_exact(runs.columns()).zip(k.tile_coords(b, tile)) {
+            runs.add_gradients(row, table, coord, &mut head.table);
         }
-        head.table[k.table_rows - 2] += to_class;
     }
 }
 
@@ -181,10 +167,26 @@ pub(super) fn backward<B: HostBackend>(
 }
 
 fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
-    let CpuKernel { batch, s, heads, d, table_rows, .. } = backward.kernel;
-    let width = backward.kernel.width();
+    let kernel = &backward.kernel;
+    match kernel.d {
+        4 if cpu_narrow::takes(kernel) => narrow(backward, &Narrow::<4>::new(kernel)),
+        8 if cpu_narrow::takes(kernel) => narrow(backward, &Narrow::<8>::new(kernel)),
+        16 if cpu_narrow::takes(kernel) => narrow(backward, &Narrow::<16>::new(kernel)),
+        _ => all_heads(backward, |[b, h], head| {
+            kernel.tiles.iter().for_each(|&tile| backward.tile(b, h, tile, head));
+        }),
+    }
+}
+
+fn narrow<const D: usize>(backward: &Backward, narrow: &Narrow<D>) -> (Vec<f32>, Vec<f32>) {
+    all_heads(backward, |which, head| cpu_narrow_backward::patch_rows(backward, narrow, which, head))
+}
+
+fn all_heads(backward: &Backward, patch_rows: impl Fn([usize; 2], &mut HeadGradients) + Sync) -> (Vec<f32>, Vec<f32>) {
+    let CpuKernel { batch, s, heads, d, .. } = backward.kernel;
+    let (width, table_rows) = (backward.kernel.width(), backward.kernel.table.rows());
     let all: Vec<HeadGradients> =
-        (0..batch * heads).into_par_iter().map(|task| backward.head(task / heads, task % heads)).collect();
+        (0..batch * heads).into_par_iter().map(|task| backward.head(task / heads, task % heads, &patch_rows)).collect();
     let mut d_qkv = vec![0f32; batch * s * 3 * width];
     d_qkv.par_chunks_mut(3 * width).enumerate().for_each(|(row, to)| {
         let (b, token) = (row / s, row % s);
@@ -196,7 +198,8 @@ fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
     });
     let mut d_table = vec![0f32; table_rows * heads];
     for (task, head) in all.iter().enumerate() {
-        head.table.iter().enumerate().for_each(|(row, x)| d_table[row * heads + task % heads] += x);
+        let rows = head.table.iter().enumerate();
+        rows.for_each(|(row, x)| d_table[mirrored(row, table_rows) * heads + task % heads] += x);
     }
     (d_qkv, d_table)
 }

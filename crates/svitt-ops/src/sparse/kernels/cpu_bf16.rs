@@ -1,12 +1,12 @@
 //! The CPU kernel's forward with bf16 operands: scores and outputs are products of bf16 with f32 sums, the softmax
 //! between them is f32. Keys and values are packed once per sample and head, block by block.
 
-use super::cpu::{CpuKernel, KeyBlock, TILE, run};
+use super::cpu::{CpuKernel, KeyBlock, TILE, Tile, run};
 use crate::device::bf16::{EMPTY, LINES, Line, Segment, lines_of, pack_columns, pack_rows, round, tile_rows, wide};
 use crate::device::cpu_computes_bf16;
 use crate::device::host::filled;
 use crate::device::panels::COLUMNS;
-use crate::device::simd::{exp_sum, max, vectorized};
+use crate::device::simd::{LANES, exp_sum, max, vectorized, vectorized_fused};
 use crate::sparse::AttentionPlan;
 use burn::tensor::{DType, bf16};
 use rayon::prelude::*;
@@ -32,6 +32,7 @@ struct Blocks {
 #[derive(Default)]
 struct Scratch {
     scores: Vec<f32>,
+    bias: Vec<f32>,
     weights: Vec<bf16>,
     sums: Vec<f32>,
 }
@@ -59,7 +60,7 @@ pub(super) fn forward(layout: &CpuKernel<bf16>, plan: &AttentionPlan) -> (Vec<bf
         kernel.scores([task.b, h], [first, rows], blocks, &mut scratch.scores);
         match task.tile {
             None => kernel.class_bias(h, &mut scratch.scores),
-            Some(tile) => kernel.bias([task.b, h], tile.first, blocks, &mut scratch.scores),
+            Some(tile) => kernel.bias([task.b, h], tile, &mut scratch.scores, &mut scratch.bias),
         }
         kernel.outputs([task.b, h], blocks, scratch, out, lse);
     })
@@ -164,35 +165,35 @@ impl<'a> Bf16Kernel<'a> {
         }
     }
 
-    /// Scales the scores of patch queries from patch `first` on and adds their bias.
-    fn bias(&self, [b, h]: [usize; 2], first: usize, blocks: &Blocks, scores: &mut [f32]) {
-        let layout = self.layout;
-        let (table, coords, scale) = (layout.head_table(h), layout.sample_coords(b), layout.scale());
-        let to_class = table[layout.table_rows - 2];
-        for (row, &coord) in scores.chunks_mut(blocks.columns).zip(&coords[first..]) {
-            let origin = coord + layout.centre;
-            row[0] = row[0] * scale + to_class;
-            for e in &blocks.entries {
-                let (real, padded) = row[e.from..e.from + e.columns].split_at_mut(e.values);
-                for (score, key) in real.iter_mut().zip(&coords[e.value..e.value + e.values]) {
-                    *score = *score * scale + table[(origin - key) as usize];
-                }
-                padded.iter_mut().for_each(|score| *score = *score * scale + to_class);
-            }
+    /// Scales the scores of a tile's queries and adds their bias, which is written to `biased` row by row.
+    fn bias(&self, [b, h]: [usize; 2], tile: Tile, scores: &mut [f32], biased: &mut Vec<f32>) {
+        let (layout, scale) = (self.layout, self.layout.scale());
+        let (runs, table) = (layout.runs(b, h, tile.block), layout.table.head(h));
+        biased.resize(runs.columns() + LANES, 0.0);
+        for (row, &coord) in scores.chunks_exact_mut(runs.columns()).zip(layout.tile_coords(b, tile)) {
+            runs.write(table, coord, biased);
+            vectorized_fused(
+                #[inline(always)]
+                |fma| {
+                    for (score, bias) in row.iter_mut().zip(&*biased) {
+                        *score = fma.of(*score, scale, *bias);
+                    }
+                },
+            );
         }
     }
 
     /// Scales the class query's scores and adds their bias.
     fn class_bias(&self, h: usize, scores: &mut [f32]) {
-        let (table, rows, scale) = (self.layout.head_table(h), self.layout.table_rows, self.layout.scale());
-        scores[0] = scores[0] * scale + table[rows - 1];
-        scores[1..].iter_mut().for_each(|score| *score = *score * scale + table[rows - 3]);
+        let ([to_patches, _, to_itself], scale) = (self.layout.table.head(h).of_class(), self.layout.scale());
+        scores[0] = scores[0] * scale + to_itself;
+        scores[1..].iter_mut().for_each(|score| *score = *score * scale + to_patches);
     }
 
     /// From logits to log-sum-exps and outputs, rows C apart.
     fn outputs(&self, [b, h]: [usize; 2], blocks: &Blocks, scratch: &mut Scratch, out: &mut [bf16], lse: &mut [f32]) {
         let (layout, d, rows) = (self.layout, self.layout.d, lse.len());
-        let Scratch { scores, weights, sums } = scratch;
+        let Scratch { scores, weights, sums, .. } = scratch;
         weights.resize(rows * blocks.weights, bf16::ZERO);
         let (mut inverse, mut class) = ([0f32; TILE], [0f32; TILE]);
         for (i, row) in scores.chunks_mut(blocks.columns).enumerate() {

@@ -7,7 +7,13 @@ mod cpu_backward;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_bf16;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_bias;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_class;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_narrow;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_narrow_backward;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_top;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

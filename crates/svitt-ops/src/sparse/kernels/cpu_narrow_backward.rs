@@ -1,0 +1,148 @@
+//! The backward of narrow heads: per query one pass over its keys, 16 at a time, recomputes probabilities and adds to the
+//! gradients of queries, keys and values, so that neither probabilities nor their gradients are read again.
+
+use super::cpu::{KeyBlock, Tile};
+use super::cpu_backward::{Backward, HeadGradients};
+use super::cpu_narrow::{Columns, Narrow, Vector, add_weighted, column_stride, product, scored};
+use crate::device::simd::{LANES, MulAdd, exp, load, store, total, vectorized_fused};
+
+/// One query's part: its numbers, the gradient of its output, its log-sum-exp and Σ out·grad.
+#[derive(Clone, Copy)]
+struct Row<const D: usize> {
+    query: [f32; D],
+    grad: [f32; D],
+    lse: f32,
+    delta: f32,
+}
+
+/// Gradients of one head's keys and values, `[D, stride]` each, and the scores' of one row.
+struct Work {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    bias: Vec<f32>,
+    ds: Vec<f32>,
+}
+
+/// Adds the gradients of all patch queries of sample `b` and head `h` to `head`.
+pub(super) fn patch_rows<const D: usize>(
+    backward: &Backward,
+    narrow: &Narrow<D>,
+    [b, h]: [usize; 2],
+    head: &mut HeadGradients,
+) {
+    let kernel = &backward.kernel;
+    let stride = column_stride(kernel.s);
+    let zeros = || vec![0f32; D * stride];
+    let mut work = Work { keys: zeros(), values: zeros(), bias: Vec::new(), ds: Vec::new() };
+    for &tile in &kernel.tiles {
+        tile_rows(backward, narrow, [b, h], tile, &mut work, head);
+    }
+    for (of_tokens, columns) in [(&mut head.key, &work.keys), (&mut head.value, &work.values)] {
+        for (token, to) in of_tokens.as_chunks_mut::<D>().0.iter_mut().enumerate() {
+            (0..D).for_each(|d| to[d] += columns[d * stride + token]);
+        }
+    }
+}
+
+fn tile_rows<const D: usize>(
+    backward: &Backward,
+    narrow: &Narrow<D>,
+    [b, h]: [usize; 2],
+    tile: Tile,
+    work: &mut Work,
+    head: &mut HeadGradients,
+) {
+    let kernel = &backward.kernel;
+    let (runs, table, seen) = (kernel.runs(b, h, tile.block), kernel.table.head(h), kernel.seen(b, h, tile.block));
+    let [keys, values] = narrow.of_head(b, h);
+    let [class_key, class_value] = [1, 2].map(|part| kernel.vector(part, b, h, 0));
+    let scale = kernel.scale();
+    work.bias.resize(runs.columns() + LANES, 0.0);
+    work.ds.resize(runs.columns() + LANES, 0.0);
+    for (i, &coord) in kernel.tile_coords(b, tile).iter().enumerate() {
+        let token = 1 + tile.first + i;
+        let row = backward.row(narrow, [b, h], token);
+        runs.write(table, coord, &mut work.bias);
+        let mut dq = vectorized_fused(
+            #[inline(always)]
+            |fma| row_gradients(row, [keys, values], seen, work, fma),
+        );
+        let p = vectorized_fused(
+            #[inline(always)]
+            |fma| exp(work.bias[0] + product(row.query, class_key) - row.lse, fma),
+        );
+        let ds = p * (product(row.grad, class_value) - row.delta);
+        work.ds[0] = ds;
+        for d in 0..D {
+            dq[d] += ds * class_key[d];
+            head.key[d] += ds * row.query[d];
+            head.value[d] += p * row.grad[d];
+            head.query[token * D + d] = scale * dq[d];
+        }
+        runs.add_gradients(&work.ds, table, coord, &mut head.table);
+    }
+}
+
+impl Backward<'_> {
+    fn row<const D: usize>(&self, narrow: &Narrow<D>, [b, h]: [usize; 2], token: usize) -> Row<D> {
+        let grad = self.rows(self.grad, b, h, token);
+        Row {
+            query: narrow.query(b, h, token),
+            grad: *grad.first_chunk().unwrap_or(&[0.0; D]),
+            lse: self.lse[(b * self.kernel.heads + h) * self.kernel.s + token],
+            delta: self.delta(b, h, token),
+        }
+    }
+}
+
+/// Adds a row's part to the gradients of keys and values, writes those of its scores and returns that of its query,
+/// before scaling.
+#[inline(always)]
+fn row_gradients<const D: usize>(
+    row: Row<D>,
+    [keys, values]: [Columns<D>; 2],
+    seen: &[KeyBlock],
+    work: &mut Work,
+    fma: MulAdd,
+) -> [f32; D] {
+    let stride = work.keys.len() / D;
+    let mut dq = [[0f32; LANES]; D];
+    for e in seen {
+        let (first, count) = (1 + e.key, e.keys);
+        let (keys, values) = (keys.vectors(first, count), values.vectors(first, count));
+        for c in 0..count.div_ceil(LANES) {
+            let column = e.from + c * LANES;
+            let scores = scored(load(&work.bias[column..]), row.query, keys, c, fma);
+            let dp = scored([0.0; LANES], row.grad, values, c, fma);
+            let left = count - c * LANES;
+            let (mut p, mut ds) = ([0f32; LANES], [0f32; LANES]);
+            for i in 0..LANES {
+                // The last vector's other lanes are of keys that are not seen.
+                p[i] = if i < left { exp(scores[i] - row.lse, fma) } else { 0.0 };
+                ds[i] = if i < left { p[i] * (dp[i] - row.delta) } else { 0.0 };
+            }
+            store(&mut work.ds[column..], ds);
+            add_weighted(&mut dq, &ds, keys, c, fma);
+            for d in 0..D {
+                let from = d * stride + first + c * LANES;
+                add(&mut work.keys[from..], &ds, row.query[d], fma);
+                add(&mut work.values[from..], &p, row.grad[d], fma);
+            }
+        }
+    }
+    let mut sums = [0f32; D];
+    for d in 0..D {
+        sums[d] = total(dq[d]);
+    }
+    sums
+}
+
+/// `to += a · x`.
+#[inline(always)]
+fn add(to: &mut [f32], x: &Vector, a: f32, fma: MulAdd) {
+    let mut sums: Vector = load(to);
+    for i in 0..LANES {
+        sums[i] = fma.of(a, x[i], sums[i]);
+    }
+    store(to, sums);
+}
