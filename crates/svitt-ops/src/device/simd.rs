@@ -144,15 +144,15 @@ pub(crate) fn axpy(y: &mut [f32], a: f32, x: &[f32]) {
 
 /// Σ x·y, in f32.
 #[inline(always)]
-pub(crate) fn dot<T: Element>(x: &[f32], y: &[T]) -> f32 {
+pub(crate) fn dot<S: Element, T: Element>(x: &[S], y: &[T]) -> f32 {
     let mut lanes = [0f32; LANES];
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     for (x, y) in xs.iter().zip(ys) {
         for i in 0..LANES {
-            lanes[i] += x[i] * y[i].wide();
+            lanes[i] += x[i].wide() * y[i].wide();
         }
     }
-    total(lanes) + x_rest.iter().zip(y_rest).map(|(x, y)| x * y.wide()).sum::<f32>()
+    total(lanes) + x_rest.iter().zip(y_rest).map(|(x, y)| x.wide() * y.wide()).sum::<f32>()
 }
 
 #[cfg(test)]

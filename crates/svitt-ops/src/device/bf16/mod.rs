@@ -11,9 +11,9 @@ mod round;
 mod tests;
 mod tile;
 
-pub(crate) use pack::{EMPTY, LINES, Line, Packed, lines_of, pack_columns, pack_rows};
+pub(crate) use pack::{EMPTY, LINES, Line, Packed, lines_of, pack_columns, pack_rows, turn_rows};
 pub(crate) use product::{PairRows, parallel_product};
 #[cfg(feature = "flex")]
 pub(crate) use round::widen;
 pub(crate) use round::{Element, narrow, round, wide};
-pub(crate) use tile::{Segment, tile_rows};
+pub(crate) use tile::{Segment, add_tile_rows, tile_rows};

@@ -174,6 +174,13 @@ pub(super) fn backward<B: HostBackend>(
     let chosen = saved.chosen.as_ref().map_or(Vec::new(), integers::<B>);
     let SavedAttention { qkv, table, out, lse, .. } = saved;
     let rows = table.shape().num_elements() / plan.heads;
+    if grad.dtype() == qkv.dtype() && super::cpu_bf16::takes(qkv.dtype(), shape[2] / 3 / plan.heads) {
+        let [table, lse] = [&table, &lse].map(B::values);
+        let [qkv, out, grad] = [&qkv, &out, &grad].map(B::bf16_values);
+        let kernel = CpuKernel::new(&qkv, shape, &table, &coords, &chosen, plan);
+        let (d_qkv, d_table) = super::cpu_bf16_backward::backward(&kernel, plan, [&out, &grad], &lse);
+        return (results.short(d_qkv, shape), results.tensor(d_table, [rows, plan.heads]));
+    }
     let [qkv, table, out, lse, grad] = [&qkv, &table, &out, &lse, &grad].map(B::values);
     let kernel = CpuKernel::new(&qkv, shape, &table, &coords, &chosen, plan);
     let (d_qkv, d_table) = run(&Backward { kernel, out: &out, lse: &lse, grad: &grad });
@@ -181,7 +188,7 @@ pub(super) fn backward<B: HostBackend>(
 }
 
 fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
-    let CpuKernel { batch, s, heads, d, table_rows, .. } = backward.kernel;
+    let CpuKernel { batch, s, heads, d, .. } = backward.kernel;
     let width = backward.kernel.width();
     let all: Vec<HeadGradients> =
         (0..batch * heads).into_par_iter().map(|task| backward.head(task / heads, task % heads)).collect();
@@ -194,9 +201,15 @@ fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
             }
         }
     });
-    let mut d_table = vec![0f32; table_rows * heads];
-    for (task, head) in all.iter().enumerate() {
-        head.table.iter().enumerate().for_each(|(row, x)| d_table[row * heads + task % heads] += x);
+    let tables: Vec<Vec<f32>> = all.into_iter().map(|head| head.table).collect();
+    (d_qkv, summed_tables(&tables, [backward.kernel.table_rows, heads]))
+}
+
+/// The gradient `[R, heads]` of the table, of those `[R]` of every sample and head.
+pub(super) fn summed_tables(tables: &[Vec<f32>], [rows, heads]: [usize; 2]) -> Vec<f32> {
+    let mut sum = vec![0f32; rows * heads];
+    for (task, table) in tables.iter().enumerate() {
+        table.iter().enumerate().for_each(|(row, x)| sum[row * heads + task % heads] += x);
     }
-    (d_qkv, d_table)
+    sum
 }

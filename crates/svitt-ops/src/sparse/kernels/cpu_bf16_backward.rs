@@ -1,0 +1,276 @@
+//! The backward of the CPU kernel with bf16 operands: one task per sample and head. The five products of a tile of
+//! queries are products of bf16 with f32 sums; between them, probabilities, their gradients and the table's are f32.
+//!
+//! Gradients of keys and values are summed transposed: so the probabilities, and their gradients, are a right operand,
+//! which is packed by pairs of rows as they lie, and only queries and gradients, a tenth of them, have to be turned.
+
+use super::cpu::{CpuKernel, KeyBlock, TILE, Tile};
+use super::cpu_backward::summed_tables;
+use super::cpu_bf16_operands::{Bf16Kernel, Blocks, Part};
+use crate::device::bf16::{EMPTY, LINES, Line, Segment, add_tile_rows, pack_rows, round, tile_rows, turn_rows, wide};
+use crate::device::host::filled;
+use crate::device::panels::{COLUMNS, OutputPtr};
+use crate::device::simd::{LANES, dot, exp_sum, score_gradient, vectorized};
+use crate::sparse::AttentionPlan;
+use crate::sparse::bias::is_uniform;
+use burn::tensor::bf16;
+use rayon::prelude::*;
+
+/// The forward's results and the incoming gradient.
+struct Backward<'a> {
+    kernel: Bf16Kernel<'a>,
+    out: &'a [bf16],
+    lse: &'a [f32],
+    grad: &'a [bf16],
+    /// Floats between two rows of [`Sums::patches`].
+    stride: usize,
+}
+
+/// A tile of queries of one sample and head, or the class query.
+#[derive(Clone, Copy)]
+struct Queries<'a> {
+    head: [usize; 2],
+    tile: Option<Tile>,
+    first: usize,
+    rows: usize,
+    blocks: &'a Blocks,
+}
+
+/// Gradients of one head's keys, or of its values.
+#[derive(Default)]
+struct Sums {
+    /// `[D, stride]`: a column per patch.
+    patches: Vec<f32>,
+    /// `[D]`.
+    class: Vec<f32>,
+}
+
+/// A thread's memory.
+#[derive(Default)]
+struct Scratch {
+    /// `[rows, columns]`.
+    p: Vec<f32>,
+    /// `[rows, columns]`: of dO · Vᵀ, then of the scores.
+    ds: Vec<f32>,
+    /// `ds`, rounded.
+    weights: Vec<bf16>,
+    /// `[rows, D]`.
+    dq: Vec<f32>,
+    /// `[D, rows]`: queries, or gradients of outputs, turned.
+    turned: Vec<bf16>,
+    /// A panel of `ds` or `p`.
+    lines: Vec<Line>,
+    keys: Sums,
+    values: Sums,
+}
+
+/// See [`crate::sparse::SparseOps::sparse_attention_backward`]: of `out` and `grad` `[batch, S, C]` and `lse`
+/// `[batch, heads, S]` to the gradients of `qkv` and of the table.
+pub(super) fn backward(
+    layout: &CpuKernel<bf16>,
+    plan: &AttentionPlan,
+    [out, grad]: [&[bf16]; 2],
+    lse: &[f32],
+) -> (Vec<bf16>, Vec<f32>) {
+    let kernel = Bf16Kernel::new(layout, plan, &[Part::Keys, Part::Values], Part::Keys);
+    // an odd number of cache lines: rows at multiples of 4 KB would push each other out of the cache
+    let stride = (layout.s.div_ceil(LANES) | 1) * LANES;
+    let backward = Backward { kernel, out, lse, grad, stride };
+    let mut tables = Vec::new();
+    // SAFETY: every head writes its queries, keys and values of all tokens.
+    let d_qkv = unsafe {
+        filled(layout.qkv.len(), |d_qkv| {
+            let target = OutputPtr::new(d_qkv);
+            let heads = (0..layout.batch * layout.heads).into_par_iter();
+            let of_head = |scratch: &mut Scratch, task| {
+                backward.head([task / layout.heads, task % layout.heads], scratch, target)
+            };
+            tables = heads.map_init(Scratch::default, of_head).collect();
+        })
+    };
+    (d_qkv, summed_tables(&tables, [layout.table_rows, layout.heads]))
+}
+
+impl Backward<'_> {
+    /// Writes one head's gradients of queries, keys and values to `target` `[batch, S, 3C]` and returns its table's,
+    /// `[R]`.
+    fn head(&self, head: [usize; 2], scratch: &mut Scratch, target: OutputPtr<bf16>) -> Vec<f32> {
+        let layout = self.kernel.layout;
+        for sums in [&mut scratch.keys, &mut scratch.values] {
+            sums.patches.resize(layout.d * self.stride, 0.0);
+            sums.class.clear();
+            sums.class.resize(layout.d, 0.0);
+        }
+        let mut table = vec![0f32; layout.table_rows];
+        // the class query first: it sees every patch, and so its products are what the others are added to
+        for tile in std::iter::once(None).chain(layout.tiles.iter().copied().map(Some)) {
+            let ([first, rows], blocks) = self.kernel.queries(head, tile);
+            let queries = Queries { head, tile, first, rows, blocks };
+            self.score_gradients(queries, scratch);
+            self.query_gradients(queries, scratch, target);
+            self.key_and_value_gradients(queries, scratch);
+            self.table_gradient(queries, &scratch.ds, &mut table);
+        }
+        self.write_columns(head, Part::Keys, &scratch.keys, layout.scale(), target);
+        self.write_columns(head, Part::Values, &scratch.values, 1.0, target);
+        table
+    }
+
+    /// Rows of `x` `[batch, S, C]` of one head, C apart.
+    fn rows<'x>(&self, x: &'x [bf16], [b, h]: [usize; 2], token: usize) -> &'x [bf16] {
+        let layout = self.kernel.layout;
+        &x[(b * layout.s + token) * layout.width() + h * layout.d..]
+    }
+
+    /// Probabilities and the gradients of scores.
+    fn score_gradients(&self, queries: Queries, scratch: &mut Scratch) {
+        let Queries { head, tile, first, rows, blocks } = queries;
+        let (kernel, layout, [b, h]) = (&self.kernel, self.kernel.layout, head);
+        let Scratch { p, ds, .. } = scratch;
+        let left = (layout.part_slice(0, b, h, first), 3 * layout.width());
+        kernel.products(head, (Part::Keys, blocks), left, rows, p);
+        match tile {
+            None => kernel.class_bias(h, p),
+            Some(tile) => kernel.bias(head, tile.first, blocks, p),
+        }
+        let (out, grad) = (self.rows(self.out, head, first), self.rows(self.grad, head, first));
+        kernel.products(head, (Part::Values, blocks), (grad, layout.width()), rows, ds);
+        let lse = &self.lse[(b * layout.heads + h) * layout.s + first..];
+        let rows = p.chunks_mut(blocks.columns).zip(ds.chunks_mut(blocks.columns)).zip(lse);
+        for (i, ((p, ds), lse)) in rows.enumerate() {
+            exp_sum(p, *lse);
+            let vector = i * layout.width()..i * layout.width() + layout.d;
+            let delta = vectorized(
+                #[inline(always)]
+                || dot(&out[vector.clone()], &grad[vector.clone()]),
+            );
+            score_gradient(ds, p, delta);
+        }
+    }
+
+    /// Those of the tile's queries, which no other tile adds to.
+    fn query_gradients(&self, queries: Queries, scratch: &mut Scratch, target: OutputPtr<bf16>) {
+        let Queries { head, first, rows, blocks, .. } = queries;
+        let Scratch { ds, weights, dq, .. } = scratch;
+        let (layout, [b, h]) = (self.kernel.layout, head);
+        Bf16Kernel::resize_weights(blocks, rows, weights);
+        for (i, row) in ds.chunks(blocks.columns).enumerate() {
+            self.kernel.write_weights(row, blocks, weights, i);
+        }
+        self.kernel.weighted(head, blocks, weights, rows, dq);
+        let (class_key, scale, width) = (layout.vector(1, b, h, 0), layout.scale(), layout.width());
+        for (i, (dq, ds)) in dq.chunks(layout.d).zip(ds.chunks(blocks.columns)).enumerate() {
+            // SAFETY: heads have different columns, tiles different rows, all inside [batch, S, 3C].
+            let to = unsafe { target.row((b * layout.s + first + i) * 3 * width + h * layout.d, layout.d) };
+            let class = ds[0];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for ((to, dq), key) in to.iter_mut().zip(dq).zip(class_key) {
+                        to.write(round((dq + class * wide(*key)) * scale));
+                    }
+                },
+            );
+        }
+    }
+
+    /// Adds those of the tile, keys before scaling.
+    fn key_and_value_gradients(&self, queries: Queries, scratch: &mut Scratch) {
+        let (layout, [b, h], first) = (self.kernel.layout, queries.head, queries.first);
+        let Scratch { p, ds, turned, lines, keys, values, .. } = scratch;
+        let query = (layout.part_slice(0, b, h, first), 3 * layout.width());
+        let grad = (self.rows(self.grad, queries.head, first), layout.width());
+        lines.resize(TILE / 2 * LINES, EMPTY);
+        for (part, right, (left, stride), sums) in [(Part::Keys, ds, query, keys), (Part::Values, p, grad, values)] {
+            turn_rows(turned, left, stride, [queries.rows, layout.d]);
+            for e in &queries.blocks.entries {
+                self.add_block(queries, (part, e), turned, right, lines, &mut sums.patches);
+            }
+            add_class(&mut sums.class, (left, stride), right, queries.blocks.columns);
+        }
+    }
+
+    /// Adds `turned` `[D, rows]` times the columns of `right` that belong to one block to `sums` `[D, stride]`; those of
+    /// the class query are written.
+    fn add_block(
+        &self,
+        queries: Queries,
+        (part, e): (Part, &KeyBlock),
+        turned: &[bf16],
+        right: &[f32],
+        lines: &mut [Line],
+        sums: &mut [f32],
+    ) {
+        let (d, [patch, count], rows) = (self.kernel.layout.d, part.of(e), queries.rows);
+        let pairs = rows.div_ceil(2);
+        let multiply = if queries.tile.is_none() { tile_rows } else { add_tile_rows };
+        for column in (0..count).step_by(COLUMNS) {
+            let width = COLUMNS.min(count - column);
+            let lines = &mut lines[..pairs * LINES];
+            pack_rows(lines, &right[e.from + column..], queries.blocks.columns, [rows, width]);
+            let to = &mut sums[patch + column..];
+            multiply(to, self.stride, [d, width], turned, 2 * pairs, lines, &[Segment { a: 0, b: 0, pairs }]);
+        }
+    }
+
+    /// Adds the tile's part of the table's gradient.
+    fn table_gradient(&self, queries: Queries, ds: &[f32], table: &mut [f32]) {
+        let (layout, [b, _]) = (self.kernel.layout, queries.head);
+        let (rows, columns) = (layout.table_rows, queries.blocks.columns);
+        let Some(tile) = queries.tile else {
+            table[rows - 1] += ds[0];
+            table[rows - 3] += ds[1..].iter().sum::<f32>();
+            return;
+        };
+        let coords = layout.sample_coords(b);
+        for (ds, &coord) in ds.chunks(columns).zip(&coords[tile.first..]) {
+            let origin = coord + layout.centre;
+            let mut to_class = ds[0];
+            for e in &queries.blocks.entries {
+                let (real, padded) = ds[e.from..e.from + e.columns].split_at(e.values);
+                to_class += padded.iter().sum::<f32>();
+                if is_uniform(rows) {
+                    table[0] += real.iter().sum::<f32>();
+                    continue;
+                }
+                for (ds, key) in real.iter().zip(&coords[e.value..e.value + e.values]) {
+                    table[(origin - key) as usize] += ds;
+                }
+            }
+            table[rows - 2] += to_class;
+        }
+    }
+
+    /// Writes `sums`, scaled, turned and rounded.
+    fn write_columns(&self, [b, h]: [usize; 2], part: Part, sums: &Sums, scale: f32, target: OutputPtr<bf16>) {
+        let layout = self.kernel.layout;
+        let (d, width) = (layout.d, layout.width());
+        for token in 0..layout.s {
+            let from = (b * layout.s + token) * 3 * width + part as usize * width + h * d;
+            // SAFETY: heads and parts have different columns, all inside [batch, S, 3C].
+            let to = unsafe { target.row(from, d) };
+            let (sums, stride) = match token {
+                0 => (&sums.class[..], 1),
+                _ => (&sums.patches[token - 1..], self.stride),
+            };
+            for (to, x) in to.iter_mut().zip(sums.iter().step_by(stride)) {
+                to.write(round(x * scale));
+            }
+        }
+    }
+}
+
+/// Adds the rows `left`, weighted by the class column of `right` `[rows, columns]`.
+fn add_class(sums: &mut [f32], (left, stride): (&[bf16], usize), right: &[f32], columns: usize) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (row, right) in left.chunks(stride).zip(right.chunks(columns)) {
+                let weight = right[0];
+                for (sum, x) in sums.iter_mut().zip(row) {
+                    *sum += weight * wide(*x);
+                }
+            }
+        },
+    );
+}
