@@ -142,14 +142,34 @@ pub(crate) fn axpy(y: &mut [f32], a: f32, x: &[f32]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y += a * x);
 }
 
+/// Σ x. One sum would wait for itself at every addition.
+#[inline(always)]
+pub(crate) fn sum(x: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] += chunk[i];
+        }
+    }
+    rest.iter().fold(total(lanes), |sum, x| sum + x)
+}
+
 /// Σ x·y, in f32.
 #[inline(always)]
 pub(crate) fn dot<S: Element, T: Element>(x: &[S], y: &[T]) -> f32 {
     let mut lanes = [0f32; LANES];
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for (x, y) in xs.iter().zip(ys) {
+    for c in 0..xs.len().min(ys.len()) {
+        let (mut x, mut y) = ([0f32; LANES], [0f32; LANES]);
         for i in 0..LANES {
-            lanes[i] += x[i].wide() * y[i].wide();
+            x[i] = xs[c][i].wide();
+        }
+        for i in 0..LANES {
+            y[i] = ys[c][i].wide();
+        }
+        for i in 0..LANES {
+            lanes[i] += x[i] * y[i];
         }
     }
     total(lanes) + x_rest.iter().zip(y_rest).map(|(x, y)| x.wide() * y.wide()).sum::<f32>()

@@ -15,7 +15,7 @@ const RUN: usize = 16;
 /// One register: the pairs (row 2p, row 2p + 1) of 16 columns, see [`pair`].
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub(crate) struct Line([u32; 16]);
+pub(crate) struct Line(pub(super) [u32; 16]);
 
 /// Zeros.
 pub(crate) const EMPTY: Line = Line([0; 16]);
@@ -105,18 +105,49 @@ pub(crate) fn lines_of(rows: usize, columns: usize) -> usize {
     columns.div_ceil(COLUMNS) * rows.div_ceil(2) * LINES
 }
 
-/// Writes two rows of up to 64 columns into four lines.
+/// Writes two rows of up to 64 columns into four lines. By whole registers: zipped chunks are not inlined into functions
+/// of other target features, and took two thirds of the time.
 #[inline(always)]
 fn interleave<T: Element>(lines: &mut [Line], first: &[T], second: &[T]) {
-    for (line, (a, b)) in lines.iter_mut().zip(first.chunks(16).zip(second.chunks(16))) {
-        for (to, (a, b)) in line.0.iter_mut().zip(a.iter().zip(b)) {
-            *to = pair(a.short(), b.short());
-        }
+    let second = &second[..first.len()];
+    let ((firsts, first_rest), (seconds, second_rest)) = (first.as_chunks::<16>(), second.as_chunks::<16>());
+    for i in 0..firsts.len() {
+        lines[i].0 = paired(&firsts[i], &seconds[i]);
+    }
+    if !first_rest.is_empty() {
+        let (mut first, mut second) = ([T::default(); 16], [T::default(); 16]);
+        first[..first_rest.len()].copy_from_slice(first_rest);
+        second[..second_rest.len()].copy_from_slice(second_rest);
+        lines[firsts.len()].0 = paired(&first, &second);
     }
 }
 
-/// Packs `rows` `[k, n]`, `stride` apart, with k > 0, as [`Packed`] does, into `lines`. What the last line of a pair
-/// holds beyond n stays as it is.
+/// The pairs of two rows.
+#[inline(always)]
+pub(super) fn paired<T: Element>(first: &[T; 16], second: &[T; 16]) -> [u32; 16] {
+    let mut pairs = [0; 16];
+    for i in 0..16 {
+        pairs[i] = pair(first[i].short(), second[i].short());
+    }
+    pairs
+}
+
+/// The pairs of a row: processors that have the instruction store numbers with the lower half first, as [`pair`] does.
+#[inline(always)]
+pub(super) fn pairs(row: [bf16; 32]) -> [u32; 16] {
+    // SAFETY: both are 64 bytes, and all bytes are values.
+    unsafe { std::mem::transmute(row) }
+}
+
+/// The row whose [`pairs`] are given.
+#[inline(always)]
+pub(super) fn unpaired(pairs: [u32; 16]) -> [bf16; 32] {
+    // SAFETY: as above.
+    unsafe { std::mem::transmute(pairs) }
+}
+
+/// Packs `rows` `[k, n]`, `stride` apart, with k > 0, as [`Packed`] does, into `lines`. Lines beyond n stay as they
+/// are.
 pub(crate) fn pack_rows<T: Element>(lines: &mut [Line], rows: &[T], stride: usize, [k, n]: [usize; 2]) {
     vectorized(
         #[inline(always)]
@@ -134,35 +165,4 @@ pub(crate) fn pack_rows<T: Element>(lines: &mut [Line], rows: &[T], stride: usiz
             }
         },
     );
-}
-
-/// The transpose `[n, k]` of `rows` `[k, n]` of bf16, `stride` apart, into `to`: a left operand, whose rows are made even
-/// by a zero.
-pub(crate) fn turn_rows(to: &mut Vec<bf16>, rows: &[bf16], stride: usize, [k, n]: [usize; 2]) {
-    let width = k.next_multiple_of(2);
-    to.resize(n * width, bf16::ZERO);
-    for p in 0..k.div_ceil(2) {
-        let first = &rows[2 * p * stride..][..n];
-        let second = if 2 * p + 1 < k { &rows[(2 * p + 1) * stride..][..n] } else { &[] };
-        for (i, (to, x)) in to.chunks_exact_mut(width).zip(first).enumerate() {
-            to[2 * p] = *x;
-            to[2 * p + 1] = second.get(i).copied().unwrap_or(bf16::ZERO);
-        }
-    }
-}
-
-/// Packs the transpose of `rows` `[n, k]` of bf16, `stride` apart, with k > 0, into `lines`.
-pub(crate) fn pack_columns(lines: &mut [Line], rows: &[bf16], stride: usize, [k, n]: [usize; 2]) {
-    for (panel, lines) in lines.chunks_exact_mut(k.div_ceil(2) * LINES).enumerate() {
-        for column in 0..COLUMNS.min(n - panel * COLUMNS) {
-            let row = &rows[(panel * COLUMNS + column) * stride..][..k];
-            let (pairs, rest) = row.as_chunks::<2>();
-            for (p, [first, second]) in pairs.iter().enumerate() {
-                lines[p * LINES + column / 16].0[column % 16] = pair(*first, *second);
-            }
-            if let [last] = rest {
-                lines[pairs.len() * LINES + column / 16].0[column % 16] = pair(*last, bf16::ZERO);
-            }
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Products against f64 sums of the rounded operands, on odd sizes.
 
-use super::pack::{lines_of, pack_columns, pack_rows};
+use super::pack::{lines_of, pack_rows};
 use super::round::widen;
 use super::*;
 use crate::device::cpu_computes_bf16;

@@ -7,10 +7,12 @@
 use super::cpu::{CpuKernel, KeyBlock, TILE, Tile};
 use super::cpu_backward::summed_tables;
 use super::cpu_bf16_operands::{Bf16Kernel, Blocks, Part};
-use crate::device::bf16::{EMPTY, LINES, Line, Segment, add_tile_rows, pack_rows, round, tile_rows, turn_rows, wide};
+use crate::device::bf16::{
+    EMPTY, LINES, Line, SIDE, Segment, Square, add_tile_rows, pack_rows, round, tile_rows, turn, turn_rows, wide,
+};
 use crate::device::host::filled;
 use crate::device::panels::{COLUMNS, OutputPtr};
-use crate::device::simd::{LANES, dot, exp_sum, score_gradient, vectorized};
+use crate::device::simd::{LANES, dot, exp_sum, score_gradient, sum, vectorized};
 use crate::sparse::AttentionPlan;
 use crate::sparse::bias::is_uniform;
 use burn::tensor::bf16;
@@ -19,7 +21,8 @@ use rayon::prelude::*;
 /// The forward's results and the incoming gradient.
 struct Backward<'a> {
     kernel: Bf16Kernel<'a>,
-    out: &'a [bf16],
+    /// `[batch, S, heads]`: Σ out·grad of every row.
+    deltas: Vec<f32>,
     lse: &'a [f32],
     grad: &'a [bf16],
     /// Floats between two rows of [`Sums::patches`].
@@ -75,7 +78,7 @@ pub(super) fn backward(
     let kernel = Bf16Kernel::new(layout, plan, &[Part::Keys, Part::Values], Part::Keys);
     // an odd number of cache lines: rows at multiples of 4 KB would push each other out of the cache
     let stride = (layout.s.div_ceil(LANES) | 1) * LANES;
-    let backward = Backward { kernel, out, lse, grad, stride };
+    let backward = Backward { kernel, deltas: deltas(layout, out, grad), lse, grad, stride };
     let mut tables = Vec::new();
     // SAFETY: every head writes its queries, keys and values of all tokens.
     let d_qkv = unsafe {
@@ -89,6 +92,25 @@ pub(super) fn backward(
         })
     };
     (d_qkv, summed_tables(&tables, [layout.table_rows, layout.heads]))
+}
+
+/// Σ out·grad of every token and head, in the order they lie in: head by head, every row would be waited for.
+fn deltas(layout: &CpuKernel<bf16>, out: &[bf16], grad: &[bf16]) -> Vec<f32> {
+    let (heads, d) = (layout.heads, layout.d);
+    let mut deltas = vec![0f32; layout.batch * layout.s * heads];
+    deltas.par_chunks_mut(TILE * heads).enumerate().for_each(|(run, to)| {
+        let first = run * TILE * heads;
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, to) in to.iter_mut().enumerate() {
+                    let vector = (first + i) * d..(first + i + 1) * d;
+                    *to = dot(&out[vector.clone()], &grad[vector]);
+                }
+            },
+        );
+    });
+    deltas
 }
 
 impl Backward<'_> {
@@ -116,10 +138,10 @@ impl Backward<'_> {
         table
     }
 
-    /// Rows of `x` `[batch, S, C]` of one head, C apart.
-    fn rows<'x>(&self, x: &'x [bf16], [b, h]: [usize; 2], token: usize) -> &'x [bf16] {
+    /// Gradients of one head's outputs, C apart.
+    fn gradients(&self, [b, h]: [usize; 2], token: usize) -> &[bf16] {
         let layout = self.kernel.layout;
-        &x[(b * layout.s + token) * layout.width() + h * layout.d..]
+        &self.grad[(b * layout.s + token) * layout.width() + h * layout.d..]
     }
 
     /// Probabilities and the gradients of scores.
@@ -133,18 +155,13 @@ impl Backward<'_> {
             None => kernel.class_bias(h, p),
             Some(tile) => kernel.bias(head, tile.first, blocks, p),
         }
-        let (out, grad) = (self.rows(self.out, head, first), self.rows(self.grad, head, first));
-        kernel.products(head, (Part::Values, blocks), (grad, layout.width()), rows, ds);
+        let grad = (self.gradients(head, first), layout.width());
+        kernel.products(head, (Part::Values, blocks), grad, rows, ds);
         let lse = &self.lse[(b * layout.heads + h) * layout.s + first..];
         let rows = p.chunks_mut(blocks.columns).zip(ds.chunks_mut(blocks.columns)).zip(lse);
         for (i, ((p, ds), lse)) in rows.enumerate() {
             exp_sum(p, *lse);
-            let vector = i * layout.width()..i * layout.width() + layout.d;
-            let delta = vectorized(
-                #[inline(always)]
-                || dot(&out[vector.clone()], &grad[vector.clone()]),
-            );
-            score_gradient(ds, p, delta);
+            score_gradient(ds, p, self.deltas[(b * layout.s + first + i) * layout.heads + h]);
         }
     }
 
@@ -158,16 +175,17 @@ impl Backward<'_> {
             self.kernel.write_weights(row, blocks, weights, i);
         }
         self.kernel.weighted(head, blocks, weights, rows, dq);
-        let (class_key, scale, width) = (layout.vector(1, b, h, 0), layout.scale(), layout.width());
-        for (i, (dq, ds)) in dq.chunks(layout.d).zip(ds.chunks(blocks.columns)).enumerate() {
+        let (class_key, scale, width, d) = (layout.vector(1, b, h, 0), layout.scale(), layout.width(), layout.d);
+        for (i, (dq, ds)) in dq.chunks(d).zip(ds.chunks(blocks.columns)).enumerate() {
             // SAFETY: heads have different columns, tiles different rows, all inside [batch, S, 3C].
-            let to = unsafe { target.row((b * layout.s + first + i) * 3 * width + h * layout.d, layout.d) };
+            let to = unsafe { target.row((b * layout.s + first + i) * 3 * width + h * d, d) };
             let class = ds[0];
             vectorized(
                 #[inline(always)]
                 || {
-                    for ((to, dq), key) in to.iter_mut().zip(dq).zip(class_key) {
-                        to.write(round((dq + class * wide(*key)) * scale));
+                    let (to, dq, key) = (&mut to[..d], &dq[..d], &class_key[..d]);
+                    for j in 0..d {
+                        to[j].write(round((dq[j] + class * wide(key[j])) * scale));
                     }
                 },
             );
@@ -179,7 +197,7 @@ impl Backward<'_> {
         let (layout, [b, h], first) = (self.kernel.layout, queries.head, queries.first);
         let Scratch { p, ds, turned, lines, keys, values, .. } = scratch;
         let query = (layout.part_slice(0, b, h, first), 3 * layout.width());
-        let grad = (self.rows(self.grad, queries.head, first), layout.width());
+        let grad = (self.gradients(queries.head, first), layout.width());
         lines.resize(TILE / 2 * LINES, EMPTY);
         for (part, right, (left, stride), sums) in [(Part::Keys, ds, query, keys), (Part::Values, p, grad, values)] {
             turn_rows(turned, left, stride, [queries.rows, layout.d]);
@@ -219,7 +237,7 @@ impl Backward<'_> {
         let (rows, columns) = (layout.table_rows, queries.blocks.columns);
         let Some(tile) = queries.tile else {
             table[rows - 1] += ds[0];
-            table[rows - 3] += ds[1..].iter().sum::<f32>();
+            table[rows - 3] += sum(&ds[1..]);
             return;
         };
         let coords = layout.sample_coords(b);
@@ -228,9 +246,9 @@ impl Backward<'_> {
             let mut to_class = ds[0];
             for e in &queries.blocks.entries {
                 let (real, padded) = ds[e.from..e.from + e.columns].split_at(e.values);
-                to_class += padded.iter().sum::<f32>();
+                to_class += sum(padded);
                 if is_uniform(rows) {
-                    table[0] += real.iter().sum::<f32>();
+                    table[0] += sum(real);
                     continue;
                 }
                 for (ds, key) in real.iter().zip(&coords[e.value..e.value + e.values]) {
@@ -244,20 +262,48 @@ impl Backward<'_> {
     /// Writes `sums`, scaled, turned and rounded.
     fn write_columns(&self, [b, h]: [usize; 2], part: Part, sums: &Sums, scale: f32, target: OutputPtr<bf16>) {
         let layout = self.kernel.layout;
-        let (d, width) = (layout.d, layout.width());
-        for token in 0..layout.s {
-            let from = (b * layout.s + token) * 3 * width + part as usize * width + h * d;
+        let (d, width, patches) = (layout.d, layout.width(), layout.s - 1);
+        let of_token = |token: usize, first: usize, length: usize| {
+            let from = (b * layout.s + token) * 3 * width + part as usize * width + h * d + first;
             // SAFETY: heads and parts have different columns, all inside [batch, S, 3C].
-            let to = unsafe { target.row(from, d) };
-            let (sums, stride) = match token {
-                0 => (&sums.class[..], 1),
-                _ => (&sums.patches[token - 1..], self.stride),
-            };
-            for (to, x) in to.iter_mut().zip(sums.iter().step_by(stride)) {
-                to.write(round(x * scale));
+            unsafe { target.row(from, length) }
+        };
+        for (to, x) in of_token(0, 0, d).iter_mut().zip(&sums.class) {
+            to.write(round(x * scale));
+        }
+        let mut square = [[0f32; SIDE]; SIDE];
+        for patch in (0..patches).step_by(SIDE) {
+            for first in (0..d).step_by(SIDE) {
+                let (count, length) = ((patches - patch).min(SIDE), (d - first).min(SIDE));
+                for i in 0..length {
+                    // there always are 16: the stride is a multiple of that
+                    square[i] =
+                        sums.patches[(first + i) * self.stride + patch..].first_chunk().copied().unwrap_or_default();
+                }
+                turn(&mut square);
+                for (i, short) in scaled(&square, scale)[..count].iter().enumerate() {
+                    let to = of_token(1 + patch + i, first, length);
+                    for j in 0..length {
+                        to[j].write(short[j]);
+                    }
+                }
             }
         }
     }
+}
+
+/// The values of `square`, scaled and rounded.
+fn scaled(square: &Square<f32>, scale: f32) -> [[bf16; SIDE]; SIDE] {
+    let mut short = [[bf16::ZERO; SIDE]; SIDE];
+    vectorized(
+        #[inline(always)]
+        || {
+            for (to, from) in short.as_flattened_mut().iter_mut().zip(square.as_flattened()) {
+                *to = round(from * scale);
+            }
+        },
+    );
+    short
 }
 
 /// Adds the rows `left`, weighted by the class column of `right` `[rows, columns]`.
@@ -265,10 +311,10 @@ fn add_class(sums: &mut [f32], (left, stride): (&[bf16], usize), right: &[f32], 
     vectorized(
         #[inline(always)]
         || {
-            for (row, right) in left.chunks(stride).zip(right.chunks(columns)) {
-                let weight = right[0];
-                for (sum, x) in sums.iter_mut().zip(row) {
-                    *sum += weight * wide(*x);
+            for i in 0..right.len() / columns {
+                let (weight, row) = (right[i * columns], &left[i * stride..][..sums.len()]);
+                for j in 0..sums.len() {
+                    sums[j] += weight * wide(row[j]);
                 }
             }
         },

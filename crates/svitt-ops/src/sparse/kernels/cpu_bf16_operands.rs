@@ -173,8 +173,8 @@ impl<'a> Bf16Kernel<'a> {
         tile_rows(to, columns, [rows, 1], a, stride, lines, &[class]);
         for e in &blocks.entries {
             let [first, count] = part.of(e);
-            for row in to.chunks_mut(columns) {
-                row[e.from + count..e.from + e.columns].fill(0.0);
+            if count < e.columns {
+                to.chunks_mut(columns).for_each(|row| row[e.from + count..e.from + e.columns].fill(0.0));
             }
             let at = self.columns_at(part, first / self.block);
             for panel in 0..count.div_ceil(COLUMNS) {
