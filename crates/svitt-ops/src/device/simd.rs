@@ -107,18 +107,45 @@ pub(crate) fn exp_sum(row: &mut [f32], shift: f32) -> f32 {
     vectorized(
         #[inline(always)]
         || {
+            // read once: a captured number that `row` might overlap keeps the sums in memory, and the loop waits for them
+            let by = shift;
             let mut lanes = [0f32; LANES];
             let (chunks, rest) = row.as_chunks_mut::<LANES>();
             for chunk in chunks {
                 for i in 0..LANES {
-                    chunk[i] = exp(chunk[i] - shift);
+                    chunk[i] = exp(chunk[i] - by);
                     lanes[i] += chunk[i];
                 }
             }
             let mut sum = total(lanes);
             for x in rest {
-                *x = exp(*x - shift);
+                *x = exp(*x - by);
                 sum += *x;
+            }
+            sum
+        },
+    )
+}
+
+/// Replaces `row` by e^(row − shift) and returns the sum of its products with `x`.
+pub(crate) fn exp_dot(row: &mut [f32], shift: f32, x: &[f32]) -> f32 {
+    vectorized(
+        #[inline(always)]
+        || {
+            // as in `exp_sum`
+            let by = shift;
+            let mut lanes = [0f32; LANES];
+            let ((chunks, rest), (xs, x_rest)) = (row.as_chunks_mut::<LANES>(), x.as_chunks::<LANES>());
+            for (chunk, x) in chunks.iter_mut().zip(xs) {
+                for i in 0..LANES {
+                    chunk[i] = exp(chunk[i] - by);
+                    lanes[i] += chunk[i] * x[i];
+                }
+            }
+            let mut sum = total(lanes);
+            for (value, x) in rest.iter_mut().zip(x_rest) {
+                *value = exp(*value - by);
+                sum += *value * x;
             }
             sum
         },
@@ -157,22 +184,15 @@ pub(crate) fn sum(x: &[f32]) -> f32 {
 
 /// Σ x·y, in f32.
 #[inline(always)]
-pub(crate) fn dot<S: Element, T: Element>(x: &[S], y: &[T]) -> f32 {
+pub(crate) fn dot<T: Element>(x: &[f32], y: &[T]) -> f32 {
     let mut lanes = [0f32; LANES];
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for c in 0..xs.len().min(ys.len()) {
-        let (mut x, mut y) = ([0f32; LANES], [0f32; LANES]);
+    for (x, y) in xs.iter().zip(ys) {
         for i in 0..LANES {
-            x[i] = xs[c][i].wide();
-        }
-        for i in 0..LANES {
-            y[i] = ys[c][i].wide();
-        }
-        for i in 0..LANES {
-            lanes[i] += x[i] * y[i];
+            lanes[i] += x[i] * y[i].wide();
         }
     }
-    total(lanes) + x_rest.iter().zip(y_rest).map(|(x, y)| x.wide() * y.wide()).sum::<f32>()
+    total(lanes) + x_rest.iter().zip(y_rest).map(|(x, y)| x * y.wide()).sum::<f32>()
 }
 
 #[cfg(test)]
@@ -223,6 +243,10 @@ mod tests {
             let sum = exp_sum(&mut powers, shift);
             let expected: f64 = row.iter().map(|x| f64::from(x - shift).exp()).sum();
             assert!((f64::from(sum) / expected - 1.0).abs() < 1e-6);
+            let mut again = row.clone();
+            let product = exp_dot(&mut again, shift, &row);
+            assert_eq!(again, powers);
+            assert!((product - dot(&row, &powers)).abs() < 1e-4);
             assert!((dot(&row, &powers) - row.iter().zip(&powers).map(|(x, y)| x * y).sum::<f32>()).abs() < 1e-4);
         }
     }

@@ -177,6 +177,21 @@ mod x86 {
                 }
             }
         }
+        // SAFETY: the caller's promise.
+        unsafe { store::<R, V, ADD>(to, to_stride, columns, sums) }
+    }
+
+    /// # Safety
+    /// As [`sums`].
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    #[allow(clippy::needless_range_loop, reason = "registers by number")]
+    unsafe fn store<const R: usize, const V: usize, const ADD: bool>(
+        to: *mut f32,
+        to_stride: usize,
+        columns: usize,
+        sums: [[__m512; V]; R],
+    ) {
         let last = 0xFFFF >> (16 * V - columns);
         for r in 0..R {
             for v in 0..V {

@@ -19,11 +19,7 @@ pub(crate) fn turn<T: Copy>(square: &mut Square<T>) {
         // SAFETY: processors with bf16 products have AVX-512; rows have 64 bytes.
         return unsafe { x86::turn(square.as_mut_ptr().cast()) };
     }
-    for i in 0..SIDE {
-        for j in 0..i {
-            (square[i][j], square[j][i]) = (square[j][i], square[i][j]);
-        }
-    }
+    *square = std::array::from_fn(|i| std::array::from_fn(|j| square[j][i]));
 }
 
 /// The transpose `[n, k]` of `rows` `[k, n]` of bf16, `stride` apart, into `to`: a left operand, whose rows are made even

@@ -168,7 +168,7 @@ pub(super) fn backward<B: HostBackend>(
     grad: FloatTensor<B>,
     plan: &AttentionPlan,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let results = Results::<B>::like(&grad);
+    let (results, of_table) = (Results::<B>::like(&grad), Results::<B>::like(&saved.table));
     let shape: [usize; 3] = saved.qkv.shape().dims();
     let coords = integers::<B>(&saved.coords);
     let chosen = saved.chosen.as_ref().map_or(Vec::new(), integers::<B>);
@@ -176,15 +176,15 @@ pub(super) fn backward<B: HostBackend>(
     let rows = table.shape().num_elements() / plan.heads;
     if grad.dtype() == qkv.dtype() && super::cpu_bf16::takes(qkv.dtype(), shape[2] / 3 / plan.heads) {
         let [table, lse] = [&table, &lse].map(B::values);
-        let [qkv, out, grad] = [&qkv, &out, &grad].map(B::bf16_values);
+        let [qkv, grad] = [&qkv, &grad].map(B::bf16_values);
         let kernel = CpuKernel::new(&qkv, shape, &table, &coords, &chosen, plan);
-        let (d_qkv, d_table) = super::cpu_bf16_backward::backward(&kernel, plan, [&out, &grad], &lse);
-        return (results.short(d_qkv, shape), results.tensor(d_table, [rows, plan.heads]));
+        let (d_qkv, d_table) = super::cpu_bf16_backward::backward(&kernel, plan, &grad, &lse);
+        return (results.short(d_qkv, shape), of_table.tensor(d_table, [rows, plan.heads]));
     }
     let [qkv, table, out, lse, grad] = [&qkv, &table, &out, &lse, &grad].map(B::values);
     let kernel = CpuKernel::new(&qkv, shape, &table, &coords, &chosen, plan);
     let (d_qkv, d_table) = run(&Backward { kernel, out: &out, lse: &lse, grad: &grad });
-    (results.tensor(d_qkv, shape), results.tensor(d_table, [rows, plan.heads]))
+    (results.tensor(d_qkv, shape), of_table.tensor(d_table, [rows, plan.heads]))
 }
 
 fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {

@@ -12,17 +12,15 @@ use crate::device::bf16::{
 };
 use crate::device::host::filled;
 use crate::device::panels::{COLUMNS, OutputPtr};
-use crate::device::simd::{LANES, dot, exp_sum, score_gradient, sum, vectorized};
+use crate::device::simd::{exp_dot, score_gradient, sum, vectorized};
 use crate::sparse::AttentionPlan;
 use crate::sparse::bias::is_uniform;
 use burn::tensor::bf16;
 use rayon::prelude::*;
 
-/// The forward's results and the incoming gradient.
+/// The operands, the forward's log-sum-exps and the incoming gradient.
 struct Backward<'a> {
     kernel: Bf16Kernel<'a>,
-    /// `[batch, S, heads]`: Σ out·grad of every row.
-    deltas: Vec<f32>,
     lse: &'a [f32],
     grad: &'a [bf16],
     /// Floats between two rows of [`Sums::patches`].
@@ -67,18 +65,18 @@ struct Scratch {
     values: Sums,
 }
 
-/// See [`crate::sparse::SparseOps::sparse_attention_backward`]: of `out` and `grad` `[batch, S, C]` and `lse`
+/// See [`crate::sparse::SparseOps::sparse_attention_backward`]: of `grad` `[batch, S, C]` and `lse`
 /// `[batch, heads, S]` to the gradients of `qkv` and of the table.
 pub(super) fn backward(
     layout: &CpuKernel<bf16>,
     plan: &AttentionPlan,
-    [out, grad]: [&[bf16]; 2],
+    grad: &[bf16],
     lse: &[f32],
 ) -> (Vec<bf16>, Vec<f32>) {
     let kernel = Bf16Kernel::new(layout, plan, &[Part::Keys, Part::Values], Part::Keys);
     // an odd number of cache lines: rows at multiples of 4 KB would push each other out of the cache
-    let stride = (layout.s.div_ceil(LANES) | 1) * LANES;
-    let backward = Backward { kernel, deltas: deltas(layout, out, grad), lse, grad, stride };
+    let stride = (layout.s.div_ceil(SIDE) | 1) * SIDE;
+    let backward = Backward { kernel, lse, grad, stride };
     let mut tables = Vec::new();
     // SAFETY: every head writes its queries, keys and values of all tokens.
     let d_qkv = unsafe {
@@ -92,25 +90,6 @@ pub(super) fn backward(
         })
     };
     (d_qkv, summed_tables(&tables, [layout.table_rows, layout.heads]))
-}
-
-/// Σ out·grad of every token and head, in the order they lie in: head by head, every row would be waited for.
-fn deltas(layout: &CpuKernel<bf16>, out: &[bf16], grad: &[bf16]) -> Vec<f32> {
-    let (heads, d) = (layout.heads, layout.d);
-    let mut deltas = vec![0f32; layout.batch * layout.s * heads];
-    deltas.par_chunks_mut(TILE * heads).enumerate().for_each(|(run, to)| {
-        let first = run * TILE * heads;
-        vectorized(
-            #[inline(always)]
-            || {
-                for (i, to) in to.iter_mut().enumerate() {
-                    let vector = (first + i) * d..(first + i + 1) * d;
-                    *to = dot(&out[vector.clone()], &grad[vector]);
-                }
-            },
-        );
-    });
-    deltas
 }
 
 impl Backward<'_> {
@@ -159,9 +138,10 @@ impl Backward<'_> {
         kernel.products(head, (Part::Values, blocks), grad, rows, ds);
         let lse = &self.lse[(b * layout.heads + h) * layout.s + first..];
         let rows = p.chunks_mut(blocks.columns).zip(ds.chunks_mut(blocks.columns)).zip(lse);
-        for (i, ((p, ds), lse)) in rows.enumerate() {
-            exp_sum(p, *lse);
-            score_gradient(ds, p, self.deltas[(b * layout.s + first + i) * layout.heads + h]);
+        for ((p, ds), lse) in rows {
+            // Σ p·dp is Σ out·grad without the rounding of outputs to bf16, by which a row's gradients would not sum to 0
+            let delta = exp_dot(p, *lse, ds);
+            score_gradient(ds, p, delta);
         }
     }
 
@@ -275,10 +255,10 @@ impl Backward<'_> {
         for patch in (0..patches).step_by(SIDE) {
             for first in (0..d).step_by(SIDE) {
                 let (count, length) = ((patches - patch).min(SIDE), (d - first).min(SIDE));
-                for i in 0..length {
+                for (i, row) in square[..length].iter_mut().enumerate() {
                     // there always are 16: the stride is a multiple of that
-                    square[i] =
-                        sums.patches[(first + i) * self.stride + patch..].first_chunk().copied().unwrap_or_default();
+                    let from = sums.patches[(first + i) * self.stride + patch..].first_chunk();
+                    *row = from.copied().unwrap_or_default();
                 }
                 turn(&mut square);
                 for (i, short) in scaled(&square, scale)[..count].iter().enumerate() {
