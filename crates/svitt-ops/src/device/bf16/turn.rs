@@ -1,5 +1,5 @@
-//! Operands whose transpose is given. They are turned 16 × 16 numbers of 32 bits at a time: one by one, it took as long as
-//! a third of the products of a sparse backward.
+//! Operands whose transpose is given. They are turned 16 × 16 numbers of 32 bits at a time: one by one, that took
+//! more than half as long as all products of a sparse backward.
 
 use super::pack::{LINES, Line, paired, pairs, unpaired};
 use crate::device::panels::COLUMNS;
