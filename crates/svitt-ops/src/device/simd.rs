@@ -132,15 +132,17 @@ pub(crate) fn exp_dot(row: &mut [f32], shift: f32, x: &[f32]) -> f32 {
     vectorized(
         #[inline(always)]
         || {
-            // as in `exp_sum`
+            // as in `exp_sum`; and so `x` is copied
             let by = shift;
             let mut lanes = [0f32; LANES];
             let ((chunks, rest), (xs, x_rest)) = (row.as_chunks_mut::<LANES>(), x.as_chunks::<LANES>());
             for (chunk, x) in chunks.iter_mut().zip(xs) {
+                let (mut powers, x) = (*chunk, *x);
                 for i in 0..LANES {
-                    chunk[i] = exp(chunk[i] - by);
-                    lanes[i] += chunk[i] * x[i];
+                    powers[i] = exp(powers[i] - by);
+                    lanes[i] += powers[i] * x[i];
                 }
+                *chunk = powers;
             }
             let mut sum = total(lanes);
             for (value, x) in rest.iter_mut().zip(x_rest) {
