@@ -36,7 +36,7 @@ pub(crate) fn by_panels<T: Element>(
     finish: Option<Epilogue>,
 ) -> Vec<T> {
     let mut out = Vec::with_capacity(m * n);
-    let target = OutputPtr(out.spare_capacity_mut().as_mut_ptr());
+    let target = OutputPtr::new(out.spare_capacity_mut());
     let (panels, rows) = (n.div_ceil(COLUMNS), rows_per_task(m, n));
     let tasks = if m == 0 { 0 } else { panels * m.div_ceil(rows) };
     (0..tasks).into_par_iter().with_max_len(1).for_each(|task| {
@@ -82,7 +82,7 @@ fn store<T: Element>(to: &mut [MaybeUninit<T>], sums: &[f32]) {
 
 /// The target of all tasks.
 #[derive(Clone, Copy)]
-struct OutputPtr<T>(*mut MaybeUninit<T>);
+pub(crate) struct OutputPtr<T>(*mut MaybeUninit<T>);
 
 // SAFETY: tasks write disjoint pieces of it.
 unsafe impl<T: Send> Sync for OutputPtr<T> {}
@@ -90,9 +90,13 @@ unsafe impl<T: Send> Sync for OutputPtr<T> {}
 unsafe impl<T: Send> Send for OutputPtr<T> {}
 
 impl<T> OutputPtr<T> {
+    pub(crate) fn new(target: &mut [MaybeUninit<T>]) -> Self {
+        Self(target.as_mut_ptr())
+    }
+
     /// # Safety
-    /// The stretch lies inside the allocation, and nobody else has it.
-    unsafe fn row<'a>(self, offset: usize, length: usize) -> &'a mut [MaybeUninit<T>] {
+    /// The stretch lies inside the allocation, which still exists, and nobody else has it.
+    pub(crate) unsafe fn row<'a>(self, offset: usize, length: usize) -> &'a mut [MaybeUninit<T>] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(offset), length) }
     }

@@ -85,6 +85,7 @@ pub(crate) fn larger(most: f32, x: f32) -> f32 {
 
 /// The first N of `from`, read before anything is written: two slices that may overlap are not copied by vectors.
 #[inline(always)]
+#[allow(clippy::manual_memcpy, reason = "a copy of slices is a call in code for wider vectors")]
 pub(crate) fn load<const N: usize>(from: &[f32]) -> [f32; N] {
     let from = &from[..N];
     let mut lanes = [0f32; N];
@@ -96,6 +97,7 @@ pub(crate) fn load<const N: usize>(from: &[f32]) -> [f32; N] {
 
 /// Writes `lanes` to the first N of `to`.
 #[inline(always)]
+#[allow(clippy::manual_memcpy, reason = "a copy of slices is a call in code for wider vectors")]
 pub(crate) fn store<const N: usize>(to: &mut [f32], lanes: [f32; N]) {
     let to = &mut to[..N];
     for i in 0..N {
@@ -125,18 +127,47 @@ pub(crate) fn exp_sum(row: &mut [f32], shift: f32) -> f32 {
     vectorized_fused(
         #[inline(always)]
         |fma| {
+            // read once: a captured number that `row` might overlap keeps the sums in memory, and the loop waits for them
+            let by = shift;
             let mut lanes = [0f32; LANES];
             let (chunks, rest) = row.as_chunks_mut::<LANES>();
             for chunk in chunks {
                 for i in 0..LANES {
-                    chunk[i] = exp(chunk[i] - shift, fma);
+                    chunk[i] = exp(chunk[i] - by, fma);
                     lanes[i] += chunk[i];
                 }
             }
             let mut sum = total(lanes);
             for x in rest {
-                *x = exp(*x - shift, fma);
+                *x = exp(*x - by, fma);
                 sum += *x;
+            }
+            sum
+        },
+    )
+}
+
+/// Replaces `row` by e^(row − shift) and returns the sum of its products with `x`.
+pub(crate) fn exp_dot(row: &mut [f32], shift: f32, x: &[f32]) -> f32 {
+    vectorized_fused(
+        #[inline(always)]
+        |fma| {
+            // as in `exp_sum`; and so `x` is copied
+            let by = shift;
+            let mut lanes = [0f32; LANES];
+            let ((chunks, rest), (xs, x_rest)) = (row.as_chunks_mut::<LANES>(), x.as_chunks::<LANES>());
+            for (chunk, x) in chunks.iter_mut().zip(xs) {
+                let (mut powers, x) = (*chunk, *x);
+                for i in 0..LANES {
+                    powers[i] = exp(powers[i] - by, fma);
+                    lanes[i] = fma.of(powers[i], x[i], lanes[i]);
+                }
+                *chunk = powers;
+            }
+            let mut sum = total(lanes);
+            for (value, x) in rest.iter_mut().zip(x_rest) {
+                *value = exp(*value - by, fma);
+                sum += *value * x;
             }
             sum
         },
@@ -158,6 +189,19 @@ pub(crate) fn score_gradient(dp: &mut [f32], p: &[f32], delta: f32) {
 /// `y += a · x`.
 pub(crate) fn axpy(y: &mut [f32], a: f32, x: &[f32]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y += a * x);
+}
+
+/// Σ x. One sum would wait for itself at every addition.
+#[inline(always)]
+pub(crate) fn sum(x: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] += chunk[i];
+        }
+    }
+    rest.iter().fold(total(lanes), |sum, x| sum + x)
 }
 
 /// Σ x·y, in f32.
@@ -229,6 +273,10 @@ mod tests {
             let sum = exp_sum(&mut powers, shift);
             let expected: f64 = row.iter().map(|x| f64::from(x - shift).exp()).sum();
             assert!((f64::from(sum) / expected - 1.0).abs() < 1e-6);
+            let mut again = row.clone();
+            let product = exp_dot(&mut again, shift, &row);
+            assert_eq!(again, powers);
+            assert!((product - dot(&row, &powers)).abs() < 1e-4);
             assert!((dot(&row, &powers) - row.iter().zip(&powers).map(|(x, y)| x * y).sum::<f32>()).abs() < 1e-4);
         }
     }

@@ -250,9 +250,9 @@ fn wide_cases() -> Vec<Case> {
 /// bf16 values, f32 sums: on CUDA by tensor cores. Both sides get the same rounded inputs; what remains is the rounding
 /// of outputs (2⁻⁹) and of the weights that tensor cores multiply.
 #[cfg(any(feature = "cuda", feature = "flex"))]
-fn sixteen_bits_agree<B: super::SparseOps>() {
+fn sixteen_bits_agree<B: super::SparseOps>(cases: &[Case]) {
     use burn::tensor::DType::{BF16, F32};
-    for (i, case) in wide_cases().iter().enumerate() {
+    for (i, case) in cases.iter().enumerate() {
         let rounded = |x: Tensor<Reference, 3>| {
             let values: Vec<f32> = host(x.clone()).iter().map(|v| burn::tensor::bf16::from_f32(*v).to_f32()).collect();
             TensorData::new(values, x.dims())
@@ -306,7 +306,7 @@ mod cuda_in_bf16 {
 
     #[test]
     fn sixteen_bits_agree() {
-        super::sixteen_bits_agree::<burn_cuda::Cuda>();
+        super::sixteen_bits_agree::<burn_cuda::Cuda>(&super::wide_cases());
     }
 }
 
@@ -531,5 +531,26 @@ mod portable_sibling {
 #[cfg(feature = "flex")]
 #[test]
 fn sixteen_bits_agree_on_flex() {
-    sixteen_bits_agree::<burn_flex::Flex>();
+    sixteen_bits_agree::<burn_flex::Flex>(&wide_cases());
+}
+
+/// [`cases`] whose heads are even, between and beyond the widths of registers and panels, and one bias for all pairs:
+/// the table of one patch, at which all tokens are.
+#[cfg(feature = "flex")]
+#[test]
+fn even_heads_agree_in_sixteen_bits_on_flex() {
+    let mut cases = cases();
+    let sizes = [2, 6, 10, 18, 34, 62, 66, 80, 130].into_iter().cycle();
+    cases.iter_mut().zip(sizes).for_each(|(case, head_dim)| case.head_dim = head_dim);
+    let tokens = 131;
+    // Such a bias has a gradient in which nearly all cancels, but for the rounding of outputs. Where bf16 is computed in
+    // f32, delta is made of them: that leaves 3 %.
+    let computed = crate::device::cpu_computes_bf16();
+    let graphs = [BlockGraph::dense(tokens).into(), drawn(tokens, edge(1, 2, 24), Compat::Corrected)];
+    for (graph, head_dim) in graphs.into_iter().zip([64, 20]).filter(|_| computed) {
+        let ids = vec![vec![0; tokens]];
+        cases.push(Case { batch: 2, heads: 3, head_dim, ids, frames: 1, grid: 1, graph, spread: 1.0 });
+        assert!(super::bias::is_uniform(cases[cases.len() - 1].rows()));
+    }
+    sixteen_bits_agree::<burn_flex::Flex>(&cases);
 }

@@ -10,10 +10,12 @@ mod round;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod turn;
 
-pub(crate) use pack::{EMPTY, LINES, Line, Packed, lines_of, pack_columns, pack_rows};
+pub(crate) use pack::{EMPTY, LINES, Line, Packed, lines_of, pack_rows};
 pub(crate) use product::{PairRows, parallel_product};
 #[cfg(feature = "flex")]
 pub(crate) use round::widen;
 pub(crate) use round::{Element, narrow, round, wide};
-pub(crate) use tile::{Segment, tile_rows};
+pub(crate) use tile::{Segment, add_tile_rows, tile_rows};
+pub(crate) use turn::{SIDE, Square, pack_columns, turn, turn_rows};

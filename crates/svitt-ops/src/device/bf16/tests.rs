@@ -1,6 +1,6 @@
 //! Products against f64 sums of the rounded operands, on odd sizes.
 
-use super::pack::{lines_of, pack_columns, pack_rows};
+use super::pack::{lines_of, pack_rows};
 use super::round::widen;
 use super::*;
 use crate::device::cpu_computes_bf16;
@@ -84,9 +84,9 @@ fn strided_segments_add_up() {
         return crate::skipped::skipped("a processor with bf16 products");
     }
     let (m, n, stride) = (7, 21, 90);
-    let (a, b) = (noise(5, m * stride), noise(6, 64 * stride));
+    let (a, b) = (noise(5, m * stride), noise(6, stride * stride));
     let [a_short, b_short] = [narrow(&a), narrow(&b)];
-    let parts: [(usize, usize); 4] = [(0, 12), (12, 6), (20, 8), (28, 5)];
+    let parts: [(usize, usize); 5] = [(0, 12), (12, 6), (20, 8), (28, 5), (36, 54)];
     for (name, columns) in [("rows", false), ("columns", true)] {
         let (mut lines, mut segments) = (Vec::new(), Vec::new());
         for (from, k) in parts {
@@ -101,10 +101,44 @@ fn strided_segments_add_up() {
         }
         let mut found = vec![0f32; m * n];
         tile_rows(&mut found, n, [m, n], &a_short, stride, &lines, &segments);
+        let mut added = found.clone();
+        add_tile_rows(&mut added, n, [m, n], &a_short, stride, &lines, &segments);
+        assert!(added.iter().zip(&found).all(|(added, once)| *added == 2.0 * once), "{name}, added");
         let index: Vec<usize> = parts.iter().flat_map(|(from, k)| *from..from + k).collect();
         let picked: Vec<f32> =
             (0..m).flat_map(|i| index.iter().map(move |p| (i, *p))).map(|(i, p)| a[i * stride + p]).collect();
         let right = |p: usize, j: usize| if columns { b[j * stride + index[p]] } else { b[index[p] * stride + j] };
         assert_close(&found, &oracle(&picked, right, [m, n, index.len()]), 1e-6, name);
+    }
+}
+
+/// On every processor: by the instructions of AVX-512, or one by one.
+#[test]
+fn operands_are_turned() {
+    let mut square = std::array::from_fn(|i| std::array::from_fn(|j| (16 * i + j) as u32));
+    turn(&mut square);
+    assert!((0..256).all(|at| square[at % 16][at / 16] == at as u32));
+    for [k, n] in [[1, 1], [2, 16], [7, 5], [31, 17], [32, 64], [33, 80], [56, 64], [64, 31]] {
+        let stride = n + 3;
+        let rows = narrow(&noise(7, k * stride));
+        let (mut turned, width) = (vec![bf16::NAN; 5], k.next_multiple_of(2));
+        turn_rows(&mut turned, &rows, stride, [k, n]);
+        assert_eq!(turned.len(), n * width);
+        for (at, found) in turned.iter().enumerate() {
+            let (i, j) = (at % width, at / width);
+            let expected = if i < k { rows[i * stride + j] } else { bf16::ZERO };
+            assert_eq!(*found, expected, "{k} × {n}, row {j}, column {i}");
+        }
+        let [mut by_columns, mut by_rows, mut rounded] = [(); 3].map(|()| vec![EMPTY; lines_of(k, n)]);
+        pack_columns(&mut by_columns, &turned, width, [k, n]);
+        pack_rows(&mut by_rows, &rows, stride, [k, n]);
+        pack_rows(&mut rounded, &widen(&rows), stride, [k, n]);
+        for (at, lines) in by_columns.iter().zip(&by_rows).zip(&rounded).enumerate() {
+            let (panel, v) = (at / (width / 2 * LINES), at % LINES);
+            let count = n.saturating_sub(panel * 64 + v * 16).min(16);
+            let ((by_columns, by_rows), rounded) = lines;
+            assert_eq!(by_columns.0[..count], by_rows.0[..count], "{k} × {n}, line {at}");
+            assert_eq!(rounded.0[..count], by_rows.0[..count], "{k} × {n}, line {at}");
+        }
     }
 }

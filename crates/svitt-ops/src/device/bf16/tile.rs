@@ -27,6 +27,31 @@ pub(crate) fn tile_rows(
     lines: &[Line],
     segments: &[Segment],
 ) {
+    checked::<false>(to, to_stride, [rows, columns], a, a_stride, lines, segments);
+}
+
+/// [`tile_rows`], added to what `to` holds.
+pub(crate) fn add_tile_rows(
+    to: &mut [f32],
+    to_stride: usize,
+    [rows, columns]: [usize; 2],
+    a: &[bf16],
+    a_stride: usize,
+    lines: &[Line],
+    segments: &[Segment],
+) {
+    checked::<true>(to, to_stride, [rows, columns], a, a_stride, lines, segments);
+}
+
+fn checked<const ADD: bool>(
+    to: &mut [f32],
+    to_stride: usize,
+    [rows, columns]: [usize; 2],
+    a: &[bf16],
+    a_stride: usize,
+    lines: &[Line],
+    segments: &[Segment],
+) {
     if rows == 0 || columns == 0 {
         return;
     }
@@ -41,7 +66,7 @@ pub(crate) fn tile_rows(
         let (to, a) = (&mut to[first * to_stride..], &a[first * a_stride..]);
         // SAFETY: the instruction exists, and the assertions above bound every access.
         unsafe {
-            x86::tile(
+            x86::tile::<ADD>(
                 to.as_mut_ptr(),
                 to_stride,
                 [(rows - first).min(ROWS), columns],
@@ -64,10 +89,12 @@ mod x86 {
 
     /// By rows − 1 and registers of columns − 1.
     const TILES: [[Tile; 4]; 6] = crate::device::panels::tiles!(fixed);
+    /// Of those that add to the target.
+    const ADDING: [[Tile; 4]; 6] = crate::device::panels::tiles!(adding);
 
     /// # Safety
     /// The CPU has AVX512-BF16; `rows` is 1 to 6, `columns` 1 to 64; both operands and the target hold their sizes.
-    pub(super) unsafe fn tile(
+    pub(super) unsafe fn tile<const ADD: bool>(
         to: *mut f32,
         to_stride: usize,
         [rows, columns]: [usize; 2],
@@ -76,15 +103,49 @@ mod x86 {
         lines: *const Line,
         segments: &[Segment],
     ) {
+        let tiles = if ADD { &ADDING } else { &TILES };
         // SAFETY: the caller's promise.
-        unsafe { TILES[rows - 1][columns.div_ceil(16) - 1](to, to_stride, columns, a, a_stride, lines, segments) }
+        unsafe { tiles[rows - 1][columns.div_ceil(16) - 1](to, to_stride, columns, a, a_stride, lines, segments) }
+    }
+
+    /// # Safety
+    /// As [`sums`].
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn fixed<const R: usize, const V: usize>(
+        to: *mut f32,
+        to_stride: usize,
+        columns: usize,
+        a: *const bf16,
+        a_stride: usize,
+        lines: *const Line,
+        segments: &[Segment],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { sums::<R, V, false>(to, to_stride, columns, a, a_stride, lines, segments) }
+    }
+
+    /// # Safety
+    /// As [`sums`].
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn adding<const R: usize, const V: usize>(
+        to: *mut f32,
+        to_stride: usize,
+        columns: usize,
+        a: *const bf16,
+        a_stride: usize,
+        lines: *const Line,
+        segments: &[Segment],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { sums::<R, V, true>(to, to_stride, columns, a, a_stride, lines, segments) }
     }
 
     /// # Safety
     /// As [`tile`], for R rows and 16 · V columns, the last register of which may be partly used.
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bf16")]
     #[allow(clippy::needless_range_loop, reason = "registers by number")]
-    unsafe fn fixed<const R: usize, const V: usize>(
+    unsafe fn sums<const R: usize, const V: usize, const ADD: bool>(
         to: *mut f32,
         to_stride: usize,
         columns: usize,
@@ -116,12 +177,31 @@ mod x86 {
                 }
             }
         }
+        // SAFETY: the caller's promise.
+        unsafe { store::<R, V, ADD>(to, to_stride, columns, sums) }
+    }
+
+    /// # Safety
+    /// As [`sums`].
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    #[allow(clippy::needless_range_loop, reason = "registers by number")]
+    unsafe fn store<const R: usize, const V: usize, const ADD: bool>(
+        to: *mut f32,
+        to_stride: usize,
+        columns: usize,
+        sums: [[__m512; V]; R],
+    ) {
         let last = 0xFFFF >> (16 * V - columns);
         for r in 0..R {
             for v in 0..V {
                 let mask = if v + 1 == V { last } else { 0xFFFF };
                 // SAFETY: the caller's promise: `columns` floats in every row.
-                unsafe { _mm512_mask_storeu_ps(to.add(r * to_stride + 16 * v), mask, sums[r][v]) };
+                unsafe {
+                    let to = to.add(r * to_stride + 16 * v);
+                    let sum = if ADD { _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), sums[r][v]) } else { sums[r][v] };
+                    _mm512_mask_storeu_ps(to, mask, sum);
+                }
             }
         }
     }

@@ -154,16 +154,23 @@ pub(super) fn backward<B: HostBackend>(
     grad: FloatTensor<B>,
     plan: &AttentionPlan,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let results = Results::<B>::like(&grad);
+    let (results, of_table) = (Results::<B>::like(&grad), Results::<B>::like(&saved.table));
     let shape: [usize; 3] = saved.qkv.shape().dims();
     let coords = integers::<B>(&saved.coords);
     let chosen = saved.chosen.as_ref().map_or(Vec::new(), integers::<B>);
     let SavedAttention { qkv, table, out, lse, .. } = saved;
     let rows = table.shape().num_elements() / plan.heads;
+    if grad.dtype() == qkv.dtype() && super::cpu_bf16::takes(qkv.dtype(), shape[2] / 3 / plan.heads) {
+        let [table, lse] = [&table, &lse].map(B::values);
+        let [qkv, grad] = [&qkv, &grad].map(B::bf16_values);
+        let kernel = CpuKernel::new(&qkv, shape, &table, &coords, &chosen, plan);
+        let (d_qkv, d_table) = super::cpu_bf16_backward::backward(&kernel, plan, &grad, &lse);
+        return (results.short(d_qkv, shape), of_table.tensor(d_table, [rows, plan.heads]));
+    }
     let [qkv, table, out, lse, grad] = [&qkv, &table, &out, &lse, &grad].map(B::values);
     let kernel = CpuKernel::new(&qkv, shape, &table, &coords, &chosen, plan);
     let (d_qkv, d_table) = run(&Backward { kernel, out: &out, lse: &lse, grad: &grad });
-    (results.tensor(d_qkv, shape), results.tensor(d_table, [rows, plan.heads]))
+    (results.tensor(d_qkv, shape), of_table.tensor(d_table, [rows, plan.heads]))
 }
 
 fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
@@ -196,10 +203,15 @@ fn all_heads(backward: &Backward, patch_rows: impl Fn([usize; 2], &mut HeadGradi
             }
         }
     });
-    let mut d_table = vec![0f32; table_rows * heads];
-    for (task, head) in all.iter().enumerate() {
-        let rows = head.table.iter().enumerate();
-        rows.for_each(|(row, x)| d_table[mirrored(row, table_rows) * heads + task % heads] += x);
+    let tables: Vec<Vec<f32>> = all.into_iter().map(|head| head.table).collect();
+    (d_qkv, summed_tables(&tables, [table_rows, heads]))
+}
+
+/// The gradient `[R, heads]` of the table, of those of every sample and head, laid out as [`super::cpu_bias::HeadTable`].
+pub(super) fn summed_tables(tables: &[Vec<f32>], [rows, heads]: [usize; 2]) -> Vec<f32> {
+    let mut sum = vec![0f32; rows * heads];
+    for (task, table) in tables.iter().enumerate() {
+        table.iter().enumerate().for_each(|(row, x)| sum[mirrored(row, rows) * heads + task % heads] += x);
     }
-    (d_qkv, d_table)
+    sum
 }

@@ -3,7 +3,7 @@
 //! as long as the scores of a narrow head.
 
 use super::cpu::KeyBlock;
-use crate::device::simd::{load, store, vectorized};
+use crate::device::simd::{load, store, sum, vectorized};
 use crate::sparse::bias::is_uniform;
 use std::ops::Range;
 
@@ -114,7 +114,7 @@ impl BiasRuns {
         self.columns
     }
 
-    /// Writes the bias of a patch query at `coord` to `row`, class column first. `row` is [`LANES`] longer than the
+    /// Writes the bias of a patch query at `coord` to `row`, class column first. `row` is a register longer than the
     /// columns; what is behind them is overwritten.
     pub(super) fn write(&self, table: HeadTable, coord: i32, row: &mut [f32]) {
         let [_, to_class, _] = table.of_class();
@@ -145,7 +145,7 @@ impl BiasRuns {
     pub(super) fn add_gradients(&self, ds: &[f32], table: HeadTable, coord: i32, gradients: &mut [f32]) {
         let mut to_class = ds[0];
         for columns in &self.padding {
-            to_class += ds[columns.clone()].iter().sum::<f32>();
+            to_class += sum(&ds[columns.clone()]);
         }
         gradients[table.rows - 2] += to_class;
         let origin = table.origin(coord);
@@ -156,7 +156,7 @@ impl BiasRuns {
                 for run in &self.runs {
                     let ds = &ds[run.column..run.column + run.keys];
                     if uniform {
-                        gradients[0] += ds.iter().sum::<f32>();
+                        gradients[0] += sum(ds);
                         continue;
                     }
                     add(&mut gradients[(origin + run.coord) as usize..][..run.keys], ds);

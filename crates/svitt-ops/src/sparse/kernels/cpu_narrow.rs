@@ -5,6 +5,8 @@
 //! Loops count and arrays are filled by `for`: the standard library's iterators over arrays are not inlined into code
 //! for wider vectors.
 
+#![allow(clippy::needless_range_loop, reason = "registers by number")]
+
 use super::cpu::{CpuKernel, KeyBlock, Tile, run};
 use crate::device::simd::{LANES, MulAdd, exp_sum, max, total, vectorized_fused};
 use rayon::prelude::*;

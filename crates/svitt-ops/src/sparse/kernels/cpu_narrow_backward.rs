@@ -1,6 +1,8 @@
 //! The backward of narrow heads: per query one pass over its keys, 16 at a time, recomputes probabilities and adds to the
 //! gradients of queries, keys and values, so that neither probabilities nor their gradients are read again.
 
+#![allow(clippy::needless_range_loop, reason = "registers by number")]
+
 use super::cpu::{KeyBlock, Tile};
 use super::cpu_backward::{Backward, HeadGradients};
 use super::cpu_narrow::{Columns, Narrow, Vector, add_weighted, column_stride, product, scored};

@@ -7,6 +7,10 @@ mod cpu_backward;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_bf16;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_bf16_backward;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_bf16_operands;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_bias;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_class;
