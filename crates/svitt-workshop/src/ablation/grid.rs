@@ -127,7 +127,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
         // What a given model was trained from is not trained.
         let chain = if given.is_some() { vec![training] } else { chain(&self.settings.trainings, training)? };
         let mut missing = chain.len();
-        while missing > 0 && self.found(&Cell::trained(&chain[missing - 1].id, false))?.is_none() {
+        while missing > 0 && !self.is_trained(chain[missing - 1])? {
             missing -= 1;
         }
         let mut model = chain[..missing].last().map(|last| self.saved(last)).transpose()?;
@@ -135,6 +135,12 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             model = Some(self.trained(training, model.take())?);
         }
         model.ok_or_else(|| Error::setting("ablations", format!("no model of `{}`", training.id), "report a bug"))
+    }
+
+    /// Whether the model of `training` need not be trained: weights may be deleted, or results copied without them.
+    fn is_trained(&self, training: &TrainingSpec) -> Result<bool> {
+        let measured = self.found(&Cell::trained(&training.id, false))?.is_some();
+        Ok(measured && Checkpoint::open(self.folder(&training.id)).is_ok())
     }
 
     /// The model of `training` from its folder.

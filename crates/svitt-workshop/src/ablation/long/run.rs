@@ -106,6 +106,8 @@ mod tests {
         let kept = ["cells/dense-3-seconds-s0.json", "speeds.json", "cells/hybrid-4-lr-0.5-s1000.json"];
         let before = kept.map(changed);
         std::fs::remove_file(out.join("cells/hybrid-4-s0.json")).unwrap();
+        // Of what is behind it, too, the weights are gone: that is trained again, and measured with it.
+        std::fs::remove_dir_all(out.join("models/hybrid-3-way-s0")).unwrap();
         let again = ablate::<B>(&options(out, &[]), &device).unwrap();
         let r1 = |summary: &AblationSummary| -> Vec<f64> {
             summary.tables.iter().flat_map(|table| table.rows.iter().map(|row| row.r1.mean)).collect()
