@@ -194,14 +194,20 @@ pub(crate) fn axpy(y: &mut [f32], a: f32, x: &[f32]) {
 /// Σ x. One sum would wait for itself at every addition.
 #[inline(always)]
 pub(crate) fn sum(x: &[f32]) -> f32 {
+    lane_sum(x, |x| x)
+}
+
+/// The sum of `map` of every element.
+#[inline(always)]
+pub(crate) fn lane_sum(row: &[f32], map: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
+    let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
         for i in 0..LANES {
-            lanes[i] += chunk[i];
+            lanes[i] += map(chunk[i]);
         }
     }
-    rest.iter().fold(total(lanes), |sum, x| sum + x)
+    total(lanes) + rest.iter().map(|&x| map(x)).sum::<f32>()
 }
 
 /// Σ x·y, in f32.

@@ -102,8 +102,8 @@ where
 mod cpu {
     use super::{AdamWOps, AdamWStep};
     use crate::device::host::{HostBackend, Results, into_values};
+    use crate::device::simd::lane_sum;
     use crate::device::simd::vectorized;
-    use crate::fused::rows::lane_sum;
     use burn::tensor::Tensor;
     use burn::tensor::ops::FloatTensor;
     use rayon::prelude::*;

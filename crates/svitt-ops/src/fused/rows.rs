@@ -3,7 +3,7 @@
 
 use crate::device::bf16::Element;
 use crate::device::host::filled;
-use crate::device::simd::{LANES, MulAdd, erf, exp, total, vectorized, vectorized_fused};
+use crate::device::simd::{LANES, MulAdd, erf, exp, lane_sum, total, vectorized, vectorized_fused};
 use rayon::prelude::*;
 use std::f32::consts::FRAC_1_SQRT_2;
 
@@ -51,18 +51,6 @@ fn statistics(row: &[f32], epsilon: f32) -> [f32; 2] {
     let mean = lane_sum(row, |x| x) / n;
     let variance = lane_sum(row, |x| (x - mean) * (x - mean)) / n;
     [mean, 1.0 / (variance + epsilon).sqrt()]
-}
-
-#[inline(always)]
-pub(super) fn lane_sum(row: &[f32], map: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        for i in 0..LANES {
-            lanes[i] += map(chunk[i]);
-        }
-    }
-    total(lanes) + rest.iter().map(|&x| map(x)).sum::<f32>()
 }
 
 /// Mean and 1/σ of every row of `x`, `[rows, 2]`.

@@ -28,7 +28,7 @@ impl<B: Backend> RelativeBias<B> {
     }
 
     /// No bias, and a class token that no patch sees: for models without class token, whose place 0 then holds nothing
-    /// that matters. The score of an unseen key is −1e9, whose probability is exactly 0.
+    /// that matters. The score of an unseen key is −1e9, whose probability vanishes.
     pub fn without_class(heads: usize, tokens: usize, device: &B::Device) -> Self {
         let rows = [0.0, 0.0, MASKED, MASKED].map(|value| vec![value; heads]).concat();
         let table = Tensor::from_data(TensorData::new(rows, [UNIFORM, heads]), device);

@@ -243,7 +243,10 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             Ok(self.fit(&spec, &config, model, &folder)?.1.seconds)
         };
         seconds(WARM)?;
-        Ok(seconds(timed)? / timed as f64)
+        let (long, short) = (seconds(WARM + timed)?, seconds(WARM)?);
+        // What comes before and after the steps is in both, so it is in neither; steps too short for that count whole.
+        let steps = if long > short { (long - short) / timed as f64 } else { long / (WARM + timed) as f64 };
+        Ok(steps)
     }
 
     fn save<I: SvittBackend>(

@@ -2,6 +2,7 @@
 //! discarded when its output is written. The bias is read from the table, never materialised for all pairs.
 
 use super::cpu_bias::{BiasRuns, BiasTable};
+use super::cpu_transposed::Transposed;
 use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, Results, integers};
 use crate::device::simd::{LANES, axpy, exp_sum, max};
@@ -68,6 +69,8 @@ impl<'a, T: Sync> CpuKernel<'a, T> {
     ) -> Self {
         let [batch, s, width] = shape;
         let heads = plan.heads;
+        let fits = plan.graph.tokens() + 1 == s && width.is_multiple_of(3 * heads) && qkv.len() == batch * s * width;
+        assert!(fits, "the plan is of {} patches and {heads} heads, qkv is {shape:?}", plan.graph.tokens());
         let blocks = plan.graph.blocks();
         let entries = match plan.graph.chosen() {
             0 => (0..blocks).map(|m| entries(&plan.graph, m, &[])).collect(),
@@ -93,7 +96,7 @@ impl<'a, T: Sync> CpuKernel<'a, T> {
 
     fn all_runs(&self) -> Vec<BiasRuns> {
         let rows = self.entries.len();
-        let per_sample = if rows == self.blocks { rows } else { rows / self.batch };
+        let per_sample = if rows == self.blocks { rows } else { rows / self.batch.max(1) };
         let samples = if rows == self.blocks && self.shared_coords { 1 } else { self.batch };
         let uniform = is_uniform(self.table.rows());
         let of =
@@ -165,17 +168,18 @@ impl<'a> CpuKernel<'a> {
         tile.rows * self.columns(b, h, tile.block) + LANES
     }
 
-    /// Logits of a tile, `[rows, columns]`, class column first: products are added to the bias.
-    pub(super) fn scores(&self, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
+    /// Logits of a tile, `[rows, columns]`, class column first: products with the first part of `keys` are added to the
+    /// bias.
+    pub(super) fn scores(&self, keys: &Transposed, b: usize, h: usize, tile: Tile, to: &mut [f32]) {
         let (runs, table, d, scale) = (self.runs(b, h, tile.block), self.table.head(h), self.d, self.scale());
         let columns = runs.columns();
         for (row, &coord) in self.tile_coords(b, tile).iter().enumerate() {
             runs.write(table, coord, &mut to[row * columns..][..columns + LANES]);
         }
         let queries = self.part(0, b, h, 1 + tile.first);
-        product(to, columns, [tile.rows, 1, d], queries, self.part(1, b, h, 0).t(), scale, true);
+        product(to, columns, [tile.rows, 1, d], queries, keys.from_token(b, h, 0, 0), scale, true);
         for e in self.seen(b, h, tile.block) {
-            let keys = self.part(1, b, h, 1 + e.key).t();
+            let keys = keys.from_token(b, h, 0, 1 + e.key);
             product(&mut to[e.from..], columns, [tile.rows, e.keys.min(e.columns), d], queries, keys, scale, true);
         }
     }
@@ -207,10 +211,18 @@ impl<'a> CpuKernel<'a> {
     }
 
     /// A tile of patch rows: log-sum-exps into `lse`, outputs into `out` (rows C apart).
-    fn tile_rows(&self, b: usize, h: usize, tile: Tile, scratch: &mut Vec<f32>, out: &mut [f32], lse: &mut [f32]) {
+    fn tile_rows(
+        &self,
+        keys: &Transposed,
+        [b, h]: [usize; 2],
+        tile: Tile,
+        scratch: &mut Vec<f32>,
+        out: &mut [f32],
+        lse: &mut [f32],
+    ) {
         let (columns, width, d) = (self.columns(b, h, tile.block), self.width(), self.d);
         scratch.resize(self.score_floats(b, h, tile), 0.0);
-        self.scores(b, h, tile, scratch);
+        self.scores(keys, b, h, tile, scratch);
         let class_value = self.vector(2, b, h, 0);
         let mut inverse = [0f32; TILE];
         for (i, row) in scratch.chunks_exact_mut(columns).take(tile.rows).enumerate() {
@@ -226,7 +238,6 @@ impl<'a> CpuKernel<'a> {
             let p = MatrixView::rows(&scratch[e.from..], columns);
             product(out, width, [tile.rows, d, e.values], p, self.part(2, b, h, 1 + e.value), 1.0, true);
         }
-        // Rows have stride D here; before the products they had stride `keys`.
         for (row, inverse) in out.chunks_mut(width).zip(&inverse[..tile.rows]) {
             row[..d].iter_mut().for_each(|x| *x *= inverse);
         }
@@ -260,7 +271,7 @@ fn tiles(graph: &BlockGraph) -> Vec<Tile> {
     (0..graph.blocks()).flat_map(of_block).collect()
 }
 
-/// The kernels compute in f32, whatever their tensors hold.
+/// The kernels compute in f32, and products of bf16 where tensors hold it and the CPU has the instruction.
 impl<B: HostBackend> SparseOps for B {
     fn sparse_attention(
         qkv: FloatTensor<B>,
@@ -313,9 +324,10 @@ fn forward(kernel: &CpuKernel) -> (Vec<f32>, Vec<f32>) {
     if let Some(results) = super::cpu_narrow::forward(kernel) {
         return results;
     }
+    let keys = Transposed::new(kernel, &[1]);
     run(kernel, |task, h, scratch: &mut Vec<f32>, out, lse| match task.tile {
         None => lse[0] = kernel.class_row(task.b, h, scratch, out),
-        Some(tile) => kernel.tile_rows(task.b, h, tile, scratch, out, lse),
+        Some(tile) => kernel.tile_rows(&keys, [task.b, h], tile, scratch, out, lse),
     })
 }
 

@@ -4,6 +4,7 @@ use super::cpu::{CpuKernel, Tile};
 use super::cpu_bias::mirrored;
 use super::cpu_narrow::{self, Narrow};
 use super::cpu_narrow_backward;
+use super::cpu_transposed::Transposed;
 use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, Results, integers};
 use crate::device::simd::{axpy, dot, exp_sum, score_gradient};
@@ -84,11 +85,12 @@ impl Backward<'_> {
         head.table[table_rows - 3] += ds[1..].iter().sum::<f32>();
     }
 
-    fn tile(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
+    /// Adds the gradients of a tile's queries; `columns` has keys and values.
+    fn tile(&self, columns: &Transposed, [b, h]: [usize; 2], tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
+        self.probabilities(columns, b, h, tile, head);
+        self.score_gradients(columns, b, h, tile, head);
         let (d, columns, scale) = (k.d, k.columns(b, h, tile.block), k.scale());
-        self.probabilities(b, h, tile, head);
-        self.score_gradients(b, h, tile, head);
         let size = tile.rows * columns;
         let (p, ds) = (&head.p[..size], &head.dp[..size]);
         let grad = MatrixView::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
@@ -106,31 +108,31 @@ impl Backward<'_> {
         self.table_gradient(b, h, tile, head);
     }
 
-    fn probabilities(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
+    fn probabilities(&self, keys: &Transposed, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
         let (columns, floats) = (k.columns(b, h, tile.block), k.score_floats(b, h, tile));
         head.p.resize(head.p.len().max(floats), 0.0);
         let p = &mut head.p[..floats];
-        k.scores(b, h, tile, p);
+        k.scores(keys, b, h, tile, p);
         let lse = &self.lse[(b * k.heads + h) * k.s + 1 + tile.first..];
         for (row, lse) in p.chunks_exact_mut(columns).zip(&lse[..tile.rows]) {
             exp_sum(row, *lse);
         }
     }
 
-    fn score_gradients(&self, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
+    fn score_gradients(&self, transposed: &Transposed, b: usize, h: usize, tile: Tile, head: &mut HeadGradients) {
         let k = &self.kernel;
         let (d, columns) = (k.d, k.columns(b, h, tile.block));
         let size = tile.rows * columns;
         head.dp.resize(head.dp.len().max(size), 0.0);
         let dp = &mut head.dp[..size];
         let grad = MatrixView::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
-        product(dp, columns, [tile.rows, 1, d], grad, k.part(2, b, h, 0).t(), 1.0, false);
+        product(dp, columns, [tile.rows, 1, d], grad, transposed.from_token(b, h, 1, 0), 1.0, false);
         for e in k.seen(b, h, tile.block) {
             for row in 0..tile.rows {
                 dp[row * columns + e.from + e.values..row * columns + e.from + e.columns].fill(0.0);
             }
-            let values = k.part(2, b, h, 1 + e.value).t();
+            let values = transposed.from_token(b, h, 1, 1 + e.value);
             product(&mut dp[e.from..], columns, [tile.rows, e.values, d], grad, values, 1.0, false);
         }
         for (i, (dp, p)) in dp.chunks_mut(columns).zip(head.p.chunks(columns)).enumerate() {
@@ -179,9 +181,12 @@ fn run(backward: &Backward) -> (Vec<f32>, Vec<f32>) {
         4 if cpu_narrow::takes(kernel) => narrow(backward, &Narrow::<4>::new(kernel)),
         8 if cpu_narrow::takes(kernel) => narrow(backward, &Narrow::<8>::new(kernel)),
         16 if cpu_narrow::takes(kernel) => narrow(backward, &Narrow::<16>::new(kernel)),
-        _ => all_heads(backward, |[b, h], head| {
-            kernel.tiles.iter().for_each(|&tile| backward.tile(b, h, tile, head));
-        }),
+        _ => {
+            let columns = Transposed::new(kernel, &[1, 2]);
+            all_heads(backward, |which, head| {
+                kernel.tiles.iter().for_each(|&tile| backward.tile(&columns, which, tile, head));
+            })
+        }
     }
 }
 

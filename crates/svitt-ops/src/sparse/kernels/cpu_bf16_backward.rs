@@ -7,6 +7,7 @@
 use super::cpu::{CpuKernel, KeyBlock, TILE, Tile};
 use super::cpu_backward::summed_tables;
 use super::cpu_bf16_operands::{Bf16Kernel, Blocks, Part};
+use super::cpu_transposed::column_stride;
 use crate::device::bf16::{
     EMPTY, LINES, Line, SIDE, Segment, Square, add_tile_rows, pack_rows, round, tile_rows, turn, turn_rows, wide,
 };
@@ -75,11 +76,11 @@ pub(super) fn backward(
     lse: &[f32],
 ) -> (Vec<bf16>, Vec<f32>) {
     let kernel = Bf16Kernel::new(layout, plan, &[Part::Keys, Part::Values], Part::Keys);
-    // an odd number of cache lines: rows at multiples of 4 KB would push each other out of the cache
-    let stride = (layout.s.div_ceil(SIDE) | 1) * SIDE;
+    let stride = column_stride(layout.s);
     let backward = Backward { kernel, lse, grad, stride };
     let mut tables = Vec::new();
-    // SAFETY: every head writes its queries, keys and values of all tokens.
+    // SAFETY: every head writes its queries, keys and values of all tokens, which are what `qkv` holds: `CpuKernel::new`
+    // asserts that the plan is of this sequence.
     let d_qkv = unsafe {
         filled(layout.qkv.len(), |d_qkv| {
             let target = OutputPtr::new(d_qkv);

@@ -10,7 +10,7 @@ use std::ops::Range;
 /// Keys that are copied at a time: a whole register would mostly be thrown away.
 const STEP: usize = 8;
 
-/// Every head's table, `[heads, rows]`, the rows of pairs of patches in reverse: along a run of keys they count up.
+/// Every head's [`HeadTable`] behind the other, the rows of pairs of patches in reverse: along a run of keys they count up.
 pub(super) struct BiasTable {
     values: Vec<f32>,
     rows: usize,

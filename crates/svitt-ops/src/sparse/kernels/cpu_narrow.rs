@@ -8,14 +8,14 @@
 #![allow(clippy::needless_range_loop, reason = "registers by number")]
 
 use super::cpu::{CpuKernel, KeyBlock, Tile, run};
+use super::cpu_transposed::Transposed;
 use crate::device::simd::{LANES, MulAdd, exp_sum, max, total, vectorized_fused};
-use rayon::prelude::*;
 
-/// The keys and values of every sample and head, transposed.
+/// A kernel whose heads are D wide.
 pub(super) struct Narrow<'a, const D: usize> {
     kernel: &'a CpuKernel<'a>,
-    /// Per sample and head: `[D, stride]` of keys, and the same of values.
-    columns: Vec<f32>,
+    /// Keys and values.
+    columns: Transposed,
 }
 
 /// One head's keys or values, `[D, stride]`.
@@ -42,11 +42,6 @@ impl<'a, const D: usize> Columns<'a, D> {
 /// Numbers of [`LANES`] keys.
 pub(super) type Vector = [f32; LANES];
 
-/// Floats between two rows of transposed keys: vectors may begin at any token.
-pub(super) fn column_stride(tokens: usize) -> usize {
-    tokens + LANES
-}
-
 /// Whether `kernel`'s graph can be computed here: no padded keys, no keys beside other blocks' values.
 pub(super) fn takes(kernel: &CpuKernel) -> bool {
     let plain = |e: &KeyBlock| e.key == e.value && e.keys == e.columns && e.values == e.columns;
@@ -68,23 +63,17 @@ pub(super) fn forward(kernel: &CpuKernel) -> Option<(Vec<f32>, Vec<f32>)> {
 
 impl<'a, const D: usize> Narrow<'a, D> {
     pub(super) fn new(kernel: &'a CpuKernel<'a>) -> Self {
-        let stride = column_stride(kernel.s);
-        let mut columns = vec![0f32; kernel.batch * kernel.heads * 2 * D * stride];
-        columns.par_chunks_mut(D * stride).enumerate().for_each(|(index, to)| {
-            let (task, part) = (index / 2, 1 + index % 2);
-            for token in 0..kernel.s {
-                let vector = kernel.vector(part, task / kernel.heads, task % kernel.heads, token);
-                (0..D).for_each(|d| to[d * stride + token] = vector[d]);
-            }
-        });
-        Self { kernel, columns }
+        Self { kernel, columns: Transposed::new(kernel, &[1, 2]) }
+    }
+
+    /// Floats between two numbers of a token in transposed keys and values.
+    pub(super) fn stride(&self) -> usize {
+        self.columns.stride()
     }
 
     /// The keys and values of sample `b` and head `h`.
     pub(super) fn of_head(&self, b: usize, h: usize) -> [Columns<'_, D>; 2] {
-        let stride = column_stride(self.kernel.s);
-        let first = (b * self.kernel.heads + h) * 2 * D * stride;
-        [0, 1].map(|part| Columns { values: &self.columns[first + part * D * stride..][..D * stride], stride })
+        [0, 1].map(|part| Columns { values: self.columns.of_head(b, h, part), stride: self.stride() })
     }
 
     fn run(&self) -> (Vec<f32>, Vec<f32>) {

@@ -5,7 +5,7 @@
 
 use super::cpu::{KeyBlock, Tile};
 use super::cpu_backward::{Backward, HeadGradients};
-use super::cpu_narrow::{Columns, Narrow, Vector, add_weighted, column_stride, product, scored};
+use super::cpu_narrow::{Columns, Narrow, Vector, add_weighted, product, scored};
 use crate::device::simd::{LANES, MulAdd, exp, load, store, total, vectorized_fused};
 
 /// One query's part: its numbers, the gradient of its output, its log-sum-exp and Σ out·grad.
@@ -33,7 +33,7 @@ pub(super) fn patch_rows<const D: usize>(
     head: &mut HeadGradients,
 ) {
     let kernel = &backward.kernel;
-    let stride = column_stride(kernel.s);
+    let stride = narrow.stride();
     let zeros = || vec![0f32; D * stride];
     let mut work = Work { keys: zeros(), values: zeros(), bias: Vec::new(), ds: Vec::new() };
     for &tile in &kernel.tiles {
@@ -65,13 +65,12 @@ fn tile_rows<const D: usize>(
         let token = 1 + tile.first + i;
         let row = backward.row(narrow, [b, h], token);
         runs.write(table, coord, &mut work.bias);
-        let mut dq = vectorized_fused(
+        let (mut dq, p) = vectorized_fused(
             #[inline(always)]
-            |fma| row_gradients(row, [keys, values], seen, work, fma),
-        );
-        let p = vectorized_fused(
-            #[inline(always)]
-            |fma| exp(work.bias[0] + product(row.query, class_key) - row.lse, fma),
+            |fma| {
+                let dq = row_gradients(row, [keys, values], seen, work, fma);
+                (dq, exp(work.bias[0] + product(row.query, class_key) - row.lse, fma))
+            },
         );
         let ds = p * (product(row.grad, class_value) - row.delta);
         work.ds[0] = ds;

@@ -20,6 +20,8 @@ mod cpu_narrow;
 mod cpu_narrow_backward;
 #[cfg(any(feature = "ndarray", feature = "flex"))]
 mod cpu_top;
+#[cfg(any(feature = "ndarray", feature = "flex"))]
+mod cpu_transposed;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube_backward;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
