@@ -177,9 +177,9 @@ impl<'a> CpuKernel<'a> {
             runs.write(table, coord, &mut to[row * columns..][..columns + LANES]);
         }
         let queries = self.part(0, b, h, 1 + tile.first);
-        product(to, columns, [tile.rows, 1, d], queries, keys.from_token(b, h, 0, 0), scale, true);
+        product(to, columns, [tile.rows, 1, d], queries, keys.matrix(b, h, 0, 0), scale, true);
         for e in self.seen(b, h, tile.block) {
-            let keys = keys.from_token(b, h, 0, 1 + e.key);
+            let keys = keys.matrix(b, h, 0, 1 + e.key);
             product(&mut to[e.from..], columns, [tile.rows, e.keys.min(e.columns), d], queries, keys, scale, true);
         }
     }

@@ -127,12 +127,12 @@ impl Backward<'_> {
         head.dp.resize(head.dp.len().max(size), 0.0);
         let dp = &mut head.dp[..size];
         let grad = MatrixView::rows(self.rows(self.grad, b, h, 1 + tile.first), k.width());
-        product(dp, columns, [tile.rows, 1, d], grad, transposed.from_token(b, h, 1, 0), 1.0, false);
+        product(dp, columns, [tile.rows, 1, d], grad, transposed.matrix(b, h, 1, 0), 1.0, false);
         for e in k.seen(b, h, tile.block) {
             for row in 0..tile.rows {
                 dp[row * columns + e.from + e.values..row * columns + e.from + e.columns].fill(0.0);
             }
-            let values = transposed.from_token(b, h, 1, 1 + e.value);
+            let values = transposed.matrix(b, h, 1, 1 + e.value);
             product(&mut dp[e.from..], columns, [tile.rows, e.values, d], grad, values, 1.0, false);
         }
         for (i, (dp, p)) in dp.chunks_mut(columns).zip(head.p.chunks(columns)).enumerate() {

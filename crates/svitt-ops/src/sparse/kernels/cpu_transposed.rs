@@ -42,7 +42,7 @@ impl Transposed {
     }
 
     /// [`Self::of_head`] from token `token` on, as the right operand of a product.
-    pub(super) fn from_token(&self, b: usize, h: usize, place: usize, token: usize) -> MatrixView<'_> {
+    pub(super) fn matrix(&self, b: usize, h: usize, place: usize, token: usize) -> MatrixView<'_> {
         MatrixView::rows(&self.of_head(b, h, place)[token..], self.stride)
     }
 }
