@@ -37,6 +37,16 @@ impl BackendKind {
     /// Every backend, fastest first.
     pub const ALL: [Self; 5] = [Self::Cuda, Self::Wgpu, Self::WgpuWgsl, Self::Flex, Self::NdArray];
 
+    /// Whether it computes on the processor, in the machine's own memory.
+    pub fn is_cpu(self) -> bool {
+        matches!(self, Self::Flex | Self::NdArray)
+    }
+
+    /// [`Self::is_cpu`] of the backend with a name; false where there is none.
+    pub fn is_cpu_named(name: &str) -> bool {
+        Self::ALL.into_iter().any(|kind| kind.is_cpu() && kind.name() == name)
+    }
+
     /// The name on command lines and in features.
     pub fn name(self) -> &'static str {
         match self {
@@ -115,7 +125,7 @@ pub fn devices<B: Backend>(
     if workers == 0 {
         return Err(Error::setting("devices", "is 0", "use 1 or more"));
     }
-    if workers * processes == 1 || matches!(kind, BackendKind::Flex | BackendKind::NdArray) {
+    if workers * processes == 1 || kind.is_cpu() {
         return Ok(vec![first.clone(); workers]);
     }
     let DeviceId { type_id, .. } = first.id();

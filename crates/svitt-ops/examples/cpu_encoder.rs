@@ -8,6 +8,7 @@
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
+use cpu_time::ProcessTime;
 use std::sync::Arc;
 use std::time::Instant;
 use svitt_ops::device::{Arithmetic, cast, cpu_instructions};
@@ -102,14 +103,6 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// Processor time of this process so far, from `/proc`; not a number elsewhere.
-fn processor_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: Vec<f64> = after_name.split_whitespace().skip(11).take(2).filter_map(|x| x.parse().ok()).collect();
-    if ticks.len() == 2 { (ticks[0] + ticks[1]) / 100.0 } else { f64::NAN }
-}
-
 fn main() {
     println!("{:?}", cpu_instructions());
     let asked: Vec<usize> = std::env::args().skip(1).filter_map(|x| x.parse().ok()).collect();
@@ -121,10 +114,10 @@ fn main() {
             let mut outputs = [Vec::new(), Vec::new(), Vec::new()];
             for _ in 0..REPEATS {
                 for (i, arithmetic) in [Arithmetic::F32, Arithmetic::Bf16, Arithmetic::Int8].into_iter().enumerate() {
-                    let (start, used) = (Instant::now(), processor_seconds());
+                    let (start, used) = (Instant::now(), ProcessTime::now());
                     outputs[i] = class_token(encode(&layers, x.clone(), frames, keep, arithmetic));
                     best[i] = best[i].min(start.elapsed().as_secs_f64());
-                    busy[i] = busy[i].min(processor_seconds() - used);
+                    busy[i] = busy[i].min(used.elapsed().as_secs_f64());
                 }
             }
             for (i, precision) in ["f32", "bf16", "int8"].into_iter().enumerate() {

@@ -12,14 +12,27 @@ pub(crate) const COLUMNS: usize = 64;
 /// Rows of a tile: 24 sums, four registers of b and one of a fit the 32 there are.
 pub(crate) const ROWS: usize = 6;
 
-/// The function `$fixed::<R, V>` for R rows and V registers of columns, by R − 1 and V − 1.
+/// The function `$fixed::<R, V, $add>` for R rows and V registers of columns, by R − 1 and V − 1; `$add` is whether it
+/// adds to its target.
 #[cfg(target_arch = "x86_64")]
 macro_rules! tiles {
-    ($fixed:ident) => {
-        $crate::device::panels::tiles!($fixed, 1 2 3 4 5 6)
+    ($fixed:ident $(, $add:literal)?) => {
+        [
+            $crate::device::panels::tiles!(@row $fixed, 1 $(, $add)?),
+            $crate::device::panels::tiles!(@row $fixed, 2 $(, $add)?),
+            $crate::device::panels::tiles!(@row $fixed, 3 $(, $add)?),
+            $crate::device::panels::tiles!(@row $fixed, 4 $(, $add)?),
+            $crate::device::panels::tiles!(@row $fixed, 5 $(, $add)?),
+            $crate::device::panels::tiles!(@row $fixed, 6 $(, $add)?),
+        ]
     };
-    ($fixed:ident, $($rows:literal)+) => {
-        [$([$fixed::<$rows, 1>, $fixed::<$rows, 2>, $fixed::<$rows, 3>, $fixed::<$rows, 4>]),+]
+    (@row $fixed:ident, $rows:literal $(, $add:literal)?) => {
+        [
+            $fixed::<$rows, 1 $(, $add)?>,
+            $fixed::<$rows, 2 $(, $add)?>,
+            $fixed::<$rows, 3 $(, $add)?>,
+            $fixed::<$rows, 4 $(, $add)?>,
+        ]
     };
 }
 #[cfg(target_arch = "x86_64")]

@@ -44,7 +44,8 @@ pub struct MulAdd {
 
 impl MulAdd {
     /// A product and a sum, rounded both.
-    pub const SEPARATE: Self = Self { fused: false };
+    #[cfg(test)]
+    pub(crate) const SEPARATE: Self = Self { fused: false };
 
     /// `a · b + c`.
     #[inline(always)]

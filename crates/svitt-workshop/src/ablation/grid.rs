@@ -7,6 +7,7 @@ use burn::module::AutodiffModule;
 use cpu_time::ProcessTime;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use svitt::backend::BackendKind;
 use svitt::config::{ModelConfig, PretrainPreset, Stage, StepsOrEpochs, TableGrowth};
 use svitt::model::Svitt;
 use svitt::profile::{Convention, Profile};
@@ -222,7 +223,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
             model = matched;
             state.seconds += after.seconds;
         }
-        if ["flex", "ndarray"].contains(&self.run.backend.as_str()) {
+        if BackendKind::is_cpu_named(&self.run.backend) {
             state.seconds = start.elapsed().as_secs_f64();
         }
         Ok((model, state))

@@ -178,8 +178,7 @@ fn empty_report(kind: BackendKind, options: &BenchOptions) -> Result<BenchReport
         fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
             let Self(kind, asked) = self;
             let precision = precision::<B>(kind, &device, Some(asked), Precision::F32)?;
-            let on_cpu = matches!(kind, BackendKind::Flex | BackendKind::NdArray);
-            let arithmetic = if on_cpu { precision.arithmetic() } else { Arithmetic::F32 };
+            let arithmetic = if kind.is_cpu() { precision.arithmetic() } else { Arithmetic::F32 };
             // weights that a gradient may ask for are not kept packed
             Ok((gemm::peak_gflops::<B::InnerBackend>(arithmetic, &device), precision))
         }

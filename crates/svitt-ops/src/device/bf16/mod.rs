@@ -17,5 +17,5 @@ pub(crate) use product::{PairRows, parallel_product};
 #[cfg(feature = "flex")]
 pub(crate) use round::widen;
 pub(crate) use round::{Element, narrow, round, wide};
-pub(crate) use tile::{Segment, add_tile_rows, tile_rows};
+pub(crate) use tile::{Segment, tile_rows};
 pub(crate) use turn::{SIDE, Square, pack_columns, turn, turn_rows};

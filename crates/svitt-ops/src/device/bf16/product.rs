@@ -53,7 +53,7 @@ pub(crate) fn parallel_product<T: Element>(a: &PairRows, b: &Packed, finish: Opt
     let segment = [Segment { a: 0, b: 0, pairs: k.div_ceil(2) }];
     let tile = |sums: &mut [f32], [row, height]: [usize; 2], [panel, columns]: [usize; 2]| {
         let rows = &a.values[row * a.stride..];
-        tile_rows(sums, COLUMNS, [height, columns], rows, a.stride, b.panel(panel), &segment);
+        tile_rows::<false>(sums, COLUMNS, [height, columns], rows, a.stride, b.panel(panel), &segment);
     };
     by_panels([a.rows, n], tile, finish)
 }

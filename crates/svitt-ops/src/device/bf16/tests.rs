@@ -100,9 +100,9 @@ fn strided_segments_add_up() {
             segments.push(Segment { a: from, b: start, pairs: k.div_ceil(2) });
         }
         let mut found = vec![0f32; m * n];
-        tile_rows(&mut found, n, [m, n], &a_short, stride, &lines, &segments);
+        tile_rows::<false>(&mut found, n, [m, n], &a_short, stride, &lines, &segments);
         let mut added = found.clone();
-        add_tile_rows(&mut added, n, [m, n], &a_short, stride, &lines, &segments);
+        tile_rows::<true>(&mut added, n, [m, n], &a_short, stride, &lines, &segments);
         assert!(added.iter().zip(&found).all(|(added, once)| *added == 2.0 * once), "{name}, added");
         let index: Vec<usize> = parts.iter().flat_map(|(from, k)| *from..from + k).collect();
         let picked: Vec<f32> =

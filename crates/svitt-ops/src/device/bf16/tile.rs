@@ -14,36 +14,11 @@ pub(crate) struct Segment {
 }
 
 /// `to` `[rows, columns]`, rows `to_stride` apart, becomes the product of `a` `[rows, ..]`, rows `a_stride` apart, with
-/// panels of b in `lines`: the sum over `segments`. `columns` is at most 64.
+/// panels of b in `lines`: the sum over `segments`, with ADD in addition to what `to` holds. `columns` is at most 64.
 ///
 /// # Panics
 /// If an operand reaches beyond its slice, or the CPU lacks the instruction.
-pub(crate) fn tile_rows(
-    to: &mut [f32],
-    to_stride: usize,
-    [rows, columns]: [usize; 2],
-    a: &[bf16],
-    a_stride: usize,
-    lines: &[Line],
-    segments: &[Segment],
-) {
-    checked::<false>(to, to_stride, [rows, columns], a, a_stride, lines, segments);
-}
-
-/// [`tile_rows`], added to what `to` holds.
-pub(crate) fn add_tile_rows(
-    to: &mut [f32],
-    to_stride: usize,
-    [rows, columns]: [usize; 2],
-    a: &[bf16],
-    a_stride: usize,
-    lines: &[Line],
-    segments: &[Segment],
-) {
-    checked::<true>(to, to_stride, [rows, columns], a, a_stride, lines, segments);
-}
-
-fn checked<const ADD: bool>(
+pub(crate) fn tile_rows<const ADD: bool>(
     to: &mut [f32],
     to_stride: usize,
     [rows, columns]: [usize; 2],
@@ -88,9 +63,9 @@ mod x86 {
     type Tile = unsafe fn(*mut f32, usize, usize, *const bf16, usize, *const Line, &[Segment]);
 
     /// By rows − 1 and registers of columns − 1.
-    const TILES: [[Tile; 4]; 6] = crate::device::panels::tiles!(fixed);
+    const TILES: [[Tile; 4]; 6] = crate::device::panels::tiles!(fixed, false);
     /// Of those that add to the target.
-    const ADDING: [[Tile; 4]; 6] = crate::device::panels::tiles!(adding);
+    const ADDING: [[Tile; 4]; 6] = crate::device::panels::tiles!(fixed, true);
 
     /// # Safety
     /// The CPU has AVX512-BF16; `rows` is 1 to 6, `columns` 1 to 64; both operands and the target hold their sizes.
@@ -109,43 +84,10 @@ mod x86 {
     }
 
     /// # Safety
-    /// As [`sums`].
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    unsafe fn fixed<const R: usize, const V: usize>(
-        to: *mut f32,
-        to_stride: usize,
-        columns: usize,
-        a: *const bf16,
-        a_stride: usize,
-        lines: *const Line,
-        segments: &[Segment],
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe { sums::<R, V, false>(to, to_stride, columns, a, a_stride, lines, segments) }
-    }
-
-    /// # Safety
-    /// As [`sums`].
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    unsafe fn adding<const R: usize, const V: usize>(
-        to: *mut f32,
-        to_stride: usize,
-        columns: usize,
-        a: *const bf16,
-        a_stride: usize,
-        lines: *const Line,
-        segments: &[Segment],
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe { sums::<R, V, true>(to, to_stride, columns, a, a_stride, lines, segments) }
-    }
-
-    /// # Safety
     /// As [`tile`], for R rows and 16 · V columns, the last register of which may be partly used.
-    #[inline]
     #[target_feature(enable = "avx512f,avx512bf16")]
     #[allow(clippy::needless_range_loop, reason = "registers by number")]
-    unsafe fn sums<const R: usize, const V: usize, const ADD: bool>(
+    unsafe fn fixed<const R: usize, const V: usize, const ADD: bool>(
         to: *mut f32,
         to_stride: usize,
         columns: usize,
@@ -182,7 +124,7 @@ mod x86 {
     }
 
     /// # Safety
-    /// As [`sums`].
+    /// As [`fixed`].
     #[inline]
     #[target_feature(enable = "avx512f")]
     #[allow(clippy::needless_range_loop, reason = "registers by number")]

@@ -2,6 +2,7 @@
 //! discarded when its output is written. The bias is read from the table, never materialised for all pairs.
 
 use super::cpu_bias::{BiasRuns, BiasTable};
+use super::cpu_narrow::{self, Narrow};
 use super::cpu_transposed::Transposed;
 use crate::device::cpu_gemm::{MatrixView, product};
 use crate::device::host::{HostBackend, Results, integers};
@@ -95,10 +96,11 @@ impl<'a, T: Sync> CpuKernel<'a, T> {
     }
 
     fn all_runs(&self) -> Vec<BiasRuns> {
-        let rows = self.entries.len();
-        let per_sample = if rows == self.blocks { rows } else { rows / self.batch.max(1) };
-        let samples = if rows == self.blocks && self.shared_coords { 1 } else { self.batch };
-        let uniform = is_uniform(self.table.rows());
+        let (rows, uniform) = (self.entries.len(), is_uniform(self.table.rows()));
+        let (samples, per_sample) = match self.lists_are_shared() {
+            true => (if self.shared_coords { 1 } else { self.batch }, rows),
+            false => (self.batch, rows / self.batch.max(1)),
+        };
         let of =
             |index: usize| BiasRuns::new(&self.entries[index % rows], self.sample_coords(index / per_sample), uniform);
         (0..samples * per_sample).into_par_iter().map(of).collect()
@@ -129,9 +131,14 @@ impl<'a, T: Sync> CpuKernel<'a, T> {
         (self.d as f32).powf(-0.5)
     }
 
+    /// Whether all samples and heads see the same blocks.
+    fn lists_are_shared(&self) -> bool {
+        self.entries.len() == self.blocks
+    }
+
     /// The index in [`Self::entries`] of query block `m` of sample `b` and head `h`.
     pub(super) fn row(&self, b: usize, h: usize, m: usize) -> usize {
-        if self.entries.len() == self.blocks { m } else { (b * self.heads + h) * self.blocks + m }
+        if self.lists_are_shared() { m } else { (b * self.heads + h) * self.blocks + m }
     }
 
     /// What query block `m` sees.
@@ -142,7 +149,7 @@ impl<'a, T: Sync> CpuKernel<'a, T> {
     /// The bias of what query block `m` sees.
     pub(super) fn runs(&self, b: usize, h: usize, m: usize) -> &BiasRuns {
         let row = self.row(b, h, m);
-        let of_sample = if self.entries.len() == self.blocks { b * self.blocks + row } else { row };
+        let of_sample = if self.lists_are_shared() { b * self.blocks + row } else { row };
         &self.runs[of_sample % self.runs.len()]
     }
 
@@ -321,8 +328,11 @@ impl<B: HostBackend> SparseOps for B {
 }
 
 fn forward(kernel: &CpuKernel) -> (Vec<f32>, Vec<f32>) {
-    if let Some(results) = super::cpu_narrow::forward(kernel) {
-        return results;
+    match kernel.d {
+        4 if cpu_narrow::takes(kernel) => return Narrow::<4>::new(kernel).forward(),
+        8 if cpu_narrow::takes(kernel) => return Narrow::<8>::new(kernel).forward(),
+        16 if cpu_narrow::takes(kernel) => return Narrow::<16>::new(kernel).forward(),
+        _ => {}
     }
     let keys = Transposed::new(kernel, &[1]);
     run(kernel, |task, h, scratch: &mut Vec<f32>, out, lse| match task.tile {

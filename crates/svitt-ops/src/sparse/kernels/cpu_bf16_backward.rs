@@ -9,7 +9,7 @@ use super::cpu_backward::summed_tables;
 use super::cpu_bf16_operands::{Bf16Kernel, Blocks, Part};
 use super::cpu_transposed::column_stride;
 use crate::device::bf16::{
-    EMPTY, LINES, Line, SIDE, Segment, Square, add_tile_rows, pack_rows, round, tile_rows, turn, turn_rows, wide,
+    EMPTY, LINES, Line, SIDE, Segment, Square, pack_rows, round, tile_rows, turn, turn_rows, wide,
 };
 use crate::device::host::filled;
 use crate::device::panels::{COLUMNS, OutputPtr};
@@ -203,7 +203,7 @@ impl Backward<'_> {
     ) {
         let (d, [patch, count], rows) = (self.kernel.layout.d, part.of(e), queries.rows);
         let pairs = rows.div_ceil(2);
-        let multiply = if queries.tile.is_none() { tile_rows } else { add_tile_rows };
+        let multiply = if queries.tile.is_none() { tile_rows::<false> } else { tile_rows::<true> };
         for column in (0..count).step_by(COLUMNS) {
             let width = COLUMNS.min(count - column);
             let lines = &mut lines[..pairs * LINES];

@@ -170,7 +170,7 @@ impl<'a> Bf16Kernel<'a> {
         let (columns, pairs, lines) = (blocks.columns, self.layout.d / 2, self.lines([b, h]));
         to.resize(rows * columns, 0.0);
         let class = Segment { a: 0, b: self.columns_at(part, self.layout.blocks), pairs };
-        tile_rows(to, columns, [rows, 1], a, stride, lines, &[class]);
+        tile_rows::<false>(to, columns, [rows, 1], a, stride, lines, &[class]);
         for e in &blocks.entries {
             let [first, count] = part.of(e);
             if count < e.columns {
@@ -181,7 +181,7 @@ impl<'a> Bf16Kernel<'a> {
                 let width = COLUMNS.min(count - panel * COLUMNS);
                 let segment = Segment { a: 0, b: at + panel * pairs * LINES, pairs };
                 let to = &mut to[e.from + panel * COLUMNS..];
-                tile_rows(to, columns, [rows, width], a, stride, lines, &[segment]);
+                tile_rows::<false>(to, columns, [rows, width], a, stride, lines, &[segment]);
             }
         }
     }
@@ -225,7 +225,7 @@ impl<'a> Bf16Kernel<'a> {
         for (panel, segments) in blocks.panels.iter().enumerate() {
             let width = COLUMNS.min(d - panel * COLUMNS);
             let to = &mut to[panel * COLUMNS..];
-            tile_rows(to, d, [rows, width], weights, blocks.weights, self.lines([b, h]), segments);
+            tile_rows::<false>(to, d, [rows, width], weights, blocks.weights, self.lines([b, h]), segments);
         }
     }
 }

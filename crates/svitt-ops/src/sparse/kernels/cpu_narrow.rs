@@ -45,20 +45,7 @@ pub(super) type Vector = [f32; LANES];
 /// Whether `kernel`'s graph can be computed here: no padded keys, no keys beside other blocks' values.
 pub(super) fn takes(kernel: &CpuKernel) -> bool {
     let plain = |e: &KeyBlock| e.key == e.value && e.keys == e.columns && e.values == e.columns;
-    [4, 8, 16].contains(&kernel.d) && kernel.entries.iter().flatten().all(plain)
-}
-
-/// The output `[batch, S, C]` and the log-sum-exps `[batch, heads, S]`, if the heads are narrow.
-pub(super) fn forward(kernel: &CpuKernel) -> Option<(Vec<f32>, Vec<f32>)> {
-    if !takes(kernel) {
-        return None;
-    }
-    match kernel.d {
-        4 => Some(Narrow::<4>::new(kernel).run()),
-        8 => Some(Narrow::<8>::new(kernel).run()),
-        16 => Some(Narrow::<16>::new(kernel).run()),
-        _ => None,
-    }
+    kernel.entries.iter().flatten().all(plain)
 }
 
 impl<'a, const D: usize> Narrow<'a, D> {
@@ -76,7 +63,8 @@ impl<'a, const D: usize> Narrow<'a, D> {
         [0, 1].map(|part| Columns { values: self.columns.of_head(b, h, part), stride: self.stride() })
     }
 
-    fn run(&self) -> (Vec<f32>, Vec<f32>) {
+    /// The output `[batch, S, C]` and the log-sum-exps `[batch, heads, S]`.
+    pub(super) fn forward(&self) -> (Vec<f32>, Vec<f32>) {
         run(self.kernel, |task, h, scratch: &mut Vec<f32>, out, lse| match task.tile {
             None => lse[0] = self.kernel.class_row(task.b, h, scratch, out),
             Some(tile) => self.tile_rows(task.b, h, tile, scratch, out, lse),
