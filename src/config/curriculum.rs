@@ -1,6 +1,7 @@
 //! A run as a list of stages with growing clips and growing sparsity (paper, equations 14 to 16).
 
 use super::{CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Sparsity};
+use crate::loss::PUBLISHED_SHARPNESS;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,10 @@ pub struct Stage {
     /// as it is. The clips are those of the stage before, and equations 14 to 16 do not ask about it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub matching_only: bool,
+    /// Negatives of the matching loss are drawn in proportion to exp(this · s/τ): 1 as published; below it the matching
+    /// head has to know by itself what the two encoders know, and ranks better alone; 0 draws all alike.
+    #[serde(default = "published_sharpness", skip_serializing_if = "is_published_sharpness")]
+    pub negative_sharpness: f64,
     /// q_m and its layers; absent is q_m = 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross: Option<CrossSparsity>,
@@ -101,6 +106,15 @@ pub struct Stage {
 
 fn no_warmup() -> StepsOrEpochs {
     StepsOrEpochs::Steps(0)
+}
+
+fn published_sharpness() -> f64 {
+    PUBLISHED_SHARPNESS
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_published_sharpness(sharpness: &f64) -> bool {
+    *sharpness == PUBLISHED_SHARPNESS
 }
 
 fn default_min_multiplier() -> f64 {
@@ -166,6 +180,7 @@ impl Stage {
             ("learning_rate", self.learning_rate, 0.0, f64::MAX),
             ("min_multiplier", self.min_multiplier, 0.0, 1.0),
             ("beta2", self.beta2, 0.0, 1.0),
+            ("negative_sharpness", self.negative_sharpness, 0.0, 1.0),
             ("weight_decay", self.weight_decay, 0.0, f64::MAX),
             ("length", self.length.steps(1), f64::MIN_POSITIVE, f64::MAX),
             ("warmup", self.warmup.steps(1), 0.0, f64::MAX),

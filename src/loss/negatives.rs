@@ -7,15 +7,8 @@ use svitt_ops::rng::Rng;
 /// Far below every similarity (|sim| ≤ 1 / 0.001) plus Gumbel noise, and finite.
 const EXCLUDED: f64 = -1e9;
 
-/// Which negatives are drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NegativeRule {
-    /// By the softmax of the similarity: the more alike, the likelier.
-    #[default]
-    Hard,
-    /// Any other identity, equally likely (`itm_hard_neg: false`).
-    Uniform,
-}
+/// The published rule: negatives are drawn in proportion to exp(s/τ). 0 is the published `itm_hard_neg: false`.
+pub const PUBLISHED_SHARPNESS: f64 = 1.0;
 
 /// Where the draws come from.
 #[derive(Clone, Debug)]
@@ -48,15 +41,19 @@ pub fn negative_weights<B: Backend>(similarity: Tensor<B, 2>, identity: &Tensor<
 }
 
 /// Draws one negative per row and direction from the rows of `similarity` `[batch, batch]` (videos in rows) and of its
-/// transpose. Gumbel-max: the argmax of logit plus noise is a draw from the softmax, and leaving out the same
-/// identities before is zeroing their weights. No gradient, nothing read back.
+/// transpose, with probabilities in proportion to exp(`sharpness` · similarity): [`PUBLISHED_SHARPNESS`], or 0 for any
+/// other identity, equally likely. What a head learns from them is by how much a pair is likelier than its draw, so at
+/// 1 it completes the similarity, and at 0 it has to know it as well.
+///
+/// Gumbel-max: the argmax of logit plus noise is a draw from the softmax, and leaving out the same identities before is
+/// zeroing their weights. No gradient, nothing read back.
 ///
 /// A batch of one identity has no negatives: row 0 is returned for every row then, and [`super::matching`] gives 0.
 pub fn hard_negatives<B: Backend>(
     similarity: Tensor<B, 2>,
     identity: &Tensor<B, 1, Int>,
     draws: &NegativeDraws<B>,
-    rule: NegativeRule,
+    sharpness: f64,
 ) -> Negatives<B> {
     let noise = match draws {
         NegativeDraws::Injected(negatives) => return negatives.clone(),
@@ -64,10 +61,7 @@ pub fn hard_negatives<B: Backend>(
     };
     let batch = identity.dims()[0];
     let same = same_identity(identity).bool();
-    let logits = match rule {
-        NegativeRule::Hard => similarity.detach(),
-        NegativeRule::Uniform => similarity.detach().zeros_like(),
-    };
+    let logits = similarity.detach().mul_scalar(sharpness);
     let draw = |logits: Tensor<B, 2>, direction: usize| {
         let noise = noise.clone().slice([direction..direction + 1]).reshape([batch, batch]);
         (logits + noise).mask_fill(same.clone(), EXCLUDED).argmax(1).reshape([batch])
@@ -93,13 +87,13 @@ mod tests {
         Tensor::from_data(rows, &Default::default())
     }
 
-    fn draws<B: Backend>(rule: NegativeRule) -> [[[f64; 4]; 4]; 2] {
+    fn draws<B: Backend>(sharpness: f64) -> [[[f64; 4]; 4]; 2] {
         const DRAWS: usize = 3000;
         let mut shares = [[[0.0; 4]; 4]; 2];
         let mut rng = Rng::new(9, &[]);
         for _ in 0..DRAWS {
             let noise = NegativeDraws::Gumbel(gumbel_noise::<B>(4, &mut rng, &Default::default()));
-            let drawn = hard_negatives(similarity(), &identity(), &noise, rule);
+            let drawn = hard_negatives(similarity(), &identity(), &noise, sharpness);
             for (direction, drawn) in [drawn.video, drawn.text].into_iter().enumerate() {
                 ints(drawn).iter().enumerate().for_each(|(row, &j)| shares[direction][row][j as usize] += 1.0);
             }
@@ -108,8 +102,18 @@ mod tests {
     }
 
     fn hard_negatives_follow_the_official_weights<B: Backend>() {
-        let shares = draws::<B>(NegativeRule::Hard);
-        let weights = [similarity::<B>().transpose(), similarity()].map(|s| host(negative_weights(s, &identity())));
+        follows::<B>(PUBLISHED_SHARPNESS);
+    }
+
+    fn softer_negatives_follow_a_flatter_similarity<B: Backend>() {
+        follows::<B>(0.3);
+    }
+
+    fn follows<B: Backend>(sharpness: f64) {
+        let shares = draws::<B>(sharpness);
+        let similarity = similarity::<B>().mul_scalar(sharpness);
+        let weights = [similarity.clone().transpose(), similarity];
+        let weights = weights.map(|s| host(negative_weights(s, &identity())));
         for (shares, weights) in shares.iter().zip(weights) {
             for (row, weights) in shares.iter().zip(weights.chunks(4)) {
                 let sum: f32 = weights.iter().sum();
@@ -122,7 +126,7 @@ mod tests {
     }
 
     fn uniform_negatives_do_not_look_at_the_similarity<B: Backend>() {
-        let shares = draws::<B>(NegativeRule::Uniform);
+        let shares = draws::<B>(0.0);
         for (found, expected) in shares[1][0].iter().zip([0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]) {
             assert!((found - expected).abs() < 0.035, "{:?}", shares[1][0]);
         }
@@ -134,12 +138,13 @@ mod tests {
             video: Tensor::<B, 1, Int>::from_data([3, 0, 0, 1], &Default::default()),
             text: Tensor::from_data([1, 3, 0, 2], &Default::default()),
         };
-        let found = hard_negatives(similarity(), &identity(), &NegativeDraws::Injected(given), NegativeRule::Hard);
+        let found = hard_negatives(similarity(), &identity(), &NegativeDraws::Injected(given), PUBLISHED_SHARPNESS);
         assert_eq!((ints(found.video), ints(found.text)), (vec![3, 0, 0, 1], vec![1, 3, 0, 2]));
     }
 
     on_cpu_backends!(
         hard_negatives_follow_the_official_weights,
+        softer_negatives_follow_a_flatter_similarity,
         uniform_negatives_do_not_look_at_the_similarity,
         injected_negatives_pass_through,
     );

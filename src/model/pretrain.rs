@@ -8,7 +8,7 @@ use super::layers::{Mode, linear};
 use super::svitt::{EncodedVideo, Svitt, first_token};
 use crate::Result;
 use crate::loss::{
-    MaskRules, NegativeDraws, NegativeRule, Negatives, clamped_temperature, contrastive, gumbel_noise, hard_negatives,
+    MaskRules, NegativeDraws, Negatives, PUBLISHED_SHARPNESS, clamped_temperature, contrastive, gumbel_noise, hard_negatives,
     mask_tokens, masked_language, matching, similarity,
 };
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
@@ -65,8 +65,8 @@ pub struct Objective {
     pub vtm: f64,
     /// Weight of the masked-language loss; 0 skips its forward. Retrieval fine-tuning has 0.
     pub mlm: f64,
-    /// Which negatives the matching loss gets.
-    pub negatives: NegativeRule,
+    /// How much negatives of the matching loss prefer similar pairs, see [`hard_negatives`].
+    pub negative_sharpness: f64,
 }
 
 /// The losses of a batch, `[1]` each; 0 where skipped.
@@ -113,7 +113,7 @@ struct FusionRows<B: Backend> {
 
 impl Default for Objective {
     fn default() -> Self {
-        Self { vtc: 1.0, vtm: 1.0, mlm: 1.0, negatives: NegativeRule::Hard }
+        Self { vtc: 1.0, vtm: 1.0, mlm: 1.0, negative_sharpness: PUBLISHED_SHARPNESS }
     }
 }
 
@@ -197,7 +197,7 @@ impl<B: SvittBackend> Svitt<B> {
         let text_feature = self.text_feature(text.clone());
         let similarity = similarity(video.feature.clone(), text_feature.clone(), temp.clone());
         let negatives = (objective.vtm != 0.0)
-            .then(|| hard_negatives(similarity.clone(), &pairs.identity, &draws.negatives, objective.negatives));
+            .then(|| hard_negatives(similarity.clone(), &pairs.identity, &draws.negatives, objective.negative_sharpness));
         let run = FusionOptions { mode, selection_seed: draws.selection_seed };
         let (matching_states, words) = self.fused(pairs, &video, text, negatives.as_ref(), masked_text, run);
         let matching_output = matching_states.zip(negatives).map(|(states, negatives)| MatchingOutput {

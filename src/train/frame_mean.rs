@@ -5,7 +5,7 @@
 use super::input::{StepInput, StepOutput};
 use super::validate::RetrievalModel;
 use crate::Result;
-use crate::loss::{NegativeRule, contrastive, hard_negatives, masked_language, matching, similarity};
+use crate::loss::{PUBLISHED_SHARPNESS, contrastive, hard_negatives, masked_language, matching, similarity};
 use crate::model::{PretrainDraws, Svitt, VideoDraws, VideoTokens};
 use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsParams, Optimizer};
@@ -53,7 +53,7 @@ impl<B: SvittBackend> FrameMean<B> {
             Some(peers) => peers.contrastive(feature.clone(), text.feature.clone(), model.temp.val()),
         };
         let scores = similarity(feature.clone(), text.feature.clone(), model.temp.val());
-        let negatives = hard_negatives(scores.clone(), &batch.identity, &draws.negatives, NegativeRule::Hard);
+        let negatives = hard_negatives(scores.clone(), &batch.identity, &draws.negatives, PUBLISHED_SHARPNESS);
         let own = Tensor::<B, 1, Int>::arange(0..shape[0] as i64, &device);
         let states = Tensor::cat(
             vec![text.embeds.clone(), text.embeds.clone(), text.embeds.select(0, negatives.text.clone())],

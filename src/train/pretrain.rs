@@ -437,9 +437,10 @@ pub(super) fn step_config(options: &PretrainOptions, stage: &Stage) -> StepConfi
         always: options.training_data.keywords(),
     };
     let LossWeights { vtc, vtm, mlm } = preset.loss_weights;
+    let negative_sharpness = stage.negative_sharpness;
     let objective = match stage.matching_only {
-        true => Objective { vtc: 0.0, vtm, mlm: 0.0, ..Objective::default() },
-        false => Objective { vtc, vtm, mlm, ..Objective::default() },
+        true => Objective { vtc: 0.0, vtm, mlm: 0.0, negative_sharpness },
+        false => Objective { vtc, vtm, mlm, negative_sharpness },
     };
     let (frozen_encoders, keep_range) = (stage.matching_only, stage.keep_range);
     StepConfig { objective, frozen_encoders, keep_range, masking: Some(masking), ..StepConfig::default() }

@@ -63,6 +63,9 @@ pub struct Matching {
     pub learning_rate: f64,
     /// The cosine ends at this share of the peak.
     pub min_multiplier: f64,
+    /// How much negatives prefer similar pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negative_sharpness: Option<f64>,
 }
 
 impl Matching {
@@ -73,6 +76,7 @@ impl Matching {
             length: StepsOrEpochs::Steps(self.steps),
             learning_rate: self.learning_rate,
             min_multiplier: self.min_multiplier,
+            negative_sharpness: self.negative_sharpness.unwrap_or(stage.negative_sharpness),
             ..stage.clone()
         }
     }
