@@ -8,8 +8,8 @@ use super::layers::{Mode, linear};
 use super::svitt::{EncodedVideo, Svitt, first_token};
 use crate::Result;
 use crate::loss::{
-    MaskRules, NegativeDraws, Negatives, PUBLISHED_SHARPNESS, clamped_temperature, contrastive, gumbel_noise, hard_negatives,
-    mask_tokens, masked_language, matching, similarity,
+    MaskRules, NegativeDraws, Negatives, PUBLISHED_SHARPNESS, clamped_temperature, contrastive, gumbel_noise,
+    hard_negatives, mask_tokens, masked_language, matching, similarity,
 };
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use svitt_ops::SvittBackend;
@@ -196,8 +196,9 @@ impl<B: SvittBackend> Svitt<B> {
         let temp = clamped_temperature(self.temp.val());
         let text_feature = self.text_feature(text.clone());
         let similarity = similarity(video.feature.clone(), text_feature.clone(), temp.clone());
-        let negatives = (objective.vtm != 0.0)
-            .then(|| hard_negatives(similarity.clone(), &pairs.identity, &draws.negatives, objective.negative_sharpness));
+        let negatives = (objective.vtm != 0.0).then(|| {
+            hard_negatives(similarity.clone(), &pairs.identity, &draws.negatives, objective.negative_sharpness)
+        });
         let run = FusionOptions { mode, selection_seed: draws.selection_seed };
         let (matching_states, words) = self.fused(pairs, &video, text, negatives.as_ref(), masked_text, run);
         let matching_output = matching_states.zip(negatives).map(|(states, negatives)| MatchingOutput {

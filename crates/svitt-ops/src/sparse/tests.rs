@@ -483,6 +483,68 @@ fn class_attention_is_the_class_row<B: super::SparseOps>() {
     }
 }
 
+/// One bias for all pairs of patches: the table of one patch, at which all `tokens` are. Heads for kernels of their own,
+/// for registers and for panels.
+fn uniform_cases(tokens: usize) -> Vec<Case> {
+    let graphs = [BlockGraph::dense(tokens).into(), drawn(tokens, edge(1, 2, 24), Compat::Corrected)];
+    let case = |graph: &Arc<BlockGraph>, head_dim| {
+        let ids = vec![vec![0; tokens]];
+        Case { batch: 2, heads: 3, head_dim, ids, frames: 1, grid: 1, graph: graph.clone(), spread: 1.0 }
+    };
+    let cases: Vec<Case> = graphs.iter().flat_map(|graph| [64, 20, 8].map(|head_dim| case(graph, head_dim))).collect();
+    assert!(cases.iter().all(|case| super::bias::is_uniform(case.rows())));
+    cases
+}
+
+/// A table of one row is looked up nowhere; its gradient is the sum over all pairs.
+fn uniform_tables_agree<B: super::SparseOps>() {
+    for (i, case) in uniform_cases(67).iter().enumerate() {
+        let found = gradients::<B>(case, &|qkv, bias| sparse_attention(qkv, bias, &case.graph).out);
+        let expected = gradients::<Reference>(case, &|qkv, bias| oracle::attention(qkv, bias, &case.graph));
+        agree(found, expected, &format!("uniform case {i}"));
+    }
+}
+
+/// Models without class token: what lies in its place moves no patch, and patches attend to each other alone.
+fn a_class_token_that_nobody_sees_changes_nothing<B: super::SparseOps>() {
+    for case in uniform_cases(29).into_iter().take(3) {
+        let (heads, tokens, device) = (case.heads, case.tokens(), Default::default());
+        let bias = RelativeBias::<B>::without_class(heads, tokens, &device);
+        let qkv = case.qkv::<B>();
+        let [batch, all, width] = qkv.dims();
+        let patches = |out: Tensor<B, 3>| host(out.slice([0..batch, 1..all]));
+        let found = patches(sparse_attention(qkv.clone(), &bias, &case.graph).out);
+        let other = Tensor::full([batch, 1, width], 3.0, &device);
+        let moved = Tensor::cat(vec![other, qkv.clone().slice([0..batch, 1..all])], 1);
+        close(patches(sparse_attention(moved, &bias, &case.graph).out), found.clone(), "another class token");
+        close(found, dense_attention_of_patches(&case, &host(qkv)), "softmax over patches");
+    }
+}
+
+/// Attention of all patches to all patches without a bias, `[batch, tokens, heads · head_dim]`, from `qkv`
+/// `[batch, tokens + 1, 3 · heads · head_dim]`, in f64.
+fn dense_attention_of_patches(case: &Case, qkv: &[f32]) -> Vec<f32> {
+    let (d, tokens) = (case.head_dim, case.tokens());
+    let width = case.heads * d;
+    let at = |b: usize, token: usize, part: usize, h: usize| {
+        let from = ((b * (tokens + 1) + 1 + token) * 3 + part) * width + h * d;
+        qkv[from..from + d].iter().map(|&x| f64::from(x)).collect::<Vec<f64>>()
+    };
+    let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    let mut out = vec![0f32; case.batch * tokens * width];
+    for (place, row) in out.chunks_mut(d).enumerate() {
+        let (b, query, h) = (place / case.heads / tokens, place / case.heads % tokens, place % case.heads);
+        let query = at(b, query, 0, h);
+        let weights: Vec<f64> =
+            (0..tokens).map(|key| (product(&query, &at(b, key, 1, h)) / (d as f64).sqrt()).exp()).collect();
+        let sum: f64 = weights.iter().sum();
+        for (key, weight) in weights.iter().enumerate() {
+            row.iter_mut().zip(at(b, key, 2, h)).for_each(|(out, value)| *out += (weight / sum * value) as f32);
+        }
+    }
+    out
+}
+
 fn finite_differences<B: super::SparseOps>() {
     let cases = cases();
     let of = |is: fn(&Case) -> bool| cases.iter().skip(1).find(|case| is(case)).into_iter();
@@ -525,6 +587,8 @@ crate::on_every_backend!(
     a_full_graph_is_dense_attention,
     padding_changes_nothing,
     class_attention_is_the_class_row,
+    uniform_tables_agree,
+    a_class_token_that_nobody_sees_changes_nothing,
     finite_differences,
 );
 
@@ -540,23 +604,15 @@ fn sixteen_bits_agree_on_flex() {
     sixteen_bits_agree::<burn_flex::Flex>(&wide_cases());
 }
 
-/// [`cases`] whose heads are even, between and beyond the widths of registers and panels, and one bias for all pairs:
-/// the table of one patch, at which all tokens are.
+/// [`cases`] whose heads are even, between and beyond the widths of registers and panels, and one bias for all pairs.
 #[cfg(feature = "flex")]
 #[test]
 fn even_heads_agree_in_sixteen_bits_on_flex() {
     let mut cases = cases();
     let sizes = [2, 6, 10, 18, 34, 62, 66, 80, 130].into_iter().cycle();
     cases.iter_mut().zip(sizes).for_each(|(case, head_dim)| case.head_dim = head_dim);
-    let tokens = 131;
     // Such a bias has a gradient in which nearly all cancels, but for the rounding of outputs. Where bf16 is computed in
     // f32, delta is made of them: that leaves 3 %.
-    let computed = crate::device::cpu_computes_bf16();
-    let graphs = [BlockGraph::dense(tokens).into(), drawn(tokens, edge(1, 2, 24), Compat::Corrected)];
-    for (graph, head_dim) in graphs.into_iter().zip([64, 20]).filter(|_| computed) {
-        let ids = vec![vec![0; tokens]];
-        cases.push(Case { batch: 2, heads: 3, head_dim, ids, frames: 1, grid: 1, graph, spread: 1.0 });
-        assert!(super::bias::is_uniform(cases[cases.len() - 1].rows()));
-    }
+    cases.extend(uniform_cases(131).into_iter().filter(|_| crate::device::cpu_computes_bf16()));
     sixteen_bits_agree::<burn_flex::Flex>(&cases);
 }
