@@ -6,7 +6,7 @@
 use super::cpu::{KeyBlock, Tile};
 use super::cpu_backward::{Backward, HeadGradients};
 use super::cpu_narrow::{Columns, Narrow, Vector, add_weighted, product, scored};
-use crate::device::simd::{LANES, MulAdd, exp, load, store, total, vectorized_fused};
+use crate::device::simd::{LANES, MulAdd, exp, total, vectorized_fused};
 
 /// One query's part: its numbers, the gradient of its output, its log-sum-exp and Σ out·grad.
 #[derive(Clone, Copy)]
@@ -110,25 +110,30 @@ fn row_gradients<const D: usize>(
     let mut dq = [[0f32; LANES]; D];
     for e in seen {
         let (first, count) = (1 + e.key, e.keys);
-        let (keys, values) = (keys.vectors(first, count), values.vectors(first, count));
-        for c in 0..count.div_ceil(LANES) {
-            let column = e.from + c * LANES;
-            let scores = scored(load(&work.bias[column..]), row.query, keys, c, fma);
-            let dp = scored([0.0; LANES], row.grad, values, c, fma);
-            let left = count - c * LANES;
-            let (mut p, mut ds) = ([0f32; LANES], [0f32; LANES]);
-            for i in 0..LANES {
-                // The last vector's other lanes are of keys that are not seen.
-                p[i] = if i < left { exp(scores[i] - row.lse, fma) } else { 0.0 };
-                ds[i] = if i < left { p[i] * (dp[i] - row.delta) } else { 0.0 };
+        let vectors = count.div_ceil(LANES);
+        let columns = e.from..e.from + vectors * LANES;
+        let (bias, ds) = (&work.bias[columns.clone()], &mut work.ds[columns]);
+        let mut block = Block {
+            keys: keys.vectors(first, count),
+            values: values.vectors(first, count),
+            key_gradients: column_vectors(&mut work.keys, stride, first, vectors),
+            value_gradients: column_vectors(&mut work.values, stride, first, vectors),
+            bias: bias.as_chunks().0,
+            ds: ds.as_chunks_mut().0,
+        };
+        // The last vector apart: masks in the loop are stores that the next loads wait for.
+        let full = count / LANES;
+        for c in 0..full {
+            let (p, ds) = block.probabilities(row, c, fma);
+            block.add(row, c, p, ds, &mut dq, fma);
+        }
+        if full < vectors {
+            let (mut p, mut ds) = block.probabilities(row, full, fma);
+            for i in count - full * LANES..LANES {
+                // These lanes are of keys that are not seen.
+                (p[i], ds[i]) = (0.0, 0.0);
             }
-            store(&mut work.ds[column..], ds);
-            add_weighted(&mut dq, &ds, keys, c, fma);
-            for d in 0..D {
-                let from = d * stride + first + c * LANES;
-                add(&mut work.keys[from..], &ds, row.query[d], fma);
-                add(&mut work.values[from..], &p, row.grad[d], fma);
-            }
+            block.add(row, full, p, ds, &mut dq, fma);
         }
     }
     let mut sums = [0f32; D];
@@ -138,12 +143,63 @@ fn row_gradients<const D: usize>(
     sums
 }
 
+/// The vectors from token `first` on of `columns` `[D, stride]`, per number of the head's.
+#[inline(always)]
+fn column_vectors<const D: usize>(
+    columns: &mut [f32],
+    stride: usize,
+    first: usize,
+    vectors: usize,
+) -> [&mut [Vector]; D] {
+    let mut each = columns.chunks_exact_mut(stride);
+    std::array::from_fn(|_| match each.next() {
+        Some(column) => column[first..][..vectors * LANES].as_chunks_mut().0,
+        None => &mut [],
+    })
+}
+
+/// What a row reads of one block of keys, and what it adds to, in vectors.
+struct Block<'a, const D: usize> {
+    keys: [&'a [Vector]; D],
+    values: [&'a [Vector]; D],
+    key_gradients: [&'a mut [Vector]; D],
+    value_gradients: [&'a mut [Vector]; D],
+    bias: &'a [Vector],
+    ds: &'a mut [Vector],
+}
+
+impl<const D: usize> Block<'_, D> {
+    /// The probabilities of vector `c` and the gradients of its scores.
+    #[inline(always)]
+    fn probabilities(&self, row: Row<D>, c: usize, fma: MulAdd) -> (Vector, Vector) {
+        let scores = scored(self.bias[c], row.query, self.keys, c, fma);
+        let dp = scored([0.0; LANES], row.grad, self.values, c, fma);
+        let (mut p, mut ds) = ([0f32; LANES], [0f32; LANES]);
+        for i in 0..LANES {
+            p[i] = exp(scores[i] - row.lse, fma);
+            ds[i] = p[i] * (dp[i] - row.delta);
+        }
+        (p, ds)
+    }
+
+    /// Adds what vector `c` contributes to all gradients.
+    #[inline(always)]
+    fn add(&mut self, row: Row<D>, c: usize, p: Vector, ds: Vector, dq: &mut [Vector; D], fma: MulAdd) {
+        self.ds[c] = ds;
+        add_weighted(dq, &ds, self.keys, c, fma);
+        for d in 0..D {
+            add(&mut self.key_gradients[d][c], &ds, row.query[d], fma);
+            add(&mut self.value_gradients[d][c], &p, row.grad[d], fma);
+        }
+    }
+}
+
 /// `to += a · x`.
 #[inline(always)]
-fn add(to: &mut [f32], x: &Vector, a: f32, fma: MulAdd) {
-    let mut sums: Vector = load(to);
+fn add(to: &mut Vector, x: &Vector, a: f32, fma: MulAdd) {
+    let mut sums = *to;
     for i in 0..LANES {
         sums[i] = fma.of(a, x[i], sums[i]);
     }
-    store(to, sums);
+    *to = sums;
 }
