@@ -135,6 +135,17 @@ pub(super) fn preset(preset: &PretrainPreset) -> Result<()> {
     }
     check("mask_probability", preset.mask_probability, 0.0, 1.0)?;
     choice(&preset.model)?;
+    if let Some(alone) =
+        preset.stages.iter().find(|stage| stage.matching_only && (weights.vtm == 0.0 || stage.batch < 2))
+    {
+        let problem = "trains by the matching loss alone, which has a weight of 0 or one pair and no wrong ones";
+        let key = format!("stages.{}.matching_only", alone.name);
+        return Err(Error::setting(
+            key,
+            problem,
+            "give `loss_weights.vtm` a weight and the stage a batch of 2 or more",
+        ));
+    }
     preset.stages.iter().try_for_each(stage)
 }
 
@@ -189,6 +200,13 @@ mod tests {
             assert!(message.contains(&format!("`model.{key}`")), "{model}: {message}");
         }
         let mut weights = preset.clone();
+        let mut alone = weights.clone();
+        alone.stages[0].matching_only = true;
+        assert!(super::preset(&alone).is_ok());
+        for (vtm, batch) in [(0.0, 2), (1.0, 1)] {
+            (alone.loss_weights.vtm, alone.stages[0].batch) = (vtm, batch);
+            assert!(super::preset(&alone).unwrap_err().to_string().contains("matching_only"), "{vtm} {batch}");
+        }
         weights.loss_weights.vtc = f64::NAN;
         assert!(super::preset(&weights).unwrap_err().to_string().contains("`loss_weights.vtc`: is NaN"));
         let mut named = preset;

@@ -93,7 +93,7 @@ impl<'a, B: TrainBackend> Grid<'a, B> {
 
     /// The result in the file of `cell`, if it is one of these settings.
     fn found(&self, cell: &Cell) -> Result<Option<Measurement>> {
-        Ok(Measurement::read(&self.file(&cell.id), &self.digest(cell)?))
+        Ok(Measurement::read(&self.file(&cell.id), &cell.id, self.run.seed, &self.digest(cell)?))
     }
 
     /// The result of `cell`, from its file or measured now.

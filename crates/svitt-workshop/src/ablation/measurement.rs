@@ -42,10 +42,18 @@ impl Measurement {
         (scores.r1_reranked + scores.r5_reranked + scores.r10_reranked) / 3.0
     }
 
-    /// The result in `file`, if it is one of plan `plan`.
-    pub fn read(file: &Path, plan: &str) -> Option<Self> {
-        let found: Self = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
-        (found.plan == plan).then_some(found)
+    /// The result of `cell` and `seed` in `file`, if it is one of plan `plan`.
+    pub fn read(file: &Path, cell: &str, seed: u64, plan: &str) -> Option<Self> {
+        let text = std::fs::read_to_string(file).ok()?;
+        match serde_json::from_str::<Self>(&text) {
+            Ok(found) => {
+                ((found.cell.as_str(), found.seed, found.plan.as_str()) == (cell, seed, plan)).then_some(found)
+            }
+            Err(problem) => {
+                log::warn!("{}: is no result ({problem}); it is measured again", file.display());
+                None
+            }
+        }
     }
 }
 

@@ -68,6 +68,7 @@ mod tests {
         let stop = StopSignal::default();
         AblationOptions {
             plan,
+            quick: true,
             out: out.into(),
             only,
             seeds: Some(1),
@@ -94,6 +95,9 @@ mod tests {
         let again = ablate::<B>(&given, &device).unwrap();
         assert_eq!(r1(&again), r1(&first));
         assert!(!given.out.join("models/start-s0").exists(), "nothing is trained for it");
+        std::fs::write(out.join("plan.json"), "{}").unwrap();
+        let refused = ablate::<B>(&options(&out), &device).unwrap_err().to_string();
+        assert!(refused.contains("another plan") && refused.contains("--out"), "{refused}");
         let unknown = AblationOptions { only: vec!["table9".into()], ..given };
         assert!(ablate::<B>(&unknown, &device).unwrap_err().to_string().contains("table1"));
     }

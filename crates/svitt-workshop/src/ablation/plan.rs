@@ -80,6 +80,15 @@ impl Matching {
             ..stage.clone()
         }
     }
+
+    /// Checks learning rates and shares; `steps` may follow from a budget later.
+    ///
+    /// # Errors
+    /// Names the setting.
+    pub fn check(&self, stage: &Stage) -> Result<()> {
+        let named = Stage { name: "matching".into(), ..Self { steps: self.steps.max(1), ..*self }.stage(stage) };
+        Curriculum { stages: vec![named] }.check_schedules()
+    }
 }
 
 impl AblationPlan {
@@ -108,7 +117,11 @@ impl AblationPlan {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
                 let wrong = |e: toml::de::Error| {
-                    Error::file(path, e.to_string().trim_end().to_owned(), "see data/presets/ablations.toml")
+                    Error::file(
+                        path,
+                        e.to_string().trim_end().to_owned(),
+                        "see crates/svitt-workshop/data/ablations.toml",
+                    )
                 };
                 toml::from_str(&text).map_err(wrong)?
             }
@@ -164,6 +177,17 @@ impl AblationPlan {
         }
         let stages = self.budget_models().into_iter().map(|training| training.stage).collect();
         Curriculum { stages }.check_schedules()?;
+        self.matching.iter().try_for_each(|matching| matching.check(&self.preset.stages[1]))?;
+        self.check_sparsities()
+    }
+
+    /// Checks every mode at its clip lengths, and the block sizes of Figure 4b.
+    fn check_sparsities(&self) -> Result<()> {
+        for &block in &self.blocks {
+            let mut model = self.preset.stages[1].model(&self.base(64));
+            model.video.sparsity = Sparsity { edge: Some(EdgeSparsity { block, ..self.edge }), node: None };
+            model.validate()?;
+        }
         for (length, stage) in self.preset.stages[1..].iter().enumerate() {
             for mode in ["edge", "node", "hybrid"] {
                 let mut model = stage.model(&self.base(64));
@@ -211,6 +235,11 @@ pub(super) mod tests {
         assert!(refused("keep_range = [0.3", "keep_range = [0.0").contains("budgets"));
         assert!(refused("keep_range = [0.3, 1.0]", "keep_range = [1.0, 0.3]").contains("keep_range"));
         assert!(refused("seeds = 3", "seeds = 0").contains("seeds"));
+        assert!(refused("blocks = [2", "blocks = [0").contains("block"));
+        assert!(
+            refused("negative_sharpness = 0.0", "negative_sharpness = 2.0").contains("matching.negative_sharpness")
+        );
+        assert!(refused("learning_rate = 2e-3, min", "learning_rate = nan, min").contains("matching.learning_rate"));
         assert!(refused("seeds = 3", "seedz = 3").contains("seedz"));
         assert!(refused("prune_layers = [", "prune_layers = [77, ").contains("77"));
     }

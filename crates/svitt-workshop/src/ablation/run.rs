@@ -2,13 +2,18 @@
 
 use super::grid::{Grid, GridSettings};
 use super::{AblationPlan, AblationSummary, LongPlan, TableSpec, long, paper};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use svitt::train::{StopSignal, TrainEvents};
-use svitt::{Error, Result};
+use svitt::{Error, Result, files};
 use svitt_ops::TrainBackend;
 
+/// The file of a grid's folder that holds the plan of its last run.
+const PLAN_FILE: &str = "plan.json";
+
 /// Which grid is run.
-#[derive(Clone)]
+#[derive(Clone, Serialize)]
+#[serde(untagged)]
 pub enum Plan {
     /// The paper's tables and figures on `shapes`.
     Paper(Box<AblationPlan>),
@@ -21,6 +26,8 @@ pub enum Plan {
 pub struct AblationOptions {
     /// Models and sparsities.
     pub plan: Plan,
+    /// Whether the plan was scaled down to see that it runs: results of another plan then stay as they are.
+    pub quick: bool,
     /// Where everything is written, and looked for.
     pub out: PathBuf,
     /// Names of tables; all of them where it is empty.
@@ -65,12 +72,35 @@ impl Plan {
 /// Runs every cell that is not there yet and returns the tables, which are also on disk.
 ///
 /// # Errors
-/// An unknown table, a full disk, losses that stay non-finite, an interruption (finished cells stay).
+/// An unknown table, a full disk, losses that stay non-finite, an interruption (finished cells stay), and a folder with
+/// results of another plan where this one is but scaled down.
 pub fn ablate<B: TrainBackend>(options: &AblationOptions, device: &B::Device) -> Result<AblationSummary> {
-    match &options.plan {
+    note_plan(options)?;
+    let ran = match &options.plan {
         Plan::Paper(plan) => paper::ablate::<B>(plan, options, device),
         Plan::Long(plan) => long::ablate::<B>(plan, options, device),
+    };
+    ran.map_err(|error| match error {
+        Error::Interrupted(_) => {
+            let kept = format!("finished cells and the last training are kept in {}", options.out.display());
+            Error::Interrupted(format!("{kept}; the same command goes on from there"))
+        }
+        other => other,
+    })
+}
+
+/// Writes the plan into the folder of `options`.
+fn note_plan(options: &AblationOptions) -> Result<()> {
+    let (out, file) = (&options.out, options.out.join(PLAN_FILE));
+    let unusable = |problem: serde_json::Error| Error::Fault(problem.to_string());
+    let plan = serde_json::to_value(&options.plan).map_err(unusable)?;
+    let before = std::fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str(&text).ok());
+    if options.quick && out.join("cells").is_dir() && before.as_ref() != Some(&plan) {
+        let problem = "holds results of another plan, which a quick run would measure again";
+        return Err(Error::file(out, problem, "name another folder with --out"));
     }
+    std::fs::create_dir_all(out).map_err(|e| Error::io(out, &e))?;
+    files::write_json(&file, &plan)
 }
 
 /// Those of `all` tables that `options` name.

@@ -35,7 +35,8 @@ pub struct Args {
     /// A dense checkpoint that is sparsified at test time, in place of the one the plan would train
     #[arg(long, value_name = "DIR")]
     dense: Option<PathBuf>,
-    /// The grid's folder; cells that are there are not run again
+    /// The grid's folder, runs/ablations unless given, with -long and -quick for these plans; cells that are there are
+    /// not run again
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -51,10 +52,12 @@ impl BackendTask for Ablate {
 }
 
 /// Where a plan's grid is kept unless it is said.
-fn folder(plan: &Plan) -> &'static str {
-    match plan {
-        Plan::Paper(_) => "runs/ablations",
-        Plan::Long(_) => "runs/ablations-long",
+fn folder(plan: &Plan, quick: bool) -> &'static str {
+    match (plan, quick) {
+        (Plan::Paper(_), false) => "runs/ablations",
+        (Plan::Paper(_), true) => "runs/ablations-quick",
+        (Plan::Long(_), false) => "runs/ablations-long",
+        (Plan::Long(_), true) => "runs/ablations-long-quick",
     }
 }
 
@@ -68,8 +71,9 @@ pub fn run(args: Args) -> Result<()> {
     }
     let (backend, json) = (BackendKind::choose(args.backend.as_deref())?, args.json);
     let options = AblationOptions {
-        out: args.out.unwrap_or_else(|| PathBuf::from(folder(&plan))),
+        out: args.out.unwrap_or_else(|| PathBuf::from(folder(&plan, args.quick))),
         plan,
+        quick: args.quick,
         only: args.only,
         seeds: args.seeds,
         dense: args.dense,

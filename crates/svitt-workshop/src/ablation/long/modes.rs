@@ -58,6 +58,7 @@ impl Mode {
     /// # Errors
     /// Names the setting and what it should be.
     pub fn check(&self, all: &[Self], lengths: usize) -> Result<()> {
+        self.check_name(all)?;
         let key = |key: &str| format!("modes.{}.{key}", self.name);
         for (name, count) in [("edge", self.edge.len()), ("node", self.node.len())] {
             if count != 0 && count != lengths {
@@ -72,6 +73,19 @@ impl Mode {
                 let problem = format!("no mode `{wanted}` has a learning rate and clip lengths of its own");
                 return Err(Error::setting(key(name), problem, "name one that has"));
             }
+        }
+        Ok(())
+    }
+
+    /// Names are those of files and rows.
+    fn check_name(&self, all: &[Self]) -> Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            let problem = format!("`{}` cannot be a file's name", self.name);
+            return Err(Error::setting("modes.name", problem, "use letters, digits and hyphens"));
+        }
+        if all.iter().filter(|mode| mode.name == self.name).count() > 1 {
+            return Err(Error::setting("modes.name", format!("`{}` is there twice", self.name), "rename one"));
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ impl LongPlan {
                 toml::from_str(EMBEDDED).map_err(|e| Error::setting("ablations", e.to_string(), "report this as a bug"))
             }
             Some(path) => toml::from_str(&input::read_text(path, 1 << 20)?)
-                .map_err(|e| Error::file(path, e.to_string().trim_end(), "see the plan `long` of the workshop's data")),
+                .map_err(|e| Error::file(path, e.to_string().trim_end(), "see crates/svitt-workshop/data/long.toml")),
         }?;
         plan.validate().map(|()| plan)
     }
@@ -149,9 +149,15 @@ impl LongPlan {
 
     fn check_numbers(&self) -> Result<()> {
         let Budget { tflops, seconds, on_the_way, matching, timed_steps } = self.budget;
-        if self.seeds == 0 || timed_steps == 0 || self.tuning.learning_rates.is_empty() {
-            return Err(Error::setting("seeds", "no seeds, timed steps or learning rates", "give one or more of each"));
+        let counts = [
+            ("seeds", self.seeds),
+            ("budget.timed_steps", timed_steps),
+            ("tuning.learning_rates", self.tuning.learning_rates.len()),
+        ];
+        if let Some((key, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(Error::setting(*key, "there is none", "give one or more"));
         }
+        self.matching.check(&self.preset.stages[1])?;
         if self.tuning.seed < self.seeds as u64 {
             let problem = format!("{} is that of a row", self.tuning.seed);
             return Err(Error::setting("tuning.seed", problem, format!("use {} or more", self.seeds)));
@@ -197,5 +203,10 @@ mod tests {
         assert!(refused("on_the_way = ", "on_the_way = 1").contains("budget.on_the_way"));
         assert!(refused("learning_rate_of = \"hybrid\"", "learning_rate_of = \"hybird\"").contains("hybird"));
         assert!(refused("seeds = ", "seedz = ").contains("seedz"));
+        assert!(refused("timed_steps = 6", "timed_steps = 0").contains("budget.timed_steps"));
+        assert!(refused("learning_rate = 2e-3", "learning_rate = -1.0").contains("matching.learning_rate"));
+        assert!(refused("name = \"edge\"", "name = \"dense\"").contains("twice"));
+        assert!(refused("name = \"edge\"", "name = \"../edge\"").contains("../edge"));
+        assert!(refused("name = \"edge\"", "name = \"\"").contains("modes"));
     }
 }

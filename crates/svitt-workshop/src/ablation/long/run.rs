@@ -85,6 +85,7 @@ mod tests {
         }
         AblationOptions {
             plan: Plan::Long(Box::new(plan)),
+            quick: true,
             out: out.into(),
             only: only.iter().map(|&name| name.to_owned()).collect(),
             seeds: None,
