@@ -17,6 +17,7 @@ mod literal;
 mod lsmdc;
 mod msrvtt;
 mod msrvtt_qa;
+mod multiple_choice;
 mod nextqa;
 mod records;
 mod rtime;
