@@ -28,7 +28,7 @@ pub struct BenchmarkData {
     pub media: Option<PathBuf>,
     /// The file they came from.
     pub annotations: Option<PathBuf>,
-    /// The split, as the report names it.
+    /// The split, as the report names it: `none` of a benchmark without splits, `unknown` where no name tells it.
     pub split: String,
     /// Version of the release, where there are several.
     pub version: Option<String>,
@@ -60,12 +60,12 @@ impl BenchmarkData {
         let (annotations, media) = located(options, split)?;
         let asked = import_options(options, purpose);
         let imported = import(&annotations, &asked)?;
-        let name = imported.split.unwrap_or(split).to_string();
+        let split = split_name(options.benchmark, imported.split);
         Ok(Self {
             records: imported.records,
             media: Some(media),
             annotations: Some(annotations),
-            split: name,
+            split,
             version: imported.version,
             warnings: imported.warnings,
             left_out: imported.left_out,
@@ -186,6 +186,15 @@ fn rendered(benchmark: Benchmark, config: &ShapesConfig, frames: usize, count: u
             Box::new(RenderedVideos { count, prefix: "shapes-qa", render })
         }
     })
+}
+
+/// What is known of the split of a file of `benchmark`, in a word.
+fn split_name(benchmark: Benchmark, of_file: Option<Split>) -> String {
+    match (of_file, benchmark) {
+        (Some(split), _) => split.to_string(),
+        (None, Benchmark::Vitatecs | Benchmark::Tempcompass | Benchmark::Vilma) => "none".into(),
+        (None, _) => "unknown".into(),
+    }
 }
 
 /// How the annotations of `options` are read for `purpose`.

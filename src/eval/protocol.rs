@@ -89,7 +89,8 @@ impl ProtocolInputs<'_> {
         let [videos, texts] = self.counts;
         let ClipPlan { frames, clips, .. } = self.plan;
         let unit = if self.options.benchmark.task() == BenchmarkTask::Retrieval { "texts" } else { "questions" };
-        let (split, authors) = (&self.benchmark_data.split, self.authors().name());
+        let (split, authors) = (self.benchmark_data.split.as_str(), self.authors().name());
+        let split = if split == "none" { "no" } else { split };
         format!("{split} split, {texts} {unit}, {videos} videos, {clips} clips of {frames} frames, protocol {authors}")
     }
 }
