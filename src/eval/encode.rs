@@ -30,9 +30,18 @@ impl ClipPlan {
         self.frames * self.clips
     }
 
-    /// Clips `[clips, frames, …]` of video number `video` from its `pixels` `[clips · frames, …]`.
-    pub fn cut(&self, pixels: &[f32], video: usize) -> Vec<f32> {
-        let order = self.order.indices(self.test_frames(), video);
+    /// Clips `[clips, frames, …]` of video number `video` of `videos`.
+    ///
+    /// # Errors
+    /// The video cannot be read.
+    pub fn read(&self, videos: &dyn VideoSet, video: usize) -> Result<Vec<f32>> {
+        let still = videos.still(video, self.test_frames());
+        videos.pixels(video).map(|pixels| self.cut(&pixels, video, still))
+    }
+
+    /// The same from its `pixels` `[clips · frames, …]`; `still` is the frame that a frozen clip repeats.
+    fn cut(&self, pixels: &[f32], video: usize, still: usize) -> Vec<f32> {
+        let order = self.order.indices(self.test_frames(), video, still);
         let places = self.sampling.clips(self.test_frames(), self.clips).concat();
         reorder_frames(pixels, self.test_frames(), places.into_iter().map(|place| order[place]))
     }
@@ -112,7 +121,7 @@ pub fn encode_videos(
     let room = 2 * options.batch.max(options.threads);
     let decode = |number: usize, results: &ResultSender<'_, Decoded>| {
         let video = wanted[number];
-        results.send((video, videos.pixels(video).map(|pixels| plan.cut(&pixels, video))));
+        results.send((video, plan.read(videos, video)));
     };
     let mut encoding = EncodeLoop { videos, options, stamps: &stamps, store, coverage: &mut coverage };
     let result =
@@ -229,9 +238,9 @@ mod tests {
     #[test]
     fn clips_are_assigned_after_the_probe() {
         let pixels = [0.0, 1.0, 2.0, 3.0];
-        assert_eq!(plan(ClipSampling::Contiguous, FrameOrder::Reverse).cut(&pixels, 0), [3.0, 2.0, 1.0, 0.0]);
-        assert_eq!(plan(ClipSampling::Strided, FrameOrder::None).cut(&pixels, 0), [0.0, 2.0, 1.0, 3.0]);
-        assert_eq!(plan(ClipSampling::Strided, FrameOrder::Freeze).cut(&pixels, 0), [0.0; 4]);
+        assert_eq!(plan(ClipSampling::Contiguous, FrameOrder::Reverse).cut(&pixels, 0, 0), [3.0, 2.0, 1.0, 0.0]);
+        assert_eq!(plan(ClipSampling::Strided, FrameOrder::None).cut(&pixels, 0, 0), [0.0, 2.0, 1.0, 3.0]);
+        assert_eq!(plan(ClipSampling::Strided, FrameOrder::Freeze).cut(&pixels, 0, 2), [2.0; 4]);
     }
 
     #[test]

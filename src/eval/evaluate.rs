@@ -104,6 +104,10 @@ impl<'a> EvalRun<'a> {
             "plan": plan,
             "seed": self.score.seed,
         });
+        if plan.order == FrameOrder::Freeze && self.options.benchmark.task() == BenchmarkTask::Choice {
+            // Earlier builds froze clips at their first frame.
+            setting["frozen_at"] = json!("the middle");
+        }
         if !self.options.precision.is_f32() {
             setting["precision"] = json!(self.options.arithmetic);
         }
