@@ -63,6 +63,7 @@ struct EvalRun<'a> {
 
 impl<'a> EvalRun<'a> {
     fn prepare(options: &'a EvalOptions) -> Result<Self> {
+        options.refuse_unused()?;
         let checkpoint = Checkpoint::open(&options.checkpoint)?;
         let config = checkpoint.info.model.clone();
         let protocol = options.protocol(&config, is_fine_tuned(&checkpoint.info));

@@ -151,7 +151,7 @@ fn shards_are_encoded_in_any_order_and_joined_into_the_report_of_one_process() {
     assert!(refusal(&EvalOptions { seed: 3, ..join.clone() }).contains("holds no shard"));
     assert!(refusal(&EvalOptions { limit: Some(3), ..join.clone() }).contains("holds no shard"));
     assert!(refusal(&EvalOptions { features: None, ..join }).contains("setting `join`: needs features on disk"));
-    let rendered = EvalOptions { benchmark: Benchmark::Shapes, ..options };
+    let rendered = EvalOptions { benchmark: Benchmark::Shapes, annotations: None, media: None, ..options };
     let refused = encode_shard::<B>(&rendered, "1/2".parse().unwrap(), &Default::default()).unwrap_err().to_string();
     assert!(refused.contains("setting `shard`: shapes is rendered"), "{refused}");
 }
