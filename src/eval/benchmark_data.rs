@@ -8,6 +8,7 @@ use crate::data::{AnswerRule, Benchmark, BenchmarkTask, Record, Split, Unreadabl
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Where benchmarks' files are looked for.
@@ -113,13 +114,15 @@ impl BenchmarkData {
         let open = if benchmark.task() == BenchmarkTask::Choice { FileVideos::symmetric } else { FileVideos::new };
         let videos = open(records.to_vec(), media, frames, size)?;
         let missing = videos.missing()?;
-        if let (Some(first), false) = (missing.first(), allow_missing) {
-            let problem = format!("{} of {} videos are not there, first {first}", missing.len(), records.len());
-            return Err(Error::file(
-                media,
-                problem,
-                "put them there, or count them as misses with option `allow_missing`",
-            ));
+        if let Some(first) = missing.first() {
+            let files = records.iter().map(|record| &record.media).collect::<HashSet<_>>().len();
+            let problem = format!("{} of {files} videos are not there, first {first}", missing.len());
+            if missing.len() == files || !allow_missing {
+                let rest =
+                    if missing.len() == files { "" } else { ", or count them as misses with option `allow_missing`" };
+                return Err(Error::file(media, problem, format!("put them there{rest}")));
+            }
+            log::warn!("{}: {problem}; they are counted as misses", media.display());
         }
         Ok(Box::new(videos))
     }

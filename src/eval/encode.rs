@@ -72,7 +72,7 @@ impl Default for EncodeOptions {
 /// Statistics of the encoded videos.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EncodeStats {
-    /// Videos that could not be read, with the reason.
+    /// Files that could not be read, each once, with the reason.
     pub missing: Vec<Unreadable>,
     /// Videos encoded now.
     pub encoded: usize,
@@ -82,6 +82,28 @@ pub struct EncodeStats {
     pub seconds: f64,
     /// Seconds of these that the model waited for frames.
     pub wait_seconds: f64,
+}
+
+/// Unreadable files that are named on the console; a report has all of them.
+const NAMED: usize = 10;
+
+impl EncodeStats {
+    /// Whether there was something to look at.
+    pub fn has_any(&self) -> bool {
+        self.encoded + self.from_cache > 0
+    }
+
+    /// Logs the files that could not be read: the first of them a line each, and how many more there are.
+    pub fn warn_missing(&self) {
+        missing_lines(&self.missing).iter().for_each(|line| log::warn!("{line}"));
+    }
+}
+
+fn missing_lines(missing: &[Unreadable]) -> Vec<String> {
+    let named = missing.iter().take(NAMED);
+    let more = missing.len().saturating_sub(NAMED);
+    let more = (more > 0).then(|| format!("and {more} more files that could not be read"));
+    named.map(|Unreadable { media, reason }| format!("{media}: {reason}; counted as a miss")).chain(more).collect()
 }
 
 /// Where encoded videos are kept, and taken from where an earlier run kept them.
@@ -127,7 +149,9 @@ pub fn encode_videos(
     let result =
         on_threads(wanted.len(), options.threads, room, &decode, |decoded| encoding.run(decoded, wanted.len(), encode));
     coverage.seconds = started.elapsed().as_secs_f64();
+    // A clip, its reversal and other parts of one file are one file.
     coverage.missing.sort_by(|a, b| a.media.cmp(&b.media));
+    coverage.missing.dedup_by(|one, before| one.media == before.media);
     result.map(|()| coverage)
 }
 
@@ -194,7 +218,6 @@ impl EncodeLoop<'_> {
             });
         }
         let media = self.videos.name(video);
-        log::warn!("{media}: {error}; counted as a miss");
         self.coverage.missing.push(Unreadable { media, reason: error.to_string() });
         Ok(())
     }
@@ -233,6 +256,16 @@ mod tests {
     fn encode(pixels: Vec<f32>, videos: usize) -> Result<Vec<EncodedClips>> {
         assert_eq!(pixels.len(), 4 * videos);
         Ok(pixels.chunks(4).map(|clips| EncodedClips { features: vec![clips[0]], states: clips.to_vec() }).collect())
+    }
+
+    #[test]
+    fn unreadable_files_are_named_up_to_a_limit() {
+        let missing = |n: usize| -> Vec<Unreadable> {
+            (0..n).map(|number| Unreadable { media: format!("{number}.mp4"), reason: "gone".into() }).collect()
+        };
+        assert_eq!(missing_lines(&missing(2)), ["0.mp4: gone; counted as a miss", "1.mp4: gone; counted as a miss"]);
+        let lines = missing_lines(&missing(1_000));
+        assert_eq!((lines.len(), lines[10].as_str()), (11, "and 990 more files that could not be read"));
     }
 
     #[test]

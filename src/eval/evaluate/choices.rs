@@ -46,7 +46,7 @@ impl EvalRun<'_> {
         let counts = [set.videos.len(), set.questions.len()];
         let coverage = &measured.scored.coverage;
         let task = protocol::choices(self.cut(set), equal);
-        let report = self.report(&Measurement { counts, coverage, seconds }, task, metrics, None);
+        let report = self.report(&Measurement { counts, coverage, seconds }, task, metrics, None)?;
         Ok(Evaluation { report, queries: dump::choices(set, &measured) })
     }
 
