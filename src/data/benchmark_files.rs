@@ -197,7 +197,11 @@ impl BenchmarkFiles {
             if let [original, others @ ..] = self.of(split) {
                 let word = if self.benchmark.is_in_several_files() { "and" } else { "or" };
                 let also = if others.is_empty() { String::new() } else { format!("; {word} {}", others.join(", ")) };
-                rows.push((*original, format!("{use_}{}{also}", self.size(split))));
+                let what = format!("{use_}{}{also}", self.size(split));
+                match rows.iter_mut().find(|(name, _)| name == original) {
+                    Some((_, uses)) => *uses = format!("{uses}; {what}"),
+                    None => rows.push((*original, what)),
+                }
             }
         }
         rows.extend(self.beside.iter().map(|name| (*name, "read together with the files above".to_owned())));
@@ -248,6 +252,9 @@ mod tests {
             }
             assert!(text.contains(&format!("cargo xtask eval {benchmark}")) && text.contains("videos"), "{text}");
         }
+        let text = Benchmark::Msvd.files().instructions(Path::new("data"));
+        let rows: Vec<_> = text.lines().filter(|line| line.trim_start().starts_with("raw-captions.json")).collect();
+        assert!(rows.len() == 1 && rows[0].contains("to score") && rows[0].contains("to fine-tune"), "{text}");
         let text = Benchmark::Msrvtt.files().instructions(Path::new("data"));
         assert!(
             text.contains("data/msrvtt/MSRVTT_JSFUSION_test.csv") && text.contains("(1000 captions, 1000 videos)"),

@@ -33,6 +33,6 @@ pub use loader::{
 };
 pub use media::{MediaFolder, MediaMatch};
 pub use record::{Choice, Item, ItemResult, Record};
-pub use split::{Split, SplitSize, hold_out, published};
+pub use split::{Split, SplitSize, hold_out, published, published_file};
 pub use subtitles::{Cue, Subtitles, is_subtitle_name, read_subtitles, subtitles_beside};
 pub use tempcompass_videos::{TempcompassReport, make_tempcompass};

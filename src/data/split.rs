@@ -35,6 +35,8 @@ impl Split {
         name.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| match word {
             _ if word.starts_with("train") => Some(Self::Train),
             _ if word.starts_with("val") => Some(Self::Validation),
+            // The benchmark Test of Time, whose files are parts of other splits.
+            "testoftime" => None,
             _ if word.starts_with("test") => Some(Self::Test),
             _ => None,
         })
@@ -94,6 +96,37 @@ pub fn published(benchmark: Benchmark, split: Split) -> Option<SplitSize> {
     Some(SplitSize { videos, texts })
 }
 
+/// The size of a file that is a part of a split, or whose name does not tell its split; counted in the released files,
+/// choices by what is scored of them.
+pub fn published_file(benchmark: Benchmark, path: &Path) -> Option<SplitSize> {
+    use Benchmark::{Anet, Lsmdc, Nextqa, Ssv2Chiral, Ssv2Temporal, Tempcompass, Testoftime, Vilma, Vitatecs};
+    let name = path.file_stem()?.to_string_lossy().to_lowercase();
+    let (videos, texts) = match (benchmark, name.as_str()) {
+        (Anet, "val_1" | "anet_ret_val_1") => (4_917, 4_917),
+        (Lsmdc, "lsmdc16_challenge_1000_publictect") => (1_000, 1_000),
+        (Vitatecs, "direction") => (2_646, 3_800),
+        (Vitatecs, "intensity") => (692, 779),
+        (Vitatecs, "sequence") => (150, 151),
+        (Vitatecs, "localization") => (915, 1_053),
+        (Vitatecs, "compositionality") => (1_110, 1_450),
+        (Vitatecs, "type") => (4_287, 6_605),
+        (Tempcompass, "caption_matching") => (410, 1_503),
+        (Testoftime, "tempotl_didemo_test") => (387, 987),
+        (Testoftime, "charades_testoftime") => (500, 1_000),
+        (Vilma, "change-state-inverse") => (232, 236),
+        (Vilma, "change-state-action") => (308, 314),
+        (Vilma, "change-state-prestate") => (193, 194),
+        (Vilma, "change-state-poststate") => (247, 254),
+        (Vilma, "relations") => (393, 393),
+        (Nextqa, "atp-hard") => (559, 2_269),
+        (Nextqa, "atp-hard-statements") => (553, 1_846),
+        (Ssv2Chiral, "something-something-v2-validation" | "validation") => (4_457, 4_457),
+        (Ssv2Temporal, "something-something-v2-validation" | "validation") => (3_371, 3_371),
+        _ => return None,
+    };
+    Some(SplitSize { videos, texts })
+}
+
 /// Splits about `share` of the videos off for validation, where a data set has no validation split: a video is drawn
 /// by its name and `seed`, so all its records go the same way and a longer file keeps the draw.
 pub fn hold_out(records: Vec<Record>, share: f64, seed: u64) -> (Vec<Record>, Vec<Record>) {
@@ -114,12 +147,22 @@ mod tests {
     }
 
     #[test]
+    fn files_have_the_size_of_what_is_scored_of_them() {
+        let size = |benchmark, name: &str| published_file(benchmark, Path::new(name)).map(|n| [n.videos, n.texts]);
+        assert_eq!(size(Benchmark::Anet, "a/val_1.json"), Some([4_917, 4_917]));
+        assert_eq!(size(Benchmark::Vitatecs, "Direction.jsonl"), Some([2_646, 3_800]));
+        assert_eq!(size(Benchmark::Ssv2Label, "something-something-v2-validation.json"), None);
+        assert_eq!(size(Benchmark::Vilma, "mine.json"), None);
+    }
+
+    #[test]
     fn a_file_name_tells_the_split() {
         let split = |name: &str| Split::from_name(Path::new(name));
         assert_eq!(split("a/MSRVTT_train.9k.csv"), Some(Split::Train));
         assert_eq!(split("something-something-v2-validation.json"), Some(Split::Validation));
         assert_eq!(split("msrvtt_ret_test1k.json"), Some(Split::Test));
         assert_eq!(split("MSRVTT_data.json"), None);
+        assert_eq!((split("charades_testoftime.csv"), split("tempotl_didemo_test.csv")), (None, Some(Split::Test)));
         assert_eq!(split("contest/interval.json"), None);
     }
 }

@@ -8,6 +8,7 @@ use crate::data::{AnswerRule, Benchmark, BenchmarkTask, Record, Split, Unreadabl
 use crate::text::{Tokenizer, Vocabulary};
 use crate::{Error, Result};
 use burn_dataset::Dataset;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Where benchmarks' files are looked for.
@@ -28,7 +29,7 @@ pub struct BenchmarkData {
     pub media: Option<PathBuf>,
     /// The file they came from.
     pub annotations: Option<PathBuf>,
-    /// The split, as the report names it.
+    /// The split, as the report names it: `none` of a benchmark without splits, `unknown` where no name tells it.
     pub split: String,
     /// Version of the release, where there are several.
     pub version: Option<String>,
@@ -60,12 +61,12 @@ impl BenchmarkData {
         let (annotations, media) = located(options, split)?;
         let asked = import_options(options, purpose);
         let imported = import(&annotations, &asked)?;
-        let name = imported.split.unwrap_or(split).to_string();
+        let split = split_name(options.benchmark, imported.split);
         Ok(Self {
             records: imported.records,
             media: Some(media),
             annotations: Some(annotations),
-            split: name,
+            split,
             version: imported.version,
             warnings: imported.warnings,
             left_out: imported.left_out,
@@ -113,13 +114,15 @@ impl BenchmarkData {
         let open = if benchmark.task() == BenchmarkTask::Choice { FileVideos::symmetric } else { FileVideos::new };
         let videos = open(records.to_vec(), media, frames, size)?;
         let missing = videos.missing()?;
-        if let (Some(first), false) = (missing.first(), allow_missing) {
-            let problem = format!("{} of {} videos are not there, first {first}", missing.len(), records.len());
-            return Err(Error::file(
-                media,
-                problem,
-                "put them there, or count them as misses with option `allow_missing`",
-            ));
+        if let Some(first) = missing.first() {
+            let files = records.iter().map(|record| &record.media).collect::<HashSet<_>>().len();
+            let problem = format!("{} of {files} videos are not there, first {first}", missing.len());
+            if missing.len() == files || !allow_missing {
+                let rest =
+                    if missing.len() == files { "" } else { ", or count them as misses with option `allow_missing`" };
+                return Err(Error::file(media, problem, format!("put them there{rest}")));
+            }
+            log::warn!("{}: {problem}; they are counted as misses", media.display());
         }
         Ok(Box::new(videos))
     }
@@ -186,6 +189,15 @@ fn rendered(benchmark: Benchmark, config: &ShapesConfig, frames: usize, count: u
             Box::new(RenderedVideos { count, prefix: "shapes-qa", render })
         }
     })
+}
+
+/// What is known of the split of a file of `benchmark`, in a word.
+fn split_name(benchmark: Benchmark, of_file: Option<Split>) -> String {
+    match (of_file, benchmark) {
+        (Some(split), _) => split.to_string(),
+        (None, Benchmark::Vitatecs | Benchmark::Tempcompass | Benchmark::Vilma) => "none".into(),
+        (None, _) => "unknown".into(),
+    }
 }
 
 /// How the annotations of `options` are read for `purpose`.

@@ -30,9 +30,18 @@ impl ClipPlan {
         self.frames * self.clips
     }
 
-    /// Clips `[clips, frames, …]` of video number `video` from its `pixels` `[clips · frames, …]`.
-    pub fn cut(&self, pixels: &[f32], video: usize) -> Vec<f32> {
-        let order = self.order.indices(self.test_frames(), video);
+    /// Clips `[clips, frames, …]` of video number `video` of `videos`.
+    ///
+    /// # Errors
+    /// The video cannot be read.
+    pub fn read(&self, videos: &dyn VideoSet, video: usize) -> Result<Vec<f32>> {
+        let still = videos.still(video, self.test_frames());
+        videos.pixels(video).map(|pixels| self.cut(&pixels, video, still))
+    }
+
+    /// The same from its `pixels` `[clips · frames, …]`; `still` is the frame that a frozen clip repeats.
+    fn cut(&self, pixels: &[f32], video: usize, still: usize) -> Vec<f32> {
+        let order = self.order.indices(self.test_frames(), video, still);
         let places = self.sampling.clips(self.test_frames(), self.clips).concat();
         reorder_frames(pixels, self.test_frames(), places.into_iter().map(|place| order[place]))
     }
@@ -63,7 +72,7 @@ impl Default for EncodeOptions {
 /// Statistics of the encoded videos.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EncodeStats {
-    /// Videos that could not be read, with the reason.
+    /// Files that could not be read, each once, with the reason.
     pub missing: Vec<Unreadable>,
     /// Videos encoded now.
     pub encoded: usize,
@@ -73,6 +82,28 @@ pub struct EncodeStats {
     pub seconds: f64,
     /// Seconds of these that the model waited for frames.
     pub wait_seconds: f64,
+}
+
+/// Unreadable files that are named on the console; a report has all of them.
+const NAMED: usize = 10;
+
+impl EncodeStats {
+    /// Whether there was something to look at.
+    pub fn has_any(&self) -> bool {
+        self.encoded + self.from_cache > 0
+    }
+
+    /// Logs the files that could not be read: the first of them a line each, and how many more there are.
+    pub fn warn_missing(&self) {
+        missing_lines(&self.missing).iter().for_each(|line| log::warn!("{line}"));
+    }
+}
+
+fn missing_lines(missing: &[Unreadable]) -> Vec<String> {
+    let named = missing.iter().take(NAMED);
+    let more = missing.len().saturating_sub(NAMED);
+    let more = (more > 0).then(|| format!("and {more} more files that could not be read"));
+    named.map(|Unreadable { media, reason }| format!("{media}: {reason}; counted as a miss")).chain(more).collect()
 }
 
 /// Where encoded videos are kept, and taken from where an earlier run kept them.
@@ -112,13 +143,15 @@ pub fn encode_videos(
     let room = 2 * options.batch.max(options.threads);
     let decode = |number: usize, results: &ResultSender<'_, Decoded>| {
         let video = wanted[number];
-        results.send((video, videos.pixels(video).map(|pixels| plan.cut(&pixels, video))));
+        results.send((video, plan.read(videos, video)));
     };
     let mut encoding = EncodeLoop { videos, options, stamps: &stamps, store, coverage: &mut coverage };
     let result =
         on_threads(wanted.len(), options.threads, room, &decode, |decoded| encoding.run(decoded, wanted.len(), encode));
     coverage.seconds = started.elapsed().as_secs_f64();
+    // A clip, its reversal and other parts of one file are one file.
     coverage.missing.sort_by(|a, b| a.media.cmp(&b.media));
+    coverage.missing.dedup_by(|one, before| one.media == before.media);
     result.map(|()| coverage)
 }
 
@@ -185,7 +218,6 @@ impl EncodeLoop<'_> {
             });
         }
         let media = self.videos.name(video);
-        log::warn!("{media}: {error}; counted as a miss");
         self.coverage.missing.push(Unreadable { media, reason: error.to_string() });
         Ok(())
     }
@@ -227,11 +259,21 @@ mod tests {
     }
 
     #[test]
+    fn unreadable_files_are_named_up_to_a_limit() {
+        let missing = |n: usize| -> Vec<Unreadable> {
+            (0..n).map(|number| Unreadable { media: format!("{number}.mp4"), reason: "gone".into() }).collect()
+        };
+        assert_eq!(missing_lines(&missing(2)), ["0.mp4: gone; counted as a miss", "1.mp4: gone; counted as a miss"]);
+        let lines = missing_lines(&missing(1_000));
+        assert_eq!((lines.len(), lines[10].as_str()), (11, "and 990 more files that could not be read"));
+    }
+
+    #[test]
     fn clips_are_assigned_after_the_probe() {
         let pixels = [0.0, 1.0, 2.0, 3.0];
-        assert_eq!(plan(ClipSampling::Contiguous, FrameOrder::Reverse).cut(&pixels, 0), [3.0, 2.0, 1.0, 0.0]);
-        assert_eq!(plan(ClipSampling::Strided, FrameOrder::None).cut(&pixels, 0), [0.0, 2.0, 1.0, 3.0]);
-        assert_eq!(plan(ClipSampling::Strided, FrameOrder::Freeze).cut(&pixels, 0), [0.0; 4]);
+        assert_eq!(plan(ClipSampling::Contiguous, FrameOrder::Reverse).cut(&pixels, 0, 0), [3.0, 2.0, 1.0, 0.0]);
+        assert_eq!(plan(ClipSampling::Strided, FrameOrder::None).cut(&pixels, 0, 0), [0.0, 2.0, 1.0, 3.0]);
+        assert_eq!(plan(ClipSampling::Strided, FrameOrder::Freeze).cut(&pixels, 0, 2), [2.0; 4]);
     }
 
     #[test]

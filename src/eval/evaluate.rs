@@ -4,12 +4,13 @@ use super::benchmark_data::{BenchmarkData, tokenizer};
 use super::protocol::ProtocolInputs;
 use super::report::{EvalReport, Metrics};
 use super::{ClipPlan, EncodeStats, EvalOptions, FeatureStore, FrameOrder, ScoreOptions, VideoSet};
-use crate::Result;
 use crate::config::ModelConfig;
 use crate::data::{BenchmarkTask, Protocol, Record};
 use crate::text::Tokenizer;
 use crate::weights::{Checkpoint, CheckpointInfo};
+use crate::{Error, Result};
 use serde_json::{Value, json};
+use std::path::Path;
 use svitt_ops::SvittBackend;
 
 #[cfg(all(test, feature = "flex"))]
@@ -63,6 +64,7 @@ struct EvalRun<'a> {
 
 impl<'a> EvalRun<'a> {
     fn prepare(options: &'a EvalOptions) -> Result<Self> {
+        options.refuse_unused()?;
         let checkpoint = Checkpoint::open(&options.checkpoint)?;
         let config = checkpoint.info.model.clone();
         let protocol = options.protocol(&config, is_fine_tuned(&checkpoint.info));
@@ -104,6 +106,10 @@ impl<'a> EvalRun<'a> {
             "plan": plan,
             "seed": self.score.seed,
         });
+        if plan.order == FrameOrder::Freeze && self.options.benchmark.task() == BenchmarkTask::Choice {
+            // Earlier builds froze clips at their first frame.
+            setting["frozen_at"] = json!("the middle");
+        }
         if !self.options.precision.is_f32() {
             setting["precision"] = json!(self.options.arithmetic);
         }
@@ -133,9 +139,25 @@ impl<'a> EvalRun<'a> {
     }
 
     /// The report of a measurement, with what only its task says.
-    fn report(&self, measured: &Measurement<'_>, task: Value, metrics: Metrics, paper: Option<Value>) -> EvalReport {
+    ///
+    /// # Errors
+    /// None of the videos could be read.
+    fn report(
+        &self,
+        measured: &Measurement<'_>,
+        task: Value,
+        metrics: Metrics,
+        paper: Option<Value>,
+    ) -> Result<EvalReport> {
         let Measurement { counts, coverage, seconds } = *measured;
-        EvalReport {
+        coverage.warn_missing();
+        if !coverage.has_any() {
+            let media = self.benchmark_data.media.as_deref().unwrap_or(Path::new(""));
+            let first = coverage.missing.first().map_or("", |missing| missing.media.as_str());
+            let problem = format!("none of the {} video files could be read, first {first}", coverage.missing.len());
+            return Err(Error::file(media, problem, "obtain them again: there is nothing to score"));
+        }
+        Ok(EvalReport {
             benchmark: self.options.benchmark.name().into(),
             protocol: self.protocol_inputs(counts, coverage.missing.len()).json(task),
             metrics,
@@ -146,7 +168,7 @@ impl<'a> EvalRun<'a> {
             videos_recalled: coverage.from_cache,
             missing: coverage.missing.clone(),
             warnings: self.benchmark_data.warnings.clone(),
-        }
+        })
     }
 }
 

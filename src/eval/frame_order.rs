@@ -19,7 +19,7 @@ pub enum FrameOrder {
     Reverse,
     /// In an order drawn per video, never the right one.
     Shuffle,
-    /// The first frame repeated.
+    /// One frame repeated: the first, or the one that [`VideoSet::still`](super::VideoSet::still) names.
     Freeze,
 }
 
@@ -37,13 +37,14 @@ impl FrameOrder {
         }
     }
 
-    /// Which frame of video number `video` stands at each of `frames` places.
-    pub fn indices(self, frames: usize, video: usize) -> Vec<usize> {
+    /// Which frame of video number `video` stands at each of `frames` places; `still` is the frame that
+    /// [`FrameOrder::Freeze`] repeats.
+    pub fn indices(self, frames: usize, video: usize, still: usize) -> Vec<usize> {
         let forward: Vec<usize> = (0..frames).collect();
         match self {
             Self::None => forward,
             Self::Reverse => forward.into_iter().rev().collect(),
-            Self::Freeze => vec![0; frames],
+            Self::Freeze => vec![still; frames],
             Self::Shuffle => {
                 let mut rng = Rng::new(SEED, &[video as u64]);
                 let mut order = forward.clone();
@@ -79,10 +80,10 @@ mod tests {
 
     #[test]
     fn orders_are_what_they_say() {
-        assert_eq!(FrameOrder::Reverse.indices(5, 0), [4, 3, 2, 1, 0]);
-        assert_eq!(FrameOrder::Freeze.indices(3, 9), [0, 0, 0]);
+        assert_eq!(FrameOrder::Reverse.indices(5, 0, 0), [4, 3, 2, 1, 0]);
+        assert_eq!(FrameOrder::Freeze.indices(3, 9, 1), [1, 1, 1]);
         for video in 0..40 {
-            let mut order = FrameOrder::Shuffle.indices(4, video);
+            let mut order = FrameOrder::Shuffle.indices(4, video, 0);
             assert_ne!(order, [0, 1, 2, 3]);
             order.sort_unstable();
             assert_eq!(order, [0, 1, 2, 3]);

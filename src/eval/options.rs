@@ -3,7 +3,7 @@
 use super::{Authors, Budget, ClipPlan, ClipSampling, EncodeOptions, FrameOrder, ScoreOptions};
 use crate::config::{ClipEnsemble, ModelConfig, Precision};
 use crate::data::import::Columns;
-use crate::data::{Benchmark, Protocol};
+use crate::data::{Benchmark, BenchmarkTask, Protocol};
 #[cfg(feature = "cli")]
 use crate::limits::{self, count};
 use crate::progress::ProgressSink;
@@ -199,6 +199,32 @@ impl EvalOptions {
         Ok(ScoreOptions { k: self.k.unwrap_or(protocol.k_test), ensemble, seed: self.seed, batch })
     }
 
+    /// Refuses options that the benchmark has no use for.
+    ///
+    /// # Errors
+    /// One of them was given.
+    pub fn refuse_unused(&self) -> Result<()> {
+        let (benchmark, task) = (self.benchmark, self.benchmark.task());
+        let rendered = benchmark.is_generated();
+        let (choice, asks) = (task == BenchmarkTask::Choice, task == BenchmarkTask::QuestionAnswering);
+        for (option, given, why) in [
+            ("answers", self.answers.is_some() && rendered && asks, "has the answers of its generator"),
+            ("answers", self.answers.is_some() && !asks, "chooses from no list of answers"),
+            ("rerank_k", self.k.is_some() && choice, "re-ranks nothing: every candidate is scored"),
+            ("annotations", self.annotations.is_some() && rendered, "is rendered, not read from files"),
+            ("media", self.media.is_some() && rendered, "is rendered, not read from files"),
+        ] {
+            if given {
+                return Err(Error::setting(
+                    option,
+                    format!("is of no use to {benchmark}, which {why}"),
+                    "leave it out",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// How videos are read.
     pub fn encoding(&self) -> EncodeOptions {
         let batch = if self.benchmark.is_generated() { 32 } else { 4 };
@@ -232,6 +258,24 @@ mod tests {
     fn plan(frames: Option<usize>, clips: Option<usize>) -> Result<ClipPlan> {
         let options = EvalOptions { frames, clips, ..EvalOptions::new(Benchmark::Msrvtt, "x".into()) };
         options.plan(&ModelConfig::small(4), &Benchmark::Msrvtt.protocol())
+    }
+
+    #[test]
+    fn options_without_a_use_are_refused() {
+        let file = || Some(PathBuf::from("missing.json"));
+        let options = |benchmark| EvalOptions::new(benchmark, "x".into());
+        for (option, given) in [
+            ("answers", EvalOptions { answers: file(), ..options(Benchmark::Rtime) }),
+            ("answers", EvalOptions { answers: file(), ..options(Benchmark::Msrvtt) }),
+            ("answers", EvalOptions { answers: file(), ..options(Benchmark::ShapesQa) }),
+            ("rerank_k", EvalOptions { k: Some(3), ..options(Benchmark::Vitatecs) }),
+            ("annotations", EvalOptions { annotations: file(), ..options(Benchmark::Shapes) }),
+            ("media", EvalOptions { media: file(), ..options(Benchmark::ShapesLong) }),
+        ] {
+            let message = given.refuse_unused().unwrap_err().to_string();
+            assert!(message.contains(&format!("setting `{option}`: is of no use to {}", given.benchmark)), "{message}");
+        }
+        EvalOptions { answers: file(), k: Some(3), ..options(Benchmark::AnetQa) }.refuse_unused().unwrap();
     }
 
     #[test]

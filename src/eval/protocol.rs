@@ -89,7 +89,8 @@ impl ProtocolInputs<'_> {
         let [videos, texts] = self.counts;
         let ClipPlan { frames, clips, .. } = self.plan;
         let unit = if self.options.benchmark.task() == BenchmarkTask::Retrieval { "texts" } else { "questions" };
-        let (split, authors) = (&self.benchmark_data.split, self.authors().name());
+        let (split, authors) = (self.benchmark_data.split.as_str(), self.authors().name());
+        let split = if split == "none" { "no" } else { split };
         format!("{split} split, {texts} {unit}, {videos} videos, {clips} clips of {frames} frames, protocol {authors}")
     }
 }
@@ -147,20 +148,27 @@ pub fn answers(k: usize, list: usize, source: &str, max_answer: usize) -> Value 
 }
 
 /// What only choices state.
-pub fn choices(set: &ChoiceSet, texts: &[Vec<i64>], cut: usize) -> Value {
-    let equal = |question: &&super::choice::ChoiceQuestion| {
-        let right = question.candidates.get(question.right);
-        let others = question.candidates.iter().enumerate().filter(|(at, _)| *at != question.right);
-        let others = others.map(|(_, candidate)| candidate);
-        question.is_among_texts() && right.is_some_and(|r| others.clone().any(|o| texts[o.text] == texts[r.text]))
-    };
+pub fn choices(cut: usize, equal: usize) -> Value {
     json!({
         "itc_score": "mean over clips of the cosine of the two encoders",
         "itm_score": "the matching head's logit of class 1, joined over clips",
         "tie_rule": "scores within 1e-6 (times their size above 1) are equal; a tie counts its share, half for two; \
                      `strict` is the published rule, to which any difference counts and a tie is wrong",
         "interval": "95 %, Wilson; it takes choices as independent, which those about one video are not",
+        "frozen_frame": "the middle one, of an even number the earlier as filmed; the same for a clip and its reversal",
         "texts_cut": cut,
-        "equal_after_cut": set.questions.iter().filter(equal).count(),
+        "equal_as_tokens": equal,
     })
+}
+
+/// Choices among texts whose right one is, as tokens, the same as another: because the file has it twice, because they
+/// differ behind the limit alone, or in words alone that the vocabulary does not have.
+pub fn equal_as_tokens(set: &ChoiceSet, texts: &[Vec<i64>]) -> usize {
+    let equal = |question: &&super::choice::ChoiceQuestion| {
+        let right = question.candidates.get(question.right);
+        let others = question.candidates.iter().enumerate().filter(|(at, _)| *at != question.right);
+        let others = others.map(|(_, candidate)| candidate);
+        question.is_among_texts() && right.is_some_and(|r| others.clone().any(|o| texts[o.text] == texts[r.text]))
+    };
+    set.questions.iter().filter(equal).count()
 }

@@ -31,7 +31,7 @@ pub struct EvalReport {
     pub videos_encoded: usize,
     /// Videos whose features an earlier run had kept.
     pub videos_recalled: usize,
-    /// Videos that could not be read; each counted as a miss.
+    /// Files that could not be read, each once; what is asked of them counts as missed.
     pub missing: Vec<Unreadable>,
     /// Warnings for the person.
     pub warnings: Vec<String>,
@@ -116,9 +116,9 @@ pub struct ShapesFigures {
     pub ceilings: Option<Ceilings>,
 }
 
-/// A percentage as the official evaluation prints it.
+/// A percentage as the official evaluation prints it; the sum of nothing, -0, is 0.
 pub(super) fn rounded(percent: f64) -> f64 {
-    (percent * 100.0).round() / 100.0
+    (percent * 100.0).round() / 100.0 + 0.0
 }
 
 impl Metrics {
@@ -169,7 +169,11 @@ impl fmt::Display for EvalReport {
             writeln!(f, "paper                 not available for this setting")?;
         }
         if !self.missing.is_empty() {
-            writeln!(f, "{} videos could not be read and count as misses", self.missing.len())?;
+            writeln!(
+                f,
+                "{} video files could not be read: what is asked of them counts as missed",
+                self.missing.len()
+            )?;
         }
         let share = 100.0 * self.data_wait_share;
         writeln!(f, "{:.1} s, {share:.0} % of it waiting for frames", self.seconds)?;

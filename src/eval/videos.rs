@@ -29,12 +29,18 @@ pub trait VideoSet: Sync {
     /// # Errors
     /// The video is missing or cannot be read.
     fn pixels(&self, index: usize) -> Result<Vec<f32>>;
+
+    /// Which of the `frames` frames of video `index` a frozen clip repeats.
+    fn still(&self, _index: usize, _frames: usize) -> usize {
+        0
+    }
 }
 
 /// Video files.
 pub struct FileVideos {
     dataset: VideoDataset,
     folder: MediaFolder,
+    symmetric: bool,
 }
 
 impl FileVideos {
@@ -45,7 +51,7 @@ impl FileVideos {
     /// A folder that cannot be read.
     pub fn new(records: Vec<Record>, media: &Path, frames: usize, size: usize) -> Result<Self> {
         let dataset = VideoDataset::new(records, media, ClipSettings::evaluate(frames, size))?;
-        Ok(Self { dataset, folder: MediaFolder::open(media)? })
+        Ok(Self { dataset, folder: MediaFolder::open(media)?, symmetric: false })
     }
 
     /// The same with frames chosen symmetrically in time: those of a reversed video are the same ones backwards.
@@ -54,7 +60,8 @@ impl FileVideos {
     /// As [`FileVideos::new`].
     pub fn symmetric(records: Vec<Record>, media: &Path, frames: usize, size: usize) -> Result<Self> {
         let settings = ClipSettings { symmetric: true, ..ClipSettings::evaluate(frames, size) };
-        Ok(Self { dataset: VideoDataset::new(records, media, settings)?, folder: MediaFolder::open(media)? })
+        let dataset = VideoDataset::new(records, media, settings)?;
+        Ok(Self { dataset, folder: MediaFolder::open(media)?, symmetric: true })
     }
 
     /// Names of videos that are not on disk.
@@ -98,6 +105,18 @@ impl VideoSet for FileVideos {
             let message = error.to_string();
             Arc::into_inner(error).unwrap_or_else(|| Error::file(self.name(index), message, "obtain it again"))
         })
+    }
+
+    /// Of frames chosen symmetrically the middle one, of an even number the earlier of the two as the video was filmed:
+    /// a clip and its reversal freeze at the same frame. Otherwise the first.
+    fn still(&self, index: usize, frames: usize) -> usize {
+        let middle = frames.saturating_sub(1) / 2;
+        let reversed = self.dataset.record(index).is_some_and(|record| record.reversed);
+        match (self.symmetric, reversed) {
+            (false, _) => 0,
+            (true, false) => middle,
+            (true, true) => frames.saturating_sub(1) - middle,
+        }
     }
 }
 

@@ -167,6 +167,7 @@ fn embed_videos<B: SvittBackend>(
         let encoded = features.chunks(each).map(|f| EncodedClips { features: f.to_vec(), states: Vec::new() });
         Ok(encoded.collect())
     })?;
+    done.warn_missing();
     let ids = log.vectors().keys().map(|&video| videos[video].clip_name()).collect();
     let mut index = EmbeddingIndex::new("video", ids, embedder, clips);
     (index.missing, index.resumed) = (done.missing, done.from_cache);

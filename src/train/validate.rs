@@ -130,7 +130,7 @@ impl<B: SvittBackend> Validator<'_, B> {
     fn clips(&self, order: FrameOrder, keep_embeds: bool) -> Result<(Vec<f32>, Vec<Tensor<B, 3>>)> {
         let (mut features, mut embeds) = (Vec::new(), Vec::new());
         let frames = self.set.frames;
-        let arranged = |item: &Item| reorder_frames(&item.frames, frames, order.indices(frames, item.index));
+        let arranged = |item: &Item| reorder_frames(&item.frames, frames, order.indices(frames, item.index, 0));
         for items in self.set.items.chunks(BATCH) {
             let pixels: Vec<f32> = items.iter().flat_map(&arranged).collect();
             let shape = [items.len(), frames, 3, self.size, self.size];

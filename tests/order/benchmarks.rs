@@ -6,7 +6,7 @@ use crate::skipped::skipped;
 use svitt::data::Benchmark;
 use svitt::data::import::{AnnotationOptions, ImportPurpose, import};
 use svitt::eval::choice::{ChoiceMetrics, ChoiceSet, Measured, ScorerFigures, measure, ranking};
-use svitt::eval::{FileVideos, FrameOrder, VideoSet};
+use svitt::eval::{ClipPlan, ClipSampling, FileVideos, FrameOrder, VideoSet};
 use svitt_video::ffmpeg_available;
 
 struct Played {
@@ -90,6 +90,13 @@ fn the_reversed_clip_is_the_same_frames_backwards() {
         assert_eq!(forward, backwards);
         let [one, other] = twins.videos.map(|video| videos.stamp(video).unwrap());
         assert_ne!(one, other, "a cache must not take one for the other");
+        for frames in [FRAMES, FRAMES - 1] {
+            let videos = FileVideos::symmetric(set.videos.clone(), &world.media(), frames, SIZE).unwrap();
+            let (order, sampling) = (FrameOrder::Freeze, ClipSampling::Contiguous);
+            let plan = ClipPlan { frames, clips: 1, sampling, order };
+            let [one, other] = twins.videos.map(|video| plan.read(&videos, video).unwrap());
+            assert_eq!(one, other, "a frozen clip knows no order");
+        }
     }
 }
 

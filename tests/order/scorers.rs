@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use svitt::Result;
 use svitt::eval::choice::{ChoiceScorer, ChoiceSet, Scored};
-use svitt::eval::{ClipPlan, ClipSampling, EncodeStats, FileVideos, FrameOrder, VideoSet};
+use svitt::eval::{ClipPlan, ClipSampling, EncodeStats, FileVideos, FrameOrder};
 
 /// Frames of a clip.
 pub const FRAMES: usize = 8;
@@ -22,7 +22,7 @@ impl ChoiceScorer for Scripted<'_> {
     fn score(&mut self, order: FrameOrder, wanted: &[Vec<usize>]) -> Result<Scored> {
         let plan = ClipPlan { frames: FRAMES, clips: 1, sampling: ClipSampling::Contiguous, order };
         let look = |video: usize| -> Result<Vec<f32>> {
-            let pixels = plan.cut(&self.videos.pixels(video)?, video);
+            let pixels = plan.read(self.videos, video)?;
             let levels: Vec<f32> = pixels.chunks(pixels.len() / FRAMES).map(|f| f.iter().sum::<f32>()).collect();
             let size = (pixels.len() / FRAMES) as f32;
             let mean = levels.iter().sum::<f32>() / (size * FRAMES as f32);

@@ -255,15 +255,16 @@ fn detect_json(path: &Path, columns: &Columns) -> Result<AnnotationFormat> {
     .ok_or_else(|| unknown(path, "the keys of its first record are those of no format we know"))
 }
 
-/// The formats of the tests of order, and of VATEX, which have keys that nothing else has.
+/// The formats of the tests of order, and of VATEX, which have keys that nothing else has. A first record that lacks one
+/// of them is told by the others, so that it is refused as what it is.
 fn by_own_keys(keys: &BTreeSet<String>) -> Option<AnnotationFormat> {
     let has = |name: &str| keys.contains(name);
     let dimensions = ["action", "direction", "speed", "order", "attribute_change"];
-    if has("forward_captions") && has("reverse_captions") {
+    if has("forward_captions") || has("reverse_captions") {
         Some(AnnotationFormat::RtimeJson)
-    } else if has("counterfactual") && has("aspect") && has("video_name") {
+    } else if has("video_name") && (has("counterfactual") || has("caption") && has("aspect")) {
         Some(AnnotationFormat::VitatecsLines)
-    } else if has("foils") && has("proficiency") && has("mturk") {
+    } else if has("foils") && (has("proficiency") || has("mturk")) {
         Some(AnnotationFormat::VilmaJson)
     } else if has("videoID") && has("enCap") {
         Some(AnnotationFormat::VatexJson)

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Result,
-    data::{Benchmark, Record, published},
+    data::{Benchmark, Record, Split, published},
 };
 
 /// Fields of a line.
@@ -31,6 +31,9 @@ fn movie(clip: &str) -> Option<&str> {
 }
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    // LSMDC16_challenge_1000_publictect.csv
+    imported.split = imported.split.or_else(|| name.contains("publictect").then_some(Split::Test));
     imported.expected = imported.split.and_then(|split| published(Benchmark::Lsmdc, split));
     let table = Table::open(path, &Columns { separator: Some('\t'), ..Columns::default() })?;
     // What the table takes for its header is the first line.
@@ -61,7 +64,10 @@ mod tests {
     #[test]
     fn the_first_line_is_a_record_and_clips_lie_in_their_movies_folder() {
         let path = sample("lsmdc/LSMDC16_challenge_1000_publictect.csv");
-        let records = import(&path, &AnnotationOptions::default()).unwrap().records;
+        let imported = import(&path, &AnnotationOptions::default()).unwrap();
+        assert_eq!(imported.split, Some(crate::data::Split::Test));
+        assert!(imported.warnings.iter().any(|warning| warning.contains("the published split has 1000 and 1000")));
+        let records = imported.records;
         assert_eq!(records.len(), 3);
         assert_eq!(records[0].media, "9001_A_Film/9001_A_Film_00.00.51.926-00.00.54.129.avi");
         assert_eq!(records[0].captions, ["SOMEONE lights a lamp, \"the\" big one."]);

@@ -17,6 +17,7 @@ mod literal;
 mod lsmdc;
 mod msrvtt;
 mod msrvtt_qa;
+mod multiple_choice;
 mod nextqa;
 mod records;
 mod rtime;
@@ -46,7 +47,7 @@ use json::Place;
 pub(crate) use json::{text as json_text, whole as whole_json};
 pub(crate) use records::{CaptionPart, ShardCaption};
 
-use super::{Benchmark, BenchmarkTask, Choice, Record, Split, SplitSize, Unreadable};
+use super::{Benchmark, BenchmarkTask, Choice, Record, Split, SplitSize, Unreadable, published_file};
 use crate::{Error, Result};
 
 /// What the records are used for; decides how strict an importer is.
@@ -111,7 +112,7 @@ pub struct ImportedAnnotations {
     pub joined: Vec<PathBuf>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// Published size of this split, where there is one.
+    /// Published size of this file or split, where there is one.
     pub expected: Option<SplitSize>,
 }
 
@@ -278,6 +279,8 @@ pub fn import(path: &Path, options: &AnnotationOptions) -> Result<ImportedAnnota
         AnnotationFormat::VatexJson => captions_by_video::read_vatex(path, &mut imported)?,
         AnnotationFormat::LsmdcTable => lsmdc::read(path, &mut imported)?,
     }
+    let of_file = imported.benchmark.and_then(|benchmark| published_file(benchmark, path));
+    imported.expected = of_file.or(imported.expected);
     check::check(path, options, &mut imported)?;
     Ok(imported)
 }

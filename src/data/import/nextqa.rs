@@ -49,6 +49,8 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     let folders = folders(path, imported)?;
     let hard = hard_rows(path, imported)?;
     let types = statement_types(path, imported)?;
+    // The rows of ATP-hard are some of val.csv.
+    imported.split = is_hard_part(path).then_some(Split::Validation).or(imported.split);
     let (mut row_number, mut doubled) = (0, 0);
     table::Table::open(path, &Columns::default())?.each(path, imported, Some(&COLUMNS), |imported, row| {
         let [video, question] = [&["video", "vid_id"][..], &["question"]].map(|names| row.get(names));
@@ -106,10 +108,14 @@ fn folders(path: &Path, imported: &mut ImportedAnnotations) -> Result<BTreeMap<S
     }
 }
 
+/// Whether the file is ATP-hard by its name: rows of `val.csv`, or their options as statements.
+fn is_hard_part(path: &Path) -> bool {
+    path.file_name().unwrap_or_default().to_string_lossy().to_lowercase().contains("atp")
+}
+
 /// Row numbers of ATP-hard in `val.csv`; none for other files.
 fn hard_rows(path: &Path, imported: &mut ImportedAnnotations) -> Result<BTreeSet<usize>> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    if imported.split != Some(Split::Validation) || name.contains("atp") {
+    if imported.split != Some(Split::Validation) || is_hard_part(path) {
         return Ok(BTreeSet::new());
     }
     let absent = "its part ATP-hard is not reported";
@@ -173,5 +179,8 @@ mod tests {
         let first = &imported.records[0];
         assert_eq!(first.choice.as_ref().unwrap().texts[1], "The hall goes from dark to bright.");
         assert_eq!(first.types, ["CH", "C"]);
+        assert_eq!(imported.split, Some(crate::data::Split::Validation), "ATP-hard is a part of val.csv");
+        let counts = "while the published split has 553 and 1846";
+        assert!(imported.warnings.iter().any(|warning| warning.contains(counts)), "{:?}", imported.warnings);
     }
 }

@@ -13,11 +13,13 @@ use super::{
     AnnotationFormat, ImportedAnnotations,
     columns::{Columns, Field, Further, listed},
     json::{self, Place},
-    literal, msrvtt_qa, table,
+    literal, msrvtt_qa,
+    multiple_choice::MultipleChoice,
+    table,
 };
 use crate::{
     Error, Result,
-    data::{Benchmark, Choice, Record, published},
+    data::{Benchmark, Record, published},
     input::shown,
 };
 
@@ -37,7 +39,7 @@ pub fn read(path: &Path, columns: &Columns, imported: &mut ImportedAnnotations) 
             Ok(())
         })?,
     }
-    rows.finish(imported);
+    rows.finish(path, imported)?;
     let sampled = matches!(imported.benchmark, Some(Benchmark::Ssv2Label | Benchmark::Ssv2Template));
     imported.expected = imported.benchmark.zip(imported.split).filter(|_| !sampled).and_then(|(b, s)| published(b, s));
     Ok(())
@@ -65,8 +67,7 @@ pub fn read_table(path: &Path, columns: &Columns, imported: &mut ImportedAnnotat
         rows.take(imported, &row.place, cells.collect());
         Ok(())
     })?;
-    rows.finish(imported);
-    Ok(())
+    rows.finish(path, imported)
 }
 
 /// What is known while the rows of a file become records.
@@ -76,8 +77,9 @@ struct Rows<'a> {
     paragraph: bool,
     /// Videos whose captions were joined.
     joined: usize,
-    /// Records with captions to choose from, whose answer is a number.
+    /// Records with captions to choose from, of a benchmark that does not ask for a choice.
     choices: usize,
+    multiple_choice: MultipleChoice,
     further: Further,
 }
 
@@ -85,7 +87,8 @@ impl<'a> Rows<'a> {
     fn new(path: &Path, columns: &'a Columns, imported: &mut ImportedAnnotations) -> Result<Self> {
         settle_benchmark(path, imported)?;
         let paragraph = is_paragraph(path, imported.benchmark);
-        Ok(Self { columns, paragraph, joined: 0, choices: 0, further: Further::default() })
+        let multiple_choice = MultipleChoice::default();
+        Ok(Self { columns, paragraph, joined: 0, choices: 0, multiple_choice, further: Further::default() })
     }
 
     /// Turns the named values of one row into records, or notes why they cannot be used.
@@ -99,35 +102,44 @@ impl<'a> Rows<'a> {
         let media = row.media.first().cloned().or_else(|| place.key.clone());
         let textless = row.captions.is_empty() && row.question.is_none();
         let hint = if textless { format!("; its keys are {}", listed(&row.names)) } else { String::new() };
+        let is_choice = imported.benchmark == Some(Benchmark::MsrvttMc);
+        if is_choice && row.question.is_some() {
+            return imported.leave_out(
+                place,
+                media.as_deref(),
+                "it asks a question in place of captions to choose from",
+            );
+        }
+        // With the empty ones, so that the number of the right one holds.
+        let texts = if is_choice && !row.places.is_empty() { row.places.clone() } else { row.captions.clone() };
         let records = match row.records(place) {
             Ok(records) => records,
             Err(problem) => return imported.leave_out(place, media.as_deref(), &problem),
         };
         for mut record in records {
-            if self.paragraph && record.captions.len() > 1 {
-                record.join_captions();
-                self.joined += 1;
-            }
-            if record.question.is_none() && !record.answers.is_empty() {
-                let answer = record.answers.first().and_then(|answer| answer.trim().parse().ok());
-                record.answers.clear();
-                match (imported.benchmark, answer) {
-                    (Some(Benchmark::MsrvttMc), Some(right)) => {
-                        let texts = std::mem::take(&mut record.captions);
-                        record.choice = Some(Choice { texts, right, proficiency: None }.into());
-                    }
-                    _ => self.choices += 1,
-                }
-            }
-            if imported.benchmark == Some(Benchmark::MsrvttQa) && record.types.is_empty() {
-                record.types = record.question.as_deref().map(msrvtt_qa::first_word).into_iter().collect();
-            }
-            imported.take_with(place, record, &hint);
+            let told = is_choice.then(|| self.multiple_choice.take(&mut record, texts.clone()));
+            self.settle(imported.benchmark, &mut record);
+            imported.take_with(place, record, told.as_ref().unwrap_or(&hint));
         }
     }
 
-    fn finish(self, imported: &mut ImportedAnnotations) {
-        let Self { joined, choices, further, .. } = self;
+    /// Joins paragraphs, leaves answers that nobody asks for aside, and gives questions their type.
+    fn settle(&mut self, benchmark: Option<Benchmark>, record: &mut Record) {
+        if self.paragraph && record.captions.len() > 1 {
+            record.join_captions();
+            self.joined += 1;
+        }
+        if record.question.is_none() && !record.answers.is_empty() {
+            record.answers.clear();
+            self.choices += 1;
+        }
+        if benchmark == Some(Benchmark::MsrvttQa) && record.types.is_empty() {
+            record.types = record.question.as_deref().map(msrvtt_qa::first_word).into_iter().collect();
+        }
+    }
+
+    fn finish(self, path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
+        let Self { joined, choices, multiple_choice, further, .. } = self;
         if joined > 0 {
             imported.warnings.push(format!("the captions of {joined} videos were joined into paragraphs"));
         }
@@ -135,6 +147,7 @@ impl<'a> Rows<'a> {
             imported.warnings.push(format!("{choices} records are multiple-choice; their answers are left aside"));
         }
         imported.list_further(further);
+        multiple_choice.require_answers(path, imported)
     }
 }
 

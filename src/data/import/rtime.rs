@@ -36,7 +36,8 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
     if let Some(first) = equal.first() {
         let count = equal.len();
         imported.warnings.push(format!(
-            "{count} clips have the same caption forwards and backwards, such as {first}: they stay, and count as ties"
+            "{count} clips have the same caption forwards and backwards, such as {first}: they stay, and count as ties \
+             where a clip is asked for its caption"
         ));
     }
     Ok(())

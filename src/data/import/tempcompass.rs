@@ -31,11 +31,7 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
         videos.push((place, dimensions));
         Ok(())
     })?;
-    let items = || videos.iter().flat_map(|(_, dimensions)| dimensions.values().flatten());
-    if items().next().is_some() && items().all(|item| item.choice().is_err()) {
-        let problem = "has no two captions to choose from: it is another question file of TempCompass";
-        return Err(Error::file(path, problem, "give caption_matching.json"));
-    }
+    refuse_other_questions(path, videos.iter().flat_map(|(_, dimensions)| dimensions.values().flatten()))?;
     let name = |place: &Place| place.key.clone().unwrap_or_default();
     let plain = |place: &Place| name(place).strip_suffix(REVERSED).map(str::to_owned);
     let mirrored: BTreeSet<String> = videos.iter().filter_map(|(place, _)| plain(place)).collect();
@@ -56,6 +52,35 @@ pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a file of which less than half asks for one of two captions: a few questions of the other files look so.
+fn refuse_other_questions<'a>(path: &Path, items: impl Iterator<Item = &'a Item>) -> Result<()> {
+    let (mut all, mut matching, mut lettered, mut polar) = (0, 0, 0, 0);
+    for item in items {
+        let answer = item.answer.0.trim();
+        all += 1;
+        matching += usize::from(item.choice().is_ok() && !is_lettered(answer));
+        lettered += usize::from(is_lettered(answer));
+        polar += usize::from(matches!(answer.to_lowercase().as_str(), "yes" | "no"));
+    }
+    if 2 * matching >= all {
+        return Ok(());
+    }
+    let what = if 2 * lettered > all {
+        "questions with lettered options (TempCompass' multi-choice.json)"
+    } else if 2 * polar > all {
+        "questions to be answered by yes or no (TempCompass' yes_no.json)"
+    } else {
+        "other questions than TempCompass' caption matching"
+    };
+    let problem = format!("holds {what}: {matching} of {all} ask for one of two captions");
+    Err(Error::file(path, problem, "give caption_matching.json"))
+}
+
+/// Whether `answer` begins as `A. `.
+fn is_lettered(answer: &str) -> bool {
+    matches!(answer.as_bytes(), [letter, b'.', b' ', ..] if letter.is_ascii_uppercase())
 }
 
 type Dimensions = BTreeMap<String, Vec<Item>>;
@@ -109,7 +134,12 @@ mod tests {
         let text =
             r#"{"1": {"action": [{"question": "Is the man running?\nPlease answer yes or no.", "answer": "yes"}]}}"#;
         std::fs::write(&path, text).unwrap();
-        let message = import(&path, &AnnotationOptions::default()).unwrap_err().to_string();
-        assert!(message.contains("give caption_matching.json"), "{message}");
+        let refusal = || import(&path, &AnnotationOptions::default()).unwrap_err().to_string();
+        assert!(refusal().contains("give caption_matching.json") && refusal().contains("yes or no"), "{}", refusal());
+        // A question with two options looks like one with two captions.
+        let item = |options: &str| format!(r#"{{"question": "Where?\n{options}", "answer": "A. up"}}"#);
+        let items = [item("A. up\\nB. down"), item("A. up\\nB. down\\nC. left"), item("A. up\\nB. in\\nC. out")];
+        std::fs::write(&path, format!(r#"{{"1": {{"direction": [{}]}}}}"#, items.join(","))).unwrap();
+        assert!(refusal().contains("lettered options") && refusal().contains("give caption_matching"), "{}", refusal());
     }
 }

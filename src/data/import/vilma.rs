@@ -21,22 +21,25 @@ const VOTES: f64 = 2.0;
 const SSV2: &str = "something-something-v2";
 
 pub fn read(path: &Path, imported: &mut ImportedAnnotations) -> Result<()> {
-    let (mut all, mut filtered, mut learned) = (0, 0, 0);
+    let (mut all, mut passed, mut learned) = (0, 0, 0);
     json::each(path, |place, item: Item| {
         all += 1;
+        if let Some(problem) = item.lack() {
+            imported.leave_out(&place, place.key.as_deref(), problem);
+            return Ok(());
+        }
         if !item.is_valid() {
-            filtered += 1;
             imported.total += 1;
             return Ok(());
         }
+        passed += 1;
         learned += usize::from(item.is_ssv2_training());
         imported.take(&place, item.record(place.key.clone()));
         Ok(())
     })?;
     imported.warnings.push(format!(
-        "{} of {all} items pass the published filter and are scored: two of three people chose the caption, and its \
-         proficiency pair is valid",
-        all - filtered
+        "{passed} of {all} items pass the published filter and are scored: two of three people chose the caption, and \
+         its proficiency pair is valid"
     ));
     if learned > 0 {
         imported.warnings.push(format!(
@@ -79,6 +82,19 @@ struct Votes {
 }
 
 impl Item {
+    /// What the published filter or the combined score needs and this does not have, which is no judgement of people.
+    fn lack(&self) -> Option<&'static str> {
+        let Proficiency { caption, foils, human } = &self.proficiency;
+        let blank = |text: &str| text.trim().is_empty();
+        if self.mturk.caption.is_none() {
+            Some("it has no `mturk` with the votes for its caption")
+        } else if human.caption.is_none() || blank(&caption.0) || foils.0.first().is_none_or(|foil| blank(foil)) {
+            Some("it has no `proficiency` with caption, foil and what people made of them")
+        } else {
+            None
+        }
+    }
+
     fn is_valid(&self) -> bool {
         self.mturk.caption.is_some_and(|votes| votes >= VOTES) && self.proficiency.human.caption == Some(1.0)
     }
@@ -109,8 +125,27 @@ impl Item {
 
 #[cfg(test)]
 mod tests {
-    use crate::data::import::{AnnotationOptions, import, sample};
+    use crate::data::import::{AnnotationOptions, ImportPurpose, import, sample};
     use crate::data::{InspectOptions, inspect};
+
+    #[test]
+    fn an_item_without_votes_or_proficiency_is_refused() {
+        let text = std::fs::read_to_string(sample("vilma/change-state-inverse.json")).unwrap();
+        let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("change-state-inverse.json");
+        for (id, key) in [("0001", "proficiency"), ("0002", "proficiency"), ("0001", "mturk"), ("0003", "mturk")] {
+            let (mut broken, id) = (whole.clone(), format!("change-state-inverse-{id}"));
+            broken[&id].as_object_mut().unwrap().remove(key);
+            std::fs::write(&path, broken.to_string()).unwrap();
+            let scored = AnnotationOptions { purpose: ImportPurpose::Evaluate, ..AnnotationOptions::default() };
+            let message = import(&path, &scored).unwrap_err().to_string();
+            assert!(message.contains("1 of 5 records cannot be used"), "{message}");
+            assert!(message.contains(&id) && message.contains(&format!("it has no `{key}`")), "{message}");
+            let report = inspect(&path, &InspectOptions::default()).unwrap();
+            assert_eq!((report.benchmark.as_str(), report.records, report.unusable), ("vilma", 5, 1), "{id} {key}");
+        }
+    }
 
     #[test]
     fn only_what_people_confirmed_is_scored() {

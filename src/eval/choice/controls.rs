@@ -6,10 +6,11 @@ use crate::eval::metrics::{ChoiceAccuracy, ChoiceOutcome};
 use crate::eval::report::rounded;
 use serde::Serialize;
 
-/// Accuracies, percent, of the same scorer under altered frames, and of guesses from the texts alone.
+/// Accuracies, percent, of the same scorer under altered frames, and of guesses from the texts alone: each over the same
+/// choices as the accuracy that it is held against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Controls {
-    /// The first frame repeated.
+    /// The middle frame repeated, the same one for a clip and its reversal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freeze: Option<f64>,
     /// Frames in a drawn order.
@@ -24,6 +25,10 @@ pub struct Controls {
     pub text_shorter: f64,
     /// What a blind guess is worth.
     pub chance: f64,
+    /// Choices that every control covers: all of them.
+    pub n: usize,
+    /// Those among different texts of one clip; in the others, a text among clips, guesses from the text alone are ties.
+    pub among_texts: usize,
 }
 
 impl Controls {
@@ -35,6 +40,8 @@ impl Controls {
             text_longer: text_guess(set, |length| length),
             text_shorter: text_guess(set, |length| -length),
             chance: rounded(chance),
+            n: set.questions.len(),
+            among_texts: set.questions.iter().filter(|question| question.is_among_texts()).count(),
             ..Self::default()
         }
     }
@@ -60,12 +67,13 @@ impl Controls {
     }
 }
 
-/// Accuracy, percent, of the text whose `score` of the length in characters is highest; over choices among texts. 0
-/// where there is none.
+/// Accuracy, percent, of the text whose `score` of the length in characters is highest, over all choices; one text among
+/// clips is a tie. 0 where there are no choices.
 pub fn text_guess(set: &ChoiceSet, score: impl Fn(f32) -> f32) -> f64 {
     let lengths: Vec<f32> = set.texts.iter().map(|text| score(text.chars().count() as f32)).collect();
-    let asked = set.questions.iter().filter(|question| question.is_among_texts());
-    let outcomes: Vec<ChoiceOutcome> = asked
+    let outcomes: Vec<ChoiceOutcome> = set
+        .questions
+        .iter()
         .map(|question| {
             let scores: Vec<f32> = question.candidates.iter().map(|candidate| lengths[candidate.text]).collect();
             ChoiceOutcome::of(&scores, question.right)
@@ -95,9 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn a_text_among_clips_cannot_be_guessed() {
+    fn a_text_among_clips_is_a_tie_so_that_guesses_cover_what_the_accuracy_does() {
         let set = ChoiceSet::new(Benchmark::Rtime, &[record("much longer", &["short"])], None);
         let controls = Controls::of(&set);
-        assert_eq!((controls.text_longer, controls.text_shorter, controls.chance), (100.0, 0.0, 50.0));
+        assert_eq!((controls.text_longer, controls.text_shorter, controls.chance), (75.0, 25.0, 50.0));
+        assert_eq!((controls.n, controls.among_texts), (2, 1));
     }
 }

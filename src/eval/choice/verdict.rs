@@ -1,4 +1,4 @@
-//! Whether a score shows knowledge of order, in words.
+//! Whether a score shows knowledge of order, in words: all of its interval against each control over the same choices.
 
 use super::{Controls, ScorerFigures};
 
@@ -8,7 +8,7 @@ pub fn verdict(scorer: &str, figures: &ScorerFigures, controls: &Controls) -> St
     let (name, best) = controls.best();
     let interval = format!("{:.1} % [{:.1}, {:.1}] of {}", overall.accuracy, overall.low, overall.high, overall.n);
     let relation = if overall.low > best {
-        format!("above every control, the best of which is {name} at {best:.1} %")
+        format!("above every control of the same choices, the best of which is {name} at {best:.1} %")
     } else if overall.high < best {
         format!("below a control that knows no order: {name} at {best:.1} %")
     } else {
@@ -39,6 +39,8 @@ mod tests {
             text_longer: 46.3,
             text_shorter: 53.7,
             chance: 50.0,
+            n: 400,
+            among_texts: 200,
         };
         verdict("two encoders", &figures, &controls)
     }
@@ -46,8 +48,8 @@ mod tests {
     #[test]
     fn the_whole_interval_has_to_lie_above_the_best_control() {
         let above = said([64.0, 59.2, 68.6], 52.0, 41.0);
-        let expected = "two encoders: 64.0 % [59.2, 68.6] of 400, above every control, the best of which is the shorter \
-                        text at 53.7 %";
+        let expected = "two encoders: 64.0 % [59.2, 68.6] of 400, above every control of the same choices, the best of \
+                        which is the shorter text at 53.7 %";
         assert_eq!(above, expected);
         assert!(
             said([57.0, 52.1, 61.8], 52.0, 41.0).contains("not distinguishable from a control that knows no order")

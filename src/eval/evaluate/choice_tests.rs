@@ -3,7 +3,7 @@
 use super::{Evaluation, ShardReport, encode_shard, evaluate};
 use crate::Result;
 use crate::data::Benchmark;
-use crate::eval::EvalOptions;
+use crate::eval::{EvalOptions, FrameOrder};
 use crate::model::Svitt;
 use crate::testing::tiny_checkpoint;
 use serde_json::{Map, Value, json};
@@ -102,6 +102,36 @@ fn four_jobs_score_choices_as_one_process_does() {
     assert_eq!(figures(&join).unwrap(), expected);
     let Evaluation { report, .. } = evaluate::<B>(&join, &Default::default()).unwrap();
     assert_eq!((report.videos_encoded, report.videos_recalled), (0, 2 * CLIPS.len()), "nothing is encoded once more");
+}
+
+/// A model of images looks at one frame of either, and cannot prefer one of them.
+#[test]
+fn a_frozen_clip_and_its_frozen_reversal_tie() {
+    let folder = tempfile::tempdir().unwrap();
+    let frozen = EvalOptions { order: FrameOrder::Freeze, ..options(folder.path(), |_| ()) };
+    let Evaluation { report, .. } = evaluate::<B>(&frozen, &Default::default()).unwrap();
+    let choice = report.metrics.choice.as_ref().unwrap();
+    for scorer in [&choice.itc, &choice.itm] {
+        let of_clips = scorer.accuracy.by_type["t2v"];
+        assert_eq!((of_clips.n, of_clips.ties, of_clips.accuracy), (8, 7, 43.75), "one is no video");
+    }
+    assert_eq!((report.missing.len(), &report.protocol["missing_videos"]), (1, &json!(1)), "forwards and backwards");
+    assert!(report.to_string().contains("1 video files could not be read"), "{report}");
+    assert_eq!(report.protocol["split"], "test");
+}
+
+/// The words that differ are not in the vocabulary.
+#[test]
+fn choices_whose_texts_are_the_same_tokens_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path(), |_| ());
+    let annotations = options.annotations.clone().unwrap();
+    let text = fs::read_to_string(&annotations).unwrap().replace("moves left", "xyzzy").replace("moves right", "plugh");
+    fs::write(&annotations, text).unwrap();
+    let Evaluation { report, .. } = evaluate::<B>(&options, &Default::default()).unwrap();
+    assert_eq!(report.protocol["equal_as_tokens"], 8);
+    let told = report.to_string();
+    assert!(told.contains("note: in 8 choices the right text and another are the same tokens"), "{told}");
 }
 
 #[test]

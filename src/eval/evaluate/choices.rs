@@ -28,6 +28,8 @@ impl EvalRun<'_> {
         let benchmark = self.options.benchmark;
         let run = self.open_choices::<B>(device)?;
         let ChoiceRun { set, videos, texts, .. } = &run;
+        let equal = protocol::equal_as_tokens(set, texts);
+        self.warn_equal(equal);
         self.require_shards(&**videos, |plan| self.score_store(&run, plan))?;
         let started = Instant::now();
         let encoding = self.options.encoding();
@@ -43,8 +45,8 @@ impl EvalRun<'_> {
         let metrics = choice_metrics(set, &measured, &probes, ranking(benchmark, set, &measured.scored));
         let counts = [set.videos.len(), set.questions.len()];
         let coverage = &measured.scored.coverage;
-        let task = protocol::choices(set, texts, self.cut(set));
-        let report = self.report(&Measurement { counts, coverage, seconds }, task, metrics, None);
+        let task = protocol::choices(self.cut(set), equal);
+        let report = self.report(&Measurement { counts, coverage, seconds }, task, metrics, None)?;
         Ok(Evaluation { report, queries: dump::choices(set, &measured) })
     }
 
@@ -106,6 +108,16 @@ impl EvalRun<'_> {
     pub(super) fn controls(&self) -> impl Iterator<Item = FrameOrder> + use<> {
         let wanted = self.plan.order == FrameOrder::None;
         FrameOrder::ALL.into_iter().filter(move |order| wanted && *order != FrameOrder::None)
+    }
+
+    /// Says how many choices the model cannot make, because it reads the same tokens twice.
+    fn warn_equal(&mut self, equal: usize) {
+        if equal > 0 {
+            self.benchmark_data.warnings.push(format!(
+                "in {equal} choices the right text and another are the same tokens (equal in the file, cut, or different \
+                 only in words that the vocabulary does not have): they count as ties"
+            ));
+        }
     }
 
     /// Texts that are longer than the limit and lose their ends.

@@ -37,7 +37,7 @@ impl EvalRun<'_> {
         let counts = [asked.videos.len(), asked.questions.len()];
         let protocol = protocol::answers(outcome.k, candidates.texts.len(), &source, candidates.tokens);
         let measured = Measurement { counts, coverage: &outcome.coverage, seconds };
-        let report = self.report(&measured, protocol, metrics, None);
+        let report = self.report(&measured, protocol, metrics, None)?;
         Ok(Evaluation { report, queries: dump::answers(&asked, &candidates, &outcome) })
     }
 

@@ -40,7 +40,7 @@ impl EvalRun<'_> {
         let measured = Measurement { counts, coverage: &outcome.coverage, seconds };
         let paper = self.paper(&measured);
         let protocol = protocol::retrieval(k, ranked.captions_per_video(), paragraph);
-        let report = self.report(&measured, protocol, metrics, paper);
+        let report = self.report(&measured, protocol, metrics, paper)?;
         Ok(Evaluation { report, queries: dump::retrieval(&ranked, &outcome) })
     }
 

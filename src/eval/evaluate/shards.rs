@@ -137,7 +137,10 @@ impl EvalRun<'_> {
             let stats = encode(&inputs, &mut store)?;
             report.encoded += stats.encoded;
             report.recalled += stats.from_cache;
-            report.missing = stats.missing;
+            report.missing = stats.missing.clone();
+            if plan.order == self.plan.order {
+                stats.warn_missing();
+            }
             let note = ShardNote { shard, videos: digest(videos) };
             let name = format!("{:.16}-{}-of-{}.json", note.videos, shard.number(), shard.count());
             store.folder().map_or(Ok(()), |folder| files::write_json(&folder.join(name), &note))?;

@@ -151,7 +151,7 @@ fn shards_are_encoded_in_any_order_and_joined_into_the_report_of_one_process() {
     assert!(refusal(&EvalOptions { seed: 3, ..join.clone() }).contains("holds no shard"));
     assert!(refusal(&EvalOptions { limit: Some(3), ..join.clone() }).contains("holds no shard"));
     assert!(refusal(&EvalOptions { features: None, ..join }).contains("setting `join`: needs features on disk"));
-    let rendered = EvalOptions { benchmark: Benchmark::Shapes, ..options };
+    let rendered = EvalOptions { benchmark: Benchmark::Shapes, annotations: None, media: None, ..options };
     let refused = encode_shard::<B>(&rendered, "1/2".parse().unwrap(), &Default::default()).unwrap_err().to_string();
     assert!(refused.contains("setting `shard`: shapes is rendered"), "{refused}");
 }
@@ -217,13 +217,23 @@ fn a_missing_video_stops_the_evaluation_or_is_a_miss() {
         probes: false,
         ..checkpoint(&folder.path().join("weights"))
     };
+    let lenient = EvalOptions { allow_missing: true, ..options.clone() };
+    for options in [&options, &lenient] {
+        let message = run(options).unwrap_err().to_string();
+        assert!(message.contains("2 of 2 videos are not there, first a.mp4"), "{message}");
+        assert!(!message.contains("allow_missing"), "it does not help: {message}");
+    }
+    std::fs::write(folder.path().join("b.mp4"), "not a video").unwrap();
     let message = run(&options).unwrap_err().to_string();
-    assert!(
-        message.contains("2 of 2 videos") && message.contains("a.mp4") && message.contains("option `allow_missing`")
-    );
-    let (report, queries) = run(&EvalOptions { allow_missing: true, ..options }).unwrap();
-    assert_eq!((queries.len(), &queries[3]["query"], &queries[3]["rank"]), (4, &json!("b.mp4"), &Value::Null));
+    assert!(message.contains("1 of 2 videos") && message.contains("option `allow_missing`"), "{message}");
+    let message = run(&lenient).unwrap_err().to_string();
+    assert!(message.contains("none of the 2 video files could be read, first a.mp4"), "{message}");
+
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/svitt-video/tests/fixtures");
+    std::fs::copy(fixtures.join("bframes.mp4"), folder.path().join("b.mp4")).unwrap();
+    let (report, queries) = run(&lenient).unwrap();
+    assert_eq!((queries.len(), &queries[3]["query"], &queries[3]["rank"]), (4, &json!("a.mp4"), &Value::Null));
     assert_eq!(queries[0]["right"], json!(["a.mp4"]));
-    assert_eq!((&report["metrics"]["t2v"]["r10"], &report["protocol"]["missing_videos"]), (&json!(0.0), &json!(2)));
-    assert_eq!((&report["missing"][1]["media"], &report["metrics"]["v2t"]["queries"]), (&json!("b.mp4"), &json!(2)));
+    assert_eq!((&report["metrics"]["t2v"]["r10"], &report["protocol"]["missing_videos"]), (&json!(50.0), &json!(1)));
+    assert_eq!((&report["missing"][0]["media"], &report["metrics"]["v2t"]["queries"]), (&json!("a.mp4"), &json!(2)));
 }

@@ -68,7 +68,7 @@ impl ChoiceAccuracy {
     /// The same to two decimals.
     #[must_use]
     pub fn rounded(self) -> Self {
-        let round = |value: f64| (value * 100.0).round() / 100.0;
+        let round = |value: f64| (value * 100.0).round() / 100.0 + 0.0;
         let [accuracy, strict, low, high] = [self.accuracy, self.strict, self.low, self.high].map(round);
         Self { accuracy, strict, low, high, ..self }
     }

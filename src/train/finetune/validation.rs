@@ -107,6 +107,7 @@ impl ValidationTask {
         let inputs = self.inputs(&plan, &encoding, &score);
         let mut store = FeatureStore::in_memory(self.videos.len());
         let outcome = evaluate_retrieval(&EvalModel { model, config, device }, ranked, &inputs, &mut store)?;
+        outcome.coverage.warn_missing();
         let (headline, dual) = (outcome.metrics(), outcome.dual_metrics());
         let score = (headline.t2v.mean + headline.v2t.mean) / 2.0;
         Ok(ValidationScore::new(score, &Metrics::retrieval(headline, dual)))
@@ -127,6 +128,7 @@ impl ValidationTask {
         let inputs = self.inputs(&plan, &encoding, &score);
         let mut store = FeatureStore::in_memory(self.videos.len());
         let outcome = evaluate_questions(&EvalModel { model, config, device }, asked, answers, &inputs, &mut store)?;
+        outcome.coverage.warn_missing();
         Ok(ValidationScore::new(outcome.accuracy.overall().percent, &Metrics::answers(&outcome)))
     }
 }
