@@ -1,9 +1,12 @@
 //! A run as a list of stages with growing clips and growing sparsity (paper, equations 14 to 16).
 
 use super::{CrossSparsity, EdgeSparsity, ModelConfig, NodeSparsity, Sparsity};
-use crate::loss::PUBLISHED_SHARPNESS;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+/// How much negatives of the matching loss prefer similar pairs, as published: they are drawn in proportion to exp(s/τ). 0
+/// is the published `itm_hard_neg: false`.
+pub const PUBLISHED_SHARPNESS: f64 = 1.0;
 
 /// How long something lasts: passes over the data, or optimizer steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ mod presets;
 mod ranges;
 mod sparsity;
 
-pub use curriculum::{Curriculum, Stage, StepsOrEpochs, TableGrowth};
+pub use curriculum::{Curriculum, PUBLISHED_SHARPNESS, Stage, StepsOrEpochs, TableGrowth};
 pub use design::{Family, FrameAttention, PixelScale, Pooling, Positions, TemporalConfig};
 pub use ensemble::ClipEnsemble;
 pub use model::{ModelConfig, NamedModel, TextConfig, VideoConfig};

@@ -60,7 +60,7 @@ impl ProtocolInputs<'_> {
         state("text_framing", json!("[CLS] text, no [SEP]"));
         state("max_text_tokens", json!(self.protocol.max_text.min(config.text.max_positions)));
         state("seed", json!(score.seed));
-        state("seed_note", json!("of the random edges: one draw per layer, the same for every video"));
+        state("seed_note", json!("of random edges, where there are any: one draw per layer, the same for every video"));
         state("checkpoint", json!(options.checkpoint.display().to_string()));
         state("weights_sha256", json!(self.weights));
         state("weights_origin", json!(info.origin));

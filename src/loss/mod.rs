@@ -14,4 +14,4 @@ pub use contrastive::{
 pub use masking::{IGNORED, MaskRules, MaskedTokens, mask_tokens};
 pub use matching::{matching, matching_labels};
 pub use mlm::masked_language;
-pub use negatives::{NegativeDraws, Negatives, PUBLISHED_SHARPNESS, gumbel_noise, hard_negatives, negative_weights};
+pub use negatives::{NegativeDraws, Negatives, gumbel_noise, hard_negatives, negative_weights};

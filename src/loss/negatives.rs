@@ -7,9 +7,6 @@ use svitt_ops::rng::Rng;
 /// Far below every similarity (|sim| ≤ 1 / 0.001) plus Gumbel noise, and finite.
 const EXCLUDED: f64 = -1e9;
 
-/// The published rule: negatives are drawn in proportion to exp(s/τ). 0 is the published `itm_hard_neg: false`.
-pub const PUBLISHED_SHARPNESS: f64 = 1.0;
-
 /// Where the draws come from.
 #[derive(Clone, Debug)]
 pub enum NegativeDraws<B: Backend> {
@@ -41,7 +38,7 @@ pub fn negative_weights<B: Backend>(similarity: Tensor<B, 2>, identity: &Tensor<
 }
 
 /// Draws one negative per row and direction from the rows of `similarity` `[batch, batch]` (videos in rows) and of its
-/// transpose, with probabilities in proportion to exp(`sharpness` · similarity): [`PUBLISHED_SHARPNESS`], or 0 for any
+/// transpose, with probabilities in proportion to exp(`sharpness` · similarity): [`crate::config::PUBLISHED_SHARPNESS`], or 0 for any
 /// other identity, equally likely. What a head learns from them is by how much a pair is likelier than its draw, so at
 /// 1 it completes the similarity, and at 0 it has to know it as well.
 ///
@@ -72,6 +69,7 @@ pub fn hard_negatives<B: Backend>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::PUBLISHED_SHARPNESS;
     use crate::testing::{host, on_cpu_backends};
 
     fn ints<B: Backend>(x: Tensor<B, 1, Int>) -> Vec<i64> {

@@ -7,9 +7,10 @@ use super::fusion::{FusionOptions, VideoTokens};
 use super::layers::{Mode, linear};
 use super::svitt::{EncodedVideo, Svitt, first_token};
 use crate::Result;
+use crate::config::PUBLISHED_SHARPNESS;
 use crate::loss::{
-    MaskRules, NegativeDraws, Negatives, PUBLISHED_SHARPNESS, clamped_temperature, contrastive, gumbel_noise,
-    hard_negatives, mask_tokens, masked_language, matching, similarity,
+    MaskRules, NegativeDraws, Negatives, clamped_temperature, contrastive, gumbel_noise, hard_negatives, mask_tokens,
+    masked_language, matching, similarity,
 };
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use svitt_ops::SvittBackend;

@@ -5,7 +5,8 @@
 use super::input::{StepInput, StepOutput};
 use super::validate::RetrievalModel;
 use crate::Result;
-use crate::loss::{PUBLISHED_SHARPNESS, contrastive, hard_negatives, masked_language, matching, similarity};
+use crate::config::PUBLISHED_SHARPNESS;
+use crate::loss::{contrastive, hard_negatives, masked_language, matching, similarity};
 use crate::model::{PretrainDraws, Svitt, VideoDraws, VideoTokens};
 use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsParams, Optimizer};
