@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use svitt::config::{EdgeSparsity, NodeSparsity, Sparsity};
+use svitt::limits::check;
 use svitt::{Error, Result};
 
 /// Which rows a mode has.
@@ -30,6 +31,10 @@ pub struct Mode {
     /// q_v and its layers at each clip length; none at all prunes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub node: Vec<NodeSparsity>,
+    /// Multiples of the stages' learning rates that are tried for it, in place of the plan's: further ones where the best
+    /// of those lies at an end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learning_rates: Vec<f64>,
     /// The mode whose learning rate it takes; none: its own is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate_of: Option<String>,
@@ -60,6 +65,9 @@ impl Mode {
     pub fn check(&self, all: &[Self], lengths: usize) -> Result<()> {
         self.check_name(all)?;
         let key = |key: &str| format!("modes.{}.{key}", self.name);
+        for &rate in &self.learning_rates {
+            check(key("learning_rates"), rate, 1e-6, 1e6)?;
+        }
         for (name, count) in [("edge", self.edge.len()), ("node", self.node.len())] {
             if count != 0 && count != lengths {
                 let problem = format!("has {count} entries for {lengths} clip lengths");

@@ -96,6 +96,7 @@ impl LongPlan {
             mode.node.iter_mut().for_each(|node| node.layers = vec![0]);
         }
         self.tuning.learning_rates.truncate(1);
+        self.modes.iter_mut().for_each(|mode| mode.learning_rates.truncate(1));
         (self.seeds, self.budget.tflops, self.budget.seconds, self.budget.timed_steps) = (1, 1e-6, 1e-3, 1);
         self
     }
@@ -108,6 +109,11 @@ impl LongPlan {
     /// The clip lengths, shortest first.
     pub fn lengths(&self) -> Vec<usize> {
         self.preset.stages.iter().skip(1).map(|stage| stage.frames).collect()
+    }
+
+    /// The multiples of the learning rates that are tried for `mode`.
+    pub fn learning_rates<'a>(&'a self, mode: &'a Mode) -> &'a [f64] {
+        if mode.learning_rates.is_empty() { &self.tuning.learning_rates } else { &mode.learning_rates }
     }
 
     /// The modes with rows of `rows`.
@@ -203,6 +209,7 @@ mod tests {
         assert!(refused("on_the_way = ", "on_the_way = 1").contains("budget.on_the_way"));
         assert!(refused("learning_rate_of = \"hybrid\"", "learning_rate_of = \"hybird\"").contains("hybird"));
         assert!(refused("seeds = ", "seedz = ").contains("seedz"));
+        assert!(refused("learning_rates = [0.25", "learning_rates = [-0.25").contains("learning_rates"));
         assert!(refused("timed_steps = 6", "timed_steps = 0").contains("budget.timed_steps"));
         assert!(refused("learning_rate = 2e-3", "learning_rate = -1.0").contains("matching.learning_rate"));
         assert!(refused("name = \"edge\"", "name = \"dense\"").contains("twice"));

@@ -28,7 +28,7 @@ fn tuning_tag(multiple: f64) -> String {
 pub fn tries(plan: &LongPlan) -> Vec<(&Mode, f64, Cell)> {
     let longest = plan.lengths().last().copied().unwrap_or_default();
     let tuned = plan.modes.iter().filter(|mode| mode.is_tuned());
-    let each = tuned.flat_map(|mode| plan.tuning.learning_rates.iter().map(move |&multiple| (mode, multiple)));
+    let each = tuned.flat_map(|mode| plan.learning_rates(mode).iter().map(move |&multiple| (mode, multiple)));
     each.map(|(mode, multiple)| {
         let id = row_id(&mode.name, longest, &tuning_tag(multiple));
         (mode, multiple, Cell::trained(&id, false))

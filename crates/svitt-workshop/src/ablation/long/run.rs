@@ -131,6 +131,6 @@ mod tests {
             summary.add(table, &table.rows[place].0, found);
         }
         let rates = chosen(&plan, &summary);
-        assert_eq!((rates["hybrid"], rates["dense"]), (2.0, plan.tuning.learning_rates[0]));
+        assert_eq!((rates["hybrid"], rates["dense"]), (2.0, plan.learning_rates(plan.mode("dense").unwrap())[0]));
     }
 }
