@@ -501,7 +501,13 @@ fn uniform_tables_agree<B: super::SparseOps>() {
     for (i, case) in uniform_cases(67).iter().enumerate() {
         let found = gradients::<B>(case, &|qkv, bias| sparse_attention(qkv, bias, &case.graph).out);
         let expected = gradients::<Reference>(case, &|qkv, bias| oracle::attention(qkv, bias, &case.graph));
-        agree(found, expected, &format!("uniform case {i}"));
+        let [[out, dqkv, dtable], [expected_out, expected_dqkv, expected_dtable]] = [found, expected];
+        close(out, expected_out, &format!("uniform case {i} out"));
+        close(dqkv, expected_dqkv, &format!("uniform case {i} dqkv"));
+        for (found, expected) in dtable.into_iter().zip(expected_dtable) {
+            // 9,000 terms of either sign nearly cancel, and GPUs add them one after the other: off by 4e-5
+            assert!((found - expected).abs() <= 2e-4 * expected.abs().max(1.0), "case {i}: {found} is not {expected}");
+        }
     }
 }
 
