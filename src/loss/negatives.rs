@@ -38,9 +38,9 @@ pub fn negative_weights<B: Backend>(similarity: Tensor<B, 2>, identity: &Tensor<
 }
 
 /// Draws one negative per row and direction from the rows of `similarity` `[batch, batch]` (videos in rows) and of its
-/// transpose, with probabilities in proportion to exp(`sharpness` · similarity): [`crate::config::PUBLISHED_SHARPNESS`], or 0 for any
-/// other identity, equally likely. What a head learns from them is by how much a pair is likelier than its draw, so at
-/// 1 it completes the similarity, and at 0 it has to know it as well.
+/// transpose, with probabilities in proportion to exp(`sharpness` · similarity):
+/// [`crate::config::PUBLISHED_SHARPNESS`], or 0 for any other identity, equally likely. What a head learns from them is
+/// by how much a pair is likelier than its draw, so at 1 it completes the similarity, and at 0 it has to know it as well.
 ///
 /// Gumbel-max: the argmax of logit plus noise is a draw from the softmax, and leaving out the same identities before is
 /// zeroing their weights. No gradient, nothing read back.

@@ -111,13 +111,13 @@ impl<'a> Rows<'a> {
             );
         }
         // With the empty ones, so that the number of the right one holds.
-        let texts = if is_choice && !row.places.is_empty() { row.places.clone() } else { row.captions.clone() };
+        let texts = is_choice.then(|| if row.places.is_empty() { row.captions.clone() } else { row.places.clone() });
         let records = match row.records(place) {
             Ok(records) => records,
             Err(problem) => return imported.leave_out(place, media.as_deref(), &problem),
         };
         for mut record in records {
-            let told = is_choice.then(|| self.multiple_choice.take(&mut record, texts.clone()));
+            let told = texts.clone().map(|texts| self.multiple_choice.take(&mut record, texts));
             self.settle(imported.benchmark, &mut record);
             imported.take_with(place, record, told.as_ref().unwrap_or(&hint));
         }
